@@ -1,0 +1,1 @@
+"""Statistics, calibration and scores over results; pure functions of arrays and tables."""

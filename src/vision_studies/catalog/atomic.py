@@ -1,0 +1,51 @@
+"""Library datasets that write beside their file and rename, so that a full disk or a kill leaves the old content."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro_datasets import json, matplotlib, pandas, text
+
+from vision_studies.files import atomic_file
+
+
+class _AtomicSave:
+    """Lets the library's own `save` write to a temporary file, which then takes the place of the real one."""
+
+    _temporary: Path | None = None
+
+    def save(self, data: Any) -> None:
+        target = Path(super()._get_save_path())  # type: ignore[misc]
+        with atomic_file(target) as temporary:
+            self._temporary = temporary
+            try:
+                # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
+                super().save.__wrapped__(self, data)  # type: ignore[misc]
+            finally:
+                self._temporary = None
+
+    def _get_save_path(self) -> PurePosixPath:
+        return PurePosixPath(self._temporary) if self._temporary else super()._get_save_path()  # type: ignore[misc]
+
+
+class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
+    """`pandas.ParquetDataset`, written atomically."""
+
+
+class RecordsDataset(_AtomicSave, pandas.JSONDataset):
+    """`pandas.JSONDataset`, written atomically."""
+
+
+class JSONDataset(_AtomicSave, json.JSONDataset):
+    """`json.JSONDataset`, written atomically."""
+
+
+class TextDataset(_AtomicSave, text.TextDataset):
+    """`text.TextDataset`, written atomically."""
+
+
+class MatplotlibDataset(_AtomicSave, matplotlib.MatplotlibDataset):
+    """`matplotlib.MatplotlibDataset`, written atomically; loads the file's content."""
+
+    def load(self) -> bytes:
+        """The newest version as the bytes of its file."""
+        return Path(self._get_load_path()).read_bytes()

@@ -1,0 +1,172 @@
+"""Configuration from several environments at once.
+
+Kedro knows a base and one environment. Here `--env=a+b` lays `conf/a` and then `conf/b` over `conf/base`, and an
+environment may extend others, so that a study composes with a data set or with the small sizes of a rehearsal.
+"""
+
+import difflib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
+from yaml import YAMLError
+
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.validation import KeyPath, validate_parameters
+from vision_studies.errors import ParameterError
+
+ENVIRONMENT_FILE = "environment.yml"
+
+
+class StudyConfigLoader(OmegaConfigLoader):
+    """`OmegaConfigLoader` with composed environments, checked parameters and the resolvers `study` and `data_set`.
+
+    - `${study:}` is the environment as named on the command line, `base` when none was.
+    - `${data_set:}` is the key of the prepared data that `data_prep` asks for.
+    """
+
+    def __init__(
+        self,
+        conf_source: str | Path,
+        env: str | None = None,
+        runtime_params: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
+        self._folder = Path(conf_source)
+        self._parameters: dict[str, Any] | None = None
+        self._sources: list[tuple[str, dict[str, Any]]] = []
+        local = options.get("default_run_env") or "local"
+        names = env.split("+") if env else [local] if (self._folder / local).is_dir() else []
+        self.study = env or "base"
+        self.chain = self._expand(names)
+        self.environment = self._describe(names)
+        super().__init__(conf_source, env=env, runtime_params=runtime_params, **options)
+
+    def __getitem__(self, key: str) -> Any:
+        # Resolvers are global to the process: whoever reads next must see its own study.
+        resolvers: dict[str, Callable[[], str]] = {"study": lambda: self.study, "data_set": self._data_set_key}
+        for name, resolver in resolvers.items():
+            OmegaConf.register_new_resolver(name, resolver, replace=True)
+        if key != "parameters" or key in self:
+            return super().__getitem__(key)
+        if self._parameters is None:
+            self._sources = []
+            merged = merge_settings(super().__getitem__(key), self.runtime_params or {})
+            merged["study"] = self.environment
+            validate_parameters(merged, self._origin)
+            self._parameters = merged
+        return self._parameters
+
+    def _read_raw_config(self, key: str) -> Any:
+        """Files of the base and, instead of one environment's, those of every environment in the chain."""
+        patterns = [*self.config_patterns[key]]
+        processed: set[Path] = set()
+        try:
+            layers = {
+                name: self._read_dir_configs(str(self._folder / name), patterns, key, processed, key == "credentials")
+                for name in [self.base_env, *self.chain]
+            }
+        except YAMLError as error:
+            raise ParameterError(f"{error} Mend the file's YAML.") from error
+        base = layers.pop(self.base_env)
+        return base, layers, str(self._folder / self.base_env), str(self._folder), processed
+
+    def _resolve_from_raw_config(
+        self, key: str, base_configs: Any, env_configs: Any, base_path: str, env_path: str, processed_files: set[Path]
+    ) -> dict[str, Any]:
+        """Merge the layers in order; parameters by the rule of `merge_settings`, everything else by Kedro's."""
+        merged = super()._resolve_from_raw_config(key, base_configs, {}, base_path, env_path, processed_files)
+        for files in env_configs.values():
+            layer = self._merge_and_resolve(key, files)
+            is_parameters = key == "parameters"
+            merged = (
+                merge_settings(merged, layer) if is_parameters else self._merge_configs(merged, layer, key, env_path)
+            )
+        return merged
+
+    def _merge_and_resolve(self, key: str, config_per_file: Any) -> dict[str, Any]:
+        if key != "parameters" or not config_per_file:
+            return super()._merge_and_resolve(key, config_per_file)
+        # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
+        for file, config in sorted(config_per_file.items()):
+            self._sources.append((str(file), OmegaConf.to_container(config)))
+        return OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
+
+    def _data_set_key(self) -> str:
+        from vision_studies.config.data_prep import DataPrepSettings, data_set_key
+
+        return data_set_key(DataPrepSettings.model_validate(self["parameters"]["data_prep"]))
+
+    def _origin(self, path: KeyPath) -> str:
+        """The last file that sets `path`, or the nearest group around it, as seen from the project."""
+        if path == ("study",) or path[:1] == ("study",):
+            return ENVIRONMENT_FILE
+        sources = [("--params", self.runtime_params or {}), *reversed(self._sources)]
+        for length in range(len(path), 0, -1):
+            for name, content in sources:
+                if _defines(content, path[:length]):
+                    file = Path(name)
+                    inside = file.is_absolute() and file.is_relative_to(self._folder.parent.absolute())
+                    return str(file.relative_to(self._folder.parent.absolute())) if inside else name
+        return f"{self._folder.name}/{self.base_env or 'base'}"
+
+    def _expand(self, names: list[str], path: tuple[str, ...] = ()) -> list[str]:
+        """Environments in merge order, each after those it extends, each once."""
+        chain: list[str] = []
+        for name in names:
+            if name in path:
+                raise ParameterError(
+                    f"conf/{path[-1]}/{ENVIRONMENT_FILE}: extends goes in a circle ({' -> '.join([*path, name])}); "
+                    "remove one of these names."
+                )
+            extends = self._read_environment(name).get("extends") or []
+            parents = [extends] if isinstance(extends, str) else list(extends)
+            chain += [entry for entry in [*self._expand(parents, (*path, name)), name] if entry not in chain]
+        return chain
+
+    def _describe(self, names: list[str]) -> dict[str, str]:
+        """Name, title and question of the study: those of the first environment that has them."""
+        described = [self._read_environment(name) for name in [*names, *reversed(self.chain)]]
+        found = {key: next((entry[key] for entry in described if key in entry), None) for key in ("title", "question")}
+        return {
+            "name": self.study,
+            "title": found["title"] or self.study,
+            "question": found["question"] or "No question is asked: these are the base parameters.",
+        }
+
+    def _read_environment(self, name: str) -> dict[str, Any]:
+        folder = self._folder / name
+        if not name or not folder.is_dir():
+            there = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
+            close = difflib.get_close_matches(name, there, n=1)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            known = ", ".join(there)
+            raise ParameterError(
+                f"There is no environment '{name}' in {self._folder.name}/.{guess} There are: {known}."
+            )
+        file = folder / ENVIRONMENT_FILE
+        if not file.exists():
+            return {}
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        except YAMLError as error:
+            raise ParameterError(f"{file} is not valid YAML: {error}") from error
+        allowed = ("extends", "title", "question")
+        unknown = sorted(set(content) - set(allowed))
+        if unknown:
+            raise ParameterError(f"{file}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
+        return content
+
+
+def _defines(content: Any, path: KeyPath) -> bool:
+    for part in path:
+        if (isinstance(content, dict) and part in content) or (
+            isinstance(content, list) and isinstance(part, int) and part < len(content)
+        ):
+            content = content[part]
+        else:
+            return False
+    return True

@@ -1,0 +1,86 @@
+"""FFCV's `.beton` files in the catalog."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro_datasets._typing import JSONPreview
+
+from vision_studies.files import atomic_folder
+
+BetonSource = Path | Callable[[Path], None]
+"""A finished file, or a function that writes one to the path it is given."""
+
+
+class FfcvFilesDataset(AbstractVersionedDataset[Mapping[str, BetonSource], dict[str, Path]]):
+    """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        version: Version | None = None,
+        missing_ok: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Point at the folder whose versions hold the files.
+
+        Args:
+            filepath: the folder.
+            version: version to load or save.
+            missing_ok: load an empty mapping when there is no version yet, instead of failing.
+            metadata: for Kedro's plugins.
+        """
+        super().__init__(
+            filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
+        )
+        self._missing_ok = missing_ok
+        self.metadata = metadata
+
+    def load(self) -> dict[str, Path]:
+        """Name without suffix -> path of the file."""
+        try:
+            folder = Path(self._get_load_path())
+        except DatasetError:
+            if self._missing_ok:
+                return {}
+            raise
+        return {file.stem: file for file in sorted(folder.glob("*.beton"))}
+
+    def save(self, data: Mapping[str, BetonSource]) -> None:
+        """Write or link the files into a new version; an empty mapping makes an empty version."""
+        with atomic_folder(Path(self._get_save_path())) as folder:
+            for name, source in data.items():
+                target = folder / f"{name}.beton"
+                if isinstance(source, Path):
+                    _link(source, target)
+                else:
+                    source(target)
+
+    def preview(self) -> JSONPreview:
+        """Files and their sizes."""
+        return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
+
+    def _exists(self) -> bool:
+        try:
+            return Path(self._get_load_path()).is_dir()
+        except DatasetError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version, "missing_ok": self._missing_ok}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _glob(pattern: str) -> list[str]:
+    return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]

@@ -1,0 +1,42 @@
+"""A working folder as a node's input."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class FolderDataset(AbstractDataset[NoReturn, Path]):
+    """Path of a folder in which a node works, or which it searches; created when it is loaded.
+
+    Long work writes here as it goes (checkpoints, finished runs), so that nothing is lost when it is stopped.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Point at a folder.
+
+        Args:
+            filepath: the folder.
+            metadata: for Kedro's plugins.
+        """
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The folder, created where it is not there yet."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
+
+    def save(self, data: NoReturn) -> NoReturn:  # noqa: ARG002
+        """Refuse: what lies in a working folder is written by the node that works in it.
+
+        Raises:
+            DatasetError: always.
+        """
+        raise DatasetError(f"{self._folder} is a working folder: nodes write into it themselves.")
+
+    def _exists(self) -> bool:
+        return self._folder.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder)}

@@ -1,0 +1,74 @@
+"""Image sets in the catalog."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+from kedro_datasets._typing import JSONPreview
+
+from vision_studies.errors import DataError
+
+if TYPE_CHECKING:
+    from vision_studies.data.image_set import ImageSet
+
+logger = logging.getLogger(__name__)
+
+
+class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
+    """A folder that holds an `ImageSet`; images are memory-mapped, so that processes share them."""
+
+    def __init__(self, *, filepath: str, missing_ok: bool = False, metadata: dict[str, Any] | None = None) -> None:
+        """Point at the folder of an image set.
+
+        Args:
+            filepath: the folder.
+            missing_ok: load None when there is no readable image set yet, instead of failing.
+            metadata: for Kedro's plugins.
+        """
+        self._folder = Path(filepath)
+        self._missing_ok = missing_ok
+        self.metadata = metadata
+
+    def load(self) -> "ImageSet | None":
+        """Open the image set.
+
+        Raises:
+            DataError: there is none, or it is damaged, unless `missing_ok`.
+        """
+        from vision_studies.data.image_set import ImageSet
+
+        if not self._exists():
+            if self._missing_ok:
+                return None
+            raise DataError(f"There is no image set in {self._folder}; run `kedro run --pipeline=data_prep` first.")
+        try:
+            return ImageSet.open(self._folder)
+        except DataError as error:
+            if not self._missing_ok:
+                raise
+            logger.warning("The stored image set is made again: %s", error)
+            return None
+
+    def save(self, data: "ImageSet") -> None:
+        """Write the image set, unless the very same is already there."""
+        from vision_studies.data.image_set import ImageSet
+
+        if self._exists():
+            try:
+                stored = ImageSet.open(self._folder)
+            except DataError:
+                stored = None  # damaged: replaced below
+            if stored is not None and (stored.fingerprint, stored.origin) == (data.fingerprint, data.origin):
+                return
+        data.save(self._folder)
+
+    def preview(self) -> JSONPreview:
+        """Name, number and size of the images."""
+        return JSONPreview((self._folder / "image_set.json").read_text(encoding="utf-8"))
+
+    def _exists(self) -> bool:
+        return (self._folder / "image_set.json").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._folder), "missing_ok": self._missing_ok}

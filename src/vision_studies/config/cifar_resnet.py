@@ -1,0 +1,68 @@
+"""Parameters of the `cifar_resnet` pipeline."""
+
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from vision_studies.config.augmentation import AugmentationSettings
+from vision_studies.config.base import Settings
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.models import ModelSettings
+from vision_studies.config.training import TrainingSettings
+from vision_studies.config.validation import describe_errors
+
+
+class EvaluationSettings(Settings):
+    """How the selected weights of a run are scored, once, on the test split."""
+
+    batch_size: int = Field(ge=1, description="images scored at a time")
+    views: tuple[int, ...] = Field(
+        min_length=1,
+        description="numbers of test-time views to average, each reported; 1 is the plain image and always included",
+    )
+    padding: int = Field(ge=0, description="pixels that a test-time crop may shift by, to each side")
+    seed: int = Field(ge=0, description="seed of the test-time crops")
+
+
+class RunSettings(Settings):
+    """All that decides the numbers of one run, besides its seed and its data."""
+
+    model: ModelSettings = Field(description="network and its options")
+    loader: Literal["device", "ffcv"] = Field(
+        description="device: all images in the memory of the device; ffcv: read from memory-mapped .beton files"
+    )
+    augmentation: AugmentationSettings = Field(description="what is done to training images, in order")
+    training: TrainingSettings = Field(description="optimiser, schedule and length of training")
+    evaluation: EvaluationSettings = Field(description="how the test split is scored")
+
+
+class VariantSettings(Settings):
+    """One of the things that a study compares."""
+
+    name: str = Field(min_length=1, description="how it is called in tables and figures")
+    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
+
+
+class CifarResnetSettings(Settings):
+    """Parameters of the `cifar_resnet` pipeline: a base run, its variants and their seeds."""
+
+    seeds: tuple[int, ...] = Field(min_length=1, description="every variant is trained with each of these seeds")
+    variants: tuple[VariantSettings, ...] = Field(
+        min_length=1, description="what is compared; the first is what the others are compared with"
+    )
+    run: RunSettings = Field(description="the run that all variants start from")
+
+    @model_validator(mode="after")
+    def _variants_are_whole(self) -> "CifarResnetSettings":
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants has a name twice: {', '.join(names)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
+        for variant in self.variants:
+            merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
+            try:
+                RunSettings.model_validate(merged)
+            except ValidationError as error:
+                raise ValueError(f"variant '{variant.name}': {describe_errors(error, RunSettings, merged)}") from error
+        return self

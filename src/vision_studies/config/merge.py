@@ -1,0 +1,21 @@
+"""Laying settings over settings: one rule for environments, `--params` and variants."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay nested `overrides` over `base`. Lists are replaced, and so is a group whose `name` changes.
+
+    A group such as `model` or `optimizer` has other options under another `name`, so the old ones must not linger.
+    """
+    merged = dict(base)
+    for key, value in overrides.items():
+        current = merged.get(key)
+        same_kind = (
+            isinstance(value, Mapping)
+            and isinstance(current, Mapping)
+            and value.get("name", current.get("name")) == current.get("name")
+        )
+        merged[key] = merge_settings(current, value) if same_kind else value
+    return merged

@@ -1,0 +1,27 @@
+"""Which settings model reads which top-level parameter. The models are imported only when they are needed."""
+
+from importlib import import_module
+
+from pydantic import BaseModel
+
+MODELS = {
+    "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
+    "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
+    "reporting": "vision_studies.config.reporting:ReportingSettings",
+    "execution": "vision_studies.config.execution:ExecutionSettings",
+    "study": "vision_studies.config.study:StudySettings",
+}
+"""Top-level parameter -> module and class of its settings model."""
+
+SCALARS: dict[str, type] = {"fresh": bool}
+"""Top-level parameters that are single values."""
+
+
+def settings_model(key: str) -> type[BaseModel]:
+    """The settings model of a top-level parameter.
+
+    Raises:
+        KeyError: `key` has none.
+    """
+    module, name = MODELS[key].split(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,13 @@
+"""What a study calls itself."""
+
+from pydantic import Field
+
+from vision_studies.config.base import Settings
+
+
+class StudySettings(Settings):
+    """Name and question of a study; filled in from the environment's own files, not by hand."""
+
+    name: str = Field(min_length=1, description="the environments as named on the command line; a folder name")
+    title: str = Field(description="heading of the report")
+    question: str = Field(description="what the study wants to know")

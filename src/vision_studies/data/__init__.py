@@ -1,0 +1,1 @@
+"""Sources, image sets, splits, augmentation and loaders."""

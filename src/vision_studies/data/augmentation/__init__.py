@@ -1,0 +1,1 @@
+"""Batched augmentation: every image its own random values, no loop over images."""

@@ -1,0 +1,70 @@
+"""Flips and crops, by moving pixels alone."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def random_flip(images: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:
+    """Mirror each image left to right with the given probability.
+
+    Args:
+        images: [B, C, H, W]; not changed.
+        generator: where all randomness comes from; on the images' device.
+        probability: chance of an image to be mirrored.
+    """
+    flipped = torch.rand(len(images), generator=generator, device=images.device) < probability
+    return torch.where(flipped[:, None, None, None], images.flip(3), images)
+
+
+def random_crop(
+    images: Tensor, generator: torch.Generator, padding: int, mode: Literal["zero", "reflect"] = "zero"
+) -> Tensor:
+    """Pad each image on all sides and cut its own window of the old size out of it.
+
+    Args:
+        images: [B, C, H, W]; not changed.
+        generator: where all randomness comes from; on the images' device.
+        padding: pixels added to each side; offsets are drawn from 0 to 2 * padding, both included.
+        mode: what the border is filled with.
+    """
+    offsets = torch.randint(2 * padding + 1, (2, len(images)), generator=generator, device=images.device)
+    return crop_at(images, offsets[0], offsets[1], padding, mode)
+
+
+def crop_at(images: Tensor, rows: Tensor, columns: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
+    """Windows of padded images that begin at `rows` and `columns` (each int64 [B]).
+
+    Args:
+        images: [B, C, H, W].
+        rows: first row of each window, 0 to 2 * padding.
+        columns: first column of each window, 0 to 2 * padding.
+        padding: pixels added to each side.
+        mode: what the border is filled with.
+    """
+    height, width = images.shape[2:]
+    # Whole pixels are moved, all channels of one at once, so the channels go last.
+    pixels = pad(images, padding, mode).permute(0, 2, 3, 1)
+    row_index = rows[:, None] + torch.arange(height, device=images.device)
+    column_index = columns[:, None] + torch.arange(width, device=images.device)
+    image_index = torch.arange(len(images), device=images.device)
+    windows = pixels[image_index[:, None, None], row_index[:, :, None], column_index[:, None, :]]
+    return windows.permute(0, 3, 1, 2)
+
+
+def pad(images: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
+    """[B, C, H, W] -> [B, C, H + 2 * padding, W + 2 * padding]."""
+    if mode == "zero" or padding == 0:
+        return F.pad(images, (padding,) * 4)
+    height, width = images.shape[2:]
+    rows = _reflected(height, padding, images.device)
+    columns = _reflected(width, padding, images.device)
+    return images[:, :, rows][:, :, :, columns]
+
+
+def _reflected(length: int, padding: int, device: torch.device) -> Tensor:
+    """Positions of a reflected line: 2 1 | 0 1 2 3 | 2 1 for a length of 4 and a padding of 2."""
+    positions = torch.arange(-padding, length + padding, device=device).abs()
+    return torch.where(positions >= length, 2 * (length - 1) - positions, positions)

@@ -1,0 +1,76 @@
+"""What exactly is trained on: counts, channel statistics, duplicates."""
+
+import hashlib
+from collections import defaultdict
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.loaders import Normalisation
+from vision_studies.data.splits import NAMES, Splits
+
+_CHUNK_IMAGES = 4096
+_LISTED_DUPLICATES = 20
+
+
+def channel_statistics(image_set: ImageSet, indices: np.ndarray) -> Normalisation:
+    """Mean and standard deviation of each channel over all pixels of the images at `indices`, on the scale 0 to 255."""
+    channels = image_set.images.shape[3]
+    total, squares, count = np.zeros(channels), np.zeros(channels), 0
+    for start in range(0, len(indices), _CHUNK_IMAGES):
+        pixels = image_set.images[indices[start : start + _CHUNK_IMAGES]].reshape(-1, channels)
+        histogram = np.stack([np.bincount(pixels[:, channel], minlength=256) for channel in range(channels)])
+        total += histogram @ np.arange(256.0)
+        squares += histogram @ np.arange(256.0) ** 2
+        count += len(pixels)
+    mean = total / count
+    # A channel that never varies would be divided by zero; one grey level is as good as none.
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))
+    return Normalisation(tuple(mean.tolist()), tuple(deviation.tolist()))
+
+
+def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
+    """Counts per class and split, channel statistics of the training split, and images that occur in two splits.
+
+    Returns:
+        A JSON value. Channel statistics are on the scale 0 to 1. `duplicates` counts, for each pair of splits, the images
+        of the second that stand in the first, too, byte for byte, and lists some of them.
+    """
+    statistics = channel_statistics(image_set, splits.train)
+    counts = {
+        split: np.bincount(image_set.labels[getattr(splits, split)], minlength=len(image_set.class_names)).tolist()
+        for split in NAMES
+    }
+    return {
+        "name": image_set.name,
+        "fingerprint": image_set.fingerprint,
+        "splits_fingerprint": splits.fingerprint,
+        "images": len(image_set.labels),
+        "image_shape": list(image_set.images.shape[1:]),
+        "class_names": list(image_set.class_names),
+        "own_test_split": bool(image_set.is_test.any()),
+        "counts": counts,
+        "channel_mean": [value / 255 for value in statistics.mean],
+        "channel_standard_deviation": [value / 255 for value in statistics.std],
+        "duplicates": _duplicates(image_set, splits),
+    }
+
+
+def _duplicates(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
+    where: dict[str, dict[bytes, list[int]]] = {}
+    for split in NAMES:
+        found: dict[bytes, list[int]] = defaultdict(list)
+        for index in getattr(splits, split):
+            digest = hashlib.blake2b(np.ascontiguousarray(image_set.images[index]).data, digest_size=16).digest()
+            found[digest].append(int(index))
+        where[split] = found
+    result: dict[str, Any] = {}
+    for first, second in combinations(NAMES, 2):
+        shared = where[first].keys() & where[second].keys()
+        pairs = sorted((where[first][digest][0], index) for digest in shared for index in where[second][digest])
+        result[f"{first} and {second}"] = {"images": len(pairs), "pairs": pairs[:_LISTED_DUPLICATES]}
+    repeated = sum(len(indices) - 1 for indices in where["train"].values())
+    result["within train"] = {"images": repeated}
+    return result

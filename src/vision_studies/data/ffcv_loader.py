@@ -1,0 +1,149 @@
+"""The loader that reads memory-mapped `.beton` files with FFCV, for sets that do not fit on the device."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vision_studies.data.beton import FFCV_MISSING, check_beton
+from vision_studies.data.loaders import (
+    Augmentation,
+    Batch,
+    Finisher,
+    Normalisation,
+    epoch_order,
+    number_of_batches,
+)
+from vision_studies.errors import MissingDependencyError
+
+
+class FfcvLoader:
+    """Reading and decoding are FFCV's; order, augmentation and normalisation are those of the device loader.
+
+    Batches are therefore bit-equal to the device loader's, and a training can move from one to the other.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool,
+        finisher: Finisher,
+        workers: int,
+    ) -> None:
+        self.batch_size = batch_size
+        self.num_samples = check_beton(path)
+        self._drop_last = drop_last
+        self._finish = finisher
+        self._device = finisher.device
+        self._order = _order(self.num_samples, seed, shuffle)
+        self._loader = _ffcv(path, min(batch_size, self.num_samples), self._order, workers)
+
+    def __len__(self) -> int:
+        return number_of_batches(self.num_samples, self.batch_size, self._drop_last)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of an epoch."""
+        self._loader.next_epoch = epoch
+        for batch_index, (images, labels, indices) in enumerate(self._loader):
+            if batch_index == len(self):  # drop_last
+                return
+            # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
+            # (images) and by clone (labels and indices).
+            raw = images.to(self._device).permute(0, 3, 1, 2)
+            finished = self._finish(raw, epoch, batch_index)
+            yield Batch(finished, labels.flatten().clone().to(self._device), indices.flatten().clone().to(self._device))
+
+
+def ffcv_loader(
+    beton: Path,
+    *,
+    batch_size: int,
+    normalisation: Normalisation,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    shuffle: bool = False,
+    drop_last: bool = False,
+    augmentation: Augmentation | None = None,
+    workers: int = 1,
+) -> FfcvLoader:
+    """A loader over a `.beton` file.
+
+    Args:
+        beton: the file.
+        batch_size: images a batch.
+        normalisation: mean and standard deviation of each channel.
+        device: where batches are wanted.
+        dtype: type of the normalised images.
+        seed: seed of order and augmentation.
+        shuffle: draw a new order every epoch.
+        drop_last: leave out a last batch that is not full.
+        augmentation: what is done to a batch before normalisation.
+        workers: threads that read and decode.
+
+    Raises:
+        DataError: the file is damaged.
+        MissingDependencyError: FFCV is not installed.
+    """
+    try:
+        import ffcv  # noqa: F401
+    except ImportError as error:
+        raise MissingDependencyError(FFCV_MISSING) from error
+    return FfcvLoader(
+        beton,
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        finisher=Finisher(augmentation, normalisation, seed, device, dtype),
+        workers=workers,
+    )
+
+
+def _order(num_samples: int, seed: int, shuffle: bool) -> Any:
+    from ffcv.traversal_order.base import TraversalOrder
+
+    class EpochOrder(TraversalOrder):
+        """The order of our own loaders. FFCV calls an order with its loader to get one that is ready."""
+
+        def __init__(self) -> None:  # the order knows all it needs without the loader
+            self.sampler = None
+
+        def __call__(self, loader: Any) -> "EpochOrder":  # noqa: ARG002
+            return self
+
+        def sample_order(self, epoch: int) -> np.ndarray:
+            return epoch_order(num_samples, seed, epoch, shuffle).numpy().astype(np.uint64)
+
+    return EpochOrder()
+
+
+def _ffcv(path: Path, batch_size: int, order: Any, workers: int) -> Any:
+    from ffcv.fields.decoders import IntDecoder, NDArrayDecoder, SimpleRGBImageDecoder
+    from ffcv.fields.rgb_image import RGBImageField
+    from ffcv.loader import Loader
+    from ffcv.reader import Reader
+    from ffcv.transforms import ToTensor
+
+    handler = Reader(str(path)).handlers["image"]
+    decoder = SimpleRGBImageDecoder() if isinstance(handler, RGBImageField) else NDArrayDecoder()
+    return Loader(
+        str(path),
+        batch_size=batch_size,
+        num_workers=workers,
+        os_cache=True,
+        order=order,
+        drop_last=False,
+        seed=0,
+        pipelines={
+            "image": [decoder, ToTensor()],
+            "label": [IntDecoder(), ToTensor()],
+            "index": [IntDecoder(), ToTensor()],
+        },
+    )

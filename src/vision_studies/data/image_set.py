@@ -1,0 +1,153 @@
+"""Images as they are trained on: one array, verified and fingerprinted, memory-mapped on disk."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vision_studies.errors import DataError
+from vision_studies.files import atomic_folder, require_free_space, write_json
+
+_CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with labels.
+
+    Attributes:
+        name: of the source, such as "cifar10" or the name of a folder.
+        images: uint8 [N, H, W, C] with C in {1, 3}; memory-mapped when opened from disk.
+        labels: int64 [N], from 0 to the number of classes less one.
+        class_names: one name a label.
+        is_test: bool [N], true for the images of the source's own test split; all false where it has none.
+        origin: how the images were read: settings and identity of the source's files. Equal origins need no new reading.
+        fingerprint: SHA-256 of images, labels, class names and test split.
+        folder: where the set was opened from; a process that is sent the set opens it there itself.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    is_test: np.ndarray
+    origin: dict[str, Any]
+    fingerprint: str
+    folder: Path | None = None
+
+    @classmethod
+    def create(
+        cls,
+        name: str,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_names: tuple[str, ...],
+        is_test: np.ndarray,
+        origin: dict[str, Any],
+    ) -> "ImageSet":
+        """Check and fingerprint images.
+
+        Raises:
+            DataError: there are no images, fewer than two classes, a label outside the classes, or arrays that disagree.
+        """
+        _check(name, images, labels, class_names, is_test)
+        labels = labels.astype(np.int64)
+        return cls(
+            name, images, labels, class_names, is_test, origin, _fingerprint(images, labels, class_names, is_test)
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the set to `folder`, all or nothing.
+
+        Raises:
+            StorageError: the disk is full.
+        """
+        require_free_space(folder.parent, self.images.nbytes + self.labels.nbytes + self.is_test.nbytes)
+        with atomic_folder(folder) as temporary:
+            np.save(temporary / "images.npy", self.images, allow_pickle=False)
+            np.save(temporary / "labels.npy", self.labels, allow_pickle=False)
+            np.save(temporary / "is_test.npy", self.is_test, allow_pickle=False)
+            description = {
+                "name": self.name,
+                "class_names": list(self.class_names),
+                "shape": list(self.images.shape),
+                "origin": self.origin,
+                "fingerprint": self.fingerprint,
+            }
+            write_json(temporary / "image_set.json", description)
+
+    @classmethod
+    def open(cls, folder: Path) -> "ImageSet":
+        """Open a saved set; the images are memory-mapped and not read.
+
+        Raises:
+            DataError: a file is missing, truncated or disagrees with the others.
+        """
+        try:
+            description = json.loads((folder / "image_set.json").read_text(encoding="utf-8"))
+            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+            labels = np.load(folder / "labels.npy", allow_pickle=False)
+            is_test = np.load(folder / "is_test.npy", allow_pickle=False)
+            class_names = tuple(description["class_names"])
+            if list(images.shape) != description["shape"]:
+                raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
+            _check(description["name"], images, labels, class_names, is_test)
+            return cls(
+                description["name"],
+                images,
+                labels,
+                class_names,
+                is_test,
+                description["origin"],
+                description["fingerprint"],
+                folder.absolute(),
+            )
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DataError(
+                f"The image set in {folder} is damaged ({error}); delete the folder and run "
+                "`kedro run --pipeline=data_prep` again."
+            ) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process maps the file itself instead of being sent its content.
+        if self.folder is not None:
+            return ImageSet.open, (self.folder,)
+        fields = (self.name, self.images, self.labels, self.class_names, self.is_test, self.origin, self.fingerprint)
+        return ImageSet, fields
+
+
+def _check(
+    name: str, images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], is_test: np.ndarray
+) -> None:
+    if len(images) == 0:
+        raise DataError(f"'{name}' has no images; check data_prep.source.")
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or images.dtype != np.uint8:
+        raise DataError(
+            f"'{name}' must hold uint8 images [N, H, W, 1 or 3], not {images.dtype} {list(images.shape)}; "
+            "convert its images first."
+        )
+    if not len(images) == len(labels) == len(is_test):
+        raise DataError(
+            f"'{name}' has {len(images)} images but {len(labels)} labels; its files do not belong together."
+        )
+    if len(class_names) < 2:
+        raise DataError(f"'{name}' has {len(class_names)} class ({', '.join(class_names)}); two at least are needed.")
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= len(class_names):
+        raise DataError(
+            f"'{name}' has labels from {lowest} to {highest}, but its {len(class_names)} classes allow 0 to "
+            f"{len(class_names) - 1}; check its label column."
+        )
+
+
+def _fingerprint(images: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...], is_test: np.ndarray) -> str:
+    digest = hashlib.sha256(json.dumps([list(images.shape), class_names]).encode())
+    per_chunk = max(1, _CHUNK // max(1, images[0].nbytes))
+    for start in range(0, len(images), per_chunk):
+        digest.update(np.ascontiguousarray(images[start : start + per_chunk]).data)
+    digest.update(np.ascontiguousarray(labels).data)
+    digest.update(np.ascontiguousarray(is_test).data)
+    return digest.hexdigest()

@@ -1,0 +1,183 @@
+"""Batches of normalised images, and the loader that holds all images on the device.
+
+What a batch holds depends on (seed, epoch, batch) alone and not on the loader: every loader takes its order, its
+augmentation and its normalisation from here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from vision_studies.data.image_set import ImageSet
+
+Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+"""uint8 [B, C, H, W] and a generator -> uint8 [B, C, H, W]."""
+
+
+class Batch(NamedTuple):
+    """Images with labels.
+
+    Attributes:
+        images: float32 or bfloat16 [B, C, H, W], normalised, channels last.
+        labels: int64 [B].
+        indices: int64 [B], positions in the image set.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+
+
+class Loader(Protocol):
+    """Batches of one split, epoch by epoch."""
+
+    batch_size: int
+    num_samples: int
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        ...
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of an epoch; order and augmentation depend on the seed and the epoch alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and standard deviation of each channel, on the scale 0 to 255."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def epoch_order(num_samples: int, seed: int, epoch: int, shuffle: bool) -> torch.Tensor:
+    """Positions int64 [num_samples] in the order of an epoch."""
+    if not shuffle:
+        return torch.arange(num_samples)
+    return torch.randperm(num_samples, generator=_generator("cpu", seed, epoch))
+
+
+def augmentation_generator(seed: int, epoch: int, batch_index: int, device: torch.device) -> torch.Generator:
+    """Randomness of one batch's augmentation: the same whether or not earlier batches were read."""
+    return _generator(device, seed, epoch, batch_index)
+
+
+def number_of_batches(num_samples: int, batch_size: int, drop_last: bool) -> int:
+    """Batches an epoch."""
+    return num_samples // batch_size if drop_last else -(-num_samples // batch_size)
+
+
+class Finisher:
+    """Turns a raw batch into a finished one: augmentation, then normalisation."""
+
+    def __init__(
+        self,
+        augmentation: Augmentation | None,
+        normalisation: Normalisation,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._augmentation = augmentation
+        self._seed = seed
+        self.device = device
+        self._dtype = dtype
+        mean = torch.tensor(normalisation.mean, device=device).view(1, -1, 1, 1)
+        std = torch.tensor(normalisation.std, device=device).view(1, -1, 1, 1)
+        self._scale = (1 / std).contiguous()
+        self._shift = (-mean / std).contiguous()
+
+    def __call__(self, images: torch.Tensor, epoch: int, batch_index: int) -> torch.Tensor:
+        """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last."""
+        if self._augmentation is not None:
+            generator = augmentation_generator(self._seed, epoch, batch_index, self.device)
+            images = self._augmentation(images, generator)
+        scaled = images.to(torch.float32, memory_format=torch.channels_last).mul_(self._scale).add_(self._shift)
+        return scaled.to(self._dtype)
+
+
+class DeviceLoader:
+    """All images of a split as uint8 in the memory of the device; nothing is decoded or copied again."""
+
+    def __init__(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        indices: torch.Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        shuffle: bool,
+        drop_last: bool,
+        finisher: Finisher,
+    ) -> None:
+        self.batch_size = batch_size
+        self.num_samples = len(labels)
+        self._images = images
+        self._labels = labels
+        self._indices = indices
+        self._seed = seed
+        self._shuffle = shuffle
+        self._drop_last = drop_last
+        self._finish = finisher
+
+    def __len__(self) -> int:
+        return number_of_batches(self.num_samples, self.batch_size, self._drop_last)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of an epoch."""
+        order = epoch_order(self.num_samples, self._seed, epoch, self._shuffle).to(self._images.device)
+        for batch_index in range(len(self)):
+            start = batch_index * self.batch_size
+            positions = order[start : start + self.batch_size]
+            raw = self._images[positions].permute(0, 3, 1, 2)  # [B, H, W, C] seen as channels-last [B, C, H, W]
+            yield Batch(self._finish(raw, epoch, batch_index), self._labels[positions], self._indices[positions])
+
+
+def device_loader(
+    image_set: ImageSet,
+    indices: np.ndarray,
+    *,
+    batch_size: int,
+    normalisation: Normalisation,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    shuffle: bool = False,
+    drop_last: bool = False,
+    augmentation: Augmentation | None = None,
+) -> DeviceLoader:
+    """A loader over the images at `indices`, which are copied to the device once.
+
+    Args:
+        image_set: where the images are.
+        indices: int64 [N], positions in the image set.
+        batch_size: images a batch.
+        normalisation: mean and standard deviation of each channel.
+        device: where the images are kept and batches are made.
+        dtype: type of the normalised images.
+        seed: seed of order and augmentation.
+        shuffle: draw a new order every epoch.
+        drop_last: leave out a last batch that is not full.
+        augmentation: what is done to a batch before normalisation.
+    """
+    return DeviceLoader(
+        torch.from_numpy(image_set.images[indices]).to(device),
+        torch.from_numpy(image_set.labels[indices]).to(device),
+        torch.from_numpy(np.asarray(indices, dtype=np.int64)).to(device),
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        drop_last=drop_last,
+        finisher=Finisher(augmentation, normalisation, seed, device, dtype),
+    )
+
+
+def _generator(device: torch.device | str, *numbers: int) -> torch.Generator:
+    # SeedSequence mixes the numbers, so that neighbouring seeds and epochs do not share their randomness.
+    mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator(device=device).manual_seed(int(mixed) >> 1)

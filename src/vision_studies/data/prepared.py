@@ -1,0 +1,135 @@
+"""Prepared data: an image set with its splits, and loaders over them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from vision_studies.data.data_card import channel_statistics
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.loaders import Augmentation, Loader, Normalisation, device_loader
+from vision_studies.data.splits import Splits
+from vision_studies.errors import DataError
+from vision_studies.files import hash_json
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """What `data_prep` leaves for every other pipeline.
+
+    Attributes:
+        image_set: all images of the set.
+        splits: which of them are for training, validation and test.
+        ffcv_files: split name -> `.beton` file; empty where FFCV was not used.
+    """
+
+    image_set: ImageSet
+    splits: Splits
+    ffcv_files: Mapping[str, Path]
+
+    @classmethod
+    def from_catalog(
+        cls, image_set: ImageSet, splits_table: pd.DataFrame, ffcv_files: Mapping[str, Path]
+    ) -> "PreparedData":
+        """From what the catalog holds: names of FFCV files are `<split>-<hash of the content>`."""
+        files = {name.split("-")[0]: path for name, path in ffcv_files.items()}
+        return cls(image_set, Splits.from_table(splits_table), files)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the images and of the splits: what a result depends on."""
+        return hash_json([self.image_set.fingerprint, self.splits.fingerprint])[:16]
+
+    @cached_property
+    def normalisation(self) -> Normalisation:
+        """Mean and standard deviation of each channel over the pixels of the training split."""
+        return channel_statistics(self.image_set, self.splits.train)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.image_set.class_names)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image: 1 or 3."""
+        return int(self.image_set.images.shape[3])
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of an image in pixels.
+
+        Raises:
+            DataError: the images are not square.
+        """
+        height, width = self.image_set.images.shape[1:3]
+        if height != width:
+            raise DataError(
+                f"The images of '{self.image_set.name}' are {height} x {width} pixels; networks here want square "
+                "images: set data_prep.image_size."
+            )
+        return int(height)
+
+    def loader(
+        self,
+        split: str,
+        *,
+        kind: str,
+        batch_size: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        augmentation: Augmentation | None = None,
+    ) -> Loader:
+        """Batches of one split ("train", "validation" or "test").
+
+        Args:
+            split: name of the split.
+            kind: "device" or "ffcv".
+            batch_size: images a batch.
+            device: where batches are wanted.
+            dtype: type of the normalised images.
+            seed: seed of order and augmentation.
+            shuffle: draw a new order every epoch.
+            drop_last: leave out a last batch that is not full.
+            augmentation: what is done to a batch of uint8 images before normalisation.
+
+        Raises:
+            DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
+        """
+        if kind == "ffcv":
+            from vision_studies.data.ffcv_loader import ffcv_loader
+
+            if split not in self.ffcv_files:
+                raise DataError(
+                    f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
+                    "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
+                )
+            return ffcv_loader(
+                self.ffcv_files[split],
+                batch_size=batch_size,
+                seed=seed,
+                shuffle=shuffle,
+                drop_last=drop_last,
+                augmentation=augmentation,
+                normalisation=self.normalisation,
+                device=device,
+                dtype=dtype,
+            )
+        return device_loader(
+            self.image_set,
+            getattr(self.splits, split),
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            augmentation=augmentation,
+            normalisation=self.normalisation,
+            device=device,
+            dtype=dtype,
+        )

@@ -1,0 +1,1 @@
+"""What one run of each method is."""

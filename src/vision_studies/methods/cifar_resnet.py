@@ -1,0 +1,169 @@
+"""One run of the CIFAR ResNet method: train a classifier on the training split, select on validation, score on test.
+
+Source: the project "Deep Learning Spring 2025 Project 1" (SE-ResNet, RandAugment, stochastic depth, CutMix, test-time
+augmentation), without its defects: a stratified validation split selects, the official test split is scored once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.data.augmentation.compose import build_augmentation
+from vision_studies.data.augmentation.test_time import average_probabilities, test_time_views
+from vision_studies.data.loaders import Loader, augmentation_generator
+from vision_studies.data.prepared import PreparedData
+from vision_studies.files import atomic_file
+from vision_studies.models.build import build_model
+from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.fit import fit
+from vision_studies.training.precision import autocast, place_images
+from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
+
+METHOD_VERSION = 1
+"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
+
+WEIGHTS_FILE = "weights.safetensors"
+PREDICTIONS_FILE = "predictions.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What training one run gave.
+
+    Attributes:
+        metrics: columns of the results table known before the test split is touched.
+        history: one row an epoch.
+        diverged: a loss was not finite; the weights are those of the best epoch before, if there was one.
+    """
+
+    metrics: dict[str, Any]
+    history: pd.DataFrame
+    diverged: bool
+
+
+def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
+    """The network of a run, made to fit the images and the classes of the data."""
+    return build_model(
+        settings.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
+    )
+
+
+def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device) -> TrainedRun:
+    """Train one network; an interrupted call continues from the checkpoints in `folder`.
+
+    Writes the weights of the best validation epoch to `folder/weights.safetensors`.
+    """
+    tune_process()
+    seed_everything(seed)
+    model = build_network(settings, data)
+    augmentation = build_augmentation(settings.augmentation, normalisation_mean=data.normalisation.mean)
+    train_loader = data.loader(
+        "train",
+        kind=settings.loader,
+        batch_size=settings.training.batch_size,
+        device=device,
+        seed=seed,
+        shuffle=True,
+        augmentation=augmentation,
+    )
+    validation_loader = data.loader(
+        "validation", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device
+    )
+    result = fit(
+        model,
+        train_loader,
+        validation_loader,
+        settings.training,
+        seed=seed,
+        device=device,
+        folder=folder / "checkpoints",
+    )
+    metrics: dict[str, Any] = {
+        "parameters": count_parameters(model),
+        "macs": count_macs(model, (data.in_channels, data.image_size, data.image_size)),
+        "seconds": result.seconds,
+        "images_per_second": len(result.history) * train_loader.num_samples / max(result.seconds, 1e-9),
+        "peak_memory_mb": peak_memory_mb(device),
+        "device": str(device),
+    }
+    if result.best_epoch is not None:
+        model.load_state_dict(result.weights)
+        save_weights(model, folder / WEIGHTS_FILE)
+        best = result.history.set_index("epoch").loc[result.best_epoch]
+        metrics |= {
+            "best_epoch": int(result.best_epoch),
+            "validation_accuracy": float(best["validation_accuracy"]),
+            "validation_loss": float(best["validation_loss"]),
+        }
+    return TrainedRun(metrics, result.history, result.diverged)
+
+
+def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Score the selected weights of a run on the test split, plainly and with test-time views.
+
+    Writes `folder/predictions.safetensors`: indices [N], labels [N] and, for every number of views n,
+    probabilities_n [N, classes].
+
+    Returns:
+        Columns of the results table; accuracy with n > 1 views stands in `other_metrics`.
+    """
+    tune_process()
+    model = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device)
+    loader = data.loader("test", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
+    probabilities = predict_with_views(model, loader, settings, device)
+    indices = data.splits.test
+    labels = np.asarray(data.image_set.labels[indices])
+    predictions = {f"probabilities_{views}": values for views, values in probabilities.items()}
+    with atomic_file(folder / PREDICTIONS_FILE) as temporary:
+        save_file({"indices": indices, "labels": labels, **predictions}, temporary)
+    scores = {views: classification_metrics(values, labels) for views, values in probabilities.items()}
+    plain = scores[1]
+    return {
+        "test_accuracy": plain["accuracy"],
+        "test_loss": plain["loss"],
+        "test_calibration_error": plain["calibration_error"],
+        "test_brier": plain["brier"],
+        "other_metrics": {
+            f"test_accuracy_views_{views}": values["accuracy"] for views, values in scores.items() if views > 1
+        },
+    }
+
+
+def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:
+    """Predictions of an evaluated run: index, label, prediction, correct and one probability column a class."""
+    stored = load_file(folder / PREDICTIONS_FILE)
+    probabilities = stored[f"probabilities_{views}"]
+    table = pd.DataFrame({"index": stored["indices"], "label": stored["labels"]})
+    table["prediction"] = probabilities.argmax(axis=1)
+    table["correct"] = table["prediction"] == table["label"]
+    columns = [f"probability_{label}" for label in range(probabilities.shape[1])]
+    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+@torch.inference_mode()
+def predict_with_views(
+    model: nn.Module, loader: Loader, settings: RunSettings, device: torch.device
+) -> dict[int, np.ndarray]:
+    """Class probabilities, float32 [N, classes], averaged over the first n test-time views, for each n asked for and 1."""
+    counts = sorted({1, *settings.evaluation.views})
+    model.eval()
+    collected: dict[int, list[torch.Tensor]] = {count: [] for count in counts}
+    for batch_index, batch in enumerate(loader.epoch(0)):
+        generator = augmentation_generator(settings.evaluation.seed, 0, batch_index, device)
+        images = place_images(batch.images, settings.training, device)
+        logits = []
+        for view in test_time_views(images, max(counts), settings.evaluation.padding, generator):
+            with autocast(settings.training, device):
+                logits.append(model(place_images(view, settings.training, device)).float())
+        for count in counts:
+            collected[count].append(average_probabilities(torch.stack(logits[:count])).cpu())
+    return {count: torch.cat(parts).numpy() for count, parts in collected.items()}

@@ -1,0 +1,30 @@
+"""How large a network is, and how much it computes."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of parameters of `model`."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulate operations of the convolutions and matrix products for one image.
+
+    Args:
+        model: a network; its mode is left as it was.
+        image_shape: channels, height and width of an image.
+    """
+    parameter = next(model.parameters())
+    image = torch.zeros((1, *image_shape), device=parameter.device, dtype=parameter.dtype)
+    was_training = model.training
+    model.eval()
+    try:
+        # With gradients on, transformer layers take their ordinary path, whose operations the counter knows.
+        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+            model(image)
+    finally:
+        model.train(was_training)
+    return counter.get_total_flops() // 2

@@ -1,0 +1,1 @@
+"""The Kedro pipelines: graphs of thin nodes over the library."""

@@ -1,0 +1,187 @@
+"""Nodes of `cifar_resnet`."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vision_studies.analysis.statistics import compare_variants
+from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import StudySettings
+from vision_studies.data.image_set import ImageSet
+from vision_studies.errors import DataError
+from vision_studies.studies.execution import Outcome, execute, history_table, results_table
+from vision_studies.studies.results import COMPLETE, DIVERGED
+from vision_studies.studies.runs import Run, plan_runs
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
+
+TRAINING, EVALUATION = "training", "evaluation"
+
+
+def train_runs(
+    settings: CifarResnetSettings,
+    study: StudySettings,
+    execution: ExecutionSettings,
+    fresh: bool,
+    image_set: ImageSet,
+    splits: pd.DataFrame,
+    ffcv_files: Mapping[str, Path],
+    runs_folder: Path,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
+    from vision_studies.data.prepared import PreparedData
+
+    data = PreparedData.from_catalog(image_set, splits, ffcv_files)
+    runs = _plan(settings, study, data)
+    execute(runs, TRAINING, partial(_train, data=data, execution=execution), runs_folder, execution, fresh=fresh)
+    return results_table(runs, runs_folder, [TRAINING]), history_table(runs, runs_folder)
+
+
+def evaluate_runs(
+    settings: CifarResnetSettings,
+    study: StudySettings,
+    execution: ExecutionSettings,
+    image_set: ImageSet,
+    splits: pd.DataFrame,
+    ffcv_files: Mapping[str, Path],
+    runs_folder: Path,
+    training_results: pd.DataFrame,
+) -> pd.DataFrame:
+    """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
+    from vision_studies.data.prepared import PreparedData
+
+    data = PreparedData.from_catalog(image_set, splits, ffcv_files)
+    runs = _plan(settings, study, data)
+    trained = set(training_results.loc[training_results["status"] == COMPLETE, "run_fingerprint"])
+    scored = [run for run in runs if run.fingerprint in trained]
+    execute(scored, EVALUATION, partial(_evaluate, data=data, execution=execution), runs_folder, execution)
+    return results_table(runs, runs_folder, [TRAINING, EVALUATION])
+
+
+def select_model(results: pd.DataFrame, runs_folder: Path) -> dict[str, Any]:
+    """Weights of the run with the best validation accuracy, with its configuration: a checkpoint to use elsewhere."""
+    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
+    from vision_studies.training.checkpoints import load_state
+
+    best = _best_run(results)
+    weights = load_state(runs_folder / best["run_fingerprint"] / WEIGHTS_FILE)
+    description = ("variant", "seed", "configuration", "validation_accuracy", "test_accuracy", "data_fingerprint")
+    return {"weights": weights, **{name: best[name] for name in description}}
+
+
+def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFrame:
+    """Test predictions of the run with the best validation accuracy."""
+    from vision_studies.methods.cifar_resnet import predictions_table
+
+    return predictions_table(runs_folder / _best_run(results)["run_fingerprint"])
+
+
+def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:
+    """Mean, spread and interval of the test accuracy of every variant, and its paired difference to the first one."""
+    scored = results.dropna(subset=["test_accuracy"])
+    table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
+    return compare_variants(
+        table,
+        baseline=str(scored["variant"].iloc[0]),
+        confidence=settings.confidence,
+        interval=settings.interval,
+        test=settings.test,
+    )
+
+
+def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figure, Figure]:
+    """Learning curves in one figure, and loss, validation and learning rate in one each."""
+    from vision_studies.plots import training
+
+    return (
+        training.learning_curves(histories),
+        training.loss_figure(histories),
+        training.validation_figure(histories),
+        training.learning_rate_figure(histories),
+    )
+
+
+def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
+    """True against predicted class."""
+    from vision_studies.plots.classification import confusion_matrix
+
+    return confusion_matrix(
+        predictions["label"].to_numpy(), predictions["prediction"].to_numpy(), image_set.class_names
+    )
+
+
+def plot_reliability(predictions: pd.DataFrame) -> Figure:
+    """Accuracy against confidence."""
+    from vision_studies.analysis.calibration import expected_calibration_error, reliability_table
+    from vision_studies.plots.classification import reliability_diagram
+
+    probabilities = predictions.filter(like="probability_").to_numpy()
+    labels = predictions["label"].to_numpy()
+    return reliability_diagram(
+        reliability_table(probabilities, labels), expected_calibration_error(probabilities, labels)
+    )
+
+
+def plot_predictions(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
+    """A dozen test images, drawn at random, with their most probable classes."""
+    from vision_studies.plots.classification import prediction_grid
+
+    shown = predictions.sample(min(12, len(predictions)), random_state=0)
+    images = image_set.images[shown["index"].to_numpy()]
+    return prediction_grid(images, shown, image_set.class_names, float(predictions["correct"].mean()))
+
+
+def plot_comparison(results: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
+    """Variants against each other."""
+    from vision_studies.plots.comparison import comparison_figure
+
+    return comparison_figure(results, comparison)
+
+
+def _plan(settings: CifarResnetSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
+    from vision_studies.methods.cifar_resnet import METHOD_VERSION
+
+    return plan_runs(
+        pipeline="cifar_resnet",
+        study=study.name,
+        base=settings.run.model_dump(mode="json"),
+        variants={variant.name: variant.changes for variant in settings.variants},
+        seeds=settings.seeds,
+        data_fingerprint=data.fingerprint,
+        method_version=METHOD_VERSION,
+        resolve=lambda merged: RunSettings.model_validate(merged).model_dump(mode="json"),
+    )
+
+
+def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
+    from vision_studies.methods import cifar_resnet
+    from vision_studies.training.runtime import select_device
+
+    settings = RunSettings.model_validate(run.configuration)
+    trained = cifar_resnet.train(settings, run.seed, data, folder, select_device(execution.device))
+    if trained.diverged:
+        return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
+    return Outcome(trained.metrics, history=trained.history)
+
+
+def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
+    from vision_studies.methods import cifar_resnet
+    from vision_studies.training.runtime import select_device
+
+    settings = RunSettings.model_validate(run.configuration)
+    return Outcome(cifar_resnet.evaluate(settings, data, folder, select_device(execution.device)))
+
+
+def _best_run(results: pd.DataFrame) -> dict[str, Any]:
+    complete = results[results["status"] == COMPLETE]
+    if complete.empty:
+        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
+        raise DataError(f"No run of the study is complete ({reasons}); mend that and run the same command again.")
+    return complete.loc[complete["validation_accuracy"].idxmax()].to_dict()

@@ -1,0 +1,89 @@
+"""Nodes of `reporting`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from vision_studies.analysis.statistics import compare_variants
+from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import StudySettings
+from vision_studies.pipelines.reporting.collect import collect_figures, collect_results
+from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
+
+# Figures in the order of the page, with what they are called and what to look for in them.
+FIGURES: dict[tuple[str, str], tuple[str, str]] = {
+    ("cifar_resnet", "comparison"): (
+        "Variants compared",
+        "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+    ),
+    ("cifar_resnet", "learning_curves"): (
+        "Learning curves",
+        "Loss, validation accuracy and learning rate by epoch. Training loss is higher than it looks: its images are "
+        "augmented and its labels smoothed.",
+    ),
+    ("cifar_resnet", "confusion_matrix"): (
+        "Confusion matrix",
+        "True against predicted class on the test images, for the run with the best validation accuracy.",
+    ),
+    ("cifar_resnet", "prediction_grid"): (
+        "Predictions",
+        "Test images drawn at random, with the three most probable classes; a blue bar is the true class.",
+    ),
+    ("cifar_resnet", "reliability"): (
+        "Reliability",
+        "Accuracy against confidence: on the dashed line confidence can be taken at its word. Below, images in each bin.",
+    ),
+    ("data_prep", "data_card"): (
+        "What was trained on",
+        "Some training images of each class, and the number of images in each split.",
+    ),
+}
+
+
+def build_report(
+    study: StudySettings, settings: ReportingSettings, results_folder: Path, figures_folder: Path, *_after: Any
+) -> tuple[str, str]:
+    """The page of the study, and its summary as text."""
+    results = collect_results(results_folder)
+    comparison = compare_results(results, settings)
+    found = collect_figures(figures_folder)
+    figures = [ReportFigure(title, caption, found[key]) for key, (title, caption) in FIGURES.items() if key in found]
+    environment = "" if study.name == "base" else f" --env={study.name}"
+    report = StudyReport(
+        title=study.title,
+        question=study.question,
+        study=study.name,
+        command=f"kedro run{environment}",
+        settings=_settings(results),
+        results=results,
+        comparison=comparison,
+        figures=figures,
+        confidence=settings.confidence,
+    )
+    return render_report(report), summary_text(results, comparison)
+
+
+def compare_results(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:
+    """Test accuracy of each variant against the first one."""
+    scored = results.dropna(subset=["test_accuracy"])
+    table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
+    baseline = str(scored["variant"].iloc[0]) if len(scored) else ""
+    return compare_variants(
+        table, baseline=baseline, confidence=settings.confidence, interval=settings.interval, test=settings.test
+    )
+
+
+def _settings(results: pd.DataFrame) -> list[tuple[str, str]]:
+    newest = results.sort_values("finished_at").iloc[-1]
+    versions = json.loads(newest["versions"])
+    shown = ("python", "torch", "kedro", "vision-studies")
+    return [
+        ("Data fingerprint", ", ".join(sorted(set(results["data_fingerprint"])))),
+        ("Device", ", ".join(sorted(set(results["device"].dropna())))),
+        ("Finished", f"{newest['finished_at']} (UTC)"),
+        ("Commit", str(newest["git_commit"])),
+        ("Versions", ", ".join(f"{name} {versions[name]}" for name in shown if name in versions)),
+        ("Training time", f"{results['seconds'].sum():,.0f} s over {len(results)} runs"),
+    ]

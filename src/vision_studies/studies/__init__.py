@@ -1,0 +1,1 @@
+"""Variants, seeds, runs and their results; knows no method."""

@@ -1,0 +1,236 @@
+"""Doing the work of a study's runs: each once, on one core or a cluster, with nothing lost when it is stopped.
+
+A run has *stages* (training, evaluation). A stage that ends writes `<stage>.json` into the run's folder; that file is
+what makes it finished. Joblib does the scheduling: one after the other, in processes, or on a Dask cluster.
+"""
+
+import json
+import logging
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+from filelock import FileLock
+
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.errors import DataError, MissingDependencyError, VisionStudiesError
+from vision_studies.files import atomic_file, write_json
+from vision_studies.studies.provenance import git_commit, library_versions
+from vision_studies.studies.results import COMPLETE, FAILED, SCHEMA, flatten, validate_results
+from vision_studies.studies.runs import Run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one stage of a run found.
+
+    Attributes:
+        metrics: columns of the results table.
+        status: one of `results.STATUSES`.
+        reason: why the status is not `complete`.
+        history: per-epoch metrics, where the stage has epochs.
+    """
+
+    metrics: dict[str, Any]
+    status: str = COMPLETE
+    reason: str | None = None
+    history: pd.DataFrame | None = None
+
+
+Work = Callable[[Run, Path], Outcome]
+"""What does a stage: `work(run, folder)`; `folder` is the run's own and survives an interruption."""
+
+
+def run_folder(folder: Path, run: Run) -> Path:
+    """Folder of a run's checkpoints, stage results and history."""
+    return folder / run.fingerprint
+
+
+def execute(
+    runs: Sequence[Run], stage: str, work: Work, folder: Path, settings: ExecutionSettings, *, fresh: bool = False
+) -> None:
+    """Do `stage` for every run that has not finished it; runs of equal fingerprint are done once.
+
+    An error in one run is recorded as a failure, with its traceback in the run's folder, and the study goes on; it is
+    tried again by the next call. An error that is the user's to mend stops the study.
+
+    Args:
+        runs: the study's runs.
+        stage: name of the stage; a file name.
+        work: what to do.
+        folder: holds one folder a run.
+        settings: where to work.
+        fresh: forget finished work of these runs first, every stage of it.
+    """
+    unique = list({run.fingerprint: run for run in runs}.values())
+    if fresh:
+        for run in unique:
+            shutil.rmtree(run_folder(folder, run), ignore_errors=True)
+    waiting = [run for run in unique if not is_finished(folder, run, stage)]
+    if len(waiting) < len(unique):
+        logger.info("%s: %d of %d runs are finished and reused", stage, len(unique) - len(waiting), len(unique))
+    started = time.monotonic()
+    with _parallel(settings) as parallel:
+        results = parallel(joblib.delayed(_execute_one)(run, stage, work, folder) for run in waiting)
+        for done, (run, outcome) in enumerate(results, start=1):
+            remaining = (time.monotonic() - started) / done * (len(waiting) - done)
+            _log_outcome(stage, run, outcome, done, len(waiting), remaining)
+
+
+def is_finished(folder: Path, run: Run, stage: str) -> bool:
+    """Whether `stage` of `run` has ended in any way but failure."""
+    result = _read_stage(folder, run, stage)
+    return result is not None and result["status"] != FAILED
+
+
+def results_table(runs: Sequence[Run], folder: Path, stages: Sequence[str]) -> pd.DataFrame:
+    """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
+    rows = [row for run in runs if (row := _row(run, folder, stages)) is not None]
+    return validate_results(pd.DataFrame(rows, columns=list(SCHEMA.names)))
+
+
+def history_table(runs: Sequence[Run], folder: Path) -> pd.DataFrame:
+    """Histories of all runs, one below the other, with the columns study, variant, trial, seed and run (a name)."""
+    histories = []
+    for run in runs:
+        path = run_folder(folder, run) / "history.parquet"
+        if path.exists():
+            names = {"study": run.study, "variant": run.variant, "trial": run.trial, "seed": run.seed, "run": run.name}
+            histories.append(pd.read_parquet(path).assign(**names))
+    if not histories:
+        raise DataError(f"None of the {len(runs)} runs in {folder} has a history; train them first.")
+    return pd.concat(histories, ignore_index=True)
+
+
+def _row(run: Run, folder: Path, stages: Sequence[str]) -> dict[str, Any] | None:
+    first = _read_stage(folder, run, stages[0])
+    if first is None:
+        return None
+    row: dict[str, Any] = {
+        "pipeline": run.pipeline,
+        "study": run.study,
+        "variant": run.variant,
+        "trial": run.trial,
+        "seed": run.seed,
+        "configuration": json.dumps(flatten(run.configuration), sort_keys=True),
+        "run_fingerprint": run.fingerprint,
+        "configuration_hash": run.configuration_hash,
+        "data_fingerprint": run.data_fingerprint,
+    }
+    for stage in stages:
+        result = _read_stage(folder, run, stage)
+        if result is None:
+            break
+        metrics = dict(result["metrics"])
+        if "other_metrics" in metrics:
+            metrics["other_metrics"] = json.dumps(metrics["other_metrics"], sort_keys=True)
+        provenance = result["provenance"]
+        row |= {**metrics, "status": result["status"], "reason": result["reason"]}
+        row |= {"git_commit": provenance["git_commit"], "finished_at": provenance["finished_at"]}
+        row |= {"versions": json.dumps(provenance["versions"], sort_keys=True)}
+        if result["status"] != COMPLETE:
+            break
+    return row
+
+
+def _execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, Outcome]:
+    own_folder = run_folder(folder, run)
+    own_folder.mkdir(parents=True, exist_ok=True)
+    # Two processes may work on one study: whoever comes second waits here and finds the work done.
+    with FileLock(own_folder / ".lock"):
+        if is_finished(folder, run, stage):
+            finished = _read_stage(folder, run, stage)
+            assert finished is not None  # noqa: S101 - is_finished has just read it
+            return run, Outcome(finished["metrics"], finished["status"], finished["reason"])
+        write_json(own_folder / "run.json", _describe(run))
+        try:
+            outcome = work(run, own_folder)
+        except VisionStudiesError:
+            raise
+        except Exception as error:
+            (own_folder / f"{stage}_failure.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            outcome = Outcome({}, FAILED, f"{stage}: {type(error).__name__}: {error}")
+        if outcome.history is not None:
+            with atomic_file(own_folder / "history.parquet") as temporary:
+                outcome.history.to_parquet(temporary, index=False)
+        write_json(
+            own_folder / f"{stage}.json",
+            {
+                "metrics": outcome.metrics,
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "provenance": {
+                    "git_commit": git_commit(),
+                    "versions": library_versions(),
+                    "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+            },
+        )
+    return run, outcome
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    return {
+        "pipeline": run.pipeline,
+        "study": run.study,
+        "variant": run.variant,
+        "trial": run.trial,
+        "seed": run.seed,
+        "configuration": run.configuration,
+        "data_fingerprint": run.data_fingerprint,
+        "method_version": run.method_version,
+    }
+
+
+def _read_stage(folder: Path, run: Run, stage: str) -> dict[str, Any] | None:
+    path = run_folder(folder, run) / f"{stage}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged; delete its folder and run the study again.") from error
+
+
+def _log_outcome(stage: str, run: Run, outcome: Outcome, done: int, total: int, remaining: float) -> None:
+    accuracy = outcome.metrics.get("test_accuracy", outcome.metrics.get("validation_accuracy"))
+    found = f"accuracy {accuracy:.4f}" if accuracy is not None else outcome.status
+    left = f", about {_duration(remaining)} left" if done < total else ""
+    logger.info("%s %d of %d: %s: %s%s", stage, done, total, run.name, found, left)
+    if outcome.status != COMPLETE:
+        logger.warning("%s of %s: %s (%s)", stage, run.name, outcome.status, outcome.reason)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+@contextmanager
+def _parallel(settings: ExecutionSettings) -> Iterator[joblib.Parallel]:
+    if settings.backend != "dask":
+        yield joblib.Parallel(
+            n_jobs=settings.workers, backend=settings.backend, return_as="generator_unordered", batch_size=1
+        )
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise MissingDependencyError(
+            "execution.backend is 'dask' but dask.distributed is not installed; run `pip install dask[distributed]`."
+        ) from error
+    with Client(settings.scheduler_address) as client:
+        backend = {"backend": "dask", "client": client, "resources": dict(settings.resources)}
+        with joblib.parallel_config(**backend):
+            yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1)

@@ -1,0 +1,58 @@
+"""What a result was made with: commit, library versions, device."""
+
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("vision-studies", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "kornia", "ffcv", "kedro")
+
+
+@cache
+def git_commit() -> str | None:
+    """Commit of the checkout this package runs from, with `-dirty` when files differ; None outside a checkout."""
+    source = Path(__file__).parent
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip()
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Installed versions of the libraries that can change a number, and of Python."""
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+@cache
+def processor_name() -> str:
+    """Model name of the processor, with the number of logical cores."""
+    import psutil
+
+    information = Path("/proc/cpuinfo")
+    names = (
+        [
+            line.split(":", 1)[1].strip()
+            for line in information.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if information.exists()
+        else []
+    )
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({psutil.cpu_count()} cores)"

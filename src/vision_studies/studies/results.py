@@ -1,0 +1,109 @@
+"""The results table: one row a run, one schema for every pipeline."""
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from vision_studies.errors import DataError
+
+SCHEMA_VERSION = 1
+
+COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
+STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+SCHEMA = pa.schema(
+    [
+        # identity
+        pa.field("pipeline", pa.string(), nullable=False),
+        pa.field("study", pa.string(), nullable=False),
+        pa.field("variant", pa.string(), nullable=False),
+        pa.field("trial", pa.int64(), nullable=False),
+        pa.field("seed", pa.int64(), nullable=False),
+        # configuration: JSON, flattened to dotted keys
+        pa.field("configuration", pa.string(), nullable=False),
+        # metrics: accuracies are fractions, losses are nats per image
+        pa.field("validation_accuracy", pa.float64()),
+        pa.field("validation_loss", pa.float64()),
+        pa.field("test_accuracy", pa.float64()),
+        pa.field("test_loss", pa.float64()),
+        pa.field("test_calibration_error", pa.float64()),
+        pa.field("test_brier", pa.float64()),
+        pa.field("best_epoch", pa.int64()),
+        pa.field("other_metrics", pa.string()),  # JSON: what only this pipeline measures
+        # cost
+        pa.field("parameters", pa.int64()),
+        pa.field("macs", pa.int64()),
+        pa.field("seconds", pa.float64()),
+        pa.field("images_per_second", pa.float64()),
+        pa.field("peak_memory_mb", pa.float64()),
+        # status
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("reason", pa.string()),
+        # provenance
+        pa.field("run_fingerprint", pa.string(), nullable=False),
+        pa.field("configuration_hash", pa.string(), nullable=False),
+        pa.field("data_fingerprint", pa.string(), nullable=False),
+        pa.field("git_commit", pa.string()),
+        pa.field("versions", pa.string()),  # JSON: library -> version
+        pa.field("device", pa.string()),
+        pa.field("finished_at", pa.string()),  # ISO 8601, UTC
+    ],
+    metadata={"schema_version": str(SCHEMA_VERSION)},
+)
+
+IDENTITY = ("pipeline", "study", "variant", "trial", "seed")
+"""The columns that name a row. A run of the same name with another configuration takes the place of the earlier row."""
+
+
+def validate_results(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with exactly the columns and types of `SCHEMA`; absent optional columns become missing values.
+
+    Raises:
+        DataError: a column is unknown, a required one is missing or empty, a type does not fit, a status is not one
+            of `STATUSES`, or two rows share one identity.
+    """
+    unknown = sorted(set(table.columns) - set(SCHEMA.names))
+    if unknown:
+        raise DataError(
+            f"The results table has unknown columns {unknown}; the schema (version {SCHEMA_VERSION}) has "
+            f"{list(SCHEMA.names)}, so results of another version must be moved aside and made again."
+        )
+    complete = table.reindex(columns=list(SCHEMA.names))
+    for field in SCHEMA:
+        if not field.nullable and complete[field.name].isna().any():
+            raise DataError(f"The results table has rows without '{field.name}'; every row needs it.")
+    if not complete["status"].isin(STATUSES).all():
+        wrong = sorted(set(complete["status"]) - set(STATUSES))
+        raise DataError(f"The results table has the unknown status {wrong}; allowed are {list(STATUSES)}.")
+    if complete.duplicated(list(IDENTITY)).any():
+        raise DataError(f"The results table names a run twice; {', '.join(IDENTITY)} must differ between rows.")
+    try:
+        return pa.Table.from_pandas(complete, schema=SCHEMA, preserve_index=False).to_pandas()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"The results table has a value of the wrong type: {error}.") from error
+
+
+def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
+    """Add `new` rows to the `stored` ones; a row of the same identity takes the place of the stored one."""
+    new = validate_results(new)
+    if stored is None:
+        return new
+    stored = validate_results(stored)
+    keys = pd.MultiIndex.from_frame(new[list(IDENTITY)])
+    kept = stored[~pd.MultiIndex.from_frame(stored[list(IDENTITY)]).isin(keys)]
+    rows = [*kept.to_dict("records"), *new.to_dict("records")]
+    merged = pd.DataFrame(rows, columns=list(SCHEMA.names)).sort_values(list(IDENTITY), ignore_index=True)
+    return validate_results(merged)
+
+
+def flatten(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted keys, `{"model": {"name": "x"}}` -> `{"model.name": "x"}`."""
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{path}."))
+        else:
+            flat[path] = value
+    return flat

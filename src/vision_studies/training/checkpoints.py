@@ -1,0 +1,112 @@
+"""Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vision_studies.errors import CheckpointError
+from vision_studies.files import atomic_file
+
+
+def save_state(path: Path, state: Any) -> None:
+    """Write nested dicts, lists and tuples of tensors, numbers, strings, booleans and None to one file, atomically.
+
+    Raises:
+        StorageError: the disk is full; an older file stays as it was.
+        TypeError: `state` holds something else.
+    """
+    tensors: dict[str, Tensor] = {}
+    described = json.dumps(_describe(state, tensors))
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"state": described})
+
+
+def load_state(path: Path) -> Any:
+    """Read what `save_state` has written; tensors come to the CPU.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or of another kind.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = (file.metadata() or {})["state"]
+            # A set: names are looked up once for each tensor.
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        return _restore(json.loads(description), tensors)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no checkpoint {path}; train the model first.") from error
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint of this project ({error}); delete it.") from error
+
+
+def save_weights(model: nn.Module, path: Path) -> None:
+    """Write the parameters and buffers of `model`."""
+    save_state(path, model.state_dict())
+
+
+def load_weights(model: nn.Module, path: Path) -> nn.Module:
+    """Load what `save_weights` has written into `model`, which must be of the same architecture.
+
+    Raises:
+        CheckpointError: the file is damaged or belongs to another architecture.
+    """
+    weights = load_state(path)
+    try:
+        model.load_state_dict(weights)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{path} holds the weights of another network than {type(model).__name__} as configured ({first}); use the "
+            "configuration that it was trained with."
+        ) from error
+    return model
+
+
+def _describe(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """JSON that says how `value` is built; tensors are put into `tensors` and named."""
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[_describe(key, tensors), _describe(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        kind = "list" if isinstance(value, list) else "tuple"
+        return {kind: [_describe(item, tensors) for item in value]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}")
+
+
+def _restore(description: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(description, dict):
+        return description
+    (kind, content), *_ = description.items()
+    match kind:
+        case "tensor":
+            return tensors[content]
+        case "dict":
+            return {_restore(key, tensors): _restore(item, tensors) for key, item in content}
+        case "list":
+            return [_restore(item, tensors) for item in content]
+        case "tuple":
+            return tuple(_restore(item, tensors) for item in content)
+    raise ValueError(f"unknown kind '{kind}'")
+
+
+def random_state() -> dict[str, Any]:
+    """States of torch's global generators."""
+    cuda = [state.clone() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Put torch's global generators back to where they were."""
+    torch.set_rng_state(state["cpu"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

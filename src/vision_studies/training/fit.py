@@ -1,0 +1,325 @@
+"""The training loop."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_studies.config.training import TrainingSettings
+from vision_studies.data.loaders import Loader
+from vision_studies.errors import CheckpointError
+from vision_studies.files import hash_json
+from vision_studies.training.averaging import averaged_weights, build_averaging
+from vision_studies.training.checkpoints import load_state, random_state, restore_random_state, save_state
+from vision_studies.training.evaluation import evaluate
+from vision_studies.training.mixing import MixedBatch, mix_batch
+from vision_studies.training.optimizers import build_optimizers
+from vision_studies.training.precision import autocast, place_images, place_model
+from vision_studies.training.progress import training_progress
+from vision_studies.training.runtime import peak_memory_mb
+from vision_studies.training.schedules import Schedule
+from vision_studies.training.selection import Tracker
+
+logger = logging.getLogger(__name__)
+
+_FINAL = "final.safetensors"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training gave.
+
+    Attributes:
+        history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both on augmented, mixed images with smoothed
+            labels), validation_loss, validation_accuracy (missing where not validated), learning_rate (after the epoch's
+            last step), seconds (since the start, all calls together), images_per_second, peak_memory_mb.
+        best_epoch: epoch with the best value of the selection metric; None if no epoch had a finite one.
+        best_value: that value.
+        weights: parameters and buffers of the best epoch; empty if there is none.
+        final_weights: parameters and buffers after the last epoch.
+        seconds: time spent training and validating, all calls together.
+        stopped_early: early stopping ended the training.
+        diverged: a training loss was not finite, which ended the training.
+    """
+
+    history: pd.DataFrame
+    best_epoch: int | None
+    best_value: float | None
+    weights: dict[str, Tensor]
+    final_weights: dict[str, Tensor]
+    seconds: float
+    stopped_early: bool
+    diverged: bool
+
+
+def fit(
+    model: nn.Module,
+    train_loader: Loader,
+    validation_loader: Loader,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+) -> FitResult:
+    """Train `model` and keep the weights of its best validation epoch.
+
+    With a `folder`, checkpoints are written there. A call that was interrupted, however roughly, is continued by the same
+    call and ends with the same numbers (bit by bit on a CPU); one that had finished is not repeated.
+
+    Args:
+        model: the network, with its first weights; trained in place.
+        train_loader: shuffled, augmented training images.
+        validation_loader: images that choose the epoch.
+        settings: how to train.
+        seed: seed of everything that is drawn at random here.
+        device: where to train.
+        folder: where checkpoints are kept.
+        on_epoch: called with the history row of every epoch.
+
+    Raises:
+        CheckpointError: the folder holds checkpoints of another training.
+    """
+    training = _Training(model, train_loader, validation_loader, settings, seed, device)
+    if folder is not None:
+        training.resume(folder)
+    with training_progress(settings.epochs, training.epoch) as advance:
+        while not training.ended:
+            row = training.run_epoch()
+            if folder is not None:
+                training.checkpoint(folder)
+            advance(row)
+            if on_epoch is not None:
+                on_epoch(row)
+    return training.result()
+
+
+class _Training:
+    """State of one training, from one epoch to the next."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train_loader: Loader,
+        validation_loader: Loader,
+        settings: TrainingSettings,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.epoch = 0  # epochs that are done
+        self.ended = False
+        self._model = place_model(model, settings, device)
+        self._forward = torch.compile(model) if settings.compile else model
+        self._train_loader = train_loader
+        self._validation_loader = validation_loader
+        self._settings = settings
+        self._seed = seed
+        self._device = device
+        self._optimizers = build_optimizers(model, settings.optimizer)
+        self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(train_loader))
+        self._averaging = build_averaging(model, settings)
+        self._selection = Tracker(settings.selection)
+        stopping = settings.early_stopping
+        self._stopping = Tracker(stopping.metric, stopping.min_delta) if stopping else None
+        self._rows: list[dict[str, Any]] = []
+        self._best_weights: dict[str, Tensor] = {}
+        self._seconds = 0.0
+        self._stopped_early = False
+        self._diverged = False
+
+    def run_epoch(self) -> dict[str, Any]:
+        """Train one epoch, validate where it is due, decide whether to go on."""
+        started = time.perf_counter()
+        loss, accuracy = self._train()
+        trained = time.perf_counter() - started
+        self.epoch += 1
+        self._diverged = not math.isfinite(loss)
+        last = self.epoch == self._settings.epochs or self._diverged
+        validation = {"validation_loss": math.nan, "validation_accuracy": math.nan}
+        if not self._diverged and (last or self.epoch % self._settings.validate_every == 0):
+            validation = self._validate()
+        steps = len(self._train_loader)
+        learning_rate = self._schedule.apply(min(self.epoch, self._settings.epochs) * steps)
+        self._seconds += time.perf_counter() - started
+        self.ended = last or self._stopped_early
+        row = {
+            "epoch": self.epoch,
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            **validation,
+            "learning_rate": learning_rate,
+            "seconds": self._seconds,
+            "images_per_second": self._train_loader.num_samples / trained,
+            "peak_memory_mb": peak_memory_mb(self._device),
+        }
+        self._rows.append(row)
+        return row
+
+    def result(self) -> FitResult:
+        """What the training gave."""
+        return FitResult(
+            history=pd.DataFrame(self._rows),
+            best_epoch=self._selection.best_epoch,
+            best_value=self._selection.best,
+            weights=self._best_weights,
+            final_weights=_copy(self._model),
+            seconds=self._seconds,
+            stopped_early=self._stopped_early,
+            diverged=self._diverged,
+        )
+
+    def resume(self, folder: Path) -> None:
+        """Continue from the newest whole checkpoint in `folder`, if there is one."""
+        final = folder / _FINAL
+        for path in [*([final] if final.exists() else []), *reversed(_numbered(folder))]:
+            try:
+                state = load_state(path)
+            except CheckpointError as error:
+                logger.warning("%s An older one is used where there is one.", error)
+                continue
+            if state["fingerprint"] != self._fingerprint():
+                raise CheckpointError(
+                    f"{folder} holds checkpoints of a training with other settings, data or seed; delete the folder or "
+                    "give this training another one."
+                )
+            self._load(state)
+            if not self.ended:
+                logger.info("continuing after epoch %d of %d", self.epoch, self._settings.epochs)
+            return
+
+    def checkpoint(self, folder: Path) -> None:
+        """Write the state where it is due, and remove numbered checkpoints that are no longer kept."""
+        if not self.ended and self.epoch % self._settings.checkpoint_every:
+            return
+        if self.epoch % self._settings.checkpoint_every == 0:
+            save_state(folder / f"epoch_{self.epoch:04d}.safetensors", self._state())
+        if self.ended:
+            save_state(folder / _FINAL, self._state())
+        for old in _numbered(folder)[: -self._settings.keep_last]:
+            old.unlink()
+
+    def _train(self) -> tuple[float, float]:
+        """One pass over the training images.
+
+        Returns:
+            Mean loss and accuracy over images.
+        """
+        settings = self._settings
+        self._model.train()
+        # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.
+        loss_sum = torch.zeros((), device=self._device)
+        hits = torch.zeros((), device=self._device)
+        images_seen = 0
+        for index, batch in enumerate(self._train_loader.epoch(self.epoch)):
+            step = self.epoch * len(self._train_loader) + index
+            self._schedule.apply(step)
+            images = place_images(batch.images, settings, self._device)
+            labels = batch.labels.to(self._device, non_blocking=True)
+            mixed = mix_batch(images, labels, settings.mixing, seed=self._seed, epoch=self.epoch, batch=index)
+            with autocast(settings, self._device):
+                logits = self._forward(mixed.images)
+            logits = logits.float()
+            loss = _mixed_loss(logits, mixed, settings.label_smoothing)
+            for optimizer in self._optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if settings.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(self._model.parameters(), settings.gradient_clip)
+            for optimizer in self._optimizers:
+                optimizer.step()
+            if self._averaging is not None:
+                self._averaging.update()
+            images_seen += len(labels)
+            loss_sum += loss.detach() * len(labels)
+            hits += _mixed_hits(logits.detach(), mixed)
+        return float(loss_sum) / images_seen, float(hits) / images_seen
+
+    def _validate(self) -> dict[str, float]:
+        with averaged_weights(self._model, self._averaging):
+            loss, accuracy = evaluate(self._model, self._validation_loader, self._settings, self._device)
+            metrics = {"validation_loss": loss, "validation_accuracy": accuracy}
+            row = {"epoch": self.epoch, **metrics}
+            if self._selection.update(row):
+                self._best_weights = _copy(self._model)
+        self._schedule.after_validation(row)
+        stopping = self._settings.early_stopping
+        if self._stopping is not None and stopping is not None:
+            self._stopping.update(row)
+            self._stopped_early = self._stopping.waited >= stopping.patience
+        return metrics
+
+    def _fingerprint(self) -> str:
+        """What must be equal for a checkpoint to be continued."""
+        shapes = [[name, list(value.shape)] for name, value in self._model.state_dict().items()]
+        data = [self._train_loader.num_samples, self._train_loader.batch_size, self._validation_loader.num_samples]
+        return hash_json([self._settings.model_dump(mode="json"), self._seed, shapes, data])
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "fingerprint": self._fingerprint(),
+            "epoch": self.epoch,
+            "ended": self.ended,
+            "model": self._model.state_dict(),
+            "best_weights": self._best_weights,
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "schedule": self._schedule.state_dict(),
+            "averaging": self._averaging.state_dict() if self._averaging else None,
+            "selection": self._selection.state_dict(),
+            "stopping": self._stopping.state_dict() if self._stopping else None,
+            "history": self._rows,
+            "seconds": self._seconds,
+            "stopped_early": self._stopped_early,
+            "diverged": self._diverged,
+            "random": random_state(),
+        }
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self._model.load_state_dict(state["model"])
+        for optimizer, stored in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(stored)
+        self._schedule.load_state_dict(state["schedule"])
+        if self._averaging is not None:
+            self._averaging.load_state_dict(state["averaging"])
+        self._selection.load_state_dict(state["selection"])
+        if self._stopping is not None:
+            self._stopping.load_state_dict(state["stopping"])
+        self.epoch, self.ended = state["epoch"], state["ended"]
+        self._best_weights = state["best_weights"]
+        self._rows = state["history"]
+        self._seconds = state["seconds"]
+        self._stopped_early, self._diverged = state["stopped_early"], state["diverged"]
+        restore_random_state(state["random"])
+
+
+def _mixed_loss(logits: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+    loss = F.cross_entropy(logits, mixed.labels, label_smoothing=label_smoothing)
+    if mixed.other_labels is None:
+        return loss
+    other = F.cross_entropy(logits, mixed.other_labels, label_smoothing=label_smoothing)
+    return mixed.weight * loss + (1 - mixed.weight) * other
+
+
+def _mixed_hits(logits: Tensor, mixed: MixedBatch) -> Tensor:
+    """Number of right predictions, each counted by the weight of the label it hits."""
+    predictions = logits.argmax(dim=1)
+    hits = (predictions == mixed.labels).sum() * mixed.weight
+    if mixed.other_labels is None:
+        return hits
+    return hits + (predictions == mixed.other_labels).sum() * (1 - mixed.weight)
+
+
+def _copy(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch_*.safetensors"))

@@ -1,0 +1,164 @@
+"""Optimisers, Muon among them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from vision_studies.config.training import AdamWSettings, MuonSettings, OptimizerSettings, SgdSettings
+from vision_studies.training.precision import has_fast_bfloat16
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the quintic x -> a x + b x^3 + c x^5, chosen for the steepest slope at 0 (Jordan et al. 2024)."""
+
+
+def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Optimizer]:
+    """Optimisers that together hold every trainable parameter of `model`: one, or two with Muon."""
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not isinstance(settings, MuonSettings):
+        return [_ordinary(trainable, settings)]
+    hidden = hidden_weights(model)
+    among_hidden = {id(parameter) for parameter in hidden}
+    rest = [parameter for parameter in trainable if id(parameter) not in among_hidden]
+    optimizers: list[Optimizer] = []
+    if hidden:
+        optimizers.append(
+            Muon(
+                hidden,
+                lr=settings.learning_rate,
+                momentum=settings.momentum,
+                nesterov=settings.nesterov,
+                weight_decay=settings.weight_decay,
+                iterations=settings.iterations,
+            )
+        )
+    if rest:
+        optimizers.append(_ordinary(rest, settings.rest))
+    return optimizers
+
+
+def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Matrices and convolution filters between the first and the last layer: what Muon is made for."""
+    weights = [
+        parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and parameter.ndim >= 2 and name.endswith("weight")
+    ]
+    return weights[1:-1]
+
+
+class Muon(Optimizer):
+    """Momentum orthogonalised by Newton-Schulz iterations (Jordan et al. 2024, "Muon: an optimizer for hidden layers").
+
+    Each update is replaced by the nearest matrix with orthonormal rows or columns, so that all directions of a weight
+    learn at the same pace. Filters [out, in, h, w] count as matrices [out, in * h * w]. Updates of tall matrices are
+    scaled by sqrt(rows / columns), which keeps the change of a layer's output independent of its shape.
+
+    Args:
+        params: matrices or filters.
+        lr: learning rate.
+        momentum: share of the running update that is kept.
+        nesterov: look ahead along the momentum.
+        weight_decay: decoupled decay of the weights.
+        iterations: Newton-Schulz iterations an update.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float,
+        nesterov: bool,
+        weight_decay: float,
+        iterations: int,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+            "iterations": iterations,
+        }
+        super().__init__(params, defaults)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every weight that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    update = self._momentum_update(parameter, group)
+                    by_shape[update.shape[0], update.shape[1]].append((parameter, update))
+            # Weights of one shape are orthogonalised together: fewer, larger products.
+            for (rows, columns), pairs in by_shape.items():
+                updates = orthogonalise(torch.stack([update for _, update in pairs]), group["iterations"])
+                scale = max(1.0, rows / columns) ** 0.5
+                for (parameter, _), update in zip(pairs, updates, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale)
+        return loss
+
+    def _momentum_update(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
+        gradient = parameter.grad
+        assert gradient is not None  # noqa: S101 - the caller has looked
+        state = self.state[parameter]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        buffer = state["momentum_buffer"]
+        buffer.lerp_(gradient, 1 - group["momentum"])
+        update = gradient.lerp(buffer, group["momentum"]) if group["nesterov"] else buffer
+        return update.reshape(len(update), -1)
+
+
+def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
+    """Nearest semi-orthogonal matrices, roughly: singular values end between about 0.7 and 1.2.
+
+    Computed in bfloat16 where the device is fast at it; the result needs no more digits than that.
+
+    Args:
+        matrices: [N, rows, columns].
+        iterations: Newton-Schulz iterations; 5 are enough for singular values above 1 % of the largest.
+    """
+    a, b, c = NEWTON_SCHULZ
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    if has_fast_bfloat16(matrices.device.type):
+        x = x.bfloat16()
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def _ordinary(parameters: list[nn.Parameter], settings: SgdSettings | AdamWSettings) -> Optimizer:
+    if isinstance(settings, SgdSettings):
+        return SGD(
+            parameters,
+            lr=settings.learning_rate,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            weight_decay=settings.weight_decay,
+        )
+    return AdamW(
+        parameters,
+        lr=settings.learning_rate,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+    )

@@ -1,0 +1,54 @@
+"""Number formats: where bfloat16 pays, and how a network is laid out in memory."""
+
+from contextlib import AbstractContextManager
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vision_studies.config.training import TrainingSettings
+
+
+@cache
+def has_fast_bfloat16(device_type: str) -> bool:
+    """Whether matrix products in bfloat16 are faster than in float32: AMX or AVX512-BF16 on a CPU, Ampere or later."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device_type != "cpu":
+        return False
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
+def uses_bfloat16(settings: TrainingSettings, device: torch.device) -> bool:
+    """Whether networks compute in bfloat16 under these settings on this device."""
+    if settings.precision == "auto":
+        return has_fast_bfloat16(device.type)
+    return settings.precision == "bf16"
+
+
+def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[None]:
+    """Context in which a network computes: bfloat16 where that pays, float32 weights either way."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(settings, device))
+
+
+def place_model(model: nn.Module, settings: TrainingSettings, device: torch.device) -> nn.Module:
+    """Move `model` to `device` and into the memory format of the settings, in place."""
+    model.to(device)
+    return model.to(memory_format=memory_format(settings))
+
+
+def place_images(images: Tensor, settings: TrainingSettings, device: torch.device) -> Tensor:
+    """Images [B, C, H, W] as `place_model` wants them; the same tensor where nothing has to change."""
+    if images.dtype == torch.bfloat16 and not uses_bfloat16(settings, device):
+        images = images.float()
+    return images.to(device, non_blocking=True).contiguous(memory_format=memory_format(settings))
+
+
+def memory_format(settings: TrainingSettings) -> torch.memory_format:
+    """Order of an image's numbers in memory."""
+    return torch.channels_last if settings.channels_last else torch.contiguous_format

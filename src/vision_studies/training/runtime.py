@@ -1,0 +1,94 @@
+"""The process that trains: its allocator, seeds, devices and memory."""
+
+import ctypes
+import os
+import platform
+import random
+from functools import cache
+
+import numpy as np
+import torch
+
+from vision_studies.errors import ParameterError
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST_THRESHOLD = 2**31 - 1
+_LARGEST_MMAP_THRESHOLD_OF_OLD_GLIBC = 2**25
+
+
+@cache
+def tune_process() -> bool:
+    """Keep the memory of freed tensors in this process instead of handing it back to the kernel after every use.
+
+    Activations of a CPU training step are large; by default glibc maps and unmaps each of them, and the page faults take
+    up to half of a step's time. Does nothing where the C library is not glibc.
+
+    Returns:
+        Whether the allocator was changed.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    mapped = mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
+    if not mapped:
+        mapped = mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD_OF_OLD_GLIBC)
+    trimmed = mallopt(_M_TRIM_THRESHOLD, _LARGEST_THRESHOLD)
+    return bool(mapped and trimmed)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed that depends on all `parts` and on nothing else, so that no draw depends on how many were made before."""
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def deterministic(flag: bool) -> None:
+    """Let torch use only (or, with False, any) algorithms that give the same numbers every time.
+
+    On a CPU they do anyway; on a GPU training becomes slower.
+    """
+    if flag:
+        # cuBLAS reads it when it starts; without it, its products may differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(flag)
+    torch.backends.cudnn.benchmark = not flag
+
+
+def select_device(name: str) -> torch.device:
+    """The device called `name`: "cpu", "cuda", "cuda:1" ..., or "auto" for a GPU where there is one.
+
+    Raises:
+        ParameterError: torch finds no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ParameterError(f"execution.device={name} is no device; choose auto, cpu or cuda.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ParameterError(
+            f"execution.device={name} but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."
+        )
+    return device
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory in use at once so far, in millions of bytes: on the GPU by tensors, else by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows has no such module; what is in use now is the best known there
+        import psutil
+
+        return psutil.Process().memory_info().rss / 1e6
+    unit = 1 if platform.system() == "Darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,0 +1,132 @@
+"""Learning-rate schedules: the rate of every step as a function of the step's number.
+
+Every schedule starts from the optimiser's own learning rate, which is the highest it reaches, and moves each parameter
+group in proportion. Being functions of the step, schedules resume without a state; `plateau` alone remembers something.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+from vision_studies.config.training import (
+    ConstantSettings,
+    CosineSettings,
+    OneCycleSettings,
+    PlateauSettings,
+    ScheduleSettings,
+    TriangularSettings,
+)
+from vision_studies.training.selection import Tracker
+
+
+class Schedule:
+    """Moves the learning rates and, where the settings say so, the momenta of optimisers.
+
+    Args:
+        settings: which schedule.
+        optimizers: the optimisers as built, before any step.
+        epochs: epochs of the whole training.
+        steps_per_epoch: optimiser steps an epoch.
+    """
+
+    def __init__(
+        self, settings: ScheduleSettings, optimizers: Sequence[Optimizer], epochs: int, steps_per_epoch: int
+    ) -> None:
+        self._settings = settings
+        self._epochs = epochs
+        self._steps_per_epoch = steps_per_epoch
+        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._optimizers = optimizers
+        self._highest_rates = [group["lr"] for group in self._groups]
+        self._highest_momenta = [_momentum(group) for group in self._groups]
+        self._plateau_factor = 1.0
+        self._plateau = Tracker(settings.metric, settings.min_delta) if isinstance(settings, PlateauSettings) else None
+
+    def apply(self, step: int) -> float:
+        """Set what holds for step number `step`, counted from 0.
+
+        Returns:
+            The learning rate of the first parameter group.
+        """
+        # Loading an optimiser's state replaces its groups, so they are looked up again each time.
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
+        for group, rate, momentum in zip(groups, self._highest_rates, self._highest_momenta, strict=True):
+            group["lr"] = self.learning_rate(step, rate)
+            if isinstance(self._settings, OneCycleSettings) and self._settings.base_momentum is not None:
+                lowest = self._settings.base_momentum
+                _set_momentum(group, momentum + (lowest - momentum) * self._cycle_height(step))
+        return groups[0]["lr"]
+
+    def learning_rate(self, step: int, highest: float) -> float:
+        """Learning rate at step number `step` of a group whose optimiser has the rate `highest`."""
+        settings = self._settings
+        if isinstance(settings, OneCycleSettings):
+            first = highest / settings.div_factor
+            floor = first if step <= self._peak_step(settings) else first / settings.final_div_factor
+            return floor + (highest - floor) * self._cycle_height(step)
+        if isinstance(settings, TriangularSettings):
+            rising = step <= self._peak_step(settings)
+            floor = highest * (settings.initial_fraction if rising else settings.final_fraction)
+            return floor + (highest - floor) * self._cycle_height(step)
+        warmup_steps = round(settings.warmup_epochs * self._steps_per_epoch)
+        if step < warmup_steps:
+            return highest * (step + 1) / warmup_steps
+        if isinstance(settings, CosineSettings):
+            if settings.interval == "epoch":
+                step = step // self._steps_per_epoch * self._steps_per_epoch
+            total = self._epochs * self._steps_per_epoch
+            progress = max(step - warmup_steps, 0) / (total - warmup_steps)
+            return settings.eta_min + (highest - settings.eta_min) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
+        if isinstance(settings, PlateauSettings):
+            return max(highest * self._plateau_factor, min(settings.min_learning_rate, highest))
+        assert isinstance(settings, ConstantSettings)  # noqa: S101 - the last kind there is
+        return highest
+
+    def after_validation(self, row: dict[str, Any]) -> None:
+        """Let `plateau` see the history row of a validated epoch; other schedules do not look."""
+        if self._plateau is None or not isinstance(self._settings, PlateauSettings):
+            return
+        self._plateau.update(row)
+        if self._plateau.waited > self._settings.patience:
+            self._plateau_factor *= self._settings.factor
+            self._plateau.waited = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here."""
+        plateau = None if self._plateau is None else self._plateau.state_dict()
+        return {"plateau_factor": self._plateau_factor, "plateau": plateau}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self._plateau_factor = state["plateau_factor"]
+        if self._plateau is not None:
+            self._plateau.load_state_dict(state["plateau"])
+
+    def _peak_step(self, settings: OneCycleSettings | TriangularSettings) -> float:
+        # As in torch's OneCycleLR: a length in steps, of which the first has number 0.
+        return settings.pct_start * self._epochs * self._steps_per_epoch - 1
+
+    def _cycle_height(self, step: int) -> float:
+        """Where between its lowest (0) and its highest (1) point the cycle is, on either side of the peak."""
+        settings = self._settings
+        assert isinstance(settings, OneCycleSettings | TriangularSettings)  # noqa: S101 - called for these alone
+        peak, last = self._peak_step(settings), self._epochs * self._steps_per_epoch - 1
+        if step <= peak:
+            height = step / peak if peak > 0 else 1.0
+        else:
+            start = max(peak, 0.0)
+            height = max(last - step, 0) / (last - start) if last > start else 0.0
+        return height if isinstance(settings, TriangularSettings) else (1 - math.cos(math.pi * height)) / 2
+
+
+def _momentum(group: dict[str, Any]) -> float:
+    return group["betas"][0] if "betas" in group else group["momentum"]
+
+
+def _set_momentum(group: dict[str, Any], value: float) -> None:
+    if "betas" in group:
+        group["betas"] = (value, group["betas"][1])
+    else:
+        group["momentum"] = value

@@ -1,0 +1,48 @@
+"""Which epoch is the best so far, and how long ago it was."""
+
+import math
+from typing import Any
+
+from vision_studies.config.training import ValidationMetric
+
+
+class Tracker:
+    """The best value of a validation metric and the number of validations since.
+
+    Args:
+        metric: accuracy is to rise, loss is to fall.
+        min_delta: a value has to beat the best by more than this to count as an improvement.
+    """
+
+    def __init__(self, metric: ValidationMetric, min_delta: float = 0.0) -> None:
+        self.metric = metric
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.waited = 0
+        self._min_delta = min_delta
+        self._sign = 1.0 if metric == "validation_accuracy" else -1.0
+
+    def update(self, row: dict[str, Any]) -> bool:
+        """Take note of a validated epoch.
+
+        Args:
+            row: history row with the metric and `epoch`.
+
+        Returns:
+            Whether it is the best so far: strictly better than every one before. A value that is not finite never is.
+        """
+        value = row[self.metric]
+        gained = self.best is None or self._sign * (value - self.best) > self._min_delta
+        if math.isfinite(value) and gained:
+            self.best, self.best_epoch, self.waited = value, row["epoch"], 0
+            return True
+        self.waited += 1
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]

@@ -1,0 +1,60 @@
+import pandas as pd
+import pytest
+
+from vision_studies.errors import DataError
+from vision_studies.studies.results import SCHEMA, flatten, merge_results, validate_results
+
+
+def row(**changes):
+    values = {
+        "pipeline": "cifar_resnet",
+        "study": "demo",
+        "variant": "plain",
+        "trial": 0,
+        "seed": 0,
+        "configuration": "{}",
+        "status": "complete",
+        "run_fingerprint": "f",
+        "configuration_hash": "c",
+        "data_fingerprint": "d",
+        "validation_accuracy": 0.5,
+    }
+    return values | changes
+
+
+def test_absent_columns_become_missing_values_and_the_schema_is_kept():
+    table = validate_results(pd.DataFrame([row()]))
+    assert list(table.columns) == list(SCHEMA.names)
+    assert pd.isna(table.loc[0, "test_accuracy"])
+    assert pd.isna(table.loc[0, "reason"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row(colour="red")], "unknown columns"),
+        ([row(status="done")], "unknown status"),
+        ([row(study=None)], "rows without 'study'"),
+        ([row(), row()], "names a run twice"),
+        ([row(seed="first")], "wrong type"),
+    ],
+)
+def test_wrong_rows_are_refused(rows, message):
+    with pytest.raises(DataError, match=message):
+        validate_results(pd.DataFrame(rows))
+
+
+def test_merging_adds_new_runs_and_replaces_those_of_the_same_name():
+    stored = pd.DataFrame([row(seed=0), row(seed=1)])
+    new = pd.DataFrame([row(seed=1, validation_accuracy=0.9), row(seed=2)])
+    merged = merge_results(stored, new)
+    assert merged["seed"].tolist() == [0, 1, 2]
+    assert merged["validation_accuracy"].tolist() == [0.5, 0.9, 0.5]
+
+
+def test_merging_into_nothing_is_the_new_table():
+    assert len(merge_results(None, pd.DataFrame([row()]))) == 1
+
+
+def test_flatten_keeps_empty_groups_and_lists():
+    assert flatten({"a": {"b": 1, "c": {}}, "d": [1, 2]}) == {"a.b": 1, "a.c": {}, "d": [1, 2]}
