@@ -37,7 +37,7 @@ class StudyConfigLoader(OmegaConfigLoader):
     ) -> None:
         self._folder = Path(conf_source)
         self._parameters: dict[str, Any] | None = None
-        self._sources: list[tuple[str, dict[str, Any]]] = []
+        self._sources: list[tuple[str, Any]] = []
         local = options.get("default_run_env") or "local"
         names = env.split("+") if env else [local] if (self._folder / local).is_dir() else []
         self.study = env or "base"
@@ -93,7 +93,8 @@ class StudyConfigLoader(OmegaConfigLoader):
         # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
         for file, config in sorted(config_per_file.items()):
             self._sources.append((str(file), OmegaConf.to_container(config)))
-        return OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
+        merged: Any = OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
+        return merged
 
     def _data_set_key(self) -> str:
         from vision_studies.config.data_prep import DataPrepSettings, data_set_key
@@ -163,9 +164,9 @@ class StudyConfigLoader(OmegaConfigLoader):
 
 def _defines(content: Any, path: KeyPath) -> bool:
     for part in path:
-        if (isinstance(content, dict) and part in content) or (
-            isinstance(content, list) and isinstance(part, int) and part < len(content)
-        ):
+        if isinstance(content, dict) and part in content:
+            content = content[part]
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
             content = content[part]
         else:
             return False

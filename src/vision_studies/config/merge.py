@@ -12,10 +12,9 @@ def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     merged = dict(base)
     for key, value in overrides.items():
         current = merged.get(key)
-        same_kind = (
-            isinstance(value, Mapping)
-            and isinstance(current, Mapping)
-            and value.get("name", current.get("name")) == current.get("name")
-        )
-        merged[key] = merge_settings(current, value) if same_kind else value
+        if isinstance(value, Mapping) and isinstance(current, Mapping):
+            same_kind = value.get("name", current.get("name")) == current.get("name")
+            merged[key] = merge_settings(current, value) if same_kind else dict(value)
+        else:
+            merged[key] = value
     return merged

@@ -45,7 +45,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
                 axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
         bar = drawn.colorbar(shown, ax=axes, shrink=0.8, format=lambda value, _: f"{100 * value:.0f} %")
         bar.set_label("Share of the true class")
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
         return drawn
 
 

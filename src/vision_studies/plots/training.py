@@ -1,6 +1,7 @@
 """What happened while networks were trained; input is a table of histories."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -51,11 +52,11 @@ def learning_rate_figure(histories: pd.DataFrame) -> Figure:
     return _single(histories, _learning_rate)
 
 
-def _single(histories: pd.DataFrame, draw: object) -> Figure:
+def _single(histories: pd.DataFrame, draw: Callable[[Axes, pd.DataFrame], None]) -> Figure:
     with style():
         drawn = figure(9, 4.6)
         axes = drawn.subplots()
-        draw(axes, histories)  # type: ignore[operator]
+        draw(axes, histories)
         axes.set_xlabel("Epoch")
         return drawn
 
@@ -104,7 +105,7 @@ def _runs(histories: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, str, str
         yield str(name), run, COLOURS[variants.index(variant) % len(COLOURS)], entry
 
 
-def _marks(run: pd.DataFrame) -> dict[str, object]:
+def _marks(run: pd.DataFrame) -> dict[str, Any]:
     """Points are worth marking where there are few of them."""
     return {"marker": "o", "markersize": 4} if len(run) <= 30 else {"linewidth": 1.4}
 

@@ -63,7 +63,7 @@ def render_report(report: StudyReport) -> str:
     environment.filters |= {
         "percent": percent,
         "number": number,
-        "data_uri": lambda png: f"data:image/png;base64,{base64.b64encode(png).decode()}",
+        "data_uri": _data_uri,
         "views": _views,
     }
     results = report.results.astype(object).where(report.results.notna(), None)
@@ -109,6 +109,10 @@ def percent(value: Any) -> str:
 def number(value: Any, decimals: int = 0) -> str:
     """A number with thousands separated."""
     return f"{value:,.{decimals}f}" if _given(value) else MISSING
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _given(value: Any) -> bool:

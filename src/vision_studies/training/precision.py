@@ -39,7 +39,7 @@ def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContex
 def place_model(model: nn.Module, settings: TrainingSettings, device: torch.device) -> nn.Module:
     """Move `model` to `device` and into the memory format of the settings, in place."""
     model.to(device)
-    return model.to(memory_format=memory_format(settings))
+    return model.to(memory_format=memory_format(settings))  # type: ignore[call-overload] # torch's stub lacks it
 
 
 def place_images(images: Tensor, settings: TrainingSettings, device: torch.device) -> Tensor:

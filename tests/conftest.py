@@ -1,0 +1,67 @@
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+class Project:
+    """A copy of the project with empty data folders, in which commands can run without touching the checkout."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(ROOT / name, folder / name)
+        shutil.copytree(ROOT / "conf", folder / "conf")
+        shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        (folder / "data").mkdir()
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "kedro", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"DO_NOT_TRACK": "1", "COLUMNS": "400", "NO_COLOR": "1"}
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        return done
+
+
+@pytest.fixture
+def project(tmp_path) -> Project:
+    return Project(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def demo_project(tmp_path_factory) -> Project:
+    """A project in which `kedro run --env=demo` has run once, with one seed and few epochs."""
+    project = Project(tmp_path_factory.mktemp("demo"))
+    (project.folder / "conf/quick").mkdir()
+    (project.folder / "conf/quick/parameters.yml").write_text(
+        "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n", encoding="utf-8"
+    )
+    project.run("run", "--env=demo+quick")
+    return project

@@ -1,0 +1,77 @@
+"""Real processes, really killed."""
+
+import json
+import signal
+import time
+
+import pandas as pd
+import pytest
+
+SETTINGS = "cifar_resnet.run.training.epochs=6,cifar_resnet.run.training.checkpoint_every=1"
+COMPARED = ["validation_accuracy", "validation_loss", "test_accuracy", "test_loss", "test_brier", "best_epoch"]
+
+
+def single_seed(project):
+    (project.folder / "conf/one").mkdir()
+    (project.folder / "conf/one/parameters.yml").write_text("cifar_resnet: {seeds: [3]}\n", encoding="utf-8")
+
+
+def results(project):
+    return pd.read_parquet(project.folder / "data/07_model_output/demo+one/cifar_resnet/results.parquet")
+
+
+def histories(project):
+    return pd.read_parquet(project.folder / "data/07_model_output/demo+one/cifar_resnet/histories.parquet")
+
+
+@pytest.mark.slow
+def test_a_killed_training_continues_and_ends_with_the_same_bits(project, tmp_path_factory):
+    single_seed(project)
+    arguments = ("run", "--env=demo+one", "--pipeline=cifar_resnet", f"--params={SETTINGS}")
+    project.run("run", "--env=demo+one", "--pipeline=data_prep", f"--params={SETTINGS}")
+
+    checkpoints = project.folder / "data/06_models/demo+one/cifar_resnet/runs"
+    process = project.start(*arguments)
+    deadline = time.monotonic() + 120
+    while not list(checkpoints.glob("*/checkpoints/epoch_0002*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not list(checkpoints.glob("*/training.json"))
+
+    continued = project.run(*arguments)
+    assert "continuing after epoch" in continued.stdout
+    interrupted, history = results(project), histories(project)
+
+    again = project.run(*arguments, "--params=fresh=true," + SETTINGS)
+    assert "continuing" not in again.stdout
+    whole = results(project)
+    pd.testing.assert_frame_equal(interrupted[COMPARED], whole[COMPARED], check_exact=True)
+    columns = ["epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "learning_rate"]
+    pd.testing.assert_frame_equal(history[columns], histories(project)[columns], check_exact=True)
+
+    reused = project.run(*arguments)
+    assert "1 of 1 runs are finished and reused" in reused.stdout
+    assert results(project)["finished_at"].tolist() == whole["finished_at"].tolist()
+
+
+@pytest.mark.slow
+def test_a_second_run_of_a_study_is_refused_in_one_sentence_and_another_study_goes_on(project):
+    single_seed(project)
+    project.run("run", "--env=demo+one", "--pipeline=data_prep")
+    first = project.start("run", "--env=demo+one", "--pipeline=cifar_resnet")
+    records = project.folder / "data/08_reporting/demo+one/run_records"
+    deadline = time.monotonic() + 60
+    while not any(json.loads(file.read_text())["status"] == "running" for file in records.glob("*.json")):
+        assert first.poll() is None, first.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    refused = project.run("run", "--env=demo+one", "--pipeline=cifar_resnet", succeeds=False)
+    assert "The study 'demo+one' is being worked on by process" in refused.stderr
+    assert "Traceback" not in refused.stdout + refused.stderr
+    other = project.run("run", "--env=demo", "--pipeline=data_prep")
+    assert "split_image_set" in other.stdout
+    first.kill()
+    first.communicate()
