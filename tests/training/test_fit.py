@@ -36,14 +36,14 @@ PLATEAU = {
 }
 
 
-class Stop(Exception):
+class KilledError(Exception):
     """The process is killed here."""
 
 
 def stop_after(epochs):
     def on_epoch(row):
         if row["epoch"] == epochs:
-            raise Stop
+            raise KilledError
 
     return on_epoch
 
@@ -81,7 +81,7 @@ def test_an_interrupted_training_ends_bit_identical(
     settings = make_settings(epochs=6, checkpoint_every=checkpoint_every, **RECIPES[recipe])
     torch.manual_seed(11)
     whole = run(make_network(0.3), loaders, settings, tmp_path / "whole")
-    with pytest.raises(Stop):
+    with pytest.raises(KilledError):
         run(make_network(0.3), loaders, settings, tmp_path / "cut", on_epoch=stop_after(3))
     torch.manual_seed(99)  # a new process has drawn other numbers by now
     torch.rand(7)
@@ -235,7 +235,7 @@ def test_only_the_last_numbered_checkpoints_are_kept(make_settings, make_network
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(make_settings, make_network, loaders, tmp_path):
     settings = make_settings(epochs=4, keep_last=3)
     whole = run(make_network(), loaders, settings)
-    with pytest.raises(Stop):
+    with pytest.raises(KilledError):
         run(make_network(), loaders, settings, tmp_path, on_epoch=stop_after(3))
     newest = tmp_path / "epoch_0003.safetensors"
     newest.write_bytes(newest.read_bytes()[:500])

@@ -105,14 +105,12 @@ def prediction_grid(images: np.ndarray, table: pd.DataFrame, class_names: Sequen
             verdict = "right" if right else "wrong"
             picture.set_title(f"{class_names[label]}: {verdict}", fontsize=10, color=RIGHT if right else WRONG)
             best = np.argsort(-probabilities[index])[:top]
-            bars.barh(range(top), probabilities[index][best], color=[RIGHT if k == label else "#bbbbbb" for k in best])
+            colours = [RIGHT if k == label else "#bbbbbb" for k in best]
+            bars.barh(np.arange(top) + 0.25, probabilities[index][best], height=0.3, color=colours)
             for position, k in enumerate(best):
-                text = f"{class_names[k]} {100 * probabilities[index][k]:.0f} %"
-                bars.text(0, position - 0.42, text, va="bottom", ha="left", fontsize=9)
-            bars.set(xlim=(0, 1), ylim=(top - 0.4, -1.0))
-            for patch in bars.patches:
-                patch.set_height(0.3)
-                patch.set_y(patch.get_y() + 0.42)
+                text = f"{class_names[k]}  {100 * probabilities[index][k]:.0f} %"
+                bars.text(0, position + 0.05, text, va="bottom", ha="left", fontsize=9)
+            bars.set(xlim=(0, 1), ylim=(top - 0.4, -0.4))
         drawn.suptitle(
             f"Test images drawn at random, with the true class above ({100 * accuracy:.1f} % of all are right)",
             x=0.01,

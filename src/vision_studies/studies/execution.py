@@ -203,8 +203,9 @@ def _read_stage(folder: Path, run: Run, stage: str) -> dict[str, Any] | None:
 
 
 def _log_outcome(stage: str, run: Run, outcome: Outcome, done: int, total: int, remaining: float) -> None:
-    accuracy = outcome.metrics.get("test_accuracy", outcome.metrics.get("validation_accuracy"))
-    found = f"accuracy {accuracy:.4f}" if accuracy is not None else outcome.status
+    split = "test" if "test_accuracy" in outcome.metrics else "validation"
+    accuracy = outcome.metrics.get(f"{split}_accuracy")
+    found = outcome.status if accuracy is None else f"{split} accuracy {accuracy:.4f}"
     left = f", about {_duration(remaining)} left" if done < total else ""
     logger.info("%s %d of %d: %s: %s%s", stage, done, total, run.name, found, left)
     if outcome.status != COMPLETE:

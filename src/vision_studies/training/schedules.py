@@ -37,10 +37,10 @@ class Schedule:
         self._settings = settings
         self._epochs = epochs
         self._steps_per_epoch = steps_per_epoch
-        self._groups = [group for optimizer in optimizers for group in optimizer.param_groups]
         self._optimizers = optimizers
-        self._highest_rates = [group["lr"] for group in self._groups]
-        self._highest_momenta = [_momentum(group) for group in self._groups]
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        self._highest_rates = [group["lr"] for group in groups]
+        self._highest_momenta = [_momentum(group) for group in groups]
         self._plateau_factor = 1.0
         self._plateau = Tracker(settings.metric, settings.min_delta) if isinstance(settings, PlateauSettings) else None
 
@@ -113,11 +113,8 @@ class Schedule:
         settings = self._settings
         assert isinstance(settings, OneCycleSettings | TriangularSettings)  # noqa: S101 - called for these alone
         peak, last = self._peak_step(settings), self._epochs * self._steps_per_epoch - 1
-        if step <= peak:
-            height = step / peak if peak > 0 else 1.0
-        else:
-            start = max(peak, 0.0)
-            height = max(last - step, 0) / (last - start) if last > start else 0.0
+        rising = step / peak if peak > 0 else 1.0
+        height = rising if step <= peak else max(last - step, 0) / (last - peak)
         return height if isinstance(settings, TriangularSettings) else (1 - math.cos(math.pi * height)) / 2
 
 

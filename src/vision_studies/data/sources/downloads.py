@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
 from vision_studies.data.sources.raw import RawImages
+from vision_studies.data.torchvision_compat import torchvision_module
 from vision_studies.errors import DataError
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -47,10 +48,7 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
         return read_cifar_archive(folder / archive.file, image_size)
     if name == "fashion_mnist" and _DEBIAN_FASHION_MNIST.is_dir():
         return read_idx(_DEBIAN_FASHION_MNIST, image_size, _FASHION_CLASSES)
-    from torchvision import datasets
-
-    import vision_studies.data.torchvision_compat  # noqa: F401 - must come before torchvision
-
+    datasets = torchvision_module("torchvision.datasets")
     source = datasets.MNIST if name == "mnist" else datasets.FashionMNIST
     for file, md5 in source.resources:
         _fetch(name, [f"{mirror}{file}" for mirror in source.mirrors], folder, md5)
@@ -59,10 +57,7 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
 
 def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
     """Try one mirror after the other; torchvision shows a progress bar and checks the hash."""
-    from torchvision.datasets.utils import download_url
-
-    import vision_studies.data.torchvision_compat  # noqa: F401 - must come before torchvision
-
+    download_url = torchvision_module("torchvision.datasets.utils").download_url
     errors = []
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_TIMEOUT_SECONDS)
