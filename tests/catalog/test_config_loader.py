@@ -1,0 +1,129 @@
+import shutil
+
+import pytest
+import yaml
+from tests.conftest import ROOT
+
+from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.errors import ParameterError
+
+OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
+
+
+@pytest.fixture
+def conf(tmp_path):
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    return tmp_path / "conf"
+
+
+def load(conf, env=None, **runtime):
+    return StudyConfigLoader(conf, env=env, runtime_params=runtime, **OPTIONS)
+
+
+def write(conf, env, **files):
+    (conf / env).mkdir(exist_ok=True)
+    for name, content in files.items():
+        (conf / env / f"{name}.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def epochs(loader):
+    return loader["parameters"]["cifar_resnet"]["run"]["training"]["epochs"]
+
+
+def training(**values):
+    return {"cifar_resnet": {"run": {"training": values}}}
+
+
+def test_environments_are_merged_left_to_right_over_the_base(conf):
+    write(conf, "a", parameters=training(epochs=7, batch_size=32))
+    write(conf, "b", parameters=training(epochs=9))
+    merged = load(conf, "a+b")["parameters"]["cifar_resnet"]["run"]["training"]
+    assert (merged["epochs"], merged["batch_size"]) == (9, 32)
+    assert epochs(load(conf, "b+a")) == 7
+    assert merged["gradient_clip"] == 1.0  # untouched by both
+
+
+def test_a_group_of_another_name_replaces_the_old_one(conf):
+    write(conf, "a", parameters=training(schedule={"name": "constant", "warmup_epochs": 0}))
+    schedule = load(conf, "a")["parameters"]["cifar_resnet"]["run"]["training"]["schedule"]
+    assert schedule == {"name": "constant", "warmup_epochs": 0}
+
+
+def test_parameters_of_the_command_line_come_last(conf):
+    write(conf, "a", parameters=training(epochs=7))
+    assert epochs(load(conf, "a", **training(epochs=11))) == 11
+
+
+def test_an_environment_extends_others_and_a_circle_is_told(conf):
+    write(conf, "a", parameters=training(epochs=7, batch_size=32))
+    write(conf, "b", parameters=training(epochs=9), environment={"extends": "a", "title": "B"})
+    loader = load(conf, "b")
+    assert (epochs(loader), loader.chain) == (9, ["a", "b"])
+    assert loader["parameters"]["study"]["title"] == "B"
+    write(conf, "a", environment={"extends": ["b"]})
+    with pytest.raises(ParameterError, match=r"extends goes in a circle \(b -> a -> b\)"):
+        load(conf, "b")
+
+
+def test_study_and_data_set_stand_in_every_path(conf):
+    loader = load(conf, "resnet_se+demo")
+    catalog = loader["catalog"]
+    key = catalog["image_set"]["filepath"].split("/")[2]
+    assert key.startswith("digits-")
+    assert catalog["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/resnet_se+demo/")
+    for entry in catalog.values():
+        path = entry.get("filepath", entry.get("path"))
+        assert "/resnet_se+demo" in path or f"/{key}/" in path, path
+    assert load(conf)["catalog"]["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/base/")
+
+
+def test_another_source_is_another_data_set(conf):
+    first = load(conf, "demo")["catalog"]["splits"]["filepath"]
+    second = load(conf, "demo", data_prep={"image_size": 16})["catalog"]["splits"]["filepath"]
+    assert first != second
+
+
+def test_loaders_of_two_studies_in_one_process_do_not_meet(conf):
+    one, other = load(conf, "demo"), load(conf, "resnet_se")
+    assert "/demo/" in one["catalog"]["cifar_resnet.results"]["filepath"]
+    assert "/resnet_se/" in other["catalog"]["cifar_resnet.results"]["filepath"]
+    assert "/demo/" in one["catalog"]["cifar_resnet.histories"]["filepath"]
+
+
+@pytest.mark.parametrize("env", sorted(folder.name for folder in (ROOT / "conf").iterdir() if folder.is_dir()))
+@pytest.mark.parametrize("overlay", ["", "+demo"])
+def test_every_environment_is_valid(conf, env, overlay):
+    if env == "base":
+        pytest.skip("the base is part of every environment")
+    loader = load(conf, f"{env}{overlay}")
+    assert loader["parameters"]["study"]["name"] == f"{env}{overlay}"
+    assert loader["catalog"]
+
+
+def test_a_mistake_names_its_file(conf):
+    write(conf, "a", parameters_more=training(epochs="many"))
+    with pytest.raises(
+        ParameterError, match=r"^conf/a/parameters_more\.yml: cifar_resnet\.run\.training\.epochs: 'many'"
+    ):
+        load(conf, "a")["parameters"]
+    with pytest.raises(ParameterError, match=r"^--params: cifar_resnet\.run\.training\.epocs: "):
+        load(conf, None, **training(epocs=3))["parameters"]
+
+
+def test_an_unknown_environment_is_told_with_the_nearest(conf):
+    with pytest.raises(
+        ParameterError, match=r"no environment 'resnet_s'.* Did you mean 'resnet_se'\? There are: base, "
+    ):
+        load(conf, "resnet_s+demo")
+
+
+def test_broken_yaml_is_told_with_file_and_line(conf):
+    (conf / "demo/parameters.yml").write_text("data_prep: {source: digits\nfresh: [", encoding="utf-8")
+    with pytest.raises(ParameterError, match=r"demo/parameters\.yml.*line"):
+        load(conf, "demo")["parameters"]
+
+
+def test_an_unknown_key_of_an_environment_file_is_told(conf):
+    write(conf, "a", environment={"extend": "demo"})
+    with pytest.raises(ParameterError, match=r"environment\.yml: 'extend' is not known here; allowed are extends"):
+        load(conf, "a")

@@ -1,0 +1,86 @@
+import pytest
+import yaml
+from tests.conftest import ROOT
+
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.validation import validate_parameters
+from vision_studies.errors import ParameterError
+
+
+@pytest.fixture
+def parameters():
+    merged = {"study": {"name": "base", "title": "t", "question": "q"}}
+    for file in sorted((ROOT / "conf/base").glob("parameters*.yml")):
+        merged |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    return merged
+
+
+def changed(parameters, path, value):
+    nested = value
+    for key in reversed(path.split(".")):
+        nested = {key: nested}
+    return merge_settings(parameters, nested)
+
+
+def where(path):
+    return "conf/here.yml"
+
+
+def test_the_base_parameters_are_valid(parameters):
+    validate_parameters(parameters, where)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("epochz", 3, "conf/here.yml: 'epochz' is not a parameter"),
+        ("cifar_resnett", {}, "did you mean 'cifar_resnet'?"),
+        ("fresh", "perhaps", "fresh='perhaps' must be true or false"),
+        ("data_prep.sauce", "digits", "data_prep.sauce: there is no such parameter; did you mean 'source'? Allowed: "),
+        ("data_prep.splits.seeds", 1, "data_prep.splits.seeds: there is no such parameter; did you mean 'seed'?"),
+        ("data_prep.image_size", "large", "data_prep.image_size: 'large' is not allowed; it must be a valid integer"),
+        ("data_prep.splits.validation_fraction", 1.5, "1.5 is not allowed; it must be less than 1"),
+        (
+            "cifar_resnet.run.training.epochs",
+            0,
+            "training.epochs: 0 is not allowed; it must be greater than or equal to 1",
+        ),
+        ("cifar_resnet.run.loader", "ffvc", "loader: 'ffvc' is not one of device, ffcv; did you mean 'ffcv'?"),
+        ("cifar_resnet.run.model.name", "resnet_smal", "model.name: 'resnet_smal' is not one of resnet_small, "),
+        ("cifar_resnet.run.model.width", 3, "model.width: there is no such parameter; did you mean 'widths'?"),
+        (
+            "cifar_resnet.run.training.optimizer.momentom",
+            0.9,
+            "training.optimizer.momentom: there is no such parameter; did you mean 'momentum'?",
+        ),
+        ("cifar_resnet.run.training.schedule.name", "cosin", "schedule.name: 'cosin' is not one of onecycle, cosine"),
+        ("cifar_resnet.run.augmentation.steps", [{"name": "flip"}], "'flip' is not one of random_crop, random_flip"),
+        ("cifar_resnet.seeds", [1, 1], "seeds has a seed twice"),
+        ("cifar_resnet.variants", [], "variants: [] is not allowed"),
+        (
+            "cifar_resnet.variants",
+            [{"name": "a", "changes": {"model": {"droput": 0.1}}}],
+            "variant 'a': there is no such parameter; did you mean 'dropout'?",
+        ),
+        ("execution.backend", "ray", "'ray' is not one of sequential, loky, dask"),
+    ],
+)
+def test_every_mistake_says_where_it_is_and_what_is_allowed(parameters, path, value, message):
+    with pytest.raises(ParameterError) as caught:
+        validate_parameters(changed(parameters, path, value), where)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("conf/here.yml: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_all_mistakes_are_told_at_once(parameters):
+    wrong = changed(changed(parameters, "fresh", 3), "data_prep.image_size", -1)
+    with pytest.raises(ParameterError) as caught:
+        validate_parameters(wrong, where)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_group_is_named(parameters):
+    del parameters["execution"]
+    with pytest.raises(ParameterError, match="the parameter 'execution' is missing"):
+        validate_parameters(parameters, where)

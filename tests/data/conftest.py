@@ -1,0 +1,18 @@
+import numpy as np
+import pytest
+
+from vision_studies.data.image_set import ImageSet
+
+
+def make_image_set(count=60, size=6, channels=3, classes=3, own_test=False, seed=0):
+    random = np.random.default_rng(seed)
+    images = random.integers(0, 256, (count, size, size, channels), dtype=np.uint8)
+    labels = np.arange(count) % classes
+    is_test = np.arange(count) >= count - count // 4 if own_test else np.zeros(count, bool)
+    names = tuple(f"class {label}" for label in range(classes))
+    return ImageSet.create("random", images, labels, names, is_test, {"seed": seed})
+
+
+@pytest.fixture
+def image_set():
+    return make_image_set()

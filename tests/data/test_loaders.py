@@ -1,0 +1,129 @@
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from tests.data.conftest import make_image_set
+
+from vision_studies.data.beton import check_beton, write_beton
+from vision_studies.data.data_card import channel_statistics
+from vision_studies.data.ffcv_loader import ffcv_loader
+from vision_studies.data.loaders import device_loader
+from vision_studies.errors import DataError, MissingDependencyError
+
+CPU = torch.device("cpu")
+needs_ffcv = pytest.mark.skipif(
+    find_spec("ffcv") is None, reason="FFCV is not installed (its system packages were missing at set-up)"
+)
+
+
+def mirror_some(images, generator):
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+
+def options(image_set, **changes):
+    everything = np.arange(len(image_set.labels))
+    values = {"batch_size": 7, "normalisation": channel_statistics(image_set, everything), "device": CPU, "seed": 3}
+    return values | changes
+
+
+def indices(loader, epoch):
+    return [index for batch in loader.epoch(epoch) for index in batch.indices.tolist()]
+
+
+def test_an_unshuffled_loader_gives_every_image_once_in_order(image_set):
+    loader = device_loader(image_set, np.arange(5, 60), **options(image_set))
+    assert indices(loader, 0) == indices(loader, 9) == list(range(5, 60))
+    assert [len(batch.labels) for batch in loader.epoch(0)] == [7] * 7 + [6]
+    assert len(loader) == 8
+    assert len(device_loader(image_set, np.arange(5, 60), drop_last=True, **options(image_set))) == 7
+
+
+def test_images_are_normalised_and_belong_to_their_labels(image_set):
+    loader = device_loader(image_set, np.arange(60), **options(image_set))
+    mean = np.array(loader_normalisation(image_set).mean)
+    std = np.array(loader_normalisation(image_set).std)
+    for batch in loader.epoch(0):
+        expected = (image_set.images[batch.indices] - mean) / std
+        np.testing.assert_allclose(batch.images.permute(0, 2, 3, 1).numpy(), expected, atol=1e-5)
+        np.testing.assert_array_equal(batch.labels.numpy(), image_set.labels[batch.indices])
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+
+
+def loader_normalisation(image_set):
+    return channel_statistics(image_set, np.arange(len(image_set.labels)))
+
+
+def test_order_and_augmentation_depend_on_seed_and_epoch_alone(image_set):
+    def batches(seed, epoch):
+        loader = device_loader(
+            image_set, np.arange(60), shuffle=True, augmentation=mirror_some, **options(image_set, seed=seed)
+        )
+        return [batch.images for batch in loader.epoch(epoch)], indices(loader, epoch)
+
+    images, order = batches(1, 4)
+    again, same_order = batches(1, 4)
+    assert order == same_order
+    assert all(torch.equal(first, second) for first, second in zip(images, again, strict=True))
+    assert sorted(order) == list(range(60))
+    assert order != batches(1, 5)[1] != batches(2, 4)[1]
+
+
+def test_bfloat16_batches_are_rounded_float32_ones(image_set):
+    plain = device_loader(image_set, np.arange(60), **options(image_set))
+    rounded = device_loader(image_set, np.arange(60), dtype=torch.bfloat16, **options(image_set))
+    for first, second in zip(plain.epoch(0), rounded.epoch(0), strict=True):
+        assert torch.equal(first.images.bfloat16(), second.images)
+
+
+@needs_ffcv
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+def test_both_loaders_give_the_same_batches_bit_by_bit(tmp_path, channels, shuffle):
+    image_set = make_image_set(channels=channels)
+    chosen = np.arange(3, 58)
+    write_beton(image_set, chosen, tmp_path / "set.beton")
+    settings = options(image_set, shuffle=shuffle, augmentation=mirror_some)
+    device = device_loader(image_set, chosen, **settings)
+    ffcv = ffcv_loader(tmp_path / "set.beton", **settings)
+    assert len(device) == len(ffcv)
+    for epoch in (0, 7, 1):  # FFCV counts epochs itself; ours may be asked for in any order
+        assert sorted(indices(ffcv, epoch)) == sorted(indices(device, epoch)) == chosen.tolist()
+        for first, second in zip(device.epoch(epoch), ffcv.epoch(epoch), strict=True):
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+@needs_ffcv
+def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path, image_set):
+    write_beton(image_set, np.arange(4), tmp_path / "set.beton")
+    loader = ffcv_loader(tmp_path / "set.beton", **options(image_set, batch_size=64))
+    assert [len(batch.labels) for batch in loader.epoch(0)] == [4]
+
+
+@needs_ffcv
+@pytest.mark.parametrize("keep", [0, 10, 0.3, 0.999])
+def test_a_truncated_beton_is_one_sentence_and_no_crash(tmp_path, image_set, keep):
+    path = tmp_path / "set.beton"
+    write_beton(image_set, np.arange(60), path)
+    assert check_beton(path) == 60
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep) if isinstance(keep, float) else keep])
+    with pytest.raises(DataError, match=r"set\.beton is truncated"):
+        ffcv_loader(path, **options(image_set))
+
+
+@needs_ffcv
+def test_another_file_is_no_beton(tmp_path, image_set):
+    path = tmp_path / "set.beton"
+    path.write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(DataError, match=r"is not a \.beton file"):
+        ffcv_loader(path, **options(image_set))
+    with pytest.raises(DataError, match="is missing"):
+        ffcv_loader(tmp_path / "none.beton", **options(image_set))
+
+
+def test_without_ffcv_one_sentence_names_the_packages(tmp_path, image_set, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ffcv", None)
+    with pytest.raises(MissingDependencyError, match=r"libturbojpeg0-dev.*loader=device"):
+        ffcv_loader(tmp_path / "set.beton", **options(image_set))
