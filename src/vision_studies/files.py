@@ -97,15 +97,17 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        # safetensors tells of a full disk in an error of its own, which has no number.
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
             raise StorageError(
                 f"The disk is full while writing {path}; what was there before is untouched. "
                 "Free some space and run the same command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS):
+        if number in (errno.EACCES, errno.EROFS):
             raise StorageError(
-                f"{path} cannot be written: {error.strerror}; check the folder's permissions."
+                f"{path} cannot be written: {os.strerror(number)}; check the folder's permissions."
             ) from error
         raise
 

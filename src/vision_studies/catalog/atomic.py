@@ -31,10 +31,6 @@ class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
     """`pandas.ParquetDataset`, written atomically."""
 
 
-class RecordsDataset(_AtomicSave, pandas.JSONDataset):
-    """`pandas.JSONDataset`, written atomically."""
-
-
 class JSONDataset(_AtomicSave, json.JSONDataset):
     """`json.JSONDataset`, written atomically."""
 

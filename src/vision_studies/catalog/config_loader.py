@@ -164,10 +164,8 @@ class StudyConfigLoader(OmegaConfigLoader):
 
 def _defines(content: Any, path: KeyPath) -> bool:
     for part in path:
-        if isinstance(content, dict) and part in content:
+        try:
             content = content[part]
-        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
-            content = content[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             return False
     return True

@@ -1,16 +1,27 @@
-"""One self-contained HTML page a study."""
+"""A study as one self-contained HTML page: no file beside it, no network, and nothing in it is taken for markup."""
 
 import base64
-import json
-import math
+import hashlib
+import re
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from tabulate import tabulate
+from markupsafe import Markup
 
-MISSING = "–"
+from vision_studies.errors import DataError
+from vision_studies.reports import formatting
+from vision_studies.reports.summary import summary_text
+from vision_studies.reports.tables import configuration_table, gaps, of_metric, run_rows, variant_rows
+
+__all__ = ["ReportFigure", "StudyReport", "render_report", "summary_text"]
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_WIDE = 1.7  # a figure so many times as wide as high gets a row of its own
 
 
 @dataclass(frozen=True)
@@ -21,11 +32,13 @@ class ReportFigure:
         title: heading.
         caption: what to look for.
         png: content of the file.
+        alternative_text: what the figure shows, for those who do not see it; empty: title and caption.
     """
 
     title: str
     caption: str
     png: bytes
+    alternative_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,91 +50,103 @@ class StudyReport:
         question: what the study wants to know.
         study: its name.
         command: how to run it again.
-        settings: pairs of name and value.
-        results: rows of the results table.
-        comparison: from `analysis.statistics.compare_variants`.
+        settings: pairs of name and value: data set, device, commit, date, versions.
+        results: rows of the results table; columns that are absent are missing in every row.
+        comparison: from `analysis.statistics`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.
         figures: in the order in which they are shown.
         confidence: of the intervals.
+        notes: sentences below the settings.
     """
 
     title: str
     question: str
     study: str
     command: str
-    settings: list[tuple[str, str]]
+    settings: Sequence[tuple[str, str]]
     results: pd.DataFrame
     comparison: pd.DataFrame
-    figures: list[ReportFigure]
+    figures: Sequence[ReportFigure]
     confidence: float
+    notes: Sequence[str] = ()
 
 
 def render_report(report: StudyReport) -> str:
-    """The page as HTML: no file beside it and no network is needed, and nothing in it is taken for markup."""
-    environment = Environment(
-        loader=PackageLoader("vision_studies.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {
-        "percent": percent,
-        "number": number,
-        "data_uri": _data_uri,
-        "views": _views,
-    }
-    results = report.results.astype(object).where(report.results.notna(), None)
-    unfinished = results[results["status"] != "complete"]
-    return environment.get_template("report.html").render(
+    """The page of a study, as HTML.
+
+    Raises:
+        DataError: a figure is not a PNG file.
+    """
+    runs = run_rows(report.results)
+    variants, configuration = configuration_table(runs)
+    comparison = of_metric(report.comparison, "test_accuracy").to_dict("records")
+    return _render(
+        "report.html",
         report=report,
-        runs=results.to_dict("records"),
-        variants=report.comparison.to_dict("records"),
-        unfinished=unfinished.to_dict("records"),
-        conclusions=[text for text in report.comparison["conclusion"] if isinstance(text, str)],
-        missing=MISSING,
+        runs=runs,
+        variants=variant_rows(runs, report.comparison),
+        several_pipelines=len({run["pipeline"] for run in runs}) > 1,
+        several_trials=any(run["trial"] for run in runs),
+        with_views=any(run["views"] for run in runs),
+        labels=list(dict.fromkeys(label for run in runs for label in run["labels"])),
+        gaps=gaps(runs),
+        compared=[row for row in comparison if not formatting.is_missing(row["pairs"])],
+        test=comparison[0]["test"] if comparison else "t",
+        conclusions=[row["sentence"] for row in comparison if not formatting.is_missing(row["sentence"])],
+        figures=[_figure(figure) for figure in report.figures],
+        configured_variants=variants,
+        configuration=configuration,
     )
 
 
-def summary_text(results: pd.DataFrame, comparison: pd.DataFrame) -> str:
-    """Variants and their test accuracy as a plain table for the terminal."""
-    rows = []
-    for row in comparison.to_dict("records"):
-        own = results[(results["variant"] == row["variant"]) & results["test_accuracy"].notna()]
-        rows.append(
-            {
-                "variant": row["variant"],
-                "runs": int(row["n"]),
-                "test accuracy": percent(row["mean"]),
-                "± (sd)": percent(row["standard_deviation"]),
-                "interval": f"{percent(row['low'])} to {percent(row['high'])}" if _given(row["low"]) else MISSING,
-                "test loss": number(own["test_loss"].mean(), 4),
-                "parameters": f"{int(own['parameters'].iloc[0]):,}",
-                "seconds a run": number(own["seconds"].mean(), 1),
-            }
-        )
-    table = tabulate(rows, headers="keys", disable_numparse=True, stralign="right", colalign=("left",))
-    unfinished = results[results["status"] != "complete"]
-    notes = [f"{row.variant}, seed {row.seed}: {row.status} ({row.reason})" for row in unfinished.itertuples()]
-    return "\n".join([table, *notes])
+def _figure(figure: ReportFigure) -> dict[str, Any]:
+    if figure.png[:8] != _PNG_SIGNATURE or len(figure.png) < 24:
+        raise DataError(f"The figure '{figure.title}' is not a PNG file; delete its file and run its pipeline again.")
+    width, height = struct.unpack(">II", figure.png[16:24])
+    return {
+        "title": figure.title,
+        "caption": figure.caption,
+        "alternative_text": figure.alternative_text or f"{figure.title}: {figure.caption}",
+        "source": f"data:image/png;base64,{base64.b64encode(figure.png).decode()}",
+        "width": width,
+        "height": height,
+        "wide": width > _WIDE * height,
+    }
 
 
-def percent(value: Any) -> str:
-    """A fraction as percent with two decimals."""
-    return f"{100 * value:.2f} %" if _given(value) else MISSING
+def _render(template: str, **values: Any) -> str:
+    environment = _environment()
+    style, script = (_source(environment, name) for name in ("report.css", "zoom.js"))
+    # The page names the only style and script it may use: what slips past the escaping is still not run.
+    policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
+    page = environment.get_template(template)
+    return page.render(**values, style=Markup(style), script=Markup(script), policy=policy)  # noqa: S704 - our own files
 
 
-def number(value: Any, decimals: int = 0) -> str:
-    """A number with thousands separated."""
-    return f"{value:,.{decimals}f}" if _given(value) else MISSING
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("vision_studies.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("text", "percent", "points", "number", "significant", "count", "duration"):
+        environment.filters[name] = getattr(formatting, name)
+    environment.filters["breakable"] = _breakable
+    environment.tests["missing"] = formatting.is_missing
+    return environment
 
 
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _breakable(name: str) -> Markup:
+    """A name that may be broken into lines after an underscore or a dot."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_.])", name))  # escapes the parts
 
 
-def _given(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and math.isnan(value))
+def _source(environment: Environment, name: str) -> str:
+    assert environment.loader is not None  # noqa: S101 - set two functions above
+    return environment.loader.get_source(environment, name)[0]
 
 
-def _views(other_metrics: str | None) -> list[tuple[str, str]]:
-    """Accuracy with several test-time views, as pairs of their number and the accuracy."""
-    metrics = json.loads(other_metrics) if other_metrics else {}
-    prefix = "test_accuracy_views_"
-    found = [(int(key.removeprefix(prefix)), value) for key, value in metrics.items() if key.startswith(prefix)]
-    return [(f"{views} views", percent(value)) for views, value in sorted(found)]
+def _digest(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"

@@ -1,5 +1,6 @@
 """Nodes of `cifar_resnet`."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -83,17 +84,18 @@ def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFram
     return predictions_table(runs_folder / _best_run(results)["run_fingerprint"])
 
 
-def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:
+def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dict[str, Any]]:
     """Mean, spread and interval of the test accuracy of every variant, and its paired difference to the first one."""
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    return compare_variants(
+    comparison = compare_variants(
         table,
         baseline=str(scored["variant"].iloc[0]),
         confidence=settings.confidence,
         interval=settings.interval,
         test=settings.test,
     )
+    return json.loads(comparison.to_json(orient="records"))
 
 
 def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figure, Figure]:
@@ -138,11 +140,11 @@ def plot_predictions(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
     return prediction_grid(images, shown, image_set.class_names, float(predictions["correct"].mean()))
 
 
-def plot_comparison(results: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
+def plot_comparison(results: pd.DataFrame, comparison: list[dict[str, Any]]) -> Figure:
     """Variants against each other."""
     from vision_studies.plots.comparison import comparison_figure
 
-    return comparison_figure(results, comparison)
+    return comparison_figure(results, pd.DataFrame(comparison))
 
 
 def _plan(settings: CifarResnetSettings, study: StudySettings, data: "PreparedData") -> list[Run]:

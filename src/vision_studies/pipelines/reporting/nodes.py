@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.analysis.statistics import compare_variants
+from vision_studies.analysis.statistics import compare_metrics
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.pipelines.reporting.collect import collect_figures, collect_results
@@ -47,7 +47,9 @@ def build_report(
 ) -> tuple[str, str]:
     """The page of the study, and its summary as text."""
     results = collect_results(results_folder)
-    comparison = compare_results(results, settings)
+    comparison = compare_metrics(
+        results, confidence=settings.confidence, interval=settings.interval, test=settings.test
+    )
     found = collect_figures(figures_folder)
     figures = [ReportFigure(title, caption, found[key]) for key, (title, caption) in FIGURES.items() if key in found]
     environment = "" if study.name == "base" else f" --env={study.name}"
@@ -63,16 +65,6 @@ def build_report(
         confidence=settings.confidence,
     )
     return render_report(report), summary_text(results, comparison)
-
-
-def compare_results(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:
-    """Test accuracy of each variant against the first one."""
-    scored = results.dropna(subset=["test_accuracy"])
-    table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    baseline = str(scored["variant"].iloc[0]) if len(scored) else ""
-    return compare_variants(
-        table, baseline=baseline, confidence=settings.confidence, interval=settings.interval, test=settings.test
-    )
 
 
 def _settings(results: pd.DataFrame) -> list[tuple[str, str]]:

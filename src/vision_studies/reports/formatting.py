@@ -1,0 +1,65 @@
+"""How numbers look in reports."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+MISSING = "–"
+"""Stands wherever a value is missing."""
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value of a table is None, NaN or pandas' own missing value."""
+    return value is None or (pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def text(value: Any) -> str:
+    """Any value as text."""
+    return MISSING if is_missing(value) else str(value)
+
+
+def percent(value: Any, *, sign: str = "") -> str:
+    """A fraction as percent with two decimals; `sign="+"` shows the sign of a positive one, too."""
+    return MISSING if is_missing(value) else f"{100 * float(value):{sign}.2f} %"
+
+
+def points(value: Any) -> str:
+    """A difference of two fractions, in percentage points, with its sign."""
+    return MISSING if is_missing(value) else f"{100 * float(value):+.2f}"
+
+
+def number(value: Any, decimals: int = 0) -> str:
+    """A number with its thousands separated."""
+    return MISSING if is_missing(value) else f"{float(value):,.{decimals}f}"
+
+
+def significant(value: Any, digits: int = 2) -> str:
+    """A number with so many significant digits, as p values are written."""
+    return MISSING if is_missing(value) else f"{float(value):.{digits}g}"
+
+
+def count(value: Any) -> str:
+    """A large number in thousands, millions or billions (k, M, G) with three digits."""
+    if is_missing(value):
+        return MISSING
+    size = float(value)
+    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(size) >= 0.9995 * factor:
+            scaled = size / factor
+            return f"{scaled:.{max(0, 2 - int(math.log10(max(abs(scaled), 1))))}f} {unit}"
+    return f"{size:g}"
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as a length of time, to the second from a minute on and to the minute from an hour on."""
+    if is_missing(seconds):
+        return MISSING
+    value = float(seconds)
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(value / 60), 60)
+    return f"{hours} h {minutes:02d} min"

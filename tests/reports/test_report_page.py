@@ -1,0 +1,296 @@
+import io
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from vision_studies.analysis.statistics import compare_metrics, compare_variants
+from vision_studies.errors import DataError
+from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
+
+VOID = {"meta", "br", "img", "wbr", "link", "input", "hr"}
+EVIL = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text within each kind of tag; open tags must be closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.texts, self.open = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip() and not {"script", "style"} & set(self.open):
+            self.texts.append(" ".join(data.split()))
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+    @property
+    def text(self):
+        return " ".join(self.texts)
+
+
+def png(width=40, height=20):
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "white").save(file, "png")
+    return file.getvalue()
+
+
+def run(variant="plain", seed=0, accuracy=0.95, **columns):
+    return {
+        "pipeline": "cifar_resnet",
+        "study": "demo",
+        "variant": variant,
+        "trial": 0,
+        "seed": seed,
+        "configuration": json.dumps({"model.name": variant, "training.epochs": 5}),
+        "validation_accuracy": 0.96,
+        "validation_loss": 0.2,
+        "test_accuracy": accuracy,
+        "test_loss": 0.25,
+        "test_calibration_error": 0.012,
+        "test_brier": 0.08,
+        "parameters": 2_819_370,
+        "macs": 417_000_000,
+        "seconds": 3173.4,
+        "images_per_second": 1234.5,
+        "peak_memory_mb": None,
+        "status": "complete",
+        "reason": None,
+    } | columns
+
+
+def failed(variant="plain", seed=1, reason="training: RuntimeError: out of memory"):
+    nothing = dict.fromkeys(
+        ("validation_accuracy", "validation_loss", "test_loss", "test_calibration_error", "seconds")
+    )
+    return run(variant, seed, None, status="failed", reason=reason, **nothing)
+
+
+def report(rows, **changes):
+    results = pd.DataFrame(rows, columns=list(run()) if not rows else None)
+    scored = results.dropna(subset=["test_accuracy"])
+    baseline = str(scored["variant"].iloc[0]) if len(scored) else ""
+    values = {
+        "title": "A study",
+        "question": "Does it help?",
+        "study": "demo",
+        "command": "kedro run --env=demo",
+        "settings": [("Device", "cpu")],
+        "results": results,
+        "comparison": compare_variants(scored.assign(value=scored["test_accuracy"].astype(float)), baseline=baseline),
+        "figures": [ReportFigure("Curves", "Loss by epoch.", png(), "Two falling lines")],
+        "confidence": 0.95,
+    } | changes
+    return StudyReport(**values)
+
+
+def page(rows, **changes):
+    return Page(render_report(report(rows, **changes)))
+
+
+THREE_SEEDS = [run("plain", s, 0.950 + 0.001 * s) for s in range(3)] + [
+    run("se", s, 0.960 + 0.0011 * s + 0.0002 * s * s) for s in range(3)
+]
+
+
+def test_the_page_stands_alone():
+    html = render_report(report(THREE_SEEDS))
+    parsed = Page(html)
+    sources = [image["src"] for image in parsed.all("img")]
+    assert sources
+    assert all(source.startswith("data:") for source in sources)
+    assert not re.search(r"(https?:)?//[a-z]", re.sub(r"base64,[A-Za-z0-9+/=]+", "", html))
+    assert not parsed.all("link")
+    assert all("src" not in script for script in parsed.all("script"))
+    assert [link["href"] for link in parsed.all("a") if not link["href"].startswith("#")] == []
+
+
+def test_links_within_the_page_resolve():
+    parsed = page(THREE_SEEDS)
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert {link["href"].removeprefix("#") for link in parsed.all("a")} <= set(ids)
+    labelled = {attributes["aria-labelledby"] for _, attributes in parsed.tags if "aria-labelledby" in attributes}
+    assert labelled <= set(ids)
+
+
+def test_the_page_is_fit_for_screen_readers_and_keyboards():
+    parsed = page(THREE_SEEDS)
+    assert parsed.all("html")[0]["lang"] == "en"
+    assert len(parsed.all("main")) == len(parsed.all("h1")) == len(parsed.all("nav")) == 1
+    assert all(header.get("scope") in ("col", "row") for header in parsed.all("th"))
+    assert len(parsed.all("caption")) == len(parsed.all("table"))
+    boxes = [attributes for attributes in parsed.all("div") if attributes.get("class") == "scroll"]
+    assert len(boxes) == len(parsed.all("table"))
+    assert all(box["tabindex"] == "0" and box["aria-label"] for box in boxes)
+
+
+def test_every_figure_has_alternative_text_its_size_and_a_caption():
+    parsed = page(
+        [run()], figures=[ReportFigure("A", "Says a.", png(30, 10), "Shows a"), ReportFigure("B", "b.", png())]
+    )
+    first, second, in_dialog = parsed.all("img")
+    assert first["alt"] == "Shows a"
+    assert (first["width"], first["height"]) == ("30", "10")
+    assert second["alt"] == "B: b."
+    assert in_dialog["alt"] == ""
+    assert "Says a." in parsed.text
+
+
+def test_nothing_is_taken_for_markup():
+    rows = [
+        run(EVIL, 0, configuration=json.dumps({EVIL: EVIL, "protocol": EVIL})),
+        failed(EVIL, 1, reason=EVIL),
+    ]
+    html = render_report(
+        report(
+            rows,
+            title=EVIL,
+            question=EVIL,
+            study=EVIL,
+            command=EVIL,
+            settings=[(EVIL, EVIL)],
+            notes=[EVIL],
+            figures=[ReportFigure(EVIL, EVIL, png(), f'"{EVIL}')],
+        )
+    )
+    parsed = Page(html)
+    assert len(parsed.all("script")) == 1
+    assert "alert(1)</script>" not in html
+    assert parsed.text.count("alert(1)") > 8
+
+
+def test_only_the_page_s_own_style_and_script_may_act():
+    policy = next(meta["content"] for meta in page([run()]).all("meta") if "http-equiv" in meta)
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
+
+
+def test_variants_have_n_mean_spread_and_interval():
+    text = page(THREE_SEEDS).text
+    assert "95.10 ± 0.10" in text
+    assert "94.85 to 95.35" in text  # 95.1 +- 4.3027 * 0.1 / sqrt(3)
+    assert "'se' is 1.04 points above 'plain'" in text
+    assert "significant" in text
+    assert "Student's paired t test" in text
+
+
+def test_every_metric_that_was_compared_has_its_interval():
+    compared = compare_metrics(pd.DataFrame(THREE_SEEDS), confidence=0.9)
+    text = page(THREE_SEEDS, comparison=compared, confidence=0.9).text
+    assert "0.2500 ± 0.0000 0.2500 to 0.2500" in text
+    assert "1.20 ± 0.00 1.20 to 1.20" in text
+    assert text.count("'se' is 1.04 points above 'plain'") == 1
+
+
+def test_one_run_has_no_interval():
+    parsed = page([run()])
+    assert "n = 1: no interval" in parsed.text
+    assert "plain reaches 95.00 % on the test images in one run" in parsed.text
+
+
+def test_runs_without_a_result_are_named_with_their_reason():
+    rows = [*THREE_SEEDS[:3], run("se", 0, 0.96), failed("se", 1), run("se", 4, None)]
+    text = page(rows).text
+    assert "se, seed 1: failed (training: RuntimeError: out of memory)" in text
+    assert "se, seed 4: trained, not scored on test" in text
+    assert "se, seed 2: not run" in text
+    assert "plain, seed 4: not run" in text
+
+
+def test_a_complete_study_has_no_list_of_gaps():
+    assert "Runs without a result" not in page(THREE_SEEDS).text
+
+
+def test_missing_values_print_as_a_dash():
+    text = page([failed()]).text
+    assert "–" in text
+    assert not re.search(r"\b(nan|None|NaT|NA)\b", text)
+    assert "No run has been scored on the test images yet." in text
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_every_kind_of_missing_value_is_known(missing):
+    text = page([run(peak_memory_mb=missing, images_per_second=missing, reason=missing)]).text
+    assert not re.search(r"\b(nan|None|NA)\b|<NA>", text)
+
+
+def test_absent_columns_are_missing_values():
+    assert page([run()]).text == page([run(macs=None, peak_memory_mb=None) | {"macs": 417_000_000}]).text
+    narrow = report([run()])
+    without = pd.DataFrame([run()]).drop(columns=["macs", "test_brier", "reason", "peak_memory_mb"])
+    assert "plain" in Page(render_report(report([run()], results=without, comparison=narrow.comparison))).text
+
+
+def test_a_study_without_runs_is_a_page():
+    parsed = page([], figures=[])
+    assert "No run has been scored on the test images yet." in parsed.text
+    assert "No figures have been drawn." in parsed.text
+
+
+def test_protocols_and_mocks_are_labelled_in_tables_figures_and_text():
+    rows = [run(), run("old", configuration=json.dumps({"run.protocol": "published", "data.mock": True}))]
+    parsed = page(rows)
+    assert parsed.texts.count("protocol: published") == 4  # heading, variants, figure, runs
+    assert len([span for span in parsed.all("span") if span["class"] == "label"]) == 8  # and as often `mock`
+    assert "old [protocol: published] [mock]" in summary_text(pd.DataFrame(rows))
+
+
+def test_what_variants_differ_in_is_shown_apart():
+    parsed = page(THREE_SEEDS)
+    differing, common = parsed.text.split("All other settings (1)")
+    assert '"plain" "se"' in differing.split("What the variants differ in")[1]
+    assert "epochs" in common
+
+
+def test_pipelines_and_trials_are_told_apart_where_there_are_several():
+    rows = [run(), run(pipeline="stacking"), run(seed=1, trial=7)]
+    text = page(rows, comparison=report([run()]).comparison).text
+    assert "Pipeline" in text
+    assert "Trial" in text
+    assert "Pipeline" not in page([run()]).text
+
+
+def test_test_time_views_are_listed():
+    text = page([run(other_metrics=json.dumps({"test_accuracy_views_16": 0.953, "test_accuracy_views_8": 0.952}))]).text
+    assert "8: 95.20 % 16: 95.30 %" in text
+
+
+def test_a_figure_that_is_not_a_png_is_named():
+    with pytest.raises(DataError, match=r"'Curves' is not a PNG file; delete its file"):
+        render_report(report([run()], figures=[ReportFigure("Curves", "c", b"GIF89a")]))
+
+
+def test_the_summary_is_a_plain_table_with_what_follows():
+    study = report([*THREE_SEEDS, failed("se", 3)])
+    lines = summary_text(study.results, study.comparison).splitlines()
+    assert "95 % interval" in lines[0]
+    assert lines[2].split()[:3] == ["plain", "3", "95.10"]
+    assert "94.85 to 95.35 %" in lines[2]
+    text = "\n".join(lines)
+    assert "'se' is 1.04 points above 'plain'" in text
+    assert "Missing: se, seed 3: failed (training: RuntimeError: out of memory)." in text
+    assert "Missing: plain, seed 3: not run." in text
+
+
+def test_the_summary_takes_results_alone_and_says_when_there_are_none():
+    assert "95.00 %" in summary_text(pd.DataFrame([run()]))
+    assert summary_text(pd.DataFrame(columns=list(run()))) == "There are no runs yet."

@@ -1,0 +1,88 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "src/vision_studies"
+LEAVES = {"errors", "files"}
+SHARED = LEAVES | {"config"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": LEAVES,
+    "config": LEAVES,
+    "analysis": LEAVES,
+    "plots": LEAVES,
+    "reports": LEAVES,
+    "models": LEAVES,
+    "data": SHARED,
+    "training": SHARED | {"data", "models", "analysis"},
+    "methods": SHARED | {"data", "models", "analysis", "training"},
+    "studies": SHARED | {"analysis"},
+}
+MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli"}
+LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
+
+
+def modules():
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_parts_import_only_what_stands_below_them(path):
+    own = part(path)
+    if own in MAY_IMPORT:
+        ours = {name.split(".")[1] for name in imported(path) if name.startswith("vision_studies.")}
+        assert ours - {own} <= MAY_IMPORT[own]
+    if own not in MAY_IMPORT_KEDRO:
+        assert not {name for name in imported(path) if name.split(".")[0] in ("kedro", "kedro_datasets", "kedro_viz")}
+
+
+def test_every_part_has_its_rule():
+    parts = {part(path) for path in modules()} - {"__init__"}
+    assert parts == set(MAY_IMPORT) | MAY_IMPORT_KEDRO
+
+
+def test_the_house_stands_as_it_was_drawn():
+    for folder in ("conf/base", "conf/demo", "conf/local", "benchmarks/results", "docs", "tests", ".ci"):
+        assert (ROOT / folder).is_dir(), folder
+    for layer in [*LAYERS, "08_reporting"]:
+        assert (ROOT / "data" / layer / ".gitkeep").is_file(), layer
+    for pipeline in (PACKAGE / "pipelines").iterdir():
+        if pipeline.is_dir() and pipeline.name != "__pycache__":
+            assert {"pipeline.py", "nodes.py", "README.md"} <= {file.name for file in pipeline.iterdir()}, pipeline
+            assert (ROOT / f"conf/base/catalog_{pipeline.name}.yml").is_file()
+            assert (ROOT / f"conf/base/parameters_{pipeline.name}.yml").is_file()
+
+
+def test_starting_a_command_does_not_import_torch():
+    script = (
+        "import sys, vision_studies.settings, vision_studies.hooks, vision_studies.cli, vision_studies.pipeline_registry\n"
+        "import vision_studies.pipelines.data_prep, vision_studies.pipelines.cifar_resnet\n"
+        "import vision_studies.pipelines.reporting, vision_studies.config.cifar_resnet\n"
+        "print(sorted({'torch', 'sklearn', 'ffcv', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_have_one_subject():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in modules()}
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
