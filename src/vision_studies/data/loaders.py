@@ -86,18 +86,21 @@ class Finisher:
         self._seed = seed
         self.device = device
         self._dtype = dtype
-        mean = torch.tensor(normalisation.mean, device=device).view(1, -1, 1, 1)
-        std = torch.tensor(normalisation.std, device=device).view(1, -1, 1, 1)
-        self._scale = (1 / std).contiguous()
-        self._shift = (-mean / std).contiguous()
+        mean = torch.tensor(normalisation.mean, device=device)
+        std = torch.tensor(normalisation.std, device=device)
+        self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(self, images: torch.Tensor, epoch: int, batch_index: int) -> torch.Tensor:
         """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last."""
         if self._augmentation is not None:
             generator = augmentation_generator(self._seed, epoch, batch_index, self.device)
             images = self._augmentation(images, generator)
-        scaled = images.to(torch.float32, memory_format=torch.channels_last).mul_(self._scale).add_(self._shift)
-        return scaled.to(self._dtype)
+        channels, height, width = images.shape[1:]
+        # Rows of whole images against rows of factors: with three channels as the innermost loop it takes six times longer.
+        flat = images.permute(0, 2, 3, 1).reshape(len(images), -1).float()
+        scale, shift = (values.repeat(height * width) for values in (self._scale, self._shift))
+        normalised = torch.addcmul(shift, flat, scale).to(self._dtype)
+        return normalised.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
 class DeviceLoader:
@@ -134,7 +137,9 @@ class DeviceLoader:
         for batch_index in range(len(self)):
             start = batch_index * self.batch_size
             positions = order[start : start + self.batch_size]
-            raw = self._images[positions].permute(0, 3, 1, 2)  # [B, H, W, C] seen as channels-last [B, C, H, W]
+            raw = self._images.index_select(0, positions).permute(
+                0, 3, 1, 2
+            )  # [B, H, W, C] seen as channels-last [B, C, H, W]
             yield Batch(self._finish(raw, epoch, batch_index), self._labels[positions], self._indices[positions])
 
 
