@@ -10,7 +10,9 @@ from pkgutil import iter_modules
 from typing import Any
 
 import click
+from kedro.framework.cli.catalog import catalog as kedro_catalog
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.registry import registry as kedro_registry
 
 from vision_studies.errors import ParameterError, VisionStudiesError
 
@@ -83,3 +85,27 @@ run = click.Command(
     short_help="Run the pipelines of a study.",
 )
 cli.add_command(run)
+
+
+def _guarded(command: click.Command, pipelines_in: str) -> click.Command:
+    """The command of Kedro with our checks and errors.
+
+    Args:
+        command: the command.
+        pipelines_in: the option or argument, if it has it, that names pipelines.
+    """
+    callback = command.callback
+    assert callback is not None  # noqa: S101 - a click command always has one
+
+    @functools.wraps(callback)
+    def checked(**options: Any) -> Any:
+        named = options.get(pipelines_in) or []
+        _check_pipelines([named] if isinstance(named, str) else list(named))
+        return callback(**options)
+
+    return click.Command(command.name, callback=_told_in_a_sentence(checked), params=command.params, help=command.help)
+
+
+for group, names in ((kedro_catalog, "pipeline"), (kedro_registry, "name")):
+    commands = {name: _guarded(command, names) for name, command in group.commands.items()}
+    cli.add_command(click.Group(group.name, commands, help=group.help))

@@ -1,9 +1,11 @@
 """What happens around every run: one process a study, a record of what was run, and where the report lies."""
 
+import atexit
 import json
 import logging
 import os
 import socket
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,14 +26,14 @@ class _StudyHooks:
     def __init__(self) -> None:
         self._project = Path()
         self._study = "base"
-        self._parameters: dict[str, Any] = {}
-        self._data_set = ""
+        self._environments: list[str] = []
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         loader = context.config_loader
         self._project = Path(context.project_path)
         self._study = getattr(loader, "study", "base")
+        self._environments = ["base", *getattr(loader, "chain", [])]
         self._load_data_set = getattr(loader, "_data_set_key", str)
         self._load_parameters = lambda: loader["parameters"]
 
@@ -43,9 +45,13 @@ class StudyLockHooks(_StudyHooks):
         super().__init__()
         self._locks: list[FileLock] = []
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
-        """Take the study's lock and, where data are prepared, the data set's."""
+        """Take the study's lock and, where data are prepared, the data set's; before a run that may be refused is recorded.
+
+        Raises:
+            BusyError: another process holds one of them.
+        """
         names = [f"study-{self._study}"]
         if any(node.namespace == "data_prep" for node in pipeline.nodes):
             names.append(f"data-{self._load_data_set()}")
@@ -86,7 +92,10 @@ class StudyLockHooks(_StudyHooks):
 
 
 class RunRecordHooks(_StudyHooks):
-    """Writes what was run, with what, and how it ended: `data/08_reporting/<study>/run_records/<run>.json`."""
+    """Writes what was run, with what, and how it ended: `data/08_reporting/<study>/run_records/<run>.json`.
+
+    Status is `running`, `complete`, `failed` (with the error) or `interrupted`; a run that was killed stays `running`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,6 +110,7 @@ class RunRecordHooks(_StudyHooks):
         self._record = {
             "run_id": run_id,
             "study": self._study,
+            "environments": self._environments,
             "pipelines": run_params.get("pipeline_names") or ["__default__"],
             "command_line_parameters": run_params.get("runtime_params") or {},
             "parameters": self._load_parameters(),
@@ -111,6 +121,7 @@ class RunRecordHooks(_StudyHooks):
             "status": "running",
         }
         self._write()
+        atexit.register(self._finish, "interrupted")  # Kedro tells hooks of errors, not of Ctrl-C
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -124,9 +135,9 @@ class RunRecordHooks(_StudyHooks):
         self._finish("failed")
 
     def _finish(self, status: str) -> None:
-        if self._record:
-            self._record |= {"status": status, "finished_at": _now()}
-            self._write()
+        atexit.unregister(self._finish)
+        self._record |= {"status": status, "finished_at": _now(), "gpus": _gpu_names()}
+        self._write()
 
     def _write(self) -> None:
         write_json(self._file, json.loads(json.dumps(self._record, default=str)))
@@ -157,6 +168,14 @@ class TerminalHooks(_StudyHooks):
             page = self._project / "data/08_reporting" / self._study / "report.html"
             print(f"\n{self._summary}\n\nReport: {page}")
             self._summary = None
+
+
+def _gpu_names() -> list[str]:
+    """GPUs that the run could use: none where nothing has imported torch, which alone can use them."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _now() -> str:

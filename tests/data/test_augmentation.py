@@ -6,7 +6,7 @@ from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.erasing import cutout
 from vision_studies.data.augmentation.geometry import crop_at, pad, random_crop, random_flip
-from vision_studies.data.augmentation.test_time import average_probabilities, test_time_views
+from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.torchvision_compat import torchvision_module
 
 transforms = torchvision_module("torchvision.transforms.v2.functional")
@@ -89,7 +89,7 @@ def test_no_steps_are_no_function():
 
 
 def test_views_are_plain_mirrored_and_shifted_per_image(images):
-    views = list(test_time_views(images.float(), 5, 2, generator()))
+    views = list(views_of(images.float(), 5, 2, generator()))
     assert len(views) == 5
     assert torch.equal(views[0], images.float())
     assert torch.equal(views[1], images.float().flip(3))
@@ -103,7 +103,7 @@ def test_views_are_plain_mirrored_and_shifted_per_image(images):
         for view, image in zip(views[2], images.float(), strict=True)
     }
     assert len(shifts) > 5
-    again = list(test_time_views(images.float(), 3, 2, generator()))
+    again = list(views_of(images.float(), 3, 2, generator()))
     assert all(torch.equal(first, second) for first, second in zip(again, views[:3], strict=True))
 
 

@@ -269,7 +269,7 @@ def test_pipelines_and_trials_are_told_apart_where_there_are_several():
     assert "Pipeline" not in page([run()]).text
 
 
-def test_test_time_views_are_listed():
+def test_views_of_are_listed():
     text = page([run(other_metrics=json.dumps({"test_accuracy_views_16": 0.953, "test_accuracy_views_8": 0.952}))]).text
     assert "8: 95.20 % 16: 95.30 %" in text
 

@@ -46,9 +46,9 @@ class CheckpointDataset(AbstractVersionedDataset[dict[str, Any], dict[str, Any]]
         save_state(Path(self._get_save_path()), data)
 
     def preview(self) -> JSONPreview:
-        """All of the state but its tensors."""
-        state = self.load()
-        return JSONPreview(json.dumps({key: value for key, value in state.items() if key != "weights"}))
+        """All of the state but its weights; of other tensors, their shapes."""
+        state = {key: value for key, value in self.load().items() if key != "weights"}
+        return JSONPreview(json.dumps(state, default=lambda tensor: f"tensor of shape {list(tensor.shape)}"))
 
     def _exists(self) -> bool:
         try:

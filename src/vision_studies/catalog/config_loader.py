@@ -5,20 +5,27 @@ environment may extend others, so that a study composes with a data set or with 
 """
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
-from yaml import YAMLError
+from omegaconf.errors import OmegaConfBaseException
 
+from vision_studies.catalog.configuration_files import (
+    explain_duplicates,
+    explain_reference,
+    explain_unreadable,
+    read_mapping,
+)
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.validation import KeyPath, validate_parameters
 from vision_studies.errors import ParameterError
 
 ENVIRONMENT_FILE = "environment.yml"
+_FOLDER_NAME = re.compile(r"\w[\w. -]*")  # the study's name is part of every output path
 
 
 class StudyConfigLoader(OmegaConfigLoader):
@@ -50,11 +57,19 @@ class StudyConfigLoader(OmegaConfigLoader):
         resolvers: dict[str, Callable[[], str]] = {"study": lambda: self.study, "data_set": self._data_set_key}
         for name, resolver in resolvers.items():
             OmegaConf.register_new_resolver(name, resolver, replace=True)
+        self._register_globals_resolver()
+        if key == "catalog":
+            self["parameters"]  # what is wrong in them is told as such, not as a path that cannot be made
         if key != "parameters" or key in self:
             return super().__getitem__(key)
         if self._parameters is None:
             self._sources = []
             merged = merge_settings(super().__getitem__(key), self.runtime_params or {})
+            if "study" in merged:
+                raise ParameterError(
+                    f"{self._origin(('study',))}: 'study' is filled in by the project; write title and question into "
+                    f"the environment's {ENVIRONMENT_FILE}."
+                )
             merged["study"] = self.environment
             validate_parameters(merged, self._origin)
             self._parameters = merged
@@ -69,8 +84,14 @@ class StudyConfigLoader(OmegaConfigLoader):
                 name: self._read_dir_configs(str(self._folder / name), patterns, key, processed, key == "credentials")
                 for name in [self.base_env, *self.chain]
             }
-        except YAMLError as error:
-            raise ParameterError(f"{error} Mend the file's YAML.") from error
+        except Exception as error:
+            folders = [self._folder / name for name in [self.base_env, *self.chain]]
+            told = explain_unreadable(folders, patterns, self._folder.parent)
+            if told is None and str(error).startswith("Duplicate keys"):
+                told = explain_duplicates(ValueError(error), self._folder.parent)
+            if told is None:
+                raise
+            raise told from error
         base = layers.pop(self.base_env)
         return base, layers, str(self._folder / self.base_env), str(self._folder), processed
 
@@ -88,11 +109,19 @@ class StudyConfigLoader(OmegaConfigLoader):
         return merged
 
     def _merge_and_resolve(self, key: str, config_per_file: Any) -> dict[str, Any]:
+        contents: list[tuple[Path, Any]] = [
+            (Path(file), OmegaConf.to_container(config)) for file, config in sorted(config_per_file.items())
+        ]
+        try:
+            return self._merge_layer(key, config_per_file, contents)
+        except OmegaConfBaseException as error:
+            raise explain_reference(error, contents, self._folder.parent) from error
+
+    def _merge_layer(self, key: str, config_per_file: Any, contents: list[tuple[Path, Any]]) -> dict[str, Any]:
         if key != "parameters" or not config_per_file:
             return super()._merge_and_resolve(key, config_per_file)
         # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
-        for file, config in sorted(config_per_file.items()):
-            self._sources.append((str(file), OmegaConf.to_container(config)))
+        self._sources += [(str(file), content) for file, content in contents]
         merged: Any = OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
         return merged
 
@@ -103,7 +132,7 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _origin(self, path: KeyPath) -> str:
         """The last file that sets `path`, or the nearest group around it, as seen from the project."""
-        if path == ("study",) or path[:1] == ("study",):
+        if path[:1] == ("study",) and len(path) > 1:
             return ENVIRONMENT_FILE
         sources = [("--params", self.runtime_params or {}), *reversed(self._sources)]
         for length in range(len(path), 0, -1):
@@ -140,7 +169,7 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _read_environment(self, name: str) -> dict[str, Any]:
         folder = self._folder / name
-        if not name or not folder.is_dir():
+        if not _FOLDER_NAME.fullmatch(name) or not folder.is_dir():
             there = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
             close = difflib.get_close_matches(name, there, n=1)
             guess = f" Did you mean '{close[0]}'?" if close else ""
@@ -151,14 +180,17 @@ class StudyConfigLoader(OmegaConfigLoader):
         file = folder / ENVIRONMENT_FILE
         if not file.exists():
             return {}
-        try:
-            content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-        except YAMLError as error:
-            raise ParameterError(f"{file} is not valid YAML: {error}") from error
+        content = read_mapping(file, self._folder.parent)
+        shown = f"{self._folder.name}/{name}/{ENVIRONMENT_FILE}"
         allowed = ("extends", "title", "question")
         unknown = sorted(set(content) - set(allowed))
         if unknown:
-            raise ParameterError(f"{file}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
+            raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
+        extends = content.get("extends") or []
+        if not isinstance(extends, str) and not (
+            isinstance(extends, list) and all(isinstance(parent, str) for parent in extends)
+        ):
+            raise ParameterError(f"{shown}: extends={extends!r} must be the name of an environment or a list of names.")
         return content
 
 

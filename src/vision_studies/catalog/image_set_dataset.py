@@ -1,5 +1,6 @@
 """Image sets in the catalog."""
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,8 +65,23 @@ class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
         data.save(self._folder)
 
     def preview(self) -> JSONPreview:
-        """Name, number and size of the images."""
-        return JSONPreview((self._folder / "image_set.json").read_text(encoding="utf-8"))
+        """Name, number and size of the images, and how many there are of each class."""
+        import numpy as np
+
+        from vision_studies.data.image_set import ImageSet
+
+        image_set = ImageSet.open(self._folder)
+        images, height, width, channels = image_set.images.shape
+        of_class = np.bincount(image_set.labels, minlength=len(image_set.class_names))
+        summary = {
+            "name": image_set.name,
+            "images": images,
+            "own_test_images": int(image_set.is_test.sum()),
+            "size": [height, width, channels],
+            "classes": dict(zip(image_set.class_names, of_class.tolist(), strict=True)),
+            "fingerprint": image_set.fingerprint,
+        }
+        return JSONPreview(json.dumps(summary))
 
     def _exists(self) -> bool:
         return (self._folder / "image_set.json").is_file()

@@ -16,6 +16,9 @@ MODELS = {
 SCALARS: dict[str, type] = {"fresh": bool}
 """Top-level parameters that are single values."""
 
+SUPPLIED = ("study",)
+"""Top-level parameters that the project fills in and nobody may set."""
+
 
 def settings_model(key: str) -> type[BaseModel]:
     """The settings model of a top-level parameter.

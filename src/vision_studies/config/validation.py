@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from vision_studies.config.registry import MODELS, SCALARS, settings_model
+from vision_studies.config.registry import MODELS, SCALARS, SUPPLIED, settings_model
 from vision_studies.errors import ParameterError
 
 KeyPath = tuple[str | int, ...]
@@ -32,7 +32,8 @@ def validate_parameters(parameters: Mapping[str, Any], origin: Origin) -> None:
             if not isinstance(value, SCALARS[key]):
                 problems.append(f"{origin((key,))}: {key}={value!r} must be {_TYPE_NAMES[SCALARS[key]]}.")
         elif key not in MODELS:
-            problems.append(f"{origin((key,))}: '{key}' is not a parameter{_nearest(key, known)}")
+            allowed = [name for name in known if name not in SUPPLIED]
+            problems.append(f"{origin((key,))}: '{key}' is not a parameter{_nearest(str(key), allowed)}")
         else:
             try:
                 settings_model(key).model_validate(value)

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from vision_studies.data.data_card import channel_statistics
+from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import Augmentation, Loader, Normalisation, device_loader
 from vision_studies.data.splits import Splits
@@ -102,34 +104,21 @@ class PreparedData:
         Raises:
             DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
         """
-        if kind == "ffcv":
-            from vision_studies.data.ffcv_loader import ffcv_loader
-
-            if split not in self.ffcv_files:
-                raise DataError(
-                    f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
-                    "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
-                )
-            return ffcv_loader(
-                self.ffcv_files[split],
-                batch_size=batch_size,
-                seed=seed,
-                shuffle=shuffle,
-                drop_last=drop_last,
-                augmentation=augmentation,
-                normalisation=self.normalisation,
-                device=device,
-                dtype=dtype,
+        options: dict[str, Any] = {
+            "batch_size": batch_size,
+            "normalisation": self.normalisation,
+            "device": device,
+            "dtype": dtype,
+            "seed": seed,
+            "shuffle": shuffle,
+            "drop_last": drop_last,
+            "augmentation": augmentation,
+        }
+        if kind == "device":
+            return device_loader(self.image_set, getattr(self.splits, split), **options)
+        if split not in self.ffcv_files:
+            raise DataError(
+                f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
+                "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
             )
-        return device_loader(
-            self.image_set,
-            getattr(self.splits, split),
-            batch_size=batch_size,
-            seed=seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
-            augmentation=augmentation,
-            normalisation=self.normalisation,
-            device=device,
-            dtype=dtype,
-        )
+        return ffcv_loader(self.ffcv_files[split], **options)

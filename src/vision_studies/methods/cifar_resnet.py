@@ -17,7 +17,7 @@ from torch import nn
 from vision_studies.analysis.calibration import classification_metrics
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.augmentation.compose import build_augmentation
-from vision_studies.data.augmentation.test_time import average_probabilities, test_time_views
+from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import Loader, augmentation_generator
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
@@ -161,7 +161,7 @@ def predict_with_views(
         generator = augmentation_generator(settings.evaluation.seed, 0, batch_index, device)
         images = place_images(batch.images, settings.training, device)
         logits = []
-        for view in test_time_views(images, max(counts), settings.evaluation.padding, generator):
+        for view in views_of(images, max(counts), settings.evaluation.padding, generator):
             with autocast(settings.training, device):
                 logits.append(model(place_images(view, settings.training, device)).float())
         for count in counts:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.analysis.statistics import compare_variants
 from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.reporting import ReportingSettings
@@ -86,6 +85,8 @@ def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFram
 
 def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dict[str, Any]]:
     """Mean, spread and interval of the test accuracy of every variant, and its paired difference to the first one."""
+    from vision_studies.analysis.statistics import compare_variants
+
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
     comparison = compare_variants(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.analysis.statistics import compare_metrics
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.pipelines.reporting.collect import collect_figures, collect_results
@@ -46,6 +45,8 @@ def build_report(
     study: StudySettings, settings: ReportingSettings, results_folder: Path, figures_folder: Path, *_after: Any
 ) -> tuple[str, str]:
     """The page of the study, and its summary as text."""
+    from vision_studies.analysis.statistics import compare_metrics
+
     results = collect_results(results_folder)
     comparison = compare_metrics(
         results, confidence=settings.confidence, interval=settings.interval, test=settings.test

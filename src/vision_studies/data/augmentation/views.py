@@ -8,7 +8,7 @@ from torch import Tensor
 from vision_studies.data.augmentation.geometry import random_crop
 
 
-def test_time_views(images: Tensor, views: int, padding: int, generator: torch.Generator) -> Iterator[Tensor]:
+def views_of(images: Tensor, views: int, padding: int, generator: torch.Generator) -> Iterator[Tensor]:
     """Views of a batch: the images, the images mirrored, then crops of reflect-padded images, mirrored every other time.
 
     The first n views are the same whatever the number of views asked for. Every image has crops of its own.
@@ -22,9 +22,6 @@ def test_time_views(images: Tensor, views: int, padding: int, generator: torch.G
     for view in range(views):
         shifted = images if view < 2 else random_crop(images, generator, padding, "reflect")
         yield shifted.flip(3) if view % 2 else shifted
-
-
-test_time_views.__test__ = False  # type: ignore[attr-defined] # its name is no test's
 
 
 def average_probabilities(logits: Tensor) -> Tensor:

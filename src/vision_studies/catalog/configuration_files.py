@@ -1,0 +1,87 @@
+"""What is wrong with configuration files that cannot be read, in a sentence that names the file and the line."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
+
+from vision_studies.errors import ParameterError
+
+SUFFIXES = (".yml", ".yaml", ".json")
+"""Endings of the files that Kedro reads."""
+
+
+def read_mapping(file: Path, project: Path) -> dict[str, Any]:
+    """Read one YAML file, leaving `${...}` as it stands. An empty file is an empty mapping.
+
+    Args:
+        file: the file.
+        project: messages name the file as seen from here.
+
+    Raises:
+        ParameterError: the file is not YAML, not UTF-8, or holds something else than named values.
+    """
+    try:
+        config = OmegaConf.load(file)
+    except UnicodeDecodeError as error:
+        raise ParameterError(
+            f"{_shown(file, project)} is not UTF-8 text ({error.reason}); save it as UTF-8."
+        ) from error
+    except YAMLError as error:
+        raise ParameterError(f"{_shown(file, project)}{_yaml_problem(error)}; mend the file's YAML.") from error
+    if not isinstance(config, DictConfig):
+        raise ParameterError(f"{_shown(file, project)} holds a list; it must hold named values, such as `fresh: true`.")
+    content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
+    unnamed = next((key for key in content if not isinstance(key, str)), None)
+    if unnamed is not None:
+        raise ParameterError(
+            f"{_shown(file, project)}: the name {unnamed!r} is not text; write it in quotes, or another name."
+        )
+    return content
+
+
+def explain_unreadable(folders: Iterable[Path], patterns: Iterable[str], project: Path) -> ParameterError | None:
+    """What is wrong with the first file, of those that Kedro reads, that cannot be read; None where all of them can."""
+    patterns = list(patterns)
+    for folder in folders:
+        for file in sorted({match for pattern in patterns for match in folder.glob(pattern)}):
+            if file.suffix in SUFFIXES and file.is_file():
+                try:
+                    read_mapping(file, project)
+                except ParameterError as error:
+                    return error
+    return None
+
+
+def explain_duplicates(error: ValueError, project: Path) -> ParameterError:
+    """Two files of one environment that set the same parameter, which Kedro has found."""
+    found = str(error).replace(f"{project}/", "")
+    lines = [line.replace("Duplicate keys found in", "The same is set twice, in") for line in found.splitlines()]
+    return ParameterError("\n".join(f"{line}; keep it in one of the two files." for line in lines))
+
+
+def explain_reference(
+    error: OmegaConfBaseException, contents: Iterable[tuple[Path, dict[str, Any]]], project: Path
+) -> ParameterError:
+    """Which file holds the `${...}` that cannot be resolved."""
+    key = error.full_key or ""
+    files = [file for file, content in contents if any(f"{key}.".startswith((f"{k}.", f"{k}[")) for k in content)]
+    where = f"{_shown(files[-1], project)}: {key}" if files else key
+    problem = str(error.msg or error).splitlines()[0].rstrip(".")
+    return ParameterError(
+        f"{where}: {problem}; ${{...}} can name values of the same environment, or of globals.yml as ${{globals:name}}."
+    )
+
+
+def _yaml_problem(error: YAMLError) -> str:
+    """Kedro counts lines from 0, editors from 1."""
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        return f", line {error.problem_mark.line + 1}: {error.problem or 'it cannot be read'}"
+    return f" is not valid YAML ({' '.join(str(error).split())})"
+
+
+def _shown(file: Path, project: Path) -> str:
+    return str(file.relative_to(project)) if file.is_relative_to(project) else str(file)

@@ -1,0 +1,79 @@
+"""How errors are told. Whole commands are in test_commands.py."""
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from vision_studies.cli import _told_in_a_sentence, cli
+from vision_studies.errors import DataError
+
+
+def fail_as_kedro_does():
+    try:
+        raise DataError("The image cat.png cannot be read; delete it.")
+    except DataError as error:
+        raise RuntimeError("Failed while loading data from dataset") from error
+
+
+def fail_while_handling():
+    try:
+        raise DataError("The image cat.png cannot be read; delete it.")
+    except DataError:
+        raise RuntimeError("Failed") from None
+
+
+def fail_otherwise():
+    raise ZeroDivisionError("a mistake of ours")
+
+
+def call(function):
+    return CliRunner().invoke(click.Command("try", callback=_told_in_a_sentence(function)))
+
+
+@pytest.mark.parametrize("function", [fail_as_kedro_does, fail_while_handling])
+def test_an_error_of_the_user_is_told_in_one_sentence(function):
+    done = call(function)
+    assert done.exit_code == 1
+    assert done.stderr == "Error: The image cat.png cannot be read; delete it.\n"
+    assert done.stdout == ""
+
+
+def test_the_way_there_can_be_asked_for(monkeypatch):
+    monkeypatch.setenv("VISION_STUDIES_TRACEBACK", "1")
+    assert isinstance(call(fail_as_kedro_does).exception, RuntimeError)
+
+
+def test_an_error_of_ours_keeps_its_traceback():
+    assert isinstance(call(fail_otherwise).exception, ZeroDivisionError)
+
+
+def test_the_options_of_kedro_are_kept():
+    from kedro.framework.cli.project import run as kedro_run
+
+    assert {option.name for option in cli.commands["run"].params} == {option.name for option in kedro_run.params}
+    assert set(cli.commands["catalog"].commands) == {"describe-datasets", "list-patterns", "resolve-patterns"}
+    assert set(cli.commands["registry"].commands) == {"list", "describe"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("catalog", "describe-datasets", "--env=dmo"), "There is no environment 'dmo' in conf/. Did you mean 'demo'?"),
+        (("registry", "describe", "reportng"), "There is no pipeline 'reportng'. Did you mean 'reporting'?"),
+        (("run", "--env=demo", "--pipeline=reportng"), "There is no pipeline 'reportng'. Did you mean 'reporting'?"),
+    ],
+)
+def test_every_command_tells_a_misspelt_name(project, arguments, message):
+    done = project.run(*arguments, succeeds=False)
+    assert done.stderr.startswith(f"Error: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stdout
+
+
+def test_no_dataset_of_a_pipeline_is_lost_in_memory(project):
+    described = yaml.safe_load(project.run("catalog", "describe-datasets", "--env=demo").stdout)
+    assert {"__default__", "data_prep", "cifar_resnet", "reporting"} <= set(described)
+    for pipeline, kinds in described.items():
+        assert kinds["datasets"], pipeline
+        assert kinds["defaults"] == {}, pipeline
