@@ -38,8 +38,8 @@ class DataPrepSettings(Settings):
 
     @property
     def source_folder(self) -> Path | None:
-        """The folder that `source` names, None where it is a named source."""
-        return None if self.source in NAMED_SOURCES else Path(self.source).expanduser().absolute()
+        """The folder that `source` names, whichever way it is written; None where it is a named source."""
+        return None if self.source in NAMED_SOURCES else Path(self.source).expanduser().resolve()
 
     def content(self) -> dict[str, Any]:
         """The settings that decide what the prepared images and splits are, as JSON values."""

@@ -16,9 +16,14 @@ def random_flip(images: Tensor, generator: torch.Generator, probability: float =
         probability: chance of an image to be mirrored.
     """
     flipped = torch.rand(len(images), generator=generator, device=images.device) < probability
-    # Both versions of every image, then one of each: copying whole images is much faster than choosing pixel by pixel.
-    both = torch.cat([images, images.flip(3)])
-    return both.index_select(0, torch.arange(len(images), device=images.device) + flipped * len(images))
+    # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
+    # takes the right version of each.
+    pixels = images.permute(0, 2, 3, 1).contiguous()
+    mirrored = flipped.nonzero().squeeze(1)
+    versions = torch.cat([pixels, pixels.index_select(0, mirrored).flip(2)])
+    chosen = torch.arange(len(images), device=images.device)
+    chosen[mirrored] = torch.arange(len(images), len(versions), device=images.device)
+    return versions.index_select(0, chosen).permute(0, 3, 1, 2)
 
 
 def random_crop(

@@ -3,15 +3,17 @@
 CIFAR is taken in its binary version: the Python version is a pickle.
 """
 
+import errno
+import http.client
 import socket
 import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.raw import RawImages
+from vision_studies.data.sources.raw import RawImages, one_line
 from vision_studies.data.torchvision_compat import torchvision_module
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, StorageError
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/"
@@ -40,6 +42,7 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
 
     Raises:
         DataError: the network refuses, or what came does not have the published hash.
+        StorageError: the disk is full.
     """
     folder = download_folder / name
     if name in _CIFAR:
@@ -65,8 +68,12 @@ def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
         for address in addresses:
             try:
                 download_url(address, folder, md5=md5)
-            except (urllib.error.URLError, OSError, RuntimeError, ValueError) as error:
-                errors.append(f"{address}: {error}")
+            except (urllib.error.URLError, http.client.HTTPException, OSError, RuntimeError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                    raise StorageError(
+                        f"The disk of {folder} is full; free some space and run the command again."
+                    ) from error
+                errors.append(f"{address}: {one_line(error)}")
             else:
                 return
     finally:

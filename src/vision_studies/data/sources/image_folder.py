@@ -1,12 +1,13 @@
 """A user's own images: `<folder>/<class>/*` or `<folder>/{train,test}/<class>/*`."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
-from vision_studies.data.sources.raw import Encoded, RawImages, decode_all
+from vision_studies.data.sources.raw import IMAGE_SUFFIXES, Encoded, RawImages, decode_all, files_below
 from vision_studies.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 _SPLITS = ("train", "test")
 
@@ -17,9 +18,7 @@ def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) 
     Raises:
         DataError: there are no images, fewer than two classes, or the test split has a class that training lacks.
     """
-    has_splits = (folder / "train").is_dir()
-    roots = [(folder / split, split == "test") for split in _SPLITS if (folder / split).is_dir()] if has_splits else []
-    roots = roots or [(folder, False)]
+    roots = _roots(folder)
     class_names = _classes(roots[0][0])
     for root, _ in roots[1:]:
         unknown = sorted(set(_classes(root)) - set(class_names))
@@ -38,23 +37,34 @@ def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) 
 
 def image_files(folder: Path) -> list[Path]:
     """All image files below `folder`, sorted, hidden ones left out."""
-    suffixes = Image.registered_extensions()
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in suffixes and not file.name.startswith("."))
-    return sorted(file for file in files if file.is_file())
+    return [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _roots(folder: Path) -> list[tuple[Path, bool]]:
+    """Folders that hold the classes, each with whether it is the test split.
+
+    A folder "train" divides the set only if it holds classes itself: with images in it, it is a class (of vehicles, say).
+    """
+    if not (folder / "train").is_dir() or not _classes(folder / "train"):
+        return [(folder, False)]
+    ignored = sorted(set(_classes(folder)) - set(_SPLITS))
+    if ignored:
+        logger.warning(
+            "%s: beside train/, test/ alone is read, so %s is left out (validation images are carved from train/)",
+            folder,
+            ", ".join(f"{name}/" for name in ignored),
+        )
+    return [(folder / split, split == "test") for split in _SPLITS if (folder / split).is_dir()]
 
 
 def _classes(root: Path) -> tuple[str, ...]:
-    return tuple(
-        sorted(
-            entry.name
-            for entry in root.iterdir()
-            if entry.is_dir() and not entry.name.startswith(".") and image_files(entry)
-        )
-    )
+    entries = (entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return tuple(sorted(entry.name for entry in entries if image_files(entry)))
 
 
 def _files(roots: list[tuple[Path, bool]], class_names: tuple[str, ...]) -> Iterator[Encoded]:
     for root, is_test in roots:
         for label, name in enumerate(class_names):
-            for file in image_files(root / name):
-                yield Encoded(str(file.relative_to(root.parent if is_test else root)), file, label, is_test)
+            if (root / name).is_dir():  # the test split may lack a class
+                for file in image_files(root / name):
+                    yield Encoded(str(file.relative_to(root.parent if is_test else root)), file, label, is_test)

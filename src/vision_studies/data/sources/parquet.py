@@ -1,23 +1,34 @@
 """Parquet files in the layout of the Hugging Face hub: encoded images in a struct, labels beside them."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision_studies.data.sources.raw import Encoded, RawImages, decode_all
+from vision_studies.data.sources.raw import Encoded, RawImages, decode_all, files_below, one_line
 from vision_studies.errors import DataError
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")
+_DAMAGE = (pa.ArrowException, OSError, UnicodeDecodeError)  # what reading a damaged file raises
 
 
 def parquet_files(folder: Path) -> dict[str, list[Path]]:
-    """Files of the splits "train" and "test", by the beginning of their names; shards in order."""
-    files = sorted(folder.rglob("*.parquet"))
-    return {split: [file for file in files if file.name.startswith(split)] for split in ("train", "test")}
+    """Files of the splits "train" and "test", shards in order.
+
+    The split is the beginning of a file's name (`train-00000-of-00002.parquet`) or, where that is a number alone, the name
+    of its folder (`train/0000.parquet`, as the hub lays out what it has converted itself).
+    """
+    files = [file for file in files_below(folder) if file.suffix == ".parquet"]
+    return {split: [file for file in files if _split_name(file).startswith(split)] for split in ("train", "test")}
+
+
+def _split_name(file: Path) -> str:
+    return file.parent.name if re.fullmatch(r"\d+", file.stem) else file.name
 
 
 def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
@@ -28,7 +39,7 @@ def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> Ra
     """
     files = parquet_files(folder)
     if not files["train"]:
-        raise DataError(f"{folder} has parquet files, but none whose name begins with 'train'; rename them.")
+        raise DataError(f"{folder} has parquet files, but none whose name begins with 'train'; rename one.")
     opened = [(file, _open(file), split == "test") for split, group in files.items() for file in group]
     class_names = _class_names([parquet for _, parquet, _ in opened], opened[0][0])
     return decode_all(_rows(opened), class_names, image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
@@ -36,9 +47,21 @@ def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> Ra
 
 def _open(file: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{file} is not a whole parquet file ({error}); fetch it again.") from error
+        parquet = pq.ParquetFile(file)
+        schema = parquet.schema_arrow
+    except _DAMAGE as error:
+        raise DataError(f"{file} is not a whole parquet file ({one_line(error)}); fetch it again.") from error
+    image = schema.field(_column(file, schema.names, _IMAGE_COLUMNS))
+    if not pa.types.is_struct(image.type) or "bytes" not in [image.type.field(i).name for i in range(len(image.type))]:
+        raise DataError(
+            f"{file}: its column '{image.name}' holds {image.type}, not the hub's struct of bytes and path; convert it."
+        )
+    label = schema.field(_column(file, schema.names, _LABEL_COLUMNS))
+    if not pa.types.is_integer(label.type):
+        raise DataError(
+            f"{file}: its column '{label.name}' holds {label.type}, not integers; number the classes from 0."
+        )
+    return parquet
 
 
 def _rows(opened: list[tuple[Path, pq.ParquetFile, bool]]) -> Iterator[Encoded]:
@@ -54,8 +77,8 @@ def _rows(opened: list[tuple[Path, pq.ParquetFile, bool]]) -> Iterator[Encoded]:
                     content = (image or {}).get("bytes") or b""
                     yield Encoded(f"{file.name} row {row}", content, -1 if label is None else int(label), is_test)
                     row += 1
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{file} is damaged after row {row} ({error}); fetch it again.") from error
+        except _DAMAGE as error:
+            raise DataError(f"{file} is damaged after row {row} ({one_line(error)}); fetch it again.") from error
 
 
 def _column(file: Path, names: list[str], candidates: tuple[str, ...]) -> str:
@@ -67,12 +90,27 @@ def _column(file: Path, names: list[str], candidates: tuple[str, ...]) -> str:
 
 def _class_names(files: list[pq.ParquetFile], first: Path) -> tuple[str, ...]:
     """Names from the hub's schema metadata; without it, the numbers that occur."""
-    metadata = files[0].schema_arrow.metadata or {}
-    label_column = _column(first, files[0].schema_arrow.names, _LABEL_COLUMNS)
-    if b"huggingface" in metadata:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = features.get(label_column, {}).get("names")
-        if names:
-            return tuple(names)
-    highest = max(int(file.read([label_column]).column(0).to_numpy().max()) for file in files)
+    schema = files[0].schema_arrow
+    label_column = _column(first, schema.names, _LABEL_COLUMNS)
+    try:
+        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label_column]["names"]
+    except (KeyError, TypeError):  # written by something else than the hub's library, or without names
+        names = None
+    except ValueError as error:
+        raise DataError(
+            f"{first}: its metadata 'huggingface' is no JSON ({one_line(error)}); fetch the file again."
+        ) from error
+    if names:
+        return tuple(str(name) for name in names)
+    try:
+        highest = max((_highest(file, label_column) for file in files), default=-1)
+    except _DAMAGE as error:
+        raise DataError(
+            f"The labels beside {first} cannot be read ({one_line(error)}); fetch the files again."
+        ) from error
     return tuple(str(label) for label in range(highest + 1))
+
+
+def _highest(file: pq.ParquetFile, column: str) -> int:
+    highest = pc.max(file.read([column]).column(0)).as_py()
+    return -1 if highest is None else int(highest)

@@ -2,6 +2,9 @@
 
 import io
 import logging
+import os
+import struct
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +19,24 @@ from vision_studies.errors import DataError
 logger = logging.getLogger(__name__)
 
 _MOST_PIXELS = 64_000_000  # a larger picture is more likely a decompression bomb than a photograph
+_MOST_SIDE = 1024  # without image_size; the largest image_size that the parameters allow
 _NAMED_CORRUPT = 5
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+# Pictures alone: Pillow would run other programs for some formats (EPS), and can only write others (PDF).
+IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS)
+_DAMAGE = (  # what Pillow's readers raise on files that are no image or half an image
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -67,41 +87,51 @@ def decode_all(
         if array is None:
             corrupt.append(item.name)
             continue
+        if image_size is None:
+            _check_size(array, arrays[0] if arrays else array, item.name, source)
         arrays.append(array)
         labels.append(item.label)
         is_test.append(item.is_test)
     _report_corrupt(corrupt, source, skip_corrupt)
     if not arrays:
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
-    images = _stack(arrays, source)
-    return RawImages(images, np.array(labels, np.int64), class_names, np.array(is_test, bool))
+    return RawImages(_stack(arrays), np.array(labels, np.int64), class_names, np.array(is_test, bool))
 
 
 def decode_image(content: bytes | Path, image_size: int | None) -> np.ndarray:
     """One image as uint8 [H, W, 1] (grey) or [H, W, 3] (anything else), upright, at the wanted size.
 
-    With `image_size`, the shorter side is scaled to it and the middle is cut out.
+    With `image_size`, the shorter side is scaled to it and the middle is cut out. Grey values of 16 bits keep their upper 8,
+    so that equal values stay equal from image to image.
 
     Raises:
         CorruptImageError: it cannot be read.
     """
     try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as opened:
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=_FORMATS) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise CorruptImageError(f"{opened.width} x {opened.height} pixels")
             upright = ImageOps.exif_transpose(opened)
-            grey = upright.mode in ("1", "L")
-            if not grey and upright.mode.startswith(("I", "F")):  # 16 bits and more: brought to 8
-                values = np.asarray(upright, dtype=np.float64)
-                span = max(float(values.max()) - float(values.min()), 1.0)
-                upright, grey = Image.fromarray(((values - values.min()) / span * 255).astype(np.uint8)), True
-            image = upright.convert("L" if grey else "RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            upright.load()
+    except _DAMAGE as error:
         raise CorruptImageError(str(error)) from error
+    image = _to_grey_or_colour(upright)
     if image_size is not None and image.size != (image_size, image_size):
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
     array = np.asarray(image)
-    return array[:, :, None] if grey else array
+    return array[:, :, None] if image.mode == "L" else array
+
+
+def _to_grey_or_colour(image: Image.Image) -> Image.Image:
+    """In mode L or RGB."""
+    if image.mode.startswith("I"):  # 16 bits; Pillow calls them 32 for some formats
+        return Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image))
+        return Image.fromarray(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # straight to RGB, Pillow warns for each image
+    return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
 def resize_all(images: np.ndarray, image_size: int | None) -> np.ndarray:
@@ -147,17 +177,53 @@ def _report_corrupt(corrupt: list[str], source: str, skip: bool) -> None:
     logger.warning("%s: %s cannot be read and left out (%s)", source, count, named)
 
 
-def _stack(arrays: list[np.ndarray], source: str) -> np.ndarray:
-    sizes = {array.shape[:2] for array in arrays}
-    if len(sizes) > 1:
-        (small, large) = (min(sizes), max(sizes))
+def _check_size(array: np.ndarray, first: np.ndarray, name: str, source: str) -> None:
+    """Refuse, at the first one, images that only make sense resized: they might all fit in no memory as they are."""
+    (height, width), (first_height, first_width) = array.shape[:2], first.shape[:2]
+    if (height, width) != (first_height, first_width):
         raise DataError(
-            f"{source}: images differ in size ({small[0]} x {small[1]} to {large[0]} x {large[1]} pixels); set "
-            "data_prep.image_size, for example to 32."
+            f"{source}: images differ in size ({name} has {height} x {width} pixels, the first one {first_height} x "
+            f"{first_width}); set data_prep.image_size, for example to 32."
         )
+    if max(height, width) > _MOST_SIDE:
+        raise DataError(
+            f"{source}: {name} has {height} x {width} pixels, more than {_MOST_SIDE} to a side; set data_prep.image_size, "
+            "for example to 64."
+        )
+
+
+def _stack(arrays: list[np.ndarray]) -> np.ndarray:
+    """One array of all; the list is emptied, so that the images are in memory once and not twice."""
     channels = max(array.shape[2] for array in arrays)
     images = np.empty((len(arrays), *arrays[0].shape[:2], channels), np.uint8)
-    for index, array in enumerate(arrays):
-        images[index] = array  # one channel spreads over three where images of both kinds meet
-        arrays[index] = array[:0]  # lets go of the single image: the set is in memory once, not twice
+    for index in reversed(range(len(arrays))):
+        images[index] = arrays.pop()  # one channel spreads over three where images of both kinds meet
     return images
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted, links followed, hidden ones left out.
+
+    Raises:
+        PermissionError: a folder cannot be read; leaving it out would leave out a class without a word.
+    """
+    found: list[Path] = []
+    visited: set[Path] = set()
+    for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        place = Path(root)
+        if place.resolve() in visited:  # a link to a folder above
+            folders.clear()
+            continue
+        visited.add(place.resolve())
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [place / name for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says of an error, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _raise(error: OSError) -> None:
+    raise error
