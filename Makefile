@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench viz clean-venv
+.PHONY: help install demo test lint bench docs viz clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -28,8 +28,12 @@ lint: install  ## check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+docs: install  ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Documentation: $(CURDIR)/site/index.html"
+
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
-	@for module in loaders augmentation training_step; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+	@for module in loaders training_step; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
 
 viz: install  ## build the site of STUDY (demo) with kedro-viz and serve it at http://localhost:4141
 	@KEDRO_ENV=$(or $(STUDY),demo) $(BIN)/kedro viz build --include-previews

@@ -91,8 +91,8 @@ def measure(forms: list[str], rounds: int) -> dict[str, list[list[float]]]:
 
 def ask(server: "subprocess.Popen[str]") -> list[float]:
     """Seconds of a few steps of one form."""
-    assert server.stdin is not None
-    assert server.stdout is not None
+    if server.stdin is None or server.stdout is None:
+        raise ValueError("the process was started without pipes")
     server.stdin.write("\n")
     server.stdin.flush()
     answer = server.stdout.readline()

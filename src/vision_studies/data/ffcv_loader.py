@@ -50,14 +50,18 @@ class FfcvLoader:
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Batches of an epoch."""
         self._loader.next_epoch = epoch
-        for batch_index, (images, labels, indices) in enumerate(self._loader):
-            if batch_index == len(self):  # drop_last
-                return
-            # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
-            # (images) and by clone (labels and indices).
-            raw = images.to(self._device).permute(0, 3, 1, 2)
-            finished = self._finish(raw, epoch, batch_index)
-            yield Batch(finished, labels.flatten().clone().to(self._device), indices.flatten().clone().to(self._device))
+        batches = iter(self._loader)
+        try:
+            for batch_index, (images, labels, indices) in zip(range(len(self)), batches, strict=False):
+                # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
+                # (images) and by clone (labels and indices).
+                raw = images.to(self._device).permute(0, 3, 1, 2)
+                finished = self._finish(raw, epoch, batch_index)
+                yield Batch(
+                    finished, labels.flatten().clone().to(self._device), indices.flatten().clone().to(self._device)
+                )
+        finally:
+            batches.close()  # the thread that reads ahead would otherwise outlive an epoch that is not read to its end
 
 
 def ffcv_loader(

@@ -3,8 +3,6 @@
 import io
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,21 +19,16 @@ logger = logging.getLogger(__name__)
 _MOST_PIXELS = 64_000_000  # a larger picture is more likely a decompression bomb than a photograph
 _MOST_SIDE = 1024  # without image_size; the largest image_size that the parameters allow
 _NAMED_CORRUPT = 5
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 # Pictures alone: Pillow would run other programs for some formats (EPS), and can only write others (PDF).
 IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS)
-_DAMAGE = (  # what Pillow's readers raise on files that are no image or half an image
+_DAMAGE = (  # what Pillow's readers raise on files that are no image or half an image; no more, or it would hide our mistakes
     UnidentifiedImageError,
     Image.DecompressionBombError,
     OSError,
     ValueError,
     SyntaxError,
-    EOFError,
-    LookupError,
-    TypeError,
-    OverflowError,
-    struct.error,
-    zlib.error,
+    RuntimeError,  # AVIF
 )
 
 
