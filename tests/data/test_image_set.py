@@ -5,7 +5,7 @@ import pytest
 from tests.data.conftest import make_image_set
 
 from vision_studies.data.image_set import ImageSet
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, StorageError
 
 
 def test_a_saved_set_opens_memory_mapped_and_equal(tmp_path, image_set):
@@ -52,6 +52,27 @@ def test_every_damage_is_one_sentence(tmp_path, image_set, name, damage):
         file.write_bytes(content[: len(content) // 2] if damage == "truncated" else b"")
     with pytest.raises(DataError, match=r"is damaged .* delete the folder"):
         ImageSet.open(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"name": "x", "shape": [60, 6, 6, 3], "class_names": 5}'])
+def test_a_description_of_something_else_is_one_sentence(tmp_path, image_set, text):
+    image_set.save(tmp_path / "set")
+    (tmp_path / "set/image_set.json").write_text(text)
+    with pytest.raises(DataError, match="is damaged"):
+        ImageSet.open(tmp_path / "set")
+
+
+def test_a_set_is_replaced_whole_or_not_at_all(tmp_path, image_set, monkeypatch):
+    image_set.save(tmp_path / "set")
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        make_image_set(seed=1).save(tmp_path / "set")
+    assert ImageSet.open(tmp_path / "set").fingerprint == image_set.fingerprint
+    assert [entry.name for entry in tmp_path.iterdir()] == ["set"]
 
 
 @pytest.mark.parametrize(

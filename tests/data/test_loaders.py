@@ -1,3 +1,5 @@
+import threading
+import time
 from importlib.util import find_spec
 
 import numpy as np
@@ -8,7 +10,7 @@ from tests.data.conftest import make_image_set
 from vision_studies.data.beton import check_beton, write_beton
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
-from vision_studies.data.loaders import device_loader
+from vision_studies.data.loaders import augmentation_generator, device_loader
 from vision_studies.errors import DataError, MissingDependencyError
 
 CPU = torch.device("cpu")
@@ -70,6 +72,25 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_alone(image_set):
     assert order != batches(1, 5)[1] != batches(2, 4)[1]
 
 
+def test_a_batch_is_the_same_whether_or_not_earlier_ones_were_read(image_set):
+    settings = options(image_set, shuffle=True, augmentation=mirror_some)
+    whole = list(device_loader(image_set, np.arange(60), **settings).epoch(2))
+    other = device_loader(image_set, np.arange(60), **settings)
+    next(other.epoch(0))
+    again = list(other.epoch(2))
+    assert all(torch.equal(first.images, second.images) for first, second in zip(whole, again, strict=True))
+
+
+def test_augmentation_differs_between_batches_and_epochs():
+    drawn = {
+        torch.rand(1, generator=augmentation_generator(seed, epoch, batch, CPU)).item()
+        for seed in range(4)
+        for epoch in range(4)
+        for batch in range(4)
+    }
+    assert len(drawn) == 64
+
+
 def test_bfloat16_batches_are_rounded_float32_ones(image_set):
     plain = device_loader(image_set, np.arange(60), **options(image_set))
     rounded = device_loader(image_set, np.arange(60), dtype=torch.bfloat16, **options(image_set))
@@ -92,6 +113,42 @@ def test_both_loaders_give_the_same_batches_bit_by_bit(tmp_path, channels, shuff
         assert sorted(indices(ffcv, epoch)) == sorted(indices(device, epoch)) == chosen.tolist()
         for first, second in zip(device.epoch(epoch), ffcv.epoch(epoch), strict=True):
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+@needs_ffcv
+def test_an_epoch_that_is_not_read_to_its_end_leaves_no_thread_behind(tmp_path, image_set):
+    write_beton(image_set, np.arange(60), tmp_path / "set.beton")
+    settings = options(image_set, batch_size=3, shuffle=True)
+    loader = ffcv_loader(tmp_path / "set.beton", **settings)
+    expected = indices(device_loader(image_set, np.arange(60), **settings), 2)
+    before = threading.active_count()
+    for _ in range(3):
+        begun = loader.epoch(2)
+        assert next(begun).indices.tolist() == expected[:3]
+        begun.close()
+    assert indices(loader, 2) == expected
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+@needs_ffcv
+def test_ffcv_leaves_out_the_last_partial_batch_on_demand(tmp_path, image_set):
+    write_beton(image_set, np.arange(60), tmp_path / "set.beton")
+    loader = ffcv_loader(tmp_path / "set.beton", drop_last=True, **options(image_set))
+    assert len(loader) == 8
+    assert [len(batch.labels) for batch in loader.epoch(0)] == [7] * 8
+
+
+@needs_ffcv
+def test_batches_of_both_loaders_are_equal_in_bfloat16(tmp_path, image_set):
+    write_beton(image_set, np.arange(60), tmp_path / "set.beton")
+    settings = options(image_set, shuffle=True, augmentation=mirror_some, dtype=torch.bfloat16)
+    device = device_loader(image_set, np.arange(60), **settings)
+    for first, second in zip(device.epoch(3), ffcv_loader(tmp_path / "set.beton", **settings).epoch(3), strict=True):
+        assert first.images.dtype == torch.bfloat16
+        assert torch.equal(first.images, second.images)
 
 
 @needs_ffcv

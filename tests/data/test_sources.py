@@ -1,10 +1,15 @@
 import gzip
+import hashlib
 import io
 import json
+import os
 import pickle
+import socket
 import struct
 import tarfile
+import tempfile
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,11 +21,11 @@ import pytest
 from PIL import Image
 
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
-from vision_studies.data.sources import downloads
+from vision_studies.data.sources import downloads, raw
 from vision_studies.data.sources.read import read_source, source_identity
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, StorageError
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHARED = Path(os.environ.get("VISION_STUDIES_SHARED_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 
 def settings(source, **changes):
@@ -82,6 +87,22 @@ def test_parquet_shards_are_read_in_order_with_names_and_test_split(tmp_path):
     np.testing.assert_array_equal(image_set.images[2], np.asarray(picture(2)))
 
 
+def test_parquet_in_the_hubs_converted_layout(tmp_path):
+    write_parquet(tmp_path / "default/train/0000.parquet", [(png(0), 0), (png(1), 1)])
+    write_parquet(tmp_path / "default/test/0000.parquet", [(png(2), 1)])
+    write_parquet(tmp_path / "default/validation/0000.parquet", [(png(3), 1)])
+    image_set = read_source(settings(tmp_path))
+    assert image_set.labels.tolist() == [0, 1, 1]
+    assert image_set.is_test.tolist() == [False, False, True]
+
+
+def test_parquet_of_other_writers_takes_the_numbers(tmp_path):
+    write_parquet(tmp_path / "train.parquet", [(png(0), 0), (png(1), 1)])
+    table = pq.read_table(tmp_path / "train.parquet").replace_schema_metadata({b"huggingface": b'{"info": {}}'})
+    pq.write_table(table, tmp_path / "train.parquet")
+    assert read_source(settings(tmp_path)).class_names == ("0", "1")
+
+
 def test_parquet_without_names_takes_the_numbers(tmp_path):
     write_parquet(tmp_path / "train.parquet", [(png(0), 0), (png(1), 2)], names=(), image="image")
     assert read_source(settings(tmp_path)).class_names == ("0", "1", "2")
@@ -106,6 +127,78 @@ def test_images_of_any_mode_and_size_are_brought_to_one(tmp_path, mode):
     else:
         picture(0, size=(30, 20), mode=mode).save(tmp_path / f"cat/odd.{suffix}")
     assert read_source(settings(tmp_path, image_size=12)).images.shape == (7, 12, 12, 3)
+
+
+def test_grey_of_16_bits_keeps_its_upper_8(tmp_path):
+    write_folder(tmp_path, mode="L")
+    for name, value in (("dark", 0x1234), ("light", 0xFEDC)):
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / f"cat/{name}.png")
+    images = read_source(settings(tmp_path)).images
+    assert images.shape == (8, 8, 8, 1)
+    assert (images[3] == 0x12).all()  # in order of names: 0, 1, 2, dark, light
+    assert (images[4] == 0xFE).all()
+
+
+def test_large_images_are_scaled_smoothly_and_cut_in_the_middle(tmp_path):
+    write_folder(tmp_path)
+    stripes = np.zeros((64, 192), np.uint8)
+    stripes[:, ::2] = 255  # finer than can be shown
+    stripes[:, :48], stripes[:, -48:] = 0, 0  # what lies outside the middle
+    Image.fromarray(stripes).save(tmp_path / "cat/0.png")
+    image = read_source(settings(tmp_path, image_size=8)).images[0]
+    assert image.min() > 110
+    assert image.max() < 145
+
+
+def test_images_are_in_memory_once(tmp_path):
+    arrays = [np.full((2, 2, 1 + 2 * (value % 2)), value, np.uint8) for value in range(5)]
+    stacked = raw._stack(arrays)
+    assert arrays == []
+    assert stacked.shape == (5, 2, 2, 3)
+    assert [int(image.min()) for image in stacked] == [int(image.max()) for image in stacked] == list(range(5))
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    write_folder(tmp_path, classes=("bus", "car", "train"))
+    image_set = read_source(settings(tmp_path))
+    assert image_set.class_names == ("bus", "car", "train")
+    assert not image_set.is_test.any()
+
+
+def test_folders_beside_train_and_test_are_named_and_left_out(tmp_path, caplog):
+    for split in ("train", "val", "test"):
+        write_folder(tmp_path / split)
+    assert len(read_source(settings(tmp_path)).labels) == 12
+    assert "val/ is left out" in caplog.text
+
+
+def test_the_test_split_may_lack_a_class(tmp_path):
+    write_folder(tmp_path / "train", classes=("cat", "cow", "dog"))
+    write_folder(tmp_path / "test", classes=("dog",))
+    assert read_source(settings(tmp_path)).labels.tolist() == [0] * 3 + [1] * 3 + [2] * 6
+
+
+def test_linked_folders_are_followed_and_circles_end(tmp_path):
+    write_folder(tmp_path / "pictures")
+    (tmp_path / "set").mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "pictures" / name)
+    (tmp_path / "pictures/dog/back").symlink_to(tmp_path / "set")
+    assert read_source(settings(tmp_path / "set", image_size=8)).class_names == ("cat", "dog")
+
+
+def test_files_that_are_no_pictures_are_not_taken_for_corrupt_ones(tmp_path):
+    write_folder(tmp_path)
+    for name in ("notes.txt", "paper.pdf", "film.mpg", "drawing.eps", ".hidden.png"):
+        (tmp_path / "cat" / name).write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0")
+    assert len(read_source(settings(tmp_path)).labels) == 6
+
+
+def test_no_program_is_run_for_a_picture(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "cat/0.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n")
+    with pytest.raises(DataError, match=r"1 image cannot be read \(cat/0\.png\)"):
+        read_source(settings(tmp_path))
 
 
 def test_folders_may_bring_their_own_test_split(tmp_path):
@@ -154,6 +247,39 @@ def one_class(folder):
     write_folder(folder, classes=("cat",))
 
 
+def empty_image(folder):
+    write_folder(folder)
+    (folder / "dog/1.png").write_bytes(b"")
+
+
+def too_large(folder):
+    write_folder(folder, count=1, size=(1025, 2))
+
+
+def empty_parquet(folder):
+    (folder / "train.parquet").write_bytes(b"")
+
+
+def parquet_without_rows(folder):
+    struct_type = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(
+        pa.table({"img": pa.array([], struct_type), "label": pa.array([], pa.int64())}), folder / "train.parquet"
+    )
+
+
+def plain_bytes(folder):
+    pq.write_table(pa.table({"img": [png(0), png(1)], "label": [0, 1]}), folder / "train.parquet")
+
+
+def labels_of_letters(folder):
+    write_parquet(folder / "train.parquet", [(png(0), "a"), (png(1), "b")])
+
+
+def broken_metadata(folder):
+    table = pa.table({"img": [{"bytes": png(0), "path": None}], "label": [0]})
+    pq.write_table(table.replace_schema_metadata({b"huggingface": b"{broken"}), folder / "train.parquet")
+
+
 def no_images(folder):
     (folder / "cat").mkdir(parents=True)
     (folder / "cat/notes.txt").write_text("no image")
@@ -189,6 +315,13 @@ def unknown_test_class(folder):
     ("prepare", "message"),
     [
         (truncated_parquet, r"train\.parquet is not a whole parquet file"),
+        (empty_parquet, r"train\.parquet is not a whole parquet file"),
+        (parquet_without_rows, "holds no readable images"),
+        (plain_bytes, "'img' holds binary, not the hub's struct"),
+        (labels_of_letters, "'label' holds string, not integers"),
+        (broken_metadata, r"train\.parquet: its metadata 'huggingface' is no JSON"),
+        (empty_image, r"1 image cannot be read \(dog/1\.png\)"),
+        (too_large, r"0\.png has 2 x 1025 pixels, more than 1024 to a side; set data_prep\.image_size"),
         (one_class, r"one class \('cat'\); two classes at least"),
         (no_images, "holds nothing that can be read"),
         (sizes_differ, r"images differ in size .* set data_prep\.image_size"),
@@ -201,8 +334,51 @@ def unknown_test_class(folder):
 )
 def test_bad_folders_are_one_sentence(tmp_path, prepare, message):
     prepare(tmp_path)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as caught:
         read_source(settings(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_file_damaged_inside_says_where(tmp_path):
+    write_parquet(tmp_path / "train.parquet", [(png(seed), seed % 2) for seed in range(20)])
+    content = bytearray((tmp_path / "train.parquet").read_bytes())
+    content[4:40] = bytes(36)  # the head of the first page
+    (tmp_path / "train.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.parquet is damaged after row 0"):
+        read_source(settings(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["picture.jpg", "train.parquet", "notes"])
+def test_a_file_as_source_says_to_name_its_folder(tmp_path, name):
+    (tmp_path / name).write_bytes(b"something")
+    with pytest.raises(DataError, match=r"is no archive of CIFAR; set data_prep\.source to the folder"):
+        read_source(settings(tmp_path / name))
+
+
+@pytest.fixture
+def unprivileged_folder():
+    """A folder of a user whom permissions bind: not of root, as whom containers run tests."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name).resolve()
+    finally:
+        os.seteuid(user)
+
+
+@pytest.mark.parametrize("locked", ["set", "set/cow"])
+@pytest.mark.parametrize("function", [read_source, source_identity])
+def test_unreadable_folders_are_named_and_not_left_out(unprivileged_folder, locked, function):
+    write_folder(unprivileged_folder / "set", classes=("cat", "cow", "dog"))
+    place = unprivileged_folder / locked
+    place.chmod(0)
+    try:
+        with pytest.raises(DataError, match=rf"{locked}[^ ]* cannot be read: Permission denied; check its permissions"):
+            function(settings(unprivileged_folder / "set"))
+    finally:
+        place.chmod(0o700)
 
 
 def test_a_missing_folder_names_what_else_there_is(tmp_path):
@@ -314,6 +490,82 @@ def test_damaged_idx_files_are_named(tmp_path, damage):
         read_source(settings(tmp_path))
 
 
+def test_idx_files_that_do_not_belong_together(tmp_path):
+    write_idx(tmp_path)
+    labels = tmp_path / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(struct.pack(">HBBI", 0, 8, 1, 2) + bytes(2))
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte has 3 images but t10k-labels-idx1-ubyte 2 labels"):
+        read_source(settings(tmp_path))
+    labels.write_bytes(struct.pack(">HBBI", 0, 8, 1, 3) + bytes(3))
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 3, 5, 5) + bytes(75))
+    with pytest.raises(DataError, match="3 images of 5 x 5 pixels, none or others than the training images"):
+        read_source(settings(tmp_path))
+
+
+def test_idx_files_without_images(tmp_path):
+    write_idx(tmp_path)
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(struct.pack(">HBBIII", 0, 8, 3, 0, 6, 6))
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(struct.pack(">HBBI", 0, 8, 1, 0))
+    with pytest.raises(DataError, match="train-images-idx3-ubyte has 0 images"):
+        read_source(settings(tmp_path))
+
+
+def flip_bytes(file, positions):
+    content = bytearray(file.read_bytes())
+    for position in positions:
+        content[position] ^= 0xFF
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.99])
+def test_packed_files_are_compared_with_their_checksum(tmp_path, share):
+    write_idx(tmp_path, packed=True)
+    file = tmp_path / "train-images-idx3-ubyte.gz"
+    flip_bytes(file, [int(file.stat().st_size * share)])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz is damaged"):
+        read_source(settings(tmp_path))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_changed_pixel_in_a_packed_archive_is_noticed(tmp_path, share):
+    write_cifar_binary(tmp_path / "cifar-10-batches-bin")
+    (tmp_path / "packed").mkdir()
+    archive = tmp_path / "packed/cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        packed.add(tmp_path / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    flip_bytes(archive, [int(archive.stat().st_size * share)])
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz is damaged .* fetch it again") as caught:
+        read_source(settings(tmp_path / "packed"))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_of_something_else_is_left_alone(tmp_path):
+    write_folder(tmp_path)
+    (tmp_path / "notes.txt").write_text("notes")
+    with tarfile.open(tmp_path / "backup.tar.gz", "w:gz") as packed:
+        packed.add(tmp_path / "notes.txt", "../../notes.txt")
+    assert read_source(settings(tmp_path)).class_names == ("cat", "dog")
+    assert not (tmp_path.parent.parent / "notes.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "a list, not a dictionary"),
+        ({"labels": [0, 1]}, "'data'"),
+        ({"data": 5, "labels": [0]}, "'data' is a single int"),
+        ({"data": np.zeros((2, 9), np.uint8), "labels": [0, 1]}, "does not hold one label and 3072 bytes an image"),
+        ({"data": np.zeros((2, 3072)), "labels": [0, 1]}, "does not hold one label and 3072 bytes an image"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [0]}, "does not hold one label and 3072 bytes an image"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": ["a", "b"]}, "does not hold one label"),
+    ],
+)
+def test_python_archives_of_another_shape_are_one_sentence(tmp_path, content, message):
+    write_cifar_python(tmp_path, hostile=content)
+    with pytest.raises(DataError, match=f"'test_batch' .*{message}"):
+        read_source(settings(tmp_path))
+
+
 def test_a_damaged_cifar_archive_is_named(tmp_path):
     write_cifar_binary(tmp_path / "bin")
     (tmp_path / "bin/data_batch_3.bin").write_bytes(b"short")
@@ -331,6 +583,60 @@ def test_a_refused_network_names_the_address_and_the_alternatives(tmp_path, monk
         match=r"'cifar10' could not be fetched \(http://127\.0\.0\.1:9/cifar-10-binary\.tar\.gz: .*parquet.*source=digits",
     ):
         read_source(settings("cifar10", download_folder=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
+def test_every_published_set_says_what_else_there_is(tmp_path, monkeypatch, name):
+    def refuse(address, folder, md5):
+        raise OSError("Network is unreachable")
+
+    utilities = downloads.torchvision_module("torchvision.datasets.utils")
+    monkeypatch.setattr(utilities, "download_url", refuse)
+    monkeypatch.setattr(downloads, "_DEBIAN_FASHION_MNIST", tmp_path / "none")
+    with pytest.raises(DataError, match=rf"'{name}' could not be fetched \(http.*: Network is unreachable") as caught:
+        read_source(settings(name, download_folder=str(tmp_path)))
+    assert ("dataset-fashion-mnist" in str(caught.value)) == (name == "fashion_mnist")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "_TIMEOUT_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(downloads, "_CIFAR_PAGE", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        started = time.monotonic()
+        with pytest.raises(DataError, match=r"'cifar10' could not be fetched .*timed out"):
+            read_source(settings("cifar10", download_folder=str(tmp_path)))
+    assert time.monotonic() - started < 20
+    assert socket.getdefaulttimeout() is None
+
+
+def test_a_full_disk_while_downloading_is_one_sentence(tmp_path, monkeypatch):
+    def full(address, folder, md5):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(downloads.torchvision_module("torchvision.datasets.utils"), "download_url", full)
+    with pytest.raises(StorageError, match=r"The disk of .*cifar10 is full"):
+        read_source(settings("cifar10", download_folder=str(tmp_path)))
+
+
+def test_debians_fashion_mnist_is_taken_where_it_is_installed(tmp_path, monkeypatch):
+    write_idx(tmp_path, packed=True)
+    monkeypatch.setattr(downloads, "_DEBIAN_FASHION_MNIST", tmp_path)
+    image_set = read_source(settings("fashion_mnist", download_folder=str(tmp_path / "nothing")))
+    assert image_set.images.shape == (8, 6, 6, 1)
+    assert (image_set.class_names[0], image_set.class_names[9]) == ("T-shirt/top", "Ankle boot")
+
+
+def test_an_archive_that_is_there_already_is_not_fetched(tmp_path, monkeypatch):
+    write_cifar_binary(tmp_path / "cifar-10-batches-bin")
+    kept = tmp_path / "kept/cifar10/cifar-10-binary.tar.gz"
+    kept.parent.mkdir(parents=True)
+    with tarfile.open(kept, "w:gz") as archive:
+        archive.add(tmp_path / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    md5 = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
+    monkeypatch.setitem(downloads._CIFAR, "cifar10", downloads._Archive(kept.name, md5))
+    monkeypatch.setattr(downloads, "_CIFAR_PAGE", "http://127.0.0.1:9/")
+    assert read_source(settings("cifar10", download_folder=str(tmp_path / "kept"))).images.shape == (23, 32, 32, 3)
 
 
 def test_a_download_with_the_wrong_hash_is_refused(tmp_path, monkeypatch):

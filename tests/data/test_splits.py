@@ -3,6 +3,7 @@ import pytest
 from tests.data.conftest import make_image_set
 
 from vision_studies.config.data_prep import SplitSettings
+from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits, make_splits
 from vision_studies.errors import DataError
 
@@ -51,3 +52,29 @@ def test_a_table_and_back(image_set):
 def test_too_few_images_of_a_class_say_which(count, classes):
     with pytest.raises(DataError, match=r"cannot be split by class: 'class \d' has \d images"):
         make_splits(make_image_set(count=count, classes=classes), SETTINGS)
+
+
+@pytest.mark.parametrize(("count", "fraction"), [(4, 0.6), (4, 0.9), (6, 0.7), (40, 0.97)])
+def test_a_validation_split_that_leaves_too_little_is_one_sentence(count, fraction):
+    image_set = make_image_set(count=count, classes=2, own_test=True)
+    settings = SETTINGS.model_copy(update={"validation_fraction": fraction})
+    with pytest.raises(DataError, match=rf"cannot be split by class: .*validation_fraction \({fraction}\)"):
+        make_splits(image_set, settings)
+
+
+def test_no_class_is_lost_to_training():
+    labels = np.array([0] * 40 + [1] * 2)
+    images = np.zeros((42, 2, 2, 1), np.uint8)
+    image_set = ImageSet.create("rare", images, labels, ("often", "rare"), np.arange(42) < 0, {})
+    settings = SETTINGS.model_copy(update={"test_fraction": 0.9, "validation_fraction": 0.5})
+    with pytest.raises(DataError, match="of the 2 images of 'rare' the test split would take all"):
+        make_splits(image_set, settings)
+
+
+def test_a_source_that_is_all_test_cannot_be_trained_on():
+    image_set = make_image_set()
+    everything = ImageSet.create(
+        "test", image_set.images, image_set.labels, image_set.class_names, np.ones(60, bool), {}
+    )
+    with pytest.raises(DataError, match="has 0 images"):
+        make_splits(everything, SETTINGS)

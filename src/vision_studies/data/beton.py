@@ -67,7 +67,7 @@ def _write(image_set: ImageSet, indices: np.ndarray, path: Path, fields: dict[st
         transient=True,
         disable=not console.is_terminal,
     )
-    metadata = np.frombuffer(writer.metadata_sm.buf, writer.metadata_type, count=len(indices))
+    metadata = np.zeros(len(indices), writer.metadata_type)
     try:
         allocator = MemoryAllocator(str(path), writer.data_region_start, page_size)
         with allocator:
@@ -75,9 +75,9 @@ def _write(image_set: ImageSet, indices: np.ndarray, path: Path, fields: dict[st
                 index = int(indices[position])
                 sample = (np.ascontiguousarray(image_set.images[index]), int(image_set.labels[index]), index)
                 handle_sample(sample, position, metadata.dtype.names, metadata, allocator, fields)
+        writer.metadata_sm.buf[: metadata.nbytes] = metadata.tobytes()
         writer.finalize(allocator.allocations)
     finally:
-        del metadata  # shared memory cannot be closed while an array looks at it
         writer.metadata_sm.close()
         writer.metadata_sm.unlink()
 

@@ -105,7 +105,7 @@ class ImageSet:
                 description["fingerprint"],
                 folder.absolute(),
             )
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
                 "`kedro run --pipeline=data_prep` again."

@@ -1,6 +1,7 @@
 """Which images are for training, for validation and for test."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,7 +52,7 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
     """Divide by class. A test split of the source's own is kept; validation is always carved from the training images.
 
     Raises:
-        DataError: a class has too few images for every split to get one.
+        DataError: a class has too few images to be divided, or would have none left for training.
     """
     everything = np.arange(len(image_set.labels))
     if image_set.is_test.any():
@@ -69,14 +70,22 @@ def _carve(
     labels = image_set.labels[indices]
     counts = np.bincount(labels, minlength=len(image_set.class_names))
     scarce = int(counts.argmin())
-    wanted = round(len(indices) * fraction)
+    wanted = math.ceil(len(indices) * fraction)  # as scikit-learn rounds
     if counts[scarce] < 2 or wanted < len(counts) or len(indices) - wanted < len(counts):
         raise DataError(
             f"'{image_set.name}' cannot be split by class: '{image_set.class_names[scarce]}' has {counts[scarce]} images "
-            f"and the {name} split would have {wanted} for {len(counts)} classes; add images or change "
+            f"and the {name} split would have {wanted} of {len(indices)} for {len(counts)} classes; add images or change "
             f"data_prep.splits.{name}_fraction ({fraction})."
         )
     from sklearn.model_selection import train_test_split
 
     kept, carved = train_test_split(indices, test_size=fraction, stratify=labels, random_state=seed)
+    left = np.bincount(image_set.labels[kept], minlength=len(counts))
+    if not left.all():
+        without = int(left.argmin())
+        raise DataError(
+            f"'{image_set.name}' cannot be split by class: of the {counts[without]} images of "
+            f"'{image_set.class_names[without]}' the {name} split would take all; lower data_prep.splits.{name}_fraction "
+            f"({fraction})."
+        )
     return np.sort(kept), np.sort(carved)
