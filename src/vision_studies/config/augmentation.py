@@ -2,9 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from vision_studies.config.base import Settings
+
+Interpolation = Literal["nearest", "bilinear"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class RandomCropSettings(Settings):
@@ -29,7 +33,79 @@ class CutoutSettings(Settings):
     size: int = Field(ge=1, description="side of the square in pixels")
 
 
-Step = Annotated[RandomCropSettings | RandomFlipSettings | CutoutSettings, Field(discriminator="name")]
+class RandomRotationSettings(Settings):
+    """Rotate each image about its centre."""
+
+    name: Literal["random_rotation"] = Field(description="rotate about the centre; corners become 0")
+    degrees: float = Field(ge=0, le=180, description="largest angle, either way")
+    interpolation: Interpolation = Field(description="how values between pixels are read")
+
+
+class RandomPerspectiveSettings(Settings):
+    """Distort some images as if they were seen from the side."""
+
+    name: Literal["random_perspective"] = Field(description="move the corners inwards; what comes in from outside is 0")
+    distortion_scale: float = Field(ge=0, le=1, description="longest move of a corner, as a share of half the image")
+    probability: float = Field(ge=0, le=1, description="chance of an image to be distorted")
+    interpolation: Interpolation = Field(description="how values between pixels are read")
+
+
+class ColorJitterSettings(Settings):
+    """Change the colours of each image, in an order of its own."""
+
+    name: Literal["color_jitter"] = Field(description="change brightness, contrast, saturation and hue")
+    brightness: float = Field(ge=0, description="factors from 1 - this to 1 + this")
+    contrast: float = Field(ge=0, description="factors from 1 - this to 1 + this")
+    saturation: float = Field(ge=0, description="factors from 1 - this to 1 + this")
+    hue: float = Field(ge=0, le=0.5, description="turns from -this to this, as shares of the colour circle")
+
+
+class RandAugmentSettings(Settings):
+    """A few of fourteen operations on each image (Cubuk et al. 2020)."""
+
+    name: Literal["rand_augment"] = Field(description="random operations of one strength")
+    num_ops: int = Field(ge=1, description="operations an image")
+    magnitude: int = Field(ge=0, description="strength of the operations; below num_magnitude_bins")
+    num_magnitude_bins: int = Field(
+        ge=2, description="number of strengths: torchvision has 31, which makes 9 mild; with 10 the strongest is 9"
+    )
+
+    @model_validator(mode="after")
+    def _magnitude_is_one_of_them(self) -> "RandAugmentSettings":
+        if self.magnitude >= self.num_magnitude_bins:
+            raise ValueError(
+                f"magnitude ({self.magnitude}) must be below num_magnitude_bins ({self.num_magnitude_bins})"
+            )
+        return self
+
+
+class RandomErasingSettings(Settings):
+    """Cover a box in some images (Zhong et al. 2020)."""
+
+    name: Literal["random_erasing"] = Field(description="cover a box with the mean colour")
+    probability: float = Field(ge=0, le=1, description="chance of an image to be covered")
+    scale: tuple[Share, Share] = Field(description="smallest and largest area, as shares of the image's")
+    ratio: tuple[Positive, Positive] = Field(description="smallest and largest height over width")
+
+    @model_validator(mode="after")
+    def _ranges_rise(self) -> "RandomErasingSettings":
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if low > high:
+                raise ValueError(f"{name} goes from its smallest to its largest value, not from {low} to {high}")
+        return self
+
+
+Step = Annotated[
+    RandomCropSettings
+    | RandomFlipSettings
+    | RandomRotationSettings
+    | ColorJitterSettings
+    | RandomPerspectiveSettings
+    | RandAugmentSettings
+    | RandomErasingSettings
+    | CutoutSettings,
+    Field(discriminator="name"),
+]
 
 
 class AugmentationSettings(Settings):

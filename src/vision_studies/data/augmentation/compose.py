@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vision_studies.config.augmentation import AugmentationSettings, Step
-from vision_studies.data.augmentation.erasing import cutout
+from vision_studies.data.augmentation.erasing import cutout, random_erasing
 from vision_studies.data.augmentation.geometry import random_crop, random_flip
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -33,10 +33,24 @@ def build_augmentation(settings: AugmentationSettings, *, normalisation_mean: tu
 
 
 def _build(step: Step, fill: tuple[float, ...]) -> Augmentation:
+    options = step.model_dump(exclude={"name"})
+    function: Callable[..., Tensor]
+    # kornia and torchvision take a second or two to import: only the steps that need them wait for that.
     match step.name:
         case "random_crop":
-            return partial(random_crop, padding=step.padding, mode=step.mode)
+            function = random_crop
         case "random_flip":
-            return partial(random_flip, probability=step.probability)
+            function = random_flip
+        case "random_rotation":
+            from vision_studies.data.augmentation.warping import random_rotation as function
+        case "random_perspective":
+            from vision_studies.data.augmentation.warping import random_perspective as function
+        case "color_jitter":
+            from vision_studies.data.augmentation.color import color_jitter as function
+        case "rand_augment":
+            from vision_studies.data.augmentation.rand_augment import rand_augment as function
+        case "random_erasing":
+            function = partial(random_erasing, fill=fill)
         case "cutout":
-            return partial(cutout, size=step.size, fill=fill)
+            function = partial(cutout, fill=fill)
+    return partial(function, **options)

@@ -1,7 +1,12 @@
 """Erasing parts of images."""
 
+import math
+
 import torch
 from torch import Tensor
+
+ATTEMPTS = 10
+"""Boxes drawn for an image; it is left alone where none of them fits in."""
 
 
 def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[float, ...]) -> Tensor:
@@ -17,8 +22,7 @@ def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[fl
     inside = (
         _span(images, generator, height, size)[:, None, :, None] & _span(images, generator, width, size)[:, None, None]
     )
-    values = torch.tensor(fill, device=images.device).round().to(images.dtype).view(1, -1, 1, 1)
-    return torch.where(inside, values, images)
+    return torch.where(inside, _filling(images, fill), images)
 
 
 def _span(images: Tensor, generator: torch.Generator, length: int, size: int) -> Tensor:
@@ -27,3 +31,46 @@ def _span(images: Tensor, generator: torch.Generator, length: int, size: int) ->
     first = centre - size // 2
     positions = torch.arange(length, device=images.device)
     return (positions >= first) & (positions < first + size)
+
+
+def random_erasing(
+    images: Tensor,
+    generator: torch.Generator,
+    probability: float,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    fill: tuple[float, ...],
+) -> Tensor:
+    """Cover a box that lies wholly inside, in some images (Zhong et al. 2020, arXiv 1708.04896).
+
+    Args:
+        images: uint8 [B, C, H, W]; not changed.
+        generator: where all randomness comes from; on the images' device.
+        probability: chance of an image to be covered.
+        scale: smallest and largest area of the box, as shares of the image's.
+        ratio: smallest and largest height over width of the box; drawn evenly on a logarithmic scale.
+        fill: value of each channel inside.
+    """
+    count, (height, width) = len(images), images.shape[2:]
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=images.device)
+
+    erased = draw(count) < probability
+    areas = height * width * (scale[0] + (scale[1] - scale[0]) * draw(count, ATTEMPTS))
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    ratios = (low + (high - low) * draw(count, ATTEMPTS)).exp()
+    heights, widths = (areas * ratios).sqrt().round(), (areas / ratios).sqrt().round()
+    fits = (heights < height) & (widths < width)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    box_heights, box_widths = heights.gather(1, first), widths.gather(1, first)
+    tops = (draw(count, 1) * (height - box_heights + 1)).floor()
+    lefts = (draw(count, 1) * (width - box_widths + 1)).floor()
+    rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    in_rows = (rows >= tops) & (rows < tops + box_heights) & (erased & fits.any(dim=1))[:, None]
+    in_columns = (columns >= lefts) & (columns < lefts + box_widths)
+    return torch.where(in_rows[:, None, :, None] & in_columns[:, None, None], _filling(images, fill), images)
+
+
+def _filling(images: Tensor, fill: tuple[float, ...]) -> Tensor:
+    return torch.tensor(fill, device=images.device).round().to(images.dtype).view(1, -1, 1, 1)

@@ -1,0 +1,115 @@
+"""Rotation and perspective, by sampling pixels between pixels."""
+
+from typing import Literal
+
+import torch
+from kornia.geometry.transform import get_perspective_transform
+from torch import Tensor
+from torch.nn import functional as F
+
+Interpolation = Literal["nearest", "bilinear"]
+
+
+def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, interpolation: Interpolation) -> Tensor:
+    """Rotate each image about its centre; corners that come in from outside are 0.
+
+    Args:
+        images: uint8 [B, C, H, W]; not changed.
+        generator: where all randomness comes from; on the images' device.
+        degrees: angles are drawn evenly from -degrees to degrees.
+        interpolation: how values between pixels are read.
+    """
+    angles = (2 * torch.rand(len(images), generator=generator, device=images.device) - 1) * degrees
+    return rotate(images, angles, interpolation)
+
+
+def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
+    """Rotate each image counter-clockwise by its own angle.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        angles: float [B], degrees.
+        interpolation: how values between pixels are read.
+    """
+    height, width = images.shape[2:]
+    radians = angles.deg2rad()
+    cos, sin = radians.cos(), radians.sin()
+    zero, one = torch.zeros_like(cos), torch.ones_like(cos)
+    x, y = width / 2, height / 2
+    rows = (cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos, zero, zero, one)
+    return warp(images, torch.stack(rows, dim=1).view(-1, 3, 3), interpolation)
+
+
+def random_perspective(
+    images: Tensor,
+    generator: torch.Generator,
+    distortion_scale: float,
+    probability: float,
+    interpolation: Interpolation,
+) -> Tensor:
+    """Move the corners of some images inwards, each corner by its own distance; what comes in from outside is 0.
+
+    Args:
+        images: uint8 [B, C, H, W]; not changed.
+        generator: where all randomness comes from; on the images' device.
+        distortion_scale: longest move as a share of half the image.
+        probability: chance of an image to be distorted.
+        interpolation: how values between pixels are read.
+    """
+    count, (height, width) = len(images), images.shape[2:]
+    device = images.device
+    chosen = (torch.rand(count, generator=generator, device=device) < probability).nonzero().squeeze(1)
+    longest = torch.tensor([distortion_scale * width // 2, distortion_scale * height // 2], device=device)
+    moves = (torch.rand(count, 4, 2, generator=generator, device=device) * (longest + 1)).floor()
+    corners = corners_of(images)
+    inwards = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]], device=device)
+    distorted = images.clone()
+    if len(chosen):
+        distorted[chosen] = perspective(images[chosen], (corners + inwards * moves)[chosen], interpolation)
+    return distorted
+
+
+def perspective(images: Tensor, corners: Tensor, interpolation: Interpolation) -> Tensor:
+    """Put the corners of each image where `corners` says.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        corners: float [B, 4, 2], new x and y, in pixels, of the pixels at top left, top right, bottom right, bottom left.
+        interpolation: how values between pixels are read.
+    """
+    before = corners_of(images).expand(len(images), 4, 2)
+    return warp(images, get_perspective_transform(corners.float(), before), interpolation)
+
+
+def corners_of(images: Tensor) -> Tensor:
+    """x and y of the corner pixels, float [4, 2]: top left, top right, bottom right, bottom left."""
+    right, bottom = images.shape[3] - 1, images.shape[2] - 1
+    corners = [[0, 0], [right, 0], [right, bottom], [0, bottom]]
+    return torch.tensor(corners, dtype=torch.float32, device=images.device)
+
+
+def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tensor:
+    """Fill every pixel with what lies where a projective map says; outside the image everything is 0.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        sources: float [B, 3, 3], maps (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
+            pixels: the first is at (0.5, 0.5).
+        interpolation: how values between pixels are read.
+    """
+    count, _, height, width = images.shape
+    rows = torch.arange(height, device=images.device) + 0.5
+    columns = torch.arange(width, device=images.device) + 0.5
+    centres = torch.stack(
+        [
+            columns.expand(height, width),
+            rows[:, None].expand(height, width),
+            torch.ones(height, width, device=images.device),
+        ]
+    ).view(3, -1)
+    places = sources @ centres  # [B, 3, H * W]
+    x = places[:, 0] / places[:, 2] * (2 / width) - 1
+    y = places[:, 1] / places[:, 2] * (2 / height) - 1
+    grid = torch.stack([x, y], dim=2).view(count, height, width, 2)
+    sampled = F.grid_sample(images.float(), grid, mode=interpolation, padding_mode="zeros", align_corners=False)
+    return sampled.round().to(images.dtype)
