@@ -5,7 +5,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from vision_studies.cli import _told_in_a_sentence, cli
+from vision_studies.cli import cli
+from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.errors import DataError
 
 
@@ -28,7 +29,7 @@ def fail_otherwise():
 
 
 def call(function):
-    return CliRunner().invoke(click.Command("try", callback=_told_in_a_sentence(function)))
+    return CliRunner().invoke(click.Command("try", callback=told_in_a_sentence(function)))
 
 
 @pytest.mark.parametrize("function", [fail_as_kedro_does, fail_while_handling])

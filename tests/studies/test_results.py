@@ -52,6 +52,16 @@ def test_merging_adds_new_runs_and_replaces_those_of_the_same_name():
     assert merged["validation_accuracy"].tolist() == [0.5, 0.9, 0.5]
 
 
+def test_rows_of_another_configuration_or_of_other_data_are_not_averaged_with_the_new_ones():
+    stored = pd.DataFrame([row(seed=seed, configuration_hash="long") for seed in (0, 1, 2)])
+    short = pd.DataFrame([row(seed=0, configuration_hash="short")])
+    assert merge_results(stored, short)["configuration_hash"].tolist() == ["short"]
+    beside = pd.DataFrame([row(seed=0, variant="other", configuration_hash="short")])
+    assert len(merge_results(stored, beside)) == 4
+    elsewhere = pd.DataFrame([row(seed=0, variant="other", data_fingerprint="more images")])
+    assert merge_results(stored, elsewhere)["data_fingerprint"].tolist() == ["more images"]
+
+
 def test_merging_into_nothing_is_the_new_table():
     assert len(merge_results(None, pd.DataFrame([row()]))) == 1
 

@@ -31,6 +31,10 @@ class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
     """`pandas.ParquetDataset`, written atomically."""
 
 
+class CSVDataset(_AtomicSave, pandas.CSVDataset):
+    """`pandas.CSVDataset`, written atomically."""
+
+
 class JSONDataset(_AtomicSave, json.JSONDataset):
     """`json.JSONDataset`, written atomically."""
 

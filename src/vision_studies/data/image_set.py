@@ -11,6 +11,9 @@ import numpy as np
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_folder, require_free_space, write_json
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness (ITU-R BT.601)."""
+
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 

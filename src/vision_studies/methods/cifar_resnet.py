@@ -149,6 +149,23 @@ def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
 
 
+def submissions(folder: Path) -> dict[str, pd.DataFrame]:
+    """Predictions of an evaluated run as the original project submits them.
+
+    Returns:
+        "predictions" and, for every number of test-time views n above 1, "predictions_tta<n>": tables with the columns ID
+        (position in the test split) and Labels (predicted class).
+    """
+    stored = load_file(folder / PREDICTIONS_FILE)
+    tables = {}
+    for name, probabilities in stored.items():
+        if name.startswith("probabilities_"):
+            views = int(name.removeprefix("probabilities_"))
+            file = "predictions" if views == 1 else f"predictions_tta{views}"
+            tables[file] = pd.DataFrame({"ID": range(len(probabilities)), "Labels": probabilities.argmax(axis=1)})
+    return tables
+
+
 @torch.inference_mode()
 def predict_with_views(
     model: nn.Module, loader: Loader, settings: RunSettings, device: torch.device

@@ -1,5 +1,6 @@
 """The results table: one row a run, one schema for every pipeline."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -53,7 +54,7 @@ SCHEMA = pa.schema(
 )
 
 IDENTITY = ("pipeline", "study", "variant", "trial", "seed")
-"""The columns that name a row. A run of the same name with another configuration takes the place of the earlier row."""
+"""The columns that name a row."""
 
 
 def validate_results(table: pd.DataFrame) -> pd.DataFrame:
@@ -85,16 +86,30 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
-    """Add `new` rows to the `stored` ones; a row of the same identity takes the place of the stored one."""
+    """Add `new` rows to the `stored` ones of the same question.
+
+    Rows are averaged by variant, so that a variant must mean one thing: stored rows leave the table where they were made
+    from other data, or where their variant has another configuration now. Their runs stay in their folders, and running
+    the earlier configuration again brings the rows back without any training.
+    """
     new = validate_results(new)
     if stored is None:
         return new
     stored = validate_results(stored)
-    keys = pd.MultiIndex.from_frame(new[list(IDENTITY)])
-    kept = stored[~pd.MultiIndex.from_frame(stored[list(IDENTITY)]).isin(keys)]
+    replaced = _among(stored, new, IDENTITY)
+    other_data = ~stored["data_fingerprint"].isin(new["data_fingerprint"])
+    variant = IDENTITY[:-1]
+    other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
+    kept = stored[~(replaced | other_data | other_meaning)]
     rows = [*kept.to_dict("records"), *new.to_dict("records")]
     merged = pd.DataFrame(rows, columns=list(SCHEMA.names)).sort_values(list(IDENTITY), ignore_index=True)
     return validate_results(merged)
+
+
+def _among(rows: pd.DataFrame, others: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """For each of `rows`, whether some of `others` has the same values in `columns`."""
+    keys = pd.MultiIndex.from_frame(others[list(columns)])
+    return pd.Series(pd.MultiIndex.from_frame(rows[list(columns)]).isin(keys), index=rows.index)
 
 
 def flatten(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,8 +6,7 @@ import torch
 from kornia.enhance import adjust_hue
 from torch import Tensor
 
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in brightness (ITU-R BT.601)."""
+from vision_studies.data.image_set import LUMA
 
 WHITE = 255.0
 

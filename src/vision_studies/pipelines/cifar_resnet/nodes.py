@@ -65,15 +65,40 @@ def evaluate_runs(
     return results_table(runs, runs_folder, [TRAINING, EVALUATION])
 
 
-def select_model(results: pd.DataFrame, runs_folder: Path) -> dict[str, Any]:
-    """Weights of the run with the best validation accuracy, with its configuration: a checkpoint to use elsewhere."""
+def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:
+    """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere."""
+    from vision_studies.data.prepared import PreparedData
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
+    from vision_studies.methods.trained_network import data_description
     from vision_studies.training.checkpoints import load_state
 
     best = _best_run(results)
-    weights = load_state(runs_folder / best["run_fingerprint"] / WEIGHTS_FILE)
-    description = ("variant", "seed", "configuration", "validation_accuracy", "test_accuracy", "data_fingerprint")
-    return {"weights": weights, **{name: best[name] for name in description}}
+    folder = runs_folder / best["run_fingerprint"]
+    kept = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
+    return {
+        "weights": load_state(folder / WEIGHTS_FILE),
+        "configuration": json.loads((folder / "run.json").read_text(encoding="utf-8"))["configuration"],
+        "data": data_description(PreparedData.from_catalog(image_set, splits, {})),
+        **{name: best[name] for name in kept},
+    }
+
+
+def write_evaluation(
+    results: pd.DataFrame, runs_folder: Path, model: dict[str, Any]
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, Any]]:
+    """The evaluation folder of the selected run: predictions to submit, the checkpoint they came from, and a summary."""
+    from vision_studies.methods.cifar_resnet import submissions
+
+    best = _best_run(results)
+    metrics = [name for name in best if name.startswith("test_")]
+    summary = {
+        **{name: best[name] for name in ("study", "variant", "seed", "run_fingerprint", "data_fingerprint")},
+        "validation_accuracy": best["validation_accuracy"],
+        **{name: best[name] for name in metrics},
+        **json.loads(best["other_metrics"] or "{}"),
+        "configuration": model["configuration"],
+    }
+    return submissions(runs_folder / best["run_fingerprint"]), model, summary
 
 
 def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFrame:

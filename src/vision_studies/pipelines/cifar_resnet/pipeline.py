@@ -13,6 +13,7 @@ from vision_studies.pipelines.cifar_resnet.nodes import (
     plot_training_graphs,
     select_model,
     train_runs,
+    write_evaluation,
 )
 
 SHARED = {"image_set", "splits", "ffcv_files"}
@@ -39,7 +40,18 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="evaluation",
             ),
             Node(
-                select_model, inputs=["results", "runs_folder"], outputs="model", name="select_model", tags="evaluation"
+                select_model,
+                inputs=["results", "runs_folder", "image_set", "splits"],
+                outputs="model",
+                name="select_model",
+                tags="evaluation",
+            ),
+            Node(
+                write_evaluation,
+                inputs=["results", "runs_folder", "model"],
+                outputs=["evaluation_predictions", "evaluated_model", "evaluation_summary"],
+                name="write_evaluation",
+                tags="evaluation",
             ),
             Node(
                 collect_predictions,

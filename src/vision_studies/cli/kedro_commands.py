@@ -1,10 +1,7 @@
-"""Kedro's commands, with errors a user can mend told in one sentence."""
+"""Kedro's own commands, with names checked and errors told in one sentence."""
 
 import difflib
 import functools
-import os
-import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from typing import Any
@@ -14,44 +11,8 @@ from kedro.framework.cli.catalog import catalog as kedro_catalog
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.registry import registry as kedro_registry
 
-from vision_studies.errors import ParameterError, VisionStudiesError
-
-
-@click.group(name="vision-studies")
-def cli() -> None:
-    """Commands of this project; they take the place of Kedro's commands of the same name."""
-
-
-def _told_in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Print the message of an error that is the user's to mend, and nothing else. Other errors are left alone.
-
-    VISION_STUDIES_TRACEBACK=1 shows where it came from.
-    """
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except Exception as error:
-            told = _user_error(error)
-            if told is None or os.environ.get("VISION_STUDIES_TRACEBACK"):
-                raise
-            click.secho(f"Error: {told}", fg="red", err=True)
-            sys.exit(1)
-
-    return wrapped
-
-
-def _user_error(error: BaseException) -> VisionStudiesError | None:
-    """The error of ours behind what Kedro raised."""
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        if isinstance(current, VisionStudiesError):
-            return current
-        seen.add(id(current))
-        current = current.__cause__ or current.__context__
-    return None
+from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.errors import ParameterError
 
 
 def _check_pipelines(names: list[str]) -> None:
@@ -79,12 +40,11 @@ def _run(**options: Any) -> Any:
 
 run = click.Command(
     name="run",
-    callback=_told_in_a_sentence(_run),
+    callback=told_in_a_sentence(_run),
     params=kedro_run.params,
     help="Run pipelines of a study: --env names the study, --pipeline the pipeline (all of them without it).",
     short_help="Run the pipelines of a study.",
 )
-cli.add_command(run)
 
 
 def _guarded(command: click.Command, pipelines_in: str) -> click.Command:
@@ -103,9 +63,13 @@ def _guarded(command: click.Command, pipelines_in: str) -> click.Command:
         _check_pipelines([named] if isinstance(named, str) else list(named))
         return callback(**options)
 
-    return click.Command(command.name, callback=_told_in_a_sentence(checked), params=command.params, help=command.help)
+    return click.Command(command.name, callback=told_in_a_sentence(checked), params=command.params, help=command.help)
 
 
-for group, names in ((kedro_catalog, "pipeline"), (kedro_registry, "name")):
-    commands = {name: _guarded(command, names) for name, command in group.commands.items()}
-    cli.add_command(click.Group(group.name, commands, help=group.help))
+def _guarded_group(group: click.Group, pipelines_in: str) -> click.Group:
+    commands = {name: _guarded(command, pipelines_in) for name, command in group.commands.items()}
+    return click.Group(group.name, commands, help=group.help)
+
+
+catalog = _guarded_group(kedro_catalog, "pipeline")
+registry = _guarded_group(kedro_registry, "name")

@@ -1,0 +1,16 @@
+"""Commands of this project; some take the place of Kedro's commands of the same name."""
+
+import click
+
+from vision_studies.cli.kedro_commands import catalog, registry, run
+from vision_studies.cli.predict import predict
+from vision_studies.cli.runs import runs
+
+
+@click.group(name="vision-studies")
+def cli() -> None:
+    """Commands of this project."""
+
+
+for command in (run, catalog, registry, predict, runs):
+    cli.add_command(command)

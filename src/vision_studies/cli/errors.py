@@ -1,0 +1,43 @@
+"""Errors that are the user's to mend, told in one sentence."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vision_studies.errors import VisionStudiesError
+
+
+def told_in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Print the message of an error that is the user's to mend, and nothing else. Other errors are left alone.
+
+    VISION_STUDIES_TRACEBACK=1 shows where it came from.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except Exception as error:
+            told = _user_error(error)
+            if told is None or os.environ.get("VISION_STUDIES_TRACEBACK"):
+                raise
+            click.secho(f"Error: {told}", fg="red", err=True)
+            sys.exit(1)
+
+    return wrapped
+
+
+def _user_error(error: BaseException) -> VisionStudiesError | None:
+    """The error of ours behind what Kedro raised."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        if isinstance(current, VisionStudiesError):
+            return current
+        seen.add(id(current))
+        current = current.__cause__ or current.__context__
+    return None

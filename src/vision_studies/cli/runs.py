@@ -1,0 +1,192 @@
+"""`kedro runs`: what lies in the folders of earlier runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.study_data import MODELS, load_prepared_data, study_name
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.studies.stored_runs import (
+    StoredRun,
+    find_run,
+    find_runs,
+    label_run,
+    superfluous_checkpoints,
+)
+
+ENV = click.option("--env", "-e", help="Study; every one without it.")
+FIGURES = {
+    "loss_plot": "loss_figure",
+    "validation_plot": "validation_figure",
+    "learning_rate_plot": "learning_rate_figure",
+    "combined_plot": "learning_curves",
+}
+"""File names of the original project -> functions of `plots.training`."""
+
+
+@click.group()
+def runs() -> None:
+    """List, score, label, tidy, draw and export the runs of earlier studies.
+
+    RUN is the beginning of a run's fingerprint, or its label.
+    """
+
+
+@runs.command("list")
+@ENV
+@told_in_a_sentence
+def list_runs(env: str | None) -> None:
+    """Every run with its status, accuracies and size on the disk."""
+    from tabulate import tabulate
+
+    found = find_runs(_models(), env)
+    if not found:
+        raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
+    click.echo(tabulate([_described(run) for run in found], headers="keys", disable_numparse=True))
+
+
+@runs.command()
+@click.argument("checkpoint")
+@click.option("--env", "-e", help="Study whose images it is scored on; base without it.")
+@click.option(
+    "--split",
+    type=click.Choice(["validation", "test"]),
+    default="validation",
+    help="test only when every choice has been made: what is chosen by test accuracy has none left.",
+)
+@click.option("--device", default="auto", help="auto, cpu or cuda.")
+@told_in_a_sentence
+def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
+    """Accuracy and loss of CHECKPOINT: a run, or a file (weights, a numbered checkpoint, a study's model)."""
+    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
+    from vision_studies.methods.trained_network import accuracy_of, read_trained
+    from vision_studies.training.runtime import select_device
+
+    path = Path(checkpoint)
+    if not path.is_file():
+        path = find_run(_models(), checkpoint, study_name(env)).folder / WEIGHTS_FILE
+    data = load_prepared_data(Path.cwd(), env)
+    loss, share = accuracy_of(read_trained(path.absolute()), data, split, select_device(device))
+    click.echo(f"{split}: accuracy {100 * share:.2f} %, loss {loss:.4f} ({path})")
+
+
+@runs.command()
+@ENV
+@click.option("--delete", is_flag=True, help="Delete them; without it they are only named.")
+@told_in_a_sentence
+def clean(env: str | None, delete: bool) -> None:
+    """Numbered checkpoints that nothing needs any more. The best and the last of every run stay."""
+    files = [file for run in find_runs(_models(), env) for file in superfluous_checkpoints(run)]
+    freed = sum(file.stat().st_size for file in files) / 1e6
+    for file in files:
+        click.echo(str(file.relative_to(Path.cwd())))
+        if delete:
+            file.unlink()
+    done = "deleted" if delete else "could be deleted; add --delete to do it"
+    click.echo(f"{len(files)} checkpoints, {freed:,.0f} MB: {done if files else 'nothing to tidy'}")
+
+
+@runs.command()
+@click.argument("run")
+@click.argument("label")
+@ENV
+@told_in_a_sentence
+def label(run: str, label: str, env: str | None) -> None:
+    """Call RUN by LABEL from now on; its files keep their places, so that its study finds them."""
+    found = find_run(_models(), run, env)
+    label_run(_models(), found, label)
+    click.echo(f"{found.description['study']}/{found.fingerprint} is called '{label}'")
+
+
+@runs.command()
+@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@ENV
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=Path("figures"), help="Folder for the figures."
+)
+@told_in_a_sentence
+def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
+    """The four training graphs of one run, or of several in one."""
+    import pandas as pd
+
+    found = [find_run(_models(), name, env) for name in names]
+    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in found]
+    _draw(pd.concat(histories, ignore_index=True), output)
+    click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
+
+
+@runs.command()
+@click.argument("run")
+@click.argument("folder", type=click.Path(path_type=Path))
+@ENV
+@told_in_a_sentence
+def export(run: str, folder: Path, env: str | None) -> None:
+    """Copy RUN to FOLDER in the original project's layout: metrics.csv, config.json, training.log, figures/."""
+    import shutil
+    from datetime import datetime
+
+    from vision_studies.config.cifar_resnet import RunSettings
+    from vision_studies.files import atomic_folder, write_json
+    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
+    from vision_studies.methods.original_layout import config_table, metrics_table, training_log
+
+    if folder.exists():
+        raise ParameterError(f"{folder} is there already; name a folder that is not.")
+    found = find_run(_models(), run, env)
+    history = _history(found)
+    settings = RunSettings.model_validate(found.description["configuration"])
+    finished = datetime.fromisoformat(found.stages["training"]["provenance"]["finished_at"])
+    parameters, device = int(found.metric("parameters")), str(found.metric("device"))
+    with atomic_folder(folder) as temporary:
+        metrics_table(history, settings).to_csv(temporary / "metrics.csv", index=False)
+        write_json(temporary / "config.json", config_table(settings, experiment=found.name, device=device))
+        text = training_log(history, settings, experiment=found.name, parameters=parameters, finished=finished)
+        (temporary / "training.log").write_text(text, encoding="utf-8")
+        shutil.copy(found.folder / WEIGHTS_FILE, temporary / "best.safetensors")
+        _draw(history, temporary / "figures")
+    click.echo(f"{found.name}: {folder}")
+
+
+def _models() -> Path:
+    return Path.cwd() / MODELS
+
+
+def _described(run: StoredRun) -> dict[str, Any]:
+    def percent(name: str) -> str:
+        value = run.metric(name)
+        return "–" if value is None else f"{100 * value:.2f} %"
+
+    size = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
+    newest = next(reversed(run.stages.values()), None)
+    return {
+        "study": run.description["study"],
+        "run": run.fingerprint,
+        "label": run.label or "",
+        "variant": run.description["variant"],
+        "seed": run.description["seed"],
+        "status": run.status,
+        "validation": percent("validation_accuracy"),
+        "test": percent("test_accuracy"),
+        "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
+        "size": f"{size / 1e6:,.0f} MB",
+    }
+
+
+def _history(run: StoredRun) -> Any:
+    import pandas as pd
+
+    path = run.folder / "history.parquet"
+    if not path.is_file():
+        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.")
+    return pd.read_parquet(path)
+
+
+def _draw(history: Any, folder: Path) -> None:
+    from vision_studies.files import atomic_file
+    from vision_studies.plots import training
+
+    for name, function in FIGURES.items():
+        with atomic_file(folder / f"{name}.png") as temporary:
+            getattr(training, function)(history).savefig(temporary, dpi=150, bbox_inches="tight", format="png")

@@ -1,0 +1,126 @@
+"""Runs that lie in a project's folders: finding, labelling and tidying them.
+
+A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models` usually `data/06_models`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.files import write_json
+
+LABEL_FILE = "label.json"
+UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run as it lies on the disk.
+
+    Attributes:
+        folder: its checkpoints, weights and results.
+        description: pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version.
+        stages: name of each finished stage -> its metrics, status, reason and provenance.
+        label: name that somebody gave it.
+    """
+
+    folder: Path
+    description: dict[str, Any]
+    stages: dict[str, dict[str, Any]]
+    label: str | None
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the run."""
+        return self.folder.name
+
+    @property
+    def status(self) -> str:
+        """Status of the newest stage, or `unfinished`."""
+        newest = next(reversed(self.stages.values()), None)
+        return newest["status"] if newest else UNFINISHED
+
+    @property
+    def name(self) -> str:
+        """Its label, or else how its study calls it."""
+        return self.label or f"{self.description['variant']}, seed {self.description['seed']}"
+
+    def metric(self, name: str) -> Any:
+        """A metric of any stage; None where there is none."""
+        return next((stage["metrics"][name] for stage in self.stages.values() if name in stage["metrics"]), None)
+
+
+def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
+    """All runs below `models`, of one study or of every one, by study, variant and seed.
+
+    Raises:
+        DataError: a run's file is damaged.
+    """
+    runs = [_read(path.parent) for path in sorted(models.glob(f"{study or '*'}/*/runs/*/run.json"))]
+    keys = ("study", "pipeline", "variant", "seed", "trial")
+    return sorted(runs, key=lambda run: [run.description[key] for key in keys])
+
+
+def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
+    """The run with this label, or whose fingerprint begins like this.
+
+    Raises:
+        ParameterError: there is none, or more than one.
+    """
+    runs = find_runs(models, study)
+    found = [run for run in runs if run.label == named] or [run for run in runs if run.fingerprint.startswith(named)]
+    if len(found) == 1:
+        return found[0]
+    where = f"the study '{study}'" if study else "any study"
+    if not found:
+        raise ParameterError(f"No run of {where} is called '{named}'; `kedro runs list` shows what there is.")
+    several = ", ".join(f"{run.description['study']}/{run.fingerprint}" for run in found)
+    raise ParameterError(f"'{named}' could be any of {several}; give more of its fingerprint, or the study with --env.")
+
+
+def label_run(models: Path, run: StoredRun, label: str) -> None:
+    """Give a run a name, or another one.
+
+    Raises:
+        ParameterError: the label is empty or another run has it.
+    """
+    if not label.strip():
+        raise ParameterError("A label needs at least one character.")
+    other = next((other for other in find_runs(models) if other.label == label and other.folder != run.folder), None)
+    if other:
+        raise ParameterError(
+            f"The run {other.description['study']}/{other.fingerprint} is called '{label}' already; choose another label."
+        )
+    write_json(run.folder / LABEL_FILE, {"label": label})
+
+
+def superfluous_checkpoints(run: StoredRun) -> list[Path]:
+    """Checkpoints that nothing needs any more: all numbered ones but the last of an unfinished training.
+
+    The selected weights and the final state are never among them, and nothing of a run that is being worked on.
+    """
+    try:
+        with FileLock(run.folder / ".lock", blocking=False):
+            numbered = sorted((run.folder / "checkpoints").glob("epoch_*.safetensors"))
+            finished = (run.folder / "checkpoints/final.safetensors").is_file()
+            return numbered if finished else numbered[:-1]
+    except Timeout:
+        return []
+
+
+def _read(folder: Path) -> StoredRun:
+    label = folder / LABEL_FILE
+    stages = {path.stem: _json(path) for path in folder.glob("*.json") if path.name not in ("run.json", LABEL_FILE)}
+    stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
+    return StoredRun(folder, _json(folder / "run.json"), stages, _json(label)["label"] if label.exists() else None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged; delete its folder and run the study again.") from error

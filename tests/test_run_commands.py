@@ -1,0 +1,132 @@
+"""`kedro runs` and `kedro predict` on what the demo has left."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import Project
+
+STUDY = "demo+quick"
+ORIGINAL_METRICS = ["epoch", "train_loss", "train_acc", "val_loss", "val_acc", "learning_rate", "time_elapsed"]
+ORIGINAL_METRICS += ["memory_used_mb", "batch_time_ms", "eta_hours"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def results(demo_project) -> pd.DataFrame:
+    return pd.read_parquet(demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/results.parquet")
+
+
+def test_runs_are_listed_with_their_accuracies(demo_project, results):
+    listed = demo_project.run("runs", "list", f"--env={STUDY}").stdout
+    for row in results.itertuples():
+        line = next(line for line in listed.splitlines() if row.run_fingerprint in line)
+        assert f"{100 * row.test_accuracy:.2f} %" in line
+        assert f"{100 * row.validation_accuracy:.2f} %" in line
+
+
+def test_the_accuracy_of_a_checkpoint_is_that_of_its_run(demo_project, results):
+    row = results.iloc[0]
+    run = demo_project.folder / f"data/06_models/{STUDY}/cifar_resnet/runs/{row['run_fingerprint']}"
+    named = demo_project.run("runs", "accuracy", row["run_fingerprint"][:6], f"--env={STUDY}").stdout
+    assert f"validation: accuracy {100 * row['validation_accuracy']:.2f} %" in named
+    tested = demo_project.run("runs", "accuracy", str(run / "weights.safetensors"), f"--env={STUDY}", "--split=test")
+    assert f"test: accuracy {100 * row['test_accuracy']:.2f} %" in tested.stdout
+    history = pd.read_parquet(run / "history.parquet")
+    last = demo_project.run("runs", "accuracy", str(run / "checkpoints/final.safetensors"), f"--env={STUDY}").stdout
+    assert f"accuracy {100 * history['validation_accuracy'].iloc[-1]:.2f} %" in last
+
+
+def test_a_network_is_not_scored_on_other_images(demo_project, results):
+    other = f"--env={STUDY}+other"
+    folder = demo_project.folder / "conf/other"
+    folder.mkdir(exist_ok=True)
+    (folder / "parameters.yml").write_text("data_prep: {splits: {seed: 9}}\n", encoding="utf-8")
+    demo_project.run("run", other, "--pipeline=data_prep", "--params=data_prep.ffcv=false")
+    weights = f"data/06_models/{STUDY}/cifar_resnet/runs/{results['run_fingerprint'].iloc[0]}/weights.safetensors"
+    done = demo_project.run("runs", "accuracy", weights, other, succeeds=False)
+    assert "was trained on other images or splits" in done.stderr
+
+
+def test_tidying_only_names_the_files_until_it_is_told_to_delete(demo_project, tmp_path):
+    project = copy(demo_project, tmp_path)
+    before = files(project)
+    named = project.run("runs", "clean", f"--env={STUDY}").stdout
+    assert "could be deleted; add --delete" in named
+    assert files(project) == before
+    project.run("runs", "clean", f"--env={STUDY}", "--delete")
+    gone = before - files(project)
+    assert gone
+    assert all(re.fullmatch(r"epoch_\d+\.safetensors", path.name) for path in gone)
+    assert "nothing to tidy" in project.run("runs", "clean", f"--env={STUDY}").stdout
+
+
+def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_project, results, tmp_path):
+    row = results.iloc[0]
+    project = copy(demo_project, tmp_path)
+    project.run("runs", "label", row["run_fingerprint"], "mine")
+    project.run("runs", "export", "mine", "exported")
+    exported = project.folder / "exported"
+    metrics = pd.read_csv(exported / "metrics.csv")
+    assert list(metrics.columns) == ORIGINAL_METRICS
+    assert metrics["val_acc"].max() == pytest.approx(100 * row["validation_accuracy"])
+    config = json.loads((exported / "config.json").read_text())
+    assert len(config) == 33
+    assert (config["model_name"], config["num_epochs"], config["lr_schedule"]) == ("resnet_small", 3, "onecycle")
+    log = (exported / "training.log").read_text()
+    assert f"Total Parameters: {row['parameters']:,}" in log
+    assert f"Best validation accuracy: {100 * row['validation_accuracy']:.4f}%" in log
+    figures = {"loss_plot.png", "validation_plot.png", "learning_rate_plot.png", "combined_plot.png"}
+    assert {path.name for path in (exported / "figures").iterdir()} == figures
+    project.run("runs", "graphs", *results["run_fingerprint"], "--output=together")
+    assert {path.name for path in (project.folder / "together").iterdir()} == figures
+    assert "is there already" in project.run("runs", "export", "mine", "exported", succeeds=False).stderr
+
+
+def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, tmp_path):
+    evaluation = demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/evaluation"
+    submitted = pd.read_csv(evaluation / "predictions.csv")
+    assert list(submitted.columns) == ["ID", "Labels"]
+    summary = json.loads((evaluation / "summary.json").read_text())
+    prepared = data_of(demo_project, len(submitted))
+    splits = pd.read_parquet(prepared / "splits.parquet")
+    test = splits.query("split == 'test'")["index"].to_numpy()
+    images = np.load(prepared / "image_set/images.npy")
+    labels = np.load(prepared / "image_set/labels.npy")[test]
+    np.save(tmp_path / "new.npy", images[test])
+    done = demo_project.run("predict", str(tmp_path / "new.npy"), f"--env={STUDY}", "-o", str(tmp_path / "new.csv"))
+    assert f"{len(test)} images" in done.stdout
+    predicted = pd.read_csv(tmp_path / "new.csv")
+    pd.testing.assert_frame_equal(predicted, submitted)
+    assert (predicted["Labels"].to_numpy() == labels).mean() == pytest.approx(summary["test_accuracy"])
+    arguments = ("predict", str(tmp_path / "new.npy"), "--model", str(evaluation / "model.safetensors"), "--views=4")
+    demo_project.run(*arguments, "--details", "-o", str(tmp_path / "views.csv"))
+    views = pd.read_csv(tmp_path / "views.csv")
+    assert list(views.columns) == ["ID", "Labels", "Class", "Confidence"]
+    assert (views["Confidence"] >= 0.1).all()
+
+
+def test_a_study_without_a_model_is_told(demo_project, tmp_path):
+    done = demo_project.run("predict", str(tmp_path), "--env=nothing", succeeds=False)
+    assert done.stderr.startswith("Error: The study 'nothing' has no model yet")
+
+
+def data_of(project: Project, test_images: int):
+    """The prepared data whose test split is so large: other tests prepare others."""
+    tables = (project.folder / "data/03_primary").glob("digits-*/splits.parquet")
+    return next(path.parent for path in tables if (pd.read_parquet(path)["split"] == "test").sum() == test_images)
+
+
+def copy(project: Project, folder) -> Project:
+    shutil.copytree(project.folder, folder / "copy")
+    copied = object.__new__(Project)
+    copied.folder = folder / "copy"
+    return copied
+
+
+def files(project: Project) -> set:
+    return {path.relative_to(project.folder) for path in project.folder.rglob("*.safetensors")}
