@@ -5,11 +5,14 @@ import torch
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.erasing import cutout
-from vision_studies.data.augmentation.geometry import crop_at, pad, random_crop, random_flip
+from vision_studies.data.augmentation.geometry import alternating_flip, crop_at, pad, random_crop, random_flip
 from vision_studies.data.augmentation.views import average_probabilities, views_of
+from vision_studies.data.loaders import Occasion
 from vision_studies.data.torchvision_compat import torchvision_module
 
 transforms = torchvision_module("torchvision.transforms.v2.functional")
+
+OCCASION = Occasion(0, 0, torch.arange(64))
 
 
 def generator(seed=0):
@@ -29,6 +32,20 @@ def test_flips_are_torchvisions_and_as_frequent_as_asked(images):
     assert 16 <= sum(mirrored) <= 48
     assert torch.equal(random_flip(images, generator(), 0.0), images)
     assert torch.equal(random_flip(images, generator(), 1.0), images.flip(3))
+
+
+def test_alternating_flips_show_every_image_from_both_sides_in_two_epochs():
+    images = torch.arange(2000).view(-1, 1, 1, 1) * 2 + torch.arange(2)  # every image differs from its mirror image
+    indices = torch.arange(2000)
+    first, second, third = (alternating_flip(images, 0, epoch, indices) for epoch in range(3))
+    assert torch.equal(first.flip(3), second)
+    assert torch.equal(first, third)
+    mirrored = (first != images).flatten(1).any(dim=1)
+    assert 900 < mirrored.sum() < 1100
+    other = (alternating_flip(images, 1, 0, indices) != images).flatten(1).any(dim=1)
+    assert 900 < (mirrored != other).sum() < 1100
+    some = indices[::7]
+    assert torch.equal(alternating_flip(images[some], 0, 0, some), first[some])
 
 
 @pytest.mark.parametrize(("mode", "theirs"), [("zero", "constant"), ("reflect", "reflect")])
@@ -78,10 +95,10 @@ def test_steps_are_done_in_order_and_repeat_with_the_generator(images):
     augment = build_augmentation(settings, normalisation_mean=(10.0,) * images.shape[1])
     shared = generator(5)
     expected = cutout(random_flip(random_crop(images, shared, 2), shared, 0.5), shared, 3, (10.0,) * images.shape[1])
-    assert torch.equal(augment(images, generator(5)), expected)
-    assert torch.equal(augment(images, generator(5)), augment(images, generator(5)))
-    assert not torch.equal(augment(images, generator(5)), augment(images, generator(6)))
-    assert augment(images, generator(5)).dtype == torch.uint8
+    assert torch.equal(augment(images, generator(5), OCCASION), expected)
+    assert torch.equal(augment(images, generator(5), OCCASION), augment(images, generator(5), OCCASION))
+    assert not torch.equal(augment(images, generator(5), OCCASION), augment(images, generator(6), OCCASION))
+    assert augment(images, generator(5), OCCASION).dtype == torch.uint8
 
 
 def test_no_steps_are_no_function():

@@ -19,7 +19,7 @@ needs_ffcv = pytest.mark.skipif(
 )
 
 
-def mirror_some(images, generator):
+def mirror_some(images, generator, _):
     chosen = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
-from vision_studies.models.speedrun import EPSILON, SpeedrunNet, smallest_image, whitening_weights
+from vision_studies.models.speedrun import EPSILON, SpeedrunNet, whitening_weights
 from vision_studies.models.statistics import count_macs, count_parameters
 
 
@@ -59,8 +59,8 @@ def test_initialisation_sets_both_signs_and_touches_nothing_else():
     model, untouched = build(), build()
     model.initialise_from_data(correlated_images())
     weight = model.whitening.weight
-    assert torch.equal(weight[:48], -weight[48:])
-    assert torch.equal(weight[:48], whitening_weights(correlated_images(), 4))
+    assert torch.equal(weight[:12], -weight[12:])
+    assert torch.equal(weight[:12], whitening_weights(correlated_images(), 2))
     others = [name for name in model.state_dict() if name != "whitening.weight"]
     assert all(torch.equal(model.state_dict()[name], untouched.state_dict()[name]) for name in others)
 
@@ -75,35 +75,33 @@ def test_frozen_parts_get_no_gradient_and_all_others_do():
 
 
 def test_first_filters_of_a_layer_pass_their_input_on():
-    weight = next(module for module in build(1, widths=(40,)).stages if isinstance(module, torch.nn.Conv2d)).weight
-    identity = torch.zeros(32, 32, 3, 3)
-    identity[torch.arange(32), torch.arange(32), 1, 1] = 1
-    assert torch.equal(weight[:32], identity)
-    assert weight[32:].std() > 0
+    weight = build(1, widths=(40,)).layers[0].convolution.weight
+    identity = torch.zeros(8, 8, 3, 3)
+    identity[torch.arange(8), torch.arange(8), 1, 1] = 1
+    assert torch.equal(weight[:8], identity)
+    assert weight[8:].std() > 0
 
 
 def test_size_of_the_network():
     model = build()
     learnt = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    weights = 9 * (96 * 64 + 64 * 64 + 64 * 192 + 192 * 192 + 192 * 256 + 256 * 256) + 256 * 10
-    biases = 96 + 2 * (64 + 192 + 256)
+    weights = 9 * (24 * 64 + 64 * 64 + 64 * 192 + 192 * 192 + 192 * 256 + 256 * 256) + 256 * 10
+    biases = 24 + 2 * (64 + 192 + 256)
     assert learnt == weights + biases
-    assert count_parameters(model) == learnt + 96 * 48 + 2 * (64 + 192 + 256)
-    convolutions = 256 * (96 * 48 + 9 * (96 * 64 + 64 * 64))
-    convolutions += 64 * 9 * (64 * 192 + 192 * 192) + 16 * 9 * (192 * 256 + 256 * 256)
+    assert count_parameters(model) == learnt + 24 * 12 + 2 * (64 + 192 + 256)
+    convolutions = 31**2 * (24 * 12 + 9 * 24 * 64) + 15**2 * 9 * (64 * 64 + 64 * 192)
+    convolutions += 7**2 * 9 * (192 * 192 + 192 * 256) + 3**2 * 9 * 256 * 256
     assert count_macs(model, (3, 32, 32)) == convolutions + 256 * 10
 
 
 def test_images_of_other_sizes_go_through():
     model = build(widths=(8, 8, 8)).eval()
-    assert all(model(torch.randn(2, 3, size, size)).shape == (2, 10) for size in (8, 16, 24, 32, 33))
+    assert all(model(torch.randn(2, 3, size, size)).shape == (2, 10) for size in (2, 3, 8, 18, 33))
 
 
-def test_images_that_are_too_small_are_refused():
-    assert smallest_image(3) == 8
-    assert build(1, image_size=8, widths=(8, 8, 8))(torch.randn(2, 1, 8, 8)).shape == (2, 10)
-    with pytest.raises(ParameterError, match=r"3 stages, which need images of at least 8 pixels, but these have 7"):
-        build(1, image_size=7, widths=(8, 8, 8))
+def test_images_that_are_smaller_than_a_patch_are_refused():
+    with pytest.raises(ParameterError, match=r"needs images of at least 2 pixels, but these have 1"):
+        build(1, image_size=1)
 
 
 def test_a_few_steps_lower_the_loss():

@@ -43,6 +43,7 @@ MUON = {
     "momentum": 0.9,
     "nesterov": True,
     "weight_decay": 0.0,
+    "unit_weights": False,
     "iterations": 5,
     "rest": SGD,
 }
@@ -66,6 +67,7 @@ def make_settings() -> Callable[..., TrainingSettings]:
             "compile": False,
             "ema_decay": None,
             "lookahead": None,
+            "image_scales": [1],
             "mixing": None,
             "selection": "validation_accuracy",
             "early_stopping": None,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vision_studies.errors import CheckpointError
+from vision_studies.errors import CheckpointError, DataError
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.fit import fit
 from vision_studies.training.mixing import mix_batch
@@ -20,6 +20,7 @@ MUON = {
     "momentum": 0.9,
     "nesterov": True,
     "weight_decay": 0.0,
+    "unit_weights": False,
     "iterations": 5,
     "rest": SGD,
 }
@@ -257,3 +258,45 @@ def test_nothing_is_printed_where_the_output_is_no_terminal(make_settings, make_
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+def test_images_grow_with_the_epochs(make_settings, make_network, loaders):
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+            self.sizes = []
+
+        def forward(self, images):
+            self.sizes.append((self.training, *images.shape[2:]))
+            return images.mean(dim=(1, 2, 3))[:, None] * self.scale
+
+    model = Watching()
+    run(model, loaders, make_settings(epochs=4, image_scales=[0.5, 1]))
+    assert [size for size in model.sizes if size[0]] == [(True, 4, 4)] * 6 + [(True, 8, 8)] * 6
+    assert {size for size in model.sizes if not size[0]} == {(False, 8, 8)}
+
+
+def test_dropout_depends_on_the_seed_alone(make_settings, make_network, loaders):
+    losses = []
+    for state in (1, 2):
+        model = make_network(0.5)
+        torch.manual_seed(state)
+        losses.append(run(model, loaders, make_settings(epochs=2)).history["train_loss"].tolist())
+    assert losses[0] == losses[1]
+    assert run(make_network(0.5), loaders, make_settings(epochs=2), seed=6).history["train_loss"].tolist() != losses[0]
+
+
+def test_how_often_checkpoints_are_written_may_change_in_the_middle(make_settings, make_network, loaders, tmp_path):
+    with pytest.raises(KilledError):
+        run(make_network(), loaders, make_settings(epochs=4), tmp_path, on_epoch=stop_after(2))
+    rows = []
+    changed = make_settings(epochs=4, checkpoint_every=2, keep_last=1)
+    run(make_network(), loaders, changed, tmp_path, on_epoch=rows.append)
+    assert [row["epoch"] for row in rows] == [3, 4]
+
+
+def test_no_batches_are_told(make_settings, make_network, loaders):
+    empty = type(loaders[0])(loaders[0].images[:0], loaders[0].labels[:0], 16)
+    with pytest.raises(DataError, match="0 training images give no batch of 16"):
+        run(make_network(), (empty, loaders[1]), make_settings())

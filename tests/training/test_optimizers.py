@@ -14,6 +14,7 @@ MUON = {
     "momentum": 0.6,
     "nesterov": True,
     "weight_decay": 0.1,
+    "unit_weights": False,
     "iterations": 5,
     "rest": ADAMW,
 }
@@ -76,7 +77,7 @@ def test_orthogonalised_matrices_have_singular_values_near_one_and_the_same_dire
 
 def test_a_step_of_muon_is_the_formula_written_out():
     weight = nn.Parameter(torch.randn(6, 2, 1, 2, generator=torch.Generator().manual_seed(0)))
-    optimizer = Muon([weight], lr=0.1, momentum=0.6, nesterov=True, weight_decay=0.5, iterations=5)
+    optimizer = Muon([weight], lr=0.1, momentum=0.6, nesterov=True, weight_decay=0.5, unit_weights=False, iterations=5)
     before = weight.detach().clone()
     buffer = torch.zeros_like(before)
     for seed in (1, 2):
@@ -90,11 +91,27 @@ def test_a_step_of_muon_is_the_formula_written_out():
     torch.testing.assert_close(weight.detach(), before, atol=2e-3, rtol=0)
 
 
+def test_unit_weights_are_scaled_before_the_step_and_keep_their_direction():
+    weight = nn.Parameter(torch.randn(4, 6, generator=torch.Generator().manual_seed(0)) * 9)
+    before = weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=0.1, momentum=0.6, nesterov=True, weight_decay=0.0, unit_weights=True, iterations=5).step()
+    torch.testing.assert_close(weight.norm(), torch.tensor(2.0))
+    torch.testing.assert_close(weight / weight.norm(), before / before.norm())
+
+
 def test_weights_of_one_shape_are_updated_as_if_alone():
     generator = torch.Generator().manual_seed(0)
     values = [torch.randn(5, 7, generator=generator) for _ in range(3)]
     gradients = [torch.randn(5, 7, generator=generator) for _ in range(3)]
-    options = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0, "iterations": 5}
+    options = {
+        "lr": 0.1,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "unit_weights": False,
+        "iterations": 5,
+    }
 
     def stepped(group):
         parameters = [nn.Parameter(values[index].clone()) for index in group]

@@ -26,6 +26,12 @@ class RandomFlipSettings(Settings):
     probability: float = Field(ge=0, le=1, description="chance of an image to be mirrored")
 
 
+class AlternatingFlipSettings(Settings):
+    """Mirror half of the images, and the other half in the next epoch (Jordan 2024)."""
+
+    name: Literal["alternating_flip"] = Field(description="mirror left to right, every image in every other epoch")
+
+
 class CutoutSettings(Settings):
     """Cover a square of each image (DeVries and Taylor 2017)."""
 
@@ -98,6 +104,7 @@ class RandomErasingSettings(Settings):
 Step = Annotated[
     RandomCropSettings
     | RandomFlipSettings
+    | AlternatingFlipSettings
     | RandomRotationSettings
     | ColorJitterSettings
     | RandomPerspectiveSettings

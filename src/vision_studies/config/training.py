@@ -46,6 +46,9 @@ class MuonSettings(Settings):
     momentum: float = Field(ge=0, lt=1, description="share of the last update that is kept; highest value of a cycle")
     nesterov: bool = Field(description="look ahead along the momentum before the update is orthogonalised")
     weight_decay: float = Field(ge=0, description="decoupled decay of the hidden weights")
+    unit_weights: bool = Field(
+        description="scale each hidden weight, before every step, to a root mean square of 1 over its rows' norms"
+    )
     iterations: int = Field(ge=1, le=20, description="Newton-Schulz iterations an update")
     rest: Annotated[SgdSettings | AdamWSettings, Field(discriminator="name")] = Field(
         description="optimiser of first layer, last layer, biases and norms"
@@ -158,6 +161,10 @@ class TrainingSettings(Settings):
         gt=0, lt=1, description="validate and keep an exponential moving average of the weights; null for none"
     )
     lookahead: LookaheadSettings | None = Field(description="slow weights, validated and kept; null for none")
+    image_scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        min_length=1,
+        description="sizes of training images in equal shares of the epochs, as parts of their own size; [1] leaves them",
+    )
     mixing: MixingSettings | None = Field(description="cutmix or mixup; null for none")
     selection: ValidationMetric = Field(description="which epoch's weights are kept: the first with the best value")
     early_stopping: EarlyStoppingSettings | None = Field(description="null trains all epochs")

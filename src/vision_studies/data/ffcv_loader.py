@@ -56,10 +56,9 @@ class FfcvLoader:
                 # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
                 # (images) and by clone (labels and indices).
                 raw = images.to(self._device).permute(0, 3, 1, 2)
-                finished = self._finish(raw, epoch, batch_index)
-                yield Batch(
-                    finished, labels.flatten().clone().to(self._device), indices.flatten().clone().to(self._device)
-                )
+                positions = indices.flatten().clone().to(self._device)
+                finished = self._finish(raw, positions, epoch, batch_index)
+                yield Batch(finished, labels.flatten().clone().to(self._device), positions)
         finally:
             batches.close()  # the thread that reads ahead would otherwise outlive an epoch that is not read to its end
 

@@ -13,8 +13,23 @@ import torch
 
 from vision_studies.data.image_set import ImageSet
 
-Augmentation = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
-"""uint8 [B, C, H, W] and a generator -> uint8 [B, C, H, W]."""
+
+class Occasion(NamedTuple):
+    """Which images of which epoch a batch holds, for augmentation that is not drawn anew each time.
+
+    Attributes:
+        seed: seed of the loader.
+        epoch: number of the epoch, from 0.
+        indices: int64 [B], positions in the image set.
+    """
+
+    seed: int
+    epoch: int
+    indices: torch.Tensor
+
+
+Augmentation = Callable[[torch.Tensor, torch.Generator, Occasion], torch.Tensor]
+"""uint8 [B, C, H, W], a generator and the occasion -> uint8 [B, C, H, W]."""
 
 
 class Batch(NamedTuple):
@@ -90,11 +105,11 @@ class Finisher:
         std = torch.tensor(normalisation.std, device=device)
         self._scale, self._shift = 1 / std, -mean / std
 
-    def __call__(self, images: torch.Tensor, epoch: int, batch_index: int) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, indices: torch.Tensor, epoch: int, batch_index: int) -> torch.Tensor:
         """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last."""
         if self._augmentation is not None:
             generator = augmentation_generator(self._seed, epoch, batch_index, self.device)
-            images = self._augmentation(images, generator)
+            images = self._augmentation(images, generator, Occasion(self._seed, epoch, indices))
         channels, height, width = images.shape[1:]
         # Rows of pixels against rows of factors: with three channels as the innermost loop it takes six times longer.
         rows = images.permute(0, 2, 3, 1).reshape(-1, width * channels).float()
@@ -140,7 +155,8 @@ class DeviceLoader:
             raw = self._images.index_select(0, positions).permute(
                 0, 3, 1, 2
             )  # [B, H, W, C] seen as channels-last [B, C, H, W]
-            yield Batch(self._finish(raw, epoch, batch_index), self._labels[positions], self._indices[positions])
+            indices = self._indices[positions]
+            yield Batch(self._finish(raw, indices, epoch, batch_index), self._labels[positions], indices)
 
 
 def device_loader(

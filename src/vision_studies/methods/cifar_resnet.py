@@ -22,14 +22,18 @@ from vision_studies.data.loaders import Loader, augmentation_generator
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
 from vision_studies.models.build import build_model
+from vision_studies.models.speedrun import SpeedrunNet
 from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.fit import fit
 from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
 
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 """Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
+
+WHITENING_IMAGES = 5000
+"""Training images that a first layer which whitens is made from."""
 
 WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
@@ -65,6 +69,8 @@ def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, de
     tune_process()
     seed_everything(seed)
     model = build_network(settings, data)
+    if isinstance(model, SpeedrunNet):
+        _initialise_from_data(model, data, device)
     augmentation = build_augmentation(settings.augmentation, normalisation_mean=data.normalisation.mean)
     train_loader = data.loader(
         "train",
@@ -105,6 +111,11 @@ def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, de
             "validation_loss": float(best["validation_loss"]),
         }
     return TrainedRun(metrics, result.history, result.diverged)
+
+
+def _initialise_from_data(model: SpeedrunNet, data: PreparedData, device: torch.device) -> None:
+    plain = data.loader("train", kind="device", batch_size=WHITENING_IMAGES, device=device)
+    model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())
 
 
 def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 The ideas are those of Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a single GPU" (arXiv 2404.00498): a frozen first layer
 that whitens patches, filters that start as the identity, norms without a learnt scale, max pooling, scaled-down logits. The
-shape is chosen for processors: patches are taken at every second pixel, because layers of full resolution cost more in
-traffic to memory than their products are worth, and sizes of 16, 8 and 4 pixels suit the convolution kernels.
+widths are meant for processors, whose convolutions are busy with any width from 64 on.
 """
 
 import torch
@@ -12,8 +11,7 @@ from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
 
-PATCH_SIZE = 4
-PATCH_STRIDE = 2
+PATCH_SIZE = 2
 EPSILON = 5e-4
 """Added to the variances before their root is divided by; patches hold hardly anything but noise below it."""
 
@@ -26,44 +24,44 @@ one, it wants the same learning rate as the biases, so that one optimiser settin
 
 
 class SpeedrunNet(nn.Module):
-    """Whitened patches, stages of two 3 x 3 convolutions with pooling in between, a maximum over pixels, a linear classifier.
+    """Whitened patches, stages of two 3 x 3 convolutions with pooling after the first, a maximum over pixels, a classifier.
 
-    It takes images of any size from `smallest_image` on, so that early epochs may use smaller ones. The first layer has random
-    filters until `initialise_from_data` is called, once, before training. Its filters are frozen; its biases learn.
+    It takes images of any size from 2 pixels on, so that early epochs may use smaller ones; stages pool as long as there is
+    something to pool. The first layer has random filters until `initialise_from_data` is called, once, before training. Its
+    filters are frozen; its biases learn.
 
     Args:
         in_channels: channels of the images.
         num_classes: number of logits.
-        widths: channels of each stage; resolution is halved between stages.
+        widths: channels of each stage; resolution is halved in each.
         image_size: height and width of the images in pixels.
         norm_momentum: share of a batch in the running statistics of the norms; short trainings need much.
 
     Raises:
-        ParameterError: the images are too small for so many stages.
+        ParameterError: the images are smaller than a patch.
     """
 
     def __init__(
         self, *, in_channels: int, num_classes: int, widths: tuple[int, ...], image_size: int, norm_momentum: float
     ) -> None:
         super().__init__()
-        smallest = smallest_image(len(widths))
-        if image_size < smallest:
+        if image_size < PATCH_SIZE:
             raise ParameterError(
-                f"model.widths={list(widths)} has {len(widths)} stages, which need images of at least {smallest} pixels, but "
-                f"these have {image_size}; set data_prep.image_size higher or give fewer widths."
+                f"speedrun_net needs images of at least {PATCH_SIZE} pixels, but these have {image_size}; set "
+                "data_prep.image_size higher."
             )
         channels = 2 * in_channels * PATCH_SIZE**2
-        self.whitening = nn.Conv2d(
-            in_channels, channels, PATCH_SIZE, stride=PATCH_STRIDE, padding=(PATCH_SIZE - PATCH_STRIDE) // 2
-        )
+        self.whitening = nn.Conv2d(in_channels, channels, PATCH_SIZE)
         self.whitening.weight.requires_grad_(False)
         nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type] # the layer has one
-        stages: list[nn.Module] = []
-        for index, width in enumerate(widths):
-            stages += _layer(channels, width, norm_momentum, pool=False)
-            stages += _layer(width, width, norm_momentum, pool=index < len(widths) - 1)
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [
+                _Layer(channels, width, norm_momentum, pool=True),
+                _Layer(width, width, norm_momentum, pool=False),
+            ]
             channels = width
-        self.stages = nn.Sequential(*stages)
+        self.layers = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=1 / LOGIT_GAIN)
         self._logit_scale = LOGIT_GAIN / channels
@@ -81,13 +79,27 @@ class SpeedrunNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, num_classes] of images [B, in_channels, H, W]."""
-        features = self.stages(F.gelu(self.whitening(images)))
+        features = self.layers(F.gelu(self.whitening(images)))
         return self.classifier(features.amax(dim=(2, 3))) * self._logit_scale
 
 
-def smallest_image(stages: int) -> int:
-    """Pixels in height and width below which a network of so many stages has nothing left to pool."""
-    return int(PATCH_STRIDE * 2 ** (stages - 1))
+class _Layer(nn.Module):
+    """Convolution, pooling or not, norm, activation: after pooling, the last two see a quarter of the pixels."""
+
+    def __init__(self, in_channels: int, channels: int, norm_momentum: float, *, pool: bool) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
+        # As many filters as there are inputs start by passing their input on.
+        nn.init.dirac_(self.convolution.weight.data[:in_channels])
+        self.norm = nn.BatchNorm2d(channels, momentum=norm_momentum)
+        self.norm.weight.requires_grad_(False)
+        self._pool = pool
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.convolution(images)
+        if self._pool and min(features.shape[2:]) > 1:
+            features = F.max_pool2d(features, 2)
+        return F.gelu(self.norm(features))
 
 
 def whitening_weights(images: Tensor, patch_size: int) -> Tensor:
@@ -116,13 +128,3 @@ def whitening_weights(images: Tensor, patch_size: int) -> Tensor:
     largest = vectors.gather(1, vectors.abs().argmax(dim=1, keepdim=True))
     filters = vectors * largest.sign() / (eigenvalues.flip(0).clamp(min=0) + EPSILON).sqrt()[:, None]
     return filters.reshape(size, channels, patch_size, patch_size).float()
-
-
-def _layer(in_channels: int, channels: int, norm_momentum: float, *, pool: bool) -> list[nn.Module]:
-    convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=False)
-    # As many filters as there are inputs start by passing their input on.
-    nn.init.dirac_(convolution.weight.data[:in_channels])
-    norm = nn.BatchNorm2d(channels, momentum=norm_momentum)
-    norm.weight.requires_grad_(False)
-    # The norm after pooling sees a quarter of the pixels, and so does the activation function.
-    return [convolution, *([nn.MaxPool2d(2)] if pool else []), norm, nn.GELU()]

@@ -11,26 +11,27 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
-from vision_studies.errors import CheckpointError
+from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.averaging import averaged_weights, build_averaging
 from vision_studies.training.checkpoints import load_state, random_state, restore_random_state, save_state
 from vision_studies.training.evaluation import evaluate
-from vision_studies.training.mixing import MixedBatch, mix_batch
+from vision_studies.training.mixing import mix_batch, mixed_hits, mixed_loss
 from vision_studies.training.optimizers import build_optimizers
-from vision_studies.training.precision import autocast, place_images, place_model
+from vision_studies.training.precision import autocast, place_images, place_model, rescale
 from vision_studies.training.progress import training_progress
-from vision_studies.training.runtime import peak_memory_mb
+from vision_studies.training.runtime import derived_seed, peak_memory_mb
 from vision_studies.training.schedules import Schedule
 from vision_studies.training.selection import Tracker
 
 logger = logging.getLogger(__name__)
 
 _FINAL = "final.safetensors"
+
+_LOSS_CHECK = 50  # steps from one look at the loss to the next: on a GPU a look waits for all work to be done
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,15 @@ def fit(
         on_epoch: called with the history row of every epoch.
 
     Raises:
+        DataError: there is no batch to train on.
         CheckpointError: the folder holds checkpoints of another training.
     """
+    if len(train_loader) == 0:
+        raise DataError(
+            f"{train_loader.num_samples} training images give no batch of {train_loader.batch_size}; use more images or "
+            "a smaller training.batch_size."
+        )
+    torch.manual_seed(derived_seed(seed))  # dropout and stochastic depth draw from torch's own generator
     training = _Training(model, train_loader, validation_loader, settings, seed, device)
     if folder is not None:
         training.resume(folder)
@@ -219,16 +227,17 @@ class _Training:
         loss_sum = torch.zeros((), device=self._device)
         hits = torch.zeros((), device=self._device)
         images_seen = 0
+        scale = settings.image_scales[self.epoch * len(settings.image_scales) // settings.epochs]
         for index, batch in enumerate(self._train_loader.epoch(self.epoch)):
             step = self.epoch * len(self._train_loader) + index
             self._schedule.apply(step)
-            images = place_images(batch.images, settings, self._device)
+            images = place_images(rescale(batch.images, scale), settings, self._device)
             labels = batch.labels.to(self._device, non_blocking=True)
             mixed = mix_batch(images, labels, settings.mixing, seed=self._seed, epoch=self.epoch, batch=index)
             with autocast(settings, self._device):
                 logits = self._forward(mixed.images)
             logits = logits.float()
-            loss = _mixed_loss(logits, mixed, settings.label_smoothing)
+            loss = mixed_loss(logits, mixed, settings.label_smoothing)
             for optimizer in self._optimizers:
                 optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -240,7 +249,9 @@ class _Training:
                 self._averaging.update()
             images_seen += len(labels)
             loss_sum += loss.detach() * len(labels)
-            hits += _mixed_hits(logits.detach(), mixed)
+            hits += mixed_hits(logits.detach(), mixed)
+            if index % _LOSS_CHECK == 0 and not math.isfinite(float(loss_sum)):
+                break
         return float(loss_sum) / images_seen, float(hits) / images_seen
 
     def _validate(self) -> dict[str, float]:
@@ -261,7 +272,9 @@ class _Training:
         """What must be equal for a checkpoint to be continued."""
         shapes = [[name, list(value.shape)] for name, value in self._model.state_dict().items()]
         data = [self._train_loader.num_samples, self._train_loader.batch_size, self._validation_loader.num_samples]
-        return hash_json([self._settings.model_dump(mode="json"), self._seed, shapes, data])
+        # How often checkpoints are written changes no number, and may be changed in the middle of a training.
+        settings = self._settings.model_dump(mode="json", exclude={"checkpoint_every", "keep_last"})
+        return hash_json([settings, self._seed, shapes, data])
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -298,23 +311,6 @@ class _Training:
         self._seconds = state["seconds"]
         self._stopped_early, self._diverged = state["stopped_early"], state["diverged"]
         restore_random_state(state["random"])
-
-
-def _mixed_loss(logits: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
-    loss = F.cross_entropy(logits, mixed.labels, label_smoothing=label_smoothing)
-    if mixed.other_labels is None:
-        return loss
-    other = F.cross_entropy(logits, mixed.other_labels, label_smoothing=label_smoothing)
-    return mixed.weight * loss + (1 - mixed.weight) * other
-
-
-def _mixed_hits(logits: Tensor, mixed: MixedBatch) -> Tensor:
-    """Number of right predictions, each counted by the weight of the label it hits."""
-    predictions = logits.argmax(dim=1)
-    hits = (predictions == mixed.labels).sum() * mixed.weight
-    if mixed.other_labels is None:
-        return hits
-    return hits + (predictions == mixed.other_labels).sum() * (1 - mixed.weight)
 
 
 def _copy(model: nn.Module) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vision_studies.config.training import MixingSettings
 from vision_studies.training.runtime import derived_seed
@@ -59,6 +60,24 @@ def mix_batch(
     # The border may have cut the box: what counts is the area that was really pasted.
     weight = 1 - (bottom - top) * (right - left) / (height * width)
     return MixedBatch(mixed, labels, labels[partners], weight)
+
+
+def mixed_loss(logits: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+    """Cross-entropy of logits [B, classes] with both labels of each mixture, weighted by their shares."""
+    loss = F.cross_entropy(logits, mixed.labels, label_smoothing=label_smoothing)
+    if mixed.other_labels is None:
+        return loss
+    other = F.cross_entropy(logits, mixed.other_labels, label_smoothing=label_smoothing)
+    return mixed.weight * loss + (1 - mixed.weight) * other
+
+
+def mixed_hits(logits: Tensor, mixed: MixedBatch) -> Tensor:
+    """Number of right predictions, each counted by the weight of the label it hits."""
+    predictions = logits.argmax(dim=1)
+    hits = (predictions == mixed.labels).sum() * mixed.weight
+    if mixed.other_labels is None:
+        return hits
+    return hits + (predictions == mixed.other_labels).sum() * (1 - mixed.weight)
 
 
 def cut_box(height: int, width: int, weight: float, generator: np.random.Generator) -> tuple[int, int, int, int]:

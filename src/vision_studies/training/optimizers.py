@@ -32,6 +32,7 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
                 momentum=settings.momentum,
                 nesterov=settings.nesterov,
                 weight_decay=settings.weight_decay,
+                unit_weights=settings.unit_weights,
                 iterations=settings.iterations,
             )
         )
@@ -63,6 +64,8 @@ class Muon(Optimizer):
         momentum: share of the running update that is kept.
         nesterov: look ahead along the momentum.
         weight_decay: decoupled decay of the weights.
+        unit_weights: scale each weight, before a step, so that its rows have a root mean square norm of 1. A norm after
+            the layer makes the scale meaningless, and without growth the learning rate keeps its meaning.
         iterations: Newton-Schulz iterations an update.
     """
 
@@ -74,6 +77,7 @@ class Muon(Optimizer):
         momentum: float,
         nesterov: bool,
         weight_decay: float,
+        unit_weights: bool,
         iterations: int,
     ) -> None:
         defaults = {
@@ -81,6 +85,7 @@ class Muon(Optimizer):
             "momentum": momentum,
             "nesterov": nesterov,
             "weight_decay": weight_decay,
+            "unit_weights": unit_weights,
             "iterations": iterations,
         }
         super().__init__(params, defaults)
@@ -109,6 +114,8 @@ class Muon(Optimizer):
                 updates = orthogonalise(torch.stack([update for _, update in pairs]), group["iterations"])
                 scale = max(1.0, rows / columns) ** 0.5
                 for (parameter, _), update in zip(pairs, updates, strict=True):
+                    if group["unit_weights"]:
+                        parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale)
         return loss

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision_studies.config.training import TrainingSettings
 
@@ -47,6 +48,14 @@ def place_images(images: Tensor, settings: TrainingSettings, device: torch.devic
     if images.dtype == torch.bfloat16 and not uses_bfloat16(settings, device):
         images = images.float()
     return images.to(device, non_blocking=True).contiguous(memory_format=memory_format(settings))
+
+
+def rescale(images: Tensor, scale: float) -> Tensor:
+    """Images [B, C, H, W] at a part of their height and width, smoothed first; 1 leaves them alone."""
+    if scale == 1:
+        return images
+    size = [max(1, round(length * scale)) for length in images.shape[2:]]
+    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def memory_format(settings: TrainingSettings) -> torch.memory_format:

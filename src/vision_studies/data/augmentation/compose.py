@@ -8,13 +8,12 @@ from torch import Tensor
 
 from vision_studies.config.augmentation import AugmentationSettings, Step
 from vision_studies.data.augmentation.erasing import cutout, random_erasing
-from vision_studies.data.augmentation.geometry import random_crop, random_flip
-
-Augmentation = Callable[[Tensor, torch.Generator], Tensor]
+from vision_studies.data.augmentation.geometry import alternating_flip, random_crop, random_flip
+from vision_studies.data.loaders import Augmentation, Occasion
 
 
 def build_augmentation(settings: AugmentationSettings, *, normalisation_mean: tuple[float, ...]) -> Augmentation | None:
-    """A function uint8 [B, C, H, W], generator -> uint8 [B, C, H, W] that does all steps in order; None for no steps.
+    """A function uint8 [B, C, H, W], generator, occasion -> uint8 [B, C, H, W] that does all steps in order; None for no steps.
 
     Args:
         settings: the steps.
@@ -24,15 +23,17 @@ def build_augmentation(settings: AugmentationSettings, *, normalisation_mean: tu
     if not steps:
         return None
 
-    def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    def augment(images: Tensor, generator: torch.Generator, occasion: Occasion) -> Tensor:
         for step in steps:
-            images = step(images, generator)
+            images = step(images, generator, occasion)
         return images
 
     return augment
 
 
 def _build(step: Step, fill: tuple[float, ...]) -> Augmentation:
+    if step.name == "alternating_flip":
+        return lambda images, _, occasion: alternating_flip(images, *occasion)
     options = step.model_dump(exclude={"name"})
     function: Callable[..., Tensor]
     # kornia and torchvision take a second or two to import: only the steps that need them wait for that.
@@ -53,4 +54,4 @@ def _build(step: Step, fill: tuple[float, ...]) -> Augmentation:
             function = partial(random_erasing, fill=fill)
         case "cutout":
             function = partial(cutout, fill=fill)
-    return partial(function, **options)
+    return lambda images, generator, _: function(images, generator, **options)

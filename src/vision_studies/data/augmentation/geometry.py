@@ -16,14 +16,44 @@ def random_flip(images: Tensor, generator: torch.Generator, probability: float =
         probability: chance of an image to be mirrored.
     """
     flipped = torch.rand(len(images), generator=generator, device=images.device) < probability
+    return mirror(images, flipped)
+
+
+def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> Tensor:
+    """Mirror a random half of the images in every even epoch, and the other half in every odd one.
+
+    Two epochs in a row show each image once from either side, where independent draws show half of them the same side
+    twice (Jordan 2024, arXiv 2404.00498).
+
+    Args:
+        images: [B, C, H, W]; not changed.
+        seed: which half begins.
+        epoch: number of the epoch, from 0.
+        indices: int64 [B], what each image is called in every epoch.
+    """
+    # Two rounds of a multiplicative hash (Knuth): a coin for each image that nothing has to remember.
+    bits = 2**32 - 1
+    mixed = ((indices + seed * 0x9E3779B1 + 1) * 0x85EBCA6B) & bits
+    mixed = ((mixed ^ (mixed >> 15)) * 0x7FEB352D) & bits
+    halves = (mixed >> 16) & 1
+    return mirror(images, (halves + epoch) % 2 == 1)
+
+
+def mirror(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror the chosen images left to right.
+
+    Args:
+        images: [B, C, H, W]; not changed.
+        chosen: bool [B].
+    """
     # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
     # takes the right version of each.
     pixels = images.permute(0, 2, 3, 1).contiguous()
-    mirrored = flipped.nonzero().squeeze(1)
+    mirrored = chosen.nonzero().squeeze(1)
     versions = torch.cat([pixels, pixels.index_select(0, mirrored).flip(2)])
-    chosen = torch.arange(len(images), device=images.device)
-    chosen[mirrored] = torch.arange(len(images), len(versions), device=images.device)
-    return versions.index_select(0, chosen).permute(0, 3, 1, 2)
+    taken = torch.arange(len(images), device=images.device)
+    taken[mirrored] = torch.arange(len(images), len(versions), device=images.device)
+    return versions.index_select(0, taken).permute(0, 3, 1, 2)
 
 
 def random_crop(
