@@ -11,9 +11,11 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from pydantic import TypeAdapter
 from tabulate import tabulate
 from torch.nn import functional as F
@@ -33,16 +35,7 @@ from vision_studies.training.runtime import tune_process
 BATCH = 128
 REPEATS = 5
 LOADER_BATCHES, TRAINER_STEPS = 40, 4
-STEPS = (
-    {"name": "random_crop", "padding": 4, "mode": "zero"},
-    {"name": "random_flip", "probability": 0.5},
-    {"name": "random_rotation", "degrees": 15, "interpolation": "nearest"},
-    {"name": "color_jitter", "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1},
-    {"name": "random_perspective", "distortion_scale": 0.2, "probability": 0.5, "interpolation": "bilinear"},
-    {"name": "rand_augment", "num_ops": 2, "magnitude": 9, "num_magnitude_bins": 31},
-    {"name": "random_erasing", "probability": 0.3, "scale": (0.02, 0.2), "ratio": (0.3, 3.3)},
-    {"name": "cutout", "size": 16},
-)
+STUDY = Path(__file__).parents[1] / "conf/resnet_randaugment/parameters.yml"
 MIXING = [
     MixingSettings(name="cutmix", alpha=1.0, probability=0.7),
     MixingSettings(name="mixup", alpha=1.0, probability=0.5),
@@ -50,7 +43,14 @@ MIXING = [
 RESULT = Path(__file__).parent / "results" / "augmentation.md"
 
 
-def loading(steps: tuple[dict[str, object], ...]) -> Callable[[int], int]:
+def published_steps() -> list[dict[str, Any]]:
+    """The published list with RandAugment, as the study has it, and cutout, which the project declares but never does."""
+    variants = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["cifar_resnet"]["variants"]
+    published = next(variant for variant in variants if variant["name"] == "rand_augment")
+    return [*published["changes"]["augmentation"]["steps"], {"name": "cutout", "size": 16}]
+
+
+def loading(steps: list[dict[str, Any]]) -> Callable[[int], int]:
     """A function that loads some batches and returns how many images they had."""
     augmentation = build_augmentation(
         AugmentationSettings.model_validate({"steps": steps}), normalisation_mean=NORMALISATION.mean
@@ -97,8 +97,11 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"keep the table in {RESULT.name}")
     arguments = parser.parse_args()
     tune_process()
-    work = {"trainer (resnet_small, with CutMix and MixUp)": training(), "loader, all eight": loading(STEPS)}
-    work |= {f"loader, {step['name']} alone": loading((step,)) for step in STEPS}
+    work = {
+        "trainer (resnet_small, with CutMix and MixUp)": training(),
+        "loader, all eight": loading(published_steps()),
+    }
+    work |= {f"loader, {step['name']} alone": loading([step]) for step in published_steps()}
     rates: dict[str, list[float]] = {name: [] for name in work}
     for repeat in range(REPEATS + 1):
         for name, do in work.items():

@@ -5,6 +5,7 @@ import re
 
 import pandas as pd
 import pytest
+import yaml
 from tests.conftest import ROOT
 
 STUDIES = sorted(
@@ -84,7 +85,8 @@ def test_every_study_can_be_rehearsed(demo_project, study):
         demo_project.folder / f"data/07_model_output/{study}+demo+quick/cifar_resnet/results.parquet"
     )
     assert set(table["status"]) == {"complete"}
-    assert table["variant"].nunique() > 1
+    parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
+    assert set(table["variant"]) == {variant["name"] for variant in parameters["cifar_resnet"]["variants"]}
     assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
 
 

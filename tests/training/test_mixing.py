@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from vision_studies.config.training import MixingSettings
-from vision_studies.training.mixing import cut_box, mix_batch
+from vision_studies.training.mixing import MixedBatch, cut_box, mix_batch, mixed_loss
 
 IMAGES = torch.arange(8).float()[:, None, None, None].expand(8, 3, 12, 10).contiguous()
 LABELS = torch.arange(8)
@@ -78,3 +78,17 @@ def test_a_box_never_leaves_the_image():
         top, bottom, left, right = cut_box(7, 9, weight, generator)
         assert 0 <= top <= bottom <= 7
         assert 0 <= left <= right <= 9
+
+
+def test_the_loss_of_certain_predictions_is_the_entropy_of_the_smoothed_labels():
+    # 0.9 + 0.1 / 10 on the label and 0.1 / 10 on each other class: the published training loss cannot fall below .500.
+    probabilities = torch.full((4, 10), 0.01)
+    labels = torch.arange(4)
+    probabilities[labels, labels] = 0.91
+    loss = mixed_loss(probabilities.log(), MixedBatch(torch.zeros(4, 1, 1, 1), labels), 0.1)
+    assert float(loss) == pytest.approx(0.5003, abs=1e-4)
+    mixed = MixedBatch(torch.zeros(4, 1, 1, 1), labels, labels.flip(0), 0.3)
+    separate = [
+        float(mixed_loss(probabilities.log(), MixedBatch(mixed.images, each), 0.1)) for each in (labels, labels.flip(0))
+    ]
+    assert float(mixed_loss(probabilities.log(), mixed, 0.1)) == pytest.approx(0.3 * separate[0] + 0.7 * separate[1])
