@@ -43,7 +43,6 @@ KINDS = {
 
 def train(source: str, seeds: list[int]) -> pd.DataFrame:
     """Rows of the results table, one a seed, in the order of the seeds."""
-    parameters = f"data_prep.source={source},fresh=true,cifar_resnet.seeds={json.dumps(seeds).replace(', ', ' ')}"
     folder = ROOT / "data/07_model_output/speedrun/cifar_resnet"
     rows = []
     for seed in seeds:  # commas divide parameters on the command line: one seed at a time
@@ -81,7 +80,7 @@ def profile_table() -> str:
     run = yaml.safe_load(STUDY.read_text(encoding="utf-8"))["cifar_resnet"]["run"]
     training = run["training"]
     columns = {}
-    for scale in training["image_scales"]:
+    for scale in sorted(set(training["image_scales"])):
         size = round(32 * scale)
         columns[f"{size} pixels, ms"] = _profile(size, training["batch_size"], training["optimizer"])
     totals = {column: sum(times.values()) for column, times in columns.items()}
@@ -137,7 +136,7 @@ def main() -> None:
     text = (
         f"# Speedrun\n\n`kedro run --env=speedrun` on CIFAR-10, {processor_name()}.\n"
         f"`python -m benchmarks.speedrun --source=... --write`; what was tried stands in `speedrun_tried.md`.\n\n{runs}\n\n"
-        f"One training step of {PROFILED_STEPS}, by kind of work (loader not included):\n\n{times}\n"
+        f"Mean of {PROFILED_STEPS} training steps by kind of work (loader not included):\n\n{times}\n"
     )
     print(text)
     if arguments.write:

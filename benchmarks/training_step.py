@@ -81,7 +81,8 @@ def measure(forms: list[str], rounds: int) -> dict[str, list[list[float]]]:
         for form in forms:
             command = [sys.executable, "-m", "benchmarks.training_step", "--serve", form]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            servers[form] = stack.enter_context(subprocess.Popen(command, **pipes))
+            pages = os.environ | {"THP_MEM_ALLOC_ENABLE": "1" if FORMS[form]["tune"] else "0"}
+            servers[form] = stack.enter_context(subprocess.Popen(command, env=pages, **pipes))
             ask(servers[form])  # warm before the next one starts
         for _ in range(rounds):
             for form, server in servers.items():

@@ -10,6 +10,8 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.methods import cifar_resnet
+from vision_studies.models.speedrun import whitening_weights
+from vision_studies.training.checkpoints import load_state
 
 CPU = torch.device("cpu")
 
@@ -111,3 +113,30 @@ def test_images_must_be_square():
         _ = PreparedData(
             wide, make_splits(wide, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0)), {}
         ).image_size
+
+
+def test_the_speedrun_network_whitens_the_training_images(tmp_path, data):
+    settings = base_run(
+        {
+            "model": {"name": "speedrun_net", "widths": [4, 8]},
+            "training": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
+            "evaluation": {"batch_size": 10, "views": [1], "padding": 1},
+        }
+    )
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    weights = load_state(tmp_path / cifar_resnet.WEIGHTS_FILE)["whitening.weight"]
+    plain = next(iter(data.loader("train", kind="device", batch_size=1000, device=CPU).epoch(0))).images
+    filters = whitening_weights(plain, 2)
+    torch.testing.assert_close(weights, torch.cat([filters, -filters]))
+
+
+def test_submissions_number_the_test_images_in_order(tmp_path, data, settings):
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    tables = cifar_resnet.submissions(tmp_path)
+    assert set(tables) == {"predictions", "predictions_tta3"}
+    plain = cifar_resnet.predictions_table(tmp_path)
+    assert tables["predictions"]["ID"].tolist() == list(range(len(plain)))
+    assert tables["predictions"]["Labels"].tolist() == plain["prediction"].tolist()
+    three = cifar_resnet.predictions_table(tmp_path, views=3)
+    assert tables["predictions_tta3"]["Labels"].tolist() == three["prediction"].tolist()
