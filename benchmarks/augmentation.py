@@ -21,6 +21,7 @@ from tabulate import tabulate
 from torch.nn import functional as F
 
 from benchmarks.loaders import NORMALISATION, random_images
+from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import MixingSettings
@@ -126,9 +127,7 @@ def main() -> None:
         "# Augmentation: loader against trainer\n\n"
         f"32 x 32 x 3, batches of {BATCH}, {processor_name()}.\n`python -m benchmarks.augmentation --write`\n\n{table}\n"
     )
-    print(text)
-    if arguments.write:
-        RESULT.write_text(text, encoding="utf-8")
+    publish(text, RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

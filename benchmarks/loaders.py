@@ -16,6 +16,7 @@ import torch
 from tabulate import tabulate
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import write_beton
@@ -136,9 +137,7 @@ def main() -> None:
         f"{IMAGES:,} images of 32 x 32 x 3, batches of {BATCH}, {processor_name()}.\n"
         "`python -m benchmarks.loaders --write`\n\n" + table + "\n"
     )
-    print(text)
-    if arguments.write:
-        RESULT.write_text(text, encoding="utf-8")
+    publish(text, RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

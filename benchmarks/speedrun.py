@@ -21,6 +21,8 @@ from tabulate import tabulate
 from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from benchmarks.publish import publish
+from vision_studies.config.models import PRESETS
 from vision_studies.config.training import MuonSettings
 from vision_studies.models.speedrun import SpeedrunNet
 from vision_studies.studies.provenance import processor_name
@@ -96,7 +98,7 @@ def profile_table() -> str:
 
 def _profile(size: int, batch: int, optimizer: dict[str, object]) -> dict[str, float]:
     torch.manual_seed(0)
-    options = {"widths": (64, 192, 256), "norm_momentum": 0.6}
+    options = PRESETS["speedrun_net"]
     model = SpeedrunNet(in_channels=3, num_classes=10, image_size=size, **options).to(memory_format=torch.channels_last)  # type: ignore[arg-type, call-overload]
     optimizers = build_optimizers(model, MuonSettings.model_validate(optimizer))
     images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
@@ -138,9 +140,7 @@ def main() -> None:
         f"`python -m benchmarks.speedrun --source=... --write`; what was tried stands in `speedrun_tried.md`.\n\n{runs}\n\n"
         f"Mean of {PROFILED_STEPS} training steps by kind of work (loader not included):\n\n{times}\n"
     )
-    print(text)
-    if arguments.write:
-        RESULT.write_text(text, encoding="utf-8")
+    publish(text, RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.publish import publish
+
 BATCH = 128
 WARMUP_STEPS, STEPS_A_ROUND = 6, 4
 PUBLISHED = "as published: float32, contiguous"
@@ -156,11 +158,7 @@ def main() -> None:
         serve(arguments.serve)
         return
     forms = [form for form in FORMS if arguments.compile or form != COMPILED]
-    table = report(measure(forms, arguments.rounds), arguments.rounds)
-    print(table)
-    if arguments.write:
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        RESULT.write_text(table, encoding="utf-8")
+    publish(report(measure(forms, arguments.rounds), arguments.rounds), RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
+import os
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 from tests.data.conftest import make_image_set
@@ -33,11 +35,15 @@ def test_the_fingerprint_follows_the_content(image_set):
 def test_another_process_is_sent_the_folder_and_not_the_images(tmp_path):
     large = make_image_set(count=2000, size=16)
     large.save(tmp_path / "set")
-    sent = pickle.dumps(ImageSet.open(tmp_path / "set"))
-    assert len(sent) < 1000
-    received = pickle.loads(sent)
-    assert received.fingerprint == large.fingerprint
-    assert isinstance(received.images, np.memmap)
+    opened = ImageSet.open(tmp_path / "set")
+    assert len(pickle.dumps(opened)) < 1000
+
+    def look(received):
+        return received.fingerprint, isinstance(received.images, np.memmap), os.getpid()
+
+    ((fingerprint, mapped, process),) = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(look)(opened)])
+    assert (fingerprint, mapped) == (large.fingerprint, True)
+    assert process != os.getpid()
 
 
 @pytest.mark.parametrize("name", ["images.npy", "labels.npy", "is_test.npy", "image_set.json"])

@@ -31,11 +31,10 @@ def predict(
     from vision_studies.training.runtime import select_device
 
     trained = read_trained(model or newest_model(Path.cwd(), env))
-    if trained.data is None:
-        raise ParameterError(f"{trained.path} does not say what it was trained on; give a study's model.safetensors.")
-    names, pixels = read_unlabelled(images, image_size=trained.data["image_size"], channels=trained.data["in_channels"])
+    data = trained.described_data()
+    names, pixels = read_unlabelled(images, image_size=data["image_size"], channels=data["in_channels"])
     probabilities = predict_images(trained, pixels, views, select_device(device))
-    table = prediction_table(names, probabilities, trained.data["class_names"] if details else None)
+    table = prediction_table(names, probabilities, data["class_names"] if details else None)
     with atomic_file(output) as temporary:
         table.to_csv(temporary, index=False)
     click.echo(f"{len(table)} images: {output}")

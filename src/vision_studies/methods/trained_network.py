@@ -39,6 +39,18 @@ class TrainedNetwork:
     data_fingerprint: str
     data: dict[str, Any] | None
 
+    def described_data(self) -> dict[str, Any]:
+        """`data`, where the file has it.
+
+        Raises:
+            ParameterError: it has not.
+        """
+        if self.data is None:
+            raise ParameterError(
+                f"{self.path} does not say which images it was trained on; give a study's model.safetensors instead."
+            )
+        return self.data
+
 
 def read_trained(path: Path) -> TrainedNetwork:
     """Read a study's model, or the weights or a checkpoint in a run's folder.
@@ -110,11 +122,7 @@ def predict(trained: TrainedNetwork, images: np.ndarray, views: int, device: tor
     Raises:
         ParameterError: the images have another shape, or the file does not say what it was trained on.
     """
-    known = trained.data
-    if known is None:
-        raise ParameterError(
-            f"{trained.path} does not say which images it was trained on; give a study's model.safetensors instead."
-        )
+    known = trained.described_data()
     size, channels = known["image_size"], known["in_channels"]
     if images.shape[1:] != (size, size, channels):
         raise ParameterError(
