@@ -41,14 +41,15 @@ def test_the_accuracy_of_a_checkpoint_is_that_of_its_run(demo_project, results):
     assert f"accuracy {100 * history['validation_accuracy'].iloc[-1]:.2f} %" in last
 
 
-def test_a_network_is_not_scored_on_other_images(demo_project, results):
+def test_a_network_is_not_scored_on_other_images(demo_project, results, tmp_path):
+    project = copy(demo_project, tmp_path)
     other = f"--env={STUDY}+other"
-    folder = demo_project.folder / "conf/other"
+    folder = project.folder / "conf/other"
     folder.mkdir(exist_ok=True)
     (folder / "parameters.yml").write_text("data_prep: {splits: {seed: 9}}\n", encoding="utf-8")
-    demo_project.run("run", other, "--pipeline=data_prep", "--params=data_prep.ffcv=false")
+    project.run("run", other, "--pipeline=data_prep", "--params=data_prep.ffcv=false")
     weights = f"data/06_models/{STUDY}/cifar_resnet/runs/{results['run_fingerprint'].iloc[0]}/weights.safetensors"
-    done = demo_project.run("runs", "accuracy", weights, other, succeeds=False)
+    done = project.run("runs", "accuracy", weights, other, succeeds=False)
     assert "was trained on other images or splits" in done.stderr
 
 
@@ -92,7 +93,7 @@ def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, tmp_p
     submitted = pd.read_csv(evaluation / "predictions.csv")
     assert list(submitted.columns) == ["ID", "Labels"]
     summary = json.loads((evaluation / "summary.json").read_text())
-    prepared = data_of(demo_project, len(submitted))
+    prepared = next((demo_project.folder / "data/03_primary").glob("digits-*"))
     splits = pd.read_parquet(prepared / "splits.parquet")
     test = splits.query("split == 'test'")["index"].to_numpy()
     images = np.load(prepared / "image_set/images.npy")
@@ -113,12 +114,6 @@ def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, tmp_p
 def test_a_study_without_a_model_is_told(demo_project, tmp_path):
     done = demo_project.run("predict", str(tmp_path), "--env=nothing", succeeds=False)
     assert done.stderr.startswith("Error: The study 'nothing' has no model yet")
-
-
-def data_of(project: Project, test_images: int):
-    """The prepared data whose test split is so large: other tests prepare others."""
-    tables = (project.folder / "data/03_primary").glob("digits-*/splits.parquet")
-    return next(path.parent for path in tables if (pd.read_parquet(path)["split"] == "test").sum() == test_images)
 
 
 def copy(project: Project, folder) -> Project:

@@ -159,9 +159,13 @@ def _losses(axes: Axes, groups: list[_Group]) -> None:
     axes.set_ylabel("nats per image")
     dashed: dict[str, Any] = {"color": COLOURS[1] if alone else SOFT, "linestyle": "--", "linewidth": 1.4}
     solid: dict[str, Any] = {"color": COLOURS[0] if alone else SOFT, "linewidth": 1.8}
+    # Beside the title: inside the panel, it would lie on the curves of a training that has hardly begun.
     axes.legend(
         handles=[Line2D([], [], label=_TRAINING_LOSS, **dashed), Line2D([], [], label=_VALIDATION_LOSS, **solid)],
-        loc="upper right",
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=2,
+        borderaxespad=0.2,
     )
     _cut_off(axes, [*_all_values(groups, "train_loss"), *_all_values(groups, "validation_loss")])
 
