@@ -25,12 +25,12 @@ def atomic_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
         os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
         temporary = Path(name)
         try:
             yield temporary
             with temporary.open("rb") as written:
                 os.fsync(written.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

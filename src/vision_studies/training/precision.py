@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.training import TrainingSettings
 
 
@@ -25,14 +26,14 @@ def has_fast_bfloat16(device_type: str) -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def uses_bfloat16(settings: TrainingSettings, device: torch.device) -> bool:
+def uses_bfloat16(settings: TrainingSettings | EnsembleSettings, device: torch.device) -> bool:
     """Whether networks compute in bfloat16 under these settings on this device."""
     if settings.precision == "auto":
         return has_fast_bfloat16(device.type)
     return settings.precision == "bf16"
 
 
-def autocast(settings: TrainingSettings, device: torch.device) -> AbstractContextManager[None]:
+def autocast(settings: TrainingSettings | EnsembleSettings, device: torch.device) -> AbstractContextManager[None]:
     """Context in which a network computes: bfloat16 where that pays, float32 weights either way."""
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(settings, device))
 

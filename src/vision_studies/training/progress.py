@@ -33,3 +33,17 @@ def training_progress(epochs: int, done: int) -> Iterator[Callable[[dict[str, An
             progress.update(task, advance=1, losses=f"loss {row['train_loss']:.3f}{validation}")
 
         yield advance
+
+
+@contextmanager
+def stack_progress(members: int, epochs: int) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that is given the number of every finished epoch of a stack, and how many members go on."""
+    console = get_console()
+    columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[going]}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=epochs, going=f"{members} networks")
+
+        def advance(epoch: int, active: int) -> None:
+            progress.update(task, completed=epoch, going=f"{active} of {members} networks")
+
+        yield advance

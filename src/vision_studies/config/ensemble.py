@@ -1,0 +1,47 @@
+"""How many networks of one architecture are trained as one: parameters of `training.ensemble`."""
+
+import itertools
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from vision_studies.config.base import Settings
+from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
+
+
+class ValidationStage(Settings):
+    """How often the first or the following epochs are validated."""
+
+    until_epoch: int | None = Field(ge=1, description="last epoch of the stage; null for all that follow")
+    interval: int = Field(ge=1, description="epochs from one validation to the next")
+
+
+class EnsembleSettings(Settings):
+    """All that the members of a stack share; optimiser, seed and data subset are each member's own."""
+
+    epochs: int = Field(ge=1, description="most passes over the training images")
+    batch_size: int = Field(ge=1, description="training images a step; the last batch of an epoch may be smaller")
+    validation_schedule: tuple[ValidationStage, ...] = Field(
+        min_length=1, description="stages in order; the last epoch is always validated"
+    )
+    selection: ValidationMetric = Field(description="which epoch's weights are kept: the first with the best value")
+    early_stopping: EarlyStoppingSettings | None = Field(description="null trains all epochs")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="bf16: bfloat16 autocast with float32 weights; auto: bf16 where the device is fast at it, else fp32"
+    )
+
+    @model_validator(mode="after")
+    def _stages_in_order(self) -> "EnsembleSettings":
+        ends = [stage.until_epoch for stage in self.validation_schedule]
+        if None in ends[:-1]:
+            raise ValueError("validation_schedule has a stage after the one with until_epoch null; make it the last")
+        given = [end for end in ends if end is not None]
+        if any(later <= earlier for earlier, later in itertools.pairwise(given)):
+            raise ValueError(f"validation_schedule must name later epochs stage by stage, not {given}")
+        return self
+
+    def validates(self, epoch: int) -> bool:
+        """Whether `epoch` (from 1) is validated."""
+        stages = self.validation_schedule
+        stage = next((stage for stage in stages if stage.until_epoch is None or epoch <= stage.until_epoch), stages[-1])
+        return epoch % stage.interval == 0 or epoch == self.epochs

@@ -1,0 +1,299 @@
+"""Training many networks of one architecture as one: the same numbers as one by one, in fewer and larger operations."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.data.loaders import epoch_order
+from vision_studies.errors import CheckpointError, DataError
+from vision_studies.files import hash_json
+from vision_studies.training.checkpoints import load_state, save_state
+from vision_studies.training.members import Member, MemberResult, TensorData
+from vision_studies.training.noise import EpochNoise
+from vision_studies.training.precision import autocast
+from vision_studies.training.selection import Tracker
+from vision_studies.training.stack import Stack
+from vision_studies.training.stacked_optimizers import StackedOptimizer
+
+_CHECKPOINT = "stack.safetensors"
+
+
+Prune = Callable[[int, int, float], bool]
+"""`prune(member, epoch, value)`: whether a member ends here, seen from a validation's value of the selection metric."""
+
+
+def fit_ensemble(
+    members: Sequence[Member],
+    data: TensorData,
+    settings: EnsembleSettings,
+    *,
+    device: torch.device,
+    on_end: Callable[[int, MemberResult], None],
+    folder: Path | None = None,
+    checkpoint_seconds: float = 30.0,
+    prune: Prune | None = None,
+    on_epoch: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train all `members` until each has ended by its own early stopping; those that ended leave the stack.
+
+    Each member has its own hyperparameters, order of images and dropout, and gets the numbers that it would get alone,
+    within rounding. With a `folder`, a call that was interrupted is continued by the same call, with the same numbers on a
+    CPU; members that ended after the last checkpoint are then reported once more.
+
+    Args:
+        members: networks of one architecture, with one kind of optimiser.
+        data: images, labels and splits.
+        settings: what the members share.
+        device: where to train.
+        on_end: called with the place of a member among `members` and its result as soon as it has ended.
+        folder: where the checkpoint is kept.
+        checkpoint_seconds: time from one checkpoint to the next.
+        prune: asked after every validation of a member; called in the order of epochs and, within one, of members.
+        on_epoch: called after every epoch with its number and how many members go on.
+
+    Raises:
+        DataError: there are no training or validation images, or subsets differ in size.
+        CheckpointError: the folder holds the checkpoint of another stack.
+        ValueError: the networks or optimisers cannot be stacked.
+    """
+    training = _EnsembleTraining(members, data, settings, device, prune)
+    path = None if folder is None else folder / _CHECKPOINT
+    if path is not None and path.exists():
+        training.load_state_dict(load_state(path), path)
+    saved = time.monotonic()
+    while training.active:
+        for place, result in training.run_epoch():
+            on_end(place, result)
+        if on_epoch is not None:
+            on_epoch(training.epoch, len(training.active))
+        if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
+            save_state(path, training.state_dict())
+            saved = time.monotonic()
+
+
+class _EnsembleTraining:
+    """State of a stack's training, from one epoch to the next."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        data: TensorData,
+        settings: EnsembleSettings,
+        device: torch.device,
+        prune: Prune | None,
+    ) -> None:
+        self._members = members
+        self._data = data
+        self._settings = settings
+        self._device = device
+        self._prune = prune
+        self._subsets = [data.train if member.subset is None else member.subset for member in members]
+        _check(self._subsets, data)
+        self._feeds = _feeds(members)
+        self.epoch = 0
+        self.active = list(range(len(members)))
+        self._stack = Stack([member.network for member in members], device)
+        self._optimizer = StackedOptimizer([member.optimizer for member in members], self._stack.trained())
+        stopping = settings.early_stopping
+        self._selection = [Tracker(settings.selection) for _ in members]
+        self._stopping = [Tracker(stopping.metric, stopping.min_delta) if stopping else None for _ in members]
+        self._rows: list[list[dict[str, Any]]] = [[] for _ in members]
+        self._best: dict[str, dict[str, Tensor]] = {}  # by member; names are strings, as checkpoints have them
+        self._seconds = [0.0] * len(members)
+
+    def run_epoch(self) -> list[tuple[int, MemberResult]]:
+        """Train an epoch, validate where it is due, and take the members that have ended out of the stack."""
+        started = time.perf_counter()
+        losses, accuracies = self._train()
+        self.epoch += 1
+        diverged = [not math.isfinite(loss) for loss in losses]
+        validated = self._settings.validates(self.epoch)
+        validation = self._validate() if validated else [(math.nan, math.nan)] * len(self.active)
+        share = (time.perf_counter() - started) / len(self.active)
+        ended: dict[int, str] = {}
+        for place, member in enumerate(self.active):
+            self._seconds[member] += share
+            row = {
+                "epoch": self.epoch,
+                "train_loss": losses[place],
+                "train_accuracy": accuracies[place],
+                "validation_loss": validation[place][0],
+                "validation_accuracy": validation[place][1],
+                "seconds": self._seconds[member],
+            }
+            self._rows[member].append(row)
+            if diverged[place] or (validated and not math.isfinite(row["validation_loss"])):
+                ended[place] = "diverged"
+            elif validated and (reason := self._judge(place, member, row)):
+                ended[place] = reason
+            elif self.epoch == self._settings.epochs:
+                ended[place] = "complete"
+        results = [(self.active[place], self._result(self.active[place], why)) for place, why in ended.items()]
+        self._remove(list(ended))
+        return results
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here."""
+        return {
+            "fingerprint": self._fingerprint(),
+            "epoch": self.epoch,
+            "active": self.active,
+            "stack": self._stack.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "selection": [tracker.state_dict() for tracker in self._selection],
+            "stopping": [tracker.state_dict() if tracker else None for tracker in self._stopping],
+            "rows": self._rows,
+            "best": self._best,
+            "seconds": self._seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
+        """Go on from where `state_dict` was called."""
+        if state["fingerprint"] != self._fingerprint():
+            raise CheckpointError(f"{path} belongs to a stack with other members, settings or data; delete it.")
+        self.epoch = state["epoch"]
+        self._rows, self._best, self._seconds = state["rows"], state["best"], state["seconds"]
+        for tracker, stored in zip(self._selection, state["selection"], strict=True):
+            tracker.load_state_dict(stored)
+        for stopping, stored in zip(self._stopping, state["stopping"], strict=True):
+            if stopping is not None:
+                stopping.load_state_dict(stored)
+        if self._prune is not None:
+            self._replay(self._prune)
+        self.active = state["active"]
+        self._stack.load_state_dict(state["stack"])
+        self._optimizer.keep(self.active)
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _replay(self, prune: Prune) -> None:
+        """Let a pruner see the validations of earlier calls, in the order in which they were made."""
+        rows = [(row["epoch"], member, row) for member, own in enumerate(self._rows) for row in own]
+        for epoch, member, row in sorted(rows, key=lambda each: each[:2]):
+            if math.isfinite(row[self._settings.selection]):
+                prune(member, epoch, row[self._settings.selection])
+
+    def _train(self) -> tuple[list[float], list[float]]:
+        """One pass of every member over its training images.
+
+        Returns:
+            Mean loss and accuracy of each active member over its images.
+        """
+        settings, count = self._settings, len(self.active)
+        self._stack.train()
+        feeds = sorted({self._feeds[member] for member in self.active})
+        leaders = [self._feeds.index(feed) for feed in feeds]  # the first member that is fed so
+        followed = [feeds.index(self._feeds[member]) for member in self.active]
+        orders = torch.stack([self._order(leader) for leader in leaders])
+        noise_units = self._stack.noise_units
+        noise = EpochNoise([self._members[leader].seed for leader in leaders], self.epoch, self._device)
+        loss_sum = torch.zeros(count, device=self._device)
+        hits = torch.zeros(count, device=self._device)
+        for positions in orders.split(settings.batch_size, dim=1):
+            images = self._data.images.index_select(0, positions.flatten()).unflatten(0, positions.shape)
+            labels = self._data.labels[positions]
+            drawn = noise.draw(positions.shape[1], noise_units) if noise_units else None
+            fed = [images, labels] if drawn is None else [images, labels, drawn]
+            images, labels, *rest = (_dealt(tensor, followed) for tensor in fed)
+            with autocast(settings, self._device):
+                logits = self._stack(images, *rest)
+            logits, labels = logits.float(), labels.expand(count, -1)
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
+            # The sum over members: no member's loss depends on another's weights.
+            losses.mean(dim=1).sum().backward()
+            self._optimizer.step(self._stack.trained())
+            loss_sum += losses.detach().sum(dim=1)
+            hits += (logits.detach().argmax(dim=2) == labels).sum(dim=1)
+        images_seen = orders.shape[1]
+        return (loss_sum / images_seen).tolist(), (hits / images_seen).tolist()
+
+    @torch.inference_mode()
+    def _validate(self) -> list[tuple[float, float]]:
+        """Loss and accuracy of every active member on the validation images."""
+        self._stack.train(False)
+        count = len(self.active)
+        loss_sum = torch.zeros(count, dtype=torch.float64, device=self._device)
+        hits = torch.zeros(count, dtype=torch.float64, device=self._device)
+        for positions in self._data.validation.split(self._settings.batch_size):
+            with autocast(self._settings, self._device):
+                logits = self._stack(self._data.images.index_select(0, positions).unsqueeze(0)).float()
+            labels = self._data.labels[positions].expand(count, -1)
+            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
+            loss_sum += losses.double().sum(dim=1)
+            hits += (logits.argmax(dim=2) == labels).sum(dim=1)
+        images = len(self._data.validation)
+        return list(zip((loss_sum / images).tolist(), (hits / images).tolist(), strict=True))
+
+    def _judge(self, place: int, member: int, row: dict[str, Any]) -> str | None:
+        """Note a member's validation; return why it ends here, if it does."""
+        if self._selection[member].update(row):
+            self._best[str(member)] = self._stack.weights(place)
+        pruned = self._prune is not None and self._prune(member, self.epoch, row[self._settings.selection])
+        stopping, tracker = self._settings.early_stopping, self._stopping[member]
+        if stopping is not None and tracker is not None:
+            tracker.update(row)
+            if tracker.waited >= stopping.patience:
+                return "stopped"
+        return "pruned" if pruned and self.epoch < self._settings.epochs else None
+
+    def _result(self, member: int, ended: Any) -> MemberResult:
+        return MemberResult(
+            history=pd.DataFrame(self._rows[member]),
+            best_epoch=self._selection[member].best_epoch,
+            best_value=self._selection[member].best,
+            weights=self._best.get(str(member), {}),
+            seconds=self._seconds[member],
+            ended=ended,
+        )
+
+    def _remove(self, places: Sequence[int]) -> None:
+        if not places:
+            return
+        staying = [place for place in range(len(self.active)) if place not in set(places)]
+        for place in places:
+            self._best.pop(str(self.active[place]), None)
+        self.active = [self.active[place] for place in staying]
+        if self.active:
+            self._stack.keep(staying)
+            self._optimizer.keep(staying)
+
+    def _order(self, member: int) -> Tensor:
+        subset = self._subsets[member]
+        order = epoch_order(len(subset), self._members[member].seed, self.epoch, shuffle=True)
+        return subset[order.to(subset.device)]
+
+    def _fingerprint(self) -> str:
+        """What must be equal for a checkpoint to be continued."""
+        members = [[member.optimizer.model_dump(mode="json"), member.seed] for member in self._members]
+        shapes = [[name, list(value.shape)[1:]] for name, value in self._stack.parameters.items()]
+        data = [[len(subset), int(subset.sum())] for subset in [*self._subsets, self._data.validation]]
+        return hash_json([self._settings.model_dump(mode="json"), members, shapes, data])
+
+
+def _check(subsets: Sequence[Tensor], data: TensorData) -> None:
+    if not len(data.validation) or any(len(subset) == 0 for subset in subsets):
+        raise DataError("A stack needs at least one training and one validation image for each of its members.")
+    sizes = {len(subset) for subset in subsets}
+    if len(sizes) > 1:
+        raise DataError(f"Subsets of one stack must have one size, not {sorted(sizes)}; stack equal sizes together.")
+
+
+def _feeds(members: Sequence[Member]) -> list[int]:
+    """A number for each member; members of one number see the same images and the same noise at every step."""
+    keys = [(member.seed, None if member.subset is None else hash(tuple(member.subset.tolist()))) for member in members]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return [numbers[key] for key in keys]
+
+
+def _dealt(tensor: Tensor, followed: Sequence[int]) -> Tensor:
+    """What each member is given: [feeds, ...] -> [members, ...], or [1, ...] where all are given the same."""
+    if len(tensor) == 1 or list(followed) == list(range(len(tensor))):
+        return tensor
+    return tensor[torch.tensor(followed, device=tensor.device)]

@@ -1,0 +1,106 @@
+"""What goes into a stack of networks, and what comes out of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.training.runtime import derived_seed
+from vision_studies.training.stacked_optimizers import StackedSettings
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a stack.
+
+    Attributes:
+        network: with its first weights; it is copied, not trained in place.
+        optimizer: the network's own hyperparameters.
+        seed: seed of the order of images and of dropout.
+        subset: int64, the training images that this network sees, as positions in `TensorData.images`; None for all
+            of them. Subsets of one stack have one size.
+    """
+
+    network: nn.Module
+    optimizer: StackedSettings
+    seed: int
+    subset: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """Images in the memory of the device.
+
+    Attributes:
+        images: [N, ...], normalised, of the type that networks compute with.
+        labels: int64 [N].
+        train: int64, positions of the training images.
+        validation: int64, positions of the validation images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    train: Tensor
+    validation: Tensor
+
+
+@dataclass(frozen=True)
+class MemberResult:
+    """What a member's training gave.
+
+    Attributes:
+        history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both with dropout), validation_loss,
+            validation_accuracy (missing where not validated), seconds (the member's share of the stack's time so far).
+        best_epoch: epoch with the best value of the selection metric; None if none had a finite one.
+        best_value: that value.
+        weights: parameters and buffers of the best epoch; empty if there is none.
+        seconds: the member's share of the time.
+        ended: why it ended: `stopped` early, `complete` after all epochs, `diverged`, or `pruned`.
+    """
+
+    history: pd.DataFrame
+    best_epoch: int | None
+    best_value: float | None
+    weights: dict[str, Tensor]
+    seconds: float
+    ended: Literal["stopped", "complete", "diverged", "pruned"]
+
+
+def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A network whose first weights depend on `seed` alone; torch's own generator is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(seed))
+        return build()
+
+
+def member_bytes(network: nn.Module, image: Tensor, settings: EnsembleSettings) -> int:
+    """Memory that a member of a stack takes, estimated: weights with all that training keeps of them, and activations.
+
+    Args:
+        network: one member; it is run on the image in evaluation mode to see its activations.
+        image: one image, as the network takes it.
+        settings: batch size and precision.
+    """
+    sizes: list[int] = []
+    hooks = [
+        module.register_forward_hook(lambda _module, _inputs, output: sizes.append(output.numel()))
+        for module in network.modules()
+        if not list(module.children())
+    ]
+    was_training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(image.float().unsqueeze(0))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    # Float32 weight, gradient, two moments and a temporary, the best weights, a copy in bfloat16.
+    weights = parameters * 26
+    # An activation is kept with its gradient, its gain and the noise behind it, in four bytes at most.
+    return weights + settings.batch_size * (sum(sizes) * 16 + image.numel() * 4)

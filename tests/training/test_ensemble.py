@@ -1,0 +1,328 @@
+"""A stack against the same networks trained one by one in plain torch."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import AdamWSettings, SgdSettings
+from vision_studies.data.loaders import epoch_order
+from vision_studies.errors import CheckpointError, DataError
+from vision_studies.models.mlp import MLP
+from vision_studies.training.checkpoints import load_state
+from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.members import Member, TensorData, initial_network, member_bytes
+from vision_studies.training.noise import EpochNoise
+
+CPU = torch.device("cpu")
+IMAGES, VALIDATION, CLASSES = 200, 60, 4
+
+
+class SmallConvNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU()
+        )
+        self.head = nn.Linear(8 * 2 * 2, CLASSES)
+
+    def forward(self, images):
+        return self.head(self.features(images).flatten(1))
+
+
+def settings(**changes):
+    values = {
+        "epochs": 10,
+        "batch_size": 48,
+        "validation_schedule": [{"until_epoch": None, "interval": 1}],
+        "selection": "validation_loss",
+        "early_stopping": None,
+        "precision": "fp32",
+    }
+    return EnsembleSettings.model_validate(values | changes)
+
+
+def adamw(**changes):
+    values = {"name": "adamw", "learning_rate": 1e-3, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 1e-2}
+    return AdamWSettings.model_validate(values | changes)
+
+
+def sgd(**changes):
+    values = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}
+    return SgdSettings.model_validate(values | changes)
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(CLASSES, (IMAGES + VALIDATION,), generator=generator)
+    centres = torch.randn(CLASSES, 1, 8, 8, generator=generator)
+    images = centres[labels] + torch.randn(IMAGES + VALIDATION, 1, 8, 8, generator=generator)
+    places = torch.arange(IMAGES + VALIDATION)
+    return TensorData(images, labels, places[:IMAGES], places[IMAGES:])
+
+
+def mlp(seed, dropout=0.2, slope=0.05):
+    return initial_network(lambda: MLP(64, (24, 16), CLASSES, dropout=dropout, slope=slope), seed)
+
+
+def convnet(seed):
+    return initial_network(SmallConvNet, seed)
+
+
+def perceptrons():
+    return [
+        Member(mlp(0, 0.0, 0.01), adamw(learning_rate=1e-3, betas=(0.85, 0.9)), seed=5),
+        Member(mlp(1, 0.3, 0.1), adamw(learning_rate=3e-3, betas=(0.95, 0.9999), eps=1e-6, weight_decay=0.1), seed=6),
+        Member(mlp(2, 0.5, 0.05), adamw(learning_rate=1e-2, weight_decay=0.0), seed=5),
+    ]
+
+
+def convnets():
+    return [
+        Member(convnet(0), sgd(learning_rate=0.05), 1, torch.arange(0, 100)),
+        Member(convnet(1), sgd(learning_rate=0.01, momentum=0.5, weight_decay=0.05), 2, torch.arange(50, 150)),
+        Member(convnet(0), sgd(learning_rate=0.03), 1, torch.arange(0, 200, 2)),
+    ]
+
+
+def train(members, data, own, **options):
+    results = {}
+    fit_ensemble(members, data, own, device=CPU, on_end=results.__setitem__, **options)
+    return results
+
+
+def train_alone(member, data, own):
+    """The plain loop: torch's own layers by `forward`, torch's own optimiser, one network. Returns history and weights."""
+    network = member.network
+    optimizer = (
+        torch.optim.AdamW(
+            network.parameters(),
+            lr=member.optimizer.learning_rate,
+            betas=member.optimizer.betas,
+            eps=member.optimizer.eps,
+            weight_decay=member.optimizer.weight_decay,
+        )
+        if isinstance(member.optimizer, AdamWSettings)
+        else torch.optim.SGD(
+            network.parameters(),
+            lr=member.optimizer.learning_rate,
+            momentum=member.optimizer.momentum,
+            nesterov=member.optimizer.nesterov,
+            weight_decay=member.optimizer.weight_decay,
+        )
+    )
+    subset = data.train if member.subset is None else member.subset
+    rows = []
+    for epoch in range(own.epochs):
+        noise = EpochNoise([member.seed], epoch, CPU)
+        network.train()
+        total = 0.0
+        for positions in subset[epoch_order(len(subset), member.seed, epoch, shuffle=True)].split(own.batch_size):
+            drawn = [noise.draw(len(positions), network.noise_units)[0]] if hasattr(network, "noise_units") else []
+            loss = F.cross_entropy(network(data.images[positions], *drawn), data.labels[positions])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach()) * len(positions)
+        network.eval()
+        with torch.inference_mode():
+            validation = F.cross_entropy(network(data.images[data.validation]), data.labels[data.validation])
+        rows.append((total / len(subset), float(validation)))
+    return rows, {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.mark.parametrize("members", [perceptrons, convnets])
+def test_members_of_a_stack_equal_single_runs_after_fifty_steps(members, data):
+    own = settings(epochs=10 if members is perceptrons else 20)  # 5 or 3 batches an epoch
+    results = train(members(), data, own)
+    for place, member in enumerate(members()):
+        rows, weights = train_alone(member, data, own)
+        history = results[place].history
+        assert history["train_loss"].tolist() == pytest.approx([row[0] for row in rows], rel=1e-5)
+        assert history["validation_loss"].tolist() == pytest.approx([row[1] for row in rows], rel=1e-5)
+        if results[place].best_epoch == own.epochs:
+            for name, value in weights.items():
+                torch.testing.assert_close(results[place].weights[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_and_slope_of_each_member_are_its_own(data):
+    alone = train([Member(mlp(3, 0.4, 0.1), adamw(), 7)], data, settings(epochs=3))[0]
+    company = [Member(mlp(8, 0.0, 0.01), adamw(learning_rate=1e-2), 9), Member(mlp(3, 0.4, 0.1), adamw(), 7)]
+    assert train(company, data, settings(epochs=3))[1].history["train_loss"].tolist() == pytest.approx(
+        alone.history["train_loss"].tolist(), rel=1e-5
+    )
+
+
+def test_in_bfloat16_a_stack_stays_near_float32(data):
+    exact = train(perceptrons(), data, settings(epochs=4))
+    images = data.images.bfloat16()
+    rough = train(
+        perceptrons(),
+        TensorData(images, data.labels, data.train, data.validation),
+        settings(epochs=4, precision="bf16"),
+    )
+    for place, result in exact.items():
+        losses = rough[place].history["train_loss"].tolist()
+        assert losses == pytest.approx(result.history["train_loss"].tolist(), rel=0.05)
+        assert losses != result.history["train_loss"].tolist()
+
+
+def test_a_member_that_has_ended_leaves_and_its_weights_never_change_afterwards(data):
+    early = {"metric": "validation_loss", "patience": 2, "min_delta": 0.0}
+    hasty = adamw(learning_rate=0.3)
+    members = [Member(mlp(0), hasty, 1), Member(mlp(1), adamw(), 2), Member(mlp(2), hasty, 3)]
+    kept = {}
+    ends = []
+
+    def on_end(place, result):
+        ends.append(place)
+        kept[place] = (result, {name: value.clone() for name, value in result.weights.items()})
+
+    active = []
+    fit_ensemble(
+        members,
+        data,
+        settings(epochs=25, early_stopping=early),
+        device=CPU,
+        on_end=on_end,
+        on_epoch=lambda epoch, count: active.append(count),
+    )
+    assert sorted(ends) == [0, 1, 2]
+    assert ends[-1] == 1
+    assert active[0] == 3
+    assert 1 in active
+    for result, weights in kept.values():
+        assert all(torch.equal(result.weights[name], value) for name, value in weights.items())
+        assert result.history["epoch"].tolist() == list(range(1, len(result.history) + 1))
+        values = result.history["validation_loss"]
+        assert result.best_epoch == values.idxmin() + 1
+        if result.ended == "stopped":
+            assert len(values) == result.best_epoch + 2
+    # Those that stay get the numbers that they get alone.
+    alone = train([members[1]], data, settings(epochs=25, early_stopping=early))[0]
+    assert kept[1][0].history["validation_loss"].tolist() == pytest.approx(
+        alone.history["validation_loss"].tolist(), rel=1e-4
+    )
+
+
+def test_the_staged_schedule_decides_when_a_member_is_validated(data):
+    staged = settings(
+        epochs=14, validation_schedule=[{"until_epoch": 6, "interval": 3}, {"until_epoch": 10, "interval": 2}]
+    )
+    history = train([Member(mlp(0), adamw(), 1)], data, staged)[0].history
+    assert history.loc[history["validation_loss"].notna(), "epoch"].tolist() == [3, 6, 8, 10, 12, 14]
+
+
+def test_a_member_that_diverges_is_marked_and_leaves_without_touching_the_others(data):
+    broken = mlp(4)
+    with torch.no_grad():
+        broken.layers[0].weight.mul_(1e30)
+    own = settings(epochs=6)
+    good = [Member(mlp(0), adamw(), 1), Member(mlp(1), adamw(), 1)]
+    results = train([good[0], Member(broken, adamw(), 1), good[1]], data, own)
+    assert results[1].ended == "diverged"
+    assert len(results[1].history) == 1
+    assert results[1].best_epoch is None
+    assert results[1].weights == {}
+    expected = train(good, data, own)
+    for place, other in ((0, 0), (2, 1)):
+        assert results[place].ended == "complete"
+        assert results[place].history["validation_loss"].tolist() == pytest.approx(
+            expected[other].history["validation_loss"].tolist(), rel=1e-5
+        )
+
+
+@pytest.mark.parametrize("members", [perceptrons, convnets])
+def test_an_interrupted_stack_ends_with_the_same_bits(members, data, tmp_path):
+    own = settings(epochs=12, early_stopping={"metric": "validation_loss", "patience": 3, "min_delta": 0.0})
+    whole = train(members(), data, own)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(epoch, active):
+        if epoch == 5:
+            raise KilledError
+
+    first: dict = {}
+    with pytest.raises(KilledError):
+        fit_ensemble(
+            members(),
+            data,
+            own,
+            device=CPU,
+            on_end=first.__setitem__,
+            folder=tmp_path,
+            checkpoint_seconds=0,
+            on_epoch=kill,
+        )
+    assert load_state(tmp_path / "stack.safetensors")["epoch"] in (4, 5)
+    rest: dict = {}
+    fit_ensemble(members(), data, own, device=CPU, on_end=rest.__setitem__, folder=tmp_path, checkpoint_seconds=0)
+    ended = first | rest
+    assert sorted(ended) == sorted(whole)
+    for place, result in whole.items():
+        assert ended[place].best_value == result.best_value
+        columns = ["epoch", "train_loss", "validation_loss", "validation_accuracy"]
+        assert ended[place].history[columns].equals(result.history[columns])
+        assert all(torch.equal(ended[place].weights[name], value) for name, value in result.weights.items())
+
+
+def test_a_checkpoint_of_other_members_is_refused(data, tmp_path):
+    own = settings(epochs=3)
+    options = {"folder": tmp_path, "checkpoint_seconds": 0}
+    train([Member(mlp(0), adamw(), 1)], data, own, **options)
+    with pytest.raises(CheckpointError, match="other members"):
+        train([Member(mlp(0), adamw(learning_rate=0.5), 1)], data, own, **options)
+
+
+def test_a_pruned_member_leaves_and_sees_its_validations_in_order(data):
+    asked = []
+
+    def prune(member, epoch, value):
+        assert math.isfinite(value)
+        asked.append((epoch, member))
+        return member == 1 and epoch == 2
+
+    results = train([Member(mlp(seed), adamw(), seed) for seed in range(3)], data, settings(epochs=4), prune=prune)
+    assert asked == [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2), (3, 0), (3, 2), (4, 0), (4, 2)]
+    assert [results[place].ended for place in range(3)] == ["complete", "pruned", "complete"]
+
+
+def test_subsets_of_different_size_and_empty_splits_are_refused(data):
+    uneven = [Member(convnet(0), sgd(), 1, torch.arange(50)), Member(convnet(1), sgd(), 2, torch.arange(60))]
+    with pytest.raises(DataError, match="one size"):
+        train(uneven, data, settings())
+    empty = TensorData(data.images, data.labels, data.train, data.validation[:0])
+    with pytest.raises(DataError, match="validation image"):
+        train(perceptrons(), empty, settings())
+
+
+def test_networks_and_optimisers_of_different_kinds_are_refused(data):
+    wider = initial_network(lambda: MLP(64, (25, 16), CLASSES, dropout=0.1, slope=0.1), 0)
+    with pytest.raises(ValueError, match="one architecture"):
+        train([Member(mlp(0), adamw(), 1), Member(wider, adamw(), 1)], data, settings())
+    with pytest.raises(ValueError, match="one kind of optimiser"):
+        train([Member(mlp(0), adamw(), 1), Member(mlp(1), sgd(), 1)], data, settings())
+
+
+def test_frozen_parameters_stay(data):
+    frozen = [convnet(seed) for seed in (0, 1)]
+    for network in frozen:
+        network.features.requires_grad_(False)
+    results = train([Member(network, sgd(), 1) for network in frozen], data, settings(epochs=3))
+    for place, network in enumerate(frozen):
+        for name, value in network.state_dict().items():
+            changed = not torch.equal(results[place].weights[name], value)
+            assert changed == name.startswith("head"), name
+
+
+def test_a_wider_network_and_a_larger_batch_take_more_memory():
+    image = torch.zeros(64)
+    narrow, wide = mlp(0), initial_network(lambda: MLP(64, (240, 160), CLASSES, dropout=0.1, slope=0.1), 0)
+    assert member_bytes(narrow, image, settings()) < member_bytes(wide, image, settings())
+    assert member_bytes(narrow, image, settings()) < member_bytes(narrow, image, settings(batch_size=96))
