@@ -61,7 +61,10 @@ def demo_project(tmp_path_factory) -> Project:
     project = Project(tmp_path_factory.mktemp("demo"))
     (project.folder / "conf/quick").mkdir()
     (project.folder / "conf/quick/parameters.yml").write_text(
-        "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n", encoding="utf-8"
+        "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n"
+        "mlp_transfer:\n  architectures: [[8], [6, 6]]\n  seeds: [11, 12]\n  search: {trials: 5}\n"
+        "  training: {epochs: 4}\n",
+        encoding="utf-8",
     )
     project.run("run", "--env=demo+quick")
     return project

@@ -17,7 +17,9 @@ STUDIES = sorted(
 
 def test_the_pipelines_are_listed(demo_project):
     listed = demo_project.run("registry", "list").stdout
-    assert re.findall(r"^- (\S+)$", listed, re.MULTILINE) == ["__default__", "cifar_resnet", "data_prep", "reporting"]
+    assert re.findall(r"^- (\S+)$", listed, re.MULTILINE) == [
+        *("__default__", "cifar_resnet", "data_prep", "mlp_transfer", "reporting")
+    ]
 
 
 @pytest.mark.slow
@@ -28,7 +30,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert (results["test_accuracy"] > 0.5).all()
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    assert report.read_text(encoding="utf-8").count("<figure") == 6
+    assert report.read_text(encoding="utf-8").count("<figure") == 13
     record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]
@@ -81,13 +83,16 @@ def test_the_site_of_kedro_viz_builds_without_a_complaint(demo_project):
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_can_be_rehearsed(demo_project, study):
     demo_project.run("run", f"--env={study}+demo+quick", "--params=cifar_resnet.run.training.epochs=1")
-    table = pd.read_parquet(
-        demo_project.folder / f"data/07_model_output/{study}+demo+quick/cifar_resnet/results.parquet"
-    )
-    assert set(table["status"]) == {"complete"}
-    parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
-    assert set(table["variant"]) == {variant["name"] for variant in parameters["cifar_resnet"]["variants"]}
-    assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
+    described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
+    outputs = demo_project.folder / f"data/07_model_output/{study}+demo+quick"
+    assert sorted(folder.name for folder in outputs.iterdir()) == described["pipelines"]
+    for pipeline in described["pipelines"]:
+        table = pd.read_parquet(outputs / pipeline / "results.parquet")
+        assert set(table["status"]) == {"complete"}
+        assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
+        if pipeline == "cifar_resnet":
+            parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
+            assert set(table["variant"]) == {variant["name"] for variant in parameters["cifar_resnet"]["variants"]}
 
 
 @pytest.mark.parametrize(

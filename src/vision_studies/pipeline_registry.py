@@ -1,13 +1,22 @@
 """The pipelines of the project."""
 
 import warnings
+from collections.abc import Sequence
 from importlib import import_module
 
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-WORK = ("data_prep", "cifar_resnet")
-"""What `__default__` does before it reports."""
+METHODS = ("cifar_resnet", "mlp_transfer")
+"""Pipelines that train; `__default__` prepares data for them and reports on them."""
+
+_chosen: tuple[str, ...] = METHODS
+
+
+def choose_methods(names: Sequence[str]) -> None:
+    """Let `__default__` work with these of `METHODS` only: a study names those that it is about."""
+    global _chosen  # noqa: PLW0603 - Kedro asks for the pipelines without saying for which study
+    _chosen = tuple(name for name in METHODS if name in names)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -17,13 +26,14 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     found = find_pipelines(raise_errors=True)
     found.pop("__default__", None)
-    if set(WORK) < set(found):
-        found["__default__"] = _everything(found)
+    work = ("data_prep", *_chosen)
+    if set(work) < set(found):
+        found["__default__"] = _everything([found[name] for name in work])
     return found
 
 
-def _everything(found: dict[str, Pipeline]) -> Pipeline:
-    work = sum((found[name] for name in WORK), Pipeline([]))
+def _everything(pipelines: Sequence[Pipeline]) -> Pipeline:
+    work = sum(pipelines, Pipeline([]))
     with warnings.catch_warnings():
         # Kedro warns of a node that reads another namespace's data set, which is what waiting for it means.
         warnings.filterwarnings("ignore", message="One or more dataset names contain")

@@ -3,13 +3,17 @@
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kedro_datasets import json, matplotlib, pandas, text
+from kedro_datasets import json, matplotlib, pandas, text, yaml
 
+from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 
 
 class _AtomicSave:
-    """Lets the library's own `save` write to a temporary file, which then takes the place of the real one."""
+    """Lets the library's own `save` write to a temporary file, which then takes the place of the real one.
+
+    Loading what is not there is told as what it is: something that another part of the pipeline has to make first.
+    """
 
     _temporary: Path | None = None
 
@@ -22,6 +26,19 @@ class _AtomicSave:
                 super().save.__wrapped__(self, data)  # type: ignore[misc]
             finally:
                 self._temporary = None
+
+    def load(self) -> Any:
+        """Read the newest version.
+
+        Raises:
+            DataError: there is none.
+        """
+        if not self._exists():  # type: ignore[attr-defined]
+            missing = self._filepath  # type: ignore[attr-defined]
+            raise DataError(
+                f"There is no {missing} yet; run the part of the pipeline that makes it, or all of it, first."
+            )
+        return super().load.__wrapped__(self)  # type: ignore[misc]
 
     def _get_save_path(self) -> PurePosixPath:
         return PurePosixPath(self._temporary) if self._temporary else super()._get_save_path()  # type: ignore[misc]
@@ -37,6 +54,10 @@ class CSVDataset(_AtomicSave, pandas.CSVDataset):
 
 class JSONDataset(_AtomicSave, json.JSONDataset):
     """`json.JSONDataset`, written atomically."""
+
+
+class YAMLDataset(_AtomicSave, yaml.YAMLDataset):
+    """`yaml.YAMLDataset`, written atomically."""
 
 
 class TextDataset(_AtomicSave, text.TextDataset):

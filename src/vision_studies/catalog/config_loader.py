@@ -33,6 +33,8 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     - `${study:}` is the environment as named on the command line, `base` when none was.
     - `${data_set:}` is the key of the prepared data that `data_prep` asks for.
+
+    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class StudyConfigLoader(OmegaConfigLoader):
         self.study = env or "base"
         self.chain = self._expand(names)
         self.environment = self._describe(names)
+        self.pipelines = self._first(names, "pipelines")
         super().__init__(conf_source, env=env, runtime_params=runtime_params, **options)
 
     def __getitem__(self, key: str) -> Any:
@@ -159,13 +162,16 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _describe(self, names: list[str]) -> dict[str, str]:
         """Name, title and question of the study: those of the first environment that has them."""
-        described = [self._read_environment(name) for name in [*names, *reversed(self.chain)]]
-        found = {key: next((entry[key] for entry in described if key in entry), None) for key in ("title", "question")}
         return {
             "name": self.study,
-            "title": found["title"] or self.study,
-            "question": found["question"] or "No question is asked: these are the base parameters.",
+            "title": self._first(names, "title") or self.study,
+            "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
         }
+
+    def _first(self, names: list[str], key: str) -> Any:
+        """What the first environment that has `key` says there; None where none has it."""
+        described = (self._read_environment(name) for name in [*names, *reversed(self.chain)])
+        return next((entry[key] for entry in described if key in entry), None)
 
     def _read_environment(self, name: str) -> dict[str, Any]:
         folder = self._folder / name
@@ -182,7 +188,7 @@ class StudyConfigLoader(OmegaConfigLoader):
             return {}
         content = read_mapping(file, self._folder.parent)
         shown = f"{self._folder.name}/{name}/{ENVIRONMENT_FILE}"
-        allowed = ("extends", "title", "question")
+        allowed = ("extends", "title", "question", "pipelines")
         unknown = sorted(set(content) - set(allowed))
         if unknown:
             raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
@@ -191,6 +197,9 @@ class StudyConfigLoader(OmegaConfigLoader):
             isinstance(extends, list) and all(isinstance(parent, str) for parent in extends)
         ):
             raise ParameterError(f"{shown}: extends={extends!r} must be the name of an environment or a list of names.")
+        pipelines = content.get("pipelines", ["one"])
+        if not (isinstance(pipelines, list) and pipelines and all(isinstance(own, str) for own in pipelines)):
+            raise ParameterError(f"{shown}: pipelines={pipelines!r} must be a list of names, such as [cifar_resnet].")
         return content
 
 

@@ -3,6 +3,7 @@
 import difflib
 import functools
 from importlib.util import find_spec
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -11,6 +12,8 @@ from kedro.framework.cli.catalog import catalog as kedro_catalog
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.registry import registry as kedro_registry
 
+from vision_studies import pipeline_registry
+from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.errors import ParameterError
 
@@ -28,12 +31,22 @@ def _check_pipelines(names: list[str]) -> None:
             raise ParameterError(f"There is no pipeline '{name}'.{guess} There are: {', '.join(there)}.")
 
 
+def _choose_methods(options: dict[str, Any]) -> None:
+    """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
+    loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
+    if loader.pipelines is not None:
+        _check_pipelines(loader.pipelines)
+        pipeline_registry.choose_methods(loader.pipelines)
+
+
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
 def _run(**options: Any) -> Any:
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     _check_pipelines(list(options.get("pipelines") or []))
+    if not options.get("pipelines"):
+        _choose_methods(options)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     return kedro_run.callback(**options)
 

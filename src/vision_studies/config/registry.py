@@ -7,6 +7,7 @@ from pydantic import BaseModel
 MODELS = {
     "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
     "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
+    "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
     "study": "vision_studies.config.study:StudySettings",

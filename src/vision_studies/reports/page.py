@@ -4,8 +4,8 @@ import base64
 import hashlib
 import re
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -16,7 +16,7 @@ from markupsafe import Markup
 from vision_studies.errors import DataError
 from vision_studies.reports import formatting
 from vision_studies.reports.summary import summary_text
-from vision_studies.reports.tables import configuration_table, gaps, of_metric, run_rows, variant_rows
+from vision_studies.reports.tables import conclusions, configuration_table, gaps, of_metric, run_rows, variant_rows
 
 __all__ = ["ReportFigure", "StudyReport", "render_report", "summary_text"]
 
@@ -55,6 +55,7 @@ class StudyReport:
         comparison: from `analysis.statistics`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.
         figures: in the order in which they are shown.
         confidence: of the intervals.
+        conclusions: pipeline -> sentences with its answer; they take the place of those that `comparison` has for it.
         notes: sentences below the settings.
     """
 
@@ -67,6 +68,7 @@ class StudyReport:
     comparison: pd.DataFrame
     figures: Sequence[ReportFigure]
     confidence: float
+    conclusions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
@@ -91,7 +93,7 @@ def render_report(report: StudyReport) -> str:
         gaps=gaps(runs),
         compared=[row for row in comparison if not formatting.is_missing(row["pairs"])],
         test=comparison[0]["test"] if comparison else "t",
-        conclusions=[row["sentence"] for row in comparison if not formatting.is_missing(row["sentence"])],
+        conclusions=conclusions(report.comparison, report.conclusions),
         figures=[_figure(figure) for figure in report.figures],
         configured_variants=variants,
         configuration=configuration,

@@ -1,6 +1,7 @@
 """What the tables of a report hold, made from the results table."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -82,6 +83,22 @@ def of_metric(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
     if "metric" in comparison:
         return comparison[comparison["metric"] == metric]
     return comparison if metric == "test_accuracy" else comparison.head(0)
+
+
+def conclusions(comparison: pd.DataFrame | None, answers: Mapping[str, Sequence[str]]) -> list[str]:
+    """What a study has found, in sentences: the pipelines' own answers, then comparisons of pipelines that have none.
+
+    Args:
+        comparison: from `analysis.statistics`.
+        answers: pipeline -> sentences.
+    """
+    found = [sentence for own in answers.values() for sentence in own]
+    if comparison is None or comparison.empty:
+        return found
+    compared = of_metric(comparison, "test_accuracy")
+    if "pipeline" in compared:
+        compared = compared[~compared["pipeline"].isin(list(answers))]
+    return found + [sentence for sentence in compared["sentence"] if not is_missing(sentence)]
 
 
 def gaps(runs: list[dict[str, Any]]) -> list[str]:

@@ -77,19 +77,18 @@ def execute(
         for run in unique:
             shutil.rmtree(run_folder(folder, run), ignore_errors=True)
     waiting = [run for run in unique if not is_finished(folder, run, stage)]
-    if len(waiting) < len(unique):
-        logger.info("%s: %d of %d runs are finished and reused", stage, len(unique) - len(waiting), len(unique))
+    log_reused(stage, len(unique) - len(waiting), len(unique))
     started = time.monotonic()
-    with _parallel(settings) as parallel:
+    with parallel_runs(settings) as parallel:
         results = parallel(joblib.delayed(_execute_one)(run, stage, work, folder) for run in waiting)
         for done, (run, outcome) in enumerate(results, start=1):
             remaining = (time.monotonic() - started) / done * (len(waiting) - done)
-            _log_outcome(stage, run, outcome, done, len(waiting), remaining)
+            log_outcome(stage, run, outcome, done, len(waiting), remaining)
 
 
 def is_finished(folder: Path, run: Run, stage: str) -> bool:
     """Whether `stage` of `run` has ended in any way but failure."""
-    result = _read_stage(folder, run, stage)
+    result = read_stage(folder, run, stage)
     return result is not None and result["status"] != FAILED
 
 
@@ -113,7 +112,7 @@ def history_table(runs: Sequence[Run], folder: Path) -> pd.DataFrame:
 
 
 def _row(run: Run, folder: Path, stages: Sequence[str]) -> dict[str, Any] | None:
-    first = _read_stage(folder, run, stages[0])
+    first = read_stage(folder, run, stages[0])
     if first is None:
         return None
     row: dict[str, Any] = {
@@ -128,7 +127,7 @@ def _row(run: Run, folder: Path, stages: Sequence[str]) -> dict[str, Any] | None
         "data_fingerprint": run.data_fingerprint,
     }
     for stage in stages:
-        result = _read_stage(folder, run, stage)
+        result = read_stage(folder, run, stage)
         if result is None:
             break
         metrics = dict(result["metrics"])
@@ -149,7 +148,7 @@ def _execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, O
     # Two processes may work on one study: whoever comes second waits here and finds the work done.
     with FileLock(own_folder / ".lock"):
         if is_finished(folder, run, stage):
-            finished = _read_stage(folder, run, stage)
+            finished = read_stage(folder, run, stage)
             assert finished is not None  # noqa: S101 - is_finished has just read it
             return run, Outcome(finished["metrics"], finished["status"], finished["reason"])
         write_json(own_folder / "run.json", _describe(run))
@@ -160,23 +159,31 @@ def _execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, O
         except Exception as error:
             (own_folder / f"{stage}_failure.txt").write_text(traceback.format_exc(), encoding="utf-8")
             outcome = Outcome({}, FAILED, f"{stage}: {type(error).__name__}: {error}")
-        if outcome.history is not None:
-            with atomic_file(own_folder / "history.parquet") as temporary:
-                outcome.history.to_parquet(temporary, index=False)
-        write_json(
-            own_folder / f"{stage}.json",
-            {
-                "metrics": outcome.metrics,
-                "status": outcome.status,
-                "reason": outcome.reason,
-                "provenance": {
-                    "git_commit": git_commit(),
-                    "versions": library_versions(),
-                    "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                },
-            },
-        )
+        keep_outcome(folder, run, stage, outcome)
     return run, outcome
+
+
+def keep_outcome(folder: Path, run: Run, stage: str, outcome: Outcome) -> None:
+    """Write what a stage of a run has found; the stage's own file comes last and makes it finished."""
+    own_folder = run_folder(folder, run)
+    own_folder.mkdir(parents=True, exist_ok=True)
+    write_json(own_folder / "run.json", _describe(run))
+    if outcome.history is not None:
+        with atomic_file(own_folder / "history.parquet") as temporary:
+            outcome.history.to_parquet(temporary, index=False)
+    write_json(
+        own_folder / f"{stage}.json",
+        {
+            "metrics": outcome.metrics,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "provenance": {
+                "git_commit": git_commit(),
+                "versions": library_versions(),
+                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        },
+    )
 
 
 def _describe(run: Run) -> dict[str, Any]:
@@ -192,7 +199,12 @@ def _describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _read_stage(folder: Path, run: Run, stage: str) -> dict[str, Any] | None:
+def read_stage(folder: Path, run: Run, stage: str) -> dict[str, Any] | None:
+    """Metrics, status, reason and provenance of a stage that has ended; None where it has not.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = run_folder(folder, run) / f"{stage}.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -202,7 +214,14 @@ def _read_stage(folder: Path, run: Run, stage: str) -> dict[str, Any] | None:
         raise DataError(f"{path} is damaged; delete its folder and run the study again.") from error
 
 
-def _log_outcome(stage: str, run: Run, outcome: Outcome, done: int, total: int, remaining: float) -> None:
+def log_reused(stage: str, finished: int, total: int) -> None:
+    """Say how many runs need not be done again, if any."""
+    if finished:
+        logger.info("%s: %d of %d runs are finished and reused", stage, finished, total)
+
+
+def log_outcome(stage: str, run: Run, outcome: Outcome, done: int, total: int, remaining: float) -> None:
+    """Say what a run has found, and when the others may have ended."""
     split = "test" if "test_accuracy" in outcome.metrics else "validation"
     accuracy = outcome.metrics.get(f"{split}_accuracy")
     found = outcome.status if accuracy is None else f"{split} accuracy {accuracy:.4f}"
@@ -219,7 +238,8 @@ def _duration(seconds: float) -> str:
 
 
 @contextmanager
-def _parallel(settings: ExecutionSettings) -> Iterator[joblib.Parallel]:
+def parallel_runs(settings: ExecutionSettings) -> Iterator[joblib.Parallel]:
+    """Where runs are done: here, in processes, or on a cluster; results come in the order in which they end."""
     if settings.backend != "dask":
         yield joblib.Parallel(
             n_jobs=settings.workers, backend=settings.backend, return_as="generator_unordered", batch_size=1

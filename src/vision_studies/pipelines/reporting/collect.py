@@ -1,5 +1,6 @@
 """Finding what the pipelines of a study have left: results tables and the newest version of every figure."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,21 @@ def collect_results(folder: Path) -> pd.DataFrame:
             f"`kedro run --env={folder.name} --pipeline=cifar_resnet`."
         )
     return pd.concat([_read(file) for file in files], ignore_index=True)
+
+
+def collect_conclusions(folder: Path) -> dict[str, list[str]]:
+    """Sentences in which a pipeline has put its answer, from `<folder>/<pipeline>/conclusions.json`.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    found = {}
+    for file in sorted(folder.glob("*/conclusions.json")):
+        try:
+            found[file.parent.name] = [str(sentence) for sentence in json.loads(file.read_text(encoding="utf-8"))]
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{file} cannot be read ({error}); delete it and run its pipeline again.") from error
+    return found
 
 
 def collect_figures(folder: Path) -> dict[tuple[str, str], bytes]:

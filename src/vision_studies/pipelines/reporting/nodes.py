@@ -8,7 +8,7 @@ import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
-from vision_studies.pipelines.reporting.collect import collect_figures, collect_results
+from vision_studies.pipelines.reporting.collect import collect_conclusions, collect_figures, collect_results
 from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
 
 # Figures in the order of the page, with what they are called and what to look for in them.
@@ -33,6 +33,34 @@ FIGURES: dict[tuple[str, str], tuple[str, str]] = {
     ("cifar_resnet", "reliability"): (
         "Reliability",
         "Accuracy against confidence: on the dashed line confidence can be taken at its word. Below, images in each bin.",
+    ),
+    ("mlp_transfer", "search_test_loss_over_seeds"): (
+        "Architectures after tuning",
+        "Test loss of every architecture trained anew with its own best hyperparameters, seed by seed.",
+    ),
+    ("mlp_transfer", "regret_matrix_mean"): (
+        "Regret",
+        "What it costs an architecture (row) to be trained with the hyperparameters tuned for another (column).",
+    ),
+    ("mlp_transfer", "relative_regret_matrix"): (
+        "Relative regret",
+        "The same as a ratio: 1 is no loss.",
+    ),
+    ("mlp_transfer", "transfer_test_loss"): (
+        "Test loss of every pair",
+        "Rows are trained, columns gave the hyperparameters; the diagonal is at home.",
+    ),
+    ("mlp_transfer", "loss_curves"): (
+        "Loss curves",
+        "Training and validation loss of each architecture's best trial.",
+    ),
+    ("mlp_transfer", "importance"): (
+        "Importance of hyperparameters",
+        "Share of the variance of the validation loss that each hyperparameter explains in the search.",
+    ),
+    ("mlp_transfer", "slices"): (
+        "The search",
+        "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
     ),
     ("data_prep", "data_card"): (
         "What was trained on",
@@ -64,8 +92,9 @@ def build_report(
         comparison=comparison,
         figures=figures,
         confidence=settings.confidence,
+        conclusions=collect_conclusions(figures_folder),
     )
-    return render_report(report), summary_text(results, comparison)
+    return render_report(report), summary_text(results, comparison, report.conclusions)
 
 
 def _settings(results: pd.DataFrame) -> list[tuple[str, str]]:

@@ -1,0 +1,200 @@
+"""Stacks of the perceptron method: train several perceptrons of one shape as one, and score them on test.
+
+Source: the project "Hyperparameter-Experiment" (hyperparameters of MNIST perceptrons tried on each other's shapes).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings
+from vision_studies.config.training import AdamWSettings
+from vision_studies.data.prepared import PreparedData
+from vision_studies.data.tensors import image_tensor
+from vision_studies.models.mlp import MLP
+from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.ensemble import Prune, fit_ensemble
+from vision_studies.training.members import Member, MemberResult, TensorData, initial_network, member_bytes
+from vision_studies.training.precision import autocast, uses_bfloat16
+from vision_studies.training.progress import stack_progress
+from vision_studies.training.runtime import deterministic, peak_memory_mb, tune_process
+
+METHOD_VERSION = 1
+"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainedPerceptron:
+    """What a member of a stack gave.
+
+    Attributes:
+        metrics: columns of the results table known before the test split is touched.
+        result: history and why the training ended.
+    """
+
+    metrics: dict[str, Any]
+    result: MemberResult
+
+
+def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
+    """The perceptron of a run, made to fit the images and the classes of the data."""
+    return MLP(
+        data.in_channels * data.image_set.images[0, ..., 0].size,
+        settings.widths,
+        data.num_classes,
+        dropout=settings.hyperparameters["dropout"],
+        slope=settings.hyperparameters["leaky_relu_alpha"],
+    )
+
+
+def optimizer_settings(hyperparameters: dict[str, float]) -> AdamWSettings:
+    """AdamW with the hyperparameters of a run."""
+    return AdamWSettings(
+        name="adamw",
+        learning_rate=hyperparameters["lr"],
+        betas=(hyperparameters["beta1"], hyperparameters["beta2"]),
+        eps=hyperparameters["eps"],
+        weight_decay=hyperparameters["weight_decay"],
+    )
+
+
+def stack_size(settings: MlpRunSettings, data: PreparedData, memory_mb: int) -> int:
+    """How many perceptrons of this shape may share a stack; one at least."""
+    image = torch.zeros(data.image_set.images[0].size)
+    needed = member_bytes(build_network(settings, data), image, settings.training)
+    return max(1, int(memory_mb * 1e6 // needed))
+
+
+def train_stack(
+    stack: Sequence[tuple[MlpRunSettings, int]],
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    options: StackSettings,
+    *,
+    on_end: Callable[[int, TrainedPerceptron], None],
+    weights_file: Callable[[int], Path],
+    prune: Prune | None = None,
+) -> None:
+    """Train perceptrons of one shape as one; an interrupted call continues from the checkpoint in `folder`.
+
+    Args:
+        stack: settings and seed of each member; all that `training` says must be equal.
+        data: images and splits.
+        folder: where the checkpoint is kept.
+        device: where to train.
+        options: checkpoints and determinism.
+        on_end: called with the place of a member and what it gave, as soon as it has ended.
+        weights_file: place of a member -> where the weights of its best epoch go.
+        prune: asked after every validation.
+    """
+    tune_process()
+    deterministic(options.deterministic)
+    shared = stack[0][0]
+    members = [
+        Member(
+            initial_network(partial(build_network, settings, data), seed),
+            optimizer_settings(settings.hyperparameters),
+            seed,
+        )
+        for settings, seed in stack
+    ]
+    tensors = tensor_data(shared, data, device)
+    first = members[0].network
+    size = {
+        "parameters": count_parameters(first),
+        "macs": count_macs(first, (data.in_channels, *data.image_set.images.shape[1:3])),
+    }
+
+    def end(place: int, result: MemberResult) -> None:
+        epochs = len(result.history)
+        metrics: dict[str, Any] = {
+            **size,
+            "seconds": result.seconds,
+            "images_per_second": epochs * len(tensors.train) / max(result.seconds, 1e-9),
+            "peak_memory_mb": peak_memory_mb(device),
+            "device": str(device),
+            "other_metrics": {"terminating_epoch": epochs},
+        }
+        if result.best_epoch is not None:
+            network = members[place].network
+            network.load_state_dict(result.weights)
+            save_weights(network, weights_file(place))
+            best = result.history.set_index("epoch").loc[result.best_epoch]
+            metrics |= {
+                "best_epoch": int(result.best_epoch),
+                "validation_accuracy": float(best["validation_accuracy"]),
+                "validation_loss": float(best["validation_loss"]),
+            }
+        on_end(place, TrainedPerceptron(metrics, result))
+
+    with stack_progress(len(members), shared.training.epochs) as advance:
+        fit_ensemble(
+            members,
+            tensors,
+            shared.training,
+            device=device,
+            on_end=end,
+            folder=folder,
+            checkpoint_seconds=options.checkpoint_seconds,
+            prune=prune,
+            on_epoch=advance,
+        )
+
+
+def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.device) -> TensorData:
+    """Training and validation images as the perceptrons of a stack see them; test images are not among them."""
+    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
+    training = len(data.splits.train)
+    both = np.concatenate([data.splits.train, data.splits.validation])
+    images, labels = image_tensor(data, both, normalise=settings.normalise, dtype=dtype, device=device)
+    places = torch.arange(len(both), device=device)
+    return TensorData(images.flatten(1), labels, places[:training], places[training:])
+
+
+@torch.inference_mode()
+def evaluate_stack(
+    stack: Sequence[tuple[MlpRunSettings, Path]], data: PreparedData, device: torch.device
+) -> list[dict[str, Any]]:
+    """Score the selected weights of perceptrons on the test split.
+
+    Args:
+        stack: settings and folder of each; all that `training` says must be equal.
+        data: images and splits.
+        device: where to compute.
+
+    Returns:
+        Columns of the results table, for each.
+    """
+    tune_process()
+    settings = stack[0][0]
+    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
+    images, labels = image_tensor(data, data.splits.test, normalise=settings.normalise, dtype=dtype, device=device)
+    scores = []
+    for own, folder in stack:
+        network = load_weights(build_network(own, data), folder / WEIGHTS_FILE).to(device).eval()
+        parts = []
+        for batch in images.split(own.training.batch_size):
+            with autocast(own.training, device):
+                parts.append(network(batch).float())
+        probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
+        found = classification_metrics(probabilities, labels.cpu().numpy())
+        scores.append(
+            {
+                "test_accuracy": found["accuracy"],
+                "test_loss": found["loss"],
+                "test_calibration_error": found["calibration_error"],
+                "test_brier": found["brier"],
+            }
+        )
+    return scores
