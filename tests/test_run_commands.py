@@ -125,3 +125,16 @@ def copy(project: Project, folder) -> Project:
 
 def files(project: Project) -> set:
     return {path.relative_to(project.folder) for path in project.folder.rglob("*.safetensors")}
+
+
+@pytest.mark.slow
+def test_runs_of_another_pipeline_are_listed_and_drawn_and_else_refused_in_a_sentence(demo_project, tmp_path):
+    runs = demo_project.folder / "data/06_models/demo+quick/mlp_transfer/runs"
+    fingerprint = next(folder.name for folder in runs.iterdir() if (folder / "weights.safetensors").is_file())
+    assert fingerprint in demo_project.run("runs", "list", "--env=demo+quick").stdout
+    demo_project.run("runs", "graphs", fingerprint, "--env=demo+quick", "-o", str(tmp_path / "graphs"))
+    assert len(list((tmp_path / "graphs").glob("*.png"))) == 4
+    for arguments in (("accuracy", fingerprint), ("export", fingerprint, str(tmp_path / "copy"))):
+        refused = demo_project.run("runs", *arguments, "--env=demo+quick", succeeds=False)
+        assert "this command works on runs of cifar_resnet" in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -44,7 +44,10 @@ def list_runs(env: str | None) -> None:
     found = find_runs(_models(), env)
     if not found:
         raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
-    click.echo(tabulate([_described(run) for run in found], headers="keys", disable_numparse=True))
+    rows = [_described(run) for run in found]
+    if not any(run.description["trial"] for run in found):
+        rows = [{name: value for name, value in row.items() if name != "trial"} for row in rows]
+    click.echo(tabulate(rows, headers="keys", disable_numparse=True))
 
 
 @runs.command()
@@ -131,10 +134,12 @@ def export(run: str, folder: Path, env: str | None) -> None:
     from vision_studies.files import atomic_folder, write_json
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
     from vision_studies.methods.original_layout import config_table, metrics_table, training_log
+    from vision_studies.methods.trained_network import require_pipeline
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
     found = find_run(_models(), run, env)
+    require_pipeline(found.description, found.fingerprint)
     history = _history(found)
     settings = RunSettings.model_validate(found.description["configuration"])
     finished = datetime.fromisoformat(found.stages["training"]["provenance"]["finished_at"])
@@ -165,6 +170,7 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "run": run.fingerprint,
         "label": run.label or "",
         "variant": run.description["variant"],
+        "trial": run.description["trial"],
         "seed": run.description["seed"],
         "status": run.status,
         "validation": percent("validation_accuracy"),

@@ -1,6 +1,7 @@
 """Trained networks as files: reading them, scoring them, and letting them name the classes of new images."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,22 @@ def read_trained(path: Path) -> TrainedNetwork:
             f"{path} lies in no run's folder (run.json is missing); name a file where it was written."
         )
     run = json.loads(description.read_text(encoding="utf-8"))
+    require_pipeline(run, str(path))
     weights = state["model"] if "optimizers" in state else state
     settings = RunSettings.model_validate(run["configuration"])
     return TrainedNetwork(path, settings, weights, run["data_fingerprint"], None)
+
+
+def require_pipeline(description: Mapping[str, Any], name: str) -> None:
+    """Refuse a run of another pipeline.
+
+    Raises:
+        ParameterError: the run is none of `cifar_resnet`.
+    """
+    if description["pipeline"] != "cifar_resnet":
+        raise ParameterError(
+            f"{name} belongs to {description['pipeline']}, and this command works on runs of cifar_resnet; name one of those."
+        )
 
 
 def data_description(data: PreparedData) -> dict[str, Any]:

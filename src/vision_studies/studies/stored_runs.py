@@ -47,7 +47,8 @@ class StoredRun:
     @property
     def name(self) -> str:
         """Its label, or else how its study calls it."""
-        return self.label or f"{self.description['variant']}, seed {self.description['seed']}"
+        trial = f", trial {self.description['trial']}" if self.description["trial"] else ""
+        return self.label or f"{self.description['variant']}{trial}, seed {self.description['seed']}"
 
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""

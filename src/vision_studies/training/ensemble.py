@@ -127,6 +127,7 @@ class _EnsembleTraining:
                 "train_accuracy": accuracies[place],
                 "validation_loss": validation[place][0],
                 "validation_accuracy": validation[place][1],
+                "learning_rate": self._members[member].optimizer.learning_rate,
                 "seconds": self._seconds[member],
             }
             self._rows[member].append(row)

@@ -54,7 +54,8 @@ class MemberResult:
 
     Attributes:
         history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both with dropout), validation_loss,
-            validation_accuracy (missing where not validated), seconds (the member's share of the stack's time so far).
+            validation_accuracy (missing where not validated), learning_rate, seconds (the member's share of the stack's
+            time so far).
         best_epoch: epoch with the best value of the selection metric; None if none had a finite one.
         best_value: that value.
         weights: parameters and buffers of the best epoch; empty if there is none.
