@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset, TensorDataset
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
 from vision_studies.config.ensemble import EnsembleSettings
-from vision_studies.config.mlp_transfer import RangeSettings, SearchSpaceSettings
+from vision_studies.config.mlp_transfer import MlpTransferSettings
 from vision_studies.methods.hyperparameter_search import shared_draws
 from vision_studies.methods.mlp_transfer import optimizer_settings
 from vision_studies.models.mlp import MLP
@@ -35,31 +36,15 @@ from vision_studies.training.runtime import peak_memory_mb, tune_process
 TRAINING, VALIDATION, PIXELS, CLASSES, BATCH = 50_000, 10_000, 784, 10, 4096
 TRIALS, MEMORY_MB = 30, 2000
 ALONE = 3  # trials that stand for all of a form that trains them one by one
-ARCHITECTURES = (
-    *((252, 32, 16), (248, 32, 92), (244, 48, 56), (216, 120, 84)),
-    *((188, 192, 112), (160, 264, 140), (160, 204, 224), (120, 204, 408)),
-)
 PUBLISHED, TIGHT, TIGHT_BFLOAT16, OURS = "published", "tight loop", "tight loop, bfloat16", "stack"
 RESULT = Path(__file__).parent / "results" / "mlp_transfer.md"
 Widths = tuple[int, ...]
 
 
-def space() -> SearchSpaceSettings:
-    """The published search space."""
-    ranges = {
-        "lr": (1e-5, 3e-2, "log"),
-        "beta1": (0.85, 0.99, "uniform"),
-        "beta2": (0.9, 0.9999, "uniform"),
-        "eps": (1e-9, 1e-6, "log"),
-        "weight_decay": (1e-6, 1e-2, "log"),
-        "dropout": (0.01, 0.5, "uniform"),
-        "leaky_relu_alpha": (0.01, 0.1, "uniform"),
-    }
-    domains = {
-        name: RangeSettings.model_validate({"low": low, "high": high, "scale": scale})
-        for name, (low, high, scale) in ranges.items()
-    }
-    return SearchSpaceSettings.model_validate(domains)
+def published_setting() -> MlpTransferSettings:
+    """Architectures and search space of the project's base parameters, which are the published ones."""
+    file = Path(__file__).parents[1] / "conf/base/parameters_mlp_transfer.yml"
+    return MlpTransferSettings.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))["mlp_transfer"])
 
 
 def plain_network(widths: Widths, trial: dict[str, float]) -> nn.Sequential:
@@ -175,7 +160,7 @@ def measure(architectures: Sequence[Widths], rounds: int, device: torch.device) 
     images = torch.rand(TRAINING + VALIDATION, PIXELS, generator=generator).to(device)
     labels = torch.randint(CLASSES, (TRAINING + VALIDATION,), generator=generator).to(device)
     rough = images.bfloat16()
-    trials = shared_draws(space(), TRIALS, seed=1)
+    trials = shared_draws(published_setting().search.space, TRIALS, seed=1)
     stacked = rough if has_fast_bfloat16(device.type) else images
     forms: dict[str, Callable[[Widths], int]] = {
         PUBLISHED: lambda widths: published(widths, trials[:ALONE], images, labels),
@@ -229,11 +214,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name} in benchmarks/results")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--architectures", type=int, default=len(ARCHITECTURES), help="how many of the list")
+    parser.add_argument("--architectures", type=int, default=8, help="how many of the list")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    seconds = measure(ARCHITECTURES[: arguments.architectures], arguments.rounds, device)
+    seconds = measure(published_setting().architectures[: arguments.architectures], arguments.rounds, device)
     publish(report(seconds, arguments.rounds, device), RESULT, write=arguments.write)
 
 

@@ -78,3 +78,27 @@ def test_no_dataset_of_a_pipeline_is_lost_in_memory(project):
     for pipeline, kinds in described.items():
         assert kinds["datasets"], pipeline
         assert kinds["defaults"] == {}, pipeline
+
+
+def test_without_a_pipeline_a_study_does_what_it_is_about(project):
+    (project.folder / "conf/odd").mkdir()
+    (project.folder / "conf/odd/environment.yml").write_text("pipelines: [mlp_transfr]\n", encoding="utf-8")
+    done = project.run("run", "--env=odd+demo", succeeds=False)
+    assert done.stderr.startswith("Error: There is no pipeline 'mlp_transfr'. Did you mean 'mlp_transfer'?")
+
+
+def test_the_default_pipeline_holds_the_chosen_methods_and_reports_last():
+    from kedro.framework.project import configure_project
+
+    from vision_studies import pipeline_registry
+
+    configure_project("vision_studies")
+    try:
+        pipeline_registry.choose_methods(["mlp_transfer"])
+        chosen = pipeline_registry.register_pipelines()["__default__"]
+    finally:
+        pipeline_registry.choose_methods(pipeline_registry.METHODS)
+    assert {node.namespace for node in chosen.nodes} == {"data_prep", "mlp_transfer", "reporting"}
+    assert chosen.nodes[-1].namespace == "reporting"
+    everything = pipeline_registry.register_pipelines()["__default__"]
+    assert {"cifar_resnet", "mlp_transfer"} < {node.namespace for node in everything.nodes}

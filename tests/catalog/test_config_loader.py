@@ -127,3 +127,17 @@ def test_an_unknown_key_of_an_environment_file_is_told(conf):
     write(conf, "a", environment={"extend": "demo"})
     with pytest.raises(ParameterError, match=r"environment\.yml: 'extend' is not known here; allowed are extends"):
         load(conf, "a")
+
+
+def test_a_study_names_the_pipelines_it_is_about_and_a_rehearsal_keeps_them(conf):
+    assert load(conf).pipelines is None
+    assert load(conf, "demo").pipelines is None
+    assert load(conf, "resnet_se+demo").pipelines == ["cifar_resnet"]
+    assert load(conf, "demo+mlp_transfer").pipelines == ["mlp_transfer"]
+    write(conf, "a", environment={"extends": "mlp_transfer_small"})
+    assert load(conf, "a").pipelines == ["mlp_transfer"]
+    write(conf, "a", environment={"pipelines": "mlp_transfer"})
+    with pytest.raises(
+        ParameterError, match=r"conf/a/environment.yml: pipelines='mlp_transfer' must be a list of names"
+    ):
+        load(conf, "a")

@@ -16,7 +16,7 @@ from vision_studies.catalog import (
     ImageSetDataset,
     ResultsTableDataset,
 )
-from vision_studies.catalog.atomic import JSONDataset, MatplotlibDataset, ParquetDataset, TextDataset
+from vision_studies.catalog.atomic import JSONDataset, MatplotlibDataset, ParquetDataset, TextDataset, YAMLDataset
 from vision_studies.errors import CheckpointError, DataError
 
 
@@ -168,3 +168,23 @@ def test_datasets_describe_themselves_and_travel_to_processes(dataset):
     assert "a" in str(dataset)
     (received,) = joblib.Parallel(n_jobs=2, backend="loky")([joblib.delayed(str)(dataset)])
     assert received == str(dataset)
+
+
+@pytest.mark.parametrize("versioned", [None, Version(None, None)])
+def test_a_file_that_nothing_has_made_yet_is_named_in_a_sentence(tmp_path, versioned):
+    dataset = JSONDataset(filepath=str(tmp_path / "best.json"), version=versioned)
+    with pytest.raises(DatasetError) as caught:
+        dataset.load()
+    assert isinstance(caught.value.__cause__, DataError)
+    assert str(caught.value.__cause__).startswith(f"There is no {tmp_path}/best.json yet; run the part of the pipeline")
+    dataset.save({"a": 1})
+    assert dataset.load() == {"a": 1}
+
+
+def test_yaml_is_written_atomically(tmp_path):
+    dataset = YAMLDataset(filepath=str(tmp_path / "summary.yaml"))
+    dataset.save({"mean": 0.5})
+    with pytest.raises(DatasetError):
+        dataset.save({"mean": (value for value in [1])})
+    assert dataset.load() == {"mean": 0.5}
+    assert [file.name for file in tmp_path.iterdir()] == ["summary.yaml"]

@@ -3,19 +3,12 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from tests.models.test_mlp import PUBLISHED
 
+from vision_studies.config.mlp_transfer import architecture_name
 from vision_studies.plots import mlp_transfer as plots
 
-NAMES = [
-    "252x32x16",
-    "248x32x92",
-    "244x48x56",
-    "216x120x84",
-    "188x192x112",
-    "160x264x140",
-    "160x204x224",
-    "120x204x408",
-]
+NAMES = [architecture_name(widths) for widths in PUBLISHED]
 
 
 def histories(names=NAMES):

@@ -3,6 +3,7 @@
 Source: the project "Hyperparameter-Experiment" (hyperparameters of MNIST perceptrons tried on each other's shapes).
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from vision_studies.analysis.calibration import classification_metrics
-from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings
+from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings, architecture_name
 from vision_studies.config.training import AdamWSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.tensors import image_tensor
@@ -22,10 +23,19 @@ from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import Prune, fit_ensemble
-from vision_studies.training.members import Member, MemberResult, TensorData, initial_network, member_bytes
+from vision_studies.training.members import (
+    Member,
+    MemberResult,
+    TensorData,
+    initial_network,
+    member_bytes,
+    weights_seed,
+)
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, peak_memory_mb, tune_process
+
+logger = logging.getLogger(__name__)
 
 METHOD_VERSION = 1
 """Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
@@ -111,6 +121,11 @@ def train_stack(
     ]
     tensors = tensor_data(shared, data, device)
     first = members[0].network
+    seeds = sorted({seed for _, seed in stack})
+    logger.info(
+        "stack of %d perceptrons %s: seeds %s, first weights from %s",
+        *(len(stack), architecture_name(shared.widths), seeds, [weights_seed(seed) for seed in seeds]),
+    )
     size = {
         "parameters": count_parameters(first),
         "macs": count_macs(first, (data.in_channels, *data.image_set.images.shape[1:3])),

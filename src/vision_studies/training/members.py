@@ -71,10 +71,15 @@ class MemberResult:
     ended: Literal["stopped", "complete", "diverged", "pruned"]
 
 
+def weights_seed(seed: int) -> int:
+    """Seed of a network's first weights. Order and dropout come from the seed and the epoch, each in a way of its own."""
+    return derived_seed(seed)
+
+
 def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """A network whose first weights depend on `seed` alone; torch's own generator is left as it was."""
     with torch.random.fork_rng():
-        torch.manual_seed(derived_seed(seed))
+        torch.manual_seed(weights_seed(seed))
         return build()
 
 
