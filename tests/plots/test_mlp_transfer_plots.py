@@ -91,6 +91,9 @@ def test_labels_of_a_heat_map_of_eight_do_not_overlap(kind, matrix):
     assert len(numbers) == 64
     assert "–" in [text.get_text() for text in numbers]
     assert not overlapping(numbers, renderer)
+    if kind == "regret":
+        texts = [text.get_text() for text in plots.transfer_heat_map(matrix * 0 - 1e-9, kind=kind).axes[0].texts]
+        assert set(texts) == {"0", "–"}
     assert not overlapping(axes.get_yticklabels(), renderer)
     assert [label.get_text() for label in axes.get_xticklabels()] == NAMES
     if kind != "loss":
@@ -101,7 +104,7 @@ def test_labels_of_a_heat_map_of_eight_do_not_overlap(kind, matrix):
 def test_importance_is_shown_with_its_mean_and_says_where_there_is_none():
     table = pd.DataFrame(
         [
-            {"architecture": name, "hyperparameter": key, "importance": value}
+            {"architecture": name, "hyperparameter": key, "importance": value, "trials": 12}
             for name in NAMES
             for key, value in (("dropout", 0.2), ("lr", 0.7), ("eps", 0.1))
         ]
@@ -109,6 +112,8 @@ def test_importance_is_shown_with_its_mean_and_says_where_there_is_none():
     axes = plots.importance_heat_map(table).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["lr", "dropout", "eps"]
     assert axes.get_xticklabels()[-1].get_text() == "all (mean)"
+    note = plots.importance_heat_map(table).get_supxlabel().replace("\n", " ")
+    assert "12 of an architecture at least. So few leave" in note
     empty = plots.importance_heat_map(table.head(0))
     assert "needs four complete trials" in empty.axes[0].texts[0].get_text()
 

@@ -326,3 +326,30 @@ def test_a_wider_network_and_a_larger_batch_take_more_memory():
     narrow, wide = mlp(0), initial_network(lambda: MLP(64, (240, 160), CLASSES, dropout=0.1, slope=0.1), 0)
     assert member_bytes(narrow, image, settings()) < member_bytes(wide, image, settings())
     assert member_bytes(narrow, image, settings()) < member_bytes(narrow, image, settings(batch_size=96))
+
+
+def test_a_pruner_sees_what_an_interrupted_call_has_validated(data, tmp_path):
+    members = [Member(mlp(seed), adamw(), seed) for seed in range(3)]
+    own = settings(epochs=6)
+
+    def pruner(asked):
+        def prune(member, epoch, value):
+            asked.append((epoch, member, value))
+            return (epoch, member) in ((2, 1), (5, 0))
+
+        return prune
+
+    def stop(epoch, active):
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    whole: list = []
+    expected = train(members, data, own, prune=pruner(whole))
+    options = {"folder": tmp_path, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train(members, data, own, prune=pruner([]), on_epoch=stop, **options)
+    continued: list = []
+    results = train(members, data, own, prune=pruner(continued), **options)
+    assert continued == whole
+    assert results[0].ended == expected[0].ended == "pruned"
+    assert results[2].ended == "complete"

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from vision_studies.plots.style import COLOURS, INK, NO_DATA, SOFT, figure, footnote, heading, short, styled
 
 _COLUMNS = 4  # panels side by side
+_ENOUGH_TRIALS = 50  # for seven hyperparameters; below, the importance of one is hard to tell from that of another
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # with the colours, 49 architectures can be told apart
 
 
@@ -120,7 +121,7 @@ def transfer_heat_map(matrix: pd.DataFrame, *, kind: str) -> Figure:
     axes.set_facecolor(NO_DATA)
     axes.grid(visible=False)
     for (row, column), value in np.ndenumerate(values):
-        text = "–" if np.isnan(value) else f"{value:+.4f}" if kind == "regret" else f"{value:.4f}"
+        text = _cell(value, signed=kind == "regret")
         axes.text(column, row, text, ha="center", va="center", fontsize=9, color=_ink_on(image, value))
     labels = [short(name, 22) for name in matrix.index]
     axes.set_xticks(
@@ -140,7 +141,7 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
     """Share of the validation loss's variance that each hyperparameter explains, for each architecture.
 
     Args:
-        importance: columns architecture, hyperparameter, importance.
+        importance: columns architecture, hyperparameter, importance, trials (how many it was computed from).
     """
     wide = importance.pivot_table(index="hyperparameter", columns="architecture", values="importance", sort=False)
     if wide.empty:
@@ -167,9 +168,12 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_title("What decides the validation loss in the search")
-    footnote(
-        drawn, "Share of the variance of the logarithm of the validation loss (functional ANOVA) over complete trials."
-    )
+    fewest = int(importance["trials"].min())
+    note = "Share of the variance of the logarithm of the validation loss (functional ANOVA) over complete trials"
+    note += f", {fewest} of an architecture at least."
+    if fewest < _ENOUGH_TRIALS:
+        note += " So few leave much to chance: hyperparameters that happened to be drawn together share the credit."
+    footnote(drawn, note)
     return drawn
 
 
@@ -209,6 +213,15 @@ def hyperparameter_slices(trials: pd.DataFrame, hyperparameters: Sequence[str], 
     )
     heading(drawn, "Every trial of the search")
     return drawn
+
+
+def _cell(value: float, *, signed: bool) -> str:
+    if np.isnan(value):
+        return "–"
+    rounded = round(value, 4)
+    if signed:
+        return f"{rounded:+.4f}" if rounded else "0"  # a difference of rounding errors has no sign
+    return f"{rounded:.4f}"
 
 
 def _loss_curve(axes: Axes, history: pd.DataFrame) -> None:

@@ -137,7 +137,8 @@ def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.
     """Which hyperparameters decide the validation loss: one row an architecture and hyperparameter.
 
     Returns:
-        Columns architecture, hyperparameter, importance (shares of the variance, which sum to 1 in an architecture).
+        Columns architecture, hyperparameter, importance (shares of the variance, which sum to 1 in an architecture), trials
+        (how many they were computed from).
     """
     from vision_studies.methods.hyperparameter_search import FinishedTrial, importance, quiet
 
@@ -152,8 +153,9 @@ def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.
             for row in table.dropna(subset=["best_val_loss"]).to_dict("records")
         ]
         found = importance(settings.search.space, trials, settings.search.seed)
-        rows += [{"architecture": name, "hyperparameter": key, "importance": value} for key, value in found.items()]
-    return pd.DataFrame(rows, columns=["architecture", "hyperparameter", "importance"])
+        shared = {"architecture": name, "trials": len(trials)}
+        rows += [{**shared, "hyperparameter": key, "importance": value} for key, value in found.items()]
+    return pd.DataFrame(rows, columns=["architecture", "hyperparameter", "importance", "trials"])
 
 
 def conclude(architectures: dict[str, Any], transfer: dict[str, Any]) -> list[str]:

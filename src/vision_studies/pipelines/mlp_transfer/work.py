@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.config.study import StudySettings
-from vision_studies.studies.execution import Outcome, is_finished, run_folder
+from vision_studies.studies.execution import Outcome, read_stage, run_folder
 from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.hyperparameter_search import ArchitectureSearch
+    from vision_studies.methods.hyperparameter_search import ArchitectureSearch, FinishedTrial
     from vision_studies.methods.mlp_transfer import TrainedPerceptron
 
 TRAINING, EVALUATION = "training", "evaluation"
@@ -83,7 +83,7 @@ class _Search:
         architecture: number of the architecture.
     """
 
-    finished: Sequence[Any]
+    finished: "Sequence[FinishedTrial]"
     architecture: int
 
     def begin(self, settings: MlpTransferSettings, stack: Sequence[Run]) -> "ArchitectureSearch":
@@ -129,12 +129,11 @@ def search_runs(place: Workplace, *, fresh: bool) -> list[Run]:
     return [run for own in done.values() for run in own]
 
 
-def finished_trial(place: Workplace, run: Run) -> Any:
+def finished_trial(place: Workplace, run: Run) -> "FinishedTrial":
     """What Optuna is told of a trial."""
     import pandas as pd
 
     from vision_studies.methods.hyperparameter_search import FinishedTrial, trial_values
-    from vision_studies.studies.execution import read_stage
 
     result = read_stage(place.folder, run, TRAINING) or {"status": "failed", "metrics": {}}
     usable = result["status"] in (COMPLETE, PRUNED)
@@ -148,10 +147,8 @@ def finished_trial(place: Workplace, run: Run) -> Any:
 
 
 def _is_trained(folder: Path, run: Run) -> bool:
-    from vision_studies.studies.execution import read_stage
-
     result = read_stage(folder, run, TRAINING)
-    return result is not None and result["status"] == COMPLETE and is_finished(folder, run, TRAINING)
+    return result is not None and result["status"] == COMPLETE
 
 
 def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
