@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.reporting.collect import collect_figures, collect_results
+from vision_studies.pipelines.reporting.collect import collect_conclusions, collect_figures, collect_results
 from vision_studies.studies.results import validate_results
 
 ROW = {
@@ -50,3 +50,13 @@ def test_the_newest_version_of_every_figure_is_taken(tmp_path):
         folder.mkdir(parents=True)
         (folder / "loss.png").write_text(version)
     assert collect_figures(tmp_path) == {("cifar_resnet", "loss"): b"2026-01-02T00.00.00.000Z"}
+
+
+def test_answers_are_collected_by_pipeline_and_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "mlp_transfer").mkdir()
+    file = tmp_path / "mlp_transfer" / "conclusions.json"
+    file.write_text('["It does.", "It costs."]')
+    assert collect_conclusions(tmp_path) == {"mlp_transfer": ["It does.", "It costs."]}
+    file.write_text("[")
+    with pytest.raises(DataError, match=r"conclusions.json cannot be read"):
+        collect_conclusions(tmp_path)

@@ -124,7 +124,10 @@ def check_the_published_files(folder):
         summary = yaml.safe_load((folder / f"search/{name}/summary.yaml").read_text())
         assert summary["test_loss_stats"]["mean"] == pytest.approx(retrained["test_loss"].mean())
         assert yaml.safe_load((folder / f"search/{name}/retrain/seed_12/config.yaml").read_text())["seed"] == 12
-    assert yaml.safe_load((folder / "search/search_meta.yaml").read_text()) == {"search_training_seed": 1}
+    assert yaml.safe_load((folder / "search/search_meta.yaml").read_text()) == {
+        "search_training_seed": 1,
+        "protocol": "corrected",
+    }
     assert len(yaml.safe_load((folder / "search/summary.yaml").read_text())["architectures"]) == 3
     assert len(pd.read_csv(folder / "search/search_seed_losses.csv")) == 6
     assert pd.read_csv(folder / "search/search_test_loss_stats.csv").columns.tolist() == [

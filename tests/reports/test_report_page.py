@@ -291,6 +291,19 @@ def test_the_summary_is_a_plain_table_with_what_follows():
     assert "Missing: plain, seed 3: not run." in text
 
 
+def test_answers_of_a_pipeline_take_the_place_of_its_comparisons():
+    answers = {"cifar_resnet": ["It helps <b>much</b>."]}
+    study = report(THREE_SEEDS)
+    by_pipeline = study.comparison.assign(pipeline="cifar_resnet")
+    parsed = page(THREE_SEEDS, conclusions=answers, comparison=by_pipeline)
+    assert "It helps <b>much</b>." in parsed.texts
+    assert "points above" not in parsed.text
+    text = summary_text(study.results, by_pipeline, answers)
+    assert "It helps <b>much</b>." in text
+    assert "points above" not in text
+    assert "'se' is" in summary_text(study.results, by_pipeline, {"mlp_transfer": ["Another answer."]})
+
+
 def test_the_summary_takes_results_alone_and_says_when_there_are_none():
     assert "95.00 %" in summary_text(pd.DataFrame([run()]))
     assert summary_text(pd.DataFrame(columns=list(run()))) == "There are no runs yet."

@@ -109,12 +109,12 @@ def transfer_heat_map(matrix: pd.DataFrame, *, kind: str) -> Figure:
     """
     titles = {
         "loss": "Mean test loss (nats)",
-        "regret": "Mean regret: test loss minus that at home (nats)",
-        "relative": "Relative regret: test loss over that at home",
+        "regret": "Mean regret (nats; 0: no loss)",
+        "relative": "Relative regret (1: no loss)",
     }
     values = matrix.to_numpy(dtype=float)
     size = len(matrix)
-    drawn = figure(3.4 + 0.86 * size, 2.7 + 0.62 * size)
+    drawn = figure(max(6.4, 3.4 + 0.86 * size), 2.7 + 0.62 * size)
     axes = drawn.subplots()
     norm, colours = _scale(values, kind)
     image = axes.imshow(np.ma.masked_invalid(values), norm=norm, cmap=colours, aspect="auto")
@@ -152,7 +152,7 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
         return drawn
     wide = wide.assign(**{"all (mean)": wide.mean(axis=1)}).sort_values("all (mean)", ascending=False)
     values = 100 * wide.to_numpy(dtype=float)
-    drawn = figure(3.2 + 0.85 * wide.shape[1], 2.6 + 0.5 * len(wide))
+    drawn = figure(max(8.0, 3.2 + 0.85 * wide.shape[1]), 2.6 + 0.5 * len(wide))
     axes = drawn.subplots()
     image = axes.imshow(np.ma.masked_invalid(values), norm=Normalize(0, 100), cmap="Blues", aspect="auto")
     axes.set_facecolor(NO_DATA)

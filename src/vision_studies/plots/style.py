@@ -98,6 +98,11 @@ def footnote(drawn: Figure, text: str) -> None:
     drawn.supxlabel("\n".join(textwrap.wrap(text, letters)), x=0.01, ha="left", fontsize=9, color=SOFT)
 
 
+def stamp(drawn: Figure, text: str) -> None:
+    """What must be said of a figure wherever it is shown, in its upper right corner."""
+    drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
+
+
 def short(name: object, letters: int = 18) -> str:
     """A name cut to so many letters, the last of them an ellipsis where something was cut."""
     text = str(name)

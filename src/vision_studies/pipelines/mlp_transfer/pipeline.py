@@ -80,7 +80,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 plot_best_trials,
-                inputs=["search_histories", "best_hyperparameters"],
+                inputs=[SETTINGS, "search_histories", "best_hyperparameters"],
                 outputs="best_trial_figures",
                 name="plot_best_trials",
                 tags="search_report",
@@ -109,7 +109,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 plot_transfer,
-                inputs="transfer_files",
+                inputs=[SETTINGS, "transfer_files"],
                 outputs=["transfer_losses", "regret", "relative_regret"],
                 name="plot_transfer",
                 tags="transfer",

@@ -54,7 +54,9 @@ def tabulate_search(
 ) -> tuple[Files, Descriptions]:
     """The search's files in the layout of the published project: tables and descriptions, by path without suffix."""
     files: Files = {}
-    descriptions: Descriptions = {"search_meta": {"search_training_seed": settings.search.training_seed}}
+    descriptions: Descriptions = {
+        "search_meta": {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
+    }
     losses, spreads = [], []
     degrees = 0 if settings.protocol == "published" else 1
     for name, chosen in best["architectures"].items():

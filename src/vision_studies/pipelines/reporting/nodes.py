@@ -9,6 +9,7 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.pipelines.reporting.collect import collect_conclusions, collect_figures, collect_results
+from vision_studies.reports.formatting import text
 from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
 
 # Figures in the order of the page, with what they are called and what to look for in them.
@@ -105,7 +106,7 @@ def _settings(results: pd.DataFrame) -> list[tuple[str, str]]:
         ("Data fingerprint", ", ".join(sorted(set(results["data_fingerprint"])))),
         ("Device", ", ".join(sorted(set(results["device"].dropna())))),
         ("Finished", f"{newest['finished_at']} (UTC)"),
-        ("Commit", str(newest["git_commit"])),
+        ("Commit", text(newest["git_commit"])),
         ("Versions", ", ".join(f"{name} {versions[name]}" for name in shown if name in versions)),
         ("Training time", f"{results['seconds'].sum():,.0f} s over {len(results)} runs"),
     ]
