@@ -71,12 +71,19 @@ def test_weights_in_a_runs_folder_are_read_with_its_description_but_say_nothing_
     save_weights(build_network(settings, data), tmp_path / "weights.safetensors")
     with pytest.raises(CheckpointError, match=r"run\.json is missing"):
         read_trained(tmp_path / "weights.safetensors")
-    description = {"configuration": settings.model_dump(mode="json"), "data_fingerprint": "x"}
+    description = {
+        "pipeline": "cifar_resnet",
+        "configuration": settings.model_dump(mode="json"),
+        "data_fingerprint": "x",
+    }
     (tmp_path / "run.json").write_text(json.dumps(description))
     trained = read_trained(tmp_path / "weights.safetensors")
     assert trained.settings == settings
     with pytest.raises(ParameterError, match="does not say which images"):
         predict(trained, np.zeros((2, 8, 8, 3), np.uint8), 1, CPU)
+    (tmp_path / "run.json").write_text(json.dumps(description | {"pipeline": "mlp_transfer"}))
+    with pytest.raises(ParameterError, match="belongs to mlp_transfer, and this command works on runs of cifar_resnet"):
+        read_trained(tmp_path / "weights.safetensors")
 
 
 def test_weights_of_another_network_are_refused(model_file, tmp_path):

@@ -121,11 +121,8 @@ def train_stack(
     ]
     tensors = tensor_data(shared, data, device)
     first = members[0].network
-    seeds = sorted({seed for _, seed in stack})
-    logger.info(
-        "stack of %d perceptrons %s: seeds %s, first weights from %s",
-        *(len(stack), architecture_name(shared.widths), seeds, [weights_seed(seed) for seed in seeds]),
-    )
+    seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in stack}))
+    logger.info("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
     size = {
         "parameters": count_parameters(first),
         "macs": count_macs(first, (data.in_channels, *data.image_set.images.shape[1:3])),
@@ -139,7 +136,7 @@ def train_stack(
             "images_per_second": epochs * len(tensors.train) / max(result.seconds, 1e-9),
             "peak_memory_mb": peak_memory_mb(device),
             "device": str(device),
-            "other_metrics": {"terminating_epoch": epochs},
+            "other_metrics": {"terminating_epoch": epochs, "seed_of_first_weights": weights_seed(stack[place][1])},
         }
         if result.best_epoch is not None:
             network = members[place].network
