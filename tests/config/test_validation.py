@@ -56,7 +56,25 @@ def test_the_base_parameters_are_valid(parameters):
         ("cifar_resnet.run.training.schedule.name", "cosin", "schedule.name: 'cosin' is not one of onecycle, cosine"),
         ("cifar_resnet.run.augmentation.steps", [{"name": "flip"}], "'flip' is not one of random_crop, random_flip"),
         ("cifar_resnet.seeds", [1, 1], "seeds has a seed twice"),
-        ("cifar_resnet.variants", [], "variants: [] is not allowed"),
+        ("cifar_resnet.variants", [], "variants: [] has too few entries; give it at least 1 entry."),
+        ("mlp_transfer.architectures", [], "architectures: [] has too few entries; give it at least 1 entry."),
+        (
+            "mlp_transfer.architectures",
+            [[16, 0]],
+            "architectures.0.1: 0 is not allowed; it must be greater than or equal",
+        ),
+        ("mlp_transfer.architectures", [[16], [16]], "architectures has [16] twice"),
+        (
+            "mlp_transfer.search.space.lr",
+            {"lwo": 0.1},
+            "space.lr.lwo: there is no such parameter; did you mean 'low'? Allowed: choices, high, low, scale.",
+        ),
+        (
+            "mlp_transfer.search.space.lr.high",
+            "much",
+            "space.lr.high: 'much' is not allowed; it must be a valid number",
+        ),
+        ("mlp_transfer.search.pruner", {"name": "mediam"}, "'mediam' is not one of median, hyperband"),
         (
             "cifar_resnet.variants",
             [{"name": "a", "changes": {"model": {"droput": 0.1}}}],

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.base import Settings
 from vision_studies.config.ensemble import EnsembleSettings
@@ -42,7 +42,14 @@ class ChoiceSettings(Settings):
         return min(self.choices), max(self.choices)
 
 
-Domain = RangeSettings | ChoiceSettings
+def _kind(value: Any) -> str:
+    has_choices = "choices" in value if isinstance(value, dict) else isinstance(value, ChoiceSettings)
+    return "choices" if has_choices else "range"
+
+
+Domain = Annotated[
+    Annotated[RangeSettings, Tag("range")] | Annotated[ChoiceSettings, Tag("choices")], Discriminator(_kind)
+]
 
 HYPERPARAMETERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "dropout", "leaky_relu_alpha")
 """The hyperparameters in the order in which they are drawn."""

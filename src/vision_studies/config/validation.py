@@ -61,28 +61,36 @@ def _problem(location: Sequence[str | int], detail: Any, model: type[BaseModel],
     match detail["type"]:
         case "extra_forbidden":
             allowed = _fields_at(model, location[:-1])
-            return path, f"there is no such parameter{_nearest(str(path[-1]), allowed)}"
+            text = f"there is no such parameter{_nearest(str(path[-1]), allowed)}"
         case "missing":
-            return path, "is missing; give it a value."
+            text = "is missing; give it a value."
         case "literal_error" | "union_tag_invalid":
             allowed_text = context.get("expected") or context.get("expected_tags")
             if detail["type"] == "union_tag_invalid":
                 given = given.get("name") if isinstance(given, Mapping) else given
                 path = (*path, "name")
             choices = [choice.strip(" '") for choice in str(allowed_text).replace(" or ", ", ").split(",")]
-            return path, f"{given!r} is not one of {', '.join(choices)}{_nearest(str(given), choices, listed=False)}"
+            text = f"{given!r} is not one of {', '.join(choices)}{_nearest(str(given), choices, listed=False)}"
         case "union_tag_not_found":
-            return path, "needs a 'name' that says which kind it is."
+            text = "needs a 'name' that says which kind it is."
         case "value_error":
-            return path, f"{context['error']}."
-    message = detail["msg"].removeprefix("Input should be ")
-    return path, f"{given!r} is not allowed; it must be {message}."
+            text = f"{context['error']}."
+        case "too_short":
+            entries = "entry" if context["min_length"] == 1 else "entries"
+            text = f"{given!r} has too few entries; give it at least {context['min_length']} {entries}."
+        case _:
+            message = detail["msg"].removeprefix("Input should be ")
+            text = f"{given!r} is not allowed; it must be {message}."
+    return path, text
 
 
 def _without_echoes(error: ValidationError) -> list[Any]:
-    """Errors, once each: a union reports one value once for every member."""
+    """Errors, once each: a union reports one value once for every member, a list with a wrong entry is also too short."""
     seen: dict[tuple[Any, str], Any] = {}
     for detail in error.errors(include_url=False):
+        counted = detail["type"] == "too_short" and isinstance(detail["input"], Sequence)
+        if counted and len(detail["input"]) >= detail["ctx"]["min_length"]:
+            continue
         seen.setdefault((detail["loc"], detail["msg"]), detail)
     return list(seen.values())
 
