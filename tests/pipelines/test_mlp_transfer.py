@@ -173,7 +173,8 @@ def test_the_published_protocol_trains_the_chosen_trials_once_and_says_what_it_i
     environment(project, extra="  protocol: published\n")
     text = (project.folder / "conf/small/parameters.yml").read_text().replace("seeds: [11, 12]", "seeds: [1, 2]")
     (project.folder / "conf/small/parameters.yml").write_text(text)
-    project.run("run", "--env=demo+small")
+    for pipeline in ("data_prep", "mlp_transfer", "reporting"):
+        project.run("run", "--env=demo+small", f"--pipeline={pipeline}")
     folder = outputs(project)
     home = pd.read_parquet(folder / "results.parquet")
     trials = pd.read_parquet(folder / "search_results.parquet")
