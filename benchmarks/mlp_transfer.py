@@ -29,7 +29,7 @@ from vision_studies.methods.hyperparameter_search import shared_draws
 from vision_studies.methods.mlp_transfer import optimizer_settings
 from vision_studies.models.mlp import MLP
 from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import Member, TensorData, initial_network, member_bytes
+from vision_studies.training.members import Member, TensorData, divide_into_stacks, initial_network, member_bytes
 from vision_studies.training.precision import has_fast_bfloat16
 from vision_studies.training.runtime import peak_memory_mb, tune_process
 
@@ -142,14 +142,10 @@ def stack(widths: Widths, trials: Sequence[dict[str, float]], images: torch.Tens
         )
         for trial in trials
     ]
-    largest = int(MEMORY_MB * 1e6 // member_bytes(members[0].network, torch.zeros(PIXELS), settings))
-    number = -(-len(members) // largest)
-    edges = [len(members) * part // number for part in range(number + 1)]
+    needed = member_bytes(members[0].network, torch.zeros(PIXELS), settings)
     ended: list[int] = []
-    for start, end in pairwise(edges):
-        fit_ensemble(
-            members[start:end], data, settings, device=images.device, on_end=lambda place, _: ended.append(place)
-        )
+    for own in divide_into_stacks(members, needed, MEMORY_MB):
+        fit_ensemble(own, data, settings, device=images.device, on_end=lambda place, _: ended.append(place))
     return len(ended)
 
 

@@ -120,13 +120,15 @@ def test_the_conclusions_say_what_was_found_and_what_cannot_be_told():
     assert tuned({"a": [0.1, 0.2]}).startswith("There is one architecture")
 
     costly = transfer_sentence(regrets_by_seed(cells()), **options)
-    assert "cannot" not in costly.lower() or "Cannot tell" in costly
+    assert "hyperparameters cost on average: +0.0300 nats over 2 pairs and 3 seeds (95 % interval +0.0052" in costly
     assert "at worst +0.0500" in costly
     assert "for a with those of b" in costly
     certain = LOSSES | {("a", "b"): (0.15, 0.17, 0.16), ("b", "a"): (0.26, 0.24, 0.25)}
     assert "hyperparameters cost on average: +0.0500 nats" in transfer_sentence(
         regrets_by_seed(cells(certain)), **options
     )
+    unsure = LOSSES | {("b", "a"): (0.11, 0.21, 0.15)}
+    assert transfer_sentence(regrets_by_seed(cells(unsure)), **options).startswith("Cannot tell whether another")
     alone = cells({("a", "a"): (0.1, 0.2)})
     assert transfer_sentence(regrets_by_seed(alone), **options).startswith("No hyperparameters were tried")
     one_seed = cells({key: own[:1] for key, own in LOSSES.items()})

@@ -3,6 +3,7 @@ import math
 import pytest
 from tests.config.test_mlp_transfer_settings import settings
 
+from vision_studies.config.mlp_transfer import ChoiceSettings
 from vision_studies.methods.hyperparameter_search import (
     ArchitectureSearch,
     FinishedTrial,
@@ -35,9 +36,11 @@ def test_the_published_draws_come_out_again():
 
 
 def test_choices_are_drawn_from_their_list():
-    own = settings({})
-    space = own.search.space.model_copy(update={"lr": own.search.space.lr.__class__(low=1, high=2, scale="uniform")})
-    assert all(1 <= draw["lr"] <= 2 for draw in shared_draws(space, 20, seed=0))
+    search = settings({"search": {"sampler": {"name": "random"}}}).search
+    space = search.space.model_copy(update={"lr": ChoiceSettings(choices=(0.1, 0.01))})
+    assert {draw["lr"] for draw in shared_draws(space, 30, seed=0)} == {0.1, 0.01}
+    drawn = ArchitectureSearch(search.model_copy(update={"space": space}), 0, [], 10).draw(30)
+    assert {draw["lr"] for draw in drawn} == {0.1, 0.01}
 
 
 @pytest.mark.parametrize("changes", [{"sampler": {"name": "random"}}, TPE])

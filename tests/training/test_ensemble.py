@@ -14,7 +14,7 @@ from vision_studies.errors import CheckpointError, DataError
 from vision_studies.models.mlp import MLP
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import Member, TensorData, initial_network, member_bytes
+from vision_studies.training.members import Member, TensorData, divide_into_stacks, initial_network, member_bytes
 from vision_studies.training.noise import EpochNoise
 
 CPU = torch.device("cpu")
@@ -319,6 +319,15 @@ def test_frozen_parameters_stay(data):
         for name, value in network.state_dict().items():
             changed = not torch.equal(results[place].weights[name], value)
             assert changed == name.startswith("head"), name
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "sizes"), [(1000, [30]), (10, [10, 10, 10]), (8, [7, 8, 7, 8]), (1, [1] * 30), (0, [1] * 30)]
+)
+def test_stacks_stay_within_the_memory_and_are_of_nearly_equal_size(memory_mb, sizes):
+    stacks = divide_into_stacks(list(range(30)), 1_000_000, memory_mb)
+    assert [len(stack) for stack in stacks] == sizes
+    assert [item for stack in stacks for item in stack] == list(range(30))
 
 
 def test_a_wider_network_and_a_larger_batch_take_more_memory():

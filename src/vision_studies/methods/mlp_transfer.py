@@ -78,11 +78,10 @@ def optimizer_settings(hyperparameters: dict[str, float]) -> AdamWSettings:
     )
 
 
-def stack_size(settings: MlpRunSettings, data: PreparedData, memory_mb: int) -> int:
-    """How many perceptrons of this shape may share a stack; one at least."""
+def perceptron_bytes(settings: MlpRunSettings, data: PreparedData) -> int:
+    """Memory that a perceptron of this shape takes in a stack, estimated."""
     image = torch.zeros(data.image_set.images[0].size)
-    needed = member_bytes(build_network(settings, data), image, settings.training)
-    return max(1, int(memory_mb * 1e6 // needed))
+    return member_bytes(build_network(settings, data), image, settings.training)
 
 
 def train_stack(

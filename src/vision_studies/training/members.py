@@ -1,8 +1,9 @@
 """What goes into a stack of networks, and what comes out of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, TypeVar
 
 import pandas as pd
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.training.runtime import derived_seed
 from vision_studies.training.stacked_optimizers import StackedSettings
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,20 @@ def initial_network(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(weights_seed(seed))
         return build()
+
+
+def divide_into_stacks(items: Sequence[Item], bytes_each: int, memory_mb: int) -> list[Sequence[Item]]:
+    """Stacks of nearly equal size, in order, that each stay within the memory; a single network may exceed it.
+
+    Args:
+        items: what is to be stacked.
+        bytes_each: memory of one of them, from `member_bytes`.
+        memory_mb: memory of a stack, in millions of bytes.
+    """
+    largest = max(1, int(memory_mb * 1e6) // bytes_each)
+    number = -(-len(items) // largest)
+    edges = [len(items) * part // number for part in range(number + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
 
 
 def member_bytes(network: nn.Module, image: Tensor, settings: EnsembleSettings) -> int:

@@ -1,5 +1,6 @@
 """Nodes of `mlp_transfer` that train: search, retraining at home, transfer to other shapes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,6 @@ def select_hyperparameters(
     settings: MlpTransferSettings, image_set: ImageSet, splits: pd.DataFrame, search_results: pd.DataFrame
 ) -> dict[str, Any]:
     """The trial with the lowest validation loss of each architecture, the first of equals, and what it was chosen from."""
-    import json
-
     chosen = {}
     for widths in settings.architectures:
         name = architecture_name(widths)

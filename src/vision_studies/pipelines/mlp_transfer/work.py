@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,17 +158,15 @@ def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
     return [list(own) for _, own in groupby(sorted(runs, key=widths), key=widths)]
 
 
-def _group(place: Workplace, runs: Sequence[Run]) -> list[list[Run]]:
+def _group(place: Workplace, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of one shape, as many at a time as the memory of a stack allows, in stacks of nearly equal size."""
-    from vision_studies.methods.mlp_transfer import stack_size
+    from vision_studies.methods.mlp_transfer import perceptron_bytes
+    from vision_studies.training.members import divide_into_stacks
 
-    stacks = []
+    stacks: list[Sequence[Run]] = []
     for own in _by_shape(runs):
-        settings = MlpRunSettings.model_validate(own[0].configuration)
-        largest = stack_size(settings, place.data, place.settings.stack.memory_mb)
-        number = -(-len(own) // largest)
-        edges = [len(own) * part // number for part in range(number + 1)]
-        stacks += [own[start:end] for start, end in pairwise(edges)]
+        needed = perceptron_bytes(MlpRunSettings.model_validate(own[0].configuration), place.data)
+        stacks += divide_into_stacks(own, needed, place.settings.stack.memory_mb)
     return stacks
 
 
