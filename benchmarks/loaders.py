@@ -23,8 +23,8 @@ from vision_studies.data.beton import write_beton
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import Loader, Normalisation, device_loader
-from vision_studies.data.torchvision_compat import torchvision_module
 from vision_studies.studies.provenance import processor_name
+from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.runtime import tune_process
 
 IMAGES = 50_000

@@ -52,7 +52,9 @@ class StudyLockHooks(_StudyHooks):
         Raises:
             BusyError: another process holds one of them.
         """
-        names = [f"study-{self._study}"]
+        # Nodes tagged `shared` divide their work among the processes that do them, and save what all of them find.
+        shared = all("shared" in node.tags for node in pipeline.nodes)
+        names = [] if shared else [f"study-{self._study}"]
         if any(node.namespace == "data_prep" for node in pipeline.nodes):
             names.append(f"data-{self._load_data_set()}")
         for name in names:

@@ -8,7 +8,7 @@ from vision_studies.data.augmentation.erasing import cutout
 from vision_studies.data.augmentation.geometry import alternating_flip, crop_at, pad, random_crop, random_flip
 from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import Occasion
-from vision_studies.data.torchvision_compat import torchvision_module
+from vision_studies.torchvision_compat import torchvision_module
 
 transforms = torchvision_module("torchvision.transforms.v2.functional")
 

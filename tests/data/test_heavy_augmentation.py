@@ -19,7 +19,7 @@ from vision_studies.data.augmentation.warping import (
     rotate,
 )
 from vision_studies.data.loaders import Occasion
-from vision_studies.data.torchvision_compat import torchvision_module
+from vision_studies.torchvision_compat import torchvision_module
 
 functional = torchvision_module("torchvision.transforms.v2.functional")
 modes = torchvision_module("torchvision.transforms").InterpolationMode

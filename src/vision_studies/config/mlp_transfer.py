@@ -6,29 +6,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.base import Settings
 from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.search import PrunerSettings, RangeSettings
 
 Width = Annotated[int, Field(ge=1)]
-
-
-class RangeSettings(Settings):
-    """Numbers between two ends."""
-
-    low: float = Field(description="lower end")
-    high: float = Field(description="upper end")
-    scale: Literal["log", "uniform"] = Field(description="whether every factor or every difference is equally likely")
-
-    @model_validator(mode="after")
-    def _ends_in_order(self) -> "RangeSettings":
-        if not self.low < self.high:
-            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
-        if self.scale == "log" and self.low <= 0:
-            raise ValueError(f"low ({self.low:g}) must be above 0 on a log scale")
-        return self
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Lowest and highest value."""
-        return self.low, self.high
 
 
 class ChoiceSettings(Settings):
@@ -109,25 +89,6 @@ class TpeSamplerSettings(Settings):
 SamplerSettings = Annotated[
     SharedSamplerSettings | RandomSamplerSettings | TpeSamplerSettings, Field(discriminator="name")
 ]
-
-
-class MedianPrunerSettings(Settings):
-    """End a trial that is worse than the median of finished ones at the same epoch."""
-
-    name: Literal["median"] = Field(description="worse than the median of finished trials")
-    startup_trials: int = Field(ge=0, description="trials that must have finished before any is ended")
-    warmup_epochs: int = Field(ge=0, description="epochs in which no trial is ended")
-
-
-class HyperbandPrunerSettings(Settings):
-    """Give more epochs to the better trials (Li et al. 2018)."""
-
-    name: Literal["hyperband"] = Field(description="only the best go on, rung by rung")
-    min_epochs: int = Field(ge=1, description="epochs before the first rung")
-    reduction_factor: int = Field(ge=2, description="one trial of so many goes on to the next rung")
-
-
-PrunerSettings = Annotated[MedianPrunerSettings | HyperbandPrunerSettings, Field(discriminator="name")]
 
 
 class SearchSettings(Settings):

@@ -47,9 +47,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "resnet18": RESNET18,
     "resnet34": {**RESNET18, "blocks": (3, 4, 6, 3)},
     # 2,274,880
-    "resnet9": {},
+    "resnet9": {"width": 64},
     # 1,530,168, of which 1,528,856 learn
     "speedrun_net": {"widths": (64, 192, 256), "norm_momentum": 0.6},
+    "torchvision": {"network": "resnet18", "stem": "imagenet", "resize": None},
     # 1,806,154 on images of 32 pixels
     "vit_compact": {"patch_size": 4, "width": 192, "depth": 6, "heads": 6, "mlp_ratio": 2.0, "dropout": 0.1},
 }
@@ -110,7 +111,8 @@ class ResNet9Settings(_PresetSettings):
     """The nine-layer residual network of fast CIFAR training."""
 
     architecture: ClassVar[str] = "resnet9"
-    name: Literal["resnet9"] = Field(description="the network; it has no options")
+    name: Literal["resnet9"] = Field(description="the network")
+    width: Count = Field(description="channels after the first convolution; later ones have two and four times as many")
 
 
 class SpeedrunNetSettings(_PresetSettings):
@@ -143,6 +145,19 @@ class VitSettings(_PresetSettings):
         return self
 
 
+class TorchvisionSettings(_PresetSettings):
+    """Any classifier of torchvision."""
+
+    architecture: ClassVar[str] = "torchvision"
+    name: Literal["torchvision"] = Field(description="a network that torchvision.models.list_models() names")
+    network: str = Field(description="its name there, such as resnet50 or vit_b_16")
+    stem: Literal["imagenet", "cifar"] = Field(
+        description="of residual networks; imagenet: 7 x 7 with stride 2 and pooling; cifar: 3 x 3, for small images"
+    )
+    resize: Count | None = Field(description="pixels that images are brought to first; null leaves them")
+
+
 ModelSettings = Annotated[
-    ResNetSettings | ResNet9Settings | SpeedrunNetSettings | VitSettings, Field(discriminator="name")
+    ResNetSettings | ResNet9Settings | SpeedrunNetSettings | VitSettings | TorchvisionSettings,
+    Field(discriminator="name"),
 ]

@@ -8,6 +8,7 @@ MODELS = {
     "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
     "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
     "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
+    "stacking": "vision_studies.config.stacking:StackingSettings",
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
     "study": "vision_studies.config.study:StudySettings",

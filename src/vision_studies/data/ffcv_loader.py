@@ -35,13 +35,16 @@ class FfcvLoader:
         drop_last: bool,
         finisher: Finisher,
         workers: int,
+        positions: np.ndarray | None,
     ) -> None:
+        everything = np.arange(check_beton(path))
+        chosen = everything if positions is None else positions
         self.batch_size = batch_size
-        self.num_samples = check_beton(path)
+        self.num_samples = len(chosen)
         self._drop_last = drop_last
         self._finish = finisher
         self._device = finisher.device
-        self._order = _order(self.num_samples, seed, shuffle)
+        self._order = _order(chosen, seed, shuffle)
         self._loader = _ffcv(path, min(batch_size, self.num_samples), self._order, workers)
 
     def __len__(self) -> int:
@@ -75,6 +78,7 @@ def ffcv_loader(
     drop_last: bool = False,
     augmentation: Augmentation | None = None,
     workers: int = 1,
+    positions: np.ndarray | None = None,
 ) -> FfcvLoader:
     """A loader over a `.beton` file.
 
@@ -89,6 +93,7 @@ def ffcv_loader(
         drop_last: leave out a last batch that is not full.
         augmentation: what is done to a batch before normalisation.
         workers: threads that read and decode.
+        positions: int64 [N], which of the file's images; None for all.
 
     Raises:
         DataError: the file is damaged.
@@ -106,10 +111,11 @@ def ffcv_loader(
         drop_last=drop_last,
         finisher=Finisher(augmentation, normalisation, seed, device, dtype),
         workers=workers,
+        positions=positions,
     )
 
 
-def _order(num_samples: int, seed: int, shuffle: bool) -> Any:
+def _order(positions: np.ndarray, seed: int, shuffle: bool) -> Any:
     from ffcv.traversal_order.base import TraversalOrder
 
     class EpochOrder(TraversalOrder):
@@ -122,7 +128,8 @@ def _order(num_samples: int, seed: int, shuffle: bool) -> Any:
             return self
 
         def sample_order(self, epoch: int) -> np.ndarray:
-            return epoch_order(num_samples, seed, epoch, shuffle).numpy().astype(np.uint64)
+            order = epoch_order(len(positions), seed, epoch, shuffle).numpy()
+            return positions[order].astype(np.uint64)
 
     return EpochOrder()
 

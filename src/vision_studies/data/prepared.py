@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -87,6 +88,7 @@ class PreparedData:
         shuffle: bool = False,
         drop_last: bool = False,
         augmentation: Augmentation | None = None,
+        positions: np.ndarray | None = None,
     ) -> Loader:
         """Batches of one split ("train", "validation" or "test").
 
@@ -100,6 +102,7 @@ class PreparedData:
             shuffle: draw a new order every epoch.
             drop_last: leave out a last batch that is not full.
             augmentation: what is done to a batch of uint8 images before normalisation.
+            positions: int64 [N], which of the split's images; None for all.
 
         Raises:
             DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
@@ -115,10 +118,11 @@ class PreparedData:
             "augmentation": augmentation,
         }
         if kind == "device":
-            return device_loader(self.image_set, getattr(self.splits, split), **options)
+            indices = getattr(self.splits, split)
+            return device_loader(self.image_set, indices if positions is None else indices[positions], **options)
         if split not in self.ffcv_files:
             raise DataError(
                 f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
                 "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
             )
-        return ffcv_loader(self.ffcv_files[split], **options)
+        return ffcv_loader(self.ffcv_files[split], positions=positions, **options)

@@ -12,11 +12,11 @@ from vision_studies.config.mlp_transfer import (
     HYPERPARAMETERS,
     ChoiceSettings,
     Domain,
-    PrunerSettings,
     SearchSettings,
     SearchSpaceSettings,
     TpeSamplerSettings,
 )
+from vision_studies.config.search import PrunerSettings
 from vision_studies.training.runtime import derived_seed
 
 Hyperparameters = dict[str, float]
@@ -71,7 +71,7 @@ class ArchitectureSearch:
         seed = derived_seed(settings.seed, architecture, len(finished)) % 2**32
         # In memory: what lasts are the runs themselves.
         self._study = optuna.create_study(
-            sampler=_sampler(settings, seed), pruner=_pruner(settings.pruner, max_epochs), direction="minimize"
+            sampler=_sampler(settings, seed), pruner=build_pruner(settings.pruner, max_epochs), direction="minimize"
         )
         self._study.add_trials([self._frozen(trial) for trial in finished])
         self._trials: list[optuna.Trial] = []
@@ -158,7 +158,8 @@ def _sampler(settings: SearchSettings, seed: int) -> optuna.samplers.BaseSampler
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def _pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pruners.BasePruner:
+def build_pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pruners.BasePruner:
+    """What ends hopeless trials of at most `max_epochs` epochs."""
     if settings is None:
         return optuna.pruners.NopPruner()
     if settings.name == "median":

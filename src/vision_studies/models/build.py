@@ -7,6 +7,7 @@ from torch import nn
 from vision_studies.models.resnet import ResNet
 from vision_studies.models.resnet9 import ResNet9
 from vision_studies.models.speedrun import SpeedrunNet
+from vision_studies.models.torchvision_network import TorchvisionNetwork
 from vision_studies.models.vit import VisionTransformer
 
 
@@ -38,9 +39,11 @@ def build_model(settings: NetworkSettings, *, in_channels: int, num_classes: int
         case "resnet":
             return ResNet(in_channels=in_channels, num_classes=num_classes, **options)
         case "resnet9":
-            return ResNet9(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
+            return ResNet9(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
         case "speedrun":
             return SpeedrunNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
+        case "torchvision":
+            return TorchvisionNetwork(num_classes=num_classes, **options)
         case "vit":
             return VisionTransformer(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
     raise ValueError(f"no network is built from settings of the kind '{settings.architecture}'")

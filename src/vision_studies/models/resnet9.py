@@ -13,6 +13,7 @@ class ResNet9(nn.Module):
     """Eight convolutions, two of the pairs with a shortcut, and a linear classifier; 2,274,880 parameters for RGB, 10 classes.
 
     Args:
+        width: channels after the first convolution; the later ones have two and four times as many.
         in_channels: channels of the images.
         num_classes: number of logits.
         image_size: height and width of the images in pixels.
@@ -21,7 +22,7 @@ class ResNet9(nn.Module):
         ParameterError: the images are too small for its four reductions of resolution.
     """
 
-    def __init__(self, *, in_channels: int, num_classes: int, image_size: int) -> None:
+    def __init__(self, *, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> None:
         super().__init__()
         if image_size < SMALLEST_IMAGE:
             raise ParameterError(
@@ -29,17 +30,17 @@ class ResNet9(nn.Module):
                 "set data_prep.image_size higher or choose resnet_small."
             )
         self.features = nn.Sequential(
-            _block(in_channels, 64),
-            _block(64, 128, kernel_size=5, stride=2, padding=2),
-            _Residual(128),
-            _block(128, 256),
+            _block(in_channels, width),
+            _block(width, 2 * width, kernel_size=5, stride=2, padding=2),
+            _Residual(2 * width),
+            _block(2 * width, 4 * width),
             nn.MaxPool2d(2),
-            _Residual(256),
-            _block(256, 128, padding=0),
+            _Residual(4 * width),
+            _block(4 * width, 2 * width, padding=0),
             nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )
-        self.classifier = nn.Linear(128, num_classes, bias=False)
+        self.classifier = nn.Linear(2 * width, num_classes, bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, num_classes] of images [B, in_channels, H, W]."""

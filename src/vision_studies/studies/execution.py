@@ -80,7 +80,7 @@ def execute(
     log_reused(stage, len(unique) - len(waiting), len(unique))
     started = time.monotonic()
     with parallel_runs(settings) as parallel:
-        results = parallel(joblib.delayed(_execute_one)(run, stage, work, folder) for run in waiting)
+        results = parallel(joblib.delayed(execute_one)(run, stage, work, folder) for run in waiting)
         for done, (run, outcome) in enumerate(results, start=1):
             remaining = (time.monotonic() - started) / done * (len(waiting) - done)
             log_outcome(stage, run, outcome, done, len(waiting), remaining)
@@ -142,7 +142,8 @@ def _row(run: Run, folder: Path, stages: Sequence[str]) -> dict[str, Any] | None
     return row
 
 
-def _execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, Outcome]:
+def execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, Outcome]:
+    """Do `stage` for one run, or take what an earlier call found; see `execute`."""
     own_folder = run_folder(folder, run)
     own_folder.mkdir(parents=True, exist_ok=True)
     # Two processes may work on one study: whoever comes second waits here and finds the work done.

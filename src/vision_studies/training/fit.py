@@ -18,10 +18,12 @@ from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.averaging import averaged_weights, build_averaging
 from vision_studies.training.checkpoints import load_state, random_state, restore_random_state, save_state
-from vision_studies.training.evaluation import evaluate
-from vision_studies.training.mixing import mix_batch, mixed_hits, mixed_loss
+from vision_studies.training.evaluation import predict_outputs
+from vision_studies.training.gradients import BatchGradients
+from vision_studies.training.mixing import mix_batch
+from vision_studies.training.objectives import CLASSIFICATION, Objective
 from vision_studies.training.optimizers import build_optimizers
-from vision_studies.training.precision import autocast, place_images, place_model, rescale
+from vision_studies.training.precision import place_images, place_model, rescale
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import derived_seed, peak_memory_mb
 from vision_studies.training.schedules import Schedule
@@ -41,7 +43,8 @@ class FitResult:
     Attributes:
         history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both on augmented, mixed images with smoothed
             labels), validation_loss, validation_accuracy (missing where not validated), learning_rate (after the epoch's
-            last step), seconds (since the start, all calls together), images_per_second, peak_memory_mb.
+            last step), seconds (since the start, all calls together), images_per_second, peak_memory_mb, and the further
+            metrics of the objective.
         best_epoch: epoch with the best value of the selection metric; None if no epoch had a finite one.
         best_value: that value.
         weights: parameters and buffers of the best epoch; empty if there is none.
@@ -49,6 +52,7 @@ class FitResult:
         seconds: time spent training and validating, all calls together.
         stopped_early: early stopping ended the training.
         diverged: a training loss was not finite, which ended the training.
+        pruned: the caller ended the training.
     """
 
     history: pd.DataFrame
@@ -59,6 +63,7 @@ class FitResult:
     seconds: float
     stopped_early: bool
     diverged: bool
+    pruned: bool
 
 
 def fit(
@@ -70,7 +75,8 @@ def fit(
     seed: int,
     device: torch.device,
     folder: Path | None = None,
-    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    on_epoch: Callable[[dict[str, Any]], bool | None] | None = None,
+    objective: Objective = CLASSIFICATION,
 ) -> FitResult:
     """Train `model` and keep the weights of its best validation epoch.
 
@@ -85,7 +91,8 @@ def fit(
         seed: seed of everything that is drawn at random here.
         device: where to train.
         folder: where checkpoints are kept.
-        on_epoch: called with the history row of every epoch.
+        on_epoch: called with the history row of every epoch; True ends the training.
+        objective: what is computed, minimised and measured.
 
     Raises:
         DataError: there is no batch to train on.
@@ -97,7 +104,7 @@ def fit(
             "a smaller training.batch_size."
         )
     torch.manual_seed(derived_seed(seed))  # dropout and stochastic depth draw from torch's own generator
-    training = _Training(model, train_loader, validation_loader, settings, seed, device)
+    training = _Training(model, train_loader, validation_loader, settings, seed, device, objective)
     if folder is not None:
         training.resume(folder)
     with training_progress(settings.epochs, training.epoch) as advance:
@@ -106,8 +113,8 @@ def fit(
             if folder is not None:
                 training.checkpoint(folder)
             advance(row)
-            if on_epoch is not None:
-                on_epoch(row)
+            if on_epoch is not None and on_epoch(row):
+                training.prune(folder)
     return training.result()
 
 
@@ -122,17 +129,20 @@ class _Training:
         settings: TrainingSettings,
         seed: int,
         device: torch.device,
+        objective: Objective,
     ) -> None:
         self.epoch = 0  # epochs that are done
         self.ended = False
         self._model = place_model(model, settings, device)
-        self._forward = torch.compile(model) if settings.compile else model
         self._train_loader = train_loader
         self._validation_loader = validation_loader
         self._settings = settings
         self._seed = seed
         self._device = device
+        self._objective = objective
         self._optimizers = build_optimizers(model, settings.optimizer)
+        forward = torch.compile(model) if settings.compile else model
+        self._gradients = BatchGradients(forward, objective, self._optimizers, settings, device)
         self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(train_loader))
         self._averaging = build_averaging(model, settings)
         self._selection = Tracker(settings.selection)
@@ -143,11 +153,12 @@ class _Training:
         self._seconds = 0.0
         self._stopped_early = False
         self._diverged = False
+        self._pruned = False
 
     def run_epoch(self) -> dict[str, Any]:
         """Train one epoch, validate where it is due, decide whether to go on."""
         started = time.perf_counter()
-        loss, accuracy = self._train()
+        loss, accuracy, further = self._train()
         trained = time.perf_counter() - started
         self.epoch += 1
         self._diverged = not math.isfinite(loss)
@@ -165,6 +176,7 @@ class _Training:
             "train_accuracy": accuracy,
             **validation,
             "learning_rate": learning_rate,
+            **further,
             "seconds": self._seconds,
             "images_per_second": self._train_loader.num_samples / trained,
             "peak_memory_mb": peak_memory_mb(self._device),
@@ -183,7 +195,15 @@ class _Training:
             seconds=self._seconds,
             stopped_early=self._stopped_early,
             diverged=self._diverged,
+            pruned=self._pruned,
         )
+
+    def prune(self, folder: Path | None) -> None:
+        """End the training because the caller wants it, unless it has ended anyway."""
+        if not self.ended:
+            self.ended = self._pruned = True
+            if folder is not None:
+                save_state(folder / _FINAL, self._state())
 
     def resume(self, folder: Path) -> None:
         """Continue from the newest whole checkpoint in `folder`, if there is one."""
@@ -215,17 +235,16 @@ class _Training:
         for old in _numbered(folder)[: -self._settings.keep_last]:
             old.unlink()
 
-    def _train(self) -> tuple[float, float]:
+    def _train(self) -> tuple[float, float, dict[str, float]]:
         """One pass over the training images.
 
         Returns:
-            Mean loss and accuracy over images.
+            Mean loss and accuracy over images, and the means of the objective's further metrics.
         """
         settings = self._settings
         self._model.train()
         # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.
-        loss_sum = torch.zeros((), device=self._device)
-        hits = torch.zeros((), device=self._device)
+        sums: dict[str, Tensor] = {}
         images_seen = 0
         scale = settings.image_scales[self.epoch * len(settings.image_scales) // settings.epochs]
         for index, batch in enumerate(self._train_loader.epoch(self.epoch)):
@@ -234,13 +253,8 @@ class _Training:
             images = place_images(rescale(batch.images, scale), settings, self._device)
             labels = batch.labels.to(self._device, non_blocking=True)
             mixed = mix_batch(images, labels, settings.mixing, seed=self._seed, epoch=self.epoch, batch=index)
-            with autocast(settings, self._device):
-                logits = self._forward(mixed.images)
-            logits = logits.float()
-            loss = mixed_loss(logits, mixed, settings.label_smoothing)
-            for optimizer in self._optimizers:
-                optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            for name, value in self._gradients(mixed, batch.indices).items():
+                sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value
             if settings.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(self._model.parameters(), settings.gradient_clip)
             for optimizer in self._optimizers:
@@ -248,16 +262,15 @@ class _Training:
             if self._averaging is not None:
                 self._averaging.update()
             images_seen += len(labels)
-            loss_sum += loss.detach() * len(labels)
-            hits += mixed_hits(logits.detach(), mixed)
-            if index % _LOSS_CHECK == 0 and not math.isfinite(float(loss_sum)):
+            if index % _LOSS_CHECK == 0 and not math.isfinite(float(sums["loss"])):
                 break
-        return float(loss_sum) / images_seen, float(hits) / images_seen
+        means = {name: float(value) / images_seen for name, value in sums.items()}
+        return means.pop("loss"), means.pop("hits"), means
 
     def _validate(self) -> dict[str, float]:
         with averaged_weights(self._model, self._averaging):
-            loss, accuracy = evaluate(self._model, self._validation_loader, self._settings, self._device)
-            metrics = {"validation_loss": loss, "validation_accuracy": accuracy}
+            arguments = (self._model, self._validation_loader, self._settings, self._device, self._objective)
+            metrics = self._objective.validation_metrics(*predict_outputs(*arguments))
             row = {"epoch": self.epoch, **metrics}
             if self._selection.update(row):
                 self._best_weights = _copy(self._model)
@@ -292,6 +305,7 @@ class _Training:
             "seconds": self._seconds,
             "stopped_early": self._stopped_early,
             "diverged": self._diverged,
+            "pruned": self._pruned,
             "random": random_state(),
         }
 
@@ -310,6 +324,7 @@ class _Training:
         self._rows = state["history"]
         self._seconds = state["seconds"]
         self._stopped_early, self._diverged = state["stopped_early"], state["diverged"]
+        self._pruned = state["pruned"]
         restore_random_state(state["random"])
 
 

@@ -27,6 +27,12 @@ class MixedBatch:
     other_labels: Tensor | None = None
     weight: float = 1.0
 
+    def split(self, parts: int) -> "list[MixedBatch]":
+        """The batch in so many parts of nearly equal size."""
+        others = self.other_labels.tensor_split(parts) if self.other_labels is not None else [None] * parts
+        pieces = zip(self.images.tensor_split(parts), self.labels.tensor_split(parts), others, strict=True)
+        return [MixedBatch(images, labels, other, self.weight) for images, labels, other in pieces]
+
 
 def mix_batch(
     images: Tensor, labels: Tensor, settings: MixingSettings | None, *, seed: int, epoch: int, batch: int

@@ -98,3 +98,8 @@ def peak_memory_mb(device: torch.device) -> float:
         return psutil.Process().memory_info().rss / 1e6
     unit = 1 if platform.system() == "Darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch raised `error` because a device's memory was full."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -11,7 +11,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from vision_studies.data.torchvision_compat import torchvision_module
+from vision_studies.torchvision_compat import torchvision_module
 
 Operation = Callable[[Tensor], Tensor]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
 from vision_studies.data.sources.raw import RawImages, one_line
-from vision_studies.data.torchvision_compat import torchvision_module
 from vision_studies.errors import DataError, StorageError
+from vision_studies.torchvision_compat import torchvision_module
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/"

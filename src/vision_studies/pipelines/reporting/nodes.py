@@ -35,6 +35,26 @@ FIGURES: dict[tuple[str, str], tuple[str, str]] = {
         "Reliability",
         "Accuracy against confidence: on the dashed line confidence can be taken at its word. Below, images in each bin.",
     ),
+    ("stacking", "comparison"): (
+        "Stacks compared",
+        "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+    ),
+    ("stacking", "opponents"): (
+        "The best stack and its opponents",
+        "The stack with the best validation accuracy beside what it has to beat: networks and averages of the same cost.",
+    ),
+    ("stacking", "efficiency"): (
+        "Accuracy and cost",
+        "Mean test accuracy against parameters, operations for an image and training time.",
+    ),
+    ("stacking", "parts"): (
+        "Stacks and their parts",
+        "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
+    ),
+    ("stacking", "learning_curves"): (
+        "Learning curves of the stacks",
+        "Loss, validation accuracy and learning rate by epoch.",
+    ),
     ("mlp_transfer", "search_test_loss_over_seeds"): (
         "Architectures after tuning",
         "Test loss of every architecture trained anew with its own best hyperparameters, seed by seed.",

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from vision_studies.data.torchvision_compat import torchvision_module
+from vision_studies.torchvision_compat import torchvision_module
 
 SCRIPT = """
-from vision_studies.data.torchvision_compat import torchvision_module
+from vision_studies.torchvision_compat import torchvision_module
 import torch
 transforms = torchvision_module("torchvision.transforms.v2")
 assert transforms.functional.horizontal_flip(torch.tensor([[[1, 2]]])).tolist() == [[[2, 1]]]

@@ -1,0 +1,80 @@
+"""Where hyperparameters are looked for, and how hopeless trials are ended: what searches of all pipelines share."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from vision_studies.config.base import Settings
+
+
+class RangeSettings(Settings):
+    """Numbers between two ends."""
+
+    low: float = Field(description="lower end")
+    high: float = Field(description="upper end")
+    scale: Literal["log", "uniform"] = Field(description="whether every factor or every difference is equally likely")
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> "RangeSettings":
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"low ({self.low:g}) must be above 0 on a log scale")
+        return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return self.low, self.high
+
+
+class IntegerSettings(Settings):
+    """Whole numbers between two ends, each equally likely."""
+
+    lowest: int = Field(description="smallest")
+    highest: int = Field(description="largest")
+
+    @model_validator(mode="after")
+    def _ends_in_order(self) -> "IntegerSettings":
+        if not self.lowest < self.highest:
+            raise ValueError(f"lowest ({self.lowest}) must be below highest ({self.highest})")
+        return self
+
+
+class OptionSettings(Settings):
+    """Named values, each equally likely; a value may be a whole group of settings."""
+
+    options: dict[str, Any] = Field(min_length=1, description="name of a value -> the value")
+
+
+def _kind(value: Any) -> str:
+    keys = value if isinstance(value, dict) else value.model_dump()
+    return next((name for name, key in (("options", "options"), ("integer", "lowest")) if key in keys), "range")
+
+
+SearchDomain = Annotated[
+    Annotated[RangeSettings, Tag("range")]
+    | Annotated[IntegerSettings, Tag("integer")]
+    | Annotated[OptionSettings, Tag("options")],
+    Discriminator(_kind),
+]
+"""{low, high, scale}, {lowest, highest} or {options: {name: value}}."""
+
+
+class MedianPrunerSettings(Settings):
+    """End a trial that is worse than the median of finished ones at the same epoch."""
+
+    name: Literal["median"] = Field(description="worse than the median of finished trials")
+    startup_trials: int = Field(ge=0, description="trials that must have finished before any is ended")
+    warmup_epochs: int = Field(ge=0, description="epochs in which no trial is ended")
+
+
+class HyperbandPrunerSettings(Settings):
+    """Give more epochs to the better trials (Li et al. 2018)."""
+
+    name: Literal["hyperband"] = Field(description="only the best go on, rung by rung")
+    min_epochs: int = Field(ge=1, description="epochs before the first rung")
+    reduction_factor: int = Field(ge=2, description="one trial of so many goes on to the next rung")
+
+
+PrunerSettings = Annotated[MedianPrunerSettings | HyperbandPrunerSettings, Field(discriminator="name")]

@@ -1,0 +1,155 @@
+"""What a stack of networks has to beat: single networks and combinations of the same cost."""
+
+from typing import Any
+
+import torch
+
+from vision_studies.config.models import (
+    ModelSettings,
+    ResNet9Settings,
+    ResNetSettings,
+    SpeedrunNetSettings,
+    VitSettings,
+)
+from vision_studies.config.stacking import NetworkSettings
+from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, JointRun, LearnerSettings, NetworkRun
+from vision_studies.data.prepared import PreparedData
+from vision_studies.methods.stacked_networks import build_meta_learner
+from vision_studies.models.build import build_model
+from vision_studies.models.stacked import StackedClassifier, base_dimension
+from vision_studies.models.statistics import count_macs, count_parameters
+
+Stack = JointRun | CrossValidatedRun
+
+
+def independent_members(stack: Stack) -> list[NetworkRun]:
+    """The base learners of a stack, each trained alone."""
+    return [
+        NetworkRun(method="network", learner=learner, member=member, **_shared(stack))
+        for member, learner in enumerate(stack.base_learners)
+    ]
+
+
+def combination(stack: Stack, rule: Any) -> CombinationRun | None:
+    """The independent base learners, combined; None where they cannot be: a soup needs one architecture."""
+    members = independent_members(stack)
+    if rule == "soup" and len({member.learner.model_dump_json() for member in members}) > 1:
+        return None
+    return CombinationRun(method="combination", mock=stack.mock, rule=rule, members=tuple(members))
+
+
+def same_parameters(stack: Stack, data: PreparedData) -> NetworkRun | None:
+    """One network of as many parameters as the stack: its first base learner that can be, widened.
+
+    None where no base learner has a width to change.
+    """
+    target = stack_cost(stack, data)["parameters"]
+    for learner in stack.base_learners:
+        model = widened_to(learner.model, target, data)
+        if model is not None:
+            wide = LearnerSettings(
+                model=model,
+                weights_file=None,
+                frozen_blocks=0,
+                initialisation=learner.initialisation,
+                weights_hash=None,
+            )
+            return NetworkRun(method="network", learner=wide, member=0, **_shared(stack))
+    return None
+
+
+def same_macs(stack: Stack, data: PreparedData) -> NetworkRun:
+    """The first base learner, trained for so many epochs that its training takes as many operations as the stack's."""
+    own = network_cost(stack.base_learners[0], data)["macs"]
+    epochs = max(1, round(training_macs(stack, data) / own))
+    training = stack.training.model_copy(update={"epochs": epochs})
+    shared = _shared(stack) | {"training": training}
+    return NetworkRun(method="network", learner=stack.base_learners[0], member=0, **shared)
+
+
+def training_macs(stack: Stack, data: PreparedData) -> float:
+    """Multiply-accumulate operations of a stack's training for each training image, forward passes only."""
+    cost = stack_cost(stack, data)["macs"]
+    if isinstance(stack, JointRun):
+        return cost * stack.training.epochs
+    base = sum(network_cost(learner, data)["macs"] for learner in stack.base_learners)
+    rounds = stack.folds - 1 + (stack.inference == "refit")
+    return base * rounds * stack.training.epochs + (cost - base) * stack.meta_training.epochs
+
+
+def stack_cost(stack: Stack, data: PreparedData) -> dict[str, int]:
+    """Parameters of one set of base learners with their meta-learner, and their operations for one image."""
+    with torch.device("meta"):
+        learners = [_network(learner, data) for learner in stack.base_learners]
+        dimension = base_dimension(learners, stack.meta_learner.inputs, data.num_classes)
+        meta_learner = build_meta_learner(stack.meta_learner, dimension, data, seed=0)
+        model = StackedClassifier(learners, meta_learner, inputs=stack.meta_learner.inputs, detach=False)
+        return _cost(model, data)
+
+
+def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:
+    """Parameters of a network and its operations for one image.
+
+    Raises:
+        ParameterError: the network does not exist, or does not fit the images.
+    """
+    with torch.device("meta"):
+        return _cost(_network(network, data), data)
+
+
+def widened_to(model: ModelSettings, parameters: int, data: PreparedData) -> ModelSettings | None:
+    """The network with another width, whose number of parameters is the nearest that widths allow; None without a width."""
+
+    def size(width: int) -> int:
+        scaled = scale_width(model, width)
+        assert scaled is not None  # noqa: S101 - looked at below, before the first call
+        with torch.device("meta"):
+            return count_parameters(
+                build_model(
+                    scaled, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
+                )
+            )
+
+    if scale_width(model, 1) is None:
+        return None
+    low, high = 1, 2
+    while size(high) < parameters:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < parameters else (low, middle)
+    nearest = min((low, high), key=lambda width: abs(size(width) - parameters))
+    return scale_width(model, nearest)
+
+
+def scale_width(model: ModelSettings, width: int) -> ModelSettings | None:
+    """The network with `width` channels where it is narrowest (of a transformer, for each head), all others in proportion."""
+    if isinstance(model, ResNet9Settings):
+        return model.model_copy(update={"width": width})
+    if isinstance(model, VitSettings):
+        return model.model_copy(update={"width": width * model.heads})
+    if isinstance(model, ResNetSettings):
+        stem = model.stem_width
+        widths = tuple(max(1, round(own * width / stem)) for own in model.widths)
+        squeeze = model.squeeze_reduction
+        reduction = None if squeeze is None else min(squeeze, *widths)
+        return model.model_copy(update={"stem_width": width, "widths": widths, "squeeze_reduction": reduction})
+    if isinstance(model, SpeedrunNetSettings):
+        first = model.widths[0]
+        return model.model_copy(update={"widths": tuple(max(1, round(own * width / first)) for own in model.widths)})
+    return None
+
+
+def _network(network: NetworkSettings, data: PreparedData) -> torch.nn.Module:
+    return build_model(
+        network.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
+    )
+
+
+def _cost(model: torch.nn.Module, data: PreparedData) -> dict[str, int]:
+    shape = (data.in_channels, data.image_size, data.image_size)
+    return {"parameters": count_parameters(model), "macs": count_macs(model, shape)}
+
+
+def _shared(stack: Stack) -> dict[str, Any]:
+    return {name: getattr(stack, name) for name in ("mock", "loader", "augmentation", "training", "evaluation")}

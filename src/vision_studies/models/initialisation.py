@@ -1,0 +1,91 @@
+"""First weights of a network: drawn by a named rule, or read from a file; and layers that stay as they are."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vision_studies.errors import CheckpointError, ParameterError
+
+RULES: dict[str, Callable[[Tensor], Tensor]] = {
+    "kaiming_fan_out": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+    "kaiming_fan_in": partial(nn.init.kaiming_normal_, mode="fan_in", nonlinearity="relu"),
+    "orthogonal": nn.init.orthogonal_,
+    "xavier_uniform": nn.init.xavier_uniform_,
+    "xavier_normal": nn.init.xavier_normal_,
+}
+"""Name -> what it does to a weight of a convolution or a linear layer. Biases and norms stay as they are."""
+
+
+def initialise(network: nn.Module, rule: str) -> nn.Module:
+    """Draw the weights of all convolutions and linear layers anew, from the global generator.
+
+    Args:
+        network: changed in place.
+        rule: one of `RULES`: He et al. 2015 (kaiming), Saxe et al. 2014 (orthogonal), Glorot and Bengio 2010 (xavier).
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            RULES[rule](module.weight)
+    return network
+
+
+def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
+    """Take over the weights in a file, besides those of the last layer where it has other classes.
+
+    Args:
+        network: changed in place.
+        file: safetensors, or a file of torch with tensors only.
+
+    Raises:
+        CheckpointError: the file cannot be read, or is of another architecture.
+    """
+    try:
+        weights = load_file(file) if file.suffix == ".safetensors" else torch.load(file, weights_only=True)
+    except Exception as error:  # every library behind it has errors of its own
+        raise CheckpointError(f"weights_file {file} cannot be read ({error}); name another file, or null.") from error
+    inner = getattr(network, "network", network)  # torchvision's files know nothing of what stands around the network
+    own = inner.state_dict()
+    classifier = list(own)[-1].rpartition(".")[0]
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if not (name.startswith(classifier) and name in own and own[name].shape != value.shape)
+    }
+    # What torchvision's older files lack has not been learned, such as the count of batches that a norm has seen.
+    missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in own]
+    shapes = [name for name in fitting if name in own and own[name].shape != fitting[name].shape]
+    if missing or unknown or shapes:
+        raise CheckpointError(
+            f"weights_file {file} is of another architecture ({(missing or unknown or shapes)[0]} does not fit); name a "
+            "file of this network."
+        )
+    inner.load_state_dict(fitting, strict=False)
+    return network
+
+
+def freeze_blocks(network: nn.Module, count: int) -> nn.Module:
+    """Keep the first blocks of a vision transformer, and what stands before them, from learning.
+
+    Raises:
+        ParameterError: the network has no such blocks, or too few.
+    """
+    if count == 0:
+        return network
+    inner = getattr(network, "network", network)
+    found = getattr(getattr(inner, "encoder", None), "layers", None) or getattr(inner, "blocks", None)
+    blocks = list(found) if isinstance(found, nn.Sequential) else []
+    if count > len(blocks):
+        raise ParameterError(
+            f"frozen_blocks={count} but {type(inner).__name__} has {len(blocks)} transformer blocks; set a smaller number."
+        )
+    for name, parameter in inner.named_parameters():
+        if name.startswith(("conv_proj", "class_token", "encoder.pos_embedding", "patches", "positions")):
+            parameter.requires_grad_(False)
+    for block in blocks[:count]:
+        block.requires_grad_(False)
+    return network

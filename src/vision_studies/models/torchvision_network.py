@@ -1,0 +1,56 @@
+"""Classifiers of torchvision, on images of any size."""
+
+import difflib
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_studies.errors import ParameterError
+from vision_studies.torchvision_compat import torchvision_module
+
+
+class TorchvisionNetwork(nn.Module):
+    """A network that torchvision has, with random weights and as many logits as there are classes.
+
+    Grey images are shown to it as three equal channels.
+
+    Args:
+        num_classes: number of logits.
+        network: name of the network in torchvision.
+        stem: "imagenet" leaves it as it is; "cifar" gives a residual network a first convolution of 3 x 3 without stride or
+            pooling (He et al. 2016).
+        resize: height and width in pixels that images are brought to; None leaves them.
+
+    Raises:
+        ParameterError: torchvision has no such network, or it has no stem that could be changed.
+    """
+
+    def __init__(self, *, num_classes: int, network: str, stem: str, resize: int | None) -> None:
+        super().__init__()
+        models = torchvision_module("torchvision.models")
+        known = models.list_models(module=models)
+        if network not in known:
+            close = difflib.get_close_matches(network, known, n=1)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            raise ParameterError(
+                f"model.network={network!r} is no classifier of torchvision.{guess} There are: {', '.join(known)}."
+            )
+        self.network = models.get_model(network, weights=None, num_classes=num_classes)
+        self._resize = resize
+        if stem == "cifar":
+            if not isinstance(self.network, models.ResNet):
+                raise ParameterError(
+                    f"model.stem=cifar is for residual networks, and {network} is none; set stem: imagenet."
+                )
+            self.network.conv1 = nn.Conv2d(3, self.network.conv1.out_channels, 3, padding=1, bias=False)
+            nn.init.kaiming_normal_(self.network.conv1.weight, mode="fan_out", nonlinearity="relu")
+            self.network.maxpool = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, num_classes] of images [B, 1 or 3, H, W]."""
+        if images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        if self._resize is not None:
+            size = [self._resize, self._resize]
+            images = F.interpolate(images, size, mode="bilinear", align_corners=False)
+        return self.network(images)

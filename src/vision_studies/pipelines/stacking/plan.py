@@ -1,0 +1,129 @@
+"""The runs of a stacking study: its variants, and the opponents that each of them has to beat."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.config.stacking import StackingSettings
+from vision_studies.config.stacking_runs import AnyRun, CombinationRun, CrossValidatedRun, JointRun, stack_run
+from vision_studies.config.study import StudySettings
+from vision_studies.errors import ParameterError
+from vision_studies.studies.runs import Run
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
+
+STACK = "stack"
+
+TITLES = {
+    "best_learner": "best learner",
+    "average": "average",
+    "weighted_average": "weighted average",
+    "greedy": "greedy selection",
+    "soup": "greedy soup",
+    "same_parameters": "same parameters",
+    "same_macs": "same operations",
+}
+"""Opponent -> how its rows are called."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a study's tables, for every seed.
+
+    Attributes:
+        name: how it is called.
+        role: "stack" for a variant, else which opponent it is.
+        stacks: variants that it opposes; of a variant, itself.
+        run: what is trained or combined.
+    """
+
+    name: str
+    role: str
+    stacks: tuple[str, ...]
+    run: AnyRun
+
+    def described(self) -> dict[str, Any]:
+        """As JSON, without the run."""
+        return {"name": self.name, "role": self.role, "stacks": list(self.stacks)}
+
+
+def plan_entries(
+    settings: StackingSettings, data: "PreparedData", drawn: Mapping[str, Mapping[str, Any]]
+) -> list[Entry]:
+    """Variants in their order, then their opponents. What two variants both need is there once.
+
+    Args:
+        settings: the study.
+        data: decides how large networks are.
+        drawn: variant -> what a search has found for it; empty where there was none.
+
+    Raises:
+        ParameterError: a network does not exist or does not fit the images.
+    """
+    stacks: list[tuple[Entry, JointRun | CrossValidatedRun]] = []
+    for variant in settings.variants:
+        try:
+            configured = settings.configured(variant, dict(drawn.get(variant.name, {})))
+        except ValueError as error:
+            raise ParameterError(f"stacking: {error}") from error
+        run = stack_run(configured, settings.networks)
+        _check_networks(variant.name, run, data)
+        stacks.append((Entry(variant.name, STACK, (variant.name,), run), run))
+    found: dict[str, tuple[str, list[str], AnyRun]] = {}
+    for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
+        names = settings.configured(variant).base_learners
+        for role in settings.opponents:
+            for title, opponent in _opponents(role, stack, names, data):
+                key = opponent.model_dump_json()
+                found.setdefault(key, (f"{role}/{title}", [], opponent))[1].append(entry.name)
+    titles = [title for title, _, _ in found.values()]
+    opponents = []
+    for title, own, opponent in found.values():
+        kind, _, name = title.partition("/")
+        shown = name if titles.count(title) == 1 else f"{name} ({own[0]})"
+        opponents.append(Entry(shown, kind, tuple(own), opponent))
+    return [*(entry for entry, _ in stacks), *opponents]
+
+
+def runs_of(entry: Entry, settings: StackingSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
+    """The runs of an entry, one a seed."""
+    return [make_run(entry.name, 0, seed, entry.run, study, data) for seed in settings.seeds]
+
+
+def make_run(variant: str, trial: int, seed: int, run: AnyRun, study: StudySettings, data: "PreparedData") -> Run:
+    """One run of the study."""
+    from vision_studies.methods.stacking import METHOD_VERSION
+
+    configuration = run.model_dump(mode="json")
+    return Run("stacking", study.name, variant, trial, seed, configuration, data.fingerprint, METHOD_VERSION)
+
+
+def members_of(run: Run, combined: CombinationRun, study: StudySettings, data: "PreparedData") -> list[Run]:
+    """The runs that a combination is made from."""
+    return [make_run(f"learner {member.member + 1}", 0, run.seed, member, study, data) for member in combined.members]
+
+
+def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedData") -> list[tuple[str, AnyRun]]:
+    from vision_studies.methods import fair_opponents
+
+    if role == "alone":
+        members = fair_opponents.independent_members(stack)
+        return [(f"{name} alone, {member.member + 1}", member) for name, member in zip(names, members, strict=True)]
+    made: AnyRun | None
+    if role == "same_parameters":
+        made = fair_opponents.same_parameters(stack, data)
+    elif role == "same_macs":
+        made = fair_opponents.same_macs(stack, data)
+    else:
+        made = fair_opponents.combination(stack, role)
+    return [(TITLES[role], made)] if made is not None else []
+
+
+def _check_networks(variant: str, run: JointRun | CrossValidatedRun, data: "PreparedData") -> None:
+    from vision_studies.methods.fair_opponents import stack_cost
+
+    try:
+        stack_cost(run, data)
+    except ParameterError as error:
+        raise ParameterError(f"stacking: variant '{variant}': {error}") from error

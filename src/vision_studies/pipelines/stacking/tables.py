@@ -1,0 +1,209 @@
+"""Nodes of `stacking` that turn finished runs into statistics, tables and the published project's files."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.stacking import StackingSettings
+from vision_studies.errors import DataError
+from vision_studies.pipelines.stacking.plan import STACK
+from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED, PRUNED
+
+Plan = list[dict[str, Any]]
+Files = dict[str, Any]
+
+_OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
+
+
+def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSettings) -> tuple[dict[str, Any], list[str]]:
+    """The variants against the first one, each of them against its opponents, and the answer in sentences."""
+    from vision_studies.analysis.statistics import compare_variants
+
+    scored = results.dropna(subset=["test_accuracy"])
+    table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
+    stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
+    known = [name for name in stacks if name in set(table["variant"])]
+    if not known:
+        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
+        raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
+    options: dict[str, Any] = {
+        "confidence": settings.confidence,
+        "interval": settings.interval,
+        "test": settings.test,
+    }
+    variants = compare_variants(_rows(table, known), baseline=known[0], **options)
+    against = {}
+    for name in known:
+        opponents = [
+            entry["name"] for entry in plan if entry["role"] not in (STACK, "alone") and name in entry["stacks"]
+        ]
+        against[name] = compare_variants(_rows(table, [name, *opponents]), baseline=name, **options)
+    best = scored[scored["variant"].isin(known)].groupby("variant", sort=False)["validation_accuracy"].mean().idxmax()
+    sentences = [*variants["sentence"].dropna(), *against[str(best)]["sentence"].dropna()]
+    comparison = {
+        "variants": _records(variants),
+        "best_by_validation": best,
+        "opponents": {name: _records(own) for name, own in against.items()},
+    }
+    return comparison, sentences
+
+
+def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
+    """Configuration comparison and efficiency, as the published project prints them: in Markdown and in LaTeX.
+
+    Returns:
+        Name -> text, for each of the two formats.
+    """
+    from vision_studies.reports.booktabs import latex_table, markdown_table
+
+    rows, efficiency = [], []
+    for entry in plan:
+        own = results[(results["variant"] == entry["name"]) & results["test_accuracy"].notna()]
+        if own.empty:
+            continue
+        accuracy = 100 * own["test_accuracy"]
+        mean, seconds = accuracy.mean(), own["seconds"]
+        parameters = own["parameters"].iloc[0]
+        label = f"{entry['name']} [mock]" if (own["device"] == "mock").any() else entry["name"]
+        rows.append(
+            {
+                "Configuration": label,
+                "n": len(own),
+                "Final Accuracy (%)": _mean_and_deviation(accuracy, 2),
+                "Total Parameters": f"{parameters / 1e6:.2f}M",
+                "Operations (MACs)": f"{own['macs'].iloc[0] / 1e6:,.0f}M",
+                "Training Time (s)": _mean_and_deviation(seconds, 1),
+            }
+        )
+        efficiency.append(
+            {
+                "Configuration": label,
+                "Accuracy per million parameters": f"{mean / (parameters / 1e6):.3f}",
+                "Accuracy per second": f"{mean / seconds.mean():.3f}",
+            }
+        )
+    tables = {"configuration_comparison": pd.DataFrame(rows), "efficiency_metrics": pd.DataFrame(efficiency)}
+    captions = {"configuration_comparison": "Configuration comparison", "efficiency_metrics": "Efficiency metrics"}
+    markdown = {name: markdown_table(table, captions[name]) for name, table in tables.items()}
+    return markdown, {name: latex_table(table, captions[name], f"tab:{name}") for name, table in tables.items()}
+
+
+def describe_study(
+    settings: StackingSettings,
+    results: pd.DataFrame,
+    histories: pd.DataFrame,
+    trials: dict[str, Any],
+    trial_results: pd.DataFrame,
+    trial_histories: pd.DataFrame,
+) -> tuple[Files, Files]:
+    """Every variant's `study_results.json` and `hyperparameter_stats.json`, and the search's summaries, as published.
+
+    Accuracies in them are of the validation split, in percent. Without a search, the seeds stand where trials would.
+    """
+    files: Files = {}
+    summaries: Files = {}
+    for variant in settings.variants:
+        searched = trials.get(variant.name)
+        rows = (trial_results if searched else results).query("variant == @variant.name")
+        own_histories = (trial_histories if searched else histories).query("variant == @variant.name")
+        described = [_trial(row, own_histories, searched) for row in rows.to_dict("records")]
+        complete = [trial for trial in described if trial["state"] == 1]
+        best = max(complete, key=lambda trial: trial["value"], default=None)
+        done = rows[rows["status"] == COMPLETE]
+        files[f"{variant.name}/study_results"] = {
+            "best_params": best["params"] if best else {},
+            "trial_accuracies": [trial["value"] for trial in complete],
+            "trial_times": [float(seconds) for seconds in done["seconds"]],
+            "best_history": best["history"] if best else {},
+            "all_trials": described,
+            "experiment_type": "stacking",
+            "variant_name": variant.name,
+            "mock": bool((rows["device"] == "mock").any()),
+            "model_stats": {"total_params": int(done["parameters"].iloc[0])} if len(done) else None,
+        }
+        if searched:
+            files[f"{variant.name}/hyperparameter_stats"] = _hyperparameter_statistics(complete)
+            summaries[f"{variant.name}/best_training"] = searched["drawn"]
+            counts = rows["status"].value_counts()
+            summaries[f"{variant.name}/search_results"] = {
+                "status": "complete",
+                "best_accuracy": best["value"] if best else None,
+                "best_params": best["params"] if best else {},
+                "n_trials": len(rows),
+                "n_completed": int(counts.get(COMPLETE, 0)),
+                "n_pruned": int(counts.get(PRUNED, 0)),
+                "importance": searched["importance"],
+            }
+    return files, summaries
+
+
+def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any] | None) -> dict[str, Any]:
+    own = histories[(histories["trial"] == row["trial"]) & (histories["seed"] == row["seed"])].sort_values("epoch")
+    params = {"seed": int(row["seed"])}
+    if searched:
+        params = next(trial["params"] for trial in searched["trials"] if trial["number"] == row["trial"])
+    value = row["validation_accuracy"]
+    history: dict[str, Any] = {
+        "epochs": own["epoch"].tolist(),
+        "train_acc": _percent(own["train_accuracy"]),
+        "val_acc": _percent(own["validation_accuracy"]),
+    }
+    if row["status"] == PRUNED:
+        history["pruned_at_epoch"] = int(own["epoch"].max())
+    return {
+        "number": int(row["trial"]) - 1 if searched else int(row["seed"]),
+        "params": params,
+        "value": None if pd.isna(value) else 100 * float(value),
+        "state": _OPTUNA_STATES[row["status"]],
+        "history": history,
+    }
+
+
+def _hyperparameter_statistics(complete: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    best = max(complete, key=lambda trial: trial["value"])
+    for name in dict.fromkeys(name for trial in complete for name in trial["params"]):
+        own = [trial for trial in complete if name in trial["params"]]
+        values = pd.Series([trial["params"][name] for trial in own])
+        chosen = best["params"].get(name)
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            accuracy = pd.Series([trial["value"] for trial in own])
+            correlation = values.corr(accuracy) if len(own) > 2 else None
+            found[name] = {
+                "type": "numerical",
+                "mean": float(values.mean()),
+                "std": None if len(values) < 2 else float(values.std()),
+                "best_trial_value": chosen,
+                "correlation_with_accuracy": None
+                if correlation is None or pd.isna(correlation)
+                else float(correlation),
+            }
+        else:
+            counts = values.astype(str).value_counts()
+            found[name] = {
+                "type": "categorical",
+                "value_counts": {str(value): int(count) for value, count in counts.items()},
+                "best_trial_value": chosen,
+                "mode": str(counts.index[0]),
+            }
+    return found
+
+
+def _rows(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The rows of these variants, in the order of the names."""
+    return pd.concat([table[table["variant"] == name] for name in names])
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records"))
+
+
+def _mean_and_deviation(values: pd.Series, decimals: int) -> str:
+    mean = f"{values.mean():.{decimals}f}"
+    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):.{decimals}f}"
+
+
+def _percent(values: pd.Series) -> list[float | None]:
+    return [None if pd.isna(value) else 100 * float(value) for value in values]

@@ -1,0 +1,270 @@
+"""A search for hyperparameters that several processes can work on, and that goes on where it was stopped.
+
+Optuna keeps the trials in a journal file (or in a database, where a storage is named). Three things are added to it: a trial
+is begun under a lock, so that no more are begun than were asked for; while a process works on a trial it holds a lock that
+the system takes from it when it dies, so that another one finds the trial and continues it; and the draws of a trial depend
+on its number, so that a search that was stopped draws what it would have drawn.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.search import IntegerSettings, OptionSettings, SearchDomain
+from vision_studies.config.stacking import SamplerSettings, StackingSearchSettings, nested
+from vision_studies.studies.results import COMPLETE, PRUNED
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+
+Drawn = dict[str, Any]
+"""Dotted path -> value."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """What a trial found.
+
+    Attributes:
+        status: one of `results.STATUSES`.
+        value: what is maximised; None where there is none.
+        seconds: of training.
+    """
+
+    status: str
+    value: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SearchTrial:
+    """A trial that is being worked on, or has ended.
+
+    Attributes:
+        number: from 1.
+        drawn: dotted path -> value.
+        names: dotted path -> how the value is called: of an option its name, else the value.
+        status: one of `results.STATUSES`, or "running".
+        value: what is maximised; None where there is none.
+    """
+
+    number: int
+    drawn: Drawn
+    names: dict[str, Any] = field(default_factory=dict)
+    status: str = "running"
+    value: float | None = None
+
+
+Report = Callable[[int, float], bool]
+"""Is given epoch and value; tells whether the trial is hopeless."""
+
+Evaluate = Callable[[SearchTrial, Report], TrialOutcome]
+
+
+class SharedSearch:
+    """The search of one variant.
+
+    Args:
+        settings: how to search.
+        space: dotted path -> where it is looked for, in the order in which values are drawn.
+        base: settings that the draws are laid over; a path that is not in them (after the draws before it) is not drawn.
+        name: of the search; unique in its storage.
+        folder: journal and locks.
+        pruner: ends hopeless trials.
+    """
+
+    def __init__(
+        self,
+        settings: StackingSearchSettings,
+        space: Mapping[str, SearchDomain],
+        base: Mapping[str, Any],
+        *,
+        name: str,
+        folder: Path,
+        pruner: optuna.pruners.BasePruner,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the study logs its trials itself
+        folder.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
+        self._space = space
+        self._base = base
+        self._folder = folder
+        self._claim = FileLock(folder / "claim.lock")
+        with self._claim:
+            self._study = optuna.create_study(
+                study_name=name,
+                storage=_storage(settings.storage, folder),
+                pruner=pruner,
+                direction="maximize",
+                load_if_exists=True,
+            )
+
+    def work(self, evaluate: Evaluate) -> int:
+        """Do trials until there are as many as were asked for and all have ended, by whichever process.
+
+        Returns:
+            Trials that were done here.
+        """
+        done = 0
+        while True:
+            with self._next() as trial:
+                if trial is not None:
+                    self._evaluate(trial, evaluate)
+                    done += 1
+                    continue
+            if not self._running():
+                return done
+            time.sleep(_POLL_SECONDS)  # another process is at work: its trial may be the best
+
+    def trials(self) -> list[SearchTrial]:
+        """All trials, in their order."""
+        return [self._described(trial) for trial in self._study.get_trials(deepcopy=False)]
+
+    def best(self) -> SearchTrial | None:
+        """The complete trial with the highest value, the first of equals; None where none is complete."""
+        complete = [trial for trial in self.trials() if trial.status == COMPLETE]
+        return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+    def importance(self) -> dict[str, float]:
+        """Share of the value's variance that each hyperparameter explains (functional ANOVA, Hutter et al. 2014).
+
+        Returns:
+            Path -> share, largest first; empty where fewer than four trials are complete or all have one value.
+        """
+        complete = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+        if len(complete) < 4 or len({trial.value for trial in complete}) == 1:
+            return {}
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._settings.seed)
+        return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+
+    @contextmanager
+    def _next(self) -> Any:
+        """A trial that nobody works on, with its lock: one that was interrupted, or a new one; None where there is none."""
+        lock: FileLock | None = None
+        found: optuna.Trial | None = None
+        with self._claim:
+            trials = self._study.get_trials(deepcopy=False)
+            for running in (trial for trial in trials if trial.state == TrialState.RUNNING):
+                lock = self._try_lock(running.number)
+                if lock is not None:
+                    logger.info("trial %d was interrupted and goes on", running.number + 1)
+                    found = optuna.Trial(self._study, running._trial_id)
+                    break
+            if found is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
+                self._study.sampler = _sampler(self._settings.sampler, self._settings.seed, len(trials))
+                found = self._study.ask()
+                lock = self._try_lock(found.number)
+            if found is not None:
+                self._draw(found)  # while nobody else draws: the sampler keeps trials at work apart
+        try:
+            yield found
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def _evaluate(self, trial: optuna.Trial, evaluate: Evaluate) -> None:
+        reported = set(self._frozen(trial.number).intermediate_values)
+
+        def report(epoch: int, value: float) -> bool:
+            if epoch not in reported:  # a trial that goes on has told of some epochs before
+                trial.report(value, epoch)
+            return trial.should_prune()
+
+        outcome = evaluate(self._described(self._frozen(trial.number)), report)
+        trial.set_user_attr("seconds", outcome.seconds)
+        trial.set_user_attr("status", outcome.status)
+        if outcome.status == COMPLETE:
+            self._study.tell(trial, outcome.value)
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL)
+
+    def _draw(self, trial: optuna.Trial) -> None:
+        settings: Mapping[str, Any] = self._base
+        for path, domain in self._space.items():
+            if not _has(settings, path):
+                continue
+            value: Any
+            if isinstance(domain, OptionSettings):
+                value = domain.options[trial.suggest_categorical(path, list(domain.options))]
+            elif isinstance(domain, IntegerSettings):
+                value = trial.suggest_int(path, domain.lowest, domain.highest)
+            else:
+                value = trial.suggest_float(path, domain.low, domain.high, log=domain.scale == "log")
+            settings = merge_settings(settings, nested(path, value))
+
+    def _described(self, trial: FrozenTrial) -> SearchTrial:
+        drawn = {}
+        for path, value in trial.params.items():
+            domain = self._space[path]
+            drawn[path] = domain.options[value] if isinstance(domain, OptionSettings) else value
+        status = trial.user_attrs.get("status", "running")
+        return SearchTrial(trial.number + 1, drawn, dict(trial.params), status, trial.value)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _running(self) -> bool:
+        return bool(self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+
+    def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
+        timeout = self._settings.timeout
+        return timeout is not None and sum(trial.user_attrs.get("seconds", 0) for trial in trials) >= timeout
+
+    def _try_lock(self, number: int) -> FileLock | None:
+        lock = FileLock(self._folder / f"trial_{number + 1}.lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            return None
+        return lock
+
+
+class _JournalLock:
+    """A lock on the journal that ends with the process that holds it: Optuna's own would outlive a kill."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def _storage(url: str | None, folder: Path) -> optuna.storages.BaseStorage:
+    if url is not None:
+        return optuna.storages.get_storage(url)
+    lock = _JournalLock(folder / "journal.lock")
+    # Optuna's base class of locks is private to it; these two methods are all that it asks for.
+    backend = JournalFileBackend(str(folder / "journal.log"), lock_obj=lock)  # type: ignore[arg-type]
+    return optuna.storages.JournalStorage(backend)
+
+
+def _sampler(settings: SamplerSettings, seed: int, number: int) -> optuna.samplers.BaseSampler:
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    if settings.name == "tpe":
+        # The liar keeps trials that are at work at the same time apart from each other.
+        return optuna.samplers.TPESampler(n_startup_trials=settings.startup_trials, seed=own, constant_liar=True)
+    return optuna.samplers.RandomSampler(seed=own)
+
+
+def _has(settings: Any, path: str) -> bool:
+    for key in path.split("."):
+        if not isinstance(settings, Mapping) or key not in settings:
+            return False
+        settings = settings[key]
+    return True

@@ -1,0 +1,90 @@
+"""The gradients of one batch, at once or, where the memory does not hold that, part by part."""
+
+import logging
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from vision_studies.config.training import TrainingSettings
+from vision_studies.training.mixing import MixedBatch, mixed_hits
+from vision_studies.training.objectives import Objective
+from vision_studies.training.precision import autocast
+from vision_studies.training.runtime import is_out_of_memory
+
+logger = logging.getLogger(__name__)
+
+
+class BatchGradients:
+    """Computes the gradients of a batch into the parameters that the optimisers hold.
+
+    Args:
+        forward: the network, compiled or not.
+        objective: what is minimised and measured.
+        optimizers: hold the parameters.
+        settings: label smoothing and precision.
+        device: where it is computed.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Tensor],
+        objective: Objective,
+        optimizers: Sequence[Optimizer],
+        settings: TrainingSettings,
+        device: torch.device,
+    ) -> None:
+        self._forward = forward
+        self._objective = objective
+        self._optimizers = optimizers
+        self._settings = settings
+        self._device = device
+        self._parts = 1
+
+    def __call__(self, mixed: MixedBatch, indices: Tensor) -> dict[str, Tensor]:
+        """Gradients of the batch's mean loss.
+
+        A device whose memory is full is given the batch in twice as many parts, with a warning, and so are the batches
+        after it. The sum of the parts' gradients is the batch's, but for norms that see a part at a time.
+
+        Args:
+            mixed: the batch.
+            indices: int64 [B], where its images stand in the image set.
+
+        Returns:
+            Sums over the images: of the loss ("loss"), of right predictions ("hits") and of the objective's metrics.
+        """
+        while True:
+            for optimizer in self._optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            try:
+                return self._accumulate(mixed, indices)
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or 2 * self._parts > len(mixed.labels):
+                    raise
+            self._parts *= 2
+            logger.warning(
+                "memory does not hold a batch of %d images: from now on its gradients are summed over %d parts "
+                "(norms then see a part at a time); training.batch_size=%d would do the same with shorter steps",
+                len(mixed.labels),
+                self._parts,
+                -(-len(mixed.labels) // self._parts),
+            )
+
+    def _accumulate(self, mixed: MixedBatch, indices: Tensor) -> dict[str, Tensor]:
+        settings = self._settings
+        sums: dict[str, Tensor] = {}
+        parts = [mixed] if self._parts == 1 else mixed.split(self._parts)
+        for part, places in zip(parts, indices.tensor_split(len(parts)), strict=True):
+            with autocast(settings, self._device):
+                outputs = self._objective.outputs(self._forward, part.images, places)
+            outputs = outputs.float()
+            loss = self._objective.loss(outputs, part, settings.label_smoothing)
+            count = len(part.labels)
+            (loss if len(parts) == 1 else loss * (count / len(mixed.labels))).backward()
+            outputs = outputs.detach()
+            found = {"loss": loss.detach() * count, "hits": mixed_hits(self._objective.logits(outputs), part)}
+            for name, value in {**found, **self._objective.batch_metrics(outputs, part)}.items():
+                sums[name] = sums[name] + value if name in sums else value
+        return sums

@@ -1,0 +1,141 @@
+"""What a training computes from a batch, what it minimises, and what it measures besides."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_studies.analysis.calibration import expected_calibration_error
+from vision_studies.analysis.diversity import diversity
+from vision_studies.training.mixing import MixedBatch, mixed_hits, mixed_loss
+
+
+class Objective(Protocol):
+    """The part of a training that depends on what the network is."""
+
+    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:
+        """What the network says [B, ...] of images [B, C, H, W] that stand at `indices` [B] in the image set."""
+        ...
+
+    def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+        """The mean loss of a batch: what is minimised."""
+        ...
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """The logits [B, classes] by which an image is classified."""
+        ...
+
+    def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:
+        """Sums over a training batch whose means are columns of the history."""
+        ...
+
+    def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """Columns of the history from all validation images: validation_loss, validation_accuracy and what else there is."""
+        ...
+
+
+class Classification:
+    """Cross-entropy of one network's logits."""
+
+    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:  # noqa: ARG002
+        """Logits [B, classes]."""
+        return forward(images)
+
+    def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+        """Mean cross-entropy."""
+        return mixed_loss(outputs, mixed, label_smoothing)
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """The outputs."""
+        return outputs
+
+    def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:  # noqa: ARG002
+        """Nothing besides loss and accuracy."""
+        return {}
+
+    def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """Mean cross-entropy (nats, no label smoothing) and accuracy (a fraction)."""
+        return _metrics("validation", outputs, labels)
+
+
+CLASSIFICATION = Classification()
+
+
+class JointStacking:
+    """The losses of a meta-learner and of its base learners as one.
+
+    Source: the project "Stacked Generalization for Deep Learning"; `interpolation` is the path from joint to independent
+    training of Webb et al. 2020 and Jeffares et al. 2023.
+
+    Args:
+        form: "sum": meta + alpha * sum of the base losses; "mean": meta + alpha * their mean; "interpolation":
+            (1 - alpha) * meta + alpha * their mean.
+        alpha: weight of the base learners' losses.
+    """
+
+    def __init__(self, form: str, alpha: float) -> None:
+        self._form = form
+        self._alpha = alpha
+
+    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:  # noqa: ARG002
+        """Logits [B, learners + 1, classes], the meta-learner's last."""
+        return forward(images)
+
+    def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+        """All losses in one."""
+        *base, meta = [mixed_loss(logits, mixed, label_smoothing) for logits in outputs.unbind(dim=1)]
+        if self._form == "sum":
+            return meta + self._alpha * torch.stack(base).sum()
+        mean = torch.stack(base).mean()
+        if self._form == "mean":
+            return meta + self._alpha * mean
+        return (1 - self._alpha) * meta + self._alpha * mean
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """The meta-learner's."""
+        return outputs[:, -1]
+
+    def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:
+        """Loss (no label smoothing) and accuracy of every base learner, and the meta-learner's loss."""
+        found = {}
+        count = len(mixed.labels)
+        *base, meta = outputs.unbind(dim=1)
+        for number, logits in enumerate(base, start=1):
+            found[f"train_loss_base_{number}"] = mixed_loss(logits, mixed, 0.0) * count
+            found[f"train_accuracy_base_{number}"] = mixed_hits(logits, mixed)
+        return {**found, "train_loss_meta": mixed_loss(meta, mixed, 0.0) * count}
+
+    def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """Loss and accuracy of meta-learner and base learners, the meta-learner's calibration error, and diversity."""
+        *base, meta = outputs.unbind(dim=1)
+        found = _metrics("validation", meta, labels)
+        for number, logits in enumerate(base, start=1):
+            own = _metrics("validation", logits, labels)
+            found |= {f"{name}_base_{number}": value for name, value in own.items()}
+        probabilities = meta.softmax(dim=1).numpy()
+        found["validation_calibration_error"] = expected_calibration_error(probabilities, labels.numpy())
+        predictions = torch.stack([logits.argmax(dim=1) for logits in base]).numpy()
+        spread = diversity(predictions, labels.numpy())
+        return found | {f"validation_{name}": value for name, value in spread.items()}
+
+
+class LevelOne(Classification):
+    """A meta-learner over stored outputs of base learners.
+
+    Args:
+        table: [images in the image set, numbers an image]: what the base learners say; NaN where they were not asked.
+    """
+
+    def __init__(self, table: Tensor) -> None:
+        self._table = table
+
+    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:
+        """Logits [B, classes] of a meta-learner."""
+        return forward(self._table[indices.to(self._table.device)], images)
+
+
+def _metrics(split: str, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    accuracy = (logits.argmax(dim=1) == labels).double().mean()
+    return {f"{split}_loss": float(F.cross_entropy(logits, labels)), f"{split}_accuracy": float(accuracy)}
