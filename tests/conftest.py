@@ -62,6 +62,8 @@ def demo_project(tmp_path_factory) -> Project:
     (project.folder / "conf/quick").mkdir()
     (project.folder / "conf/quick/parameters.yml").write_text(
         "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n"
+        "stacking:\n  seeds: [0, 1]\n  opponents: [average]\n  run:\n"
+        "    training: {epochs: 1, batch_size: 256}\n    folds: {number: 2}\n"
         "mlp_transfer:\n  architectures: [[8], [6, 6]]\n  seeds: [11, 12]\n  search: {trials: 5}\n"
         "  training: {epochs: 4}\n",
         encoding="utf-8",

@@ -11,14 +11,17 @@ from tests.conftest import ROOT
 STUDIES = sorted(
     folder.name
     for folder in (ROOT / "conf").iterdir()
-    if folder.is_dir() and folder.name not in ("base", "demo", "local") and (folder / "environment.yml").exists()
+    if folder.is_dir()
+    and folder.name not in ("base", "demo", "local")
+    and (folder / "environment.yml").exists()
+    and "studies" not in yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8"))
 )
 
 
 def test_the_pipelines_are_listed(demo_project):
     listed = demo_project.run("registry", "list").stdout
     assert re.findall(r"^- (\S+)$", listed, re.MULTILINE) == [
-        *("__default__", "cifar_resnet", "data_prep", "mlp_transfer", "reporting")
+        *("__default__", "cifar_resnet", "data_prep", "mlp_transfer", "reporting", "stacking")
     ]
 
 
@@ -30,7 +33,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert (results["test_accuracy"] > 0.5).all()
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    assert report.read_text(encoding="utf-8").count("<figure") == 13
+    assert report.read_text(encoding="utf-8").count("<figure") == 18
     record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]
@@ -90,9 +93,43 @@ def test_every_study_can_be_rehearsed(demo_project, study):
         table = pd.read_parquet(outputs / pipeline / "results.parquet")
         assert set(table["status"]) == {"complete"}
         assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
-        if pipeline == "cifar_resnet":
+        if pipeline != "mlp_transfer":
             parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
-            assert set(table["variant"]) == {variant["name"] for variant in parameters["cifar_resnet"]["variants"]}
+            assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}
+
+
+def test_the_collection_of_studies_of_stacks_has_all_of_them():
+    described = yaml.safe_load((ROOT / "conf/all_studies/environment.yml").read_text(encoding="utf-8"))
+    pipelines = {
+        study: yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))["pipelines"]
+        for study in STUDIES
+    }
+    assert set(described["studies"]) == {study for study, own in pipelines.items() if own == ["stacking"]}
+
+
+@pytest.mark.slow
+def test_a_collection_runs_each_of_its_studies_and_one_that_fails_stops_no_other(demo_project):
+    (demo_project.folder / "conf/some").mkdir()
+    (demo_project.folder / "conf/some/environment.yml").write_text("studies: [init_study, vit_study, alpha_study]\n")
+    (demo_project.folder / "conf/vitless").mkdir()
+    (demo_project.folder / "conf/vitless/parameters.yml").write_text(
+        "stacking: {networks: {vit_b_16: {weights_file: none.pth}}}\n"
+    )
+    done = demo_project.run(
+        "run",
+        "--env=some+demo+quick+vitless",
+        "--pipeline=stacking",
+        "--params=stacking.run.trainer=mock",
+        succeeds=False,
+    )
+    assert "alpha_study+demo+quick+vitless (3 of 3)" in done.stdout
+    assert "weights_file=none.pth does not exist" in done.stderr
+    assert "vit_study+demo+quick+vitless did not end well" in done.stderr
+    for study, variants in (("init_study", 5), ("alpha_study", 6)):
+        folder = demo_project.folder / f"data/07_model_output/{study}+demo+quick+vitless/stacking"
+        table = pd.read_parquet(folder / "results.parquet")
+        assert table["variant"].nunique() > variants
+        assert set(table["device"]) == {"mock"}
 
 
 @pytest.mark.parametrize(

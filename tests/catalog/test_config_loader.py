@@ -112,7 +112,7 @@ def test_a_mistake_names_its_file(conf):
 
 def test_an_unknown_environment_is_told_with_the_nearest(conf):
     with pytest.raises(
-        ParameterError, match=r"no environment 'resnet_s'.* Did you mean 'resnet_se'\? There are: base, "
+        ParameterError, match=r"no environment 'resnet_s'.* Did you mean 'resnet_se'\? There are: all_studies, "
     ):
         load(conf, "resnet_s+demo")
 

@@ -62,6 +62,14 @@ def test_rows_of_another_configuration_or_of_other_data_are_not_averaged_with_th
     assert merge_results(stored, elsewhere)["data_fingerprint"].tolist() == ["more images"]
 
 
+def test_variants_stay_in_the_order_of_the_newest_table():
+    stored = pd.DataFrame([row(variant=name, seed=seed) for seed in (1, 0) for name in ("z", "a", "m")])
+    new = pd.DataFrame([row(variant=name, seed=2) for name in ("z", "m")])
+    merged = merge_results(stored, new)
+    assert merged["variant"].tolist() == list("zzzmmmaa")
+    assert merged["seed"].tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
 def test_merging_into_nothing_is_the_new_table():
     assert len(merge_results(None, pd.DataFrame([row()]))) == 1
 

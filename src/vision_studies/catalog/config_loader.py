@@ -34,7 +34,8 @@ class StudyConfigLoader(OmegaConfigLoader):
     - `${study:}` is the environment as named on the command line, `base` when none was.
     - `${data_set:}` is the key of the prepared data that `data_prep` asks for.
 
-    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them.
+    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them. `studies` are
+    the environments that a collection of studies stands for; None for a study of its own.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class StudyConfigLoader(OmegaConfigLoader):
         self.chain = self._expand(names)
         self.environment = self._describe(names)
         self.pipelines = self._first(names, "pipelines")
+        self.studies = self._collected(names)
         super().__init__(conf_source, env=env, runtime_params=runtime_params, **options)
 
     def __getitem__(self, key: str) -> Any:
@@ -168,6 +170,16 @@ class StudyConfigLoader(OmegaConfigLoader):
             "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
         }
 
+    def _collected(self, names: list[str]) -> list[str] | None:
+        """The studies of a collection, each composed with the environments that were named beside it."""
+        collections = [name for name in names if "studies" in self._read_environment(name)]
+        if not collections:
+            return None
+        if len(collections) > 1:
+            raise ParameterError(f"--env={'+'.join(names)} names two collections of studies; name one of them.")
+        studies = self._read_environment(collections[0])["studies"]
+        return ["+".join(study if name == collections[0] else name for name in names) for study in studies]
+
     def _first(self, names: list[str], key: str) -> Any:
         """What the first environment that has `key` says there; None where none has it."""
         described = (self._read_environment(name) for name in [*names, *reversed(self.chain)])
@@ -188,7 +200,7 @@ class StudyConfigLoader(OmegaConfigLoader):
             return {}
         content = read_mapping(file, self._folder.parent)
         shown = f"{self._folder.name}/{name}/{ENVIRONMENT_FILE}"
-        allowed = ("extends", "title", "question", "pipelines")
+        allowed = ("extends", "title", "question", "pipelines", "studies")
         unknown = sorted(set(content) - set(allowed))
         if unknown:
             raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
@@ -197,9 +209,10 @@ class StudyConfigLoader(OmegaConfigLoader):
             isinstance(extends, list) and all(isinstance(parent, str) for parent in extends)
         ):
             raise ParameterError(f"{shown}: extends={extends!r} must be the name of an environment or a list of names.")
-        pipelines = content.get("pipelines", ["one"])
-        if not (isinstance(pipelines, list) and pipelines and all(isinstance(own, str) for own in pipelines)):
-            raise ParameterError(f"{shown}: pipelines={pipelines!r} must be a list of names, such as [cifar_resnet].")
+        for key, example in (("pipelines", "cifar_resnet"), ("studies", "alpha_study")):
+            names = content.get(key, [example])
+            if not (isinstance(names, list) and names and all(isinstance(own, str) for own in names)):
+                raise ParameterError(f"{shown}: {key}={names!r} must be a list of names, such as [{example}].")
         return content
 
 

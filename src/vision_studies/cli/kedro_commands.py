@@ -2,6 +2,8 @@
 
 import difflib
 import functools
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -31,9 +33,27 @@ def _check_pipelines(names: list[str]) -> None:
             raise ParameterError(f"There is no pipeline '{name}'.{guess} There are: {', '.join(there)}.")
 
 
-def _choose_methods(options: dict[str, Any]) -> None:
+def _run_each(studies: list[str], collection: str) -> None:
+    """Run the command once for every study of a collection, in processes of their own; one that fails stops no other.
+
+    Raises:
+        ParameterError: some failed.
+    """
+    failed = []
+    for place, study in enumerate(studies, start=1):
+        click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
+        named = {collection: study, f"--env={collection}": f"--env={study}"}
+        arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
+        if subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode:
+            failed.append(study)
+    if failed:
+        raise ParameterError(
+            f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."
+        )
+
+
+def _choose_methods(loader: StudyConfigLoader) -> None:
     """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
-    loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.pipelines is not None:
         _check_pipelines(loader.pipelines)
         pipeline_registry.choose_methods(loader.pipelines)
@@ -45,8 +65,11 @@ def _run(**options: Any) -> Any:
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     _check_pipelines(list(options.get("pipelines") or []))
+    loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
+    if loader.studies is not None:
+        return _run_each(loader.studies, options["env"])
     if not options.get("pipelines"):
-        _choose_methods(options)
+        _choose_methods(loader)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     return kedro_run.callback(**options)
 

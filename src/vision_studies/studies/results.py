@@ -101,8 +101,11 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     variant = IDENTITY[:-1]
     other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
     kept = stored[~(replaced | other_data | other_meaning)]
-    rows = [*kept.to_dict("records"), *new.to_dict("records")]
-    merged = pd.DataFrame(rows, columns=list(SCHEMA.names)).sort_values(list(IDENTITY), ignore_index=True)
+    rows = [*new.to_dict("records"), *kept.to_dict("records")]
+    merged = pd.DataFrame(rows, columns=list(SCHEMA.names))
+    # Variants stay in the order of the newest table: the first one is what reports compare the others with.
+    rank = merged.groupby(list(variant), sort=False).ngroup()
+    merged = merged.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")
     return validate_results(merged)
 
 

@@ -1,0 +1,180 @@
+"""The search that several processes share; what is maximised here is a function, not a network."""
+
+import multiprocessing
+import os
+import signal
+import time
+
+import optuna
+import pytest
+from pydantic import TypeAdapter
+
+from vision_studies.config.search import SearchDomain
+from vision_studies.config.stacking import StackingSearchSettings
+from vision_studies.studies.search import SharedSearch, TrialOutcome
+
+BASE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "onecycle", "pct_start": 0.3}, "layers": 2}
+SPACE = {
+    "optimizer.lr": {"low": 1e-3, "high": 1.0, "scale": "log"},
+    "layers": {"lowest": 1, "highest": 4},
+    "schedule": {"options": {"up": {"name": "onecycle", "pct_start": 0.3}, "flat": {"name": "constant"}}},
+    "schedule.pct_start": {"low": 0.2, "high": 0.4, "scale": "uniform"},
+}
+
+
+def make(folder, pruner=None, **changes):
+    settings = StackingSearchSettings.model_validate(
+        {
+            "trials": 8,
+            "timeout": None,
+            "seed": 3,
+            "storage": None,
+            "sampler": {"name": "tpe", "startup_trials": 3},
+            "pruner": None,
+            "spaces": {"only": SPACE},
+            **changes,
+        }
+    )
+    space = TypeAdapter(dict[str, SearchDomain]).validate_python(SPACE)
+    return SharedSearch(settings, space, BASE, name="s", folder=folder, pruner=pruner or optuna.pruners.NopPruner())
+
+
+def value_of(trial):
+    return 1 - abs(trial.drawn["optimizer.lr"] - 0.2) + 0.01 * trial.drawn["layers"]
+
+
+def evaluate(trial, _report):
+    return TrialOutcome("complete", value_of(trial), 1.0)
+
+
+def test_as_many_trials_as_asked_for_and_the_best_is_found(tmp_path):
+    search = make(tmp_path)
+    assert search.work(evaluate) == 8
+    trials = search.trials()
+    assert [trial.number for trial in trials] == list(range(1, 9))
+    assert search.best().value == max(trial.value for trial in trials)
+    assert make(tmp_path).work(evaluate) == 0
+    assert make(tmp_path, trials=10).work(evaluate) == 2
+
+
+def test_a_path_is_drawn_only_where_the_draws_before_it_leave_it(tmp_path):
+    search = make(tmp_path, trials=20)
+    search.work(evaluate)
+    kinds = {trial.names["schedule"]: "schedule.pct_start" in trial.names for trial in search.trials()}
+    assert kinds == {"up": True, "flat": False}
+    up = next(trial for trial in search.trials() if trial.names["schedule"] == "up")
+    assert up.drawn["schedule"] == {"name": "onecycle", "pct_start": 0.3}
+    assert all(trial.drawn["layers"] in (1, 2, 3, 4) for trial in search.trials())
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path, sampler):
+    options = {"sampler": {"name": sampler, "startup_trials": 2}}
+    whole = make(tmp_path / "whole", **options)
+    whole.work(evaluate)
+
+    def stop(trial, report):
+        if trial.number == 5:
+            raise KeyboardInterrupt
+        return evaluate(trial, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "stopped", **options).work(stop)
+    resumed = make(tmp_path / "stopped", **options)
+    assert resumed.work(evaluate) == 4  # the fifth goes on, under its number
+    assert resumed.trials() == whole.trials()
+
+
+def test_time_that_is_used_up_ends_a_search(tmp_path):
+    search = make(tmp_path, timeout=3.5)
+    assert search.work(evaluate) == 4
+    assert make(tmp_path, timeout=3.5).work(evaluate) == 0
+
+
+def test_a_hopeless_trial_is_pruned_and_a_diverged_one_is_no_candidate(tmp_path):
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=0)
+    search = make(tmp_path, pruner)
+
+    def by_epochs(trial, report):
+        if trial.number == 2:
+            return TrialOutcome("diverged", None, 1.0)
+        for epoch in range(1, 6):
+            if report(epoch, value_of(trial) if trial.number < 6 else -1.0 * epoch):
+                return TrialOutcome("pruned", None, 1.0)
+        return TrialOutcome("complete", value_of(trial), 1.0)
+
+    search.work(by_epochs)
+    status = [trial.status for trial in search.trials()]
+    assert status[1] == "diverged"
+    assert status[5:] == ["pruned"] * 3
+    assert search.best().status == "complete"
+
+
+def test_what_matters_is_told_and_too_few_trials_tell_nothing(tmp_path):
+    search = make(tmp_path, trials=30, sampler={"name": "random", "startup_trials": 1})
+    search.work(evaluate)
+    assert next(iter(search.importance())) == "optimizer.lr"
+    few = make(tmp_path / "few", trials=3)
+    few.work(evaluate)
+    assert few.importance() == {}
+
+
+def work_slowly(folder, done):
+    def slow(trial, report):
+        time.sleep(0.15)
+        return evaluate(trial, report)
+
+    done.put(make(folder, trials=12).work(slow))
+
+
+@pytest.mark.slow
+def test_several_processes_share_the_trials_and_overshoot_nothing(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    done = context.Queue()
+    workers = [context.Process(target=work_slowly, args=(tmp_path, done)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    counts = [done.get() for _ in workers]
+    assert sum(counts) == 12
+    trials = make(tmp_path).trials()
+    assert len(trials) == 12
+    assert {trial.status for trial in trials} == {"complete"}
+    assert len({trial.drawn["optimizer.lr"] for trial in trials}) == 12
+
+
+def hang_in_the_third(folder):
+    def hang(trial, report):
+        if trial.number == 3:
+            (folder / "hanging").touch()
+            time.sleep(600)
+        return evaluate(trial, report)
+
+    make(folder).work(hang)
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_was_killed_is_taken_up_by_another(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    worker = context.Process(target=hang_in_the_third, args=(tmp_path,))
+    worker.start()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "hanging").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.join()
+    numbers = []
+
+    def noted(trial, report):
+        numbers.append(trial.number)
+        return evaluate(trial, report)
+
+    search = make(tmp_path)
+    search.work(noted)
+    assert numbers == [3, 4, 5, 6, 7, 8]
+    whole = make(tmp_path / "whole")
+    whole.work(evaluate)
+    assert search.trials() == whole.trials()
