@@ -12,14 +12,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.publish import publish
+from benchmarks.rounds import measure
 
 BATCH = 128
 WARMUP_STEPS, STEPS_A_ROUND = 6, 4
@@ -73,35 +72,6 @@ def serve(form: str) -> None:
         step()
     for _ in sys.stdin:
         print(json.dumps([step() for _ in range(STEPS_A_ROUND)]), flush=True)
-
-
-def measure(forms: list[str], rounds: int) -> dict[str, list[list[float]]]:
-    """Seconds of each step: form -> rounds -> steps."""
-    seconds: dict[str, list[list[float]]] = {form: [] for form in forms}
-    with ExitStack() as stack:
-        servers = {}
-        for form in forms:
-            command = [sys.executable, "-m", "benchmarks.training_step", "--serve", form]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            pages = os.environ | {"THP_MEM_ALLOC_ENABLE": "1" if FORMS[form]["tune"] else "0"}
-            servers[form] = stack.enter_context(subprocess.Popen(command, env=pages, **pipes))
-            ask(servers[form])  # warm before the next one starts
-        for _ in range(rounds):
-            for form, server in servers.items():
-                seconds[form].append(ask(server))
-    return seconds
-
-
-def ask(server: "subprocess.Popen[str]") -> list[float]:
-    """Seconds of a few steps of one form."""
-    if server.stdin is None or server.stdout is None:
-        raise ValueError("the process was started without pipes")
-    server.stdin.write("\n")
-    server.stdin.flush()
-    answer = server.stdout.readline()
-    if not answer:
-        raise RuntimeError(f"a measuring process has ended: {server.args}")
-    return json.loads(answer)
 
 
 def report(seconds: dict[str, list[list[float]]], rounds: int) -> str:
@@ -158,7 +128,9 @@ def main() -> None:
         serve(arguments.serve)
         return
     forms = [form for form in FORMS if arguments.compile or form != COMPILED]
-    publish(report(measure(forms, arguments.rounds), arguments.rounds), RESULT, write=arguments.write)
+    tuned = {form: bool(FORMS[form]["tune"]) for form in forms}
+    seconds = measure("benchmarks.training_step", tuned, arguments.rounds)
+    publish(report(seconds, arguments.rounds), RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

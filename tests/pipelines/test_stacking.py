@@ -89,6 +89,9 @@ def test_a_study_trains_its_opponents_scores_everything_once_and_writes_all_its_
     assert r"3x\_resnet9 & 2 &" in latex
     assert r"\toprule" in latex
     assert (reports / "tables/efficiency_metrics.tex").is_file()
+    details = (reports / "tables/architecture_details.md").read_text()
+    assert details.count("resnet_small") == 2
+    assert "meta-learner" in details
     for figure in ("comparison", "opponents", "efficiency", "learning_curves", "parts"):
         assert list(reports.glob(f"{figure}.png/*/{figure}.png")), figure
     study = json.loads((folder / "experiment_results/3x_resnet9/study_results.json").read_text())

@@ -16,7 +16,7 @@ from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRu
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.stacked_networks import build_meta_learner
 from vision_studies.models.build import build_model
-from vision_studies.models.stacked import StackedClassifier, base_dimension
+from vision_studies.models.stacked import ImageFeatures, StackedClassifier, base_dimension
 from vision_studies.models.statistics import count_macs, count_parameters
 
 Stack = JointRun | CrossValidatedRun
@@ -85,6 +85,22 @@ def stack_cost(stack: Stack, data: PreparedData) -> dict[str, int]:
         meta_learner = build_meta_learner(stack.meta_learner, dimension, data, seed=0)
         model = StackedClassifier(learners, meta_learner, inputs=stack.meta_learner.inputs, detach=False)
         return _cost(model, data)
+
+
+def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
+    """The parts of a stack, one after the other: part, parameters and macs (for one image)."""
+    found: list[dict[str, Any]] = [
+        {"part": learner.model.name, **network_cost(learner, data)} for learner in stack.base_learners
+    ]
+    meta = stack.meta_learner
+    whole = stack_cost(stack, data)
+    if meta.image_features is not None:
+        with torch.device("meta"):
+            seen = meta.image_features
+            features = ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension)
+            found.append({"part": "image features", **_cost(features, data)})
+    rest = {name: whole[name] - sum(own[name] for own in found) for name in ("parameters", "macs")}
+    return [*found, {"part": "meta-learner", **rest}]
 
 
 def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:

@@ -50,7 +50,6 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
                 lower.plot(means.index, means[column], color=colour, linewidth=1.7)
         if not any(column in means and means[column].notna().any() for column in _DIVERSITY):
             lower.text(0.5, 0.5, "not measured", transform=lower.transAxes, ha="center", color=SOFT)
-        lower.set_ylim(-0.05, 1.05)
         lower.set_xlabel("epoch")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in [*accuracies[len(variants) :], *diversities[len(variants) :]]:
@@ -58,7 +57,8 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
     for row in range(rows):
         panels[2 * row, 0].set_ylabel("validation accuracy (%)")
         panels[2 * row + 1, 0].set_ylabel("diversity of learners")
-    _share_limits(accuracies[: len(variants)])
+    for shared in (accuracies, diversities):
+        _share_limits(shared[: len(variants)])
     handles = [
         Line2D([], [], color=COLOURS[0], linewidth=1.9, label="stack"),
         Line2D([], [], color=COLOURS[1], linewidth=1.1, label="base learners"),

@@ -55,7 +55,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 describe_study,
-                inputs=[SETTINGS, "results", "histories", "trials", "trial_results", "trial_histories"],
+                inputs=[SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
                 outputs=["study_files", "search_summaries"],
                 name="describe_study",
                 tags="evaluation",

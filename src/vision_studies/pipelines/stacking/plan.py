@@ -36,16 +36,18 @@ class Entry:
         role: "stack" for a variant, else which opponent it is.
         stacks: variants that it opposes; of a variant, itself.
         run: what is trained or combined.
+        parts: of a stack: part, parameters and macs of each of its networks.
     """
 
     name: str
     role: str
     stacks: tuple[str, ...]
     run: AnyRun
+    parts: tuple[dict[str, Any], ...] = ()
 
     def described(self) -> dict[str, Any]:
         """As JSON, without the run."""
-        return {"name": self.name, "role": self.role, "stacks": list(self.stacks)}
+        return {"name": self.name, "role": self.role, "stacks": list(self.stacks), "parts": list(self.parts)}
 
 
 def plan_entries(
@@ -68,8 +70,8 @@ def plan_entries(
         except ValueError as error:
             raise ParameterError(f"stacking: {error}") from error
         run = stack_run(configured, settings.networks)
-        _check_networks(variant.name, run, data)
-        stacks.append((Entry(variant.name, STACK, (variant.name,), run), run))
+        parts = _parts(variant.name, run, data)
+        stacks.append((Entry(variant.name, STACK, (variant.name,), run, parts), run))
     found: dict[str, tuple[str, list[str], AnyRun]] = {}
     for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
         names = settings.configured(variant).base_learners
@@ -120,10 +122,10 @@ def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedDat
     return [(TITLES[role], made)] if made is not None else []
 
 
-def _check_networks(variant: str, run: JointRun | CrossValidatedRun, data: "PreparedData") -> None:
-    from vision_studies.methods.fair_opponents import stack_cost
+def _parts(variant: str, run: JointRun | CrossValidatedRun, data: "PreparedData") -> tuple[dict[str, Any], ...]:
+    from vision_studies.methods.fair_opponents import stack_parts
 
     try:
-        stack_cost(run, data)
+        return tuple(stack_parts(run, data))
     except ParameterError as error:
         raise ParameterError(f"stacking: variant '{variant}': {error}") from error

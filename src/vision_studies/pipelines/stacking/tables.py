@@ -51,14 +51,15 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
 
 
 def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
-    """Configuration comparison and efficiency, as the published project prints them: in Markdown and in LaTeX.
+    """Configuration comparison, efficiency and architectures, as the published project prints them: Markdown and LaTeX.
 
     Returns:
         Name -> text, for each of the two formats.
     """
     from vision_studies.reports.booktabs import latex_table, markdown_table
+    from vision_studies.reports.formatting import count
 
-    rows, efficiency = [], []
+    rows, efficiency, architectures = [], [], []
     for entry in plan:
         own = results[(results["variant"] == entry["name"]) & results["test_accuracy"].notna()]
         if own.empty:
@@ -67,13 +68,22 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
         mean, seconds = accuracy.mean(), own["seconds"]
         parameters = own["parameters"].iloc[0]
         label = f"{entry['name']} [mock]" if (own["device"] == "mock").any() else entry["name"]
+        architectures += [
+            {
+                "Configuration": label,
+                "Part": part["part"],
+                "Parameters": count(part["parameters"]),
+                "Operations (MACs)": count(part["macs"]),
+            }
+            for part in entry["parts"]
+        ]
         rows.append(
             {
                 "Configuration": label,
                 "n": len(own),
                 "Final Accuracy (%)": _mean_and_deviation(accuracy, 2),
-                "Total Parameters": f"{parameters / 1e6:.2f}M",
-                "Operations (MACs)": f"{own['macs'].iloc[0] / 1e6:,.0f}M",
+                "Total Parameters": count(parameters),
+                "Operations (MACs)": count(own["macs"].iloc[0]),
                 "Training Time (s)": _mean_and_deviation(seconds, 1),
             }
         )
@@ -84,8 +94,16 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
                 "Accuracy per second": f"{mean / seconds.mean():.3f}",
             }
         )
-    tables = {"configuration_comparison": pd.DataFrame(rows), "efficiency_metrics": pd.DataFrame(efficiency)}
-    captions = {"configuration_comparison": "Configuration comparison", "efficiency_metrics": "Efficiency metrics"}
+    tables = {
+        "configuration_comparison": pd.DataFrame(rows),
+        "efficiency_metrics": pd.DataFrame(efficiency),
+        "architecture_details": pd.DataFrame(architectures),
+    }
+    captions = {
+        "configuration_comparison": "Configuration comparison",
+        "efficiency_metrics": "Efficiency metrics",
+        "architecture_details": "Model architecture details",
+    }
     markdown = {name: markdown_table(table, captions[name]) for name, table in tables.items()}
     return markdown, {name: latex_table(table, captions[name], f"tab:{name}") for name, table in tables.items()}
 
@@ -93,6 +111,7 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
 def describe_study(
     settings: StackingSettings,
     results: pd.DataFrame,
+    plan: Plan,
     histories: pd.DataFrame,
     trials: dict[str, Any],
     trial_results: pd.DataFrame,
@@ -104,6 +123,7 @@ def describe_study(
     """
     files: Files = {}
     summaries: Files = {}
+    parts = {entry["name"]: entry["parts"] for entry in plan}
     for variant in settings.variants:
         searched = trials.get(variant.name)
         rows = (trial_results if searched else results).query("variant == @variant.name")
@@ -121,7 +141,11 @@ def describe_study(
             "experiment_type": "stacking",
             "variant_name": variant.name,
             "mock": bool((rows["device"] == "mock").any()),
-            "model_stats": {"total_params": int(done["parameters"].iloc[0])} if len(done) else None,
+            "model_stats": {
+                "total_params": sum(part["parameters"] for part in parts[variant.name]),
+                "macs": sum(part["macs"] for part in parts[variant.name]),
+                "parts": parts[variant.name],
+            },
         }
         if searched:
             files[f"{variant.name}/hyperparameter_stats"] = _hyperparameter_statistics(complete)
