@@ -189,7 +189,7 @@ def serve(form: str, source: str | None, batch: int) -> None:
 
 def search_seconds() -> float:
     """Seconds a trial that a search takes for itself: drawing, reporting every epoch, pruning, and the journal."""
-    text = yaml.safe_load((ROOT / "conf/hyper_search/parameters.yml").read_text(encoding="utf-8"))
+    text = yaml.safe_load((ROOT / "conf/searched/parameters.yml").read_text(encoding="utf-8"))
     search: dict[str, Any] = text["stacking"]["search"] | {"trials": TRIALS}
     base = settings()
     own = StackingSettings.model_validate(base.model_dump(mode="json") | {"search": search}).search
@@ -258,9 +258,10 @@ def main() -> None:
     options = ["--batch", str(arguments.batch)]
     if arguments.source:
         options += ["--source", arguments.source]
+    overhead = search_seconds()
     seconds = measure("benchmarks.stacking", FORMS, arguments.rounds, *options)
     images = "CIFAR-10" if arguments.source else "random images"
-    publish(report(seconds, arguments.rounds, arguments.batch, images, search_seconds()), RESULT, write=arguments.write)
+    publish(report(seconds, arguments.rounds, arguments.batch, images, overhead), RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@ from vision_studies.errors import BusyError
 class Run:
     """What Kedro tells the project's hooks of one run."""
 
-    def __init__(self, project: Path, env: str, run_id: str, namespace: str = "cifar_resnet") -> None:
+    def __init__(
+        self, project: Path, env: str, run_id: str, namespace: str = "cifar_resnet", tags: tuple[str, ...] = ()
+    ) -> None:
         self.project, self.study, self.run_id = project, env, run_id
         self.hook = _create_hook_manager()
         _register_hooks(self.hook, [type(hooks)() for hooks in settings.HOOKS])
@@ -25,7 +27,7 @@ class Run:
         self.hook.hook.after_context_created(context=SimpleNamespace(config_loader=loader, project_path=project))
         self.told = {
             "run_params": {"run_id": run_id, "pipeline_names": ["cifar_resnet"], "runtime_params": {}},
-            "pipeline": SimpleNamespace(nodes=[SimpleNamespace(namespace=namespace)]),
+            "pipeline": SimpleNamespace(nodes=[SimpleNamespace(namespace=namespace, tags=set(tags))]),
             "catalog": None,
         }
 
@@ -82,6 +84,16 @@ def test_a_refused_run_names_the_holder_and_leaves_no_record(tmp_path):
     first.end()
     second.start().end()
     assert second.record()["status"] == "complete"
+
+
+def test_a_run_of_shared_nodes_alone_joins_a_study_that_is_being_worked_on(tmp_path):
+    first = Run(tmp_path, "hyper_search", "1", "stacking").start()
+    joined = Run(tmp_path, "hyper_search", "2", "stacking", tags=("search", "shared")).start()
+    assert joined.record()["status"] == "running"
+    joined.end()
+    with pytest.raises(BusyError):
+        Run(tmp_path, "hyper_search", "3", "stacking").start()
+    first.end()
 
 
 def test_another_study_goes_on_unless_it_prepares_the_same_data(tmp_path):

@@ -116,6 +116,22 @@ def test_both_loaders_give_the_same_batches_bit_by_bit(tmp_path, channels, shuff
 
 
 @needs_ffcv
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+def test_a_part_of_a_file_gives_the_batches_of_these_images(tmp_path, image_set, shuffle):
+    chosen = np.arange(3, 58)
+    positions = np.array([0, 2, 3, 10, 11, 12, 13, 14, 50, 54])
+    write_beton(image_set, chosen, tmp_path / "set.beton")
+    settings = options(image_set, batch_size=4, shuffle=shuffle, augmentation=mirror_some)
+    part = ffcv_loader(tmp_path / "set.beton", positions=positions, **settings)
+    device = device_loader(image_set, chosen[positions], **settings)
+    assert (part.num_samples, len(part)) == (10, 3)
+    for epoch in (0, 1):
+        assert sorted(indices(part, epoch)) == chosen[positions].tolist()
+        for first, second in zip(device.epoch(epoch), part.epoch(epoch), strict=True):
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+@needs_ffcv
 def test_an_epoch_that_is_not_read_to_its_end_leaves_no_thread_behind(tmp_path, image_set):
     write_beton(image_set, np.arange(60), tmp_path / "set.beton")
     settings = options(image_set, batch_size=3, shuffle=True)
