@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -5,6 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 
 from vision_studies.data.beton import check_beton, write_beton
@@ -129,6 +132,28 @@ def test_a_part_of_a_file_gives_the_batches_of_these_images(tmp_path, image_set,
         assert sorted(indices(part, epoch)) == chosen[positions].tolist()
         for first, second in zip(device.epoch(epoch), part.epoch(epoch), strict=True):
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+@needs_ffcv
+def test_reading_and_writing_leave_the_threads_of_torch_alone(tmp_path):
+    script = f"""
+import numpy as np, torch
+from tests.conftest import ROOT
+from tests.data.conftest import make_image_set
+from tests.data.test_loaders import options
+torch.set_num_threads(2)
+from vision_studies.data.beton import write_beton
+from vision_studies.data.ffcv_loader import ffcv_loader
+image_set = make_image_set()
+write_beton(image_set, np.arange(60), __import__("pathlib").Path({str(tmp_path / "set.beton")!r}))
+threads = [torch.get_num_threads()]
+loader = ffcv_loader(__import__("pathlib").Path({str(tmp_path / "set.beton")!r}), **options(image_set))
+for batch in loader.epoch(0):
+    threads.append(torch.get_num_threads())
+print(set(threads))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "{2}"
 
 
 @needs_ffcv

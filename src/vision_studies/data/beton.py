@@ -7,6 +7,7 @@ import numpy as np
 from rich import get_console
 from rich.progress import track
 
+from vision_studies.data.ffcv_compat import import_ffcv
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError, MissingDependencyError
 from vision_studies.files import atomic_file, require_free_space
@@ -29,6 +30,7 @@ def write_beton(image_set: ImageSet, indices: np.ndarray, path: Path) -> None:
         StorageError: the disk is full.
     """
     try:
+        import_ffcv()
         from ffcv.fields import IntField, NDArrayField, RGBImageField
     except ImportError as error:
         raise MissingDependencyError(FFCV_MISSING) from error
@@ -92,6 +94,7 @@ def check_beton(path: Path) -> int:
     Raises:
         DataError: the file is missing, truncated, damaged or no `.beton` file of this project.
     """
+    import_ffcv()
     from ffcv.types import ALLOC_TABLE_TYPE, CURRENT_VERSION, FieldDescType, HeaderType
 
     if not path.is_file():

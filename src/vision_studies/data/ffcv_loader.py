@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from vision_studies.data.beton import FFCV_MISSING, check_beton
+from vision_studies.data.ffcv_compat import import_ffcv
 from vision_studies.data.loaders import (
     Augmentation,
     Batch,
@@ -100,7 +101,7 @@ def ffcv_loader(
         MissingDependencyError: FFCV is not installed.
     """
     try:
-        import ffcv  # noqa: F401
+        import_ffcv()
     except ImportError as error:
         raise MissingDependencyError(FFCV_MISSING) from error
     return FfcvLoader(
