@@ -52,6 +52,7 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
             lower.text(0.5, 0.5, "not measured", transform=lower.transAxes, ha="center", color=SOFT)
         lower.set_xlabel("epoch")
         lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+        lower.xaxis.set_tick_params(labelbottom=True)
     for axes in [*accuracies[len(variants) :], *diversities[len(variants) :]]:
         axes.set_visible(False)
     for row in range(rows):
