@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from vision_studies.config.search import SearchDomain
 from vision_studies.config.stacking import StackingSearchSettings
+from vision_studies.errors import BusyError
 from vision_studies.studies.search import SharedSearch, TrialOutcome
 
 BASE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "onecycle", "pct_start": 0.3}, "layers": 2}
@@ -153,6 +154,24 @@ def hang_in_the_third(folder):
         return evaluate(trial, report)
 
     make(folder).work(hang)
+
+
+def test_a_search_is_forgotten_unless_another_process_works_on_it(tmp_path):
+    search = make(tmp_path, trials=3)
+
+    def forget_meanwhile(trial, report):
+        if trial.number == 2:
+            with pytest.raises(BusyError, match="Another process works on trial 2; stop it, or leave out fresh=true"):
+                make(tmp_path).forget()
+        return evaluate(trial, report)
+
+    search.work(forget_meanwhile)
+    drawn = [trial.drawn for trial in search.trials()]
+    assert [trial.drawn for trial in make(tmp_path).forget()] == drawn
+    again = make(tmp_path, trials=3)
+    assert again.trials() == []
+    assert again.work(evaluate) == 3
+    assert [trial.drawn for trial in again.trials()] == drawn  # the seed decides
 
 
 @pytest.mark.slow

@@ -113,11 +113,6 @@ def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings
     )
 
 
-def network_run(settings: StackingRunSettings, learner: LearnerSettings, member: int) -> NetworkRun:
-    """The run of one network alone, trained as `settings` says."""
-    return NetworkRun(method="network", learner=learner, member=member, **_shared(settings))
-
-
 def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> tuple[LearnerSettings, ...]:
     """The base learners of a stack, in its order.
 

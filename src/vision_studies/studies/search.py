@@ -9,7 +9,7 @@ on its number, so that a search that was stopped draws what it would have drawn.
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.search import IntegerSettings, OptionSettings, SearchDomain
 from vision_studies.config.stacking import SamplerSettings, StackingSearchSettings, nested
+from vision_studies.errors import BusyError
 from vision_studies.studies.results import COMPLETE, PRUNED
 
 logger = logging.getLogger(__name__)
@@ -102,10 +103,11 @@ class SharedSearch:
         self._base = base
         self._folder = folder
         self._claim = FileLock(folder / "claim.lock")
+        self._storage = _storage(settings.storage, folder)
         with self._claim:
             self._study = optuna.create_study(
                 study_name=name,
-                storage=_storage(settings.storage, folder),
+                storage=self._storage,
                 pruner=pruner,
                 direction="maximize",
                 load_if_exists=True,
@@ -127,6 +129,24 @@ class SharedSearch:
             if not self._running():
                 return done
             time.sleep(_POLL_SECONDS)  # another process is at work: its trial may be the best
+
+    def forget(self) -> list[SearchTrial]:
+        """Delete all trials; return what they were.
+
+        Raises:
+            BusyError: another process works on one of them.
+        """
+        with self._claim, ExitStack() as held:
+            for running in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
+                lock = self._try_lock(running.number)
+                if lock is None:
+                    raise BusyError(
+                        f"Another process works on trial {running.number + 1}; stop it, or leave out fresh=true to join it."
+                    )
+                held.callback(lock.release)
+            trials = self.trials()
+            optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
+        return trials
 
     def trials(self) -> list[SearchTrial]:
         """All trials, in their order."""

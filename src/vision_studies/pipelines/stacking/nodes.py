@@ -19,12 +19,11 @@ from vision_studies.pipelines.stacking.work import (
     Workplace,
     do_trials,
     evaluate_entries,
-    search_folder,
     search_of,
     train_entries,
     trial_run,
 )
-from vision_studies.studies.execution import history_table, results_table
+from vision_studies.studies.execution import history_table, results_table, run_folder
 
 Trials = dict[str, Any]
 
@@ -50,7 +49,9 @@ def search_hyperparameters(
         return {}, results_table([], runs_folder, [TRAINING]), pd.DataFrame({"variant": [], "trial": [], "epoch": []})
     plan_entries(settings, place.data, {})  # what does not fit is told before the first trial
     if fresh:
-        shutil.rmtree(search_folder(runs_folder), ignore_errors=True)
+        for variant in settings.variants:
+            for trial in search_of(place, variant).forget():
+                shutil.rmtree(run_folder(runs_folder, trial_run(place, variant, trial)), ignore_errors=True)
     found: Trials = {}
     runs = []
     for variant in settings.variants:

@@ -70,7 +70,7 @@ def _divided(place: Workplace, runs: Sequence[Run]) -> tuple[list[Run], list[Run
 
 
 def search_of(place: Workplace, variant: StackingVariantSettings) -> "SharedSearch":
-    """The search for a variant's hyperparameters; another question has another search."""
+    """The search for a variant's hyperparameters, kept beside the runs; another question has another search."""
     from vision_studies.methods.hyperparameter_search import build_pruner
     from vision_studies.methods.stacking import METHOD_VERSION
     from vision_studies.studies.search import SharedSearch
@@ -93,14 +93,9 @@ def search_of(place: Workplace, variant: StackingVariantSettings) -> "SharedSear
         space,
         configured.model_dump(mode="json"),
         name=f"stacking/{name}",
-        folder=search_folder(place.folder) / name,
+        folder=place.folder.parent / "search" / name,
         pruner=build_pruner(search.pruner, configured.training.epochs),
     )
-
-
-def search_folder(runs_folder: Path) -> Path:
-    """Where journals of searches are kept."""
-    return runs_folder.parent / "search"
 
 
 def do_trials(place: Workplace, variant: StackingVariantSettings) -> None:
