@@ -51,9 +51,14 @@ ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "stacking.md"
 IMAGES = 5000
 WARM_STEPS, STEPS_A_ROUND = 2, 2
-PUBLISHED, DEVICE, FFCV = "published", "device", "ffcv"
-FORMS = {PUBLISHED: False, DEVICE: True, FFCV: True}
-NAMES = {PUBLISHED: "as published", DEVICE: "ours, device loader", FFCV: "ours, FFCV loader"}
+PUBLISHED, DEVICE, FFCV, COMPILED = "published", "device", "ffcv", "compiled"
+FORMS = {PUBLISHED: False, DEVICE: True, FFCV: True, COMPILED: True}
+NAMES = {
+    PUBLISHED: "as published",
+    DEVICE: "ours, device loader",
+    FFCV: "ours, FFCV loader",
+    COMPILED: "ours, device loader, compiled",
+}
 CPU = torch.device("cpu")
 TRIALS, EPOCHS = 20, 24
 
@@ -64,10 +69,11 @@ def settings() -> StackingSettings:
     return StackingSettings.model_validate(yaml.safe_load(text)["stacking"])
 
 
-def joint_run(batch: int, loader: str) -> JointRun:
+def joint_run(batch: int, form: str) -> JointRun:
     """Three ResNet-9 with the meta-learner of conf/base."""
     own = settings()
-    changes = {"training": own.run.training.model_copy(update={"batch_size": batch}), "loader": loader}
+    training = own.run.training.model_copy(update={"batch_size": batch, "compile": form == COMPILED})
+    changes = {"training": training, "loader": "ffcv" if form == FFCV else "device"}
     run = stack_run(own.run.model_copy(update=changes), own.networks)
     assert isinstance(run, JointRun)
     return run
@@ -140,7 +146,8 @@ def own_step(run: JointRun, data: PreparedData) -> Callable[[], None]:
     tune_process()
     model = place_model(build_stack(run, data, seed=0), run.training, CPU).train()
     optimizers = build_optimizers(model, run.training.optimizer)
-    gradients = BatchGradients(model, JointStacking("sum", 1.0), optimizers, run.training, CPU)
+    forward = torch.compile(model) if run.training.compile else model
+    gradients = BatchGradients(forward, JointStacking("sum", 1.0), optimizers, run.training, CPU)
     augmentation = build_augmentation(run.augmentation, normalisation_mean=data.normalisation.mean)
     loader = data.loader(
         "train",
@@ -174,7 +181,7 @@ def serve(form: str, source: str | None, batch: int) -> None:
             files["train"] = Path(folder) / "train.beton"
             write_beton(image_set, everything, files["train"])
         data = PreparedData(image_set, splits, files)
-        run = joint_run(batch, "ffcv" if form == FFCV else "device")
+        run = joint_run(batch, form)
         step = published_step(run, data) if form == PUBLISHED else own_step(run, data)
         for _ in range(WARM_STEPS):
             step()
