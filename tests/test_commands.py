@@ -82,6 +82,11 @@ def test_the_site_of_kedro_viz_builds_without_a_complaint(demo_project):
     assert os.listdir(demo_project.folder / "build/api")  # noqa: PTH208
 
 
+def described_variants(study):
+    parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
+    return parameters["stacking"]["variants"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_can_be_rehearsed(demo_project, study):
@@ -93,6 +98,15 @@ def test_every_study_can_be_rehearsed(demo_project, study):
         table = pd.read_parquet(outputs / pipeline / "results.parquet")
         assert set(table["status"]) == {"complete"}
         assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
+        if pipeline == "stacking":
+            written = demo_project.folder / f"data/08_reporting/{study}+demo+quick/stacking"
+            assert {path.stem for path in written.glob("*.png/*/*.png")} == {
+                *("comparison", "opponents", "efficiency", "learning_curves", "parts")
+            }
+            assert len(list((written / "tables").iterdir())) == 6
+            assert json.loads((written / "conclusions.json").read_text(encoding="utf-8"))
+            details = outputs / pipeline / "experiment_results"
+            assert len(list(details.glob("*/study_results.json"))) == len(described_variants(study))
         if pipeline != "mlp_transfer":
             parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
             assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}

@@ -203,6 +203,23 @@ def test_killed_in_training_a_study_ends_with_the_same_numbers(project):
 
 
 @pytest.mark.slow
+def test_a_variant_that_diverges_is_recorded_with_its_opponents_and_the_study_goes_on(project):
+    wild = "{training: {optimizer: {learning_rate: 1.0e+30}, schedule: {name: constant, warmup_epochs: 0}}}"
+    variants = f"[{{name: calm, space: null, changes: {{}}}}, {{name: wild, space: null, changes: {wild}}}]"
+    environment(project, TINY % 1 + f"  opponents: [average, same_macs]\n  variants: {variants}\n")
+    run(project, "--pipeline=data_prep")
+    run(project, "--pipeline=stacking")
+    table = pd.read_parquet(outputs(project) / "results.parquet").set_index(["variant", "seed"])
+    assert set(table.loc["calm", "status"]) == {"complete"}
+    assert set(table.loc["wild", "status"]) == set(table.loc["average (wild)", "status"]) == {"diverged"}
+    assert table.loc[("wild", 0), "reason"] == "the training loss was not finite"
+    assert "has no weights to combine" in table.loc[("average (wild)", 0), "reason"]
+    assert table.loc["calm", "test_accuracy"].notna().all()
+    done = run(project, "--pipeline=reporting")
+    assert "Missing: wild, seed 0: diverged (the training loss was not finite)." in re.sub(r"\s+", " ", done.stdout)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -111,6 +111,25 @@ def test_a_hopeless_trial_is_pruned_and_a_diverged_one_is_no_candidate(tmp_path)
     assert search.best().status == "complete"
 
 
+def test_hyperband_gives_more_epochs_to_the_better_trials(tmp_path):
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    search = make(tmp_path, pruner, trials=25, sampler={"name": "random", "startup_trials": 1})
+    epochs = {}
+
+    def by_epochs(trial, report):
+        for epoch in range(1, 10):
+            epochs[trial.number] = epoch
+            if report(epoch, value_of(trial) * epoch / 9):
+                return TrialOutcome("pruned", None, 1.0)
+        return TrialOutcome("complete", value_of(trial), 1.0)
+
+    search.work(by_epochs)
+    status = [trial.status for trial in search.trials()]
+    assert {"pruned", "complete"} == set(status)
+    assert min(epochs.values()) < 9 == max(epochs.values())
+    assert search.best().value == pytest.approx(max(map(value_of, search.trials())), abs=0.05)
+
+
 def test_what_matters_is_told_and_too_few_trials_tell_nothing(tmp_path):
     search = make(tmp_path, trials=30, sampler={"name": "random", "startup_trials": 1})
     search.work(evaluate)

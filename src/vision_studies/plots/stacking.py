@@ -198,6 +198,7 @@ def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
     axes.set(xlabel="share of the variance explained", title=f"What decided the accuracy of {short(variant, 30)}")
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
+    footnote(drawn, "What was not drawn in every trial, such as an option of one schedule alone, is left out.")
     return drawn
 
 
