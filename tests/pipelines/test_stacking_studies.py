@@ -8,6 +8,7 @@ import time
 import pandas as pd
 import pytest
 import yaml
+from tests.conftest import Project
 
 TINY = """
 stacking:
@@ -40,6 +41,14 @@ SEARCH = """
 def environment(project, text):
     (project.folder / "conf/tiny").mkdir(exist_ok=True)
     (project.folder / "conf/tiny/parameters.yml").write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A project with prepared digits."""
+    project = Project(tmp_path_factory.mktemp("prepared"))
+    project.run("run", "--env=demo", "--pipeline=data_prep")
+    return project
 
 
 def outputs(project, study="demo+tiny"):
@@ -237,10 +246,10 @@ def test_a_variant_that_diverges_is_recorded_with_its_opponents_and_the_study_go
         ),
     ],
 )
-def test_mistakes_are_told_once_in_one_sentence_before_anything_is_trained(demo_project, text, message):
-    environment(demo_project, f"stacking:\n{text}")
-    done = run(demo_project, "--pipeline=stacking", succeeds=False)
+def test_mistakes_are_told_once_in_one_sentence_before_anything_is_trained(prepared, text, message):
+    environment(prepared, f"stacking:\n{text}")
+    done = run(prepared, "--pipeline=stacking", succeeds=False)
     assert (done.stdout + done.stderr).count(message) == 1
     assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stdout + done.stderr
-    assert not list((demo_project.folder / "data/06_models/demo+tiny").glob("stacking/runs/*/checkpoints/*"))
+    assert not list((prepared.folder / "data/06_models/demo+tiny").glob("stacking/runs/*/checkpoints/*"))
