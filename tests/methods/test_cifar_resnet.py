@@ -65,6 +65,9 @@ def test_predictions_are_those_of_the_test_split_and_views_start_with_the_plain_
     table = cifar_resnet.predictions_table(tmp_path)
     assert table["correct"].mean() == pytest.approx(metrics["test_accuracy"])
     assert list(table.columns) == ["index", "label", "prediction", "correct"] + [f"probability_{k}" for k in range(3)]
+    averaged = stored["probabilities_3"]  # test-time views change the prediction itself, not only its loss
+    np.testing.assert_allclose(averaged.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(averaged - stored["probabilities_1"]).max() > 1e-4
     # The plain prediction, computed by hand.
     model = cifar_resnet.build_network(settings, data)
     weights = cifar_resnet.load_weights(model, tmp_path / cifar_resnet.WEIGHTS_FILE).eval()
