@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -80,15 +78,16 @@ def test_a_combination_chooses_without_the_test_split_and_scores_it_once(tmp_pat
     counting_data.asked.clear()
     found = combinations.combine(run, 0, folders, costs, counting_data, tmp_path, CPU)
     assert "test" not in {split for split, _, _ in counting_data.asked}
-    stored = json.loads((tmp_path / "combination.json").read_text())
-    assert sum(stored["weights"]) == pytest.approx(1)
+    weights = combinations.chosen_weights(found.metrics)
+    assert len(weights) == 3
+    assert sum(weights) == pytest.approx(1)
     assert found.metrics["seconds"] == pytest.approx(sum(cost["seconds"] for cost in costs))
-    outputs = combinations.combined_on_test(run, 0, folders, stored["weights"], counting_data, tmp_path, CPU)
+    outputs = combinations.combined_on_test(run, 0, folders, weights, counting_data, tmp_path, CPU)
     np.testing.assert_array_equal(outputs.indices, counting_data.splits.test)
     np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, rtol=1e-5)
     own = [load_outputs(folder, "test").probabilities for folder in folders]
     if rule != "soup":
-        np.testing.assert_allclose(outputs.probabilities, np.tensordot(stored["weights"], own, axes=1), atol=1e-5)
+        np.testing.assert_allclose(outputs.probabilities, np.tensordot(weights, own, axes=1), atol=1e-5)
     if rule == "average":
         assert found.metrics["parameters"] == sum(cost["parameters"] for cost in costs)
     if rule in ("best_learner", "soup"):

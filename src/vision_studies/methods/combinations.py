@@ -18,7 +18,6 @@ from torch.optim.swa_utils import update_bn
 
 from vision_studies.config.stacking_runs import CombinationRun, NetworkRun
 from vision_studies.data.prepared import PreparedData
-from vision_studies.files import write_json
 from vision_studies.methods.outputs import (
     SplitOutputs,
     from_probabilities,
@@ -45,7 +44,7 @@ def combine(
 ) -> Trained:
     """Choose how the members are combined, by what they say of the validation images.
 
-    Writes `combination.json` (weights of the members) and what the combination says of the validation images.
+    Writes what the combination says of the validation images; the weights of the members stand in `other_metrics`.
 
     Args:
         run: the rule.
@@ -73,7 +72,6 @@ def combine(
         if np.count_nonzero(weights) == 1:
             parameters, macs = (costs[int(weights.argmax())][name] for name in ("parameters", "macs"))
     save_outputs(outputs, folder, "validation")
-    write_json(folder / "combination.json", {"rule": run.rule, "weights": weights.tolist()})
     metrics = {
         "parameters": parameters,
         "macs": macs,
@@ -83,6 +81,12 @@ def combine(
         "other_metrics": {f"weight_{number}": float(weight) for number, weight in enumerate(weights, start=1)},
     }
     return Trained(metrics, pd.DataFrame())
+
+
+def chosen_weights(metrics: dict[str, Any]) -> list[float]:
+    """Weights of the members, as `combine` has chosen them, from its metrics."""
+    others = metrics["other_metrics"]
+    return [others[f"weight_{number}"] for number in range(1, sum(name.startswith("weight_") for name in others) + 1)]
 
 
 def combined_on_test(

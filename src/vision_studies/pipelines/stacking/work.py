@@ -1,6 +1,5 @@
 """Doing the runs of a stacking study: searching, training and scoring, each once."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -183,7 +182,7 @@ def _evaluate(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     if isinstance(settings, CombinationRun):
         members = members_of(run, settings, place.study, place.data)
         folders = [run_folder(place.folder, member) for member in members]
-        weights = json.loads((folder / "combination.json").read_text(encoding="utf-8"))["weights"]
+        weights = combinations.chosen_weights(trained["metrics"])
         outputs = combinations.combined_on_test(settings, run.seed, folders, weights, place.data, folder, device)
     elif settings.mock:
         level = trained["metrics"]["validation_accuracy"]
