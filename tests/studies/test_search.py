@@ -9,8 +9,7 @@ import optuna
 import pytest
 from pydantic import TypeAdapter
 
-from vision_studies.config.search import SearchDomain
-from vision_studies.config.stacking import StackingSearchSettings
+from vision_studies.config.search import SearchDomain, SharedSearchSettings
 from vision_studies.errors import BusyError
 from vision_studies.studies.search import SharedSearch, TrialOutcome
 
@@ -24,7 +23,7 @@ SPACE = {
 
 
 def make(folder, pruner=None, **changes):
-    settings = StackingSearchSettings.model_validate(
+    settings = SharedSearchSettings.model_validate(
         {
             "trials": 8,
             "timeout": None,

@@ -18,3 +18,10 @@ def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
         else:
             merged[key] = value
     return merged
+
+
+def nested(path: str, value: Any) -> dict[str, Any]:
+    """A dotted path with a value as nested settings."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)

@@ -78,3 +78,30 @@ class HyperbandPrunerSettings(Settings):
 
 
 PrunerSettings = Annotated[MedianPrunerSettings | HyperbandPrunerSettings, Field(discriminator="name")]
+
+
+class SamplerSettings(Settings):
+    """How configurations are drawn."""
+
+    name: Literal["tpe", "random"] = Field(
+        description="tpe: near what has done well (Bergstra et al. 2011); random: anywhere"
+    )
+    startup_trials: int = Field(ge=1, description="trials drawn at random first")
+
+
+class SharedSearchSettings(Settings):
+    """Search for the hyperparameters of every variant; several processes may share it."""
+
+    trials: int = Field(ge=1, description="trials of a variant, by however many workers")
+    timeout: float | None = Field(
+        gt=0, description="seconds of training, all trials of a variant together, after which no new trial begins"
+    )
+    seed: int = Field(ge=0, description="seed of draws and of every trial's training")
+    storage: str | None = Field(
+        description="Optuna storage for several machines, such as postgresql://host/studies; null: a journal file"
+    )
+    sampler: SamplerSettings = Field(description="how configurations are drawn")
+    pruner: PrunerSettings | None = Field(description="how hopeless trials are ended; null trains all of them")
+    spaces: dict[str, dict[str, SearchDomain]] = Field(
+        min_length=1, description="name -> dotted path in `run` -> {low, high, scale}, {lowest, highest} or {options}"
+    )

@@ -7,9 +7,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.base import Settings
-from vision_studies.config.merge import merge_settings
+from vision_studies.config.merge import merge_settings, nested
 from vision_studies.config.models import ModelSettings
-from vision_studies.config.search import PrunerSettings, SearchDomain
+from vision_studies.config.search import SharedSearchSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.config.validation import describe_errors
 
@@ -153,33 +153,6 @@ class StackingVariantSettings(Settings):
     space: str | None = Field(description="of a search: name from `search.spaces`; null for its first one")
 
 
-class SamplerSettings(Settings):
-    """How configurations are drawn."""
-
-    name: Literal["tpe", "random"] = Field(
-        description="tpe: near what has done well (Bergstra et al. 2011); random: anywhere"
-    )
-    startup_trials: int = Field(ge=1, description="trials drawn at random first")
-
-
-class StackingSearchSettings(Settings):
-    """Search for the hyperparameters of every variant; several processes may share it."""
-
-    trials: int = Field(ge=1, description="trials of a variant, by however many workers")
-    timeout: float | None = Field(
-        gt=0, description="seconds of training, all trials of a variant together, after which no new trial begins"
-    )
-    seed: int = Field(ge=0, description="seed of draws and of every trial's training")
-    storage: str | None = Field(
-        description="Optuna storage for several machines, such as postgresql://host/studies; null: a journal file"
-    )
-    sampler: SamplerSettings = Field(description="how configurations are drawn")
-    pruner: PrunerSettings | None = Field(description="how hopeless trials are ended; null trains all of them")
-    spaces: dict[str, dict[str, SearchDomain]] = Field(
-        min_length=1, description="name -> dotted path in `run` -> {low, high, scale}, {lowest, highest} or {options}"
-    )
-
-
 class StackingSettings(Settings):
     """Parameters of the `stacking` pipeline: networks, a base run, its variants, their opponents and their seeds."""
 
@@ -194,7 +167,7 @@ class StackingSettings(Settings):
         description="what each stack has to beat: each base learner alone, the best of them, averages of independent "
         "networks, one network of as many parameters, one trained with as many operations"
     )
-    search: StackingSearchSettings | None = Field(description="null trains the variants as they are")
+    search: SharedSearchSettings | None = Field(description="null trains the variants as they are")
     run: StackingRunSettings = Field(description="the run that all variants start from")
 
     @model_validator(mode="after")
@@ -256,10 +229,3 @@ class StackingSettings(Settings):
             raise ValueError(
                 f"variant '{variant.name}': {describe_errors(error, StackingRunSettings, merged)}"
             ) from error
-
-
-def nested(path: str, value: Any) -> dict[str, Any]:
-    """A dotted path with a value as nested settings."""
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    return dict(value)

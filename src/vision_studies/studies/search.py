@@ -20,9 +20,14 @@ from filelock import FileLock, Timeout
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from vision_studies.config.merge import merge_settings
-from vision_studies.config.search import IntegerSettings, OptionSettings, SearchDomain
-from vision_studies.config.stacking import SamplerSettings, StackingSearchSettings, nested
+from vision_studies.config.merge import merge_settings, nested
+from vision_studies.config.search import (
+    IntegerSettings,
+    OptionSettings,
+    SamplerSettings,
+    SearchDomain,
+    SharedSearchSettings,
+)
 from vision_studies.errors import BusyError
 from vision_studies.studies.results import COMPLETE, PRUNED
 
@@ -88,7 +93,7 @@ class SharedSearch:
 
     def __init__(
         self,
-        settings: StackingSearchSettings,
+        settings: SharedSearchSettings,
         space: Mapping[str, SearchDomain],
         base: Mapping[str, Any],
         *,
