@@ -1,3 +1,4 @@
+import json
 import os
 import re
 from pathlib import Path
@@ -5,14 +6,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, data_set_key
+from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, data_set_key, source_folder, source_name
+from vision_studies.config.validation import validate_parameters
+from vision_studies.errors import ParameterError
 
 SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0}
 
 
 def settings(source="digits", **changes):
     values = {
-        "source": str(source),
+        "source": [*map(str, source)] if isinstance(source, list) else str(source),
         "image_size": None,
         "skip_corrupt": False,
         "splits": SPLITS,
@@ -26,8 +29,9 @@ def settings(source="digits", **changes):
 def test_a_named_source_is_no_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).mkdir()
-    assert settings(name).source_folder is None
-    assert settings(f"./{name}").source_folder == (tmp_path / name).resolve()
+    assert source_folder(name) is None
+    assert source_folder(f"./{name}") == (tmp_path / name).resolve()
+    assert source_name(f"./{name}/") == source_name(name) == name
     assert re.fullmatch(rf"{name}-[0-9a-f]{{8}}", data_set_key(settings(name)))
 
 
@@ -68,6 +72,57 @@ SPLIT_CHANGES = [{"seed": 1}, {"validation_fraction": 0.2}, {"test_fraction": 0.
 def test_the_key_is_the_same_on_every_machine():
     # Pinned: prepared data of an earlier version would otherwise be prepared again under another name.
     assert data_set_key(settings()) == "digits-7eaf9a4a"
+    assert data_set_key(settings(["mnist", "fashion_mnist"])) == "mnist_fashion_mnist-904d0564"
+
+
+def test_one_source_is_described_as_text_and_several_as_a_list(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert settings("pictures").content()["source"] == str((tmp_path / "pictures").resolve())
+    both = settings(["mnist", "pictures"]).content()
+    assert both["source"] == ["mnist", str((tmp_path / "pictures").resolve())]
+    assert json.loads(json.dumps(both)) == both  # as it is read from the disk and compared
+
+
+def test_the_key_of_several_sources_follows_each_of_them_and_their_order(tmp_path):
+    sources = ["mnist", ["mnist"], ["mnist", "digits"], ["digits", "mnist"], ["mnist", tmp_path / "digits"]]
+    keys = [data_set_key(settings(source)) for source in sources]
+    assert len(set(keys)) == len(keys)
+    assert [key.rsplit("-", 1)[0] for key in keys] == ["mnist", "mnist", "mnist_digits", "digits_mnist", "mnist_digits"]
+
+
+def test_the_key_of_many_sources_is_a_folder_name_still(tmp_path):
+    key = data_set_key(settings([tmp_path / (letter * 90) for letter in "abcd"]))
+    (tmp_path / key).mkdir()
+    assert len(key) < 120
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (3, "source: 3 is not allowed; it must be the name or the folder of a source, or a list of these."),
+        (None, "source: None is not allowed; it must be the name or the folder of a source, or a list of these."),
+        ("", "source: '' is too short; it must have at least 1 character(s)."),
+        ([], "source: [] has too few entries; give it at least 1 entry."),
+        (["mnist", 3], "source.1: 3 is not allowed; it must be a valid string."),
+        (["mnist", ""], "source.1: '' is too short; it must have at least 1 character(s)."),
+        ([["mnist"]], "source.0: ['mnist'] is not allowed; it must be a valid string."),
+        (["mnist", "digits", "/a/mnist/"], "source has two entries that are called 'mnist', "),
+        (["/a/set", "/b/set"], "source has two entries that are called 'set', "),
+    ],
+    ids=str,
+)
+def test_a_wrong_source_is_one_sentence(source, message):
+    values = settings().model_dump() | {"source": source}
+    with pytest.raises(ParameterError) as caught:
+        validate_parameters({"data_prep": values}, lambda path: "here.yml")
+    told = [line for line in str(caught.value).splitlines() if line.startswith("here.yml: ")]
+    assert len(told) == 1
+    assert message in told[0]
+
+
+def test_a_list_of_one_stays_a_list():
+    assert settings(["mnist"]).source == ("mnist",)
+    assert settings("mnist").source == "mnist"
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,36 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.base import Settings
 from vision_studies.files import hash_json
 
 NAMED_SOURCES = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
+_MOST_JOINED_LETTERS = 100  # of the names in a key: a folder's name ends at 255 bytes, however many sources there are
+
+SourceName = Annotated[str, Field(min_length=1)]
+"""One of `NAMED_SOURCES`, or the path of a folder."""
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, list | tuple):
+        return "list"
+    return "one" if isinstance(value, str) else None
+
+
+SourceSettings = Annotated[
+    Annotated[SourceName, Tag("one")] | Annotated[tuple[SourceName, ...], Field(min_length=1), Tag("list")],
+    # A union without tags would report one mistake for every member.
+    Discriminator(
+        _kind,
+        custom_error_type="source_type",
+        custom_error_message="the name or the folder of a source, or a list of these",
+    ),
+]
+"""A source, or sources whose images become one set."""
 
 
 class SplitSettings(Settings):
@@ -25,10 +47,9 @@ class SplitSettings(Settings):
 class DataPrepSettings(Settings):
     """Where images come from and what is made of them."""
 
-    source: str = Field(
-        min_length=1,
+    source: SourceSettings = Field(
         description="digits, cifar10, cifar100, mnist, fashion_mnist, or the path of a folder of images, parquet files "
-        "or original archives",
+        "or original archives; a list of these is joined to one image set",
     )
     image_size: int | None = Field(ge=1, le=1024, description="height and width in pixels; null keeps the source's own")
     skip_corrupt: bool = Field(description="leave out images that cannot be read, instead of stopping")
@@ -36,24 +57,48 @@ class DataPrepSettings(Settings):
     download_folder: Path = Field(description="where downloaded archives are kept")
     ffcv: Literal["auto", True, False] = Field(description="write .beton files; auto: where FFCV is installed")
 
-    @property
-    def source_folder(self) -> Path | None:
-        """The folder that `source` names, whichever way it is written; None where it is a named source."""
-        return None if self.source in NAMED_SOURCES else Path(self.source).expanduser().resolve()
+    @model_validator(mode="after")
+    def _names_once(self) -> "DataPrepSettings":
+        names = [] if isinstance(self.source, str) else [source_name(source) for source in self.source]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(
+                f"source has two entries that are called '{twice}', and so would their classes be; leave one out or rename "
+                "its folder"
+            )
+        return self
 
     def content(self) -> dict[str, Any]:
         """The settings that decide what the prepared images and splits are, as JSON values."""
-        folder = self.source_folder
         return {
-            "source": str(folder) if folder else self.source,
+            "source": _resolved(self.source) if isinstance(self.source, str) else [*map(_resolved, self.source)],
             "image_size": self.image_size,
             "skip_corrupt": self.skip_corrupt,
             "splits": self.splits.model_dump(mode="json"),
         }
 
 
+def source_folder(source: str) -> Path | None:
+    """The folder that `source` names, whichever way it is written; None where it is a named source."""
+    return None if source in NAMED_SOURCES else Path(source).expanduser().resolve()
+
+
+def source_name(source: str) -> str:
+    """What a source is called: the name itself, or that of its folder without the way to it."""
+    folder = source_folder(source)
+    return folder.name if folder else source
+
+
 def data_set_key(settings: DataPrepSettings) -> str:
-    """Folder name of the prepared data: the source's name and a hash of what decides their content."""
-    folder = settings.source_folder
-    name = re.sub(r"[^A-Za-z0-9_.]+", "_", folder.name if folder else settings.source).strip("._") or "images"
-    return f"{name}-{hash_json(settings.content())[:8]}"
+    """Folder name of the prepared data: the names of the sources and a hash of what decides their content."""
+    if isinstance(settings.source, str):
+        name = source_name(settings.source)
+    else:
+        name = "_".join(map(source_name, settings.source))[:_MOST_JOINED_LETTERS]
+    safe = re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("._") or "images"
+    return f"{safe}-{hash_json(settings.content())[:8]}"
+
+
+def _resolved(source: str) -> str:
+    folder = source_folder(source)
+    return str(folder) if folder else source

@@ -75,6 +75,8 @@ def _problem(location: Sequence[str | int], detail: Any, model: type[BaseModel],
             text = "needs a 'name' that says which kind it is."
         case "value_error":
             text = f"{context['error']}."
+        case "string_too_short":
+            text = f"{given!r} is too short; it must have at least {context['min_length']} character(s)."
         case "too_short":
             entries = "entry" if context["min_length"] == 1 else "entries"
             text = f"{given!r} has too few entries; give it at least {context['min_length']} {entries}."

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings
+from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.sources.archives import archive_reader
 from vision_studies.data.sources.digits import read_digits
 from vision_studies.data.sources.downloads import read_download
 from vision_studies.data.sources.image_folder import image_files, read_image_folder
+from vision_studies.data.sources.joined import join_sources
 from vision_studies.data.sources.parquet import parquet_files, read_parquet
 from vision_studies.data.sources.raw import RawImages, files_below
 from vision_studies.errors import DataError
@@ -20,25 +21,23 @@ _READER_VERSION = 2  # raised when reading changes, so that stored image sets ar
 
 
 def read_source(settings: DataPrepSettings) -> ImageSet:
-    """Read, verify and fingerprint all images of `settings.source`.
+    """Read, verify and fingerprint all images of `settings.source`; those of a list become one set.
 
     Raises:
-        DataError: the source is missing, unreadable, damaged or not of a known kind.
+        DataError: a source is missing, unreadable, damaged or not of a known kind, or sources cannot be joined.
     """
-    folder = settings.source_folder
-    if folder is not None:
-        raw, name = _read_folder(folder, settings), folder.name
-    elif settings.source == "digits":
-        raw, name = read_digits(settings.image_size), "digits"
-    else:
-        raw, name = read_download(settings.source, settings.download_folder, settings.image_size), settings.source
+    if isinstance(settings.source, str):
+        return _read_one(settings.source, settings, source_identity(settings))
+    # Checked one by one: a label outside its own source's classes would be inside those of another.
+    raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
+    name = " + ".join(map(source_name, settings.source))
     return ImageSet.create(name, raw.images, raw.labels, raw.class_names, raw.is_test, source_identity(settings))
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
     """What a stored image set must have come from to be used again; cheap, the images are not read.
 
-    For a folder: names, sizes and times of its files.
+    For a folder: names, sizes and times of its files. For a list: those of each folder in it, in its order.
 
     Raises:
         DataError: a folder cannot be read.
@@ -46,15 +45,35 @@ def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
     content = settings.content()
     del content["splits"]
     identity: dict[str, Any] = {"settings": content, "reader_version": _READER_VERSION}
-    folder = settings.source_folder
+    if not isinstance(settings.source, str):
+        return identity | {"files": [_files_identity(source) for source in settings.source]}
+    files = _files_identity(settings.source)
+    return identity if files is None else identity | {"files": files}
+
+
+def _files_identity(source: str) -> str | None:
+    """Hash of names, sizes and times of a folder's files; None for a named source and for a folder that is not there."""
+    folder = source_folder(source)
     if folder is None:
-        return identity
+        return None
     with _refused_permissions():
-        if folder.exists():
-            files = [file for file in files_below(folder) if file.is_file()] if folder.is_dir() else [folder]
-            stats = [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-            identity["files"] = hash_json(stats)
-    return identity
+        if not folder.exists():
+            return None
+        files = [file for file in files_below(folder) if file.is_file()] if folder.is_dir() else [folder]
+        return hash_json(
+            [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        )
+
+
+def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -> ImageSet:
+    folder = source_folder(source)
+    if folder is not None:
+        raw = _read_folder(folder, settings)
+    elif source == "digits":
+        raw = read_digits(settings.image_size)
+    else:
+        raw = read_download(source, settings.download_folder, settings.image_size)
+    return ImageSet.create(source_name(source), raw.images, raw.labels, raw.class_names, raw.is_test, origin)
 
 
 def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
