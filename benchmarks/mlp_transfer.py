@@ -122,6 +122,8 @@ def stack(widths: Widths, trials: Sequence[dict[str, float]], images: torch.Tens
             "epochs": 1,
             "batch_size": BATCH,
             "validation_schedule": [{"until_epoch": None, "interval": 1}],
+            "steps_per_epoch": None,
+            "restore": "best",
             "selection": "validation_loss",
             "early_stopping": None,
             "precision": "auto",

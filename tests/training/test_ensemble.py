@@ -38,6 +38,8 @@ def settings(**changes):
         "epochs": 10,
         "batch_size": 48,
         "validation_schedule": [{"until_epoch": None, "interval": 1}],
+        "steps_per_epoch": None,
+        "restore": "best",
         "selection": "validation_loss",
         "early_stopping": None,
         "precision": "fp32",
@@ -362,3 +364,244 @@ def test_a_pruner_sees_what_an_interrupted_call_has_validated(data, tmp_path):
     assert continued == whole
     assert results[0].ended == expected[0].ended == "pruned"
     assert results[2].ended == "complete"
+
+
+class WatchedData(TensorData):
+    """Data that remember which images training and validation were given, in their order."""
+
+    def take(self, positions):
+        self.__dict__.setdefault("given", []).append((torch.is_inference_mode_enabled(), positions.clone()))
+        return super().take(positions)
+
+    def batches(self):
+        """Positions [feeds, B] of every step."""
+        return [positions for validation, positions in self.given if not validation]
+
+
+def watched(data):
+    return WatchedData(data.images, data.labels, data.train, data.validation)
+
+
+def test_epochs_of_so_many_steps_go_through_the_images_pass_after_pass(data):
+    own = watched(data)
+    train([Member(mlp(0), adamw(), 4)], own, settings(epochs=5, steps_per_epoch=3, batch_size=48))
+    batches = own.batches()
+    assert [batch.shape for batch in batches] == [(1, 48)] * 15
+    stream = torch.cat(batches, dim=1)[0]
+    passes = stream.split(IMAGES)  # 3.6 of them
+    for number, images in enumerate(passes[:3]):
+        assert sorted(images.tolist()) == list(range(IMAGES))
+        assert images.tolist() == epoch_order(IMAGES, 4, number, shuffle=True).tolist()
+    assert len(set(passes[3].tolist())) == len(passes[3]) == 120
+    assert passes[0].tolist() != passes[1].tolist()
+    kinds = [validation for validation, _ in own.given]
+    assert [kinds[:place].count(False) for place in range(len(kinds)) if kinds[place]][::2] == [3, 6, 9, 12, 15]
+
+
+@pytest.mark.parametrize(("images", "batch"), [(20, 20), (48, 48), (49, 48)])
+def test_a_batch_holds_all_images_where_there_are_fewer(data, images, batch):
+    own = watched(data)
+    members = [Member(mlp(0), adamw(), 4, torch.arange(100, 100 + images))]
+    results = train(members, own, settings(epochs=2, steps_per_epoch=3, batch_size=48))
+    assert [positions.shape for positions in own.batches()] == [(1, batch)] * 6
+    if images == batch:
+        assert all(sorted(positions[0].tolist()) == [*range(100, 100 + images)] for positions in own.batches())
+    assert len(results[0].history) == 2
+
+
+def test_with_an_epoch_of_one_pass_nothing_has_changed(data):
+    own = watched(data)
+    train([Member(mlp(0), adamw(), 4)], own, settings(epochs=2, steps_per_epoch=None, batch_size=64))
+    assert [batch.shape[1] for batch in own.batches()] == [64, 64, 64, 8] * 2
+    # Four whole batches of 50 are a pass either way.
+    histories = [
+        train([Member(mlp(0), adamw(), 4)], data, settings(epochs=3, steps_per_epoch=steps, batch_size=50))[0].history
+        for steps in (None, 4)
+    ]
+    losses = [history["train_loss"].tolist() for history in histories]
+    assert losses[0] == losses[1]
+
+
+def train_steps(member, data, own):
+    """The plain loop over a stream of passes: torch's own optimiser, one network. Returns losses and weights."""
+    network = member.network
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), eps=1e-8, weight_decay=1e-2)
+    subset = data.train if member.subset is None else member.subset
+    size = min(own.batch_size, len(subset))
+    needed = own.epochs * own.steps_per_epoch * size
+    stream = torch.cat([epoch_order(len(subset), member.seed, number, shuffle=True) for number in range(needed)])
+    losses = []
+    for batch in subset[stream[:needed]].split(size):
+        loss = F.cross_entropy(network(data.images[batch]), data.labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return torch.tensor(losses).view(own.epochs, -1).mean(1).tolist(), network.state_dict()
+
+
+@pytest.mark.parametrize("images", [17, 70])
+def test_members_with_steps_equal_single_runs_and_keep_their_last_weights(data, images):
+    own = settings(epochs=6, steps_per_epoch=3, batch_size=32, restore="best_if_stopped")
+    members = [Member(convnet(seed), adamw(), seed, torch.arange(seed, seed + 2 * images, 2)) for seed in range(3)]
+    results = train(members, data, own)
+    for place, member in enumerate(members):
+        losses, weights = train_steps(member, data, own)
+        assert results[place].history["train_loss"].tolist() == pytest.approx(losses, rel=1e-5)
+        for name, value in weights.items():
+            torch.testing.assert_close(results[place].weights[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_a_stack_interrupted_within_a_pass_ends_with_the_same_bits(data, tmp_path, epoch):
+    own = settings(epochs=6, steps_per_epoch=3, batch_size=48, restore="best_if_stopped")
+    whole = train(perceptrons(), data, own)
+
+    def stop(number, active):
+        if number == epoch:
+            raise KeyboardInterrupt
+
+    options = {"folder": tmp_path, "checkpoint_seconds": 0}
+    with pytest.raises(KeyboardInterrupt):
+        train(perceptrons(), data, own, on_epoch=stop, **options)
+    rest = train(perceptrons(), data, own, **options)
+    for place, result in whole.items():
+        columns = ["epoch", "train_loss", "validation_loss"]
+        assert rest[place].history[columns].equals(result.history[columns])
+        assert all(torch.equal(rest[place].weights[name], value) for name, value in result.weights.items())
+
+
+def test_the_best_weights_come_back_only_after_an_early_stop_where_that_is_asked_for(data):
+    labels = data.labels.clone()
+    labels[::2] = labels[::2].roll(1)  # half of them are wrong: whoever learns them by heart gets worse
+    data = TensorData(data.images, labels, data.train, data.validation)
+    early = {"metric": "validation_loss", "patience": 3, "min_delta": 0.0}
+    members = [Member(mlp(0, 0.0), adamw(learning_rate=0.02), 1), Member(mlp(1, 0.0), adamw(learning_rate=1e-5), 2)]
+    own = {"epochs": 12, "early_stopping": early}
+    best = train(members, data, settings(**own))
+    last = train(members, data, settings(restore="best_if_stopped", **own))
+    assert [best[place].ended for place in (0, 1)] == [last[place].ended for place in (0, 1)] == ["stopped", "complete"]
+    assert len(best[0].history) == best[0].best_epoch + 3
+    assert (last[0].best_epoch, last[0].best_value) == (best[0].best_epoch, best[0].best_value)
+    assert all(torch.equal(last[0].weights[name], value) for name, value in best[0].weights.items())
+
+    # Without an early stop the same member keeps what it had in the end.
+    own = {"epochs": best[0].best_epoch + 2, "early_stopping": early}
+    best, last = (train(members, data, settings(restore=kind, **own))[0] for kind in ("best", "best_if_stopped"))
+    assert best.ended == last.ended == "complete"
+    assert (best.best_epoch, last.best_epoch) == (own["epochs"] - 2, own["epochs"])
+    assert last.best_value == last.history["validation_loss"].iloc[-1] > best.best_value
+    assert not torch.equal(last.weights["layers.0.weight"], best.weights["layers.0.weight"])
+    for result in (best, last):
+        network = mlp(0, 0.0)
+        network.load_state_dict(result.weights)
+        with torch.inference_mode():
+            loss = F.cross_entropy(network.eval()(data.images[data.validation]), data.labels[data.validation])
+        assert float(loss) == pytest.approx(result.best_value, rel=1e-5)
+
+    # Patience that ends with the last epoch is an early stop.
+    own = {"epochs": best.best_epoch + 3, "early_stopping": early}
+    ended = train(members, data, settings(restore="best_if_stopped", **own))[0]
+    assert (ended.ended, ended.best_epoch) == ("stopped", best.best_epoch)
+
+
+@pytest.mark.parametrize("members", [perceptrons, convnets])
+@pytest.mark.parametrize("images_at_once", [1, 20, 10_000])
+def test_images_computed_a_part_at_a_time_give_the_same_numbers(members, images_at_once, data):
+    own = settings(epochs=4)
+    whole, parts = train(members(), data, own), train(members(), data, own, images_at_once=images_at_once)
+    for place, result in whole.items():
+        for column in ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"):
+            assert parts[place].history[column].tolist() == pytest.approx(result.history[column].tolist(), rel=1e-5)
+        for name, value in result.weights.items():
+            torch.testing.assert_close(parts[place].weights[name], value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("images_at_once", "sizes"), [(None, {48, 8}), (30, {10, 8, 6}), (2, {1}), (150, {48, 8})])
+def test_all_members_together_compute_so_many_images_at_a_time(data, images_at_once, sizes):
+    own = watched(data)
+    train(perceptrons(), own, settings(epochs=1), images_at_once=images_at_once)
+    # 200 images: four batches of 48 and one of 8, for each of three members, in parts of 10 or as they are.
+    found = {batch.shape[1] for batch in own.batches()}
+    assert found == ({10, 8} if images_at_once == 30 else sizes)
+
+
+def own_validation():
+    places = torch.arange(IMAGES + VALIDATION)
+    return [
+        Member(convnet(0), sgd(), 1, places[:100], places[200:220]),
+        Member(convnet(1), sgd(learning_rate=0.01), 2, places[50:150], places[220:240]),
+        Member(convnet(0), sgd(), 1, places[:100], places[240:260]),
+    ]
+
+
+@pytest.mark.parametrize("images_at_once", [None, 9])
+def test_members_with_validation_images_of_their_own_equal_members_alone(data, images_at_once):
+    own = settings(epochs=6)
+    results = train(own_validation(), data, own, images_at_once=images_at_once)
+    for place, member in enumerate(own_validation()):
+        alone = train([member], data, own)[0]
+        shared = TensorData(data.images, data.labels, data.train, member.validation)
+        rows, _ = train_alone(member, shared, own)
+        for column in ("train_loss", "validation_loss", "validation_accuracy"):
+            found = results[place].history[column].tolist()
+            assert found == pytest.approx(alone.history[column].tolist(), rel=1e-5)
+        assert results[place].history["validation_loss"].tolist() == pytest.approx([row[1] for row in rows], rel=1e-5)
+    # The same network on the same images, judged by others.
+    assert results[0].history["train_loss"].tolist() == pytest.approx(
+        results[2].history["train_loss"].tolist(), rel=1e-6
+    )
+    assert results[0].history["validation_loss"].tolist() != results[2].history["validation_loss"].tolist()
+
+
+def test_members_with_validation_images_of_their_own_stop_by_themselves(data):
+    early = {"metric": "validation_loss", "patience": 1, "min_delta": 0.0}
+    own = settings(epochs=20, early_stopping=early)
+    hasty = [
+        Member(member.network, sgd(learning_rate=0.2), member.seed, member.subset, member.validation)
+        for member in own_validation()
+    ]
+    results = train(hasty, data, own)
+    assert len({len(result.history) for result in results.values()}) > 1
+    for place, member in enumerate(hasty):
+        alone = train([member], data, own)[0]
+        assert len(results[place].history) == len(alone.history)
+        assert results[place].best_value == pytest.approx(alone.best_value, rel=1e-4)
+
+
+def test_validation_images_of_different_number_or_none_are_refused(data):
+    first, second, _ = own_validation()
+    places = torch.arange(IMAGES, IMAGES + VALIDATION)
+    longer = Member(second.network, second.optimizer, 2, second.subset, places)
+    with pytest.raises(DataError, match="one size"):
+        train([first, longer], data, settings())
+    none = Member(second.network, second.optimizer, 2, second.subset, places[:0])
+    with pytest.raises(DataError, match="validation image"):
+        train([none], data, settings())
+
+
+def test_a_checkpoint_with_other_validation_images_or_steps_is_refused(data, tmp_path):
+    first, second, third = own_validation()
+    options = {"folder": tmp_path, "checkpoint_seconds": 0}
+    train([first], data, settings(epochs=3), **options)
+    moved = Member(first.network, first.optimizer, 1, first.subset, third.validation)
+    with pytest.raises(CheckpointError, match="other members"):
+        train([moved], data, settings(epochs=3), **options)
+    with pytest.raises(CheckpointError, match="other members"):
+        train([first], data, settings(epochs=3, steps_per_epoch=2), **options)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("last", [True, False])
+def test_images_are_taken_in_the_memory_format_of_all(channels, last):
+    images = torch.randn(10, channels, 4, 5)
+    if last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    data = TensorData(images, torch.zeros(10), torch.arange(8), torch.arange(8, 10))
+    for positions in (torch.tensor([3, 3, 9]), torch.tensor([[1, 2, 0], [9, 9, 4]])):
+        found = data.take(positions)
+        assert torch.equal(found, images[positions])
+        flat = found.reshape(-1, channels, 4, 5) if positions.ndim == 1 else found.flatten(0, 1)
+        assert flat.is_contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+    vectors = TensorData(torch.randn(10, 6), torch.zeros(10), torch.arange(8), torch.arange(8, 10))
+    assert torch.equal(vectors.take(torch.tensor([[4, 0]])), vectors.images[None, [4, 0]])

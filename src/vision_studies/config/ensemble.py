@@ -9,6 +9,14 @@ from vision_studies.config.base import Settings
 from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
 
 
+class StackSettings(Settings):
+    """How networks share a stack; changes how fast the numbers come, and nothing else but their last digits."""
+
+    memory_mb: int = Field(ge=1, description="memory that a stack may take beside the images, in millions of bytes")
+    checkpoint_seconds: float = Field(ge=0, description="time from one checkpoint of a stack to the next")
+    deterministic: bool = Field(description="on a GPU, only algorithms that give the same numbers every time")
+
+
 class ValidationStage(Settings):
     """How often the first or the following epochs are validated."""
 
@@ -20,11 +28,23 @@ class EnsembleSettings(Settings):
     """All that the members of a stack share; optimiser, seed and data subset are each member's own."""
 
     epochs: int = Field(ge=1, description="most passes over the training images")
-    batch_size: int = Field(ge=1, description="training images a step; the last batch of an epoch may be smaller")
+    steps_per_epoch: int | None = Field(
+        ge=1,
+        description="steps of an epoch, whatever the number of images: one pass follows another, and an epoch may end within "
+        "one; null: an epoch is one pass",
+    )
+    batch_size: int = Field(
+        ge=1,
+        description="training images a step, or all where there are fewer; the last batch of a pass may be smaller",
+    )
     validation_schedule: tuple[ValidationStage, ...] = Field(
         min_length=1, description="stages in order; the last epoch is always validated"
     )
     selection: ValidationMetric = Field(description="which epoch's weights are kept: the first with the best value")
+    restore: Literal["best", "best_if_stopped"] = Field(
+        description="weights in the end. best: of the selected epoch. best_if_stopped: of the selected epoch after an early "
+        "stop, else of the last epoch"
+    )
     early_stopping: EarlyStoppingSettings | None = Field(description="null trains all epochs")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         description="bf16: bfloat16 autocast with float32 weights; auto: bf16 where the device is fast at it, else fp32"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.base import Settings
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.ensemble import EnsembleSettings, StackSettings
 from vision_studies.config.search import PrunerSettings, RangeSettings
 
 Width = Annotated[int, Field(ge=1)]
@@ -111,14 +111,6 @@ class SearchSettings(Settings):
         if self.batch is None and self.pruner is not None and self.pruner.name == "median":
             raise ValueError("pruner median compares with earlier batches; set batch, for example to 10")
         return self
-
-
-class StackSettings(Settings):
-    """How networks share a stack; changes how fast the numbers come, and nothing else but their last digits."""
-
-    memory_mb: int = Field(ge=1, description="memory that a stack may take beside the images, in millions of bytes")
-    checkpoint_seconds: float = Field(ge=0, description="time from one checkpoint of a stack to the next")
-    deterministic: bool = Field(description="on a GPU, only algorithms that give the same numbers every time")
 
 
 class MlpRunSettings(Settings):

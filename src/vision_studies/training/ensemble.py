@@ -41,6 +41,7 @@ def fit_ensemble(
     checkpoint_seconds: float = 30.0,
     prune: Prune | None = None,
     on_epoch: Callable[[int, int], None] | None = None,
+    images_at_once: int | None = None,
 ) -> None:
     """Train all `members` until each has ended by its own early stopping; those that ended leave the stack.
 
@@ -58,13 +59,15 @@ def fit_ensemble(
         checkpoint_seconds: time from one checkpoint to the next.
         prune: asked after every validation of a member; called in the order of epochs and, within one, of members.
         on_epoch: called after every epoch with its number and how many members go on.
+        images_at_once: images of all members together that are computed at a time. Batches beyond it go in parts, which
+            give the gradient of the whole for networks without statistics of the batch; None computes whole batches.
 
     Raises:
         DataError: there are no training or validation images, or subsets differ in size.
         CheckpointError: the folder holds the checkpoint of another stack.
         ValueError: the networks or optimisers cannot be stacked.
     """
-    training = _EnsembleTraining(members, data, settings, device, prune)
+    training = _EnsembleTraining(members, data, settings, device, prune, images_at_once)
     path = None if folder is None else folder / _CHECKPOINT
     if path is not None and path.exists():
         training.load_state_dict(load_state(path), path)
@@ -89,14 +92,17 @@ class _EnsembleTraining:
         settings: EnsembleSettings,
         device: torch.device,
         prune: Prune | None,
+        images_at_once: int | None,
     ) -> None:
         self._members = members
         self._data = data
         self._settings = settings
         self._device = device
         self._prune = prune
+        self._images_at_once = images_at_once
         self._subsets = [data.train if member.subset is None else member.subset for member in members]
-        _check(self._subsets, data)
+        self._validations = [data.validation if member.validation is None else member.validation for member in members]
+        _check(self._subsets, self._validations)
         self._feeds = _feeds(members)
         self.epoch = 0
         self.active = list(range(len(members)))
@@ -193,25 +199,29 @@ class _EnsembleTraining:
         leaders = [self._feeds.index(feed) for feed in feeds]  # the first member that is fed so
         followed = [feeds.index(self._feeds[member]) for member in self.active]
         orders = torch.stack([self._order(leader) for leader in leaders])
+        batch_size = min(settings.batch_size, len(self._subsets[0]))
         noise_units = self._stack.noise_units
         noise = EpochNoise([self._members[leader].seed for leader in leaders], self.epoch, self._device)
         loss_sum = torch.zeros(count, device=self._device)
         hits = torch.zeros(count, device=self._device)
-        for positions in orders.split(settings.batch_size, dim=1):
-            images = self._data.images.index_select(0, positions.flatten()).unflatten(0, positions.shape)
-            labels = self._data.labels[positions]
-            drawn = noise.draw(positions.shape[1], noise_units) if noise_units else None
-            fed = [images, labels] if drawn is None else [images, labels, drawn]
-            images, labels, *rest = (_dealt(tensor, followed) for tensor in fed)
-            with autocast(settings, self._device):
-                logits = self._stack(images, *rest)
-            logits, labels = logits.float(), labels.expand(count, -1)
-            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
-            # The sum over members: no member's loss depends on another's weights.
-            losses.mean(dim=1).sum().backward()
+        for batch in orders.split(batch_size, dim=1):
+            drawn = noise.draw(batch.shape[1], noise_units) if noise_units else None
+            part = self._part(batch.shape[1])
+            for start in range(0, batch.shape[1], part):
+                places = slice(start, start + part)
+                positions = batch[:, places]
+                given = [self._data.take(positions), self._data.labels[positions]]
+                given += [] if drawn is None else [drawn[:, places]]
+                images, labels, *rest = (_dealt(tensor, followed) for tensor in given)
+                with autocast(settings, self._device):
+                    logits = self._stack(images, *rest)
+                logits, labels = logits.float(), labels.expand(count, -1)
+                losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
+                # The sum over members: no member's loss depends on another's weights.
+                (losses.sum(dim=1) / batch.shape[1]).sum().backward()
+                loss_sum += losses.detach().sum(dim=1)
+                hits += (logits.detach().argmax(dim=2) == labels).sum(dim=1)
             self._optimizer.step(self._stack.trained())
-            loss_sum += losses.detach().sum(dim=1)
-            hits += (logits.detach().argmax(dim=2) == labels).sum(dim=1)
         images_seen = orders.shape[1]
         return (loss_sum / images_seen).tolist(), (hits / images_seen).tolist()
 
@@ -222,14 +232,19 @@ class _EnsembleTraining:
         count = len(self.active)
         loss_sum = torch.zeros(count, dtype=torch.float64, device=self._device)
         hits = torch.zeros(count, dtype=torch.float64, device=self._device)
-        for positions in self._data.validation.split(self._settings.batch_size):
+        own = [self._validations[member] for member in self.active]
+        shared = all(each is own[0] for each in own)
+        validation = own[0].unsqueeze(0) if shared else torch.stack(own)
+        # Images that all share are there once, and without gradients nothing of them is kept.
+        part = self._images_at_once or self._settings.batch_size if shared else self._part(self._settings.batch_size)
+        for positions in validation.split(part, dim=1):
             with autocast(self._settings, self._device):
-                logits = self._stack(self._data.images.index_select(0, positions).unsqueeze(0)).float()
+                logits = self._stack(self._data.take(positions)).float()
             labels = self._data.labels[positions].expand(count, -1)
             losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
             loss_sum += losses.double().sum(dim=1)
             hits += (logits.argmax(dim=2) == labels).sum(dim=1)
-        images = len(self._data.validation)
+        images = validation.shape[1]
         return list(zip((loss_sum / images).tolist(), (hits / images).tolist(), strict=True))
 
     def _judge(self, place: int, member: int, row: dict[str, Any]) -> str | None:
@@ -245,11 +260,16 @@ class _EnsembleTraining:
         return "pruned" if pruned and self.epoch < self._settings.epochs else None
 
     def _result(self, member: int, ended: Any) -> MemberResult:
+        epoch, value = self._selection[member].best_epoch, self._selection[member].best
+        weights = self._best.get(str(member), {})
+        if ended == "complete" and self._settings.restore == "best_if_stopped":
+            epoch, value = self.epoch, self._rows[member][-1][self._settings.selection]
+            weights = self._stack.weights(self.active.index(member))
         return MemberResult(
             history=pd.DataFrame(self._rows[member]),
-            best_epoch=self._selection[member].best_epoch,
-            best_value=self._selection[member].best,
-            weights=self._best.get(str(member), {}),
+            best_epoch=epoch,
+            best_value=value,
+            weights=weights,
             seconds=self._seconds[member],
             ended=ended,
         )
@@ -266,24 +286,40 @@ class _EnsembleTraining:
             self._optimizer.keep(staying)
 
     def _order(self, member: int) -> Tensor:
-        subset = self._subsets[member]
-        order = epoch_order(len(subset), self._members[member].seed, self.epoch, shuffle=True)
+        """Positions of the images that a member sees in this epoch, in their order."""
+        subset, seed, steps = self._subsets[member], self._members[member].seed, self._settings.steps_per_epoch
+        size = len(subset)
+        if steps is None:
+            order = epoch_order(size, seed, self.epoch, shuffle=True)
+        else:
+            seen = steps * min(self._settings.batch_size, size)
+            start = self.epoch * seen
+            passes = range(start // size, (start + seen - 1) // size + 1)
+            order = torch.cat([epoch_order(size, seed, number, shuffle=True) for number in passes])
+            order = order[start - passes[0] * size :][:seen]
         return subset[order.to(subset.device)]
+
+    def _part(self, images: int) -> int:
+        """How many of so many images each member computes at a time."""
+        return images if self._images_at_once is None else max(1, min(images, self._images_at_once // len(self.active)))
 
     def _fingerprint(self) -> str:
         """What must be equal for a checkpoint to be continued."""
         members = [[member.optimizer.model_dump(mode="json"), member.seed] for member in self._members]
         shapes = [[name, list(value.shape)[1:]] for name, value in self._stack.parameters.items()]
-        data = [[len(subset), int(subset.sum())] for subset in [*self._subsets, self._data.validation]]
+        data = [[len(subset), int(subset.sum())] for subset in [*self._subsets, *self._validations]]
         return hash_json([self._settings.model_dump(mode="json"), members, shapes, data])
 
 
-def _check(subsets: Sequence[Tensor], data: TensorData) -> None:
-    if not len(data.validation) or any(len(subset) == 0 for subset in subsets):
+def _check(subsets: Sequence[Tensor], validations: Sequence[Tensor]) -> None:
+    if any(len(own) == 0 for own in [*subsets, *validations]):
         raise DataError("A stack needs at least one training and one validation image for each of its members.")
-    sizes = {len(subset) for subset in subsets}
-    if len(sizes) > 1:
-        raise DataError(f"Subsets of one stack must have one size, not {sorted(sizes)}; stack equal sizes together.")
+    for images in (subsets, validations):
+        sizes = {len(own) for own in images}
+        if len(sizes) > 1:
+            raise DataError(
+                f"Subsets of one stack must have one size, not {sorted(sizes)}; stack equal sizes together."
+            )
 
 
 def _feeds(members: Sequence[Member]) -> list[int]:
