@@ -51,6 +51,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 1,530,168, of which 1,528,856 learn
     "speedrun_net": {"widths": (64, 192, 256), "norm_momentum": 0.6},
     "torchvision": {"network": "resnet18", "stem": "imagenet", "resize": None},
+    # 191,050 on images of 28 pixels with one channel
+    "convnet": {
+        "channels": (64,) * 6,
+        "kernel_size": 3,
+        "activation": "relu",
+        "downsampling": "average_pool",
+        "every": 2,
+        "stride": 2,
+        "hidden": None,
+        "head": "flatten",
+    },
     # 1,806,154 on images of 32 pixels
     "vit_compact": {"patch_size": 4, "width": 192, "depth": 6, "heads": 6, "mlp_ratio": 2.0, "dropout": 0.1},
 }
@@ -145,6 +156,32 @@ class VitSettings(_PresetSettings):
         return self
 
 
+class ConvNetSettings(_PresetSettings):
+    """A plain convolutional network that can be cut after any convolution."""
+
+    architecture: ClassVar[str] = "convnet"
+    name: Literal["convnet"] = Field(description="preset that gives every option not named here")
+    channels: tuple[Count, ...] = Field(min_length=1, description="of each convolution")
+    kernel_size: Count = Field(description="of every convolution, in pixels")
+    activation: Literal["relu", "leaky_relu", "elu", "gelu", "tanh", "sigmoid"] = Field(
+        description="after every convolution, and between two dense layers"
+    )
+    downsampling: Literal["average_pool", "max_pool", "strided_convolution"] | None = Field(
+        description="what makes maps smaller; null for nothing"
+    )
+    every: Count = Field(description="convolutions from one downsampling to the next")
+    stride: Count = Field(description="of the downsampling")
+    hidden: Count | None = Field(description="units of the first of two dense layers; null for a single dense layer")
+    head: Literal["flatten", "global_average"] = Field(
+        description="what the dense layer sees: every pixel of the last maps, or their means"
+    )
+
+    @property
+    def depth(self) -> int:
+        """Number of convolutions."""
+        return len(self.channels)
+
+
 class TorchvisionSettings(_PresetSettings):
     """Any classifier of torchvision."""
 
@@ -158,6 +195,6 @@ class TorchvisionSettings(_PresetSettings):
 
 
 ModelSettings = Annotated[
-    ResNetSettings | ResNet9Settings | SpeedrunNetSettings | VitSettings | TorchvisionSettings,
+    ResNetSettings | ResNet9Settings | SpeedrunNetSettings | VitSettings | ConvNetSettings | TorchvisionSettings,
     Field(discriminator="name"),
 ]

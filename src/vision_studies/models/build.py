@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from vision_studies.models.convnet import ConvNet
 from vision_studies.models.resnet import ResNet
 from vision_studies.models.resnet9 import ResNet9
 from vision_studies.models.speedrun import SpeedrunNet
@@ -40,6 +41,8 @@ def build_model(settings: NetworkSettings, *, in_channels: int, num_classes: int
             return ResNet(in_channels=in_channels, num_classes=num_classes, **options)
         case "resnet9":
             return ResNet9(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
+        case "convnet":
+            return ConvNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
         case "speedrun":
             return SpeedrunNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **options)
         case "torchvision":

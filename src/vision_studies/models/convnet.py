@@ -1,0 +1,201 @@
+"""A plain convolutional network that can be cut: the layers before a cut are one network, those after it another.
+
+Source: the project "mp-tl-study" (which layers transfer to classes never seen, and with how many images).
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_studies.errors import ParameterError
+
+Downsampling = Literal["average_pool", "max_pool", "strided_convolution"]
+Head = Literal["flatten", "global_average"]
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "elu": F.elu,
+    "gelu": F.gelu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+}
+
+_POOL = 2  # height and width of a pooling window, in pixels
+_GROUPED_PIXELS = 4000  # up to so many a network and channel, one grouped convolution beats one convolution a network
+
+
+class ConvNet(nn.Module):
+    """Convolutions `start` to `stop`, then one or two dense layers.
+
+    With `start` 0 it takes images; otherwise what `features` of the same network with `stop` = `start` gives. `stop` below
+    the depth leaves out all convolutions from there on, with their activations and pooling. Convolutions keep the size
+    (odd kernels) and are called conv0, conv1, ...; dense layers fc and, where there are two, fc_2.
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: number of logits.
+        image_size: height and width of the images in pixels.
+        channels: of each convolution.
+        kernel_size: of every convolution, in pixels.
+        activation: one of `ACTIVATIONS`, after every convolution and between two dense layers.
+        downsampling: what makes maps smaller after every `every`-th convolution; None for nothing.
+        every: convolutions from one downsampling to the next.
+        stride: of the downsampling.
+        hidden: units of the first of two dense layers; None for a single one.
+        head: flatten hands the dense layer every pixel of the last maps; global_average their means, so that its size
+            does not depend on where the network ends.
+        start: first convolution of this part.
+        stop: first convolution that is left out; None for none.
+
+    Raises:
+        ParameterError: the images are too small for so much downsampling.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        channels: tuple[int, ...],
+        kernel_size: int,
+        activation: str,
+        downsampling: Downsampling | None,
+        every: int,
+        stride: int,
+        hidden: int | None,
+        head: Head,
+        start: int = 0,
+        stop: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.start, self.stop = start, len(channels) if stop is None else stop
+        self._activation = ACTIVATIONS[activation]
+        self._downsampling, self._every, self._stride = downsampling, every, stride
+        self._padding, self._head, self._hidden = kernel_size // 2, head, hidden
+        size = image_size
+        for layer in range(self.stop):
+            before = channels[layer - 1] if layer else in_channels
+            if layer >= self.start:
+                self.add_module(f"conv{layer}", self._convolution(layer, before, channels[layer], kernel_size))
+            size = self._size_after(layer, size, kernel_size)
+            if size < 1:
+                raise ParameterError(
+                    f"images of {image_size} pixels are gone after layer {layer} of {len(channels)}; use fewer layers, "
+                    "less downsampling or larger images."
+                )
+        width = channels[self.stop - 1] if self.stop else in_channels
+        inputs = width if head == "global_average" else width * size * size
+        self.fc = nn.Linear(inputs, num_classes if hidden is None else hidden)
+        if hidden is not None:
+            self.fc_2 = nn.Linear(hidden, num_classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, classes] for images [B, C, H, W], or for features before convolution `start`."""
+        return self._dense(self.features(images))
+
+    def features(self, images: Tensor, stop: int | None = None) -> Tensor:
+        """What the last convolution before `stop`, or of all, hands on, [B, C, H, W]."""
+        for layer in range(self.start, self.stop if stop is None else stop):
+            images = self._after(layer, self.get_submodule(f"conv{layer}")(images))
+        return images
+
+    def layer_outputs(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """The images and what every layer gives: convolutions before their activation, dense layers likewise.
+
+        Args:
+            images: [B, C, H, W].
+
+        Yields:
+            `input` and the layers' names, in order, each with its output [B, C, H, W] or [B, D].
+        """
+        yield "input", images
+        for layer in range(self.start, self.stop):
+            images = self.get_submodule(f"conv{layer}")(images)
+            yield f"conv{layer}", images
+            images = self._after(layer, images)
+        hidden = self.fc(self._pooled(images))
+        yield "fc", hidden
+        if self._hidden is not None:
+            yield "fc_2", self.fc_2(self._activation(hidden))
+
+    def stacked_forward(
+        self, parameters: Mapping[str, Tensor], _buffers: Mapping[str, Tensor], images: Tensor, _noise: None = None
+    ) -> Tensor:
+        """Logits [M, B, classes] of M networks; see `training.stack.Stack`.
+
+        Few pixels go through grouped convolutions, one for all networks; many through one convolution a network.
+
+        Args:
+            parameters: of all networks, [M, ...] each.
+            images: [M, B, C, H, W], or [1, B, C, H, W] for all networks alike.
+        """
+        members = len(parameters["fc.weight"])
+        pixels = images.shape[1] * images.shape[3] * images.shape[4]
+        if members > 1 and self.start < self.stop and pixels <= _GROUPED_PIXELS:
+            pooled = self._grouped(parameters, images.expand(members, *images.shape[1:]))
+        else:
+            pooled = self._one_by_one(parameters, images, members)
+        hidden = torch.baddbmm(parameters["fc.bias"].unsqueeze(1), pooled, parameters["fc.weight"].mT)
+        if self._hidden is None:
+            return hidden
+        return torch.baddbmm(
+            parameters["fc_2.bias"].unsqueeze(1), self._activation(hidden), parameters["fc_2.weight"].mT
+        )
+
+    def _one_by_one(self, parameters: Mapping[str, Tensor], images: Tensor, members: int) -> Tensor:
+        """Inputs of the dense layer [M, B, D]."""
+        if self.start == self.stop:
+            pooled = self._pooled(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+            return pooled.expand(members, *pooled.shape[1:])
+        outputs = []
+        for member in range(members):
+            maps = images[member if len(images) > 1 else 0]
+            for layer in range(self.start, self.stop):
+                weight, bias = (parameters[f"conv{layer}.{name}"][member] for name in ("weight", "bias"))
+                maps = self._after(layer, F.conv2d(maps, weight, bias, self._step(layer), self._padding))
+            outputs.append(self._pooled(maps))
+        return torch.stack(outputs)
+
+    def _grouped(self, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        """Inputs of the dense layer [M, B, D], with the networks side by side among the channels."""
+        members = len(images)
+        maps = images.transpose(0, 1).flatten(1, 2)
+        for layer in range(self.start, self.stop):
+            weight, bias = (parameters[f"conv{layer}.{name}"].flatten(0, 1) for name in ("weight", "bias"))
+            maps = self._after(layer, F.conv2d(maps, weight, bias, self._step(layer), self._padding, groups=members))
+        return self._pooled(maps.unflatten(1, (members, -1)).transpose(0, 1).flatten(0, 1)).unflatten(0, (members, -1))
+
+    def _after(self, layer: int, maps: Tensor) -> Tensor:
+        # Images of one channel leave it open how maps lie in memory, and bfloat16 is slow in all orders but this one.
+        maps = self._activation(maps.contiguous(memory_format=torch.channels_last))
+        if not self._ends_group(layer) or self._downsampling == "strided_convolution":
+            return maps
+        pool = F.avg_pool2d if self._downsampling == "average_pool" else F.max_pool2d
+        return pool(maps, _POOL, self._stride)
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        return maps.mean((2, 3)) if self._head == "global_average" else maps.flatten(1)
+
+    def _dense(self, maps: Tensor) -> Tensor:
+        hidden = self.fc(self._pooled(maps))
+        return hidden if self._hidden is None else self.fc_2(self._activation(hidden))
+
+    def _ends_group(self, layer: int) -> bool:
+        return self._downsampling is not None and (layer + 1) % self._every == 0
+
+    def _step(self, layer: int) -> int:
+        return self._stride if self._downsampling == "strided_convolution" and self._ends_group(layer) else 1
+
+    def _convolution(self, layer: int, before: int, after: int, kernel_size: int) -> nn.Conv2d:
+        return nn.Conv2d(before, after, kernel_size, stride=self._step(layer), padding=self._padding)
+
+    def _size_after(self, layer: int, size: int, kernel_size: int) -> int:
+        size = (size + 2 * self._padding - kernel_size) // self._step(layer) + 1
+        if self._ends_group(layer) and self._downsampling != "strided_convolution":
+            size = (size - _POOL) // self._stride + 1
+        return size
