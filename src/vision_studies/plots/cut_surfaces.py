@@ -1,0 +1,144 @@
+"""Mean test accuracy over fraction and cut at once: as a map, as bars and as a surface.
+
+Tables as in `plots.cuts`. The upper right corner of every figure is left free for a stamp.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from vision_studies.plots.cut_axes import (
+    BASELINE,
+    cut_looks,
+    cut_name,
+    cut_tick,
+    cuts_of,
+    fraction_label,
+    fraction_tick,
+    fractions_of,
+    legend_below,
+    named_fractions,
+    percent_of,
+    percentage,
+)
+from vision_studies.plots.style import INK, NO_DATA, SOFT, figure, footnote, heading, styled
+
+
+@styled
+def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> Figure:
+    """Mean test accuracy of every fraction and cut, written into its cell.
+
+    Args:
+        table: the accuracies of one mode and the baseline.
+        title: of the figure.
+    """
+    fractions, cuts = fractions_of(table), cuts_of(table)
+    means = _means(table, fractions, cuts)
+    drawn = figure(3 + 0.85 * max(1, len(cuts)), 1.9 + 0.62 * max(1, len(fractions)))
+    axes = drawn.subplots()
+    image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
+    axes.set_facecolor(NO_DATA)
+    axes.grid(visible=False)
+    for (row, column), value in np.ndenumerate(means):
+        text = "–" if np.isnan(value) else f"{value:.1f}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=10, color=_ink_on(image, value))
+    axes.set_xticks(range(len(cuts)), [cut_tick(cut) for cut in cuts])
+    axes.set_yticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
+    if BASELINE in cuts and len(cuts) > 1:
+        axes.axvline(0.5, color="white", linewidth=4)
+    axes.set(xlabel="cut: convolutions that are taken over", ylabel=fraction_label(table).replace(" and", "\nand"))
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    heading(drawn, title)
+    drawn.colorbar(image, ax=axes, pad=0.02).outline.set_visible(False)
+    return drawn
+
+
+@styled
+def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
+    """Mean test accuracy as bars, a group for each fraction, with the standard deviation (n - 1) over repeats.
+
+    Args:
+        table: the accuracies of one mode and the baseline.
+        title: of the figure.
+    """
+    fractions, cuts = fractions_of(table), cuts_of(table)
+    looks = cut_looks(cuts)
+    drawn = figure(max(8.0, 2 + 0.26 * len(cuts) * len(fractions)), 5)
+    axes = drawn.subplots()
+    width = 0.86 / max(1, len(cuts))
+    for place, cut in enumerate(cuts):
+        middles = np.arange(len(fractions)) + (place - (len(cuts) - 1) / 2) * width
+        cells = [percent_of(table, fraction, cut) for fraction in fractions]
+        axes.bar(
+            middles,
+            [cell.mean() if len(cell) else np.nan for cell in cells],
+            0.92 * width,
+            yerr=[cell.std(ddof=1) if len(cell) > 1 else 0.0 for cell in cells],
+            color=looks[cut]["color"],
+            error_kw={"ecolor": INK if looks[cut]["color"] != "#000000" else SOFT, "elinewidth": 0.9, "capsize": 1.5},
+        )
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
+    axes.set_ylim(0, 100)
+    axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
+    heading(drawn, title)
+    handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in cuts]
+    legend_below(drawn, handles, "Lines on the bars: standard deviation over repeats.")
+    return drawn
+
+
+@styled
+def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share and cut") -> Figure:
+    """Mean test accuracy as a surface over the logarithm of the fraction and the cut.
+
+    It passes through the means and is straight between them: nothing is smoothed.
+
+    Args:
+        table: the accuracies of one mode; the baseline has no place on an axis of cuts and is left out.
+        title: of the figure.
+    """
+    own = table[table["cut"] != BASELINE]
+    fractions, cuts = fractions_of(own), cuts_of(own)
+    means = _means(own, fractions, cuts)
+    drawn = figure(8.4, 6.2)
+    axes = drawn.add_subplot(projection="3d")
+    heading(drawn, title)
+    footnote(drawn, "Dots: means over repeats. The surface is straight between them. The baseline is not shown.")
+    if min(means.shape) < 2:
+        axes.set_axis_off()
+        axes.text2D(0.5, 0.5, "A surface needs two cuts and two shares.", transform=axes.transAxes, ha="center")
+        return drawn
+    across, along = np.meshgrid(cuts, np.log10(fractions))
+    axes.plot_surface(
+        across, along, means, cmap="viridis", edgecolor="white", linewidth=0.6, alpha=0.9, rstride=1, cstride=1
+    )
+    axes.scatter(across, along, means, color=INK, s=9, depthshade=False)
+    axes.set_xticks(cuts)
+    named = named_fractions(fractions, 0.13)
+    labels = [percentage(fraction) if room else "" for fraction, room in zip(fractions, named, strict=True)]
+    axes.set_yticks(np.log10(fractions), labels)
+    axes.tick_params(axis="y", pad=4)
+    axes.set_xlabel("cut", labelpad=6)
+    axes.set_ylabel("share of the training images", labelpad=14)
+    axes.set_zlabel("test accuracy (%)", labelpad=6)
+    axes.view_init(elev=24, azim=-58)
+    axes.set_box_aspect((1.1, 1.2, 0.8), zoom=1.05)
+    return drawn
+
+
+def _means(table: pd.DataFrame, fractions: list[float], cuts: list[int]) -> np.ndarray:
+    """Mean test accuracies in percent, float64 [fractions, cuts]; NaN where nothing was run."""
+    cells = [[percent_of(table, fraction, cut) for cut in cuts] for fraction in fractions]
+    means = [[cell.mean() if len(cell) else np.nan for cell in row] for row in cells]
+    return np.array(means, dtype=float).reshape(len(fractions), len(cuts))
+
+
+def _ink_on(image: object, value: float) -> str:
+    """White or dark, whichever can be read on the colour of a cell."""
+    if np.isnan(value):
+        return SOFT
+    red, green, blue, _ = image.to_rgba(value)  # type: ignore[attr-defined]
+    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
