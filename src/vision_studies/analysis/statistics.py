@@ -215,11 +215,11 @@ def compare_metrics(
     test: Test = "t",
     metrics: Mapping[str, bool] = TEST_METRICS,
 ) -> pd.DataFrame:
-    """`compare_variants` for every pipeline and metric of a results table, one below the other.
+    """`compare_variants` for every pipeline, condition and metric of a results table, one below the other.
 
     Args:
-        results: rows of the results table: pipeline, variant, seed and the metrics. The first variant of a pipeline that
-            has a value is its baseline.
+        results: rows of the results table: pipeline, variant, seed and the metrics, and condition where variants are not all
+            compared with each other. The first variant of a pipeline and condition that has a value is the baseline there.
         confidence: of the intervals.
         interval: kind of the intervals.
         test: kind of the paired test.
@@ -229,7 +229,8 @@ def compare_metrics(
         The columns of `compare_variants` after the columns pipeline and metric.
     """
     compared = []
-    for pipeline, own in results.groupby("pipeline", sort=False):
+    conditions = results["condition"].fillna("") if "condition" in results else pd.Series("", index=results.index)
+    for (pipeline, _), own in results.groupby(["pipeline", conditions], sort=False):
         for metric, fractions in metrics.items():
             table = own[["variant", "seed"]].assign(value=own[metric].astype(float)).dropna(subset=["value"])
             found = compare_variants(

@@ -22,6 +22,8 @@ __all__ = ["ReportFigure", "StudyReport", "render_report", "summary_text"]
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _WIDE = 1.7  # a figure so many times as wide as high gets a row of its own
+_MANY_RUNS = 100  # beyond, their table is folded
+_MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,9 @@ def render_report(report: StudyReport) -> str:
         runs=runs,
         variants=variant_rows(runs, report.comparison),
         several_pipelines=len({run["pipeline"] for run in runs}) > 1,
+        several_conditions=len({(run["pipeline"], run["condition"]) for run in runs if run["condition"]}) > 1,
+        many_runs=_MANY_RUNS,
+        many_variants=_MANY_VARIANTS,
         several_trials=any(run["trial"] for run in runs),
         with_views=any(run["views"] for run in runs),
         labels=list(dict.fromkeys(label for run in runs for label in run["labels"])),

@@ -10,7 +10,7 @@ from vision_studies.reports.formatting import is_missing, percent
 
 COMPLETE = "complete"
 
-_TEXTS = ("pipeline", "variant", "status", "reason", "configuration", "other_metrics")
+_TEXTS = ("pipeline", "variant", "condition", "status", "reason", "configuration", "other_metrics")
 _NUMBERS = (
     *("trial", "seed", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss"),
     *("test_calibration_error", "test_brier", "best_epoch", "parameters", "macs", "seconds"),
@@ -111,11 +111,11 @@ def gaps(runs: list[dict[str, Any]]) -> list[str]:
             found.append(f"{name}: {run['status']}{reason}")
         elif run["test_accuracy"] is None:
             found.append(f"{name}: trained, not scored on test")
-    by_pipeline: dict[Any, set[Any]] = {}
+    alike: dict[Any, set[Any]] = {}
     for run in runs:
-        by_pipeline.setdefault(run["pipeline"], set()).add(run["seed"])
+        alike.setdefault((run["pipeline"], run["condition"]), set()).add(run["seed"])
     for (pipeline, variant), own in _by_variant(runs).items():
-        lacking = by_pipeline[pipeline] - {run["seed"] for run in own}
+        lacking = alike[pipeline, own[0]["condition"]] - {run["seed"] for run in own}
         found += [f"{variant}, seed {seed:.0f}: not run" for seed in sorted(lacking)]
     return found
 

@@ -19,6 +19,7 @@ SCHEMA = pa.schema(
         pa.field("pipeline", pa.string(), nullable=False),
         pa.field("study", pa.string(), nullable=False),
         pa.field("variant", pa.string(), nullable=False),
+        pa.field("condition", pa.string()),  # variants are compared where it is equal; missing: all with each other
         pa.field("trial", pa.int64(), nullable=False),
         pa.field("seed", pa.int64(), nullable=False),
         # configuration: JSON, flattened to dotted keys
