@@ -21,7 +21,8 @@ STUDIES = sorted(
 def test_the_pipelines_are_listed(demo_project):
     listed = demo_project.run("registry", "list").stdout
     assert re.findall(r"^- (\S+)$", listed, re.MULTILINE) == [
-        *("__default__", "cifar_resnet", "data_prep", "mlp_transfer", "reporting", "stacking")
+        *("__default__", "cifar_resnet", "clustering", "data_prep", "mlp_transfer", "reporting", "stacking"),
+        "transfer_cuts",
     ]
 
 
@@ -33,7 +34,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert (results["test_accuracy"] > 0.5).all()
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    assert report.read_text(encoding="utf-8").count("<figure") == 18
+    assert report.read_text(encoding="utf-8").count("<figure") == 25
     record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]

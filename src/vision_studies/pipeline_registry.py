@@ -7,7 +7,7 @@ from importlib import import_module
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-METHODS = ("cifar_resnet", "stacking", "mlp_transfer")
+METHODS = ("cifar_resnet", "stacking", "clustering", "transfer_cuts", "mlp_transfer")
 """Pipelines that train; `__default__` prepares data for them and reports on them."""
 
 _chosen: tuple[str, ...] = METHODS

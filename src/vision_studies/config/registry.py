@@ -9,6 +9,8 @@ MODELS = {
     "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
     "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
     "stacking": "vision_studies.config.stacking:StackingSettings",
+    "transfer_cuts": "vision_studies.config.transfer_cuts:TransferCutsSettings",
+    "clustering": "vision_studies.config.clustering:ClusteringSettings",
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
     "study": "vision_studies.config.study:StudySettings",

@@ -55,6 +55,35 @@ FIGURES: dict[tuple[str, str], tuple[str, str]] = {
         "Learning curves of the stacks",
         "Loss, validation accuracy and learning rate by epoch.",
     ),
+    ("transfer_cuts", "modes"): (
+        "Every cut",
+        "Mean test accuracy of networks that keep so many convolutions, with few and with many images of the new classes, over "
+        "the baseline that starts from nothing.",
+    ),
+    ("transfer_cuts", "box_plot"): (
+        "Runs of each cut",
+        "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where so few repeats cannot tell.",
+    ),
+    ("transfer_cuts", "difference_lines"): (
+        "What a cut gains",
+        "Median test accuracy of each cut minus that of the baseline, by the share of the images.",
+    ),
+    ("transfer_cuts", "heat_map"): (
+        "Share and cut",
+        "Mean test accuracy of every share of the images and every cut.",
+    ),
+    ("clustering", "cluster_box_plot"): (
+        "Clusters and classes",
+        "How well clusters of a layer's activations agree with the classes: 0 is chance, 1 is agreement.",
+    ),
+    ("clustering", "score_lines"): (
+        "Clusters and the number of images",
+        "The same by the share of the images, layer by layer.",
+    ),
+    ("clustering", "effective_rank"): (
+        "Effective rank",
+        "How many directions the weights of a layer use, after pretraining and before it.",
+    ),
     ("mlp_transfer", "search_test_loss_over_seeds"): (
         "Architectures after tuning",
         "Test loss of every architecture trained anew with its own best hyperparameters, seed by seed.",

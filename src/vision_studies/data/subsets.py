@@ -1,0 +1,122 @@
+"""Classes of an image set, and balanced subsets of their images."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+
+from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import DataError
+
+_VALIDATION_FRACTION = 0.1
+_VALIDATION_SEED = 42
+
+
+@dataclass(frozen=True)
+class ClassData:
+    """Images of some classes.
+
+    Attributes:
+        classes: int64 [C], labels in the image set, ascending; their places here are the labels that networks learn.
+        train: int64, positions in the image set.
+        validation: int64, likewise.
+        test: int64, likewise.
+    """
+
+    classes: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def labels(self, data: PreparedData, positions: np.ndarray) -> np.ndarray:
+        """Labels from 0 to C - 1, int64 [N], of the images at `positions`."""
+        return np.searchsorted(self.classes, data.image_set.labels[positions])
+
+
+def resolve_classes(patterns: Sequence[str], class_names: Sequence[str], parameter: str) -> tuple[str, ...]:
+    """The classes that names or shell patterns stand for, in the order of the image set.
+
+    Raises:
+        DataError: a pattern fits no class, or there are fewer than two classes.
+    """
+    for pattern in patterns:
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in class_names):
+            close = difflib.get_close_matches(pattern, class_names, n=1)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            raise DataError(
+                f"{parameter} has '{pattern}', which is no class of these images.{guess} There are: "
+                f"{', '.join(class_names)}."
+            )
+    found = [name for name in class_names if any(name == own or fnmatchcase(name, own) for own in patterns)]
+    if len(found) < 2:
+        raise DataError(f"{parameter} has one class only ({found[0]}); name two or more.")
+    return tuple(found)
+
+
+def class_data(data: PreparedData, classes: Sequence[str], *, published: bool) -> ClassData:
+    """Training, validation and test images of some classes.
+
+    Args:
+        data: images and splits.
+        classes: their names.
+        published: divide as the project "mp-tl-study" does instead of by the data's splits: of all that is not for test, in
+            its order, a tenth drawn with seed 42 validates.
+    """
+    labels = np.sort([data.image_set.class_names.index(name) for name in classes])
+
+    def own(positions: np.ndarray) -> np.ndarray:
+        return positions[np.isin(data.image_set.labels[positions], labels)]
+
+    splits = data.splits
+    if not published:
+        return ClassData(labels, own(splits.train), own(splits.validation), own(splits.test))
+    pool = own(np.sort(np.concatenate([splits.train, splits.validation])))
+    order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(_VALIDATION_SEED)).numpy()
+    kept = len(pool) - int(_VALIDATION_FRACTION * len(pool))
+    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], own(splits.test))
+
+
+def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:
+    """Draw as many images of each class; the subsets of one seed are nested across fractions.
+
+    A class with fewer images than its share gives all it has.
+
+    Args:
+        labels: int64 [N], from 0 to the number of classes less one.
+        fraction: share of all images.
+        seed: seed of the draw.
+
+    Returns:
+        Places in `labels` for each class, in the order in which they were drawn.
+    """
+    classes = int(labels.max()) + 1
+    each = int(len(labels) * fraction / classes)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for label in range(classes):
+        own = np.flatnonzero(labels == label)
+        drawn.append(own[torch.randperm(len(own), generator=generator).numpy()[:each]])
+    return drawn
+
+
+def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Divide a subset into images to learn from and images to validate with, class by class.
+
+    The second image drawn of a class validates, and every (1 / share)-th after it: both parts are nested across fractions as
+    the subsets are, and any class with two images has one of each.
+
+    Args:
+        drawn: places for each class, from `balanced_subset`.
+        share: part that validates.
+
+    Returns:
+        Places to learn from and places to validate with.
+    """
+    every = round(1 / share)
+    validates = [np.arange(len(own)) % every == 1 % every for own in drawn]
+    training = np.concatenate([own[~chosen] for own, chosen in zip(drawn, validates, strict=True)])
+    validation = np.concatenate([own[chosen] for own, chosen in zip(drawn, validates, strict=True)])
+    return training, validation
