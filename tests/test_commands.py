@@ -14,7 +14,10 @@ STUDIES = sorted(
     if folder.is_dir()
     and folder.name not in ("base", "demo", "local")
     and (folder / "environment.yml").exists()
-    and "studies" not in yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8"))
+    and yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8")).keys() & {"pipelines"}
+    # Studies of cuts differ in data, classes and modes, which the demo replaces: one is rehearsed, the others are read
+    # in tests/catalog/test_cut_studies.py.
+    and (not folder.name.startswith("cuts_") or folder.name in ("cuts_fashion_regular", "cuts_architecture"))
 )
 
 
@@ -98,7 +101,8 @@ def test_every_study_can_be_rehearsed(demo_project, study):
     for pipeline in described["pipelines"]:
         table = pd.read_parquet(outputs / pipeline / "results.parquet")
         assert set(table["status"]) == {"complete"}
-        assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
+        if pipeline not in ("clustering", "transfer_cuts"):
+            assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
         if pipeline == "stacking":
             written = demo_project.folder / f"data/08_reporting/{study}+demo+quick/stacking"
             assert {path.stem for path in written.glob("*.png/*/*.png")} == {
@@ -108,7 +112,7 @@ def test_every_study_can_be_rehearsed(demo_project, study):
             assert json.loads((written / "conclusions.json").read_text(encoding="utf-8"))
             details = outputs / pipeline / "experiment_results"
             assert len(list(details.glob("*/study_results.json"))) == len(described_variants(study))
-        if pipeline != "mlp_transfer":
+        if pipeline in ("cifar_resnet", "stacking"):
             parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
             assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}
 

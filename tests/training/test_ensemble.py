@@ -581,7 +581,7 @@ def test_validation_images_of_different_number_or_none_are_refused(data):
 
 
 def test_a_checkpoint_with_other_validation_images_or_steps_is_refused(data, tmp_path):
-    first, second, third = own_validation()
+    first, _, third = own_validation()
     options = {"folder": tmp_path, "checkpoint_seconds": 0}
     train([first], data, settings(epochs=3), **options)
     moved = Member(first.network, first.optimizer, 1, first.subset, third.validation)

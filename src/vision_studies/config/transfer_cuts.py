@@ -26,7 +26,7 @@ Names = Annotated[tuple[ClassName, ...], Field(min_length=1)]
 class ClassSettings(Settings):
     """Which classes are learnt first, and which are the new ones."""
 
-    name: str = Field(
+    label: str = Field(
         pattern=r"^\w[\w-]*$", description="of this division, in the names of files in the original's layout"
     )
     pretraining: Names = Field(description="names of classes, or patterns such as mnist/*")

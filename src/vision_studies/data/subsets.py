@@ -13,6 +13,7 @@ from vision_studies.errors import DataError
 
 _VALIDATION_FRACTION = 0.1
 _VALIDATION_SEED = 42
+_ROUNDING = 1e-9  # 5 * 0.2 is to be 1
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
 def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
     """Divide a subset into images to learn from and images to validate with, class by class.
 
-    The second image drawn of a class validates, and every (1 / share)-th after it: both parts are nested across fractions as
-    the subsets are, and any class with two images has one of each.
+    The second image drawn of a class validates, and the given share of those that follow, evenly: both parts are nested
+    across fractions as the subsets are, and any class with two images has one of each.
 
     Args:
         drawn: places for each class, from `balanced_subset`.
@@ -115,8 +116,7 @@ def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.
     Returns:
         Places to learn from and places to validate with.
     """
-    every = round(1 / share)
-    validates = [np.arange(len(own)) % every == 1 % every for own in drawn]
+    validates = [np.diff(np.floor((np.arange(len(own) + 1) - 2) * share + _ROUNDING)) > 0 for own in drawn]
     training = np.concatenate([own[~chosen] for own, chosen in zip(drawn, validates, strict=True)])
     validation = np.concatenate([own[chosen] for own, chosen in zip(drawn, validates, strict=True)])
     return training, validation

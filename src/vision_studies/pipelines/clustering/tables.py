@@ -72,7 +72,7 @@ def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> di
     named = scores.assign(dataset=scores["classes"].map(datasets), split=scores["split"].str.capitalize())
     files = {}
     for method, own in named.groupby("method", sort=False):
-        name = f"{cuts.classes.name}_cluster_{method}"
+        name = f"{cuts.classes.label}_cluster_{method}"
         if method != "kmeans_channels":
             files[name] = cluster_values(own.dropna(subset=["ari", "precision", "recall"]))
             continue

@@ -90,7 +90,7 @@ def write_original_layout(settings: TransferCutsSettings, accuracies: pd.DataFra
     rate = settings.fine_tuning.optimizer.learning_rate
     scored = accuracies.dropna(subset=["test_accuracy"])
     return {
-        results_file(settings.classes.name, mode).removesuffix(".json"): results_values(
+        results_file(settings.classes.label, mode).removesuffix(".json"): results_values(
             scored, parameters, mode=mode, learning_rate=rate
         )
         for mode in (BASELINE, *settings.modes)

@@ -1,0 +1,196 @@
+"""The phases of `transfer_cuts` and `clustering`, in real processes."""
+
+import json
+import signal
+import time
+
+import pandas as pd
+import pytest
+
+from vision_studies.analysis.rankings import compare_pairs, only_mode
+from vision_studies.methods.cuts_layout import read_channels, read_clusters, read_results
+
+SMALL = """
+transfer_cuts:
+  network: {channels: [6, 6]}
+  modes: [freeze_reinit, freeze, freeze_truncate]
+  subsets: [{fraction: 0.03, repeats: 3}, {fraction: 0.3, repeats: 3}]
+  pretraining: {seeds: [0, 1], training: {epochs: 3}}
+  fine_tuning: {training: {epochs: %d, steps_per_epoch: 4, early_stopping: null}}
+  stack: {checkpoint_seconds: 0}
+clustering:
+  tsne: {layers: [conv1], samples: 60}
+"""
+MEASURED = ["variant", "seed", "validation_accuracy", "test_accuracy", "test_loss", "best_epoch", "status"]
+
+
+def environment(project, epochs=4, extra=""):
+    (project.folder / "conf/small").mkdir(exist_ok=True)
+    (project.folder / "conf/small/parameters.yml").write_text(SMALL % epochs + extra, encoding="utf-8")
+
+
+def outputs(project, pipeline="transfer_cuts"):
+    return project.folder / "data/07_model_output/demo+small" / pipeline
+
+
+def kill_when(project, ready):
+    process = project.start("run", "--env=demo+small", "--pipeline=transfer_cuts")
+    deadline = time.monotonic() + 200
+    while not ready():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_in_pretraining_and_in_fine_tuning_it_ends_with_the_same_tables(project):
+    environment(project, epochs=60)
+    project.run("run", "--env=demo+small", "--pipeline=data_prep")
+    runs = project.folder / "data/06_models/demo+small/transfer_cuts/runs"
+    kill_when(project, lambda: len(list(runs.glob("*/pretraining.json"))) == 1)
+    kept = {file: file.read_bytes() for file in runs.glob("*/*.json")}
+
+    def in_a_stack():
+        return list(runs.glob("stacks/training/*/stack.safetensors"))
+
+    kill_when(project, lambda: len(list(runs.glob("*/training.json"))) >= 6 and in_a_stack())
+    kept |= {file: file.read_bytes() for file in runs.glob("*/training.json")}
+    # The baseline (which is cut 0 of FR), the last cut (which all modes share), one more of FR, two each of F and FT: seven
+    # networks at two fractions with three repeats.
+    total = 7 * 2 * 3
+    finished = len(list(runs.glob("*/training.json")))
+    assert 6 <= finished < total
+    assert not outputs(project).joinpath("training.parquet").exists()
+
+    done = project.run("run", "--env=demo+small", "--pipeline=transfer_cuts")
+    assert "pretraining: 2 of 2 runs are finished and reused" in done.stdout
+    assert f"of {total} runs are finished and reused" in done.stdout
+    assert all(file.read_bytes() == content for file, content in kept.items() if file.name != "run.json")
+    interrupted = pd.read_parquet(outputs(project) / "results.parquet")[MEASURED]
+    project.run("run", "--env=demo+small", "--pipeline=transfer_cuts", "--params=fresh=true")
+    again = pd.read_parquet(outputs(project) / "results.parquet")[MEASURED]
+    pd.testing.assert_frame_equal(interrupted, again, check_exact=True)
+
+
+@pytest.mark.slow
+def test_a_study_writes_what_it_found_in_every_form(project):
+    environment(project)
+    project.run("run", "--env=demo+small", "--pipeline=data_prep")
+    first = project.run("run", "--env=demo+small", "--pipeline=clustering")
+    assert "fine_tune_networks" not in first.stdout
+    second = project.run("run", "--env=demo+small", "--pipeline=transfer_cuts")
+    assert "pretraining: 2 of 2 runs are finished and reused" in second.stdout
+    check_the_cuts(project)
+    check_the_clusters(project)
+    again = project.run("run", "--env=demo+small", "--pipeline=clustering")
+    assert again.stdout.count("found, nothing is done again") == 4
+
+    project.run("run", "--env=demo+small", "--pipeline=reporting")
+    page = (project.folder / "data/08_reporting/demo+small/report.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == 8  # seven, and the data card
+    assert "All 74 runs" not in page  # two pretrained networks, 72 places: folded only beyond a hundred
+    assert "the comparisons of each condition" in page
+    assert "not run" not in page
+
+
+def check_the_cuts(project):
+    folder = outputs(project)
+    accuracies = pd.read_csv(folder / "accuracies.csv")
+    assert len(accuracies) == (1 + 3 * 3) * 2 * 3
+    assert set(accuracies["status"]) == {"complete"}
+    assert set(accuracies["images"]) == {15, 180}  # validation images are counted
+    results = pd.read_parquet(folder / "results.parquet")
+    assert set(results["condition"]) == {"3 %", "30 %"}
+    assert results["run_fingerprint"].nunique() == 42
+    read = pd.concat([read_results(path) for path in sorted((folder / "original_layout").glob("*.json"))])
+    keys = ["mode", "cut", "fraction", "repeat"]
+    both = accuracies.merge(read, on=keys, suffixes=("", "_read"), validate="one_to_one")
+    assert len(both) == len(accuracies) == len(read)
+    pd.testing.assert_series_equal(both["test_accuracy"], both["test_accuracy_read"], check_names=False)
+    pd.testing.assert_series_equal(both["train_accuracy"], both["train_accuracy_read"], check_names=False)
+    compared = pd.read_csv(folder / "statistics/freeze/comparisons.csv")
+    expected = compare_pairs(only_mode(accuracies, "freeze"))
+    pd.testing.assert_frame_equal(compared, expected.reset_index(drop=True), check_dtype=False)
+    reports = project.folder / "data/08_reporting/demo+small/transfer_cuts"
+    modes = ("freeze_reinit", "freeze", "freeze_truncate")
+    pairs = {"freeze_reinit_against_freeze", "freeze_reinit_against_freeze_truncate", "freeze_against_freeze_truncate"}
+    assert {path.stem for path in (reports / "tables").iterdir()} == {*modes} | pairs
+    for mode in modes:
+        kinds = {path.stem for path in (reports / "figures" / mode).iterdir()}
+        assert kinds == {
+            *("box_plot", "full_box_plot", "difference_lines", "accuracy_lines", "range_lines", "heat_map", "bars"),
+            "surface",
+        }
+    assert {path.stem for path in (reports / "figures").glob("*.png")} == pairs
+    sentences = json.loads((reports / "conclusions.json").read_text(encoding="utf-8"))
+    assert any("no difference can be significant" in sentence for sentence in sentences)
+
+
+def check_the_clusters(project):
+    folder = outputs(project, "clustering")
+    scores = pd.read_parquet(folder / "scores.parquet")
+    assert set(scores["method"]) == {"agglomerative", "kmeans_vectors", "kmeans_channels"}
+    assert set(scores["classes"]) == {"pretraining", "fine_tuning"}
+    channels = scores[scores["method"] == "kmeans_channels"].groupby("layer")["channel"].nunique()
+    assert channels.to_dict() == {"input": 1, "conv0": 6, "conv1": 6, "fc": 5}
+    whole = scores[scores["method"] == "agglomerative"]
+    assert len(whole) == 2 * 2 * 3 * 2  # sets of classes, layers, repeats, fractions
+    assert whole["samples"].max() == 180
+    assert scores["ari"].between(-0.5, 1).all()
+    new = read_clusters(folder / "original_layout/small_digits_cluster_agglomerative.json")
+    assert len(new) == len(whole.dropna(subset=["precision", "recall"]))
+    assert set(new["dataset"]) == {"Pretrain", "Finetune"}
+    old = read_channels(folder / "original_layout/small_digits_cluster_kmeans_channels.json")
+    assert len(old) == 2 * 4 * 3 * 2
+    ranks = pd.read_csv(folder / "effective_ranks.csv")
+    assert len(ranks) == 3 * 2 * 2  # layers, networks, before and after
+    assert (ranks["effective_rank"] <= ranks["largest"]).all()
+    shown = pd.read_csv(folder / "image_map.csv").groupby(["classes", "layer"]).size()
+    assert shown.to_dict() == {("fine_tuning", "conv1"): 60, ("pretraining", "conv1"): 60}
+    reports = project.folder / "data/08_reporting/demo+small/clustering"
+    assert {path.stem for path in (reports / "figures/tsne").iterdir()} == {"fine_tuning_conv1", "pretraining_conv1"}
+    assert len(json.loads((reports / "conclusions.json").read_text(encoding="utf-8"))) == 6
+
+
+@pytest.mark.slow
+def test_the_published_protocol_tests_on_training_images_and_says_so(project):
+    environment(project)
+    (project.folder / "conf/published_small").mkdir()
+    (project.folder / "conf/published_small/parameters.yml").write_text(
+        "transfer_cuts:\n  protocol: published\n  fine_tuning: {validation: whole}\n", encoding="utf-8"
+    )
+    study = "demo+small+published_small"
+    for pipeline in ("data_prep", "transfer_cuts", "reporting"):
+        project.run("run", f"--env={study}", f"--pipeline={pipeline}")
+    results = pd.read_parquet(project.folder / f"data/07_model_output/{study}/transfer_cuts/results.parquet")
+    other = results["other_metrics"].map(json.loads)
+    training = {own["training_images"] for own in other}
+    assert len({own["test_images"] for own in other}) == 1
+    assert other.iloc[0]["test_images"] > 4 * max(training) / 1.5  # all training images of the new classes
+    page = (project.folder / f"data/08_reporting/{study}/report.html").read_text(encoding="utf-8")
+    assert "protocol: published" in page
+    assert "Protocol: published." in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("classes: {fine_tuning: ['5', 'nine']}", "transfer_cuts.classes.fine_tuning has 'nine', which is no class"),
+        ("classes: {fine_tuning: ['4', '5']}", "'4' is among the classes of pretraining and of fine_tuning"),
+        ("subsets: [{fraction: 0.003, repeats: 2}]", "transfer_cuts.subsets: a fraction of 0.003 of"),
+        ("cuts: [0, 3]", "cuts has 3, but network.channels has 2 convolutions"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_trained(project, change, message):
+    environment(project)
+    (project.folder / "conf/wrong").mkdir()
+    (project.folder / "conf/wrong/parameters.yml").write_text(f"transfer_cuts: {{{change}}}\n", encoding="utf-8")
+    project.run("run", "--env=demo+small", "--pipeline=data_prep")
+    done = project.run("run", "--env=demo+small+wrong", "--pipeline=transfer_cuts", succeeds=False)
+    assert done.stderr.count(message) == 1
+    assert "Traceback" not in done.stderr
+    assert not list(project.folder.glob("data/06_models/*/transfer_cuts/runs/*/training.json"))
+    assert not list(project.folder.glob("data/06_models/*/transfer_cuts/runs/*/pretraining.json"))
