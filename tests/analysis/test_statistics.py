@@ -177,3 +177,17 @@ def test_results_without_any_score_give_an_empty_comparison():
 def test_an_unknown_baseline_is_named():
     with pytest.raises(ParameterError, match=r"'missing' is none of the variants .*\['plain'\]"):
         compare_variants(table(plain=[0.5]), baseline="missing")
+
+
+def test_variants_are_compared_under_one_condition():
+    scores = {("few", "a"): (0.5, 0.52, 0.49), ("few", "b"): (0.6, 0.63, 0.61), ("many", "c"): (0.9, 0.91, 0.92)}
+    rows = [
+        {"pipeline": "one", "condition": condition, "variant": variant, "seed": seed, "test_accuracy": value}
+        for (condition, variant), values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    found = compare_metrics(pd.DataFrame(rows), metrics={"test_accuracy": True}).set_index("variant")
+    assert found["pairs"].isna().to_dict() == {"a": True, "b": False, "c": True}  # a and c are baselines
+    assert found.loc["b", "p_holm"] == found.loc["b", "p"]  # of one comparison, not of two
+    apart = compare_metrics(pd.DataFrame(rows).drop(columns="condition"), metrics={"test_accuracy": True})
+    assert apart["pairs"].isna().sum() == 1

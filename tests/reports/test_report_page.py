@@ -307,3 +307,14 @@ def test_answers_of_a_pipeline_take_the_place_of_its_comparisons():
 def test_the_summary_takes_results_alone_and_says_when_there_are_none():
     assert "95.00 %" in summary_text(pd.DataFrame([run()]))
     assert summary_text(pd.DataFrame(columns=list(run()))) == "There are no runs yet."
+
+
+def test_many_runs_are_folded_and_many_variants_have_a_row_each():
+    few = page(THREE_SEEDS)
+    assert "All 6 runs" not in few.text
+    rows = [run(f"cut {number}", seed, 0.5 + number / 100) for number in range(15) for seed in range(7)]
+    many = page(rows)
+    assert "All 105 runs" in many.text
+    headings = [attributes for attributes in many.all("th") if attributes.get("scope") == "row"]
+    # A row for each variant and its difference to the first, for each run, for what each differs in, and one setting in common.
+    assert len(headings) == 15 + 14 + 105 + 15 + 1

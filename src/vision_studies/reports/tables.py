@@ -124,17 +124,21 @@ def configuration_table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dic
     """Settings of the variants, side by side.
 
     Returns:
-        Names of the variants, and one dictionary a setting: key, values (one a variant, as JSON) and differs.
+        Names of the variants, and one dictionary a setting: key, values (one a variant, as JSON; None where it has none), value
+        (the first there is) and differs: between variants that have it, or between having it and not within one pipeline.
     """
-    configurations = {
-        variant: json.loads(own[0]["configuration"] or "{}") for (_, variant), own in _by_variant(runs).items()
-    }
+    configurations = {key: json.loads(own[0]["configuration"] or "{}") for key, own in _by_variant(runs).items()}
     keys = sorted({key for settings in configurations.values() for key in settings})
     rows = []
     for key in keys:
         values = [json.dumps(settings[key]) if key in settings else None for settings in configurations.values()]
-        rows.append({"key": key, "values": values, "differs": len(set(values)) > 1})
-    return list(configurations), rows
+        by_pipeline: dict[Any, set[str | None]] = {}
+        for (pipeline, _), value in zip(configurations, values, strict=True):
+            by_pipeline.setdefault(pipeline, set()).add(value)
+        known = [value for value in values if value is not None]
+        differs = len(set(known)) > 1 or any(len(own) > 1 for own in by_pipeline.values())
+        rows.append({"key": key, "values": values, "value": known[0], "differs": differs})
+    return [variant for _, variant in configurations], rows
 
 
 def _by_variant(runs: list[dict[str, Any]]) -> dict[tuple[Any, Any], list[dict[str, Any]]]:

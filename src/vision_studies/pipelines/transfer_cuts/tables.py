@@ -47,15 +47,20 @@ def conclude(
             "among them, and few images are few steps; they say how the published numbers come about."
         )
     several = len(settings.modes) > 1
+    bounds: list[str] = []  # what so few repeats cannot tell, which is the same for all modes
     for mode in settings.modes:
         own = sentences(
             one_mode(accuracies, mode), loaded(statistics[f"{mode}/comparisons"]), confidence=reporting.confidence
         )
-        said += [
-            f"{mode_label(mode)}: {sentence[0].lower()}{sentence[1:]}" if several else sentence for sentence in own
-        ]
+        for sentence in own:
+            if "no difference can be significant" in sentence:
+                bounds.append(sentence)
+            else:
+                said.append(f"{mode_label(mode)}: {sentence[0].lower()}{sentence[1:]}" if several else sentence)
     for first, second in _pairs(settings):
-        said += experiment_sentences(loaded(statistics[f"{first}_against_{second}"]))
+        compared = loaded(statistics[f"{first}_against_{second}"])
+        said += experiment_sentences(compared[compared.groupby("fraction")["can_be_significant"].transform("any")])
+    said += dict.fromkeys(bounds)
     return said
 
 
