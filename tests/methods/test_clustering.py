@@ -247,3 +247,9 @@ def test_scatter_of_unfit_vectors_is_refused():
         scatter_positions(np.eye(3), perplexity=5.0, seed=0)
     with pytest.raises(DataError, match="not finite"):
         scatter_positions(np.full((5, 2), np.inf), perplexity=5.0, seed=0)
+
+
+def test_more_pairs_than_memory_holds_are_refused_before_anything_is_clustered():
+    subset = Subset(1.0, 0, np.arange(25_001))
+    with pytest.raises(DataError, match="Agglomerative clustering of 25,001 images .* set max_samples"):
+        cluster_subsets([("conv0", np.zeros((25_001, 1)))], np.arange(25_001) % 2, [subset], [AGGLOMERATIVE])

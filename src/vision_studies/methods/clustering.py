@@ -24,6 +24,7 @@ WHOLE_LAYER = -1
 """Stands for the channel in rows of methods that cluster whole layers."""
 
 _BLOCK_BYTES = 8_000_000  # what is worked on at once should stay near the processor
+_MOST_PAIRED = 25_000  # samples whose pairs take some five gigabytes
 _MANY = 4000  # samples from which the pairs of one clustering fill memory by the hundred megabytes
 _one_large_clustering = Lock()
 
@@ -94,11 +95,17 @@ def cluster_subsets(
         Columns fraction, repeat, and those of `cluster_layer`, in the order of layers, methods, subsets, channels.
 
     Raises:
-        DataError: as `cluster_layer`.
+        DataError: as `cluster_layer`, or more images are to be clustered by their pairs than memory has room for.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
 
+    largest = max((len(subset.positions) for subset in subsets), default=0)
+    if largest > _MOST_PAIRED and any(isinstance(method, AgglomerativeSettings) for method in methods):
+        raise DataError(
+            f"Agglomerative clustering of {largest:,} images compares all pairs of them, which no more than {_MOST_PAIRED:,} "
+            "leave room for; set max_samples of the method agglomerative in clustering.methods, for example to 2000."
+        )
     rows: list[dict[str, Any]] = []
     # Threads share the activations; each works on one processor, or they would wait for each other in every product.
     with _silent(), threadpool_limits(1), Parallel(n_jobs, backend="threading", batch_size=1) as parallel:
