@@ -35,7 +35,7 @@ def test_each_share_has_a_panel_with_a_line_for_each_mode_over_the_baseline():
         assert list(found) == ["FR", "F"]
         own = table[(table["fraction"] == fraction) & (table["mode"] == "freeze_reinit")]
         expected = 100 * own.groupby("cut")["test_accuracy"].mean()
-        np.testing.assert_allclose(found["FR"].get_ydata(), expected)
+        np.testing.assert_allclose(found["FR"].get_ydata().astype(float), expected)
         np.testing.assert_allclose(found["F"].get_xdata().astype(float), [1, 2], atol=0.1)
         baseline = table[(table["fraction"] == fraction) & (table["mode"] == "baseline")]["test_accuracy"]
         dashed = next(line for line in axes.lines if line.get_label() == "baseline")
