@@ -212,20 +212,21 @@ def train_stack(
     row = np.full(len(data.image_set.labels), -1)
     row[pool] = np.arange(len(pool))
     tensors = tensor_data(features, own.labels(data, pool), row[own.train], row[own.validation], device)
-    members, images = [], 0
-    for run in stack:
-        parts = subset(run.settings, run.repeat, data)
+    shared = settings.fine_tuning.validation == "whole"
+    drawn = [subset(run.settings, run.repeat, data) for run in stack]
+    members = []
+    for run, parts in zip(stack, drawn, strict=True):
         learns, validates = (torch.from_numpy(row[positions]).to(device) for positions in parts)
-        images = len(learns)
-        shared = settings.fine_tuning.validation == "whole"
         network = cut_network(run.settings, data, run.repeat, pretrained, start)
-        optimizer = settings.fine_tuning.optimizer
-        members.append(Member(network, optimizer, run.repeat, learns, None if shared else validates))
+        members.append(
+            Member(network, settings.fine_tuning.optimizer, run.repeat, learns, None if shared else validates)
+        )
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
     def end(place: int, result: MemberResult) -> None:
         metrics = _metrics(result, whole, data, device)
-        metrics["other_metrics"] |= {"training_images": images, "validation_images": len(validates)}
+        learns, validates = drawn[place]
+        metrics["other_metrics"] |= {"training_images": len(learns), "validation_images": len(validates)}
         if result.weights:
             network = cut_network(settings, data, stack[place].repeat, pretrained)
             kept = network.state_dict().keys()

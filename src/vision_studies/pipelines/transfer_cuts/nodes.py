@@ -18,6 +18,7 @@ from vision_studies.pipelines.transfer_cuts.work import (
     check_subsets,
     evaluate_runs,
     pretrain_runs,
+    share_name,
     train_runs,
 )
 from vision_studies.studies.execution import history_table, results_table
@@ -100,7 +101,7 @@ def evaluate_networks(
                 "status": row["status"],
             }
         )
-    conditions = [f"{100 * places[row['variant'], row['seed']].fraction:.4g} %" for row in results.to_dict("records")]
+    conditions = [share_name(places[row["variant"], row["seed"]].fraction) for row in results.to_dict("records")]
     return results.assign(condition=conditions), pd.DataFrame(rows)
 
 

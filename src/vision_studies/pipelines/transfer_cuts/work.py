@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 PIPELINE = "transfer_cuts"
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
 
-SHORT_MODES = {
-    BASELINE: "baseline",
-    "freeze_reinit": "FR",
-    "freeze": "F",
-    "reinit": "R",
-    "fine_tune": "fine-tune all",
-    "freeze_truncate": "FT",
-}
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -111,8 +102,15 @@ class Workplace:
 
 def cell_name(mode: str, cut: int, fraction: float) -> str:
     """How a place of the table is called, as in `1 %: FR, cut 4`."""
+    from vision_studies.analysis.rankings import mode_label
+
     point = f", cut {cut}" if cut >= 0 and mode != "fine_tune" else ""
-    return f"{100 * fraction:.4g} %: {SHORT_MODES[mode]}{point}"
+    return f"{share_name(fraction)}: {mode_label(mode)}{point}"
+
+
+def share_name(fraction: float) -> str:
+    """How a share of the images is called, as in `0.1 %`."""
+    return f"{100 * fraction:.4g} %"
 
 
 def pretrain_runs(place: Workplace, *, fresh: bool) -> list[Run]:
