@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from vision_studies.plots.cut_axes import percentage
 from vision_studies.plots.style import COLOURS, INK, SOFT, figure, heading, short, styled
 
 _SCORES = {
@@ -229,7 +230,7 @@ def _panels(means: pd.DataFrame, by: str, *, width: float, height: float) -> tup
     panels = []
     for row, value in enumerate(rows):
         name, between = (
-            (f"{_percent(value)} of the images", ", ") if by == "fraction" else (_METHODS.get(value, value), "\n")
+            (f"{percentage(value)} of the images", ", ") if by == "fraction" else (_METHODS.get(value, value), "\n")
         )
         for column, classes in enumerate(columns):
             own = means[(means[by] == value) & (means["classes"] == classes)]
@@ -289,10 +290,6 @@ def _names(table: pd.DataFrame, column: str) -> list[str]:
 def _range(counts: pd.Series, name: str) -> str:
     low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
     return f"{name} = {low}" if low == high else f"{name} = {low} to {high}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:g} %"
 
 
 def _crowded(fractions: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, NullLocator
 
-from vision_studies.plots.style import COLOURS, SOFT
+from vision_studies.plots.style import COLOURS, SOFT, figure
 
 BASELINE = -1
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -86,6 +86,26 @@ def cut_looks(cuts: list[int]) -> dict[int, dict[str, Any]]:
 def cut_handles(looks: dict[int, dict[str, Any]]) -> list[Line2D]:
     """What a legend shows for lines that are drawn with `cut_looks`, the baseline first."""
     return [Line2D([], [], label=cut_name(cut), linewidth=1.8, markersize=6, **looks[cut]) for cut in sorted(looks)]
+
+
+def grouped_axes(table: pd.DataFrame, height: float) -> tuple[Figure, Axes, dict[int, float], float]:
+    """An empty figure with a group of places for each fraction, and in each group a place for each cut.
+
+    Args:
+        table: columns fraction, cut and, where it is known, images.
+        height: of the figure in inches.
+
+    Returns:
+        Figure, axes, the place of each cut from the middle of its group, and the width of a place. Groups stand at 0, 1, ...
+    """
+    fractions, cuts = fractions_of(table), cuts_of(table)
+    drawn = figure(max(8.0, 2 + 0.27 * len(cuts) * len(fractions)), height)
+    axes = drawn.subplots()
+    width = 0.86 / max(1, len(cuts))
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
+    axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
+    return drawn, axes, {cut: (place - (len(cuts) - 1) / 2) * width for place, cut in enumerate(cuts)}, width
 
 
 def legend_below(drawn: Figure, handles: Sequence[Artist], note: str = "", *, columns: int = 8) -> None:

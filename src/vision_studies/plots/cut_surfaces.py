@@ -17,6 +17,7 @@ from vision_studies.plots.cut_axes import (
     fraction_label,
     fraction_tick,
     fractions_of,
+    grouped_axes,
     legend_below,
     named_fractions,
     percent_of,
@@ -64,28 +65,21 @@ def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
         table: the accuracies of one mode and the baseline.
         title: of the figure.
     """
-    fractions, cuts = fractions_of(table), cuts_of(table)
-    looks = cut_looks(cuts)
-    drawn = figure(max(8.0, 2 + 0.26 * len(cuts) * len(fractions)), 5)
-    axes = drawn.subplots()
-    width = 0.86 / max(1, len(cuts))
-    for place, cut in enumerate(cuts):
-        middles = np.arange(len(fractions)) + (place - (len(cuts) - 1) / 2) * width
+    fractions, looks = fractions_of(table), cut_looks(cuts_of(table))
+    drawn, axes, places, width = grouped_axes(table, 5)
+    for cut, place in places.items():
         cells = [percent_of(table, fraction, cut) for fraction in fractions]
         axes.bar(
-            middles,
+            np.arange(len(fractions)) + place,
             [cell.mean() if len(cell) else np.nan for cell in cells],
             0.92 * width,
             yerr=[cell.std(ddof=1) if len(cell) > 1 else 0.0 for cell in cells],
             color=looks[cut]["color"],
             error_kw={"ecolor": INK if looks[cut]["color"] != "#000000" else SOFT, "elinewidth": 0.9, "capsize": 1.5},
         )
-    axes.grid(visible=False, axis="x")
-    axes.set_xticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
     axes.set_ylim(0, 100)
-    axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
     heading(drawn, title)
-    handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in cuts]
+    handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in places]
     legend_below(drawn, handles, "Lines on the bars: standard deviation over repeats.")
     return drawn
 

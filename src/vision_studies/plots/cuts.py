@@ -19,9 +19,8 @@ from vision_studies.plots.cut_axes import (
     cut_name,
     cut_tick,
     cuts_of,
-    fraction_label,
-    fraction_tick,
     fractions_of,
+    grouped_axes,
     images_of,
     legend_below,
     percent_of,
@@ -131,26 +130,21 @@ def full_box_plot(table: pd.DataFrame, *, title: str = "Test accuracy at every s
         table: the accuracies of one mode and the baseline.
         title: of the figure.
     """
-    fractions, cuts = fractions_of(table), cuts_of(table)
-    looks = cut_looks(cuts)
-    drawn = figure(max(8.0, 2 + 0.28 * len(cuts) * len(fractions)), 5.4)
-    axes = drawn.subplots()
-    width = 0.86 / max(1, len(cuts))
+    fractions, looks = fractions_of(table), cut_looks(cuts_of(table))
+    drawn, axes, places, width = grouped_axes(table, 5.4)
     for group, fraction in enumerate(fractions):
-        for place, cut in enumerate(cuts):
+        for cut, place in places.items():
             values = percent_of(table, fraction, cut)
             if len(values):
-                middle = group + (place - (len(cuts) - 1) / 2) * width
                 colour = looks[cut]["color"]
-                _box(axes, values, middle, width=0.8 * width, facecolor=f"{colour}66", edgecolor=colour, single=False)
+                look = {"facecolor": f"{colour}66", "edgecolor": colour}
+                _box(axes, values, group + place, width=0.8 * width, single=False, **look)
         if group:
             axes.axvline(group - 0.5, color=FAINT, linewidth=0.8)
-    axes.grid(visible=False, axis="x")
-    axes.set_xticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
     axes.set_xlim(-0.5, max(1, len(fractions)) - 0.5)
-    axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
     handles = [
-        Patch(facecolor=f"{looks[cut]['color']}66", edgecolor=looks[cut]["color"], label=cut_name(cut)) for cut in cuts
+        Patch(facecolor=f"{looks[cut]['color']}66", edgecolor=looks[cut]["color"], label=cut_name(cut))
+        for cut in places
     ]
     heading(drawn, title)
     legend_below(drawn, handles)
