@@ -1,14 +1,15 @@
 """Nodes of `clustering` that compute."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.clustering import ClusteringSettings
+from vision_studies.config.clustering import ClusteringSettings, MethodSettings
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.config.transfer_cuts import PretrainingRunSettings, TransferCutsSettings
@@ -49,20 +50,21 @@ def cluster_activations(
         classes (`pretraining` or `fine_tuning`) and split.
     """
     place = workplace(cuts, study, execution, image_set, splits, runs_folder)
+    subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
     tables = []
-    for number, run in enumerate(place.pretraining_runs()):
-        for classes in settings.classes:
-            kept = settings.model_dump(mode="json", exclude={"tsne", "classes"})
-            subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
-            key = hash_json([_VERSION, kept, classes, place.classes, subsets, number, len(cuts.pretraining.seeds)])
-            file = run_folder(runs_folder, run) / f"clusters-{key[:12]}.parquet"
-            if fresh or not file.exists():
-                table = _cluster(place, settings, run, number, classes)
-                with atomic_file(file) as temporary:
-                    table.to_parquet(temporary, index=False)
-            else:
-                logger.info("clusters of %s classes, network %d: found, nothing is done again", classes, run.seed)
-            tables.append(pd.read_parquet(file))
+    for (number, run), classes, method in product(
+        enumerate(place.pretraining_runs()), settings.classes, settings.methods
+    ):
+        asked = [method.model_dump(mode="json"), settings.split, classes, place.classes]
+        key = hash_json([_VERSION, *asked, subsets, number, len(cuts.pretraining.seeds)])
+        file = run_folder(runs_folder, run) / f"clusters-{key[:12]}.parquet"
+        if fresh or not file.exists():
+            table = _cluster(place, method, settings.split, run, number, classes)
+            with atomic_file(file) as temporary:
+                table.to_parquet(temporary, index=False)
+        else:
+            logger.info("%s, %s classes, network %d: found, nothing is done again", method.name, classes, run.seed)
+        tables.append(pd.read_parquet(file))
     scores = pd.concat(tables, ignore_index=True)
     if scores.empty:
         raise DataError(
@@ -135,7 +137,7 @@ def map_images(
     device = select_device(execution.device)
     parts = []
     for classes in settings.classes:
-        own, images, labels = _images(place, settings, classes)
+        own, images, labels = _images(place, settings.split, classes)
         drawn = np.random.default_rng(settings.tsne.seed).permutation(len(images))[: settings.tsne.samples]
         names = np.asarray(place.data.image_set.class_names)[own.classes[labels[drawn]]]
         for layer in settings.tsne.layers:
@@ -146,42 +148,39 @@ def map_images(
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def _cluster(place: Workplace, settings: ClusteringSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
+def _cluster(place: Workplace, method: MethodSettings, split: str, run: Run, number: int, classes: str) -> pd.DataFrame:
     from vision_studies.methods.activations import channel_means, layer_activations, layer_names
     from vision_studies.methods.clustering import Subset, capped, cluster_subsets
     from vision_studies.training.runtime import select_device
 
     device = select_device(place.execution.device)
     network = _network(place, run).to(device)
-    _, images, labels = _images(place, settings, classes)
-    subsets = _subsets(place, labels, number)
-    tables = []
-    for method in settings.methods:
-        own = [capped(subset, method.max_samples) for subset in subsets]
-        if not own:
-            continue
-        logger.info("%s of %d subsets, %s classes, network %d", method.name, len(own), classes, run.seed)
-        wanted = np.unique(np.concatenate([subset.positions for subset in own]))
-        moved = [Subset(each.fraction, each.repeat, np.searchsorted(wanted, each.positions)) for each in own]
-        if method.name == _CHANNELS:
-            layers: Any = (
-                (layer, layer_activations(network, place.data, images[wanted], layer, device))
-                for layer in layer_names(network)
-            )
-        else:
-            layers = channel_means(network, place.data, images[wanted], device).items()
-        tables.append(cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=-1))
-    found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    return found.assign(classes=classes, split=settings.split)
+    _, images, labels = _images(place, split, classes)
+    subsets = [capped(subset, method.max_samples) for subset in _subsets(place, labels, number)]
+    if not subsets:
+        return pd.DataFrame()
+    logger.info("%s of %d subsets, %s classes, network %d", method.name, len(subsets), classes, run.seed)
+    wanted = np.unique(np.concatenate([subset.positions for subset in subsets]))
+    moved = [Subset(each.fraction, each.repeat, np.searchsorted(wanted, each.positions)) for each in subsets]
+    layers: Iterable[tuple[str, np.ndarray]]
+    if method.name == _CHANNELS:
+        layers = (
+            (layer, layer_activations(network, place.data, images[wanted], layer, device))
+            for layer in layer_names(network)
+        )
+    else:
+        layers = channel_means(network, place.data, images[wanted], device).items()
+    found = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=-1)
+    return found.assign(classes=classes, split=split)
 
 
-def _images(place: Workplace, settings: ClusteringSettings, classes: str) -> "tuple[ClassData, np.ndarray, np.ndarray]":
+def _images(place: Workplace, split: str, classes: str) -> "tuple[ClassData, np.ndarray, np.ndarray]":
     """Positions and labels of the images that subsets are drawn from."""
     from vision_studies.data.subsets import class_data
 
     names = place.classes[0 if classes == "pretraining" else 1]
     own = class_data(place.data, names, published=place.settings.protocol == "published")
-    images = own.train if settings.split == "train" else own.test
+    images = own.train if split == "train" else own.test
     return own, images, own.labels(place.data, images)
 
 
