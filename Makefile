@@ -20,8 +20,8 @@ $(INSTALLED): requirements.txt pyproject.toml install.sh
 demo: install  ## train on the digits that come with scikit-learn and report
 	@$(BIN)/kedro run --env=demo
 
-test: install lint  ## run the linters and every test
-	@$(BIN)/python -m pytest
+test: install lint  ## run the linters and every test, a process a core
+	@$(BIN)/python -m pytest -n logical --dist loadfile
 
 lint: install  ## check style and types
 	@$(BIN)/ruff check .

@@ -7,16 +7,16 @@ from importlib import import_module
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-METHODS = ("cifar_resnet", "stacking", "clustering", "transfer_cuts", "mlp_transfer")
+METHODS = ("cifar_resnet", "stacking", "clustering", "transfer_cuts", "mlp_transfer", "alphanet")
 """Pipelines that train; `__default__` prepares data for them and reports on them."""
 
-_chosen: tuple[str, ...] = METHODS
+_chosen: tuple[str, ...] = ("data_prep", *METHODS)
 
 
-def choose_methods(names: Sequence[str]) -> None:
-    """Let `__default__` work with these of `METHODS` only: a study names those that it is about."""
+def choose_methods(names: Sequence[str], *, images: bool = True) -> None:
+    """Let `__default__` work with these of `METHODS` only: a study names those that it is about, and whether it has images."""
     global _chosen  # noqa: PLW0603 - Kedro asks for the pipelines without saying for which study
-    _chosen = tuple(name for name in METHODS if name in names)
+    _chosen = (*(("data_prep",) if images else ()), *(name for name in METHODS if name in names))
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -26,9 +26,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     found = find_pipelines(raise_errors=True)
     found.pop("__default__", None)
-    work = ("data_prep", *_chosen)
-    if set(work) < set(found):
-        found["__default__"] = _everything([found[name] for name in work])
+    if set(_chosen) < set(found):
+        found["__default__"] = _everything([found[name] for name in _chosen])
     return found
 
 

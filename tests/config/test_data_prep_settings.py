@@ -10,7 +10,8 @@ from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, dat
 from vision_studies.config.validation import validate_parameters
 from vision_studies.errors import ParameterError
 
-SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0}
+SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None}
+TAIL = {"profile": "exponential", "factor": 100, "seed": 0}
 
 
 def settings(source="digits", **changes):
@@ -66,13 +67,63 @@ def test_the_key_follows_what_decides_the_content_and_nothing_else():
     assert len({key, *(data_set_key(settings(**change)) for change in other)}) == 1 + len(other)
 
 
-SPLIT_CHANGES = [{"seed": 1}, {"validation_fraction": 0.2}, {"test_fraction": 0.1}]
+SPLIT_CHANGES = [
+    {"seed": 1},
+    {"validation_fraction": 0.2},
+    {"test_fraction": 0.1},
+    {"long_tail": TAIL},
+    {"long_tail": TAIL | {"profile": "step"}},
+    {"long_tail": TAIL | {"factor": 50}},
+    {"long_tail": TAIL | {"seed": 1}},
+]
 
 
 def test_the_key_is_the_same_on_every_machine():
     # Pinned: prepared data of an earlier version would otherwise be prepared again under another name.
     assert data_set_key(settings()) == "digits-7eaf9a4a"
     assert data_set_key(settings(["mnist", "fashion_mnist"])) == "mnist_fashion_mnist-904d0564"
+
+
+def test_settings_without_a_long_tail_do_not_mention_it():
+    # Pinned keys are from before there were long tails.
+    assert settings().content()["splits"] == {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0}
+    tailed = settings(splits=SPLITS | {"long_tail": TAIL})
+    assert tailed.content()["splits"]["long_tail"] == TAIL
+    assert data_set_key(tailed) == data_set_key(settings(splits=SPLITS | {"long_tail": TAIL | {"factor": 100.0}}))
+    assert json.loads(json.dumps(tailed.content())) == tailed.content()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"profile": "exp"}, "splits.long_tail.profile: 'exp' is not one of exponential, step."),
+        ({"factor": 1}, "splits.long_tail.factor: 1 is not allowed; it must be greater than 1."),
+        ({"seed": -1}, "splits.long_tail.seed: -1 is not allowed; it must be greater than or equal to 0."),
+        (
+            {"faktor": 3},
+            "splits.long_tail.faktor: there is no such parameter; did you mean 'factor'? Allowed: factor, profile, seed.",
+        ),
+    ],
+    ids=str,
+)
+def test_a_wrong_long_tail_is_one_sentence(change, message):
+    values = settings().model_dump(mode="json") | {"splits": SPLITS | {"long_tail": TAIL | change}}
+    with pytest.raises(ParameterError) as caught:
+        validate_parameters({"data_prep": values}, lambda path: "here.yml")
+    told = [line for line in str(caught.value).splitlines() if line.startswith("here.yml: ")]
+    assert told == [f"here.yml: data_prep.{message}"]
+
+
+@pytest.mark.parametrize("key", SPLITS)
+def test_no_value_of_the_splits_has_a_default(key):
+    with pytest.raises(ValidationError, match=rf"splits\.{key}"):
+        settings(splits={name: value for name, value in SPLITS.items() if name != key})
+
+
+@pytest.mark.parametrize("key", TAIL)
+def test_no_value_of_a_long_tail_has_a_default(key):
+    with pytest.raises(ValidationError, match=rf"splits\.long_tail\.{key}"):
+        settings(splits=SPLITS | {"long_tail": {name: value for name, value in TAIL.items() if name != key}})
 
 
 def test_one_source_is_described_as_text_and_several_as_a_list(tmp_path, monkeypatch):

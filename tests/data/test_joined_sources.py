@@ -19,7 +19,7 @@ def settings(source, **changes):
         "source": [*map(str, source)] if isinstance(source, list) else str(source),
         "image_size": None,
         "skip_corrupt": False,
-        "splits": {"validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0},
+        "splits": {"validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0, "long_tail": None},
         "download_folder": "data/01_raw",
         "ffcv": False,
     }

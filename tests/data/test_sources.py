@@ -33,7 +33,7 @@ def settings(source, **changes):
         "source": str(source),
         "image_size": None,
         "skip_corrupt": False,
-        "splits": {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0},
+        "splits": {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None},
         "download_folder": "data/01_raw",
         "ffcv": False,
     }
@@ -666,7 +666,7 @@ def test_data_sets_of_other_content_have_other_keys(tmp_path):
     assert key.startswith("digits-")
     others = [
         settings("digits", image_size=16),
-        settings("digits", splits={"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 1}),
+        settings("digits", splits={"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 1, "long_tail": None}),
         settings(tmp_path / "digits"),
     ]
     assert len({key, *(data_set_key(other) for other in others)}) == 4

@@ -72,7 +72,7 @@ def make_run(**changes):
 @pytest.fixture
 def counting_data():
     image_set = make_image_set(count=150, size=8)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0))
+    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
     return CountingData(image_set, splits, {})
 
 
@@ -83,5 +83,5 @@ def digits():
     chosen = np.random.default_rng(0).permutation(len(whole.labels))[:1000]
     parts = (whole.images[chosen], whole.labels[chosen], whole.class_names, whole.is_test[chosen])
     image_set = ImageSet.create("digits", *parts, {})
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.25, test_fraction=0.2, seed=0))
+    splits = make_splits(image_set, SplitSettings(validation_fraction=0.25, test_fraction=0.2, seed=0, long_tail=None))
     return PreparedData(image_set, splits, {})

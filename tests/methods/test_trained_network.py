@@ -23,7 +23,9 @@ CPU = torch.device("cpu")
 def data():
     image_set = make_image_set(count=60, size=8)
     return PreparedData(
-        image_set, make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0)), {}
+        image_set,
+        make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)),
+        {},
     )
 
 

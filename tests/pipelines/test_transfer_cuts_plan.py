@@ -50,7 +50,9 @@ def data():
     images = (noise.images // 4 + 25 * noise.labels[:, None, None, None]).astype(np.uint8)
     image_set = ImageSet.create("grey", images, noise.labels, NAMES, noise.is_test, {})
     return PreparedData(
-        image_set, make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0)), {}
+        image_set,
+        make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)),
+        {},
     )
 
 

@@ -34,8 +34,9 @@ class StudyConfigLoader(OmegaConfigLoader):
     - `${study:}` is the environment as named on the command line, `base` when none was.
     - `${data_set:}` is the key of the prepared data that `data_prep` asks for.
 
-    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them. `studies` are
-    the environments that a collection of studies stands for; None for a study of its own.
+    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them. `images` says
+    whether the study needs `data_prep` at all. `studies` are the environments that a collection of studies stands for; None
+    for a study of its own.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class StudyConfigLoader(OmegaConfigLoader):
         self.chain = self._expand(names)
         self.environment = self._describe(names)
         self.pipelines = self._first(names, "pipelines")
+        self.images = self._first(names, "images") is not False
         self.studies = self._collected(names)
         super().__init__(conf_source, env=env, runtime_params=runtime_params, **options)
 
@@ -200,7 +202,7 @@ class StudyConfigLoader(OmegaConfigLoader):
             return {}
         content = read_mapping(file, self._folder.parent)
         shown = f"{self._folder.name}/{name}/{ENVIRONMENT_FILE}"
-        allowed = ("extends", "title", "question", "pipelines", "studies")
+        allowed = ("extends", "title", "question", "pipelines", "images", "studies")
         unknown = sorted(set(content) - set(allowed))
         if unknown:
             raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
@@ -209,6 +211,8 @@ class StudyConfigLoader(OmegaConfigLoader):
             isinstance(extends, list) and all(isinstance(parent, str) for parent in extends)
         ):
             raise ParameterError(f"{shown}: extends={extends!r} must be the name of an environment or a list of names.")
+        if not isinstance(content.get("images", True), bool):
+            raise ParameterError(f"{shown}: images={content['images']!r} must be true or false.")
         for key, example in (("pipelines", "cifar_resnet"), ("studies", "alpha_study")):
             names = content.get(key, [example])
             if not (isinstance(names, list) and names and all(isinstance(own, str) for own in names)):

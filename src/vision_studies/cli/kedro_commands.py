@@ -56,7 +56,7 @@ def _choose_methods(loader: StudyConfigLoader) -> None:
     """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
     if loader.pipelines is not None:
         _check_pipelines(loader.pipelines)
-        pipeline_registry.choose_methods(loader.pipelines)
+        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
 
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]

@@ -34,6 +34,17 @@ SourceSettings = Annotated[
 """A source, or sources whose images become one set."""
 
 
+class LongTailSettings(Settings):
+    """How many images of each class are kept: the larger its label, the fewer."""
+
+    profile: Literal["exponential", "step"] = Field(
+        description="exponential: from class to class fewer by the same factor; step: the first half of the classes keeps as "
+        "many as the largest, the others the fewest",
+    )
+    factor: float = Field(gt=1, description="images of the largest class for each image of the smallest, e.g. 100")
+    seed: int = Field(ge=0, description="which images of a class are kept")
+
+
 class SplitSettings(Settings):
     """How images are divided; by class, and by nothing else but the seed."""
 
@@ -42,6 +53,9 @@ class SplitSettings(Settings):
         gt=0, lt=1, description="share of all images kept for test; only where the source has no test split of its own"
     )
     seed: int = Field(ge=0, description="seed of both divisions")
+    long_tail: LongTailSettings | None = Field(
+        description="keep fewer and fewer images of the classes, of all that are not for test; null keeps every image",
+    )
 
 
 class DataPrepSettings(Settings):
@@ -69,12 +83,15 @@ class DataPrepSettings(Settings):
         return self
 
     def content(self) -> dict[str, Any]:
-        """The settings that decide what the prepared images and splits are, as JSON values."""
+        """The settings that decide what the prepared images and splits are, as JSON values.
+
+        Without a long tail they do not mention it: data that was prepared before there were any keeps its key.
+        """
         return {
             "source": _resolved(self.source) if isinstance(self.source, str) else [*map(_resolved, self.source)],
             "image_size": self.image_size,
             "skip_corrupt": self.skip_corrupt,
-            "splits": self.splits.model_dump(mode="json"),
+            "splits": self.splits.model_dump(mode="json", exclude_none=True),
         }
 
 

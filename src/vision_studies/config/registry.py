@@ -11,6 +11,7 @@ MODELS = {
     "stacking": "vision_studies.config.stacking:StackingSettings",
     "transfer_cuts": "vision_studies.config.transfer_cuts:TransferCutsSettings",
     "clustering": "vision_studies.config.clustering:ClusteringSettings",
+    "alphanet": "vision_studies.config.alphanet:AlphanetSettings",
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
     "study": "vision_studies.config.study:StudySettings",

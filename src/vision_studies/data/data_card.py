@@ -36,7 +36,9 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
 
     Returns:
         A JSON value. Channel statistics are on the scale 0 to 1. `duplicates` counts, for each pair of splits, the images
-        of the second that stand in the first, too, byte for byte, and lists some of them.
+        of the second that stand in the first, too, byte for byte, and lists some of them. `long_tail` is null where every
+        image is in a split; otherwise it says how many are in none, and how many training images the largest and the smallest
+        class have.
     """
     statistics = channel_statistics(image_set, splits.train)
     counts = {
@@ -52,10 +54,18 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         "class_names": list(image_set.class_names),
         "own_test_split": bool(image_set.is_test.any()),
         "counts": counts,
+        "long_tail": _long_tail(counts, len(image_set.labels)),
         "channel_mean": [value / 255 for value in statistics.mean],
         "channel_standard_deviation": [value / 255 for value in statistics.std],
         "duplicates": _duplicates(image_set, splits),
     }
+
+
+def _long_tail(counts: dict[str, list[int]], images: int) -> dict[str, int] | None:
+    left_out = images - sum(map(sum, counts.values()))
+    if not left_out:
+        return None
+    return {"images_left_out": left_out, "largest_class": max(counts["train"]), "smallest_class": min(counts["train"])}
 
 
 def _duplicates(image_set: ImageSet, splits: Splits) -> dict[str, Any]:

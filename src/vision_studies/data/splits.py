@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.data_prep import SplitSettings
+from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.image_set import ImageSet
+from vision_studies.data.long_tail import long_tail
 from vision_studies.errors import DataError
 
 NAMES = ("train", "validation", "test")
@@ -17,7 +18,7 @@ NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets of positions in an image set.
+    """Three disjoint sets of positions in an image set; what a long tail leaves out is in none of them.
 
     Attributes:
         train: int64, sorted.
@@ -38,7 +39,7 @@ class Splits:
         return digest.hexdigest()
 
     def to_table(self) -> pd.DataFrame:
-        """One row an image, in the order of the image set: index and split."""
+        """One row an image that is in a split, in the order of the image set: index and split."""
         parts = [pd.DataFrame({"index": getattr(self, name), "split": name}) for name in NAMES]
         return pd.concat(parts, ignore_index=True).sort_values("index", ignore_index=True)
 
@@ -51,8 +52,10 @@ class Splits:
 def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
     """Divide by class. A test split of the source's own is kept; validation is always carved from the training images.
 
+    A long tail is drawn from all images that are not for test, and validation is carved from what it keeps.
+
     Raises:
-        DataError: a class has too few images to be divided, or would have none left for training.
+        DataError: a class has too few images to be divided, or would have none left for training, or none in a long tail.
     """
     everything = np.arange(len(image_set.labels))
     if image_set.is_test.any():
@@ -60,8 +63,30 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         rest = everything[~image_set.is_test]
     else:
         rest, test = _carve(image_set, everything, settings.test_fraction, settings.seed, "test")
-    train, validation = _carve(image_set, rest, settings.validation_fraction, settings.seed, "validation")
+    if settings.long_tail is None:
+        train, validation = _carve(image_set, rest, settings.validation_fraction, settings.seed, "validation")
+        return Splits(train, validation, test)
+    _check_every_class(image_set, rest)
+    kept = rest[long_tail(image_set.labels[rest], settings.long_tail)]
+    train, validation = _carve_tail(image_set.labels, kept, settings.validation_fraction, settings.seed)
     return Splits(train, validation, test)
+
+
+def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings) -> Splits:
+    """Keep a long tail of images that are divided already; as large a part of each class validates as before.
+
+    Args:
+        splits: of all images; the test split stays.
+        labels: int64 [N], of all images.
+        settings: profile, factor and seed.
+
+    Raises:
+        DataError: a class would keep no image.
+    """
+    pool = np.sort(np.concatenate([splits.train, splits.validation]))
+    kept = pool[long_tail(labels[pool], settings)]
+    train, validation = _carve_tail(labels, kept, len(splits.validation) / len(pool), settings.seed)
+    return Splits(train, validation, splits.test)
 
 
 def _carve(
@@ -89,3 +114,24 @@ def _carve(
             f"({fraction})."
         )
     return np.sort(kept), np.sort(carved)
+
+
+def _check_every_class(image_set: ImageSet, indices: np.ndarray) -> None:
+    counts = np.bincount(image_set.labels[indices], minlength=len(image_set.class_names))
+    if not counts.all():
+        raise DataError(
+            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
+            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
+        )
+
+
+def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
+    generator = np.random.default_rng(seed)
+    carved = []
+    for label in np.unique(labels[indices]):
+        own = generator.permutation(indices[labels[indices] == label])
+        wanted = min(max(round(len(own) * fraction), 1), len(own) - 1)
+        carved.append(own[:wanted])
+    validation = np.sort(np.concatenate(carved))
+    return np.setdiff1d(indices, validation), validation

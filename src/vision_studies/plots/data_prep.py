@@ -23,7 +23,8 @@ def data_card_figure(
 
     Args:
         card: from `data.data_card.data_card`: name, images, image_shape, counts (split -> images a class), channel_mean,
-            channel_standard_deviation (0 to 1), duplicates (pair of splits -> images).
+            channel_standard_deviation (0 to 1), duplicates (pair of splits -> images), long_tail (images_left_out,
+            largest_class, smallest_class; may be missing or None).
         sample_images: uint8 [K, H, W, C], some of each class; of more than 20 classes the first 20 are shown.
         sample_labels: int [K].
         class_names: one name a label.
@@ -46,13 +47,24 @@ def data_card_figure(
     _duplicates(drawn.add_subplot(grid[1, 1]), card["duplicates"])
     height, width, _ = card["image_shape"]
     colours = "grey" if channels == 1 else "colour"
+    tail = card.get("long_tail")
+    images = f"{card['images'] - tail['images_left_out']:,} of {card['images']:,}" if tail else f"{card['images']:,}"
     heading(
         drawn,
-        f"{card['name']}: {card['images']:,} {colours} images of {width} × {height} pixels, {len(class_names)} classes",
+        f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes",
     )
     origin = "the source's own" if card.get("own_test_split") else "carved from the source's images"
-    footnote(drawn, f"Test split: {origin}. Channel statistics: training split.")
+    footnote(drawn, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")
     return drawn
+
+
+def _tail_sentence(tail: dict[str, int] | None) -> str:
+    if not tail:
+        return ""
+    return (
+        f" Long tail: {tail['largest_class']:,} to {tail['smallest_class']:,} training images a class; "
+        f"{tail['images_left_out']:,} images in no split."
+    )
 
 
 def _counts_by_name(axes: Axes, counts: dict[str, list[int]], class_names: Sequence[str]) -> None:

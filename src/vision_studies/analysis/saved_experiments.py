@@ -1,0 +1,98 @@
+"""Accuracies of several studies in one table."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from vision_studies.errors import DataError
+
+_COLUMNS = (
+    *("classifier", "experiment", "baseline", "rho", "neighbours", "distance", "repeat", "split"),
+    *("top_1", "top_5"),
+)
+_TYPES = {
+    **dict.fromkeys(("classifier", "experiment", "split"), "str"),
+    **dict.fromkeys(("rho", "neighbours", "top_1", "top_5"), "float64"),
+    "repeat": "int64",
+}
+_FRACTIONS = ("top_1", "top_5")
+_LAYERS = ("07_model_output", "08_reporting")
+
+
+def read_experiments(files: Sequence[Path], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Join saved tables of accuracies.
+
+    Args:
+        files: CSV or Parquet, each with the columns classifier, experiment, baseline, rho, neighbours, distance, repeat, split,
+            top_1 and top_5 (fractions).
+        names: of the files' studies or data sets. If missing, a file's own column `data` counts; without one, the study
+            in whose folder it lies in the project's layout, or else the folder that it lies in.
+
+    Returns:
+        All rows in the order of the files, with a first column `data`.
+
+    Raises:
+        DataError: no file is given, one is missing, cannot be read or lacks a column, or two have the same name.
+    """
+    if not files:
+        raise DataError("No file of accuracies is given; name at least one.")
+    if names is not None and len(names) != len(files):
+        raise DataError(f"There are {len(files)} files of accuracies but {len(names)} names; give one name a file.")
+    tables: list[pd.DataFrame] = []
+    owners: dict[str, Path] = {}
+    for place, file in enumerate(files):
+        table = _read(Path(file))
+        if names is not None:
+            table = table.assign(data=names[place])
+        elif "data" not in table:
+            table = table.assign(data=_name(Path(file)))
+        table["data"] = table["data"].astype(str)
+        for name in table["data"].unique():
+            if name in owners:
+                raise DataError(f"{owners[name]} and {file} are both named '{name}'; give each file a name of its own.")
+            owners[name] = Path(file)
+        tables.append(table)
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[["data", *(name for name in joined.columns if name != "data")]]
+
+
+def _read(file: Path) -> pd.DataFrame:
+    if not file.is_file():
+        raise DataError(f"{file} is not there; run the study that saves it, or name another file.")
+    if file.suffix not in (".csv", ".parquet"):
+        raise DataError(f"{file} is neither a .csv nor a .parquet file; name a table of accuracies.")
+    try:
+        if file.suffix == ".csv":
+            # A class or classifier may be called "NA" or "None".
+            table = pd.read_csv(file, keep_default_na=False, na_values=["", "nan", "NaN"])
+        else:
+            table = pd.read_parquet(file)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{file} cannot be read as a table; run the study that saves it again.") from error
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        raise DataError(
+            f"{file} has no column '{missing[0]}'; name a table of accuracies that the alphanet pipeline saved."
+        )
+    if table.empty:
+        raise DataError(f"{file} has no rows; run the study that saves it again.")
+    for name, kind in _TYPES.items():
+        try:
+            table[name] = table[name].astype(kind)
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"Column '{name}' of {file} holds something that is no {kind} value; mend the file."
+            ) from error
+    if not pd.api.types.is_bool_dtype(table["baseline"]):
+        raise DataError(f"Column 'baseline' of {file} must hold True or False only; mend the file.")
+    for name in _FRACTIONS:
+        if not table[name].dropna().between(0, 1).all():
+            raise DataError(f"Column '{name}' of {file} must hold fractions from 0 to 1; divide percentages by 100.")
+    return table.assign(distance=table["distance"].astype(object).where(table["distance"].notna(), None))
+
+
+def _name(file: Path) -> str:
+    folders = file.absolute().parts[:-1]
+    return next((part for before, part in pairwise(folders) if before in _LAYERS), folders[-1])

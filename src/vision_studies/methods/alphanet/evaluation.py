@@ -1,0 +1,85 @@
+"""Scoring classifiers on test images, once, and keeping what they predict."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from scipy.special import softmax
+from torch import Tensor
+
+from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.data.class_splits import ClassSplits
+from vision_studies.errors import CheckpointError
+from vision_studies.files import atomic_file
+from vision_studies.methods.alphanet.accuracy import macro_f1, split_accuracies, top_k_hits
+from vision_studies.methods.alphanet.cached_logits import TOP
+from vision_studies.methods.alphanet.classifiers import LinearClassifier
+from vision_studies.methods.alphanet.features import FeatureGroup
+from vision_studies.methods.alphanet.neighbours import Neighbours
+
+PREDICTIONS_FILE = "predictions.safetensors"
+
+
+def improved_classifier(
+    classifier: LinearClassifier, neighbours: Neighbours, coefficients: Tensor, prediction_scale: float
+) -> LinearClassifier:
+    """The classifier with AlphaNet's few classes: their own weights and a combination of their neighbours'.
+
+    Args:
+        classifier: of all classes.
+        neighbours: of the F few classes.
+        coefficients: [F, k].
+        prediction_scale: what scores are multiplied by.
+    """
+    weight = classifier.weight.copy()
+    learnt = np.einsum("fk,fkd->fd", coefficients.numpy(), classifier.weight[neighbours.labels])
+    weight[neighbours.classes] += learnt.astype(np.float32)
+    scale = np.float32(prediction_scale)
+    return LinearClassifier(weight * scale, classifier.bias * scale)
+
+
+def evaluate(
+    classifier: LinearClassifier, group: FeatureGroup, splits: ClassSplits, folder: Path, *, probabilities: bool = True
+) -> dict[str, Any]:
+    """Score a classifier and write what it predicts to `folder/predictions.safetensors`.
+
+    Args:
+        classifier: of all classes.
+        group: test features.
+        splits: few, medium and many.
+        folder: of the run.
+        probabilities: whether scores are logits, so that loss and calibration mean something.
+
+    Returns:
+        Columns of the results table; accuracies of splits, top-5 accuracies and macro F1 stand in `other_metrics`.
+    """
+    scores = classifier.scores(group.features)
+    predictions = scores.argmax(axis=1)
+    hits, among_top = predictions == group.labels, top_k_hits(scores, group.labels, TOP)
+    with atomic_file(folder / PREDICTIONS_FILE) as temporary:
+        save_file({"predictions": predictions.astype(np.int32), "among_top": among_top.astype(np.uint8)}, temporary)
+    metrics: dict[str, Any] = {"test_accuracy": float(hits.mean())}
+    if probabilities:
+        found = classification_metrics(softmax(scores, axis=1), group.labels)
+        metrics |= {f"test_{name}": found[name] for name in ("loss", "calibration_error", "brier")}
+    by_split = {f"test_{split}": value for split, value in split_accuracies(hits, group.labels, splits).items()}
+    top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, group.labels, splits).items()}
+    other = {**by_split, **top, "test_f1": macro_f1(predictions, group.labels, len(classifier.bias))}
+    return metrics | {"other_metrics": {name: value for name, value in other.items() if value == value}}  # noqa: PLR0124 - NaN
+
+
+def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What `evaluate` has written: predicted classes int64 [N], and whether the right one is among the first five, bool [N].
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    path = folder / PREDICTIONS_FILE
+    try:
+        stored = load_file(path)
+        return stored["predictions"].astype(np.int64), stored["among_top"].astype(bool)
+    except Exception as error:  # safetensors has errors of its own
+        raise CheckpointError(
+            f"{path} is missing or damaged ({error}); delete its folder and run the study again."
+        ) from error

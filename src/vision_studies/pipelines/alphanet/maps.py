@@ -1,0 +1,51 @@
+"""Classifiers and features of a run, read for its maps."""
+
+import pandas as pd
+
+from vision_studies.config.alphanet import CombinationRunSettings
+from vision_studies.pipelines.alphanet.work import COMBINATIONS_FILE, Workplace, load
+from vision_studies.studies.execution import run_folder
+
+
+def class_maps(
+    place: Workplace, class_accuracies: pd.DataFrame, experiment: str, *, number: int, largest: bool
+) -> tuple[dict[str, pd.DataFrame], dict[str, list[str]]]:
+    """Maps of the few classes with the largest or the smallest gain, in the first repeat of an experiment.
+
+    Returns:
+        For each class, called by its name and gain, its map and the names of its neighbours.
+    """
+    from vision_studies.analysis.learnt_combinations import select_classes
+    from vision_studies.analysis.template_map import template_map
+    from vision_studies.methods.alphanet.evaluation import improved_classifier, read_predictions
+    from vision_studies.methods.alphanet.experiments import read_combinations
+
+    own = next(own for own in place.experiments() if own.run.variant == experiment and own.repeat == 0)
+    features, before = place.features(own.classifier, 0), load(place, own)
+    folder = run_folder(place.folder, own.run)
+    neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
+    settings = CombinationRunSettings.model_validate(own.run.configuration["combinations"])
+    after = improved_classifier(before, neighbours, coefficients, settings.training.prediction_scale)
+    predictions = [read_predictions(path)[0] for path in (place.classifier_folder(own.classifier, 0), folder)]
+    rows = class_accuracies[class_accuracies["experiment"] == experiment].groupby("label")[
+        ["accuracy", "baseline_accuracy"]
+    ]
+    gains = rows.mean()["accuracy"] - rows.mean()["baseline_accuracy"]
+    test = features.groups["test"]
+    maps, names = {}, {}
+    for label in select_classes(class_accuracies, experiment, by="gain", largest=largest, number=number):
+        images = test.labels == label
+        near = neighbours.labels[list(neighbours.classes).index(label)]
+        name = f"{features.class_names[label]} ({100 * gains[label]:+.1f} points)"
+        maps[name] = template_map(
+            before.weight,
+            after.weight / settings.training.prediction_scale,
+            label,
+            near.tolist(),
+            test.features[images],
+            predictions[0][images],
+            predictions[1][images],
+            seed=0,
+        )
+        names[name] = [features.class_names[other] for other in near]
+    return maps, names
