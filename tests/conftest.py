@@ -70,7 +70,7 @@ def demo_project(tmp_path_factory) -> Project:
         "transfer_cuts:\n  network: {channels: [4, 4]}\n  pretraining: {training: {epochs: 2}}\n"
         "  subsets: [{fraction: 0.03, repeats: 2}, {fraction: 0.3, repeats: 2}]\n"
         "  fine_tuning: {training: {epochs: 2, steps_per_epoch: 2}}\nclustering:\n  tsne: {layers: [conv1], samples: 60}\n"
-        "alphanet:\n  backbone: {seeds: [0, 1], run: {training: {epochs: 2, checkpoint_every: 1}}}\n  repeats: 2\n"
+        "alphanet:\n  backbone: {seeds: [0, 1], run: {training: {epochs: 3, checkpoint_every: 1}}}\n  repeats: 2\n"
         "  training: {epochs: 3, minimum_epochs: 1}\n"
         "mlp_transfer:\n  architectures: [[8], [6, 6]]\n  seeds: [11, 12]\n  search: {trials: 5}\n"
         "  training: {epochs: 4}\n",

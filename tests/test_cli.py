@@ -96,9 +96,12 @@ def test_the_default_pipeline_holds_the_chosen_methods_and_reports_last():
     try:
         pipeline_registry.choose_methods(["mlp_transfer"])
         chosen = pipeline_registry.register_pipelines()["__default__"]
+        pipeline_registry.choose_methods(["alphanet"], images=False)
+        without_images = pipeline_registry.register_pipelines()["__default__"]
     finally:
         pipeline_registry.choose_methods(pipeline_registry.METHODS)
     assert {node.namespace for node in chosen.nodes} == {"data_prep", "mlp_transfer", "reporting"}
     assert chosen.nodes[-1].namespace == "reporting"
+    assert {node.namespace for node in without_images.nodes} == {"alphanet", "reporting"}
     everything = pipeline_registry.register_pipelines()["__default__"]
     assert {"cifar_resnet", "mlp_transfer"} < {node.namespace for node in everything.nodes}

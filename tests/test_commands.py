@@ -48,7 +48,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert (results["test_accuracy"] > 0.5).all()
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    assert report.read_text(encoding="utf-8").count("<figure") == 25
+    assert report.read_text(encoding="utf-8").count("<figure") == 29
     record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]

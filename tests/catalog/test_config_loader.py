@@ -129,6 +129,15 @@ def test_an_unknown_key_of_an_environment_file_is_told(conf):
         load(conf, "a")
 
 
+def test_a_study_says_whether_it_has_images(conf):
+    assert load(conf).images
+    assert load(conf, "alphanet_cifar10lt").images
+    assert not load(conf, "alphanet_imported+demo").images
+    write(conf, "a", environment={"images": "none"})
+    with pytest.raises(ParameterError, match=r"conf/a/environment.yml: images='none' must be true or false"):
+        load(conf, "a")
+
+
 def test_a_study_names_the_pipelines_it_is_about_and_a_rehearsal_keeps_them(conf):
     assert load(conf).pipelines is None
     assert load(conf, "demo").pipelines is None

@@ -2,6 +2,7 @@
 
 import click
 
+from vision_studies.cli.alphanet import alphanet
 from vision_studies.cli.kedro_commands import catalog, registry, run
 from vision_studies.cli.predict import predict
 from vision_studies.cli.runs import runs
@@ -12,5 +13,5 @@ def cli() -> None:
     """Commands of this project."""
 
 
-for command in (run, catalog, registry, predict, runs):
+for command in (run, catalog, registry, predict, runs, alphanet):
     cli.add_command(command)

@@ -21,7 +21,11 @@ Style = Literal["superscript", "plus_minus"]
 
 _HEADINGS = ("Few", "Med.", "Many", "Overall")
 _NEEDED = ("classifier", "experiment", "baseline", "split")
-_METRIC_NAMES = {"top_1": "Top-1 accuracy", "top_5": "Top-5 accuracy"}
+_METRIC_NAMES = {
+    "top_1": "Top-1 accuracy",
+    "top_5": "Top-5 accuracy",
+    "adjusted": "Accuracy with neighbours counted as right",
+}
 _SPREADS = {
     "plus_minus": "mean ± sample standard deviation",
     "superscript": "mean with the sample standard deviation as superscript",

@@ -1,6 +1,6 @@
 """AlphaNets on one classifier: several settings and seeds over the same logits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -76,6 +76,7 @@ def learn(
     device: torch.device,
     *,
     checkpoints: int = 2,
+    finished: Collection[int] = (),
 ) -> Iterator[tuple[int, TrainedCombination]]:
     """Train AlphaNets; each is given as (position in `asked`, what it has learnt) when it ends.
 
@@ -86,6 +87,7 @@ def learn(
         folder: of checkpoints; None writes none.
         device: where networks are trained.
         checkpoints: epochs that are kept.
+        finished: positions in `asked` of those that an earlier call has given; stacks of nothing else are left out.
 
     Raises:
         DataError: features and classifier do not fit.
@@ -101,6 +103,9 @@ def learn(
     scale = {own.settings.training.prediction_scale for own in asked}
     for value in sorted(scale):
         places = [place for place, own in enumerate(asked) if own.settings.training.prediction_scale == value]
+        stacks = [own for own in _stacks(asked, places, features, device) if not set(own) <= set(finished)]
+        if not stacks:
+            continue
         cached = {
             name: cache_logits(group, classifier, features.splits, [neighbours[place] for place in places], value).to(
                 device
@@ -108,7 +113,7 @@ def learn(
             for name, group in features.groups.items()
             if name != "test"
         }
-        for stack in _stacks(asked, places, features, device):
+        for stack in stacks:
             yield from _learn_stack(asked, neighbours, stack, cached, features, classifier, folder, device, checkpoints)
 
 

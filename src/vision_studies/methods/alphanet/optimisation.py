@@ -10,22 +10,44 @@ from vision_studies.methods.alphanet.network import StackedAlphaNetworks
 
 
 def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingSettings) -> None:
-    """Try activation, optimiser and scheduler on a network of a few numbers.
+    """Try activation, optimiser and scheduler on a network of a few numbers, for as many epochs as there are.
 
     Raises:
         ParameterError: one of them is unknown or does not take its parameters.
     """
-    try:
-        values = getattr(F, network.activation)(torch.zeros(2, 3))
-        if not isinstance(values, Tensor) or values.shape != (2, 3):
-            raise TypeError("it does not give as many numbers as it takes")
-    except (AttributeError, TypeError) as error:
-        raise ParameterError(
-            f"alphanet.network.activation: '{network.activation}' is no activation of torch.nn.functional ({error}); try "
-            "leaky_relu, relu, gelu or tanh."
-        ) from error
+    _check_activation(network.activation)
     tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.model_copy(update={"activation": "relu"}), [0])
-    build_scheduler(training.scheduler, build_optimizer(training.optimizer, tiny))
+    optimizer = build_optimizer(training.optimizer, tiny)
+    scheduler = build_scheduler(training.scheduler, optimizer)
+    part, own = "optimizer", training.optimizer
+    try:
+        for _ in range(training.epochs):
+            part, own = "optimizer", training.optimizer
+            tiny().sum().backward()
+            optimizer.step()
+            if scheduler is not None and training.scheduler is not None:
+                part, own = "scheduler", training.scheduler
+                scheduler.step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"alphanet.training.{part}: {own.name} does not work with {own.parameters} over {training.epochs} epochs ({error})."
+        ) from error
+
+
+def _check_activation(name: str) -> None:
+    """Functions that mix numbers (softmax, normalize) or are drawn (dropout) would mix classes and networks of a stack."""
+    try:
+        function, values = getattr(F, name), torch.linspace(-2, 2, 64)
+        together, alone = function(values.view(2, 32)), function(values)
+        if not isinstance(together, Tensor) or together.shape != (2, 32):
+            raise TypeError("it does not give as many numbers as it takes")
+        if not torch.allclose(together.flatten(), alone):
+            raise TypeError("it does not treat every number by itself")
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
+        raise ParameterError(
+            f"alphanet.network.activation: '{name}' is no activation of torch.nn.functional ({error}); try leaky_relu, relu, "
+            "gelu or tanh."
+        ) from error
 
 
 def build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) -> torch.optim.Optimizer:
@@ -36,7 +58,7 @@ def build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) -> 
     """
     try:
         return getattr(torch.optim, settings.name)(networks.parameters(), **settings.parameters)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(
             f"alphanet.training.optimizer: {settings.name} does not take {settings.parameters} ({error})."
         ) from error
@@ -66,7 +88,7 @@ def build_scheduler(
         )
     try:
         return getattr(modules, settings.name)(optimizer, **settings.parameters)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(
             f"alphanet.training.scheduler: {settings.name} does not take {settings.parameters} ({error})."
         ) from error

@@ -10,8 +10,9 @@ import torch
 
 from vision_studies.config.alphanet import ClassSplitSettings
 from vision_studies.config.cifar_resnet import RunSettings
-from vision_studies.data.class_splits import ClassSplits, read_class_splits, split_by_count
+from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
 from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import DataError
 from vision_studies.files import hash_json, write_json
 from vision_studies.methods.alphanet.backbone import extract_features, own_classifier
 from vision_studies.methods.alphanet.classifiers import LinearClassifier, load_classifier, save_classifier
@@ -22,6 +23,7 @@ from vision_studies.methods.alphanet.features import (
     open_feature_set,
     write_feature_set,
 )
+from vision_studies.methods.alphanet.original_classifier import COMBINED
 from vision_studies.methods.alphanet.original_format import OriginalDataSet, import_data_set
 from vision_studies.methods.cifar_resnet import WEIGHTS_FILE, build_network
 from vision_studies.training.checkpoints import load_weights
@@ -127,16 +129,26 @@ def features_from_files(data_set: OriginalDataSet, folder: Path) -> FeatureSourc
 
 
 def open_source(folder: Path) -> FeatureSource:
-    """What the functions above have left in `folder`."""
+    """What the functions above have left in `folder`.
+
+    Raises:
+        DataError: there is nothing, or it is damaged.
+    """
+    if not has_feature_set(folder / "features"):
+        raise DataError(f"There are no features in {folder} yet; make them first: the same command without --tags.")
     number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
     experts = tuple(load_classifier(folder / f"expert_{place}.safetensors") for place in range(number))
     return FeatureSource(open_feature_set(folder / "features"), experts)
 
 
 def files_fingerprint(data_set: OriginalDataSet) -> str:
-    """Hash of names, sizes and times of the files of a data set: another one when they may have changed."""
-    files = [*data_set.feature_files_dir.glob("*.pkl"), *data_set.split_files_dir.glob("*.txt")]
-    files += [*data_set.classifier_file.parent.glob("*.pth"), data_set.classifier_file]
+    """Hash of a data set's description, and of names, sizes and times of its files: another when they may have changed."""
+    files = [data_set.split_files_dir / f"{split}.txt" for split in SPLITS] + [data_set.classifier_file]
+    files += [file for group in data_set.datagrps for file in data_set.feature_files_dir.glob(f"{group}*.pkl")]
+    if data_set.classifier_loader == COMBINED:  # a list of experts, whose files lie beside it or below
+        files += data_set.classifier_file.parent.rglob("*.pth")
     files += [data_set.label_names_file] if data_set.label_names_file is not None else []
     there = sorted({file for file in files if file.is_file()})
-    return hash_json([[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in there])[:16]
+    described = [data_set.name, data_set.classifier_loader, sorted(data_set.datagrps)]
+    known = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in there]
+    return hash_json([described, known])[:16]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.pipelines.alphanet.tables import file_name
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
 
 _MAPPED_CLASSES = 2  # with the largest gain, and as many with the smallest
 _EXAMPLES = 8
@@ -101,11 +104,9 @@ def plot_examples(
                 maps, names = class_maps(place, own, experiment, number=_MAPPED_CLASSES, largest=largest)
                 title = f"Classes with the {side} gain, {experiment}: classifiers and test images"
                 figures[f"{classifier}/{file_name(experiment)}/map_{side}_gain"] = template_figure(maps, names, title)
-        if image_set is not None and settings.imported is None:
+        if place.data is not None:
             first = _experiments(class_accuracies, classifier)[0]
-            figures[f"{classifier}/examples"] = _examples(
-                image_set, splits, own, _of(combinations, classifier, first), first
-            )
+            figures[f"{classifier}/examples"] = _examples(place.data, own, _of(combinations, classifier, first), first)
     return figures
 
 
@@ -177,26 +178,25 @@ def _changes(
     return prediction_changes(flows, f"What becomes of predictions, {experiment}: {of.get(kind, 'all test images')}")
 
 
-def _examples(
-    image_set: ImageSet, splits: Any, own: pd.DataFrame, combinations: pd.DataFrame, experiment: str
-) -> Figure:
+def _examples(data: "PreparedData", own: pd.DataFrame, combinations: pd.DataFrame, experiment: str) -> Figure:
     from vision_studies.analysis.learnt_combinations import select_classes
     from vision_studies.plots.alphanet_examples import class_examples
 
     [label] = select_classes(own, experiment, by="gain", largest=True, number=1)
-    learnt = combinations[(combinations["label"] == label) & (combinations["repeat"] == 0)].sort_values("position")
+    repeat = combinations["repeat"].min()
+    learnt = combinations[(combinations["label"] == label) & (combinations["repeat"] == repeat)].sort_values("position")
     names = dict(own[["label", "name"]].drop_duplicates().to_numpy())
-    train = np.sort(splits.loc[splits["split"] == "train", "index"].to_numpy())
     labels = [label, *learnt["neighbour"]]
-    each = min(_EXAMPLES, *(int((image_set.labels[train] == one).sum()) for one in labels))
-    chosen = [train[image_set.labels[train] == one][:each] for one in labels]
-    images = np.stack([image_set.images[positions] for positions in chosen])
+    known = data.image_set.labels[data.splits.train]
+    each = min(_EXAMPLES, *(int((known == one).sum()) for one in labels))
+    chosen = [data.splits.train[known == one][:each] for one in labels]
+    images = np.stack([data.image_set.images[positions] for positions in chosen])
     shown = [str(names[label])] + [
         f"{name}\n{coefficient:+.2f}"
         for name, coefficient in zip(learnt["neighbour_name"], learnt["coefficient"], strict=True)
     ]
     return class_examples(
-        images, shown, f"The first training images of each class; coefficients of {experiment}, repeat 0."
+        images, shown, f"The first training images of each class; coefficients of {experiment}, repeat {repeat}."
     )
 
 

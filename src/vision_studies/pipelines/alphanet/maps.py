@@ -10,7 +10,7 @@ from vision_studies.studies.execution import run_folder
 def class_maps(
     place: Workplace, class_accuracies: pd.DataFrame, experiment: str, *, number: int, largest: bool
 ) -> tuple[dict[str, pd.DataFrame], dict[str, list[str]]]:
-    """Maps of the few classes with the largest or the smallest gain, in the first repeat of an experiment.
+    """Maps of the few classes with the largest or the smallest gain, in the first repeat of an experiment that there is.
 
     Returns:
         For each class, called by its name and gain, its map and the names of its neighbours.
@@ -20,13 +20,15 @@ def class_maps(
     from vision_studies.methods.alphanet.evaluation import improved_classifier, read_predictions
     from vision_studies.methods.alphanet.experiments import read_combinations
 
-    own = next(own for own in place.experiments() if own.run.variant == experiment and own.repeat == 0)
-    features, before = place.features(own.classifier, 0), load(place, own)
+    repeat = class_accuracies.loc[class_accuracies["experiment"] == experiment, "repeat"].min()
+    own = next(own for own in place.experiments() if own.run.variant == experiment and own.repeat == repeat)
+    features, before = place.features(own.classifier, own.repeat), load(place, own)
     folder = run_folder(place.folder, own.run)
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
     settings = CombinationRunSettings.model_validate(own.run.configuration["combinations"])
     after = improved_classifier(before, neighbours, coefficients, settings.training.prediction_scale)
-    predictions = [read_predictions(path)[0] for path in (place.classifier_folder(own.classifier, 0), folder)]
+    baseline = place.classifier_folder(own.classifier, own.repeat)
+    predictions = [read_predictions(path)[0] for path in (baseline, folder)]
     rows = class_accuracies[class_accuracies["experiment"] == experiment].groupby("label")[
         ["accuracy", "baseline_accuracy"]
     ]

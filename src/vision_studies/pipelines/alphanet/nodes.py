@@ -11,15 +11,15 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet import work
+from vision_studies.pipelines.alphanet import checks, work
 from vision_studies.pipelines.alphanet.work import EVALUATION, FITTING, TRAINING, Experiment, Workplace
 from vision_studies.studies.execution import history_table, results_table, run_folder
-from vision_studies.studies.results import SCHEMA, validate_results
+from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
 
 if TYPE_CHECKING:
     from vision_studies.methods.alphanet.outputs import ScoredRun
 
-_OTHERS = "other classifiers"
+_OTHERS = "classifiers"
 
 
 def train_backbones(
@@ -33,7 +33,7 @@ def train_backbones(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the networks that features come from; rows and histories of all, none where features are imported."""
     place = workplace(settings, study, execution, image_set, splits, runs_folder)
-    work.check(place)
+    checks.check(place)
     runs = work.train_backbones(place, fresh=fresh)
     if not runs:
         return validate_results(pd.DataFrame(columns=list(SCHEMA.names))), pd.DataFrame(columns=["epoch"])
@@ -55,7 +55,6 @@ def extract_features(
         One row a feature set (repeat, folder, fingerprint, features, and images of each group), and one row a class.
     """
     from vision_studies.methods.alphanet import sources
-    from vision_studies.methods.alphanet.original_format import read_registry
     from vision_studies.methods.alphanet.outputs import class_table
     from vision_studies.training.runtime import select_device
 
@@ -63,8 +62,7 @@ def extract_features(
     rows, classes = [], pd.DataFrame()
     for repeat, folder in enumerate(place.source_folders):
         if settings.imported is not None:
-            described = read_registry(settings.imported.registry, settings.imported.data_set)
-            source = sources.features_from_files(described, folder)
+            source = sources.features_from_files(place.original(), folder)
         else:
             data = place.prepared()
             networks = [run_folder(runs_folder, run) for run in place.backbone_runs()[repeat]]
@@ -72,7 +70,7 @@ def extract_features(
                 data,
                 networks,
                 settings.backbone.run,
-                sources.class_splits(data, settings.splits),
+                place.class_splits,
                 folder,
                 select_device(execution.device),
                 validated=settings.validation == "carved",
@@ -80,10 +78,16 @@ def extract_features(
         known = source.features
         images = {f"{name}_images": len(group.labels) for name, group in known.groups.items()}
         rows.append(
-            {"repeat": repeat, "folder": folder.name, "fingerprint": known.fingerprint, "features": known.num_features}
+            {
+                "repeat": repeat,
+                "folder": _name(folder),
+                "fingerprint": known.fingerprint,
+                "features": known.num_features,
+            }
             | images
         )
         classes = class_table(known)
+    checks.check_features(place)
     return pd.DataFrame(rows), classes
 
 
@@ -116,9 +120,12 @@ def learn_combinations(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train AlphaNets on the classifiers that are to be improved; rows without test columns, and histories."""
     place = workplace(settings, study, execution, image_set, splits, runs_folder)
+    checks.check(place)
     _require(place, feature_sets)
     runs = work.learn_combinations(place, fresh=fresh)
-    return results_table(runs, runs_folder, [TRAINING]), history_table(runs, runs_folder)
+    results = results_table(runs, runs_folder, [TRAINING])
+    _require_one(results)
+    return results, history_table(runs, runs_folder)
 
 
 def evaluate_experiments(
@@ -146,10 +153,13 @@ def evaluate_experiments(
     ]
     results = _with_conditions(pd.concat(tables, ignore_index=True), settings, baselines, experiments)
     known = results.set_index(["variant", "seed"])["test_accuracy"].notna()
-    scored = [_scored(place, own) for own in (*baselines, *experiments) if known.get((own.run.variant, own.run.seed))]
-    if not any(not own.is_baseline for own in scored):
-        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
-        raise DataError(f"No AlphaNet of the study is complete ({reasons}); mend that and run the same command again.")
+    _require_one(tables[1])
+    distances: dict[tuple[object, ...], np.ndarray] = {}
+    scored = [
+        _scored(place, own, distances)
+        for own in (*baselines, *experiments)
+        if known.get((own.run.variant, own.run.seed))
+    ]
     return (
         results,
         outputs.accuracy_table(scored),
@@ -180,13 +190,25 @@ def workplace(
 
 
 def _require(place: Workplace, feature_sets: pd.DataFrame) -> None:
-    if {folder.name for folder in place.source_folders} - set(feature_sets["folder"]):
+    if {_name(folder) for folder in place.source_folders} - set(feature_sets["folder"]):
         raise DataError(
             "The study's features were made with another configuration; make them first: the same command without --tags."
         )
 
 
-def _scored(place: Workplace, own: Experiment) -> "ScoredRun":
+def _name(folder: Path) -> str:
+    """Where features lie in the folder of runs; never all digits, which a table of text would give back as a number."""
+    return f"features/{folder.name}"
+
+
+def _require_one(results: pd.DataFrame) -> None:
+    if not (results["status"] == COMPLETE).any():
+        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
+        raise DataError(f"No AlphaNet of the study is complete ({reasons}); mend that and run the same command again.")
+
+
+def _scored(place: Workplace, own: Experiment, known: dict[tuple[object, ...], np.ndarray]) -> "ScoredRun":
+    """What tables are made of; `known` holds the distances of classes that were measured already."""
     from vision_studies.methods.alphanet.evaluation import read_predictions
     from vision_studies.methods.alphanet.experiments import read_combinations, side_distances
     from vision_studies.methods.alphanet.outputs import ScoredRun
@@ -198,6 +220,9 @@ def _scored(place: Workplace, own: Experiment) -> "ScoredRun":
         return ScoredRun(own.classifier, own.run.variant, own.repeat, features, predictions, among_top)
     neighbours, coefficients = read_combinations(folder / work.COMBINATIONS_FILE, features.splits)
     distance = own.distance or "euclidean"
+    asked = (features.fingerprint, features.num_features, own.neighbours, distance)
+    if distance != "random" and asked not in known:
+        known[asked] = side_distances(features, own.neighbours, distance)
     return ScoredRun(
         own.classifier,
         own.run.variant,
@@ -209,16 +234,19 @@ def _scored(place: Workplace, own: Experiment) -> "ScoredRun":
         distance,
         neighbours,
         coefficients.numpy(),
-        None if distance == "random" else side_distances(features, own.neighbours, distance),
+        known.get(asked),
     )
 
 
 def _with_conditions(
     results: pd.DataFrame, settings: AlphanetSettings, baselines: list[Experiment], experiments: list[Experiment]
 ) -> pd.DataFrame:
-    """Rows are compared with the classifier that they improve; other classifiers with each other."""
-    labels = {own.run.variant: own.classifier for own in (*baselines, *experiments)}
-    conditions = [
-        labels[variant] if labels[variant] in settings.improved else _OTHERS for variant in results["variant"]
-    ]
+    """Rows are compared with the classifier that they improve; other classifiers with each other.
+
+    A classifier that all repeats share has a single row, which reports, pairing by seed, can compare with one of them alone.
+    """
+    labels = {own.run.variant: own.classifier for own in experiments}
+    if settings.repeats == len({own.repeat for own in baselines}):
+        labels |= {own.run.variant: own.classifier for own in baselines if own.classifier in settings.improved}
+    conditions = [labels.get(variant, _OTHERS) for variant in results["variant"]]
     return results.assign(condition=np.array(conditions, dtype=object))

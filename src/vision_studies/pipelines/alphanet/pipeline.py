@@ -70,7 +70,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             Node(
                 compare_splits,
-                inputs=[SETTINGS, "params:reporting", "accuracies"],
+                inputs=[SETTINGS, "params:reporting", "accuracies", "feature_sets"],
                 outputs=["statistics", "conclusions"],
                 name="compare_splits",
                 tags="evaluation",

@@ -17,7 +17,7 @@ _LISTED_CLASSES = 5
 
 
 def compare_splits(
-    settings: AlphanetSettings, reporting: ReportingSettings, accuracies: pd.DataFrame
+    settings: AlphanetSettings, reporting: ReportingSettings, accuracies: pd.DataFrame, feature_sets: pd.DataFrame
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Means, spreads, gains and tests of every experiment and split, and what they say.
 
@@ -33,7 +33,8 @@ def compare_splits(
         statistics[f"{metric}_gains"] = summarise(accuracies, metric=metric, gain=True, confidence=reporting.confidence)
         statistics[f"{metric}_tests"] = paired_gains(accuracies, reporting.confidence, metric=metric)
     said = gain_sentences(statistics["top_1_tests"], confidence=reporting.confidence)
-    if settings.training.selection.policy == "first_eligible":
+    # Without validation the last epoch is kept, whatever the policy.
+    if settings.training.selection.policy == "first_eligible" and "validation_images" in feature_sets:
         said.append(
             f"Of every run the network of epoch {settings.training.minimum_epochs} was kept, whatever its validation, as "
             "the published code does in fact."
@@ -60,7 +61,7 @@ def tabulate(
         name: alphanet_tables.markdown(table, _TITLES[name], metric) for name, (table, metric) in tables.items()
     }
     latex = {
-        name: alphanet_tables.latex(table, _TITLES[name], f"tab:alphanet_{name}", metric)
+        name: alphanet_tables.latex(table, f"{_TITLES[name]}.", f"tab:alphanet_{name}", metric)
         for name, (table, metric) in tables.items()
     }
     return markdown, latex, {name: alphanet_tables.csv(table, metric) for name, (table, metric) in tables.items()}

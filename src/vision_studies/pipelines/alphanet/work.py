@@ -1,5 +1,6 @@
 """The runs of `alphanet`: which there are, and doing them."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,15 +17,17 @@ from vision_studies.config.long_tail_classifiers import ClassifierSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
-from vision_studies.studies.execution import Outcome, execute, read_stage, run_folder
+from vision_studies.studies.execution import Outcome, execute, is_finished, read_stage, run_folder
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
 
 if TYPE_CHECKING:
+    from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
     from vision_studies.methods.alphanet.classifiers import LinearClassifier
     from vision_studies.methods.alphanet.features import FeatureSet
+    from vision_studies.methods.alphanet.original_format import OriginalDataSet
     from vision_studies.methods.alphanet.sources import FeatureSource
 
 PIPELINE = "alphanet"
@@ -74,6 +77,31 @@ class Workplace:
             )
         return self.data
 
+    def original(self) -> "OriginalDataSet":
+        """What is imported.
+
+        Raises:
+            DataError: it is not described, or wrongly.
+        """
+        from vision_studies.methods.alphanet.original_format import read_registry
+
+        imported = self.settings.imported
+        if imported is None:
+            raise DataError("alphanet.imported is null; name a data set in the original's files.")
+        if not imported.registry.is_file():
+            raise DataError(
+                f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
+                "features."
+            )
+        return read_registry(imported.registry, imported.data_set)
+
+    @cached_property
+    def class_splits(self) -> "ClassSplits":
+        """Few, medium and many classes of the images."""
+        from vision_studies.methods.alphanet.sources import class_splits
+
+        return class_splits(self.prepared(), self.settings.splits)
+
     def backbone_runs(self) -> list[list[Run]]:
         """For every seed one run an expert; none where features are imported."""
         from vision_studies.methods.alphanet import METHOD_VERSION
@@ -94,12 +122,11 @@ class Workplace:
     def source_folders(self) -> list[Path]:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
         if self.settings.imported is not None:
-            from vision_studies.methods.alphanet.original_format import read_registry
             from vision_studies.methods.alphanet.sources import files_fingerprint
 
-            described = read_registry(self.settings.imported.registry, self.settings.imported.data_set)
-            return [self.folder / "features" / files_fingerprint(described)]
-        kept = [self.settings.splits.model_dump(mode="json"), self.settings.validation]
+            return [self.folder / "features" / files_fingerprint(self.original())]
+        # The classes themselves: files of splits may change under their names.
+        kept = [self.class_splits.names().tolist(), self.settings.validation]
         return [
             self.folder / "features" / hash_json([*kept, [run.fingerprint for run in runs]])[:16]
             for runs in self.backbone_runs()
@@ -164,31 +191,14 @@ class Workplace:
         return ", ".join(parts)
 
 
-def check(place: Workplace) -> None:
-    """Find what is wrong before anything is trained.
-
-    Raises:
-        ParameterError: an optimiser, scheduler or activation is unknown, or there are fewer base classes than neighbours.
-        DataError: there is no few class, or the split files are wrong.
-    """
-    import numpy as np
-
-    from vision_studies.methods.alphanet.neighbours import few_neighbours
-    from vision_studies.methods.alphanet.optimisation import check_settings
-    from vision_studies.methods.alphanet.sources import class_splits
-
-    check_settings(place.settings.network, place.settings.training)
-    if place.settings.imported is None:
-        splits = class_splits(place.prepared(), place.settings.splits)
-        few_neighbours(np.zeros((splits.num_classes, 1)), splits, max(place.settings.neighbours), "euclidean")
-
-
 def train_backbones(place: Workplace, *, fresh: bool) -> list[Run]:
-    """Train the networks that are not trained yet; return their runs.
+    """Train the networks that are not trained yet; return their runs. Fresh ones need their features anew.
 
     Raises:
         DataError: one of them has not given a network.
     """
+    for folder in place.source_folders if fresh else ():
+        shutil.rmtree(folder, ignore_errors=True)
     runs = [run for experts in place.backbone_runs() for run in experts]
     execute(runs, TRAINING, partial(_train_backbone, place=place), place.folder, place.execution, fresh=fresh)
     for run in runs:
@@ -224,7 +234,22 @@ def learn_combinations(place: Workplace, *, fresh: bool) -> list[Run]:
     runs = [own.run for own in experiments.values()]
     work = partial(_learn, place=place, experiments=experiments)
     execute_stacks(runs, TRAINING, work, group, place.folder, place.execution, fresh=fresh)
+    if place.settings.tensorboard:
+        _write_logs(place, [run for run in runs if _is_complete(place.folder, run, TRAINING)])
     return [own.run for own in place.experiments()]
+
+
+def _write_logs(place: Workplace, runs: Sequence[Run]) -> None:
+    """Logs of the runs that have none, be they trained now or earlier."""
+    import pandas as pd
+
+    from vision_studies.methods.alphanet.event_logs import write_event_logs
+    from vision_studies.training.checkpoints import load_state
+
+    for folder in [run_folder(place.folder, run) for run in runs]:
+        if not (folder / "tensorboard").exists():
+            losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
+            write_event_logs(losses, pd.read_parquet(folder / "history.parquet"), folder / "tensorboard")
 
 
 def evaluate_runs(place: Workplace) -> None:
@@ -283,15 +308,11 @@ def _learn(
         folder,
         select_device(place.execution.device),
         checkpoints=place.settings.checkpoints,
+        finished={position for position, run in enumerate(stack) if is_finished(place.folder, run, TRAINING)},
     )
     for position, found in learnt:
         run = stack[position]
-        destination = run_folder(place.folder, run)
-        save_state(destination / COMBINATIONS_FILE, found.state())
-        if place.settings.tensorboard:
-            from vision_studies.methods.alphanet.event_logs import write_event_logs
-
-            write_event_logs(found.trained, destination / "tensorboard")
+        save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
         record(run, Outcome(found.metrics, history=found.trained.history))
 
 

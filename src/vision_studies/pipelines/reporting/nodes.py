@@ -112,6 +112,22 @@ FIGURES: dict[tuple[str, str], tuple[str, str]] = {
         "The search",
         "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
     ),
+    ("alphanet", "split_accuracies"): (
+        "Few, medium and many",
+        "Test accuracy of classes with few, medium and many training images; broken lines are the classifier without AlphaNet.",
+    ),
+    ("alphanet", "class_gains"): (
+        "Who wins and who pays",
+        "Change in test accuracy of every class.",
+    ),
+    ("alphanet", "coefficients"): (
+        "What is borrowed",
+        "Coefficients of each few class's neighbours, from the nearest to the farthest.",
+    ),
+    ("alphanet", "prediction_changes"): (
+        "What becomes of predictions",
+        "Test images that are taken for their own class, for a neighbour of it, or for another class, before and after.",
+    ),
     ("data_prep", "data_card"): (
         "What was trained on",
         "Some training images of each class, and the number of images in each split.",

@@ -1,0 +1,82 @@
+"""What is wrong with a study of `alphanet`, found before anything is trained."""
+
+import numpy as np
+from pydantic import ValidationError
+
+from vision_studies.config.alphanet import AlphanetSettings
+from vision_studies.config.validation import describe_errors
+from vision_studies.data.class_splits import ClassSplits
+from vision_studies.errors import ParameterError
+from vision_studies.pipelines.alphanet.work import Workplace
+
+
+def check(place: Workplace) -> None:
+    """Check what can be known without features.
+
+    Raises:
+        ParameterError: an optimiser, scheduler or activation is unknown, samplers cannot draw, there are fewer base classes
+            than neighbours, or validation images are missing.
+        DataError: there is no few class, the split files are wrong, or imported files are not described.
+        MissingDependencyError: logs for TensorBoard are wanted where it is not installed.
+    """
+    from vision_studies.methods.alphanet.event_logs import require_tensorboard
+    from vision_studies.methods.alphanet.optimisation import check_settings
+
+    settings = place.settings
+    check_settings(settings.network, settings.training)
+    if settings.tensorboard:
+        require_tensorboard()
+    if settings.imported is None:
+        data = place.prepared()
+        validated = settings.validation == "carved"
+        trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
+        _check_classes(settings, place.class_splits, data.image_set.labels[trained], validated=validated)
+        return
+    if settings.validation == "none":
+        raise ParameterError(
+            "alphanet.validation is none, but imported validation features cannot be trained on; set it to carved, and leave "
+            "'val' out of datagrps in datasets.toml where there is to be no validation."
+        )
+    place.original()
+
+
+def check_features(place: Workplace) -> None:
+    """Check what only imported features tell.
+
+    Raises:
+        ParameterError: there are fewer base classes than neighbours, samplers cannot draw, or validation images are missing.
+        DataError: a sampler's split has no class, or classifier and features do not fit.
+    """
+    from vision_studies.methods.alphanet.experiments import check_fit
+
+    if place.settings.imported is not None:
+        source = place.source(0)
+        check_fit(source.features, source.experts[0])
+        groups = source.features.groups
+        validated = "validation" in groups
+        _check_classes(place.settings, source.features.splits, groups["train"].labels, validated=validated)
+
+
+def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.ndarray, *, validated: bool) -> None:
+    """Try what depends on the training images of each class."""
+    from vision_studies.methods.alphanet.neighbours import few_neighbours
+    from vision_studies.methods.alphanet.samplers import ClassIndex, draw_epoch
+
+    few_neighbours(np.zeros((splits.num_classes, 1)), splits, max(settings.neighbours), "euclidean")
+    index = ClassIndex(labels, splits)
+    for rho in settings.rhos:
+        try:
+            own = settings.experiment(settings.neighbours[0], settings.distances[0], rho)
+        except ValidationError as error:
+            said = describe_errors(error, AlphanetSettings, settings.model_dump())
+            raise ParameterError(f"alphanet.rhos has {rho:g}: {said}") from error
+        if not len(draw_epoch(own.training.samplers, index, np.random.default_rng(0))):
+            raise ParameterError(
+                f"alphanet.training.samplers draw no image with rho {rho:g}; raise it, or add the sampler all_few."
+            )
+    for classifier in settings.classifiers:
+        if classifier.method.name == "tau" and len(classifier.method.values) > 1 and not validated:
+            raise ParameterError(
+                f"alphanet.classifiers: one of the taus of '{classifier.label}' is chosen by validation images, of which there "
+                "are none; give it a single value."
+            )
