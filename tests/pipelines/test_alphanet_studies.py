@@ -110,8 +110,11 @@ def test_a_study_writes_what_it_found_and_trains_only_what_is_new(project):
     assert "Traceback" not in other.stderr
     assert len(finished(project)) == 3 + 9
     early = run(project, "--tags=evaluation", succeeds=False)
-    assert early.stderr.count("There are no features in") == 1
-    assert "Traceback" not in early.stderr
+    # Which of two nodes comes first is not laid down.
+    assert re.fullmatch(
+        r"Error: (There are no features in|No AlphaNet is trained with) .*: the same command without --tags.\n",
+        early.stderr,
+    )
     pd.testing.assert_frame_equal(pd.read_parquet(outputs(project) / "results.parquet"), results)
 
 
@@ -136,7 +139,7 @@ def check_tables(project):
     assert sorted(results.index) == sorted((name, seed) for name in variants for seed in (0, 1))
     assert set(results["status"]) == {"complete"}
     assert results["condition"].groupby("variant").first().to_dict() == dict.fromkeys(variants[1:], "cRT") | {
-        "own": "other classifiers"
+        "own": "classifiers"
     }
     accuracies = pd.read_csv(folder / "accuracies.csv").set_index(["experiment", "repeat", "split"]).sort_index()
     assert len(accuracies) == 4 * 2 * 4
@@ -326,6 +329,12 @@ def test_a_sweep_on_two_experts_with_one_network_for_all_repeats(project):
     assert sorted(zip(results["variant"], results["seed"], strict=True)) == sorted(expected)
     of_sweep = results[results["variant"].isin(names)]
     assert set(of_sweep["best_epoch"]) == {2}
+    conditions = results.set_index("variant")["condition"]
+    assert set(conditions[names]) == {"experts"}
+    assert (conditions["experts"], conditions["cRT"]) == (
+        "classifiers",
+        "classifiers",
+    )  # one row cannot be paired with two
     backbones = pd.read_parquet(outputs(project) / "backbones.parquet")
     assert backbones[["variant", "seed"]].to_numpy().tolist() == [["expert 1", 7], ["expert 2", 7]]
     check_experts(project)

@@ -161,7 +161,9 @@ def test_markdown_states_the_number_of_repeats():
 def test_other_metrics_can_be_shown():
     accuracies = sample().assign(adjusted=0.5, top_5=0.75)
     note = markdown(accuracies, "x", "adjusted").splitlines()[-1]
-    assert note.startswith("Accuracy with neighbours counted as right in percent, mean ± sample standard deviation, n = 3")
+    assert note.startswith(
+        "Accuracy with neighbours counted as right in percent, mean ± sample standard deviation, n = 3"
+    )
     assert "\nTop-5 accuracy in percent" in markdown(accuracies, "x", "top_5")
     assert csv(accuracies, "top_5").splitlines()[1] == "Baseline,75.0,75.0,75.0,75.0"
     assert csv(sample(), "top_5").splitlines()[1] == "Baseline,,,,"

@@ -99,9 +99,10 @@ def plot_examples(
     figures: dict[str, Figure] = {}
     for classifier in settings.improved:
         own = _of(class_accuracies, classifier)
+        mapped = min(_MAPPED_CLASSES, max(1, len(_few(own)) // 2))  # none on both sides
         for experiment in _experiments(class_accuracies, classifier):
             for side, largest in (("largest", True), ("smallest", False)):
-                maps, names = class_maps(place, own, experiment, number=_MAPPED_CLASSES, largest=largest)
+                maps, names = class_maps(place, own, experiment, number=mapped, largest=largest)
                 title = f"Classes with the {side} gain, {experiment}: classifiers and test images"
                 figures[f"{classifier}/{file_name(experiment)}/map_{side}_gain"] = template_figure(maps, names, title)
         if place.data is not None:

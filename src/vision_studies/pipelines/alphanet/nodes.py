@@ -202,8 +202,12 @@ def _name(folder: Path) -> str:
 
 
 def _require_one(results: pd.DataFrame) -> None:
+    if results.empty:
+        raise DataError(
+            "No AlphaNet is trained with this configuration yet; train it: the same command without --tags."
+        )
     if not (results["status"] == COMPLETE).any():
-        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
+        reasons = "; ".join(sorted(set(results["reason"].dropna())))
         raise DataError(f"No AlphaNet of the study is complete ({reasons}); mend that and run the same command again.")
 
 
