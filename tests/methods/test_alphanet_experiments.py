@@ -78,6 +78,30 @@ def test_networks_learn_in_a_stack_what_they_learn_one_by_one(monkeypatch):
     assert not torch.allclose(together[0].trained.coefficients, together[1].trained.coefficients)  # another rho
 
 
+def test_networks_whose_epochs_differ_in_length_are_trained_one_by_one():
+    samplers = [{"name": "all_few", "ratio": None}, {"name": "uniform_base_class", "ratio": 1.0}]
+    features = make_features()
+    labels = features.groups["train"].labels
+    few = np.flatnonzero(labels == SPLITS.few[0])
+    kept = np.setdiff1d(np.arange(len(labels)), few[3:])  # few classes of different sizes
+    cut = dataclasses.replace(
+        features.groups["train"], features=features.groups["train"].features[kept], labels=labels[kept]
+    )
+    features = dataclasses.replace(features, groups=dict(features.groups) | {"train": cut})
+    asked = [Combination(changed(training={"samplers": samplers}), seed) for seed in range(3)]
+    found = learnt(asked, features=features)
+    assert [own.trained.best_epoch > 0 for own in found] == [True] * 3
+
+
+def test_a_network_that_diverges_has_no_epoch_to_show():
+    wild = changed(training={"optimizer": {"name": "SGD", "parameters": {"lr": 1e38}}})
+    lost, kept = learnt([Combination(wild, 0), Combination(SETTINGS, 0)])
+    assert lost.trained.diverged
+    assert "best_epoch" not in lost.metrics
+    assert "validation_accuracy" not in lost.metrics
+    assert kept.metrics["best_epoch"] == kept.trained.best_epoch > 0
+
+
 def test_random_neighbours_are_each_seed_s_own_and_near_ones_are_shared(monkeypatch):
     asked = [Combination(changed(distance="random"), seed) for seed in (5, 6)]
     together = learnt(asked)

@@ -288,6 +288,24 @@ def test_other_schedulers_move_the_rate(place, scheduler):
     assert found.history["learning_rate"].iloc[0] == 0.01
 
 
-def test_a_loss_that_is_not_finite_stops_the_stack(place):
-    with pytest.raises(FloatingPointError, match="lower the learning rate"):
-        train(place, [1], with_training(optimizer={"name": "SGD", "parameters": {"lr": 1e38, "momentum": 0.9}}))
+def test_networks_whose_losses_are_not_finite_are_given_up(place):
+    settings = with_training(optimizer={"name": "SGD", "parameters": {"lr": 1e38, "momentum": 0.9}})
+    found = train(place, [1, 2], settings)
+    assert [own.diverged for own in found] == [True, True]
+    assert all(len(own.history) < settings.training.epochs for own in found)
+
+
+def test_a_network_that_diverges_leaves_the_others_as_they_are(place):
+    [expected] = train(place, [2])
+    stack = place.stack([1, 2])
+    with torch.no_grad():
+        stack.weights[0][0] = torch.nan
+    neighbours = [place.neighbours] * 2
+    lost, kept = train_stack(
+        stack, neighbours, SETTINGS, [1, 2], place.cached("train"), place.cached("validation"), SPLITS
+    )
+    assert lost.diverged
+    assert lost.history.empty
+    assert not kept.diverged
+    assert kept.best_epoch == expected.best_epoch
+    torch.testing.assert_close(kept.coefficients, expected.coefficients, rtol=1e-4, atol=1e-5)

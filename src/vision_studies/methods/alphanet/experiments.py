@@ -19,6 +19,7 @@ from vision_studies.methods.alphanet.classifiers import LinearClassifier
 from vision_studies.methods.alphanet.features import FeatureSet, class_means
 from vision_studies.methods.alphanet.neighbours import Neighbours, few_neighbours, nearest
 from vision_studies.methods.alphanet.network import StackedAlphaNetworks, source_matrix
+from vision_studies.methods.alphanet.samplers import ClassIndex, epoch_length
 from vision_studies.methods.alphanet.training import TrainedAlphaNet, discard_checkpoints, train_stack
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.runtime import peak_memory_mb, tune_process
@@ -148,16 +149,17 @@ def _learn_stack(
     )
     size = sum(parameter.numel() for parameter in networks.parameters()) // len(seeds)
     for position, found, near in zip(stack, results, own, strict=True):
-        kept = found.history.set_index("epoch").loc[found.best_epoch]
         metrics: dict[str, Any] = {
             "parameters": size,
             "seconds": found.seconds,
-            "best_epoch": found.best_epoch,
             "peak_memory_mb": peak_memory_mb(device),
             "device": str(device),
         }
-        if "validation_accuracy" in kept:
-            metrics["validation_accuracy"] = float(kept["validation_accuracy"])
+        if not found.diverged:
+            kept = found.history.set_index("epoch").loc[found.best_epoch]
+            metrics["best_epoch"] = found.best_epoch
+            if "validation_accuracy" in kept:
+                metrics["validation_accuracy"] = float(kept["validation_accuracy"])
         yield position, TrainedCombination(near, found, metrics)
     if place is not None:
         discard_checkpoints(place)
@@ -166,7 +168,11 @@ def _learn_stack(
 def _stacks(
     asked: Sequence[Combination], places: Sequence[int], features: FeatureSet, device: torch.device
 ) -> list[list[int]]:
-    """Positions of AlphaNets that are trained as one: those with the same settings, where a stack is faster."""
+    """Positions of AlphaNets that are trained as one: those with the same settings, where a stack is faster.
+
+    Networks of a stack take their steps together, so that their epochs must be as long.
+    """
+    index = ClassIndex(features.groups["train"].labels, features.splits)
 
     def settings(place: int) -> str:
         return hash_json(asked[place].settings.model_dump(mode="json"))
@@ -176,7 +182,8 @@ def _stacks(
         members = list(alike)
         own = asked[members[0]].settings
         products = len(features.splits.few) * (own.neighbours + 1) * features.num_features * own.network.hidden[0]
-        at_once = len(members) if products <= _STACKED_PRODUCTS or device.type != "cpu" else 1
+        faster = products <= _STACKED_PRODUCTS or device.type != "cpu"
+        at_once = len(members) if faster and epoch_length(own.training.samplers, index) is not None else 1
         stacks += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return stacks
 

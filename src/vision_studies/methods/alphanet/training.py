@@ -44,6 +44,7 @@ class TrainedAlphaNet:
             and with validation its accuracies.
         batch_losses: float32, of every step.
         seconds: of training, this network's share of the stack's.
+        diverged: a loss was not finite; nothing of the network is used then.
     """
 
     coefficients: Tensor
@@ -52,6 +53,7 @@ class TrainedAlphaNet:
     history: pd.DataFrame
     batch_losses: Tensor
     seconds: float
+    diverged: bool
 
 
 @dataclass
@@ -64,6 +66,7 @@ class _Member:
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    diverged: bool = False
 
 
 def train_stack(
@@ -80,6 +83,8 @@ def train_stack(
 ) -> list[TrainedAlphaNet]:
     """Train R networks with the same settings; an interrupted call continues from the newest checkpoint.
 
+    A network whose loss is not finite leaves the others as they are.
+
     Args:
         networks: R networks.
         neighbours: of the few classes, for each network.
@@ -93,7 +98,6 @@ def train_stack(
 
     Raises:
         ParameterError: optimiser or scheduler do not take their parameters.
-        FloatingPointError: a loss is not finite.
     """
     training = settings.training
     optimizer = build_optimizer(training.optimizer, networks)
@@ -114,13 +118,14 @@ def train_stack(
             )
             rate = float(optimizer.param_groups[0]["lr"])
             losses = _train_epoch(networks, optimizer, train, places, order, training.batch_size)
-            if not torch.isfinite(losses).all():
-                raise FloatingPointError(f"the training loss of epoch {epoch} is not finite; lower the learning rate")
             if scheduler is not None:
                 scheduler.step()
             with torch.no_grad():
                 coefficients = networks()
             for place, member in enumerate(members):
+                member.diverged |= not bool(torch.isfinite(losses[place]).all())
+                if member.diverged:
+                    continue
                 record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(losses[place].mean())}
                 record |= _describe(coefficients[place])
                 if validation is not None:
@@ -136,7 +141,10 @@ def train_stack(
             seconds += time.perf_counter() - started
             if folder is not None:
                 _save(folder, checkpoints, epoch, seconds, networks, optimizer, scheduler, members)
-            advance(epoch, len(seeds))
+            going = sum(not member.diverged for member in members)
+            advance(epoch, going)
+            if not going:
+                break
     return [
         TrainedAlphaNet(
             member.coefficients,
@@ -145,6 +153,7 @@ def train_stack(
             pd.DataFrame(member.records),
             torch.tensor(member.losses),
             seconds / len(seeds),
+            member.diverged,
         )
         for member in members
     ]

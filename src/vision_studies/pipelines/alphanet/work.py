@@ -312,8 +312,13 @@ def _learn(
     )
     for position, found in learnt:
         run = stack[position]
+        history = found.trained.history if len(found.trained.history) else None
+        if found.trained.diverged:
+            reason = "the loss was not finite; lower alphanet.training.optimizer's lr"
+            record(run, Outcome(found.metrics, DIVERGED, reason, history))
+            continue
         save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
-        record(run, Outcome(found.metrics, history=found.trained.history))
+        record(run, Outcome(found.metrics, history=history))
 
 
 def _evaluate(run: Run, folder: Path, *, place: Workplace, known: dict[str, Experiment]) -> Outcome:
