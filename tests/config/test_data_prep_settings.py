@@ -11,7 +11,7 @@ from vision_studies.config.validation import validate_parameters
 from vision_studies.errors import ParameterError
 
 SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None}
-TAIL = {"profile": "exponential", "factor": 100, "seed": 0}
+TAIL = {"profile": "exponential", "factor": 100, "seed": 0, "reverse": False}
 
 
 def settings(source="digits", **changes):
@@ -101,7 +101,7 @@ def test_settings_without_a_long_tail_do_not_mention_it():
         ({"seed": -1}, "splits.long_tail.seed: -1 is not allowed; it must be greater than or equal to 0."),
         (
             {"faktor": 3},
-            "splits.long_tail.faktor: there is no such parameter; did you mean 'factor'? Allowed: factor, profile, seed.",
+            "splits.long_tail.faktor: there is no such parameter; did you mean 'factor'? Allowed: factor, profile, reverse, seed.",
         ),
     ],
     ids=str,

@@ -10,7 +10,7 @@ from vision_studies.data.splits import make_splits
 from vision_studies.errors import DataError
 from vision_studies.pipelines.data_prep.nodes import plot_data_card
 
-CIFAR = LongTailSettings(profile="exponential", factor=100, seed=0)
+CIFAR = LongTailSettings(profile="exponential", factor=100, seed=0, reverse=False)
 
 
 def tail(**changes):
@@ -155,3 +155,12 @@ def test_statistics_and_batches_are_of_the_images_that_are_kept(prepared):
         loader = prepared.loader(split, kind="device", batch_size=32, device=torch.device("cpu"))
         indices = [index for batch in loader.epoch(0) for index in batch.indices.tolist()]
         assert indices == getattr(prepared.splits, split).tolist()
+
+
+@pytest.mark.parametrize("profile", ["exponential", "step"])
+def test_in_reverse_the_last_class_is_the_largest(profile):
+    settings = CIFAR.model_copy(update={"profile": profile})
+    available = np.full(7, 300)
+    counts = long_tail_counts(available, settings)
+    assert counts[0] > counts[-1]
+    assert long_tail_counts(available, settings.model_copy(update={"reverse": True})).tolist() == counts[::-1].tolist()

@@ -9,7 +9,7 @@ from vision_studies.data.splits import Splits, make_splits
 from vision_studies.errors import DataError
 
 SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)
-TAIL = LongTailSettings(profile="exponential", factor=40, seed=0)
+TAIL = LongTailSettings(profile="exponential", factor=40, seed=0, reverse=False)
 TAILED = SETTINGS.model_copy(update={"long_tail": TAIL})
 
 

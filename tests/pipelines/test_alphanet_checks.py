@@ -43,7 +43,7 @@ def images():
 
 def settings_of_images(**changes):
     own = {
-        "long_tail": {"profile": "step", "factor": 3.0, "seed": 0},
+        "long_tail": {"profile": "step", "factor": 3.0, "seed": 0, "reverse": False},
         "splits": {"few_below": 30, "many_above": 50},
         "neighbours": [2],
         "classifiers": [OWN],

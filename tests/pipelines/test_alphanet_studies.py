@@ -25,7 +25,7 @@ from vision_studies.pipelines.alphanet.figures import plot_study
 WORK = "--tags=features,classifiers,training,evaluation"  # all but figures
 CRT = {"name": "crt", "epochs": 3, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5.0e-4}
 SMALL = {
-    "long_tail": {"profile": "exponential", "factor": 20, "seed": 0},
+    "long_tail": {"profile": "exponential", "factor": 20, "seed": 0, "reverse": False},
     "splits": {"few_below": 20, "many_above": 60, "folder": None},
     "backbone": {"seeds": [0, 1], "run": {"training": {"epochs": 3, "checkpoint_every": 1}}},
     "classifiers": [{"label": "own", "method": {"name": "own"}}, {"label": "cRT", "method": CRT}],

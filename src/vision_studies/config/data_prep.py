@@ -35,7 +35,7 @@ SourceSettings = Annotated[
 
 
 class LongTailSettings(Settings):
-    """How many images of each class are kept: the larger its label, the fewer."""
+    """How many images of each class are kept: the larger its label, the fewer; or the other way round."""
 
     profile: Literal["exponential", "step"] = Field(
         description="exponential: from class to class fewer by the same factor; step: the first half of the classes keeps as "
@@ -43,6 +43,7 @@ class LongTailSettings(Settings):
     )
     factor: float = Field(gt=1, description="images of the largest class for each image of the smallest, e.g. 100")
     seed: int = Field(ge=0, description="which images of a class are kept")
+    reverse: bool = Field(description="the last class keeps most, and the first fewest")
 
 
 class SplitSettings(Settings):

@@ -13,7 +13,7 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
 
     The profiles are those of LDAM-DRW (Cao et al. 2019), from which CIFAR-10-LT and CIFAR-100-LT come. The largest class
     has n images. `exponential`: class i of C keeps n * factor ** (-i / (C - 1)), rounded down. `step`: the first C // 2
-    classes keep n, the others n / factor, rounded down.
+    classes keep n, the others n / factor, rounded down. In reverse the last class is the largest.
 
     Args:
         available: int64 [classes], images of each class in the order of the labels.
@@ -32,6 +32,8 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
     else:
         exponents = (places >= classes // 2).astype(np.float64)
     shares = np.floor(largest / settings.factor**exponents + _ROUNDING).astype(np.int64)
+    if settings.reverse:
+        shares = shares[::-1]
     if shares.min() < 1:
         raise DataError(
             f"data_prep.splits.long_tail.factor={settings.factor:g} leaves class {int(shares.argmin())} without an image, as "
