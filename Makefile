@@ -33,7 +33,7 @@ docs: install  ## build the documentation into site/
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
-	@for module in loaders augmentation training_step mlp_transfer stacking; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
 
 viz: install  ## build the site of STUDY (demo) with kedro-viz and serve it at http://localhost:4141
 	@KEDRO_ENV=$(or $(STUDY),demo) $(BIN)/kedro viz build --include-previews
