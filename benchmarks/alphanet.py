@@ -30,7 +30,7 @@ from vision_studies.config.alphanet import CombinationRunSettings
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.methods.alphanet.cached_logits import cache_logits, cross_entropy, few_scores
 from vision_studies.methods.alphanet.classifiers import LinearClassifier
-from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier
+from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier, improved_scores
 from vision_studies.methods.alphanet.experiments import Combination, learn
 from vision_studies.methods.alphanet.features import FeatureGroup, FeatureSet, open_feature_set, write_feature_set
 from vision_studies.methods.alphanet.literal import LiteralAlphaNet
@@ -184,11 +184,14 @@ def our_grid(folder: Path, epochs: int, repeats: int) -> dict[str, float]:
     tune_process()
     features, own = open_feature_set(folder), classifier()
     started = time.perf_counter()
+    test = features.groups["test"]
+    baseline = own.scores(test.features)
     asked = [Combination(settings(rho, epochs), seed) for rho in RHOS for seed in range(repeats)]
     with tempfile.TemporaryDirectory() as place:
         for _, found in learn(asked, features, own, Path(place), torch.device("cpu")):
             improved = improved_classifier(own, found.neighbours, found.trained.coefficients, 1.0)
-            evaluate(improved, features.groups["test"], features.splits, Path(place))
+            scores = improved_scores(baseline, test, improved, features.splits.few, 1.0)
+            evaluate(scores, test.labels, features.splits, Path(place))
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
 

@@ -8,7 +8,12 @@ from torch.nn import functional as F
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import CheckpointError
 from vision_studies.methods.alphanet.cached_logits import cache_logits, predict
-from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier, read_predictions
+from vision_studies.methods.alphanet.evaluation import (
+    evaluate,
+    improved_classifier,
+    improved_scores,
+    read_predictions,
+)
 from vision_studies.methods.alphanet.features import class_means
 from vision_studies.methods.alphanet.literal import LiteralAlphaNet
 from vision_studies.methods.alphanet.neighbours import few_neighbours
@@ -35,6 +40,10 @@ def test_the_improved_classifier_scores_as_the_literal_form(place):
     with torch.no_grad():
         expected = literal(torch.from_numpy(group.features)).numpy()
     np.testing.assert_allclose(improved.scores(group.features), expected, rtol=1e-5, atol=1e-5)
+    baseline = classifier.scores(group.features)
+    found = improved_scores(baseline, group, improved, SPLITS.few, SCALE)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert np.array_equal(baseline, classifier.scores(group.features))
     assert np.array_equal(classifier.weight, weight)
     assert np.array_equal(improved.weight[SPLITS.base], classifier.weight[SPLITS.base] * np.float32(SCALE))
 
@@ -42,7 +51,12 @@ def test_the_improved_classifier_scores_as_the_literal_form(place):
 def test_what_training_counts_as_right_is_what_evaluation_counts(place, tmp_path):
     features, classifier, neighbours, _, coefficients = place
     group = features.groups["test"]
-    evaluate(improved_classifier(classifier, neighbours, coefficients, SCALE), group, SPLITS, tmp_path)
+    evaluate(
+        improved_classifier(classifier, neighbours, coefficients, SCALE).scores(group.features),
+        group.labels,
+        SPLITS,
+        tmp_path,
+    )
     predictions, among_top = read_predictions(tmp_path)
     cached = cache_logits(group, classifier, SPLITS, [neighbours], SCALE)
     fast, fast_top = predict(cached, neighbours, coefficients, rows=64)
@@ -54,7 +68,7 @@ def test_what_training_counts_as_right_is_what_evaluation_counts(place, tmp_path
 def test_metrics_are_those_counted_image_by_image(place, tmp_path):
     features, classifier, *_ = place
     group = features.groups["test"]
-    found = evaluate(classifier, group, SPLITS, tmp_path)
+    found = evaluate(classifier.scores(group.features), group.labels, SPLITS, tmp_path)
     scores = group.features.astype(np.float64) @ classifier.weight.T.astype(np.float64) + classifier.bias
     ranks = [list(np.argsort(-row)).index(label) for row, label in zip(scores, group.labels, strict=True)]
     right, top = np.array(ranks) == 0, np.array(ranks) < 5
@@ -75,7 +89,13 @@ def test_metrics_are_those_counted_image_by_image(place, tmp_path):
 def test_distances_have_no_loss_and_a_split_without_classes_no_accuracy(place, tmp_path):
     features, classifier, *_ = place
     splits = ClassSplits(SPLITS.few, np.empty(0, dtype=np.int64), SPLITS.base)
-    found = evaluate(classifier, features.groups["test"], splits, tmp_path, probabilities=False)
+    found = evaluate(
+        classifier.scores(features.groups["test"].features),
+        features.groups["test"].labels,
+        splits,
+        tmp_path,
+        probabilities=False,
+    )
     assert set(found) == {"test_accuracy", "other_metrics"}
     assert "test_medium" not in found["other_metrics"]
     assert {"test_few", "test_many", "test_overall", "test_f1"} <= set(found["other_metrics"])

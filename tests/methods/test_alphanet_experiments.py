@@ -68,7 +68,7 @@ def test_networks_learn_in_a_stack_what_they_learn_one_by_one(monkeypatch):
 
     monkeypatch.setattr(experiments, "_stacks", counted)
     together = learnt(asked)
-    monkeypatch.setattr(experiments, "_STACKED_PRODUCTS", 0)
+    monkeypatch.setattr(experiments, "_STACK_BYTES", 0)
     alone = learnt(asked)
     assert sizes == [[3, 3], [1] * 6]
     for one, other in zip(together, alone, strict=True):
@@ -106,7 +106,7 @@ def test_random_neighbours_are_each_seed_s_own_and_near_ones_are_shared(monkeypa
     asked = [Combination(changed(distance="random"), seed) for seed in (5, 6)]
     together = learnt(asked)
     assert not np.array_equal(together[0].neighbours.labels, together[1].neighbours.labels)
-    monkeypatch.setattr(experiments, "_STACKED_PRODUCTS", 0)
+    monkeypatch.setattr(experiments, "_STACK_BYTES", 0)
     for one, other in zip(together, learnt(asked), strict=True):
         assert np.array_equal(one.neighbours.labels, other.neighbours.labels)
         torch.testing.assert_close(one.trained.coefficients, other.trained.coefficients, rtol=1e-4, atol=1e-5)

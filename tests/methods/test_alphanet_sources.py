@@ -96,7 +96,7 @@ def test_the_first_expert_s_features_are_the_first(tmp_path):
     write_json(tmp_path / "experts.json", 2)
     source = open_source(tmp_path)
     assert source.features.num_features == 10
-    first = source.of_first_expert()
+    first = source.taken(wide=False)
     assert first.num_features == 4
     np.testing.assert_array_equal(first.groups["test"].features, own.groups["test"].features[:, :4])
 

@@ -243,7 +243,7 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
     source = open_source(folder)
     wide = len(source.experts) == 1 or configuration["classifier.name"] == "multi_expert"
     classifier = load_classifier(runs / own.loc[repeat, "run_fingerprint"] / "classifier.safetensors")
-    return (source.features if wide else source.of_first_expert()), classifier
+    return source.taken(wide=wide), classifier
 
 
 def _show(written: str, output: Path | None) -> None:

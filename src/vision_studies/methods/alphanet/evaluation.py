@@ -39,14 +39,31 @@ def improved_classifier(
     return LinearClassifier(weight * scale, classifier.bias * scale)
 
 
-def evaluate(
-    classifier: LinearClassifier, group: FeatureGroup, splits: ClassSplits, folder: Path, *, probabilities: bool = True
-) -> dict[str, Any]:
-    """Score a classifier and write what it predicts to `folder/predictions.safetensors`.
+def improved_scores(
+    baseline: np.ndarray, group: FeatureGroup, improved: LinearClassifier, few: np.ndarray, prediction_scale: float
+) -> np.ndarray:
+    """Scores of an improved classifier, [N, classes]; those of base classes are the baseline's.
 
     Args:
-        classifier: of all classes.
-        group: test features.
+        baseline: [N, classes], scores by the classifier as it was.
+        group: features of the images.
+        improved: from `improved_classifier`.
+        few: labels of the few classes.
+        prediction_scale: what scores are multiplied by.
+    """
+    scores = baseline * np.float32(prediction_scale)
+    scores[:, few] = LinearClassifier(improved.weight[few], improved.bias[few]).scores(group.features)
+    return scores
+
+
+def evaluate(
+    scores: np.ndarray, labels: np.ndarray, splits: ClassSplits, folder: Path, *, probabilities: bool = True
+) -> dict[str, Any]:
+    """Rate the scores of test images and write what they predict to `folder/predictions.safetensors`.
+
+    Args:
+        scores: [N, classes].
+        labels: int64 [N].
         splits: few, medium and many.
         folder: of the run.
         probabilities: whether scores are logits, so that loss and calibration mean something.
@@ -54,18 +71,17 @@ def evaluate(
     Returns:
         Columns of the results table; accuracies of splits, top-5 accuracies and macro F1 stand in `other_metrics`.
     """
-    scores = classifier.scores(group.features)
     predictions = scores.argmax(axis=1)
-    hits, among_top = predictions == group.labels, top_k_hits(scores, group.labels, TOP)
+    hits, among_top = predictions == labels, top_k_hits(scores, labels, TOP)
     with atomic_file(folder / PREDICTIONS_FILE) as temporary:
         save_file({"predictions": predictions.astype(np.int32), "among_top": among_top.astype(np.uint8)}, temporary)
     metrics: dict[str, Any] = {"test_accuracy": float(hits.mean())}
     if probabilities:
-        found = classification_metrics(softmax(scores, axis=1), group.labels)
+        found = classification_metrics(softmax(scores, axis=1), labels)
         metrics |= {f"test_{name}": found[name] for name in ("loss", "calibration_error", "brier")}
-    by_split = {f"test_{split}": value for split, value in split_accuracies(hits, group.labels, splits).items()}
-    top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, group.labels, splits).items()}
-    other = {**by_split, **top, "test_f1": macro_f1(predictions, group.labels, len(classifier.bias))}
+    by_split = {f"test_{split}": value for split, value in split_accuracies(hits, labels, splits).items()}
+    top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, labels, splits).items()}
+    other = {**by_split, **top, "test_f1": macro_f1(predictions, labels, scores.shape[1])}
     return metrics | {"other_metrics": {name: value for name, value in other.items() if value == value}}  # noqa: PLR0124 - NaN
 
 

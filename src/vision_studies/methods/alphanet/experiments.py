@@ -24,11 +24,9 @@ from vision_studies.methods.alphanet.training import TrainedAlphaNet, discard_ch
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.runtime import peak_memory_mb, tune_process
 
-_STACKED_PRODUCTS = 10_000_000
-"""Products of a network's first layer above which networks are trained one by one on a CPU (benchmarks/alphanet.py).
-
-A step of a small network is spent on calling operations, which a stack shares; one of a large network on the products.
-"""
+_BYTES_A_WEIGHT = 16  # itself, its gradient and two moments
+_STACK_BYTES = 1_000_000_000
+"""Memory of a stack's weights with their gradients and moments; one network after the other would take twice the time."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def learn(
     scale = {own.settings.training.prediction_scale for own in asked}
     for value in sorted(scale):
         places = [place for place, own in enumerate(asked) if own.settings.training.prediction_scale == value]
-        stacks = [own for own in _stacks(asked, places, features, device) if not set(own) <= set(finished)]
+        stacks = [own for own in _stacks(asked, places, features) if not set(own) <= set(finished)]
         if not stacks:
             continue
         cached = {
@@ -165,10 +163,8 @@ def _learn_stack(
         discard_checkpoints(place)
 
 
-def _stacks(
-    asked: Sequence[Combination], places: Sequence[int], features: FeatureSet, device: torch.device
-) -> list[list[int]]:
-    """Positions of AlphaNets that are trained as one: those with the same settings, where a stack is faster.
+def _stacks(asked: Sequence[Combination], places: Sequence[int], features: FeatureSet) -> list[list[int]]:
+    """Positions of AlphaNets that are trained as one: those with the same settings, as many as fit.
 
     Networks of a stack take their steps together, so that their epochs must be as long.
     """
@@ -181,9 +177,9 @@ def _stacks(
     for _, alike in groupby(sorted(places, key=settings), key=settings):
         members = list(alike)
         own = asked[members[0]].settings
-        products = len(features.splits.few) * (own.neighbours + 1) * features.num_features * own.network.hidden[0]
-        faster = products <= _STACKED_PRODUCTS or device.type != "cpu"
-        at_once = len(members) if faster and epoch_length(own.training.samplers, index) is not None else 1
+        inputs = (own.neighbours + 1) * features.num_features
+        largest = max(1, _STACK_BYTES // (_BYTES_A_WEIGHT * inputs * own.network.hidden[0]))
+        at_once = largest if epoch_length(own.training.samplers, index) is not None else 1
         stacks += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return stacks
 

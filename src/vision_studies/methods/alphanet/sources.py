@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +44,10 @@ class FeatureSource:
     features: FeatureSet
     experts: tuple[LinearClassifier, ...]
 
-    def of_first_expert(self) -> FeatureSet:
-        """Features of the first expert alone."""
+    def taken(self, *, wide: bool) -> FeatureSet:
+        """Features that a classifier takes: of all experts, or of the first alone."""
+        if wide or len(self.experts) == 1:
+            return self.features
         width = self.experts[0].weight.shape[1]
         groups = {
             name: FeatureGroup(group.features[:, :width], group.labels) for name, group in self.features.groups.items()
@@ -139,6 +142,19 @@ def open_source(folder: Path) -> FeatureSource:
     number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
     experts = tuple(load_classifier(folder / f"expert_{place}.safetensors") for place in range(number))
     return FeatureSource(open_feature_set(folder / "features"), experts)
+
+
+@lru_cache(maxsize=1)
+def baseline_scores(folder: Path, classifier_file: Path, *, wide: bool) -> np.ndarray:
+    """Scores of the test images by a classifier as AlphaNet finds it, which all AlphaNets on it share; [N, classes].
+
+    Args:
+        folder: of the features, as for `open_source`.
+        classifier_file: of the classifier.
+        wide: whether it takes the features of all experts.
+    """
+    features = open_source(folder).taken(wide=wide)
+    return load_classifier(classifier_file).scores(features.groups["test"].features)
 
 
 def files_fingerprint(data_set: OriginalDataSet) -> str:

@@ -11,7 +11,7 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet import checks, work
+from vision_studies.pipelines.alphanet import checks, scoring, work
 from vision_studies.pipelines.alphanet.work import EVALUATION, FITTING, TRAINING, Experiment, Workplace
 from vision_studies.studies.execution import history_table, results_table, run_folder
 from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
@@ -145,7 +145,7 @@ def evaluate_experiments(
     from vision_studies.methods.alphanet import outputs
 
     place = workplace(settings, study, execution, image_set, splits, runs_folder)
-    work.evaluate_runs(place)
+    scoring.evaluate_runs(place)
     baselines, experiments = place.classifiers(), place.experiments()
     tables = [
         results_table([own.run for own in baselines], runs_folder, [FITTING, EVALUATION]),

@@ -136,13 +136,19 @@ class Workplace:
         """Features of a repeat."""
         from vision_studies.methods.alphanet.sources import open_source
 
-        return open_source(self.source_folders[repeat % len(self.source_folders)])
+        return open_source(self.source_folder(repeat))
+
+    def source_folder(self, repeat: int) -> Path:
+        """Where the features of a repeat are kept."""
+        return self.source_folders[repeat % len(self.source_folders)]
+
+    def is_wide(self, label: str) -> bool:
+        """Whether a classifier takes the features of all experts; others take those of the first."""
+        return self._method(label)["name"] == "multi_expert"
 
     def features(self, label: str, repeat: int) -> "FeatureSet":
-        """Features that a classifier takes: of all experts for the one that averages them, else of the first."""
-        source = self.source(repeat)
-        wide = self._method(label)["name"] == "multi_expert"
-        return source.features if wide or len(source.experts) == 1 else source.of_first_expert()
+        """Features that a classifier takes."""
+        return self.source(repeat).taken(wide=self.is_wide(label))
 
     def classifiers(self) -> list[Experiment]:
         """The baselines, one a label and network."""
@@ -235,7 +241,7 @@ def learn_combinations(place: Workplace, *, fresh: bool) -> list[Run]:
     work = partial(_learn, place=place, experiments=experiments)
     execute_stacks(runs, TRAINING, work, group, place.folder, place.execution, fresh=fresh)
     if place.settings.tensorboard:
-        _write_logs(place, [run for run in runs if _is_complete(place.folder, run, TRAINING)])
+        _write_logs(place, [run for run in runs if is_complete(place.folder, run, TRAINING)])
     return [own.run for own in place.experiments()]
 
 
@@ -252,15 +258,8 @@ def _write_logs(place: Workplace, runs: Sequence[Run]) -> None:
             write_event_logs(losses, pd.read_parquet(folder / "history.parquet"), folder / "tensorboard")
 
 
-def evaluate_runs(place: Workplace) -> None:
-    """Score every fitted classifier and every trained AlphaNet once."""
-    for stage, experiments in ((FITTING, place.classifiers()), (TRAINING, place.experiments())):
-        known = {own.run.fingerprint: own for own in experiments}
-        ready = [own.run for own in known.values() if _is_complete(place.folder, own.run, stage)]
-        execute(ready, EVALUATION, partial(_evaluate, place=place, known=known), place.folder, place.execution)
-
-
-def _is_complete(folder: Path, run: Run, stage: str) -> bool:
+def is_complete(folder: Path, run: Run, stage: str) -> bool:
+    """Whether a stage of a run has given what it should."""
     result = read_stage(folder, run, stage)
     return result is not None and result["status"] == COMPLETE
 
@@ -319,27 +318,6 @@ def _learn(
             continue
         save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
         record(run, Outcome(found.metrics, history=history))
-
-
-def _evaluate(run: Run, folder: Path, *, place: Workplace, known: dict[str, Experiment]) -> Outcome:
-    from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier
-
-    own = known[run.fingerprint]
-    features, classifier = place.features(own.classifier, own.repeat), load(place, own)
-    if own.neighbours is not None:
-        from vision_studies.methods.alphanet.experiments import read_combinations
-
-        settings = CombinationRunSettings.model_validate(run.configuration["combinations"])
-        neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
-        classifier = improved_classifier(classifier, neighbours, coefficients, settings.training.prediction_scale)
-    metrics = evaluate(
-        classifier,
-        features.groups["test"],
-        features.splits,
-        folder,
-        probabilities=run.configuration["classifier"]["name"] != "ncm",  # distances are no logits
-    )
-    return Outcome(metrics)
 
 
 def load(place: Workplace, experiment: Experiment) -> "LinearClassifier":
