@@ -313,7 +313,7 @@ def _learn(
         run = stack[position]
         history = found.trained.history if len(found.trained.history) else None
         if found.trained.diverged:
-            reason = "the loss was not finite; lower alphanet.training.optimizer's lr"
+            reason = "the loss was not finite; lower the learning rate (alphanet.training.optimizer)"
             record(run, Outcome(found.metrics, DIVERGED, reason, history))
             continue
         save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
