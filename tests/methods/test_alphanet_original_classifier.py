@@ -152,6 +152,7 @@ def test_a_hostile_file_is_not_run(tmp_path, file, monkeypatch, form, loader, ov
         read_classifier(file, loader)
     assert not marker.exists()
     if form != "pickle":
+        # The file's content is this test's own, a folder that is made: without the bait nothing above would be shown.
         torch.load(file, weights_only=False)
         assert marker.exists()
 

@@ -80,6 +80,7 @@ def save_features(file, feats, labels):
 
 
 def load_features(file):
+    """As the original reads it, by pickle itself; for files that this test has just let the project write."""
     return pickle.loads(file.read_bytes())
 
 

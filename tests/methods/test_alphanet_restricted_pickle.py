@@ -169,6 +169,7 @@ def test_no_hostile_pickle_is_run(file, marker, name, protocol):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_same_pickles_are_run_by_pickle_itself(marker, name):
+    # The bait of the tests above, made here: it must bite, or refusing it would show nothing.
     with contextlib.suppress(pickle.UnpicklingError, RuntimeError):  # of torch, when it is too late
         pickle.loads(pickle.dumps(hostile_calls(marker)[name]))
     assert marker.exists()

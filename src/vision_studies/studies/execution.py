@@ -92,6 +92,28 @@ def is_finished(folder: Path, run: Run, stage: str) -> bool:
     return result is not None and result["status"] != FAILED
 
 
+def require_networks(folder: Path, runs: Sequence[Run], stage: str, *, name: str, learning_rate: str) -> None:
+    """Refuse to go on without the network of a run that others build on.
+
+    Args:
+        folder: holds one folder a run.
+        runs: each of which must have ended `stage` completely.
+        stage: name of the stage.
+        name: what such a run is called.
+        learning_rate: the parameter to lower where training diverged.
+
+    Raises:
+        DataError: one of them has not given a network.
+    """
+    for run in runs:
+        result = read_stage(folder, run, stage)
+        if result is None or result["status"] != COMPLETE:
+            why = "" if result is None else f" ({result['reason']})"
+            raise DataError(
+                f"The {name} with seed {run.seed} has not given a network{why}; lower {learning_rate} or mend what it says."
+            )
+
+
 def results_table(runs: Sequence[Run], folder: Path, stages: Sequence[str]) -> pd.DataFrame:
     """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
     rows = [row for run in runs if (row := _row(run, folder, stages)) is not None]

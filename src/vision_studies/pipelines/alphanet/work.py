@@ -17,7 +17,7 @@ from vision_studies.config.long_tail_classifiers import ClassifierSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
-from vision_studies.studies.execution import Outcome, execute, is_finished, read_stage, run_folder
+from vision_studies.studies.execution import Outcome, execute, is_finished, read_stage, require_networks, run_folder
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
@@ -207,14 +207,8 @@ def train_backbones(place: Workplace, *, fresh: bool) -> list[Run]:
         shutil.rmtree(folder, ignore_errors=True)
     runs = [run for experts in place.backbone_runs() for run in experts]
     execute(runs, TRAINING, partial(_train_backbone, place=place), place.folder, place.execution, fresh=fresh)
-    for run in runs:
-        result = read_stage(place.folder, run, TRAINING)
-        if result is None or result["status"] != COMPLETE:
-            why = "" if result is None else f" ({result['reason']})"
-            raise DataError(
-                f"The backbone with seed {run.seed} has not given a network{why}; lower "
-                "alphanet.backbone.run.training.optimizer.learning_rate or mend what it says."
-            )
+    rate = "alphanet.backbone.run.training.optimizer.learning_rate"
+    require_networks(place.folder, runs, TRAINING, name="backbone", learning_rate=rate)
     return runs
 
 

@@ -11,7 +11,7 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.config.transfer_cuts import BASELINE, CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.errors import DataError
-from vision_studies.studies.execution import Outcome, execute, read_stage, run_folder
+from vision_studies.studies.execution import Outcome, execute, read_stage, require_networks, run_folder
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
@@ -121,14 +121,8 @@ def pretrain_runs(place: Workplace, *, fresh: bool) -> list[Run]:
     """
     runs = place.pretraining_runs()
     execute(runs, PRETRAINING, partial(_pretrain, place=place), place.folder, place.execution, fresh=fresh)
-    for run in runs:
-        result = read_stage(place.folder, run, PRETRAINING)
-        if result is None or result["status"] != COMPLETE:
-            why = "" if result is None else f" ({result['reason']})"
-            raise DataError(
-                f"The pretraining with seed {run.seed} has not given a network{why}; lower "
-                "transfer_cuts.pretraining.optimizer.learning_rate or mend what it says."
-            )
+    rate = "transfer_cuts.pretraining.optimizer.learning_rate"
+    require_networks(place.folder, runs, PRETRAINING, name="pretraining", learning_rate=rate)
     return runs
 
 
