@@ -1,5 +1,6 @@
 """Few, medium and many: classes by the number of their training images."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,18 +82,17 @@ def read_class_splits(folder: Path, num_classes: int) -> ClassSplits:
             class is few.
     """
     found = {name: _labels(folder / f"{name}.txt") for name in SPLITS}
-    everything = [label for labels in found.values() for label in labels]
-    seen: set[int] = set()
-    twice = {label for label in everything if label in seen or seen.add(label)}  # type: ignore[func-returns-value]
+    named = Counter(label for labels in found.values() for label in labels)
+    twice = [label for label, times in named.items() if times > 1]
     if twice:
         raise DataError(f"The split files in {folder} name class {min(twice)} more than once; name every class once.")
-    unknown = [label for label in everything if not 0 <= label < num_classes]
+    unknown = [label for label in named if not 0 <= label < num_classes]
     if unknown:
         raise DataError(
             f"The split files in {folder} name class {unknown[0]}, but the data has the classes 0 to {num_classes - 1}; "
             "remove it or use the files that belong to the data."
         )
-    missing = sorted(set(range(num_classes)) - seen)
+    missing = sorted(set(range(num_classes)) - set(named))
     if missing:
         raise DataError(f"The split files in {folder} leave out class {missing[0]}; add it to one of them.")
     if not found["few"]:
