@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vision_studies.analysis.statistics import compare_metrics, compare_variants, holm, paired_comparison, summary
+from vision_studies.analysis.comparisons import compare_metrics, compare_variants
+from vision_studies.analysis.statistics import holm, paired_comparison, summary
 from vision_studies.errors import DataError, ParameterError
 
 ACCURACIES = [0.941, 0.947, 0.939, 0.944, 0.950, 0.943, 0.946, 0.938]

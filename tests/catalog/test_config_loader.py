@@ -71,8 +71,12 @@ def test_study_and_data_set_stand_in_every_path(conf):
     key = catalog["image_set"]["filepath"].split("/")[2]
     assert key.startswith("digits-")
     assert catalog["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/resnet_se+demo/")
-    for entry in catalog.values():
+    of_all = ("outputs_folder", "reports_folder", "pages", "index", "comparison", "best_markdown", "best_latex")
+    for name, entry in catalog.items():
         path = entry.get("filepath", entry.get("path"))
+        if name in [f"reporting.{own}" for own in of_all]:  # reports compare all studies
+            assert path.split("/")[:2] in (["data", "07_model_output"], ["data", "08_reporting"])
+            continue
         assert "/resnet_se+demo" in path or f"/{key}/" in path, path
     assert load(conf)["catalog"]["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/base/")
 
@@ -150,3 +154,11 @@ def test_a_study_names_the_pipelines_it_is_about_and_a_rehearsal_keeps_them(conf
         ParameterError, match=r"conf/a/environment.yml: pipelines='mlp_transfer' must be a list of names"
     ):
         load(conf, "a")
+
+
+def test_the_base_parameters_can_be_read_beside_those_of_a_study(conf):
+    write(conf, "a", parameters=training(epochs=7))
+    loader = load(conf, "a")
+    assert loader.base_parameters()["cifar_resnet"]["run"]["training"]["epochs"] != 7
+    assert epochs(loader) == 7
+    assert "/a/" in loader["catalog"]["cifar_resnet.results"]["filepath"]  # paths are still those of the study

@@ -3,11 +3,11 @@ import pytest
 import torch
 from tests.methods.conftest import make_run
 
+from vision_studies.config.merge import flatten
 from vision_studies.methods import mock_trainer
 from vision_studies.methods.fair_opponents import independent_members, stack_cost
 from vision_studies.methods.outputs import load_outputs
 from vision_studies.reports.tables import labels_of
-from vision_studies.studies.results import flatten
 
 
 def train(data, folder, seed=0, report=None, **changes):

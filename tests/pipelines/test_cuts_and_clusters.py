@@ -1,6 +1,7 @@
 """The phases of `transfer_cuts` and `clustering`, in real processes."""
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -86,12 +87,13 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     check_the_cuts(project)
     check_the_clusters(project)
     again = project.run("run", "--env=demo+small", "--pipeline=clustering")
-    assert again.stdout.count("found, nothing is done again") == 2 * 2 * 3  # networks, sets of classes, methods
+    assert "12 of 12 clusterings are finished and reused" in again.stdout  # networks, sets of classes, methods
 
     project.run("run", "--env=demo+small", "--pipeline=reporting")
     page = (project.folder / "data/08_reporting/demo+small/report.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 8  # seven, and the data card
-    assert "All 74 runs" not in page  # two pretrained networks, 72 places: folded only beyond a hundred
+    assert page.count('<button type="button" class="zoom') == 8  # seven, and the data card
+    assert page.count('<figure class="chart') == 2  # the surface and the learning curves
+    assert re.findall(r"The first 50 of (\d+) runs", page) == ["62"]  # two pretrained networks, sixty places
     assert "the comparisons of each condition" in page
     assert "not run" not in page
 

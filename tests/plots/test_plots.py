@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from vision_studies.analysis.calibration import expected_calibration_error, reliability_table
-from vision_studies.analysis.statistics import compare_variants
+from vision_studies.analysis.comparisons import compare_variants
 from vision_studies.plots import classification, comparison, data_prep, training
 from vision_studies.plots.style import FAINT, short, style
 

@@ -1,3 +1,5 @@
+import base64
+import gzip
 import io
 import json
 import re
@@ -8,9 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vision_studies.analysis.statistics import compare_metrics, compare_variants
+from vision_studies.analysis.comparisons import compare_metrics, compare_variants
 from vision_studies.errors import DataError
-from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
+from vision_studies.reports.figures import ReportFigure
+from vision_studies.reports.page import PAGE_BYTES
+from vision_studies.reports.study_page import StudyReport, render_study
+from vision_studies.reports.summary import summary_text
 
 VOID = {"meta", "br", "img", "wbr", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>"
@@ -21,6 +26,7 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__()
+        self.html = html
         self.tags, self.texts, self.open = [], [], []
         self.feed(html)
         self.close()
@@ -95,14 +101,14 @@ def report(rows, **changes):
         "settings": [("Device", "cpu")],
         "results": results,
         "comparison": compare_variants(scored.assign(value=scored["test_accuracy"].astype(float)), baseline=baseline),
-        "figures": [ReportFigure("Curves", "Loss by epoch.", png(), "Two falling lines")],
+        "figures": [ReportFigure("Curves", "Loss by epoch.", png(), "cifar_resnet", "Two falling lines")],
         "confidence": 0.95,
     } | changes
     return StudyReport(**values)
 
 
 def page(rows, **changes):
-    return Page(render_report(report(rows, **changes)))
+    return Page(render_study(report(rows, **changes)))
 
 
 THREE_SEEDS = [run("plain", s, 0.950 + 0.001 * s) for s in range(3)] + [
@@ -111,7 +117,7 @@ THREE_SEEDS = [run("plain", s, 0.950 + 0.001 * s) for s in range(3)] + [
 
 
 def test_the_page_stands_alone():
-    html = render_report(report(THREE_SEEDS))
+    html = render_study(report(THREE_SEEDS))
     parsed = Page(html)
     sources = [image["src"] for image in parsed.all("img")]
     assert sources
@@ -144,7 +150,11 @@ def test_the_page_is_fit_for_screen_readers_and_keyboards():
 
 def test_every_figure_has_alternative_text_its_size_and_a_caption():
     parsed = page(
-        [run()], figures=[ReportFigure("A", "Says a.", png(30, 10), "Shows a"), ReportFigure("B", "b.", png())]
+        [run()],
+        figures=[
+            ReportFigure("A", "Says a.", png(30, 10), "cifar_resnet", "Shows a"),
+            ReportFigure("B", "b.", png(), "data_prep"),
+        ],
     )
     first, second, in_dialog = parsed.all("img")
     assert first["alt"] == "Shows a"
@@ -159,7 +169,7 @@ def test_nothing_is_taken_for_markup():
         run(EVIL, 0, configuration=json.dumps({EVIL: EVIL, "protocol": EVIL})),
         failed(EVIL, 1, reason=EVIL),
     ]
-    html = render_report(
+    html = render_study(
         report(
             rows,
             title=EVIL,
@@ -168,11 +178,11 @@ def test_nothing_is_taken_for_markup():
             command=EVIL,
             settings=[(EVIL, EVIL)],
             notes=[EVIL],
-            figures=[ReportFigure(EVIL, EVIL, png(), f'"{EVIL}')],
+            figures=[ReportFigure(EVIL, EVIL, png(), EVIL, f'"{EVIL}')],
         )
     )
     parsed = Page(html)
-    assert len(parsed.all("script")) == 1
+    assert [script.get("type") for script in parsed.all("script")] == ["text/plain", None]
     assert "alert(1)</script>" not in html
     assert parsed.text.count("alert(1)") > 8
 
@@ -237,27 +247,27 @@ def test_absent_columns_are_missing_values():
     assert page([run()]).text == page([run(macs=None, peak_memory_mb=None) | {"macs": 417_000_000}]).text
     narrow = report([run()])
     without = pd.DataFrame([run()]).drop(columns=["macs", "test_brier", "reason", "peak_memory_mb"])
-    assert "plain" in Page(render_report(report([run()], results=without, comparison=narrow.comparison))).text
+    assert "plain" in Page(render_study(report([run()], results=without, comparison=narrow.comparison))).text
 
 
 def test_a_study_without_runs_is_a_page():
     parsed = page([], figures=[])
     assert "No run has been scored on the test images yet." in parsed.text
-    assert "No figures have been drawn." in parsed.text
+    assert "No figures have been drawn." in page([run()], figures=[]).text
 
 
 def test_protocols_and_mocks_are_labelled_in_tables_figures_and_text():
     rows = [run(), run("old", configuration=json.dumps({"run.protocol": "published", "data.mock": True}))]
     parsed = page(rows)
     assert parsed.texts.count("protocol: published") == 4  # heading, variants, figure, runs
-    assert len([span for span in parsed.all("span") if span["class"] == "label"]) == 8  # and as often `mock`
+    assert len([span for span in parsed.all("span") if span.get("class") == "label"]) == 8  # and as often `mock`
     assert "old [protocol: published] [mock]" in summary_text(pd.DataFrame(rows))
 
 
 def test_what_variants_differ_in_is_shown_apart():
     parsed = page(THREE_SEEDS)
     differing, common = parsed.text.split("All other settings (1)")
-    assert '"plain" "se"' in differing.split("What the variants differ in")[1]
+    assert '"plain" "se"' in differing.split("What the variants differ in (1)")[1]
     assert "epochs" in common
 
 
@@ -271,12 +281,12 @@ def test_pipelines_and_trials_are_told_apart_where_there_are_several():
 
 def test_views_of_are_listed():
     text = page([run(other_metrics=json.dumps({"test_accuracy_views_16": 0.953, "test_accuracy_views_8": 0.952}))]).text
-    assert "8: 95.20 % 16: 95.30 %" in text
+    assert "8: 95.20 %; 16: 95.30 %" in text
 
 
 def test_a_figure_that_is_not_a_png_is_named():
     with pytest.raises(DataError, match=r"'Curves' is not a PNG file; delete its file"):
-        render_report(report([run()], figures=[ReportFigure("Curves", "c", b"GIF89a")]))
+        render_study(report([run()], figures=[ReportFigure("Curves", "c", b"GIF89a", "cifar_resnet")]))
 
 
 def test_the_summary_is_a_plain_table_with_what_follows():
@@ -309,12 +319,70 @@ def test_the_summary_takes_results_alone_and_says_when_there_are_none():
     assert summary_text(pd.DataFrame(columns=list(run()))) == "There are no runs yet."
 
 
-def test_many_runs_are_folded_and_many_variants_have_a_row_each():
+def unpacked(parsed):
+    data = next(script for script in re.findall(r'id="run-data">([^<]*)<', parsed.html))
+    return json.loads(gzip.decompress(base64.b64decode(data)))
+
+
+def test_the_first_runs_stand_in_the_page_and_a_script_knows_all_of_them():
     few = page(THREE_SEEDS)
-    assert "All 6 runs" not in few.text
+    assert "Every run of the study." in few.text
     rows = [run(f"cut {number}", seed, 0.5 + number / 100) for number in range(15) for seed in range(7)]
     many = page(rows)
-    assert "All 105 runs" in many.text
+    assert "The first 50 of 105 runs" in many.text
     headings = [attributes for attributes in many.all("th") if attributes.get("scope") == "row"]
-    # A row for each variant and its difference to the first, for each run, for what each differs in, and one setting in common.
-    assert len(headings) == 15 + 14 + 105 + 15 + 1
+    # A row for each variant and its difference to the first, for each run shown, for what each differs in, one in common.
+    assert len(headings) == 15 + 14 + 50 + 15 + 1
+    data = unpacked(many)
+    assert len(data["runs"]) == 105
+    assert len(data["configurations"]) == 15
+    last = data["runs"][-1]
+    assert (last["name"], last["sort"][1]) == ("cut 14", 6)
+    assert dict(data["configurations"][last["configuration"]]) == {"model.name": "cut 14", "training.epochs": "5"}
+    assert len(last["cells"]) == len(data["columns"]) == len(last["sort"]) - 1
+
+
+def test_all_that_is_known_of_a_run_is_kept_for_its_dialog():
+    rows = [run(other_metrics=json.dumps({"test_few": 0.25}), run_fingerprint="f00", test_brier=0.125)]
+    more = dict(unpacked(page(rows))["runs"][0]["more"])
+    assert more == {"Brier score": "0.125", "Fingerprint": "f00", "Validation loss": "0.2", "test_few": "0.25"}
+
+
+def test_each_pipeline_has_its_own_section_with_its_answer():
+    rows = [*THREE_SEEDS, run("stack", pipeline="stacking")]
+    compared = compare_metrics(pd.DataFrame(rows))
+    parsed = page(
+        rows, comparison=compared, pipelines={"stacking": "Stacked networks", "cifar_resnet": "Residual networks"}
+    )
+    titles = [link for link in parsed.texts if link in ("Stacked networks", "Residual networks")]
+    assert titles == ["Stacked networks", "Residual networks"] * 3  # navigation, answers, sections
+    alone = page(THREE_SEEDS, pipelines={"cifar_resnet": "Residual networks"})
+    assert "Residual networks" not in alone.text
+
+
+def test_long_answers_are_folded_but_all_there():
+    sentences = [f"Sentence {number}." for number in range(9)]
+    parsed = page([run()], conclusions={"cifar_resnet": sentences})
+    assert "5 more" in parsed.texts
+    assert set(sentences) <= set(parsed.texts)
+
+
+def test_what_a_study_changes_in_the_base_configuration_is_listed():
+    parsed = page([run()], differences=[("data_prep.source", '"cifar10"', '"digits"')])
+    assert 'source "cifar10" "digits"' in parsed.text
+
+
+def test_a_page_stays_below_five_megabytes_whatever_its_figures():
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "png")
+    figures = [ReportFigure(f"Noise {number}", "Nothing.", file.getvalue(), "cifar_resnet") for number in range(4)]
+    assert sum(len(figure.png) for figure in figures) > 2 * PAGE_BYTES / 1.4
+    html = render_study(report([run()], figures=figures))
+    assert 0.3 * PAGE_BYTES < len(html.encode()) < PAGE_BYTES
+    assert html.count('src="data:image/') == 4
+
+
+def test_small_figures_stay_as_they_were_drawn():
+    html = render_study(report([run()]))
+    assert f"data:image/png;base64,{base64.b64encode(png()).decode()}" in html

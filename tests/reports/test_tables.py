@@ -1,6 +1,8 @@
 import json
 
-from vision_studies.reports.tables import configuration_table, gaps
+import pandas as pd
+
+from vision_studies.reports.tables import answers, configuration_table, gaps
 
 
 def run(variant, seed=0, pipeline="one", condition=None, **configuration):
@@ -23,18 +25,31 @@ def test_a_seed_is_missing_only_where_others_of_its_condition_have_it():
     assert gaps([{**own, "condition": None} for own in runs]) == ["b, seed 1: not run", "b, seed 2: not run"]
 
 
-def test_settings_that_another_pipeline_lacks_do_not_differ():
-    runs = [run("a", lr=0.1, depth=3), run("b", lr=0.1, depth=4), run("c", pipeline="two", lr=0.1, width=8)]
-    names, rows = configuration_table(runs)
-    assert names == ["a", "b", "c"]
-    found = {row["key"]: (row["values"], row["value"], row["differs"]) for row in rows}
-    assert found == {
-        "depth": (["3", "4", None], "3", True),
-        "lr": (["0.1", "0.1", "0.1"], "0.1", False),
-        "width": ([None, None, "8"], "8", False),
-    }
+def test_settings_of_variants_stand_side_by_side():
+    names, rows = configuration_table(
+        [run("a", lr=0.1, depth=3), run("a", seed=1, lr=0.1, depth=3), run("b", lr=0.1, depth=4)]
+    )
+    assert names == ["a", "b"]
+    assert rows == [
+        {"key": "depth", "values": ["3", "4"], "value": "3", "differs": True},
+        {"key": "lr", "values": ["0.1", "0.1"], "value": "0.1", "differs": False},
+    ]
 
 
-def test_having_a_setting_or_not_differs_within_a_pipeline():
+def test_having_a_setting_or_not_differs():
     _, rows = configuration_table([run("a", dropout=0.1), run("b")])
     assert rows == [{"key": "dropout", "values": ["0.1", None], "value": "0.1", "differs": True}]
+
+
+def test_a_pipeline_s_own_answer_takes_the_place_of_its_comparisons_and_the_others_keep_theirs():
+    compared = pd.DataFrame(
+        [
+            {"pipeline": pipeline, "metric": metric, "sentence": f"{pipeline} {metric}"}
+            for pipeline in ("one", "two", "three")
+            for metric in ("test_accuracy", "test_loss")
+        ]
+    )
+    compared.loc[compared["pipeline"] == "three", "sentence"] = None
+    assert answers(compared, {"two": ["It does."]}) == {"one": ["one test_accuracy"], "two": ["It does."]}
+    assert answers(compared[["metric", "sentence"]].head(1), {}) == {"": ["one test_accuracy"]}
+    assert answers(None, {}) == {}

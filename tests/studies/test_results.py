@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
+from vision_studies.config.merge import flatten
 from vision_studies.errors import DataError
-from vision_studies.studies.results import SCHEMA, flatten, merge_results, validate_results
+from vision_studies.studies.results import SCHEMA, merge_results, validate_results
 
 
 def row(**changes):

@@ -82,6 +82,16 @@ class StudyConfigLoader(OmegaConfigLoader):
             self._parameters = merged
         return self._parameters
 
+    def base_parameters(self) -> dict[str, Any]:
+        """Parameters as they are without any environment named."""
+        base = StudyConfigLoader(
+            self.conf_source,
+            base_env=self.base_env,
+            default_run_env=self.default_run_env,
+            merge_strategy=self.merge_strategy,
+        )
+        return base["parameters"]
+
     def _read_raw_config(self, key: str) -> Any:
         """Files of the base and, instead of one environment's, those of every environment in the chain."""
         patterns = [*self.config_patterns[key]]

@@ -1,4 +1,4 @@
-"""Laying settings over settings: one rule for environments, `--params` and variants."""
+"""Nested settings: laying them over others, by one rule for environments, `--params` and variants, and dotted names for them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,3 +25,15 @@ def nested(path: str, value: Any) -> dict[str, Any]:
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)
+
+
+def flatten(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted keys, `{"model": {"name": "x"}}` -> `{"model.name": "x"}`."""
+    flat: dict[str, Any] = {}
+    for key, value in configuration.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{path}."))
+        else:
+            flat[path] = value
+    return flat

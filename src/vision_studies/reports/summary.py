@@ -8,29 +8,32 @@ import pandas as pd
 from tabulate import tabulate
 
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent
-from vision_studies.reports.tables import conclusions, gaps, run_rows, variant_rows
+from vision_studies.reports.tables import answers, gaps, run_rows, variant_rows
 
 _WIDTH = 100
+_VARIANTS = 30
+_SENTENCES = 3  # the page has all of them
 
 
 def summary_text(
     results: pd.DataFrame,
     comparison: pd.DataFrame | None = None,
-    answers: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    conclusions: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> str:
     """Variants with their test metrics, what follows from them, and what is missing.
 
     Args:
         results: rows of the results table.
-        comparison: from `analysis.statistics`: it gives the intervals, and its sentences follow the table.
-        answers: pipeline -> sentences that take the place of the comparison's.
+        comparison: from `analysis.comparisons`: it gives the intervals, and its sentences follow the table.
+        conclusions: pipeline -> sentences that take the place of the comparison's.
     """
     compared = None if comparison is None or comparison.empty else comparison
     interval = "interval" if compared is None else f"{100 * float(compared['confidence'].iloc[0]):g} % interval"
     runs = run_rows(results)
     several_pipelines = len({run["pipeline"] for run in runs}) > 1
     rows = []
-    for row in variant_rows(runs, compared):
+    variants = variant_rows(runs, compared)
+    for row in variants[:_VARIANTS]:
         accuracy = row["test_accuracy"]
         rows.append(
             ({"pipeline": row["pipeline"]} if several_pipelines else {})
@@ -50,10 +53,17 @@ def summary_text(
         return "There are no runs yet."
     texts = ("left",) * (2 if several_pipelines else 1)
     table = tabulate(rows, headers="keys", disable_numparse=True, stralign="right", colalign=texts)
-    sentences = conclusions(compared, answers)
-    missing = [f"Missing: {gap}." for gap in gaps(runs)]
-    notes = [textwrap.fill(sentence, _WIDTH, subsequent_indent="  ") for sentence in [*sentences, *missing]]
+    notes = [f"({len(variants) - _VARIANTS} more variants in the report)"] if len(variants) > _VARIANTS else []
+    for pipeline, sentences in answers(compared, conclusions).items():
+        notes += [f"{pipeline}:"] if several_pipelines and pipeline else []
+        notes += _shortened(sentences, 1 if several_pipelines else _SENTENCES)
+    notes += _shortened([f"Missing: {gap}." for gap in gaps(runs)], _SENTENCES)
     return "\n".join([table, "", *notes] if notes else [table])
+
+
+def _shortened(sentences: Sequence[str], shown: int) -> list[str]:
+    filled = [f"  {textwrap.fill(sentence, _WIDTH - 2, subsequent_indent='    ')}" for sentence in sentences[:shown]]
+    return [*filled, f"  ({len(sentences) - shown} more in the report)"] if len(sentences) > shown else filled
 
 
 def _interval(low: float, high: float) -> str:

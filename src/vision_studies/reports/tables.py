@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
 
-from vision_studies.reports.formatting import is_missing, percent
+from vision_studies.reports.formatting import is_missing
 
 COMPLETE = "complete"
 
-_TEXTS = ("pipeline", "variant", "condition", "status", "reason", "configuration", "other_metrics")
+_TEXTS = (
+    *("pipeline", "study", "variant", "condition", "status", "reason", "configuration", "other_metrics"),
+    *("run_fingerprint", "data_fingerprint", "git_commit", "device", "finished_at"),
+)
 _NUMBERS = (
     *("trial", "seed", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss"),
     *("test_calibration_error", "test_brier", "best_epoch", "parameters", "macs", "seconds"),
@@ -19,20 +23,14 @@ _NUMBERS = (
 METRICS = ("test_accuracy", "test_loss", "test_calibration_error")
 """What the table of variants sums up."""
 
-_VIEWS = "test_accuracy_views_"
-
 
 def run_rows(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """One dictionary a run: every column that a report shows (missing: None), its `labels` and its `views`.
-
-    `views` are pairs of a number of test-time views and the accuracy with them.
-    """
+    """One dictionary a run: every column that a report shows (missing: None), and its `labels`."""
     known = results.reindex(columns=[*_TEXTS, *_NUMBERS])
     rows = []
     for values in known.to_dict("records"):
         row = {str(name): None if is_missing(value) else value for name, value in values.items()}
         row["labels"] = labels_of(row["configuration"])
-        row["views"] = _views(row["other_metrics"])
         rows.append(row)
     return rows
 
@@ -61,19 +59,26 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
 
     Args:
         runs: from `run_rows`.
-        comparison: from `analysis.statistics`; without a column `metric` it is of test accuracy, without a column
+        comparison: from `analysis.comparisons`; without a column `metric` it is of test accuracy, without a column
             `pipeline` it is of all pipelines.
     """
     rows = []
+    intervals = _intervals(comparison)
     for (pipeline, variant), own in _by_variant(runs).items():
         row: dict[str, Any] = {"pipeline": pipeline, "variant": variant}
         for metric in METRICS:
-            values = pd.Series([run[metric] for run in own if run[metric] is not None], dtype=float)
-            row[metric] = {"n": len(values), "mean": values.mean(), "standard_deviation": values.std()}
-            row[metric] |= _interval(comparison, pipeline, variant, metric)
+            values = [run[metric] for run in own if run[metric] is not None]
+            row[metric] = {
+                "n": len(values),
+                "mean": mean(values) if values else None,
+                "standard_deviation": stdev(values) if len(values) > 1 else None,
+            }
+            found = intervals.get((pipeline, variant, metric)) or intervals.get((None, variant, metric)) or (None, None)
+            row[metric] |= dict(zip(("low", "high"), found, strict=True))
         row["labels"] = tuple(dict.fromkeys(label for run in own for label in run["labels"]))
         row["parameters"] = next((run["parameters"] for run in own if run["parameters"] is not None), None)
-        row["seconds"] = pd.Series([run["seconds"] for run in own], dtype=float).mean()
+        seconds = [run["seconds"] for run in own if run["seconds"] is not None]
+        row["seconds"] = mean(seconds) if seconds else None
         rows.append(row)
     return rows
 
@@ -85,20 +90,22 @@ def of_metric(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
     return comparison if metric == "test_accuracy" else comparison.head(0)
 
 
-def conclusions(comparison: pd.DataFrame | None, answers: Mapping[str, Sequence[str]]) -> list[str]:
-    """What a study has found, in sentences: the pipelines' own answers, then comparisons of pipelines that have none.
+def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """What each pipeline of a study has found, in sentences: its own answer or, where it has none, its comparisons.
 
     Args:
-        comparison: from `analysis.statistics`.
-        answers: pipeline -> sentences.
+        comparison: from `analysis.comparisons`; without a column `pipeline` its sentences stand under the name "".
+        written: pipeline -> sentences.
     """
-    found = [sentence for own in answers.values() for sentence in own]
+    found = {pipeline: list(sentences) for pipeline, sentences in written.items()}
     if comparison is None or comparison.empty:
         return found
     compared = of_metric(comparison, "test_accuracy")
-    if "pipeline" in compared:
-        compared = compared[~compared["pipeline"].isin(list(answers))]
-    return found + [sentence for sentence in compared["sentence"] if not is_missing(sentence)]
+    pipelines = compared["pipeline"] if "pipeline" in compared else pd.Series("", index=compared.index)
+    for pipeline, rows in compared.groupby(pipelines, sort=False):
+        if pipeline not in written:
+            found[str(pipeline)] = [sentence for sentence in rows["sentence"] if not is_missing(sentence)]
+    return {pipeline: sentences for pipeline, sentences in found.items() if sentences}
 
 
 def gaps(runs: list[dict[str, Any]]) -> list[str]:
@@ -121,23 +128,18 @@ def gaps(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def configuration_table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
-    """Settings of the variants, side by side.
+    """Settings of a pipeline's variants, side by side.
 
     Returns:
         Names of the variants, and one dictionary a setting: key, values (one a variant, as JSON; None where it has none), value
-        (the first there is) and differs: between variants that have it, or between having it and not within one pipeline.
+        (the first there is) and differs (having it or not is a difference, too).
     """
     configurations = {key: json.loads(own[0]["configuration"] or "{}") for key, own in _by_variant(runs).items()}
-    keys = sorted({key for settings in configurations.values() for key in settings})
     rows = []
-    for key in keys:
+    for key in sorted({key for settings in configurations.values() for key in settings}):
         values = [json.dumps(settings[key]) if key in settings else None for settings in configurations.values()]
-        by_pipeline: dict[Any, set[str | None]] = {}
-        for (pipeline, _), value in zip(configurations, values, strict=True):
-            by_pipeline.setdefault(pipeline, set()).add(value)
-        known = [value for value in values if value is not None]
-        differs = len(set(known)) > 1 or any(len(own) > 1 for own in by_pipeline.values())
-        rows.append({"key": key, "values": values, "value": known[0], "differs": differs})
+        known = next(value for value in values if value is not None)
+        rows.append({"key": key, "values": values, "value": known, "differs": len(set(values)) > 1})
     return [variant for _, variant in configurations], rows
 
 
@@ -148,17 +150,10 @@ def _by_variant(runs: list[dict[str, Any]]) -> dict[tuple[Any, Any], list[dict[s
     return found
 
 
-def _interval(comparison: pd.DataFrame | None, pipeline: str, variant: str, metric: str) -> dict[str, Any]:
-    if comparison is None:
-        return {"low": None, "high": None}
-    found = of_metric(comparison, metric)
-    found = found[found["variant"] == variant]
-    if "pipeline" in found:
-        found = found[found["pipeline"] == pipeline]
-    return found[["low", "high"]].iloc[0].to_dict() if len(found) else {"low": None, "high": None}
-
-
-def _views(other_metrics: str | None) -> list[tuple[int, str]]:
-    metrics = json.loads(other_metrics) if other_metrics else {}
-    found = [(int(key.removeprefix(_VIEWS)), value) for key, value in metrics.items() if key.startswith(_VIEWS)]
-    return [(views, percent(value)) for views, value in sorted(found)]
+def _intervals(comparison: pd.DataFrame | None) -> dict[tuple[str | None, str, str], tuple[float, float]]:
+    """Pipeline (None: not known), variant and metric -> ends of the interval."""
+    rows = [] if comparison is None else comparison.to_dict("records")
+    return {
+        (row.get("pipeline"), row["variant"], row.get("metric", "test_accuracy")): (row["low"], row["high"])
+        for row in rows
+    }

@@ -5,6 +5,9 @@ import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+from vision_studies.config.merge import flatten
 
 LIBRARIES = ("vision-studies", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "kornia", "ffcv", "kedro")
 
@@ -37,6 +40,21 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def parameter_differences(base: dict[str, Any], own: dict[str, Any]) -> dict[str, list[Any]]:
+    """Dotted name of every parameter that is not as in the base configuration -> both values; None where there is none.
+
+    What the study calls itself is no difference.
+    """
+    before, after = (
+        flatten({name: value for name, value in parameters.items() if name != "study"}) for parameters in (base, own)
+    )
+    return {
+        key: [before.get(key), after.get(key)]
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    }
 
 
 @cache

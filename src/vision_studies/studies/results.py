@@ -1,10 +1,11 @@
 """The results table: one row a run, one schema for every pipeline."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vision_studies.errors import DataError
 
@@ -86,6 +87,37 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"The results table has a value of the wrong type: {error}.") from error
 
 
+def read_results(file: Path) -> pd.DataFrame:
+    """A stored results table, with the columns and types of `SCHEMA`.
+
+    Raises:
+        DataError: it is not there, damaged, or of another schema.
+    """
+    if not file.is_file():
+        raise DataError(f"There is no results table {file} yet; run its pipeline first.")
+    try:
+        version = (pq.read_schema(file).metadata or {}).get(b"schema_version", str(SCHEMA_VERSION).encode()).decode()
+        table = pd.read_parquet(file) if version == str(SCHEMA_VERSION) else None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{file} cannot be read ({error}); delete it and run its pipeline again: the runs it lists are kept."
+        ) from error
+    if table is None:
+        raise DataError(
+            f"{file} has version {version} of the schema and this project reads version {SCHEMA_VERSION}; move it aside and "
+            "run its pipeline again: the runs it lists are kept."
+        )
+    try:
+        return validate_results(table)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
+
+
+def write_results(table: pd.DataFrame, file: Path) -> None:
+    """Write a valid results table as Parquet, with the version of its schema."""
+    pq.write_table(pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False), file)
+
+
 def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
     """Add `new` rows to the `stored` ones of the same question.
 
@@ -114,15 +146,3 @@ def _among(rows: pd.DataFrame, others: pd.DataFrame, columns: Sequence[str]) -> 
     """For each of `rows`, whether some of `others` has the same values in `columns`."""
     keys = pd.MultiIndex.from_frame(others[list(columns)])
     return pd.Series(pd.MultiIndex.from_frame(rows[list(columns)]).isin(keys), index=rows.index)
-
-
-def flatten(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted keys, `{"model": {"name": "x"}}` -> `{"model.name": "x"}`."""
-    flat: dict[str, Any] = {}
-    for key, value in configuration.items():
-        path = f"{prefix}{key}"
-        if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{path}."))
-        else:
-            flat[path] = value
-    return flat

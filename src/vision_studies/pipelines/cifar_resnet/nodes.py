@@ -110,7 +110,7 @@ def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFram
 
 def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dict[str, Any]]:
     """Mean, spread and interval of the test accuracy of every variant, and its paired difference to the first one."""
-    from vision_studies.analysis.statistics import compare_variants
+    from vision_studies.analysis.comparisons import compare_variants
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])

@@ -1,37 +1,90 @@
-"""Finding what the pipelines of a study have left: results tables and the newest version of every figure."""
+"""Finding what the pipelines of a study have left: results tables, sentences, figures and records of its runs."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.studies.results import validate_results
+from vision_studies.files import hash_json
+from vision_studies.pipelines.reporting.contents import FIGURES
+from vision_studies.reports.figures import ReportFigure
+from vision_studies.studies.results import read_results
+
+PAGE_VERSION = 1
+"""Pages of another version are made again."""
 
 
-def collect_results(folder: Path) -> pd.DataFrame:
-    """Rows of the results tables of all pipelines, from `<folder>/<pipeline>/results.parquet`.
+@dataclass(frozen=True)
+class StudyFolders:
+    """Where a study lies.
+
+    Attributes:
+        name: as `--env` named it.
+        outputs: results tables, in a folder a pipeline.
+        reports: figures, sentences and records of runs.
+    """
+
+    name: str
+    outputs: Path
+    reports: Path
+
+    def has_results(self) -> bool:
+        """Whether a pipeline of the study has left a results table."""
+        return any(self.outputs.glob("*/results.parquet"))
+
+    def fingerprint(self) -> str:
+        """Changes when a file changes that the study's page is made from."""
+        files = [
+            *self.outputs.glob("*/*.parquet"),
+            *self.reports.glob("*/conclusions.json"),
+            *self.reports.glob("*/*.png/*/*.png"),
+        ]
+        known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+        return hash_json({"version": PAGE_VERSION, "files": known})[:16]
+
+
+def find_studies(outputs: Path, reports: Path) -> list[StudyFolders]:
+    """Every study that has results, by name."""
+    found = [StudyFolders(folder.name, folder, reports / folder.name) for folder in sorted(outputs.glob("*/"))]
+    return [study for study in found if study.has_results()]
+
+
+def collect_results(study: StudyFolders) -> pd.DataFrame:
+    """Rows of the results tables of all pipelines.
 
     Raises:
-        DataError: there is none, or one is damaged or of another schema.
+        DataError: there is none; or one is damaged, of another schema, or of another study.
     """
-    files = sorted(folder.glob("*/results.parquet"))
+    files = sorted(study.outputs.glob("*/results.parquet"))
     if not files:
         raise DataError(
-            f"There are no results in {folder} yet; run a pipeline of this study first, for example "
-            f"`kedro run --env={folder.name} --pipeline=cifar_resnet`."
+            f"There are no results in {study.outputs} yet; run a pipeline of this study first, for example "
+            f"`kedro run --env={study.name} --pipeline=cifar_resnet`."
         )
-    return pd.concat([_read(file) for file in files], ignore_index=True)
+    tables = []
+    for file in files:
+        table = read_results(file)
+        others = sorted(set(table["study"]) - {study.name})
+        if others:
+            raise DataError(
+                f"{file} holds runs of the study '{others[0]}' but lies in the folder of '{study.name}', so that two studies "
+                f"would have one name; move the folder back, or rename it to '{others[0]}'."
+            )
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
 
 
-def collect_conclusions(folder: Path) -> dict[str, list[str]]:
-    """Sentences in which a pipeline has put its answer, from `<folder>/<pipeline>/conclusions.json`.
+def collect_conclusions(study: StudyFolders) -> dict[str, list[str]]:
+    """Pipeline -> sentences in which it has put its answer.
 
     Raises:
         DataError: a file is damaged.
     """
     found = {}
-    for file in sorted(folder.glob("*/conclusions.json")):
+    for file in sorted(study.reports.glob("*/conclusions.json")):
         try:
             found[file.parent.name] = [str(sentence) for sentence in json.loads(file.read_text(encoding="utf-8"))]
         except (ValueError, TypeError) as error:
@@ -39,23 +92,46 @@ def collect_conclusions(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def collect_figures(folder: Path) -> dict[tuple[str, str], bytes]:
-    """PNG files of the newest versions, from `<folder>/<pipeline>/<name>.png/<version>/<name>.png`.
+def collect_figures(study: StudyFolders) -> tuple[list[ReportFigure], list[str]]:
+    """The newest version of every figure that pages show, in their order, and a sentence for each that is missing.
 
-    Returns:
-        (pipeline, name) -> content of the file.
+    A figure is missing when the folder of its versions is there, and holds none.
     """
-    newest: dict[tuple[str, str], Path] = {}
-    for file in sorted(folder.glob("*/*.png/*/*.png")):  # versions are time stamps: the last one sorts last
-        newest[file.parents[2].name, file.stem] = file
-    return {key: file.read_bytes() for key, file in newest.items()}
+    figures, missing = [], []
+    for (pipeline, name), (title, caption) in FIGURES.items():
+        folder = study.reports / pipeline / f"{name}.png"
+        if not folder.is_dir():
+            continue
+        versions = sorted(folder.glob(f"*/{name}.png"))  # versions are time stamps: the last one sorts last
+        if versions:
+            figures.append(ReportFigure(title, caption, versions[-1].read_bytes(), pipeline))
+        else:
+            missing.append(f"The figure '{title}' is missing in {folder}; run `{pipeline}` again to draw it.")
+    return figures, missing
 
 
-def _read(file: Path) -> pd.DataFrame:
+def collect_classes(study: StudyFolders) -> list[str]:
+    """Names of the classes, from the newest data card that the study has drawn; none where there is no such card.
+
+    Raises:
+        DataError: the card is damaged.
+    """
+    cards = sorted((study.reports / "data_prep/data_card.json").glob("*/data_card.json"))
+    if not cards:
+        return []
     try:
-        table = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{file} cannot be read ({error}); delete it and run its pipeline again: the runs it lists are kept."
-        ) from error
-    return validate_results(table)
+        return [str(name) for name in json.loads(cards[-1].read_text(encoding="utf-8"))["class_names"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{cards[-1]} cannot be read ({error!r}); delete it and run data_prep again.") from error
+
+
+def collect_records(study: StudyFolders) -> list[dict[str, Any]]:
+    """Records of the study's runs, the oldest first; what cannot be read is left out, for results do not depend on it."""
+    records = []
+    for file in sorted((study.reports / "run_records").glob("*.json")):
+        try:
+            record = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            continue
+        records += [record] if isinstance(record, dict) and "parameters" in record else []
+    return records

@@ -1,6 +1,7 @@
 """Nodes of `reporting`."""
 
-import json
+import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,170 +9,92 @@ import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
-from vision_studies.pipelines.reporting.collect import collect_conclusions, collect_figures, collect_results
-from vision_studies.reports.formatting import text
-from vision_studies.reports.page import ReportFigure, StudyReport, render_report, summary_text
+from vision_studies.errors import DataError
+from vision_studies.pipelines.reporting.charts import cost_charts
+from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
+from vision_studies.pipelines.reporting.study import collected, configurations_of, make_page
 
-# Figures in the order of the page, with what they are called and what to look for in them.
-FIGURES: dict[tuple[str, str], tuple[str, str]] = {
-    ("cifar_resnet", "comparison"): (
-        "Variants compared",
-        "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
-    ),
-    ("cifar_resnet", "learning_curves"): (
-        "Learning curves",
-        "Loss, validation accuracy and learning rate by epoch. Training loss is higher than it looks: its images are "
-        "augmented and its labels smoothed.",
-    ),
-    ("cifar_resnet", "confusion_matrix"): (
-        "Confusion matrix",
-        "True against predicted class on the test images, for the run with the best validation accuracy.",
-    ),
-    ("cifar_resnet", "prediction_grid"): (
-        "Predictions",
-        "Test images drawn at random, with the three most probable classes; a blue bar is the true class.",
-    ),
-    ("cifar_resnet", "reliability"): (
-        "Reliability",
-        "Accuracy against confidence: on the dashed line confidence can be taken at its word. Below, images in each bin.",
-    ),
-    ("stacking", "comparison"): (
-        "Stacks compared",
-        "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
-    ),
-    ("stacking", "opponents"): (
-        "The best stack and its opponents",
-        "The stack with the best validation accuracy beside what it has to beat: networks and averages of the same cost.",
-    ),
-    ("stacking", "efficiency"): (
-        "Accuracy and cost",
-        "Mean test accuracy against parameters, operations for an image and training time.",
-    ),
-    ("stacking", "parts"): (
-        "Stacks and their parts",
-        "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
-    ),
-    ("stacking", "learning_curves"): (
-        "Learning curves of the stacks",
-        "Loss, validation accuracy and learning rate by epoch.",
-    ),
-    ("transfer_cuts", "modes"): (
-        "Every cut",
-        "Mean test accuracy of networks that keep so many convolutions, with few and with many images of the new classes, over "
-        "the baseline that starts from nothing.",
-    ),
-    ("transfer_cuts", "box_plot"): (
-        "Runs of each cut",
-        "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where so few repeats cannot tell.",
-    ),
-    ("transfer_cuts", "difference_lines"): (
-        "What a cut gains",
-        "Median test accuracy of each cut minus that of the baseline, by the share of the images.",
-    ),
-    ("transfer_cuts", "heat_map"): (
-        "Share and cut",
-        "Mean test accuracy of every share of the images and every cut.",
-    ),
-    ("clustering", "cluster_box_plot"): (
-        "Clusters and classes",
-        "How well clusters of a layer's activations agree with the classes: 0 is chance, 1 is agreement.",
-    ),
-    ("clustering", "score_lines"): (
-        "Clusters and the number of images",
-        "The same by the share of the images, layer by layer.",
-    ),
-    ("clustering", "effective_rank"): (
-        "Effective rank",
-        "How many directions the weights of a layer use, after pretraining and before it.",
-    ),
-    ("mlp_transfer", "search_test_loss_over_seeds"): (
-        "Architectures after tuning",
-        "Test loss of every architecture trained anew with its own best hyperparameters, seed by seed.",
-    ),
-    ("mlp_transfer", "regret_matrix_mean"): (
-        "Regret",
-        "What it costs an architecture (row) to be trained with the hyperparameters tuned for another (column).",
-    ),
-    ("mlp_transfer", "relative_regret_matrix"): (
-        "Relative regret",
-        "The same as a ratio: 1 is no loss.",
-    ),
-    ("mlp_transfer", "transfer_test_loss"): (
-        "Test loss of every pair",
-        "Rows are trained, columns gave the hyperparameters; the diagonal is at home.",
-    ),
-    ("mlp_transfer", "loss_curves"): (
-        "Loss curves",
-        "Training and validation loss of each architecture's best trial.",
-    ),
-    ("mlp_transfer", "importance"): (
-        "Importance of hyperparameters",
-        "Share of the variance of the validation loss that each hyperparameter explains in the search.",
-    ),
-    ("mlp_transfer", "slices"): (
-        "The search",
-        "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
-    ),
-    ("alphanet", "split_accuracies"): (
-        "Few, medium and many",
-        "Test accuracy of classes with few, medium and many training images; broken lines are the classifier without AlphaNet.",
-    ),
-    ("alphanet", "class_gains"): (
-        "Who wins and who pays",
-        "Change in test accuracy of every class.",
-    ),
-    ("alphanet", "coefficients"): (
-        "What is borrowed",
-        "Coefficients of each few class's neighbours, from the nearest to the farthest.",
-    ),
-    ("alphanet", "prediction_changes"): (
-        "What becomes of predictions",
-        "Test images that are taken for their own class, for a neighbour of it, or for another class, before and after.",
-    ),
-    ("data_prep", "data_card"): (
-        "What was trained on",
-        "Some training images of each class, and the number of images in each split.",
-    ),
-}
+logger = logging.getLogger(__name__)
+
+Texts = dict[str, str]
+
+_SOURCES = re.compile(r'<meta name="sources" content="(\w*)">')
+_HEAD = 4000  # characters of a page in which its sources stand
 
 
-def build_report(
-    study: StudySettings, settings: ReportingSettings, results_folder: Path, figures_folder: Path, *_after: Any
-) -> tuple[str, str]:
-    """The page of the study, and its summary as text."""
-    from vision_studies.analysis.statistics import compare_metrics
+def report_studies(
+    study: StudySettings, settings: ReportingSettings, outputs: Path, reports: Path, *_after: Any
+) -> tuple[Texts, Texts, Texts, Texts, str]:
+    """Pages of this study and of every other one whose page is older than its results; this study's tables and summary.
 
-    results = collect_results(results_folder)
-    comparison = compare_metrics(
-        results, confidence=settings.confidence, interval=settings.interval, test=settings.test
+    Returns:
+        Study -> page; this study's tables as Markdown, LaTeX and CSV; its summary. Another study that cannot be read keeps its
+        old page and is named on the page of all studies.
+
+    Raises:
+        DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
+    """
+    from vision_studies.reports.study_tables import as_texts, study_tables
+    from vision_studies.reports.summary import summary_text
+
+    own = StudyFolders(study.name, outputs / study.name, reports / study.name)
+    others = [other for other in find_studies(outputs, reports) if other.name != study.name]
+    pages: Texts = {}
+    tables: dict[str, Texts] = {"md": {}, "tex": {}, "csv": {}}
+    summary = f"The study '{study.name}' has no results of its own."
+    if own.has_results() or study.name != "base" or not others:
+        found = collected(own, settings, title=study.title, question=study.question)
+        pages[study.name] = make_page(found, settings)
+        tables = as_texts(study_tables(found.results), study.name)
+        summary = summary_text(found.results, found.comparison, found.conclusions)
+    for other in others:
+        if _sources_of(other.reports / "report.html") == other.fingerprint():
+            continue
+        try:
+            pages[other.name] = make_page(collected(other, settings), settings)
+        except DataError as error:
+            logger.warning("%s has no page: %s", other.name, error)
+    return pages, tables["md"], tables["tex"], tables["csv"], summary
+
+
+def compare_studies(
+    settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
+) -> tuple[str, pd.DataFrame, str, str]:
+    """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
+    from vision_studies.analysis.configurations import best_configurations, configurations
+    from vision_studies.reports.booktabs import latex_table, markdown_table
+    from vision_studies.reports.index_page import CAPTION, best_table, render_index
+
+    tables, cards, problems = [], [], []
+    for study in find_studies(outputs, reports):
+        try:
+            results = collect_results(study)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        named, card = configurations_of(study, results)
+        tables.append(named)
+        cards.append(card)
+    everything = pd.concat(tables, ignore_index=True) if tables else None
+    if everything is None:
+        raise DataError(f"No study in {outputs} can be read: {' '.join(problems)}")
+    compared = configurations(everything, confidence=settings.confidence, interval=settings.interval)
+    best = best_configurations(compared)
+    texts = best_table(best)
+    return (
+        render_index(
+            cards, compared, best, charts=cost_charts(compared), problems=problems, confidence=settings.confidence
+        ),
+        compared.drop(columns="configuration"),
+        markdown_table(texts, CAPTION),
+        latex_table(texts, f"{CAPTION}.", "tab:best_configurations"),
     )
-    found = collect_figures(figures_folder)
-    figures = [ReportFigure(title, caption, found[key]) for key, (title, caption) in FIGURES.items() if key in found]
-    environment = "" if study.name == "base" else f" --env={study.name}"
-    report = StudyReport(
-        title=study.title,
-        question=study.question,
-        study=study.name,
-        command=f"kedro run{environment}",
-        settings=_settings(results),
-        results=results,
-        comparison=comparison,
-        figures=figures,
-        confidence=settings.confidence,
-        conclusions=collect_conclusions(figures_folder),
-    )
-    return render_report(report), summary_text(results, comparison, report.conclusions)
 
 
-def _settings(results: pd.DataFrame) -> list[tuple[str, str]]:
-    newest = results.sort_values("finished_at").iloc[-1]
-    versions = json.loads(newest["versions"])
-    shown = ("python", "torch", "kedro", "vision-studies")
-    return [
-        ("Data fingerprint", ", ".join(sorted(set(results["data_fingerprint"])))),
-        ("Device", ", ".join(sorted(set(results["device"].dropna())))),
-        ("Finished", f"{newest['finished_at']} (UTC)"),
-        ("Commit", text(newest["git_commit"])),
-        ("Versions", ", ".join(f"{name} {versions[name]}" for name in shown if name in versions)),
-        ("Training time", f"{results['seconds'].sum():,.0f} s over {len(results)} runs"),
-    ]
+def _sources_of(page: Path) -> str:
+    """Fingerprint of what a page was made from; empty where there is no page."""
+    if not page.is_file():
+        return ""
+    with page.open(encoding="utf-8") as file:
+        found = _SOURCES.search(file.read(_HEAD))
+    return found.group(1) if found else ""

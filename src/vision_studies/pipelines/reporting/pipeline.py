@@ -1,28 +1,36 @@
-"""The graph of `reporting`: results tables and figures of the study -> one page."""
+"""The graph of `reporting`: results tables, sentences and figures of studies -> their pages, and one of all studies."""
 
 from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from vision_studies.pipelines.reporting.nodes import build_report
+from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 
 
 def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
-    """Report what a study has found.
+    """Report what studies have found.
 
     Args:
-        after: data sets of other pipelines to wait for. The report reads whatever results lie in the study's folders,
+        after: data sets of other pipelines to wait for. The report reads whatever results lie in the studies' folders,
             so on its own it depends on none of them; in one run with them it must come last.
     """
     awaited = {f"awaited_{number}": name for number, name in enumerate(after)}
     return Pipeline(
         [
             Node(
-                build_report,
-                inputs=["params:study", "params:reporting", "results_folder", "figures_folder", *awaited],
-                outputs=["page", "summary"],
-                name="build_report",
-            )
+                report_studies,
+                inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", *awaited],
+                outputs=["pages", "markdown_tables", "latex_tables", "csv_tables", "summary"],
+                name="report_studies",
+                tags=["report"],
+            ),
+            Node(
+                compare_studies,
+                inputs=["params:reporting", "outputs_folder", "reports_folder", "pages"],
+                outputs=["index", "comparison", "best_markdown", "best_latex"],
+                name="compare_studies",
+                tags=["report"],
+            ),
         ],
         namespace="reporting",
         inputs=awaited,

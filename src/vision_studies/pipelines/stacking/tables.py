@@ -19,7 +19,7 @@ _OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
 
 def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSettings) -> tuple[dict[str, Any], list[str]]:
     """The variants against the first one, each of them against its opponents, and the answer in sentences."""
-    from vision_studies.analysis.statistics import compare_variants
+    from vision_studies.analysis.comparisons import compare_variants
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
@@ -51,61 +51,32 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
 
 
 def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
-    """Configuration comparison, efficiency and architectures, as the published project prints them: Markdown and LaTeX.
+    """Configurations, efficiency, times and architectures part by part, as the published project prints them.
 
     Returns:
-        Name -> text, for each of the two formats.
+        Name -> text, as Markdown and as LaTeX.
     """
-    from vision_studies.reports.booktabs import latex_table, markdown_table
     from vision_studies.reports.formatting import count
+    from vision_studies.reports.study_tables import as_texts, study_tables
 
-    rows, efficiency, architectures = [], [], []
-    for entry in plan:
-        own = results[(results["variant"] == entry["name"]) & results["test_accuracy"].notna()]
-        if own.empty:
-            continue
-        accuracy = 100 * own["test_accuracy"]
-        mean, seconds = accuracy.mean(), own["seconds"]
-        parameters = own["parameters"].iloc[0]
-        label = f"{entry['name']} [mock]" if (own["device"] == "mock").any() else entry["name"]
-        architectures += [
-            {
-                "Configuration": label,
-                "Part": part["part"],
-                "Parameters": count(part["parameters"]),
-                "Operations (MACs)": count(part["macs"]),
-            }
-            for part in entry["parts"]
-        ]
-        rows.append(
-            {
-                "Configuration": label,
-                "n": len(own),
-                "Final Accuracy (%)": _mean_and_deviation(accuracy, 2),
-                "Total Parameters": count(parameters),
-                "Operations (MACs)": count(own["macs"].iloc[0]),
-                "Training Time (s)": _mean_and_deviation(seconds, 1),
-            }
-        )
-        efficiency.append(
-            {
-                "Configuration": label,
-                "Accuracy per million parameters": f"{mean / (parameters / 1e6):.3f}",
-                "Accuracy per second": f"{mean / seconds.mean():.3f}",
-            }
-        )
-    tables = {
-        "configuration_comparison": pd.DataFrame(rows),
-        "efficiency_metrics": pd.DataFrame(efficiency),
-        "architecture_details": pd.DataFrame(architectures),
-    }
-    captions = {
-        "configuration_comparison": "Configuration comparison",
-        "efficiency_metrics": "Efficiency metrics",
-        "architecture_details": "Model architecture details",
-    }
-    markdown = {name: markdown_table(table, captions[name]) for name, table in tables.items()}
-    return markdown, {name: latex_table(table, captions[name], f"tab:{name}") for name, table in tables.items()}
+    scored = results[results["test_accuracy"].notna()]
+    planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
+    tables = study_tables(_rows(scored, [entry["name"] for entry in planned]))
+    labels = dict(
+        zip([entry["name"] for entry in planned], tables["architecture_details"]["Configuration"], strict=True)
+    )
+    tables["architecture_details"] = pd.DataFrame(
+        {
+            "Configuration": labels[entry["name"]],
+            "Part": part["part"],
+            "Parameters": count(part["parameters"]),
+            "Operations (MACs)": count(part["macs"]),
+        }
+        for entry in planned
+        for part in entry["parts"]
+    )
+    texts = as_texts(tables, str(results["study"].iloc[0]))
+    return texts["md"], texts["tex"]
 
 
 def describe_study(
@@ -222,11 +193,6 @@ def _rows(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(table.to_json(orient="records"))
-
-
-def _mean_and_deviation(values: pd.Series, decimals: int) -> str:
-    mean = f"{values.mean():.{decimals}f}"
-    return mean if len(values) < 2 else f"{mean} ± {values.std(ddof=1):.{decimals}f}"
 
 
 def _percent(values: pd.Series) -> list[float | None]:

@@ -1,0 +1,149 @@
+"""One study as its page and the page of all studies show it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from vision_studies.config.reporting import ReportingSettings
+from vision_studies.pipelines.reporting.charts import study_charts
+from vision_studies.pipelines.reporting.collect import (
+    StudyFolders,
+    collect_classes,
+    collect_conclusions,
+    collect_figures,
+    collect_records,
+    collect_results,
+)
+from vision_studies.pipelines.reporting.contents import PIPELINES
+from vision_studies.pipelines.reporting.setting import (
+    changes_between_runs,
+    describe_setting,
+    differences_from_base,
+    image_source,
+)
+from vision_studies.reports.index_page import StudyCard
+from vision_studies.reports.study_page import StudyReport, render_study
+from vision_studies.reports.tables import gaps, run_rows
+
+
+@dataclass(frozen=True)
+class CollectedStudy:
+    """A study's results with what follows from them.
+
+    Attributes:
+        folders: where it lies.
+        title: heading of its page.
+        question: what it wants to know.
+        results: rows of all its results tables.
+        comparison: from `analysis.comparisons.compare_metrics`.
+        conclusions: pipeline -> sentences.
+        records: of its runs.
+    """
+
+    folders: StudyFolders
+    title: str
+    question: str
+    results: pd.DataFrame
+    comparison: pd.DataFrame
+    conclusions: dict[str, list[str]]
+    records: list[dict[str, Any]]
+
+
+def collected(
+    folders: StudyFolders, settings: ReportingSettings, *, title: str = "", question: str = ""
+) -> CollectedStudy:
+    """Read a study and compare its variants.
+
+    Args:
+        folders: where it lies.
+        settings: of the statistics.
+        title: of its page; without it, what the study's newest record calls it.
+        question: likewise.
+
+    Raises:
+        DataError: it has no results, or something cannot be read.
+    """
+    from vision_studies.analysis.comparisons import compare_metrics
+
+    results = collect_results(folders)
+    records = collect_records(folders)
+    called = _called(folders, records)
+    return CollectedStudy(
+        folders,
+        title or called["title"],
+        question or called["question"],
+        results,
+        compare_metrics(results, confidence=settings.confidence, interval=settings.interval, test=settings.test),
+        collect_conclusions(folders),
+        records,
+    )
+
+
+def make_page(study: CollectedStudy, settings: ReportingSettings) -> str:
+    """The study's page.
+
+    Raises:
+        DataError: a figure or a file of a chart cannot be read.
+    """
+    name = study.folders.name
+    figures, missing = collect_figures(study.folders)
+    environment = "" if name == "base" else f" --env={name}"
+    return render_study(
+        StudyReport(
+            title=study.title,
+            question=study.question,
+            study=name,
+            command=f"kedro run{environment}",
+            settings=describe_setting(study.results, study.records, collect_classes(study.folders)),
+            results=study.results,
+            comparison=study.comparison,
+            figures=figures,
+            confidence=settings.confidence,
+            conclusions=study.conclusions,
+            charts=study_charts(study.folders.outputs),
+            pipelines=PIPELINES,
+            differences=differences_from_base(study.records),
+            notes=[*changes_between_runs(study.results, study.records), *missing],
+            sources=study.folders.fingerprint(),
+            index="../index.html",
+        )
+    )
+
+
+def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.DataFrame, StudyCard]:
+    """A study's results with a name for each row's images, and what the page of all studies says of it."""
+    records = collect_records(folders)
+    called = _called(folders, records)
+    conclusions = collect_conclusions(folders)
+    runs = run_rows(results)
+    card = StudyCard(
+        name=folders.name,
+        title=called["title"],
+        question=called["question"],
+        pipelines=tuple(pipeline for pipeline in PIPELINES if pipeline in set(results["pipeline"])),
+        answer=next((own[0] for name in PIPELINES if (own := conclusions.get(name))), ""),
+        runs=len(results),
+        gaps=len(gaps(runs)),
+        seconds=float(results["seconds"].sum()),
+        finished=str(results["finished_at"].dropna().max())[:10],
+        labels=tuple(dict.fromkeys(label for run in runs for label in run["labels"])),
+    )
+    return results.assign(data=_image_names(results, image_source(records))), card
+
+
+def _called(folders: StudyFolders, records: Sequence[dict[str, Any]]) -> dict[str, str]:
+    newest = records[-1]["parameters"].get("study", {}) if records else {}
+    return {"title": newest.get("title") or folders.name, "question": newest.get("question") or ""}
+
+
+def _image_names(results: pd.DataFrame, source: str) -> list[str]:
+    """Source, number of classes where a run knows only some, and fingerprint: what has another name is not comparable."""
+    names = []
+    for configuration, fingerprint in zip(results["configuration"], results["data_fingerprint"], strict=True):
+        classes = json.loads(configuration).get("classes")
+        chosen = f", {len(classes)} classes" if isinstance(classes, list) else ""
+        names.append(f"{source or 'images'}{chosen} ({fingerprint[:6]})")
+    return names

@@ -1,0 +1,133 @@
+"""The page of all studies, with their configurations beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from vision_studies.reports.charts import Chart
+from vision_studies.reports.formatting import count, duration
+from vision_studies.reports.page import render_page
+from vision_studies.reports.tables import labels_of
+
+CAPTION = "Best configuration of each pipeline on each set of images, by validation"
+"""Heading of the table of `best_table`."""
+
+_SHOWN = 500  # configurations in the page; all of them are in comparison.csv
+
+
+@dataclass(frozen=True)
+class StudyCard:
+    """What the page says of a study.
+
+    Attributes:
+        name: as `--env` named it; its page lies in a folder of this name.
+        title: heading of its page.
+        question: what it wants to know.
+        pipelines: those with results.
+        answer: a sentence.
+        runs: rows of its results.
+        gaps: runs without a result.
+        seconds: of training.
+        finished: day of the newest result.
+        labels: what must be said of its numbers.
+    """
+
+    name: str
+    title: str
+    question: str
+    pipelines: Sequence[str]
+    answer: str
+    runs: int
+    gaps: int
+    seconds: float
+    finished: str
+    labels: Sequence[str]
+
+    @property
+    def address(self) -> str:
+        """Where its page lies, from the page of all studies."""
+        return _address(self.name)
+
+
+@dataclass(frozen=True)
+class _Index:
+    studies: Sequence[StudyCard]
+    problems: Sequence[str]
+    confidence: float
+    configurations_left_out: int
+
+    @property
+    def runs(self) -> int:
+        return sum(study.runs for study in self.studies)
+
+    @property
+    def seconds(self) -> float:
+        return sum(study.seconds for study in self.studies)
+
+
+def render_index(
+    studies: Sequence[StudyCard],
+    configurations: pd.DataFrame,
+    best: pd.DataFrame,
+    *,
+    charts: Sequence[Chart] = (),
+    problems: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> str:
+    """The page, as HTML.
+
+    Args:
+        studies: in the order in which they are shown.
+        configurations: from `analysis.configurations.configurations`.
+        best: from `analysis.configurations.best_configurations`.
+        charts: of accuracy and cost.
+        problems: sentences about studies that cannot be shown.
+        confidence: of the intervals.
+    """
+    return render_page(
+        "index.html",
+        styles=["report.css"],
+        scripts=["report.js"],
+        charts=charts,
+        report=_Index(studies, problems, confidence, max(0, len(configurations) - _SHOWN)),
+        configurations=_rows(configurations.head(_SHOWN)),
+        best=_rows(best),
+    )
+
+
+def best_table(best: pd.DataFrame) -> pd.DataFrame:
+    """The best configurations as texts, for Markdown and LaTeX."""
+    return pd.DataFrame(
+        {
+            "Images": row["data"],
+            "Pipeline": row["pipeline"],
+            "Configuration": " ".join([row["variant"], *(f"[{label}]" for label in row["labels"])]),
+            "Study": row["study"],
+            "n": row["n"],
+            "Test accuracy (%)": f"{100 * row['accuracy']:.2f}"
+            + (f" ± {100 * row['standard_deviation']:.2f}" if row["n"] > 1 else ""),
+            "Interval (%)": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["n"] > 1 else "–",
+            "Parameters": count(row["parameters"]),
+            "MACs": count(row["macs"]),
+            "Time a run": duration(row["seconds"]),
+        }
+        for row in _rows(best)
+    )
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            **{str(name): value for name, value in row.items()},
+            "labels": labels_of(row["configuration"]),
+            "address": _address(row["study"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _address(study: str) -> str:
+    return f"{quote(study)}/report.html"

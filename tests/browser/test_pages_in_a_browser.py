@@ -1,0 +1,268 @@
+import numpy as np
+import pandas as pd
+import pytest
+from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from tests.browser.page_checks import WIDTHS, Watched, check_page
+
+from vision_studies.plots.interactive_cost import accuracy_against_cost
+from vision_studies.plots.interactive_curves import learning_curves
+from vision_studies.plots.interactive_heat_maps import accuracy_surface, regret_heat_map
+from vision_studies.plots.interactive_trials import parallel_coordinates
+from vision_studies.reports.charts import Chart, chart_json, content_security_sources, plotly_archive
+from vision_studies.reports.page import digest
+
+EVIL = '<a href="https://example.org">&lt;%{x}</a><script>alert(1)</script>'
+CURVES, REGRET, CUTS, TRIALS, COST = range(5)
+PAGE = """{% extends "base.html" %}{% from "charts.html" import chart as chart_figure %}
+{% block title %}Charts{% endblock %}{% block header %}<h1>Charts</h1>{% endblock %}
+{% block main %}<h2>Figures</h2>{% for own in charts %}{{ chart_figure(own, ["untuned"]) }}{% endfor %}{% endblock %}"""
+
+
+def charts():
+    generator = np.random.default_rng(0)
+    histories = [
+        {"run": f"{variant}, seed {seed}", "variant": variant, "seed": seed, "epoch": epoch}
+        | {"train_loss": 2 / epoch, "validation_loss": 1 / epoch + seed / 9, "validation_accuracy": 1 - 0.5 / epoch}
+        | {"learning_rate": 0.1 / epoch}
+        for variant in ("plain", EVIL)
+        for seed in range(2)
+        for epoch in range(1, 6)
+    ]
+    names = [EVIL, "32", "2020-01"]
+    regrets = [
+        {"target_arch": one, "source_arch": other, "mean_regret": float(one != other), "mean_relative_regret": 1.0}
+        for one in names
+        for other in names
+    ]
+    accuracies = [
+        {"mode": "baseline" if cut < 0 else "FR", "cut": cut, "fraction": fraction, "test_accuracy": 0.5 + cut / 20}
+        for cut in (-1, 0, 1)
+        for fraction in (0.03, 1.0)
+    ]
+    trials = [
+        {"group": name, "trial": trial, "objective": generator.uniform(0.1, 1), "lr": 10 ** generator.uniform(-4, -1)}
+        | {"optimizer": ("adamw", EVIL)[trial % 2]}
+        for name in ("8", EVIL)
+        for trial in range(6)
+    ]
+    variants = [
+        {"study": EVIL, "pipeline": pipeline, "data": data, "variant": EVIL, "accuracy": 0.9, "low": 0.88, "high": 0.91}
+        | {"parameters": 1e5, "macs": 1e7, "seconds": 12.5}
+        for pipeline in ("stacking", EVIL)
+        for data in ("digits", "cifar10")
+    ]
+    return [
+        Chart(*learning_curves(pd.DataFrame(histories))),
+        Chart(*regret_heat_map(pd.DataFrame(regrets))),
+        Chart(*accuracy_surface(pd.DataFrame(accuracies), {"FR": EVIL})),
+        Chart(
+            *parallel_coordinates(
+                pd.DataFrame(trials), ["lr", "optimizer"], objective=f"loss {EVIL}", lower_is_better=True
+            )
+        ),
+        Chart(*accuracy_against_cost(pd.DataFrame(variants))),
+    ]
+
+
+@pytest.fixture(scope="module")
+def chart_page(tmp_path_factory):
+    loader = ChoiceLoader([DictLoader({"page.html": PAGE}), PackageLoader("vision_studies.reports")])
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["chart_json"] = lambda figure: Markup(chart_json(figure))  # noqa: S704
+    styles, scripts = (
+        [loader.get_source(environment, name)[0] for name in names]
+        for names in (("report.css", "charts.css"), ("charts.js",))
+    )
+    needed = content_security_sources()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {' '.join([*map(digest, styles), *needed['style-src']])}; "
+        f"script-src {' '.join([*map(digest, scripts), *needed['script-src']])}"
+    )
+    path = tmp_path_factory.mktemp("charts") / "page.html"
+    path.write_text(
+        environment.get_template("page.html").render(
+            charts=charts(),
+            plotly=plotly_archive(),
+            styles=list(map(Markup, styles)),
+            scripts=list(map(Markup, scripts)),
+            policy=policy,
+        ),
+        encoding="utf-8",
+    )
+    assert path.stat().st_size < 2_500_000
+    return path
+
+
+@pytest.fixture(scope="module")
+def wide(chromium, chart_page):
+    """One page for many tests, which leave it as they find it: starting Plotly takes a second or more."""
+    return Watched(chromium(), chart_page)
+
+
+@pytest.fixture(scope="module")
+def narrow(chromium, chart_page):
+    return Watched(chromium(width=375, dark=True), chart_page)
+
+
+def chart(watched, place):
+    found = watched.page.locator("figure.chart").nth(place)
+    found.evaluate("figure => figure.scrollIntoView()")
+    found.locator(".main-svg").first.wait_for()
+    return found
+
+
+def shown(figure):
+    """Hover texts of the traces that are to be seen."""
+    return figure.locator(".plot").evaluate(
+        "plot => plot.data.filter(own => own.visible !== false).map(own => own.hovertemplate)"
+    )
+
+
+@pytest.mark.parametrize("opened", ["wide", "narrow"])
+def test_a_page_of_charts_is_sound(opened, request):
+    watched = request.getfixturevalue(opened)
+    check_page(watched)
+    assert watched.page.locator("figure.chart[data-drawn]").count() == 5
+    assert watched.page.locator(".plot noscript, .plot > p").count() == 0
+    # Nothing is wider than its figure, where it would be cut off.
+    assert watched.page.locator(".plot").evaluate_all(
+        "plots => plots.every(plot => plot.querySelector('.main-svg').clientWidth <= plot.clientWidth)"
+    )
+
+
+def test_names_are_shown_as_they_are_written(wide):
+    assert wide.draw_charts() == 5
+    assert wide.page.locator("figure.chart .plot a").count() == 0
+    ticks = chart(wide, REGRET).locator(".xtick text").all_text_contents()
+    assert ticks == [EVIL[:21] + "…", "32", "2020-01"]
+    labels = chart(wide, TRIALS).locator(".annotation-text").all_text_contents()
+    assert f"loss {EVIL}"[:39] + "…" in labels
+    curves = chart(wide, CURVES)
+    assert curves.get_by_label(EVIL, exact=True).count() == 1
+    assert chart(wide, COST).get_by_label(f"{EVIL}, digits", exact=True).count() == 1
+    curves.locator(".plot").evaluate("plot => Plotly.Fx.hover(plot, [{curveNumber: 2, pointNumber: 3}])")
+    assert EVIL[:59] in "".join(curves.locator(".hoverlayer").all_text_contents())
+    assert wide.complaints == []
+
+
+def test_runs_are_switched_on_and_off_by_keyboard(wide):
+    figure = chart(wide, CURVES)
+    assert len(shown(figure)) == 4
+    figure.get_by_label("plain, seed 1", exact=True).press("Space")
+    assert len(shown(figure)) == 3
+    group = figure.get_by_label("plain", exact=True)
+    assert group.evaluate("box => box.indeterminate")
+    figure.get_by_role("button", name="None: Runs").click()
+    assert shown(figure) == []
+    assert figure.locator(".scatterlayer .trace").count() == 0
+    group.press("Space")
+    assert [text.split("<br>")[0] for text in shown(figure)] == ["plain"] * 2
+    figure.get_by_role("button", name="All: Runs").press("Enter")
+    assert len(shown(figure)) == 4
+    assert wide.complaints == []
+
+
+def test_a_metric_is_chosen_and_switched_off_runs_stay_off(wide):
+    figure = chart(wide, CURVES)
+    assert "accuracy" in figure.locator(".ytitle").text_content()
+    figure.get_by_label("plain, seed 0", exact=True).uncheck()
+    figure.get_by_role("combobox").select_option(label="Validation loss")
+    assert figure.locator(".ytitle").text_content() == "validation loss (nats per image)"
+    losses = figure.locator(".plot").evaluate("plot => [...plot.data[0].y]")
+    assert losses == pytest.approx([1 / epoch for epoch in range(1, 6)], rel=1e-4)
+    assert len(shown(figure)) == 3
+    figure.get_by_role("combobox").select_option(label="Validation accuracy")
+    assert figure.locator(".plot").evaluate("plot => plot.data[0].y[0]") == 50
+    figure.get_by_label("plain, seed 0", exact=True).check()
+    assert wide.complaints == []
+
+
+def test_views_of_other_figures_are_chosen_by_buttons(wide):
+    cost = chart(wide, COST)
+    cost.get_by_role("button", name="Operations").click()
+    assert cost.locator(".xtitle").text_content() == "multiply-accumulate operations for an image"
+    assert cost.locator(".plot").evaluate("plot => plot.data[0].x[0]") == 1e7
+    assert cost.get_by_role("button", name="Operations").get_attribute("aria-pressed") == "true"
+    assert cost.get_by_role("button", name="Parameters").get_attribute("aria-pressed") == "false"
+    trials = chart(wide, TRIALS)
+    before = shown(trials)
+    trials.get_by_role("button", name=EVIL, exact=True).click()
+    assert len(shown(trials)) == len(before)
+    assert shown(trials) != before
+    assert wide.complaints == []
+
+
+def test_charts_follow_light_and_dark_while_the_page_is_open(wide):
+    from playwright.sync_api import expect
+
+    text = chart(wide, CURVES).locator(".xtitle")
+    expect(text).to_have_css("fill", "rgb(28, 33, 39)")
+    wide.page.emulate_media(color_scheme="dark")
+    expect(text).to_have_css("fill", "rgb(230, 233, 237)")
+    wide.page.emulate_media(color_scheme="light")
+    expect(text).to_have_css("fill", "rgb(28, 33, 39)")
+    assert wide.complaints == []
+
+
+def test_all_charts_are_printed_and_in_light_colours(narrow):
+    looks = "[...document.querySelectorAll('.plot')].map(plot => [plot._fullLayout.width, plot._fullLayout.font.color])"
+    chart(narrow, CURVES)
+    narrow.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert narrow.page.evaluate(looks) == [[660, "#000000"]] * 5
+    narrow.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert all(width <= 375 and colour == "#e6e9ed" for width, colour in narrow.page.evaluate(looks))
+    assert narrow.complaints == []
+
+
+def test_the_surface_is_drawn_where_there_is_webgl(wide):
+    figure = chart(wide, CUTS)
+    assert wide.page.locator(".gl-container canvas").count() == 0
+    figure.get_by_role("button", name="Surface").click()
+    figure.locator(".gl-container canvas").wait_for()
+    figure.get_by_role("button", name="Map").click()
+    assert figure.locator(".plot").evaluate("plot => plot.data.map(own => own.type)") == ["heatmap"]
+    assert wide.complaints == []
+
+
+def test_without_webgl_the_surface_is_declined_in_a_sentence(narrow):
+    figure = chart(narrow, CUTS)
+    narrow.page.evaluate("HTMLCanvasElement.prototype.getContext = () => null")
+    figure.get_by_role("button", name="Surface").click()
+    assert "needs WebGL" in figure.get_by_role("status").text_content()
+    assert figure.get_by_role("button", name="Surface").is_disabled()
+    assert figure.locator(".plot").evaluate("plot => plot.data.map(own => own.type)") == ["heatmap"]
+    assert narrow.complaints == []
+
+
+def test_without_javascript_the_page_says_what_is_missing(chromium, chart_page):
+    page = chromium(java_script_enabled=False)
+    page.goto(chart_page.as_uri())
+    told = page.locator("figure.chart noscript p")
+    assert told.count() == 5
+    assert all(one.is_visible() and "needs JavaScript" in one.text_content() for one in told.all())
+
+
+def test_a_damaged_archive_is_told_in_place_of_the_figures(chromium, chart_page, tmp_path):
+    html = chart_page.read_text(encoding="utf-8")
+    damaged = tmp_path / "damaged.html"
+    damaged.write_text(html.replace(plotly_archive(), plotly_archive()[:1000]), encoding="utf-8")
+    watched = Watched(chromium(), damaged)
+    watched.page.get_by_text("could not be drawn").first.wait_for()
+    assert watched.page.get_by_text("could not be drawn").count() == 5
+    assert watched.complaints
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "dark"), zip(WIDTHS, (True, False), strict=True))
+def test_the_page_of_a_study_is_sound(chromium, demo_project, width, dark):
+    path = demo_project.folder / "data/08_reporting/demo+quick/report.html"
+    check_page(Watched(chromium(width=width, dark=dark), path))
+
+
+@pytest.mark.slow
+def test_the_page_of_a_study_differs_in_light_and_dark(chromium, demo_project):
+    path = demo_project.folder / "data/08_reporting/demo+quick/report.html"
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, dark = (Watched(chromium(dark=dark), path).page.evaluate(ground) for dark in (False, True))
+    assert (light, dark) == ("rgb(255, 255, 255)", "rgb(22, 25, 29)")

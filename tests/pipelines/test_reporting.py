@@ -1,0 +1,334 @@
+import io
+import json
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import StudySettings
+from vision_studies.errors import DataError
+from vision_studies.pipelines.reporting.charts import study_charts
+from vision_studies.pipelines.reporting.collect import (
+    StudyFolders,
+    collect_conclusions,
+    collect_figures,
+    collect_records,
+    collect_results,
+    find_studies,
+)
+from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
+from vision_studies.pipelines.reporting.setting import (
+    changes_between_runs,
+    describe_setting,
+    differences_from_base,
+    image_source,
+)
+from vision_studies.studies.results import SCHEMA, validate_results, write_results
+
+SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t")
+
+
+def rows(study="demo", pipeline="cifar_resnet", variants=("plain", "wide"), **columns):
+    return [
+        {
+            "pipeline": pipeline,
+            "study": study,
+            "variant": variant,
+            "trial": 0,
+            "seed": seed,
+            "configuration": json.dumps({"model.name": variant}),
+            "validation_accuracy": 0.8 + 0.1 * number,
+            "test_accuracy": 0.7 + 0.1 * number + 0.01 * seed,
+            "parameters": 1000 * (number + 1),
+            "seconds": 2.0,
+            "status": "complete",
+            "run_fingerprint": f"f{number}{seed}",
+            "configuration_hash": f"c{number}",
+            "data_fingerprint": "d1d1d1d1",
+            "finished_at": "2026-01-02T10:00:00+00:00",
+        }
+        | columns
+        for number, variant in enumerate(variants)
+        for seed in range(3)
+    ]
+
+
+def png():
+    file = io.BytesIO()
+    Image.new("RGB", (40, 20), "white").save(file, "png")
+    return file.getvalue()
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Folders of outputs and of reports, and a function that stores a study in them."""
+
+    class House:
+        outputs, reports = tmp_path / "outputs", tmp_path / "reports"
+
+        def study(self, name):
+            return StudyFolders(name, self.outputs / name, self.reports / name)
+
+        def store(self, name="demo", pipeline="cifar_resnet", **columns):
+            folder = self.outputs / name / pipeline
+            folder.mkdir(parents=True, exist_ok=True)
+            study = columns.pop("study", name)
+            write_results(validate_results(pd.DataFrame(rows(study, pipeline, **columns))), folder / "results.parquet")
+            return folder / "results.parquet"
+
+        def record(self, name="demo", number=0, **parts):
+            folder = self.reports / name / "run_records"
+            folder.mkdir(parents=True, exist_ok=True)
+            study = {"name": name, "title": f"Title of {name}", "question": "Why?"}
+            record = {"parameters": {"study": study, "data_prep": {"source": "digits"}}} | parts
+            (folder / f"{number}.json").write_text(json.dumps(record))
+
+        def report(self, name="demo", **changes):
+            study = StudySettings(**({"name": name, "title": "A study", "question": "Why?"} | changes))
+            return report_studies(study, SETTINGS, self.outputs, self.reports)
+
+        def write_pages(self, pages):
+            for name, page in pages.items():
+                (self.reports / name).mkdir(parents=True, exist_ok=True)
+                (self.reports / name / "report.html").write_text(page, encoding="utf-8")
+
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "reports").mkdir()
+    return House()
+
+
+def test_results_of_all_pipelines_are_collected(house):
+    house.store()
+    house.store(pipeline="stacking")
+    assert collect_results(house.study("demo"))["pipeline"].unique().tolist() == ["cifar_resnet", "stacking"]
+
+
+def test_no_results_say_what_to_run(house):
+    with pytest.raises(DataError, match=r"no results in .*demo yet; run a pipeline of this study first.*--env=demo"):
+        collect_results(house.study("demo"))
+
+
+def test_a_truncated_table_is_named(house):
+    file = house.store()
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"results.parquet cannot be read .*run its pipeline again"):
+        collect_results(house.study("demo"))
+
+
+def test_results_of_an_older_schema_are_named_with_both_versions(house):
+    file = house.store()
+    older = pa.Table.from_pandas(pd.read_parquet(file), schema=SCHEMA.with_metadata({"schema_version": "0"}))
+    pq.write_table(older, file)
+    with pytest.raises(
+        DataError, match=r"results.parquet has version 0 of the schema and this project reads version 1"
+    ):
+        collect_results(house.study("demo"))
+    table = pd.read_parquet(file).rename(columns={"macs": "flops"})
+    table.to_parquet(file)
+    with pytest.raises(DataError, match=r"results.parquet: .*unknown columns \['flops'\]"):
+        collect_results(house.study("demo"))
+
+
+def test_a_study_in_the_folder_of_another_is_refused(house):
+    house.store("copy", study="demo")
+    with pytest.raises(
+        DataError, match=r"holds runs of the study 'demo' but lies in the folder of 'copy'.*move the folder"
+    ):
+        collect_results(house.study("copy"))
+
+
+def test_the_newest_version_of_every_figure_is_taken_and_a_missing_one_is_named(house):
+    for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+        folder = house.reports / "demo/cifar_resnet/comparison.png" / version
+        folder.mkdir(parents=True)
+        (folder / "comparison.png").write_text(version)
+    (house.reports / "demo/stacking/parts.png").mkdir(parents=True)
+    figures, missing = collect_figures(house.study("demo"))
+    assert [(figure.png, figure.pipeline) for figure in figures] == [(b"2026-01-02T00.00.00.000Z", "cifar_resnet")]
+    assert len(missing) == 1
+    assert "'Stacks and their parts' is missing in" in missing[0]
+    assert "run `stacking` again" in missing[0]
+
+
+def test_answers_are_collected_by_pipeline_and_a_damaged_file_is_named(house):
+    (house.reports / "demo/mlp_transfer").mkdir(parents=True)
+    file = house.reports / "demo/mlp_transfer/conclusions.json"
+    file.write_text('["It does.", "It costs."]')
+    assert collect_conclusions(house.study("demo")) == {"mlp_transfer": ["It does.", "It costs."]}
+    file.write_text("[")
+    with pytest.raises(DataError, match=r"conclusions.json cannot be read"):
+        collect_conclusions(house.study("demo"))
+
+
+def test_damaged_records_stop_nothing(house):
+    house.record(number=1, started_at="later")
+    house.record(number=0, started_at="earlier")
+    (house.reports / "demo/run_records/2.json").write_text("{")
+    assert [record["started_at"] for record in collect_records(house.study("demo"))] == ["earlier", "later"]
+
+
+def test_the_setting_says_what_the_study_was_run_on(house):
+    house.record(processor="A processor (2 cores)", gpus=["A GPU"])
+    results = validate_results(pd.DataFrame(rows(device="cuda", versions=json.dumps({"torch": "2.13.0"}))))
+    setting = dict(describe_setting(results, collect_records(house.study("demo"))))
+    assert setting["Images"] == "digits"
+    assert setting["Device"] == "cuda, A GPU"
+    assert setting["Processor"] == "A processor (2 cores)"
+    assert setting["Training time"] == "12.0 s over 6 runs"
+    assert setting["Versions"] == "torch 2.13.0"
+
+
+def test_classes_are_named_from_the_newest_data_card(house):
+    for version, names in (("v1", ["old"]), ("v2", [f"class {number}" for number in range(40)])):
+        folder = house.reports / "demo/data_prep/data_card.json" / version
+        folder.mkdir(parents=True)
+        (folder / "data_card.json").write_text(json.dumps({"class_names": names}))
+    house.store()
+    page = house.report()[0]["demo"]
+    assert "40: class 0, class 1" in page
+    assert "class 29 and 10 more" in page
+    (folder / "data_card.json").write_text("{}")
+    with pytest.raises(DataError, match=r"data_card.json cannot be read .*run data_prep again"):
+        house.report()
+
+
+def test_image_sources_have_short_names():
+    def record(source):
+        return {"parameters": {"data_prep": {"source": source}}}
+
+    assert image_source([record("digits"), record("/home/me/photos/")]) == "photos"
+    assert image_source([record(["mnist", "/data/fashion_mnist"])]) == "mnist + fashion_mnist"
+    assert image_source([]) == ""
+
+
+def test_differences_from_base_are_those_of_the_newest_run():
+    records = [{"differences_from_base": {"a": [1, 2]}}, {"differences_from_base": {"b.c": ["x", None]}}, {}]
+    assert differences_from_base(records) == [("b.c", '"x"', "null")]
+    assert differences_from_base([{}]) == []
+
+
+def changed_record(epochs, started_at):
+    return {"parameters": {"cifar_resnet": {"epochs": epochs}}, "started_at": started_at}
+
+
+def test_two_configurations_under_one_name_are_told():
+    results = validate_results(pd.DataFrame(rows()))  # finished at ten o'clock
+    before = changed_record(5, "2026-01-02T09:00:00+00:00")
+    after = changed_record(6, "2026-01-02T11:00:00+00:00")
+    (sentence,) = changes_between_runs(results, [before, after])
+    assert "run with two configurations: before 2026-01-02 11:00 (UTC) cifar_resnet.epochs was different" in sentence
+    assert "6 of 6 runs of cifar_resnet are older" in sentence
+    assert changes_between_runs(results, [before, before]) == []
+    early = changed_record(4, "2026-01-02T08:00:00+00:00")
+    assert changes_between_runs(results, [early, before]) == []  # all runs are of the newest configuration
+
+
+def test_the_page_of_the_study_holds_what_its_folders_hold(house):
+    house.store()
+    house.record(differences_from_base={"cifar_resnet.epochs": [100, 5]})
+    folder = house.reports / "demo/cifar_resnet/comparison.png/v1"
+    folder.mkdir(parents=True)
+    (folder / "comparison.png").write_bytes(png())
+    history = pd.DataFrame(
+        {"epoch": [1, 2], "run": "r", "variant": "plain", "seed": 0, "validation_accuracy": [0.5, 0.8]}
+    )
+    history.to_parquet(house.outputs / "demo/cifar_resnet/histories.parquet")
+    pages, markdown, latex, csv, summary = house.report()
+    assert list(pages) == ["demo"]
+    page = pages["demo"]
+    assert "<h1>A study</h1>" in page
+    assert page.count("<figure") == 2  # a chart and a picture
+    assert "Learning curves, run by run" in page
+    assert '"validation_accuracy"' not in page
+    assert "What this study changes in the base configuration (1)" in page
+    assert "wide" in summary
+    assert set(markdown) == set(latex) == set(csv)
+    assert "configuration_comparison" in csv
+
+
+def test_pages_of_other_studies_are_made_when_their_results_are_newer(house):
+    house.store("demo")
+    house.store("other")
+    house.record("other")
+    pages = house.report()[0]
+    assert sorted(pages) == ["demo", "other"]
+    assert "Title of other" in pages["other"]
+    house.write_pages(pages)
+    assert list(house.report()[0]) == ["demo"]
+    house.store("other", seconds=3.0)
+    assert sorted(house.report()[0]) == ["demo", "other"]
+
+
+def test_another_study_that_cannot_be_read_stops_no_report_and_is_named(house, caplog):
+    house.store("demo")
+    file = house.store("broken")
+    file.write_bytes(b"PAR1")
+    assert list(house.report()[0]) == ["demo"]
+    assert "broken has no page: " in caplog.text
+    index, table, _, _ = compare_studies(SETTINGS, house.outputs, house.reports, {})
+    assert "Studies that cannot be shown" in index
+    assert "broken/cifar_resnet/results.parquet cannot be read" in index
+    assert set(table["study"]) == {"demo"}
+
+
+def test_without_results_of_its_own_the_base_configuration_still_reports_on_the_others(house):
+    house.store("other")
+    pages, *tables, summary = house.report("base")
+    assert list(pages) == ["other"]
+    assert tables == [{}, {}, {}]
+    assert summary == "The study 'base' has no results of its own."
+
+
+def test_a_study_asked_for_by_name_must_have_results(house):
+    house.store("other")
+    with pytest.raises(DataError, match="There are no results in"):
+        house.report("missing")
+
+
+def test_without_any_results_there_is_no_report(house):
+    with pytest.raises(DataError, match="There are no results in"):
+        house.report("base")
+
+
+def test_the_page_of_all_studies_compares_what_has_one_set_of_images(house):
+    house.store("demo")
+    house.store("a+b", variants=("huge",), parameters=10**6, validation_accuracy=0.99)
+    for name in ("demo", "a+b"):
+        house.record(name)
+    index, table, markdown, latex = compare_studies(SETTINGS, house.outputs, house.reports, {})
+    assert table[["study", "variant", "data", "n"]].values.tolist() == [
+        ["demo", "wide", "digits (d1d1d1)", 3],
+        ["a+b", "huge", "digits (d1d1d1)", 3],
+        ["demo", "plain", "digits (d1d1d1)", 3],
+    ]
+    assert 'href="a%2Bb/report.html"' in index
+    assert "Title of a+b" in index
+    assert "Accuracy and cost" in index
+    best = markdown.splitlines()[-1]
+    assert "huge" in best  # validation chose it, though it is worse on test
+    assert "71.00 ± 1.00" in best
+    assert r"\toprule" in latex
+
+
+def test_runs_that_know_only_some_classes_stand_apart(house):
+    house.store("demo", configuration=json.dumps({"classes": ["0", "1"]}))
+    table = compare_studies(SETTINGS, house.outputs, house.reports, {})[1]
+    assert set(table["data"]) == {"images, 2 classes (d1d1d1)"}
+
+
+def test_a_damaged_table_of_a_chart_is_named(house):
+    folder = house.outputs / "demo/cifar_resnet"
+    folder.mkdir(parents=True)
+    (folder / "histories.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"histories.parquet cannot be read .*delete it and run its pipeline again"):
+        study_charts(house.outputs / "demo")
+
+
+def test_studies_are_found_by_their_results(house):
+    house.store("b")
+    house.store("a")
+    (house.outputs / "empty").mkdir()
+    assert [study.name for study in find_studies(house.outputs, house.reports)] == ["a", "b"]

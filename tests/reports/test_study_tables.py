@@ -1,0 +1,103 @@
+import json
+
+import pandas as pd
+import pytest
+
+from vision_studies.reports.study_tables import as_texts, network_of, study_tables
+
+
+def rows():
+    common = {"pipeline": "cifar_resnet", "study": "demo", "best_epoch": 3, "images_per_second": 100.0}
+    plain = {
+        "variant": "plain_x",
+        "parameters": 2_000_000,
+        "macs": 417e6,
+        "configuration": '{"model.name": "resnet_small"}',
+    }
+    learners = [{"model": {"name": "resnet9"}}, {"model": {"name": "resnet9"}}, {"model": {"name": "vit_b_16"}}]
+    stack = {
+        "variant": "stack",
+        "parameters": 4_000_000,
+        "macs": 1e9,
+        "configuration": json.dumps({"base_learners": learners, "protocol": "published"}),
+    }
+    return pd.DataFrame(
+        [
+            common | plain | {"test_accuracy": 0.90, "validation_accuracy": 0.91, "seconds": 9.0},
+            common | plain | {"test_accuracy": 0.92, "validation_accuracy": 0.93, "seconds": 11.0},
+            common | plain | {"test_accuracy": None, "validation_accuracy": 0.5, "seconds": 99.0},
+            common | stack | {"test_accuracy": 0.95, "validation_accuracy": 0.96, "seconds": 20.0, "best_epoch": None},
+        ]
+    )
+
+
+def test_means_and_deviations_of_scored_runs():
+    tables = study_tables(rows())
+    assert tables["configuration_comparison"].to_dict("records") == [
+        {
+            "Configuration": "plain_x",
+            "n": "2",
+            "Final Accuracy (%)": "91.00 ± 1.41",
+            "Total Parameters": "2.00 M",
+            "Operations (MACs)": "417 M",
+            "Training Time (s)": "10.0 ± 1.4",
+        },
+        {
+            "Configuration": "stack [protocol: published]",
+            "n": "1",
+            "Final Accuracy (%)": "95.00",
+            "Total Parameters": "4.00 M",
+            "Operations (MACs)": "1.00 G",
+            "Training Time (s)": "20.0",
+        },
+    ]
+    efficiency = tables["efficiency_metrics"].iloc[0]
+    assert (efficiency["Accuracy per million parameters"], efficiency["Accuracy per second"]) == ("45.500", "9.100")
+    times = tables["training_time_and_accuracy"]
+    assert times["Validation Accuracy (%)"].tolist() == ["92.00 ± 1.41", "96.00"]
+    assert times["Best epoch"].tolist() == ["3.0 ± 0.0", "–"]
+    assert tables["architecture_details"]["Networks"].tolist() == ["resnet_small", "2 x resnet9, vit_b_16"]
+
+
+def test_several_pipelines_are_told_apart():
+    mixed = pd.concat([rows(), rows().assign(pipeline="stacking")])
+    assert (
+        study_tables(mixed)["configuration_comparison"]["Pipeline"].tolist() == ["cifar_resnet"] * 2 + ["stacking"] * 2
+    )
+
+
+def test_tables_are_written_for_readers_for_papers_and_for_programs():
+    texts = as_texts(study_tables(rows()), "demo")
+    names = {"configuration_comparison", "efficiency_metrics", "training_time_and_accuracy", "architecture_details"}
+    assert {kind: set(files) for kind, files in texts.items()} == {"md": names, "tex": names, "csv": names}
+    assert "## Configuration comparison" in texts["md"]["configuration_comparison"]
+    latex = texts["tex"]["configuration_comparison"]
+    assert r"\toprule" in latex
+    assert r"plain\_x" in latex
+    assert r"$\pm$" in latex
+    assert (
+        texts["csv"]["architecture_details"].splitlines()[0]
+        == "Configuration,Networks,Total Parameters,Operations (MACs)"
+    )
+
+
+def test_a_study_that_has_scored_nothing_has_no_tables():
+    nothing = rows().assign(test_accuracy=float("nan"))
+    assert as_texts(study_tables(nothing), "demo") == {"md": {}, "tex": {}, "csv": {}}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "network"),
+    [
+        ('{"model.name": "resnet_small"}', "resnet_small"),
+        ('{"network.name": "convnet", "network.channels": [4]}', "convnet"),
+        ('{"widths": [24, 24]}', "mlp 24x24"),
+        (
+            '{"base_learners": [{"model": {"name": "a"}}, {"model": {"name": "b"}}, {"model": {"name": "a"}}]}',
+            "2 x a, b",
+        ),
+        ("{}", ""),
+    ],
+)
+def test_networks_are_named(configuration, network):
+    assert network_of(configuration) == network
