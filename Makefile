@@ -3,13 +3,17 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+STUDY ?= demo
+PORT ?= 4141
+SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench docs viz clean-venv
+.PHONY: help install demo test lint bench docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@echo; echo "  Then: source .venv/bin/activate; kedro run --help names the studies, kedro --help the commands."
 
 install: $(INSTALLED)  ## create .venv with everything in it
 
@@ -28,16 +32,29 @@ lint: install  ## check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: install  ## build the documentation into site/
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+docs: install  ## build the documentation into site/, without a network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
 	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
 
-viz: install  ## build the site of STUDY (demo) with kedro-viz and serve it at http://localhost:4141
-	@KEDRO_ENV=$(or $(STUDY),demo) $(BIN)/kedro viz build --include-previews
-	@$(BIN)/python -m http.server 4141 --directory build
+viz: viz-site  ## show the pipelines of STUDY (demo), with its figures and tables, at http://localhost:PORT (4141)
+	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \
+		{ echo "Port $(PORT) is in use; name another: make viz STUDY=$(STUDY) PORT=$$(($(PORT) + 1))" >&2; exit 1; }
+	@echo "Pipelines of $(STUDY): http://localhost:$(PORT)/?pid=__default__&types=nodes (Ctrl-C ends)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory $(SITE) >/dev/null 2>&1 || true
+
+# kedro-viz always builds into build/, ends with 0 even if it fails, and lets a library warn of its own future.
+viz-site: install  ## build that site into data/08_reporting/STUDY/kedro_viz
+	@test -d data/08_reporting/$(STUDY) || \
+		{ echo "The study '$(STUDY)' has not run yet; run it first: kedro run --env=$(STUDY)" >&2; exit 1; }
+	@echo "kedro-viz draws the pipelines of $(STUDY) ..."
+	@rm -rf build
+	@KEDRO_ENV=$(STUDY) PYTHONWARNINGS="ignore:ORJSONResponse is deprecated" \
+		$(BIN)/kedro viz build --include-previews | tr '\r' '\n' | grep -v -e "^\.\.\.Creating" -e "Success!" || true
+	@test -f build/index.html || { echo "kedro-viz has built nothing; see above." >&2; exit 1; }
+	@rm -rf $(SITE) && mv build $(SITE)
 
 clean-venv:  ## remove .venv
 	rm -rf .venv

@@ -60,6 +60,8 @@ def test_a_run_is_recorded_from_start_to_end(tmp_path):
     assert started["environments"] == ["base", "resnet_se", "demo"]
     assert started["parameters"]["data_prep"]["source"] == "digits"
     assert started["parameters"]["study"]["title"]
+    assert started["differences_from_base"]["data_prep.source"] == ["cifar10", "digits"]
+    assert not [name for name in started["differences_from_base"] if name.startswith("study")]
     assert {"python", "torch", "kedro"} <= set(started["versions"])
     assert started["processor"]
     run.end()

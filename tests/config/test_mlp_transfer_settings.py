@@ -70,6 +70,13 @@ def test_the_other_environments_are_whole(environment):
         ({"seeds": [1, 2]}, "which is search.training_seed"),
         ({"search": {"sampler": {"name": "tpe", "startup_trials": 3}}}, "set batch"),
         ({"search": {"pruner": {"name": "median", "startup_trials": 1, "warmup_epochs": 1}}}, "set batch"),
+        (
+            {
+                "search": {"pruner": {"name": "hyperband", "min_epochs": 1, "reduction_factor": 2}},
+                "training": {"selection": "validation_accuracy"},
+            },
+            "search.pruner ends trials with a high validation loss, and training.selection is validation_accuracy",
+        ),
         ({"search": {"space": {"lr": {"low": 1.0, "high": 0.1, "scale": "log"}}}}, "must be below high"),
         ({"search": {"space": {"lr": {"low": 0.0, "high": 0.1, "scale": "log"}}}}, "above 0 on a log scale"),
         ({"search": {"space": {"dropout": {"low": 0.1, "high": 1.0, "scale": "uniform"}}}}, "dropout must stay"),

@@ -23,9 +23,16 @@ OUTPUT = click.option(
 _TITLES = {"top_1": "Top-1 test accuracy", "top_5": "Top-5 test accuracy"}
 
 
-@click.group()
+@click.group(
+    epilog=(
+        "\b\nExamples:\n"
+        "  kedro alphanet table alphanet_cifar10lt alphanet_cifar100lt --format=markdown\n"
+        "  kedro alphanet combinations alphanet_cifar10lt -n 3\n"
+        "  kedro alphanet export alphanet_cifar10lt original_files"
+    )
+)
 def alphanet() -> None:
-    """Tables, learnt combinations and files of studies of long tails.
+    """Show and hand on what studies of long tails have found.
 
     STUDY is what --env named when the study ran.
     """
@@ -33,9 +40,20 @@ def alphanet() -> None:
 
 @alphanet.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
-@click.option("--metric", type=click.Choice(["top_1", "top_5"]), default="top_1", show_default=True)
 @click.option(
-    "--format", "layout", type=click.Choice(["text", "markdown", "latex", "csv"]), default="text", show_default=True
+    "--metric",
+    type=click.Choice(["top_1", "top_5"]),
+    default="top_1",
+    show_default=True,
+    help="Accuracy of the first, or of the first five guesses.",
+)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["text", "markdown", "latex", "csv"]),
+    default="text",
+    show_default=True,
+    help="How the table is written.",
 )
 @click.option(
     "--experiments",
@@ -45,12 +63,15 @@ def alphanet() -> None:
     multiple=True,
     help="Experiments by name, with * and ?; may be repeated. The classifiers that they improve stay above them.",
 )
-@click.option("--baselines/--no-baselines", default=True, help="Show classifiers as AlphaNet finds them, too.")
+@click.option(
+    "--baselines/--no-baselines", default=True, show_default=True, help="Show classifiers as AlphaNet finds them, too."
+)
 @click.option("--rename", nargs=2, metavar="NAME SHOWN", multiple=True, help="Show experiment NAME as SHOWN.")
 @click.option(
     "--style",
     type=click.Choice(["plus_minus", "superscript"]),
     default="plus_minus",
+    show_default=True,
     help="How deviations stand in text and LaTeX.",
 )
 @click.option("--web", is_flag=True, help="In text, superscripts between circumflexes.")
@@ -72,7 +93,10 @@ def table(
     output: Path | None,
     **of_text: Any,
 ) -> None:
-    """Accuracies of few, medium, many and all classes: mean and deviation of every experiment of all studies named."""
+    """Tabulate accuracies of few, medium, many and all classes.
+
+    A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table.
+    """
     from vision_studies.analysis.saved_experiments import read_experiments
     from vision_studies.reports import alphanet_tables
 
@@ -106,12 +130,27 @@ def table(
 @alphanet.command()
 @click.argument("study")
 @click.option("--experiment", "-x", help="Name of the experiment, as tables have it; the first without it.")
-@click.option("--by", type=click.Choice(["gain", "accuracy"]), default="gain", show_default=True)
+@click.option(
+    "--by",
+    type=click.Choice(["gain", "accuracy"]),
+    default="gain",
+    show_default=True,
+    help="What the classes shown are chosen by.",
+)
 @click.option("--smallest", is_flag=True, help="The classes with the smallest gain or accuracy, not the largest.")
 @click.option("--number", "-n", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown.")
 @click.option("--mistakes", type=click.IntRange(min=1), help="Mistakes shown in each list; all without it.")
-@click.option("--repeat", "repeats", type=int, multiple=True, help="Only this repeat, from 0; may be given again.")
-@click.option("--format", "layout", type=click.Choice(["text", "markdown"]), default="text", show_default=True)
+@click.option(
+    "--repeat", "repeats", type=int, multiple=True, help="Only this repeat, counted from 0; may be given again."
+)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How the listing is written.",
+)
 @OUTPUT
 @told_in_a_sentence
 def combinations(
@@ -125,7 +164,10 @@ def combinations(
     layout: str,
     output: Path | None,
 ) -> None:
-    """What few classes have learnt: coefficients of their neighbours, accuracies, and mistakes before and after."""
+    """List what few classes of STUDY have learnt from their neighbours.
+
+    Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
+    """
     import pandas as pd
 
     from vision_studies.analysis.learnt_combinations import learnt_combinations, select_classes
@@ -145,9 +187,15 @@ def combinations(
 @alphanet.command()
 @click.argument("study")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--classifier", help="Its label; the first that AlphaNet improves without it.")
-@click.option("--repeat", type=click.IntRange(min=0), default=0, show_default=True, help="Whose features and weights.")
-@click.option("--name", help="Of the data set in datasets.toml; made of the data and the classifier without it.")
+@click.option("--classifier", help="Label of the classifier; the first that AlphaNet improves without it.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Repeat whose features and weights are written.",
+)
+@click.option("--name", help="Name of the data set in datasets.toml; made of the data and the classifier without it.")
 @told_in_a_sentence
 def export(study: str, folder: Path, classifier: str | None, repeat: int, name: str | None) -> None:
     """Write features and a classifier of STUDY to FOLDER in the files of the original project."""

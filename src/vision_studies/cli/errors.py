@@ -10,17 +10,27 @@ import click
 
 from vision_studies.errors import VisionStudiesError
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C has stopped, as shells have it."""
 
-def told_in_a_sentence(command: Callable[..., Any]) -> Callable[..., Any]:
+
+def told_in_a_sentence(command: Callable[..., Any], *, when_stopped: str = "Stopped.") -> Callable[..., Any]:
     """Print the message of an error that is the user's to mend, and nothing else. Other errors are left alone.
 
     VISION_STUDIES_TRACEBACK=1 shows where it came from.
+
+    Args:
+        command: what may fail.
+        when_stopped: what to say when Ctrl-C stops it.
     """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            click.secho(f"\n{when_stopped}", fg="yellow", err=True)
+            sys.exit(INTERRUPTED)
         except Exception as error:
             told = _user_error(error)
             if told is None or os.environ.get("VISION_STUDIES_TRACEBACK"):

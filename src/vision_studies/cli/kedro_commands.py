@@ -2,8 +2,13 @@
 
 import difflib
 import functools
+import signal
 import subprocess
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -11,13 +16,21 @@ from typing import Any
 
 import click
 from kedro.framework.cli.catalog import catalog as kedro_catalog
+from kedro.framework.cli.cli import project_commands
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.registry import registry as kedro_registry
 
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
+from vision_studies.cli.help_texts import RunCommand, explained
 from vision_studies.errors import ParameterError
+
+_STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
+_RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
+
+# kedro-viz asks FastAPI for a class that FastAPI no longer wants; only kedro-viz can change that.
+warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated", module="kedro_viz")
 
 
 def _check_pipelines(names: list[str]) -> None:
@@ -36,6 +49,8 @@ def _check_pipelines(names: list[str]) -> None:
 def _run_each(studies: list[str], collection: str) -> None:
     """Run the command once for every study of a collection, in processes of their own; one that fails stops no other.
 
+    Ctrl-C stops the study at work, which says so, and the rest.
+
     Raises:
         ParameterError: some failed.
     """
@@ -44,12 +59,27 @@ def _run_each(studies: list[str], collection: str) -> None:
         click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
         named = {collection: study, f"--env={collection}": f"--env={study}"}
         arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
-        if subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode:
+        with _interrupts_noted() as interrupts:
+            code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode
+        if interrupts or code == INTERRUPTED:
+            sys.exit(INTERRUPTED)
+        if code:
             failed.append(study)
     if failed:
         raise ParameterError(
             f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."
         )
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """Let Ctrl-C, which a terminal sends to every process, end the inner one alone: it has work to put away."""
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _choose_methods(loader: StudyConfigLoader) -> None:
@@ -65,30 +95,54 @@ def _run(**options: Any) -> Any:
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     _check_pipelines(list(options.get("pipelines") or []))
+    _check_runner(options.get("runner"))
     loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
     if not options.get("pipelines"):
         _choose_methods(loader)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
-    return kedro_run.callback(**options)
+    try:
+        return kedro_run.callback(**options)
+    except ValueError as error:
+        if not _is_of_the_choice_of_steps(error):
+            raise
+        what = str(error).split(". ")[0].rstrip(".")
+        raise ParameterError(
+            f"{what}; `kedro registry describe` lists the steps, `kedro catalog describe-datasets` the data sets."
+        ) from error
 
 
-run = click.Command(
+def _check_runner(name: str | None) -> None:
+    if name and "." not in name and name not in _RUNNERS:
+        raise ParameterError(f"There is no runner '{name}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
+
+
+def _is_of_the_choice_of_steps(error: ValueError) -> bool:
+    """Whether Kedro refuses what --nodes, --tags and the like leave of the pipeline."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals["__name__"] == "kedro.pipeline.pipeline" and "Pipeline " in str(error)
+
+
+run = RunCommand(
     name="run",
-    callback=told_in_a_sentence(_run),
-    params=kedro_run.params,
-    help="Run pipelines of a study: --env names the study, --pipeline the pipeline (all of them without it).",
-    short_help="Run the pipelines of a study.",
+    callback=told_in_a_sentence(_run, when_stopped=_STOPPED),
+    params=explained(kedro_run.params),
+    help=(
+        "Do a study, or a part of it: --env names the study, --pipeline the part.\n\nFinished runs are never done again. "
+        "Stop the command whenever you like; the same command continues."
+    ),
+    short_help="Do a study, or one pipeline of it.",
 )
 
 
-def _guarded(command: click.Command, pipelines_in: str) -> click.Command:
-    """The command of Kedro with our checks and errors.
+def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click.Command:
+    """The command of Kedro with our checks, errors and help.
 
     Args:
         command: the command.
         pipelines_in: the option or argument, if it has it, that names pipelines.
+        help_text: what it does.
     """
     callback = command.callback
     assert callback is not None  # noqa: S101 - a click command always has one
@@ -99,13 +153,37 @@ def _guarded(command: click.Command, pipelines_in: str) -> click.Command:
         _check_pipelines([named] if isinstance(named, str) else list(named))
         return callback(**options)
 
-    return click.Command(command.name, callback=told_in_a_sentence(checked), params=command.params, help=command.help)
+    options = explained(command.params)
+    return click.Command(command.name, callback=told_in_a_sentence(checked), params=options, help=help_text)
 
 
-def _guarded_group(group: click.Group, pipelines_in: str) -> click.Group:
-    commands = {name: _guarded(command, pipelines_in) for name, command in group.commands.items()}
-    return click.Group(group.name, commands, help=group.help)
+def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, commands: dict[str, str]) -> click.Group:
+    guarded = {
+        name: _guarded(command, pipelines_in, commands.get(name, command.help or ""))
+        for name, command in group.commands.items()
+    }
+    return click.Group(group.name, guarded, help=help_text)
 
 
-catalog = _guarded_group(kedro_catalog, "pipeline")
-registry = _guarded_group(kedro_registry, "name")
+catalog = _guarded_group(
+    kedro_catalog,
+    "pipeline",
+    "Data sets that a study reads and writes, and where they lie.",
+    {
+        "describe-datasets": "Names of the data sets, by pipeline: described each by itself, by a pattern, or not at all.",
+        "list-patterns": "Patterns that describe several data sets at once, the one that counts first on top.",
+        "resolve-patterns": "Every data set with its kind and its file.",
+    },
+)
+registry = _guarded_group(
+    kedro_registry,
+    "name",
+    "Pipelines and their steps.",
+    {
+        "list": "Names of the pipelines; __default__ is what `kedro run` does without --pipeline.",
+        "describe": "Steps of the pipeline NAME in their order; of all pipelines together without NAME.",
+    },
+)
+
+for _own in (run, catalog, registry):  # Kedro's help would list its commands of these names below ours
+    getattr(project_commands, "lazy_subcommands", {}).pop(_own.name, None)

@@ -16,7 +16,7 @@ from vision_studies.studies.stored_runs import (
     superfluous_checkpoints,
 )
 
-ENV = click.option("--env", "-e", help="Study; every one without it.")
+ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
 FIGURES = {
     "loss_plot": "loss_figure",
     "validation_plot": "validation_figure",
@@ -26,11 +26,19 @@ FIGURES = {
 """File names of the original project -> functions of `plots.training`."""
 
 
-@click.group()
+@click.group(
+    epilog=(
+        "\b\nExamples:\n"
+        "  kedro runs list --env=resnet_se\n"
+        "  kedro runs label 3f2a best_so_far\n"
+        "  kedro runs accuracy best_so_far --env=resnet_se\n"
+        "  kedro runs graphs 3f2a 91c0 -o figures"
+    )
+)
 def runs() -> None:
-    """List, score, label, tidy, draw and export the runs of earlier studies.
+    """List, score, label, tidy, draw and export runs of earlier studies.
 
-    RUN is the beginning of a run's fingerprint, or its label.
+    RUN is the beginning of a run's fingerprint, as `kedro runs list` shows it, or its label.
     """
 
 
@@ -38,31 +46,36 @@ def runs() -> None:
 @ENV
 @told_in_a_sentence
 def list_runs(env: str | None) -> None:
-    """Every run with its status, accuracies and size on the disk."""
+    """List runs with their status, accuracies and size on the disk."""
     from tabulate import tabulate
 
     found = find_runs(_models(), env)
     if not found:
         raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
     rows = [_described(run) for run in found]
-    if not any(run.description["trial"] for run in found):
-        rows = [{name: value for name, value in row.items() if name != "trial"} for row in rows]
+    without = {name for name in ("label", "trial") if not any(row[name] for row in rows)}
+    rows = [{name: value for name, value in row.items() if name not in without} for row in rows]
     click.echo(tabulate(rows, headers="keys", disable_numparse=True))
 
 
 @runs.command()
 @click.argument("checkpoint")
-@click.option("--env", "-e", help="Study whose images it is scored on; base without it.")
+@click.option("--env", "-e", help="Study whose images CHECKPOINT is scored on; base without it.")
 @click.option(
     "--split",
     type=click.Choice(["validation", "test"]),
     default="validation",
-    help="test only when every choice has been made: what is chosen by test accuracy has none left.",
+    show_default=True,
+    help="Images to score on. test only when every choice has been made: what is chosen by test accuracy has none left.",
 )
-@click.option("--device", default="auto", help="auto, cpu or cuda.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @told_in_a_sentence
 def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
-    """Accuracy and loss of CHECKPOINT: a run, or a file (weights, a numbered checkpoint, a study's model)."""
+    """Score CHECKPOINT: accuracy and loss.
+
+    CHECKPOINT is a run (the beginning of its fingerprint, or its label) or a file: weights, a numbered checkpoint or a
+    study's model.
+    """
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
     from vision_studies.methods.trained_network import accuracy_of, read_trained
     from vision_studies.training.runtime import select_device
@@ -77,10 +90,10 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
 
 @runs.command()
 @ENV
-@click.option("--delete", is_flag=True, help="Delete them; without it they are only named.")
+@click.option("--delete", is_flag=True, help="Delete the checkpoints; without it they are only named.")
 @told_in_a_sentence
 def clean(env: str | None, delete: bool) -> None:
-    """Numbered checkpoints that nothing needs any more. The best and the last of every run stay."""
+    """Find numbered checkpoints that nothing needs any more; the best and the last of every run stay."""
     files = [file for run in find_runs(_models(), env) for file in superfluous_checkpoints(run)]
     freed = sum(file.stat().st_size for file in files) / 1e6
     for file in files:
@@ -97,7 +110,10 @@ def clean(env: str | None, delete: bool) -> None:
 @ENV
 @told_in_a_sentence
 def label(run: str, label: str, env: str | None) -> None:
-    """Call RUN by LABEL from now on; its files keep their places, so that its study finds them."""
+    """Call RUN by LABEL from now on.
+
+    Commands take the label in the place of RUN. The run's files keep their places, so that its study finds them.
+    """
     found = find_run(_models(), run, env)
     label_run(_models(), found, label)
     click.echo(f"{found.description['study']}/{found.fingerprint} is called '{label}'")
@@ -107,11 +123,16 @@ def label(run: str, label: str, env: str | None) -> None:
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @ENV
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path("figures"), help="Folder for the figures."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="Folder for the figures.",
 )
 @told_in_a_sentence
 def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
-    """The four training graphs of one run, or of several in one."""
+    """Draw the four training graphs of one RUN, or of several in one."""
     import pandas as pd
 
     found = [find_run(_models(), name, env) for name in names]
@@ -126,7 +147,10 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
 @ENV
 @told_in_a_sentence
 def export(run: str, folder: Path, env: str | None) -> None:
-    """Copy RUN to FOLDER in the original project's layout: metrics.csv, config.json, training.log, figures/."""
+    """Copy RUN to FOLDER in the original project's layout.
+
+    FOLDER, which must not be there yet, then holds metrics.csv, config.json, training.log, best.safetensors and figures/.
+    """
     import shutil
     from datetime import datetime
 
@@ -159,6 +183,8 @@ def _models() -> Path:
 
 
 def _described(run: StoredRun) -> dict[str, Any]:
+    from rich.filesize import decimal
+
     def percent(name: str) -> str:
         value = run.metric(name)
         return "–" if value is None else f"{100 * value:.2f} %"
@@ -167,6 +193,7 @@ def _described(run: StoredRun) -> dict[str, Any]:
     newest = next(reversed(run.stages.values()), None)
     return {
         "study": run.description["study"],
+        "pipeline": run.description["pipeline"],
         "run": run.fingerprint,
         "label": run.label or "",
         "variant": run.description["variant"],
@@ -176,7 +203,7 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "validation": percent("validation_accuracy"),
         "test": percent("test_accuracy"),
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
-        "size": f"{size / 1e6:,.0f} MB",
+        "size": decimal(size),
     }
 
 

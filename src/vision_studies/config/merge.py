@@ -1,4 +1,4 @@
-"""Nested settings: laying them over others, by one rule for environments, `--params` and variants, and dotted names for them."""
+"""Nested settings: laid over others, by one rule for environments, `--params` and variants, and named with dots."""
 
 from collections.abc import Mapping
 from typing import Any

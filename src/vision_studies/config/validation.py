@@ -81,7 +81,7 @@ def _problem(location: Sequence[str | int], detail: Any, model: type[BaseModel],
             entries = "entry" if context["min_length"] == 1 else "entries"
             text = f"{given!r} has too few entries; give it at least {context['min_length']} {entries}."
         case _:
-            message = detail["msg"].removeprefix("Input should be ")
+            message = detail["msg"].removeprefix("Input should be ").split(", unable to")[0]
             text = f"{given!r} is not allowed; it must be {message}."
     return path, text
 

@@ -21,13 +21,16 @@ import pandas as pd
 from filelock import FileLock
 
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.merge import flatten
 from vision_studies.errors import DataError, MissingDependencyError, VisionStudiesError
 from vision_studies.files import atomic_file, write_json
 from vision_studies.studies.provenance import git_commit, library_versions
-from vision_studies.studies.results import COMPLETE, FAILED, SCHEMA, flatten, validate_results
+from vision_studies.studies.results import COMPLETE, FAILED, SCHEMA, validate_results
 from vision_studies.studies.runs import Run
 
 logger = logging.getLogger(__name__)
+
+_LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fill the screen
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,10 @@ def execute(
             shutil.rmtree(run_folder(folder, run), ignore_errors=True)
     waiting = [run for run in unique if not is_finished(folder, run, stage)]
     log_reused(stage, len(unique) - len(waiting), len(unique))
-    started = time.monotonic()
+    log = RunLog(stage, len(waiting))
     with parallel_runs(settings) as parallel:
-        results = parallel(joblib.delayed(execute_one)(run, stage, work, folder) for run in waiting)
-        for done, (run, outcome) in enumerate(results, start=1):
-            remaining = (time.monotonic() - started) / done * (len(waiting) - done)
-            log_outcome(stage, run, outcome, done, len(waiting), remaining)
+        for ended in parallel(joblib.delayed(execute_one)(run, stage, work, folder) for run in waiting):
+            log.ended([ended])
 
 
 def is_finished(folder: Path, run: Run, stage: str) -> bool:
@@ -243,15 +244,45 @@ def log_reused(stage: str, finished: int, total: int) -> None:
         logger.info("%s: %d of %d runs are finished and reused", stage, finished, total)
 
 
-def log_outcome(stage: str, run: Run, outcome: Outcome, done: int, total: int, remaining: float) -> None:
-    """Say what a run has found, and when the others may have ended."""
-    split = "test" if "test_accuracy" in outcome.metrics else "validation"
-    accuracy = outcome.metrics.get(f"{split}_accuracy")
-    found = outcome.status if accuracy is None else f"{split} accuracy {accuracy:.4f}"
-    left = f", about {_duration(remaining)} left" if done < total else ""
-    logger.info("%s %d of %d: %s: %s%s", stage, done, total, run.name, found, left)
-    if outcome.status != COMPLETE:
-        logger.warning("%s of %s: %s (%s)", stage, run.name, outcome.status, outcome.reason)
+class RunLog:
+    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well.
+
+    Args:
+        stage: name of the stage.
+        total: runs that wait for it.
+    """
+
+    def __init__(self, stage: str, total: int) -> None:
+        self._stage, self._total = stage, total
+        self._started = self._said = time.monotonic()
+        self._ended: list[tuple[Run, Outcome]] = []
+        self._told = 0
+
+    def ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
+        """Take in runs that have ended together, be it one."""
+        for run, outcome in outcomes:
+            if outcome.status != COMPLETE:
+                logger.warning("%s of %s: %s (%s)", self._stage, run.name, outcome.status, outcome.reason)
+        self._ended += outcomes
+        now, done = time.monotonic(), len(self._ended)
+        if done == self._told or (done < self._total and now - self._said < _LINE_AFTER):
+            return
+        found = _found(self._ended[-1:] if done == self._told + 1 else self._ended)
+        remaining = (now - self._started) / done * (self._total - done)
+        left = f"about {_duration(remaining)} left" if done < self._total else ""
+        told = ", ".join(filter(None, (found, left)))
+        logger.info("%s %d of %d%s", self._stage, done, self._total, f": {told}" if told else "")
+        self._said, self._told = now, done
+
+
+def _found(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
+    """Accuracies of complete runs; one alone is named."""
+    complete = [(run, outcome.metrics) for run, outcome in outcomes if outcome.status == COMPLETE]
+    split = "test" if any("test_accuracy" in metrics for _, metrics in complete) else "validation"
+    accuracies = [value for _, metrics in complete if (value := metrics.get(f"{split}_accuracy")) is not None]
+    if len(complete) == 1:
+        return complete[0][0].name + (f": {split} accuracy {accuracies[0]:.4f}" if accuracies else "")
+    return f"{split} accuracy {min(accuracies):.4f} to {max(accuracies):.4f}" if accuracies else ""
 
 
 def _duration(seconds: float) -> str:

@@ -34,6 +34,7 @@ from vision_studies.studies.results import COMPLETE, PRUNED
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
+_LINE_AFTER = 5.0  # seconds: a line of log for each of many short trials would be noise
 
 Drawn = dict[str, Any]
 """Dotted path -> value."""
@@ -107,6 +108,7 @@ class SharedSearch:
         self._space = space
         self._base = base
         self._folder = folder
+        self._said = time.monotonic()
         self._claim = FileLock(folder / "claim.lock")
         self._storage = _storage(settings.storage, folder)
         with self._claim:
@@ -214,6 +216,10 @@ class SharedSearch:
             self._study.tell(trial, outcome.value)
         else:
             self._study.tell(trial, state=TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL)
+        if time.monotonic() - self._said >= _LINE_AFTER:
+            found = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
+            logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, found)
+            self._said = time.monotonic()
 
     def _draw(self, trial: optuna.Trial) -> None:
         settings: Mapping[str, Any] = self._base

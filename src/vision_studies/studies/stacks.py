@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import hash_json, write_json
 from vision_studies.studies.execution import (
     Outcome,
+    RunLog,
     is_finished,
     keep_outcome,
-    log_outcome,
     log_reused,
     parallel_runs,
     run_folder,
@@ -79,14 +78,10 @@ def execute_stacks(
     taken = {run.fingerprint for stack in stacks for run in stack}
     waiting = [run for name, run in unique.items() if name not in finished | taken]
     stacks += [list(stack) for stack in group(waiting)] if waiting else []
-    started, done, total = time.monotonic(), 0, sum(len(stack) for stack in stacks)
+    log = RunLog(stage, sum(len(stack) for stack in stacks))
     with parallel_runs(settings) as parallel:
-        results = parallel(joblib.delayed(_execute_stack)(stack, stage, work, folder) for stack in stacks)
-        for outcomes in results:
-            for run, outcome in outcomes:
-                done += 1
-                remaining = (time.monotonic() - started) / done * (total - done)
-                log_outcome(stage, run, outcome, done, total, remaining)
+        for outcomes in parallel(joblib.delayed(_execute_stack)(stack, stage, work, folder) for stack in stacks):
+            log.ended(outcomes)
 
 
 def _execute_stack(stack: Sequence[Run], stage: str, work: StackWork, folder: Path) -> list[tuple[Run, Outcome]]:

@@ -51,7 +51,7 @@ def cluster_activations(
     """
     place = workplace(cuts, study, execution, image_set, splits, runs_folder)
     subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
-    tables = []
+    tables, reused = [], 0
     for (number, run), classes, method in product(
         enumerate(place.pretraining_runs()), settings.classes, settings.methods
     ):
@@ -63,8 +63,10 @@ def cluster_activations(
             with atomic_file(file) as temporary:
                 table.to_parquet(temporary, index=False)
         else:
-            logger.info("%s, %s classes, network %d: found, nothing is done again", method.name, classes, run.seed)
+            reused += 1
         tables.append(pd.read_parquet(file))
+    if reused:
+        logger.info("%d of %d clusterings are finished and reused", reused, len(tables))
     scores = pd.concat(tables, ignore_index=True)
     if scores.empty:
         raise DataError(

@@ -1,0 +1,81 @@
+"""What was run, with what, and how it ended."""
+
+import atexit
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+from vision_studies.files import write_json
+from vision_studies.hooks.study import StudyHooks
+from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
+
+
+class RunRecordHooks(StudyHooks):
+    """Writes what was run, with what, and how it ended: `data/08_reporting/<study>/run_records/<run>.json`.
+
+    Status is `running`, `complete`, `failed` (with the error) or `interrupted`; a run that was killed stays `running`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._file = Path()
+        self._record: dict[str, Any] = {}
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+        """Record parameters, versions and machine."""
+        base = self._load_base_parameters()  # first: who reads last resolves paths for the rest of the run
+        parameters = self._load_parameters()
+        run_id = run_params.get("run_id") or run_params["session_id"]
+        self._file = self._project / "data/08_reporting" / self._study / "run_records" / f"{run_id}.json"
+        self._record = {
+            "run_id": run_id,
+            "study": self._study,
+            "environments": self._environments,
+            "pipelines": run_params.get("pipeline_names") or ["__default__"],
+            "command_line_parameters": run_params.get("runtime_params") or {},
+            "parameters": parameters,
+            "differences_from_base": parameter_differences(base, parameters),
+            "git_commit": git_commit(),
+            "versions": library_versions(),
+            "processor": processor_name(),
+            "started_at": _now(),
+            "status": "running",
+        }
+        self._write()
+        atexit.register(self._finish, "interrupted")  # Kedro tells hooks of errors, not of Ctrl-C
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Record the end."""
+        self._finish("complete")
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Record the failure."""
+        self._record["error"] = str(error)
+        self._finish("failed")
+
+    def _finish(self, status: str) -> None:
+        atexit.unregister(self._finish)
+        self._record |= {"status": status, "finished_at": _now(), "gpus": _gpu_names()}
+        self._write()
+
+    def _write(self) -> None:
+        write_json(self._file, json.loads(json.dumps(self._record, default=str)))
+
+
+def _gpu_names() -> list[str]:
+    """GPUs that the run could use: none where nothing has imported torch, which alone can use them."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,160 @@
+"""What a run tells on the terminal: what it is, the step at work, what took long, and where its results lie."""
+
+import logging
+import time
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from rich import get_console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from vision_studies.hooks.study import StudyHooks
+from vision_studies.studies.provenance import processor_name
+
+logger = logging.getLogger(__name__)
+
+NOTABLE_SECONDS = 10.0
+"""A step that takes longer than this says so when it has ended."""
+
+_HEADING = {"heading": True}  # such a line stands at the margin, what is told during a step stands below it
+_INDENT = 2
+_LEVELS = {logging.WARNING: ("Warning: ", "bold yellow"), logging.ERROR: ("Error: ", "bold red")}
+_GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+class TerminalHandler(logging.Handler):
+    """A time and a message. Only warnings and errors name their level.
+
+    On a terminal a long message goes on below its beginning; elsewhere each is one line, however long, for `grep`.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        try:
+            console = get_console()  # the progress bars' own: a line then moves above the bar instead of through it
+            moment = Text(datetime.fromtimestamp(record.created).strftime("%H:%M:%S"), style="dim")
+            is_heading = getattr(record, "heading", False)
+            level, style = _LEVELS.get(min(record.levelno // 10 * 10, logging.ERROR), ("", ""))
+            message = Text.assemble((level, style), (self.format(record), "bold" if is_heading else ""))
+            indent = 0 if is_heading else _INDENT
+            if console.is_terminal:
+                line = Table.grid(padding=(0, 1))
+                line.add_row(moment, Padding(message, (0, 0, 0, indent)))
+                console.print(line)
+            else:
+                console.print(Text.assemble(moment, " " * (1 + indent), message), soft_wrap=True)
+        except Exception:
+            self.handleError(record)
+
+
+class TerminalHooks(StudyHooks):
+    """Says what begins, which step is at work and, at the end of a run that made a report, what it found and where it lies."""
+
+    _summary: str | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._begin(())
+
+    @hook_impl
+    def after_context_created(self, context: Any) -> None:
+        """Let the project's own handler take the place of the one that Kedro has made from `conf/logging.yml`."""
+        super().after_context_created(context)
+        self._title = getattr(context.config_loader, "environment", {}).get("title", self._study)
+        root = logging.getLogger()
+        for handler in list(root.handlers):
+            if handler.name == "terminal" and not isinstance(handler, TerminalHandler):
+                ours = TerminalHandler()
+                ours.set_name(handler.name)
+                ours.setFormatter(handler.formatter)
+                root.removeHandler(handler)
+                root.addHandler(ours)
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Any) -> None:
+        """Say what begins, on what machine, and where its results will lie."""
+        self._begin([node.namespace for node in pipeline.nodes])
+        title = "" if self._title.casefold() in self._study.split("+") else f": {self._title}"
+        _say(f"Study {self._study}{title}")
+        steps = f"{self._steps} step{'' if self._steps == 1 else 's'}"
+        logger.info("%s: %s on %s", ", ".join(self._pipelines), steps, self._machine())
+        if set(self._pipelines) != {"data_prep"}:
+            logger.info("results: data/07_model_output/%s, data/08_reporting/%s", self._study, self._study)
+
+    @hook_impl
+    def before_node_run(self, node: Any) -> None:
+        """Name the step."""
+        self._begun[node.name] = time.monotonic()
+        width = len(str(self._steps))
+        place = (
+            f"[{len(self._begun):>{width}}/{self._steps}] " if self._steps else ""
+        )  # none in ParallelRunner's processes
+        _say(f"{place}{node.name}")
+
+    @hook_impl
+    def after_node_run(self, node: Any) -> None:
+        """Say how long the step took, where that is notable."""
+        seconds = time.monotonic() - self._begun[node.name]
+        if seconds >= NOTABLE_SECONDS:
+            logger.info("took %s", _duration(seconds))
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Keep the summary until the run has ended."""
+        if dataset_name == "reporting.summary":
+            self._summary = data
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Print the summary and where the report lies, or how to make one."""
+        _say(f"Done in {_duration(time.monotonic() - self._started)}")
+        if self._summary is not None:
+            page = self._project / "data/08_reporting" / self._study / "report.html"
+            print(f"\n{self._summary}\n\nReport: {page}")
+            return
+        if "data_prep" in self._pipelines:
+            logger.info("images: data/03_primary/%s", self._load_data_set())
+        if set(self._pipelines) - {"data_prep", "reporting"}:
+            env = "" if self._study == "base" else f" --env={self._study}"
+            logger.info("for the report: kedro run%s --pipeline=reporting", env)
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Say how far the run has come; the command tells the error itself."""
+        if self._begun:
+            place = f"step {len(self._begun)} of {self._steps}, {next(reversed(self._begun))}"
+            _say(f"Stopped in {place}, after {_duration(time.monotonic() - self._started)}")
+
+    def _begin(self, namespaces: Any) -> None:
+        self._started = time.monotonic()
+        self._steps = len(namespaces)
+        self._pipelines = list(dict.fromkeys(namespace for namespace in namespaces if namespace))
+        self._begun: dict[str, float] = {}
+        self._summary = None
+
+    def _machine(self) -> str:
+        """Processor and the GPUs that may be used, found without torch, whose import would hold up the first line."""
+        device = self._load_parameters().get("execution", {}).get("device", "auto")
+        models = [] if device == "cpu" or version("torch").endswith("+cpu") else _gpu_models()
+        return " and ".join([*models, processor_name()])
+
+
+def _say(heading: str) -> None:
+    logger.info("%s", heading, extra=_HEADING)
+
+
+def _gpu_models() -> list[str]:
+    """Models of NVIDIA's GPUs, as the driver has them; none where it does not say."""
+    lines = [line for file in sorted(_GPUS.glob("*/information")) for line in file.read_text().splitlines()]
+    return [line.split(":", 1)[1].strip() for line in lines if line.startswith("Model:")]
+
+
+def _duration(seconds: float) -> str:
+    from vision_studies.reports.formatting import duration  # it brings pandas, which the first line does not wait for
+
+    return duration(seconds)
