@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "methods": SHARED | {"data", "models", "analysis", "training"},
     "studies": SHARED | {"analysis"},
 }
-MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli"}
+MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
 
 

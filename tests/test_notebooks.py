@@ -1,29 +1,76 @@
 """Notebooks run from their first cell to their last on the results of the demo, and are committed without outputs."""
 
-import os
-
 import nbformat
 import pytest
+from jupyter_client import KernelManager
 from nbclient import NotebookClient
 from tests.conftest import ROOT
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.notebook import open_study
+
+# They share a kernel, so those that draw nothing come first: figures must be shown without another's `%matplotlib inline`.
+NOTEBOOKS = sorted(
+    (ROOT / "notebooks").glob("*.ipynb"), key=lambda path: ("%matplotlib" in path.read_text(), path.name)
+)
+STUDY = 'STUDY = "demo"'
+
+
+def cells(path, kind):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_every_pipeline_has_a_notebook():
+    pipelines = (ROOT / "src/vision_studies/pipelines").glob("*/pipeline.py")
+    assert {path.stem for path in NOTEBOOKS} == {file.parent.name for file in pipelines}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_kept_without_outputs(path):
-    for cell in nbformat.read(path, as_version=4).cells:
-        assert cell.cell_type != "code" or (cell.outputs == [] and cell.execution_count is None)
+    for cell in cells(path, "code"):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_introduced_and_say_how_to_go_on(path):
+    texts = [cell.source for cell in cells(path, "markdown")]
+    assert texts[0].startswith("# ")
+    assert texts[-1].startswith("## How to go on\n")
+    assert next(cell.source.count(STUDY) for cell in cells(path, "code")) == 1
+
+
+@pytest.fixture(scope="module")
+def kernel(demo_project):
+    """One kernel for all of them: libraries are imported once, names are forgotten in between."""
+    manager = KernelManager(kernel_name="python3")
+    manager.start_kernel(cwd=str(demo_project.folder), env=demo_project.environment())
+    yield manager
+    manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_show_the_results_of_the_demo(path, demo_project, monkeypatch):
-    monkeypatch.setenv("STUDY", "demo+quick")
-    monkeypatch.setitem(os.environ, "DO_NOT_TRACK", "1")
+def test_notebooks_show_the_results_of_the_demo(path, kernel):
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=200, kernel_name="python3")
-    client.execute(cwd=str(demo_project.folder))
+    opening = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    opening.source = opening.source.replace(STUDY, 'STUDY = "demo+quick"')
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    NotebookClient(notebook, km=kernel, timeout=200).execute()
     shown = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
-    assert any("image/png" in out.get("data", {}) for out in shown)
-    assert not [out for out in shown if out.output_type == "error"]
+    kinds = {kind for out in shown for kind in out.get("data", {})}
+    assert kinds >= {"image/png", "text/html", "text/markdown"}  # figures, tables, sentences
+    assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]
+    assert not [out for out in shown if out.get("data", {}).get("text/html", "table").startswith("<pre")]  # of Rich
+
+
+def test_outside_the_project_no_study_is_opened(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError, match="lies in no Kedro project; open the notebook in the project's folder"):
+        open_study("demo")
+
+
+def test_a_study_that_has_not_run_is_named(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    with pytest.raises(DataError, match="'resnet_se' has not run yet; run it first: kedro run --env=resnet_se"):
+        open_study("resnet_se")

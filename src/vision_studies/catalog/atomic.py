@@ -4,7 +4,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro_datasets import json, matplotlib, pandas, text, yaml
+from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
+from vision_studies.catalog.previews import no_json, no_table, table_preview, text_preview
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 
@@ -47,13 +49,33 @@ class _AtomicSave:
 class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
     """`pandas.ParquetDataset`, written atomically."""
 
+    def preview(self, nrows: int = 10, columns: list[str] | None = None) -> TablePreview:
+        """The first rows, of these columns or of all."""
+        from pyarrow.parquet import ParquetFile
+
+        if not self._exists():
+            return no_table()
+        with ParquetFile(self._get_load_path()) as file:
+            first = next(file.iter_batches(nrows, columns=columns), None)
+            if first is None:  # a table without rows has columns all the same
+                first = file.schema_arrow.empty_table()
+            return table_preview(first.to_pandas()[columns or slice(None)])
+
 
 class CSVDataset(_AtomicSave, pandas.CSVDataset):
     """`pandas.CSVDataset`, written atomically."""
 
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first rows."""
+        return table_preview(self.load().head(nrows)) if self._exists() else no_table()
+
 
 class JSONDataset(_AtomicSave, json.JSONDataset):
     """`json.JSONDataset`, written atomically."""
+
+    def preview(self) -> JSONPreview:
+        """All of it."""
+        return super().preview() if self._exists() else no_json()
 
 
 class YAMLDataset(_AtomicSave, yaml.YAMLDataset):
@@ -63,6 +85,10 @@ class YAMLDataset(_AtomicSave, yaml.YAMLDataset):
 class TextDataset(_AtomicSave, text.TextDataset):
     """`text.TextDataset`, written atomically."""
 
+    def preview(self) -> HTMLPreview:
+        """The beginning of the text."""
+        return text_preview(self.load()) if self._exists() else HTMLPreview("")
+
 
 class MatplotlibDataset(_AtomicSave, matplotlib.MatplotlibDataset):
     """`matplotlib.MatplotlibDataset`, written atomically; loads the file's content."""
@@ -70,3 +96,7 @@ class MatplotlibDataset(_AtomicSave, matplotlib.MatplotlibDataset):
     def load(self) -> bytes:
         """The newest version as the bytes of its file."""
         return Path(self._get_load_path()).read_bytes()
+
+    def preview(self) -> ImagePreview:
+        """The newest version."""
+        return super().preview() if self.exists() else ImagePreview("")

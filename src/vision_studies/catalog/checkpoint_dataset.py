@@ -9,6 +9,7 @@ from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
 from vision_studies.catalog.ffcv_files_dataset import _glob
+from vision_studies.catalog.previews import no_json
 
 
 class CheckpointDataset(AbstractVersionedDataset[dict[str, Any], dict[str, Any]]):
@@ -47,6 +48,8 @@ class CheckpointDataset(AbstractVersionedDataset[dict[str, Any], dict[str, Any]]
 
     def preview(self) -> JSONPreview:
         """All of the state but its weights; of other tensors, their shapes."""
+        if not self._exists():
+            return no_json()
         state = {key: value for key, value in self.load().items() if key != "weights"}
         return JSONPreview(json.dumps(state, default=lambda tensor: f"tensor of shape {list(tensor.shape)}"))
 

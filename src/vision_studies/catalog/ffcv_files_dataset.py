@@ -10,6 +10,7 @@ from typing import Any
 from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
+from vision_studies.catalog.previews import no_json
 from vision_studies.files import atomic_folder
 
 BetonSource = Path | Callable[[Path], None]
@@ -63,6 +64,8 @@ class FfcvFilesDataset(AbstractVersionedDataset[Mapping[str, BetonSource], dict[
 
     def preview(self) -> JSONPreview:
         """Files and their sizes."""
+        if not self._exists():
+            return no_json()
         return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
 
     def _exists(self) -> bool:

@@ -1,9 +1,13 @@
 """A working folder as a node's input."""
 
+import json
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+from kedro_datasets._typing import JSONPreview
+
+from vision_studies.catalog.previews import no_json
 
 
 class FolderDataset(AbstractDataset[NoReturn, Path]):
@@ -34,6 +38,15 @@ class FolderDataset(AbstractDataset[NoReturn, Path]):
             DatasetError: always.
         """
         raise DatasetError(f"{self._folder} is a working folder: nodes write into it themselves.")
+
+    def preview(self, number: int = 20) -> JSONPreview:
+        """How many folders and files lie there, and the names of the first ones."""
+        if not self._exists():
+            return no_json()
+        entries = sorted(entry for entry in self._folder.iterdir() if not entry.name.startswith("."))
+        folders = sum(entry.is_dir() for entry in entries)
+        names = [entry.name for entry in entries[:number]]
+        return JSONPreview(json.dumps({"folders": folders, "files": len(entries) - folders, "first": names}))
 
     def _exists(self) -> bool:
         return self._folder.is_dir()

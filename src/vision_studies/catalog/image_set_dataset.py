@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
+from vision_studies.catalog.previews import no_json
 from vision_studies.errors import DataError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
 
     def preview(self) -> JSONPreview:
         """Name, number and size of the images, and how many there are of each class."""
+        if not self._exists():
+            return no_json()
         import numpy as np
 
         from vision_studies.data.image_set import ImageSet

@@ -7,7 +7,7 @@ from filelock import FileLock
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from vision_studies.errors import DataError
+from vision_studies.catalog.previews import no_table, table_preview
 from vision_studies.files import atomic_file
 
 if TYPE_CHECKING:
@@ -36,36 +36,28 @@ class ResultsTableDataset(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
         Raises:
             DataError: it is damaged or of another schema.
         """
-        import pandas as pd
+        from vision_studies.studies.results import read_results
 
-        from vision_studies.studies.results import validate_results
-
-        try:
-            table = pd.read_parquet(self._file)
-        except FileNotFoundError as error:
-            raise DataError(f"There is no results table {self._file} yet; run its pipeline first.") from error
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"{self._file} cannot be read ({error}); delete it and run its pipeline again: finished runs are kept."
-            ) from error
-        return validate_results(table)
+        return read_results(self._file)
 
     def save(self, data: "pd.DataFrame") -> None:
         """Merge rows into the stored table."""
-        from vision_studies.studies.results import merge_results
+        from vision_studies.studies.results import merge_results, write_results
 
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._file.with_name(f".{self._file.name}.lock")):
             merged = merge_results(self.load() if self._exists() else None, data)
             with atomic_file(self._file) as temporary:
-                merged.to_parquet(temporary, index=False)
+                write_results(merged, temporary)
             with atomic_file(self._file.with_suffix(".json")) as temporary:
                 merged.to_json(temporary, orient="records", indent=2)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows, without the long columns."""
+        if not self._exists():
+            return no_table()
         columns = ["variant", "seed", "validation_accuracy", "test_accuracy", "parameters", "seconds", "status"]
-        return TablePreview(self.load()[columns].head(nrows).to_dict(orient="split"))
+        return table_preview(self.load()[columns].head(nrows))
 
     def _exists(self) -> bool:
         return self._file.is_file()

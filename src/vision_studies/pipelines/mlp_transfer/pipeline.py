@@ -76,14 +76,14 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=[SETTINGS, "search_histories", "best_hyperparameters", "search_files", "importance", "results"],
                 outputs=["loss_curves", "seed_losses", "importance_figure", "slices"],
                 name="plot_search",
-                tags="search_report",
+                tags=["search_report", "figures"],
             ),
             Node(
                 plot_best_trials,
                 inputs=[SETTINGS, "search_histories", "best_hyperparameters"],
                 outputs="best_trial_figures",
                 name="plot_best_trials",
-                tags="search_report",
+                tags=["search_report", "figures"],
             ),
             Node(
                 transfer_hyperparameters,
@@ -112,7 +112,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=[SETTINGS, "transfer_files"],
                 outputs=["transfer_losses", "regret", "relative_regret"],
                 name="plot_transfer",
-                tags="transfer",
+                tags=["transfer", "figures"],
             ),
             Node(
                 conclude, inputs=["architectures", "transfer"], outputs="conclusions", name="conclude", tags="transfer"

@@ -1,0 +1,57 @@
+"""Opening a study's saved results in a notebook."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from kedro.io import CatalogProtocol
+from kedro.utils import find_kedro_project
+
+from vision_studies.errors import DataError, ParameterError
+
+
+class OpenedStudy(NamedTuple):
+    """What a notebook reads of a study."""
+
+    project: Path
+    """The project's folder."""
+    catalog: CatalogProtocol
+    """Everything that the study has saved."""
+    settings: dict[str, Any]
+    """The study's parameters: pipeline -> its settings."""
+
+
+def open_study(name: str) -> OpenedStudy:
+    """The study's catalog and settings, from anywhere below the project's folder.
+
+    Args:
+        name: the environments as named on the command line, such as `resnet_se+middle`.
+
+    Raises:
+        ParameterError: there is no project around the working folder, or no such environment.
+        DataError: the study has not run yet.
+    """
+    project = find_kedro_project(Path.cwd())
+    if project is None:
+        raise ParameterError(f"{Path.cwd()} lies in no Kedro project; open the notebook in the project's folder.")
+    if not (project / "data/08_reporting" / name).is_dir():
+        raise DataError(f"The study '{name}' has not run yet; run it first: kedro run --env={name}")
+    bootstrap_project(project)
+    with KedroSession.create(project, env=name) as session:
+        context = session.load_context()  # type: ignore[attr-defined] # the stub names the base class
+    _show_outputs_plainly()
+    return OpenedStudy(project, context.catalog, context.params)
+
+
+def _show_outputs_plainly() -> None:
+    """Give notebooks back their own way of showing: Kedro's log handler has Rich put an empty box above every output."""
+    if "IPython" not in sys.modules:
+        return
+    from IPython import get_ipython
+    from IPython.core.formatters import PlainTextFormatter
+
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_formatter.formatters["text/plain"] = PlainTextFormatter(parent=shell.display_formatter)
