@@ -1,0 +1,33 @@
+"""What mkdocs calls while it builds the site."""
+
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from docs_tools.api_pages import api_pages
+from docs_tools.equations import draw_equations
+from docs_tools.parameter_pages import ParameterPages
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are made from the code."""
+    project = Path(config.config_file_path).parent
+    pages = ParameterPages(project / "conf").pages() | api_pages(project / "src/vision_studies")
+    for path, content in pages.items():
+        files.append(File.generated(config, path, content=content))
+    return files
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001 - mkdocs names them
+    """Draw the equations of a page.
+
+    Raises:
+        PluginError: one of them cannot be drawn.
+    """
+    try:
+        return draw_equations(html)
+    except ValueError as error:
+        raise PluginError(f"{page.file.src_uri}: {error}") from error
