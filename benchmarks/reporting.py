@@ -173,7 +173,7 @@ def main() -> None:
         f"# Reports of {len(SIZES)} studies with {sum(SIZES):,} runs\n\n{processor_name()}; medians of {ROUNDS} rounds; "
         f"{EPOCHS} epochs and {len(FIGURES)} figures each, the largest study has {max(SIZES):,} runs.\n\n{table}\n"
     )
-    publish(text, RESULT if arguments.write else None)
+    publish(text, RESULT, write=arguments.write)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def chromium_or_reason() -> tuple[str | None, str]:
         return None, "Chromium is not installed, and installing it needs root"
     command = [*privilege, "apt-get", "install", "-y", "--no-install-recommends", "chromium"]
     try:
+        subprocess.run([*privilege, "apt-get", "update"], capture_output=True, timeout=120, check=False)
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     except subprocess.TimeoutExpired:
         return None, "Chromium is not installed, and apt-get took more than five minutes"

@@ -253,16 +253,66 @@ def test_a_damaged_archive_is_told_in_place_of_the_figures(chromium, chart_page,
     assert watched.complaints
 
 
+@pytest.fixture(scope="module")
+def study_page(chromium, demo_project):
+    return Watched(chromium(), demo_project.folder / "data/08_reporting/demo+quick/report.html")
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("page", ["demo+quick/report.html", "index.html"])
 @pytest.mark.parametrize(("width", "dark"), zip(WIDTHS, (True, False), strict=True))
-def test_the_page_of_a_study_is_sound(chromium, demo_project, width, dark):
-    path = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    check_page(Watched(chromium(width=width, dark=dark), path))
+def test_pages_of_the_demo_are_sound(chromium, demo_project, page, width, dark):
+    check_page(Watched(chromium(width=width, dark=dark), demo_project.folder / "data/08_reporting" / page))
 
 
 @pytest.mark.slow
-def test_the_page_of_a_study_differs_in_light_and_dark(chromium, demo_project):
-    path = demo_project.folder / "data/08_reporting/demo+quick/report.html"
+def test_the_page_of_a_study_differs_in_light_and_dark(chromium, demo_project, study_page):
     ground = "getComputedStyle(document.body).backgroundColor"
-    light, dark = (Watched(chromium(dark=dark), path).page.evaluate(ground) for dark in (False, True))
-    assert (light, dark) == ("rgb(255, 255, 255)", "rgb(22, 25, 29)")
+    dark = Watched(chromium(dark=True), study_page.path).page.evaluate(ground)
+    assert (study_page.page.evaluate(ground), dark) == ("rgb(255, 255, 255)", "rgb(22, 25, 29)")
+
+
+@pytest.mark.slow
+def test_runs_are_searched_sorted_and_opened(study_page):
+    page = study_page.page
+    rows = page.locator("#run-table tbody tr")
+    page.get_by_label("Search").fill("cifar_resnet")
+    assert page.locator("#run-count").text_content() == "1 to 2 of 2"
+    assert rows.count() == 2
+    page.get_by_label("Search").fill("cifar_resnet stem_width=32")  # a setting
+    assert rows.count() == 2
+    page.get_by_label("Search").fill("nothing has this")
+    assert page.locator("#run-count").text_content() == "No run has this."
+    page.get_by_label("Search").fill("")
+    assert rows.count() == 50
+    heading = page.get_by_role("columnheader", name="Test accuracy", exact=True)
+    place = heading.evaluate("heading => heading.cellIndex")
+    for order, direction in (("ascending", False), ("descending", True)):
+        heading.get_by_role("button").press("Enter")
+        assert heading.get_attribute("aria-sort") == order
+        found = [float(text.split()[0]) for text in rows.locator(f"td:nth-child({place + 1})").all_text_contents()]
+        assert found == sorted(found, reverse=direction)
+    page.get_by_role("button", name="After").click()
+    assert page.locator("#run-count").text_content().startswith("51 to ")
+    page.get_by_label("Search").fill("cifar_resnet")
+    page.get_by_role("button", name="resnet_small").first.click()
+    details = page.locator("#run-details")
+    assert details.get_by_role("heading", name="resnet_small").is_visible()
+    assert "Fingerprint" in details.text_content()
+    assert "model.stem_width" in details.text_content()
+    page.keyboard.press("Escape")
+    assert not details.is_visible()
+    page.get_by_label("Search").fill("")
+    assert study_page.complaints == []
+
+
+@pytest.mark.slow
+def test_a_figure_is_enlarged(study_page):
+    page = study_page.page
+    page.get_by_role("button", name="Enlarge: Confusion matrix").click()
+    enlarged = page.locator("#enlarged img")
+    assert enlarged.is_visible()
+    assert enlarged.get_attribute("alt").startswith("Confusion matrix")
+    page.get_by_role("button", name="Close").click()
+    assert not enlarged.is_visible()
+    assert study_page.complaints == []
