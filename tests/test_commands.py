@@ -8,6 +8,8 @@ import pytest
 import yaml
 from tests.conftest import ROOT
 
+from vision_studies.reports.page import PAGE_BYTES
+
 STUDIES = sorted(
     folder.name
     for folder in (ROOT / "conf").iterdir()
@@ -48,13 +50,19 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert (results["test_accuracy"] > 0.5).all()
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
-    assert report.read_text(encoding="utf-8").count("<figure") == 29
+    page = report.read_text(encoding="utf-8")
+    assert page.count('<button type="button" class="zoom') == 29
+    assert page.count('<figure class="chart') == 8
+    assert len(page.encode()) < PAGE_BYTES
+    index = (demo_project.folder / "data/08_reporting/index.html").read_text(encoding="utf-8")
+    assert 'href="demo%2Bquick/report.html"' in index
     record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]
     assert record["versions"]["torch"].startswith("2.13.0")
     outputs = {path.parts[-1] for path in (demo_project.folder / "data").glob("0*/*") if path.name != ".gitkeep"}
-    assert {name.split("-")[0] for name in outputs} <= {"demo+quick", "digits"}
+    of_all_studies = {"index.html", "comparison.csv", "best_configurations.md", "best_configurations.tex"}
+    assert {name.split("-")[0] for name in outputs - of_all_studies} <= {"demo+quick", "digits"}
 
 
 @pytest.mark.slow

@@ -114,8 +114,10 @@ class TerminalHooks(StudyHooks):
         """Print the summary and where the report lies, or how to make one."""
         _say(f"Done in {_duration(time.monotonic() - self._started)}")
         if self._summary is not None:
-            page = self._project / "data/08_reporting" / self._study / "report.html"
-            print(f"\n{self._summary}\n\nReport: {page}")
+            reports = self._project / "data/08_reporting"
+            page, index = reports / self._study / "report.html", reports / "index.html"
+            places = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
+            print(f"\n{self._summary}\n", *places, sep="\n")
             return
         if "data_prep" in self._pipelines:
             logger.info("images: data/03_primary/%s", self._load_data_set())
