@@ -1,10 +1,9 @@
-"""`kedro runs` and `kedro predict` on what the demo has left."""
+"""`kedro runs` on what the demo has left."""
 
 import json
 import re
 import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
 from tests.conftest import Project
@@ -86,34 +85,6 @@ def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_projec
     project.run("runs", "graphs", *results["run_fingerprint"], "--output=together")
     assert {path.name for path in (project.folder / "together").iterdir()} == figures
     assert "is there already" in project.run("runs", "export", "mine", "exported", succeeds=False).stderr
-
-
-def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, tmp_path):
-    evaluation = demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/evaluation"
-    submitted = pd.read_csv(evaluation / "predictions.csv")
-    assert list(submitted.columns) == ["ID", "Labels"]
-    summary = json.loads((evaluation / "summary.json").read_text())
-    prepared = next((demo_project.folder / "data/03_primary").glob("digits-*"))
-    splits = pd.read_parquet(prepared / "splits.parquet")
-    test = splits.query("split == 'test'")["index"].to_numpy()
-    images = np.load(prepared / "image_set/images.npy")
-    labels = np.load(prepared / "image_set/labels.npy")[test]
-    np.save(tmp_path / "new.npy", images[test])
-    done = demo_project.run("predict", str(tmp_path / "new.npy"), f"--env={STUDY}", "-o", str(tmp_path / "new.csv"))
-    assert f"{len(test)} images" in done.stdout
-    predicted = pd.read_csv(tmp_path / "new.csv")
-    pd.testing.assert_frame_equal(predicted, submitted)
-    assert (predicted["Labels"].to_numpy() == labels).mean() == pytest.approx(summary["test_accuracy"])
-    arguments = ("predict", str(tmp_path / "new.npy"), "--model", str(evaluation / "model.safetensors"), "--views=4")
-    demo_project.run(*arguments, "--details", "-o", str(tmp_path / "views.csv"))
-    views = pd.read_csv(tmp_path / "views.csv")
-    assert list(views.columns) == ["ID", "Labels", "Class", "Confidence"]
-    assert (views["Confidence"] >= 0.1).all()
-
-
-def test_a_study_without_a_model_is_told(demo_project, tmp_path):
-    done = demo_project.run("predict", str(tmp_path), "--env=nothing", succeeds=False)
-    assert done.stderr.startswith("Error: The study 'nothing' has no model yet")
 
 
 def copy(project: Project, folder) -> Project:

@@ -4,14 +4,14 @@ import click
 
 from vision_studies.cli.alphanet import alphanet
 from vision_studies.cli.kedro_commands import catalog, registry, run
-from vision_studies.cli.predict import predict
+from vision_studies.cli.models import models
 from vision_studies.cli.runs import runs
 
 
 @click.group(name="vision-studies")
 def cli() -> None:
-    """Commands of this project."""
+    """Vision Studies: how image classifiers generalise."""
 
 
-for command in (run, catalog, registry, predict, runs, alphanet):
+for command in (run, catalog, registry, models, runs, alphanet):
     cli.add_command(command)

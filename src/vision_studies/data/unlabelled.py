@@ -1,50 +1,165 @@
-"""Images whose classes nobody knows yet: a folder of image files, or an array."""
+"""Images from a folder or an array, batch by batch: decoded in threads while the batch before is computed with."""
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from vision_studies.data.image_set import LUMA
 from vision_studies.data.sources.image_folder import image_files
-from vision_studies.data.sources.raw import Encoded, decode_all, resize_all
+from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, resize_all
 from vision_studies.errors import DataError
 
+_TOGETHER = 32  # images that a thread decodes in one go
+_BATCHES_AHEAD = 2
 
-def read_unlabelled(source: Path, *, image_size: int, channels: int) -> tuple[list[str] | list[int], np.ndarray]:
-    """Read images and bring them to the size and the channels that a network wants.
+Item = TypeVar("Item")
+Decoded = TypeVar("Decoded")
+
+
+class DecodedBatch(NamedTuple):
+    """Images of one size.
+
+    Attributes:
+        positions: int64 [B], places in the source.
+        images: uint8 [B, H, W, C]; B is 0 in a last batch that brings corrupt files alone.
+        corrupt: place -> why the image cannot be read, of those met since the batch before.
+    """
+
+    positions: np.ndarray
+    images: np.ndarray
+    corrupt: dict[int, str]
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Images that have been found and not read yet.
+
+    Attributes:
+        names: file names relative to the folder, or positions in the array.
+        content: the files, or uint8 [N, H, W, C], memory-mapped.
+    """
+
+    names: Sequence[str] | Sequence[int]
+    content: Sequence[Path] | np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def batches(self, batch_size: int, *, image_size: int, channels: int) -> Iterator[DecodedBatch]:
+        """All images, in their order; what cannot be read is left out and named.
+
+        No more than a few batches are in memory at a time.
+
+        Args:
+            batch_size: images a batch; the last may have fewer.
+            image_size: height and width wanted, in pixels: the shorter side is scaled to it and the middle cut out.
+            channels: 1 or 3; colour is turned into brightness, grey is repeated.
+        """
+
+        def decode(places: range) -> list[np.ndarray | str]:
+            if isinstance(self.content, np.ndarray):
+                resized = resize_all(np.asarray(self.content[places.start : places.stop]), image_size)
+                return list(_with_channels(resized, channels))
+            return [_decoded(self.content[place], image_size, channels) for place in places]
+
+        starts = range(0, len(self), _TOGETHER)
+        chunks = (range(start, min(start + _TOGETHER, len(self))) for start in starts)
+        ahead = -(-_BATCHES_AHEAD * batch_size // _TOGETHER)
+        kept: list[tuple[int, np.ndarray]] = []
+        corrupt: dict[int, str] = {}
+        for places, images in _decoded_ahead(decode, chunks, ahead):
+            for place, image in zip(places, images, strict=True):
+                if isinstance(image, str):
+                    corrupt[place] = image
+                else:
+                    kept.append((place, image))
+            while len(kept) >= batch_size:
+                yield _batch(kept[:batch_size], corrupt)
+                kept, corrupt = kept[batch_size:], {}
+        if kept or corrupt:
+            yield _batch(kept, corrupt)
+
+
+def open_images(source: Path) -> ImageSource:
+    """Find images without reading them.
 
     Args:
         source: a folder with image files at any depth, or a `.npy` file with uint8 [N, H, W, C] or [N, H, W].
-        image_size: height and width wanted, in pixels.
-        channels: 1 or 3; colour is turned into brightness, grey is repeated.
-
-    Returns:
-        File names relative to the folder, or positions in the array; and uint8 [N, image_size, image_size, channels].
 
     Raises:
-        DataError: there is nothing to read, an image is corrupt, or the array is not of this kind.
+        DataError: there is nothing to read, or the array is not of this kind.
     """
     if source.is_dir():
-        files = image_files(source)
+        try:
+            files = image_files(source)
+        except PermissionError as error:
+            raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
         if not files:
-            raise DataError(f"{source} holds no image files.")
-        names = [str(file.relative_to(source)) for file in files]
-        encoded = (Encoded(name, file, 0, True) for name, file in zip(names, files, strict=True))
-        raw = decode_all(encoded, ("unknown",), image_size=image_size, skip_corrupt=False, source=str(source))
-        return names, _with_channels(raw.images, channels)
+            raise DataError(f"{source} holds no image files; name a folder with pictures (.png, .jpg and the like).")
+        return ImageSource([str(file.relative_to(source)) for file in files], files)
     if not source.exists():
         raise DataError(f"{source} does not exist; name a folder of images or a .npy file.")
     try:
-        images = np.load(source, allow_pickle=False)
+        images = np.load(source, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{source} is no array that can be read ({error}); save it with numpy.save.") from error
+        raise DataError(
+            f"{source} is no array that can be read ({one_line(error)}); name a folder of images, or a file that numpy.save "
+            "has written."
+        ) from error
+    if not isinstance(images, np.ndarray):
+        raise DataError(f"{source} holds several arrays; save the images alone with numpy.save.")
     if images.ndim == 3:
         images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or len(images) == 0:
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
         raise DataError(
             f"{source} must hold uint8 images [N, H, W, 1 or 3], not {images.dtype} {list(images.shape)}; convert it first."
         )
-    return list(range(len(images))), _with_channels(resize_all(images, image_size), channels)
+    return ImageSource(range(len(images)), images)
+
+
+def _decoded(file: Path, image_size: int, channels: int) -> np.ndarray | str:
+    """uint8 [image_size, image_size, channels], or why there is none."""
+    try:
+        return _with_channels(decode_image(file, image_size)[None], channels)[0]
+    except CorruptImageError as error:
+        return _reason(error)
+
+
+def _reason(error: CorruptImageError) -> str:
+    if isinstance(error.__cause__, UnidentifiedImageError):
+        return "no image"
+    if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
+        return "too large to be a picture"
+    return one_line(error)
+
+
+def _decoded_ahead(
+    decode: Callable[[Item], Decoded], items: Iterable[Item], ahead: int
+) -> Iterator[tuple[Item, Decoded]]:
+    """`decode` of all items in their order, in threads, `ahead` of them before they are asked for."""
+    remaining = iter(items)
+    pool = ThreadPoolExecutor()
+    try:
+        waiting: deque[tuple[Item, Future[Decoded]]] = deque()
+        waiting.extend((item, pool.submit(decode, item)) for item in islice(remaining, ahead))
+        while waiting:
+            item, decoded = waiting.popleft()
+            waiting.extend((following, pool.submit(decode, following)) for following in islice(remaining, 1))
+            yield item, decoded.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batch(kept: list[tuple[int, np.ndarray]], corrupt: dict[int, str]) -> DecodedBatch:
+    images = np.stack([image for _, image in kept]) if kept else np.empty((0, 1, 1, 1), np.uint8)
+    return DecodedBatch(np.array([place for place, _ in kept], np.int64), images, corrupt)
 
 
 def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:

@@ -195,7 +195,8 @@ class _Ask:
             chosen = [[network for network in self._networks if network.fold == _REFIT]]
         elif self._run.inference == "best_fold":
             best = self._accuracies.argmax(axis=0)
-            chosen = [[network for network in self._networks if network.fold == best[network.learner]]]
+            own = [network for network in self._networks if network.fold == best[network.learner]]
+            chosen = [sorted(own, key=lambda network: network.learner)]  # they are trained fold by fold
         else:
             chosen = [[n for n in self._networks if n.fold == fold] for fold in range(self._run.folds)]
         return [np.stack([self._logits(network, split) for network in own], axis=1) for own in chosen]

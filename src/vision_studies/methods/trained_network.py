@@ -1,4 +1,4 @@
-"""Trained networks as files: reading them, scoring them, and letting them name the classes of new images."""
+"""Files of networks that `cifar_resnet` has trained: reading them, and scoring them on the images they belong to."""
 
 import json
 from collections.abc import Mapping
@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from vision_studies.config.cifar_resnet import RunSettings
-from vision_studies.data.loaders import DeviceLoader, Finisher, Normalisation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError, ParameterError
-from vision_studies.methods.cifar_resnet import build_network, predict_with_views
-from vision_studies.models.build import build_model
+from vision_studies.methods.cifar_resnet import build_network
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.precision import place_model
@@ -31,26 +27,12 @@ class TrainedNetwork:
         settings: the run that trained it.
         weights: parameters and buffers.
         data_fingerprint: what it was trained on.
-        data: class_names, image_size, in_channels and normalisation (mean, std) of that; None in files of single runs.
     """
 
     path: Path
     settings: RunSettings
     weights: dict[str, Tensor]
     data_fingerprint: str
-    data: dict[str, Any] | None
-
-    def described_data(self) -> dict[str, Any]:
-        """`data`, where the file has it.
-
-        Raises:
-            ParameterError: it has not.
-        """
-        if self.data is None:
-            raise ParameterError(
-                f"{self.path} does not say which images it was trained on; give a study's model.safetensors instead."
-            )
-        return self.data
 
 
 def read_trained(path: Path) -> TrainedNetwork:
@@ -62,7 +44,7 @@ def read_trained(path: Path) -> TrainedNetwork:
     state = load_state(path)
     if "configuration" in state:
         settings = RunSettings.model_validate(state["configuration"])
-        return TrainedNetwork(path, settings, state["weights"], state["data_fingerprint"], state["data"])
+        return TrainedNetwork(path, settings, state["weights"], state["data_fingerprint"])
     description = next((folder / "run.json" for folder in path.parents[:2] if (folder / "run.json").is_file()), None)
     if description is None:
         raise CheckpointError(
@@ -72,7 +54,7 @@ def read_trained(path: Path) -> TrainedNetwork:
     require_pipeline(run, str(path))
     weights = state["model"] if "optimizers" in state else state
     settings = RunSettings.model_validate(run["configuration"])
-    return TrainedNetwork(path, settings, weights, run["data_fingerprint"], None)
+    return TrainedNetwork(path, settings, weights, run["data_fingerprint"])
 
 
 def require_pipeline(description: Mapping[str, Any], name: str) -> None:
@@ -119,60 +101,6 @@ def accuracy_of(trained: TrainedNetwork, data: PreparedData, split: str, device:
     place_model(model, trained.settings.training, device)
     loader = data.loader(split, kind="device", batch_size=trained.settings.evaluation.batch_size, device=device)
     return evaluate(model, loader, trained.settings.training, device)
-
-
-def predict(trained: TrainedNetwork, images: np.ndarray, views: int, device: torch.device) -> np.ndarray:
-    """Class probabilities of images without labels.
-
-    Args:
-        trained: a study's model.
-        images: uint8 [N, H, W, C], of the size and with the channels that the network was trained on.
-        views: test-time views whose probabilities are averaged; 1 for the plain image.
-        device: where to compute.
-
-    Returns:
-        float32 [N, classes].
-
-    Raises:
-        ParameterError: the images have another shape, or the file does not say what it was trained on.
-    """
-    known = trained.described_data()
-    size, channels = known["image_size"], known["in_channels"]
-    if images.shape[1:] != (size, size, channels):
-        raise ParameterError(
-            f"{trained.path} wants images of {size} x {size} pixels with {channels} channels, not {list(images.shape[1:])}."
-        )
-    model = build_model(
-        trained.settings.model, in_channels=channels, num_classes=len(known["class_names"]), image_size=size
-    )
-    place_model(_loaded(model, trained), trained.settings.training, device)
-    settings = trained.settings
-    wanted = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update={"views": (views,)})})
-    normalisation = Normalisation(tuple(known["normalisation"]["mean"]), tuple(known["normalisation"]["std"]))
-    count = len(images)
-    loader = DeviceLoader(
-        torch.from_numpy(np.ascontiguousarray(images)).to(device),
-        torch.zeros(count, dtype=torch.int64, device=device),
-        torch.arange(count, device=device),
-        batch_size=settings.evaluation.batch_size,
-        seed=0,
-        shuffle=False,
-        drop_last=False,
-        finisher=Finisher(None, normalisation, 0, device, torch.float32),
-    )
-    return predict_with_views(model, loader, wanted, device)[views]
-
-
-def prediction_table(
-    names: list[str] | list[int], probabilities: np.ndarray, class_names: list[str] | None = None
-) -> pd.DataFrame:
-    """Columns ID and Labels, as the original project submits them; with `class_names` also Class and Confidence."""
-    labels = probabilities.argmax(axis=1)
-    table = pd.DataFrame({"ID": names, "Labels": labels})
-    if class_names is not None:
-        table["Class"] = [class_names[label] for label in labels]
-        table["Confidence"] = probabilities.max(axis=1).round(4)
-    return table
 
 
 def _loaded(model: nn.Module, trained: TrainedNetwork) -> nn.Module:

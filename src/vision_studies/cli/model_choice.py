@@ -1,0 +1,168 @@
+"""Which trained model a command is about."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from vision_studies.cli.study_data import MODELS, study_name
+from vision_studies.errors import ParameterError
+from vision_studies.methods.run_architecture import why_unusable
+from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
+
+if TYPE_CHECKING:
+    from vision_studies.methods.image_classifier import ImageClassifier
+
+OUTPUTS = Path("data/07_model_output")
+"""Where the studies' results tables lie, below the project's folder."""
+
+SELECTED = "cifar_resnet"
+"""The pipeline that keeps its best model as a file of its own."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """A model that has been found and not read yet.
+
+    Attributes:
+        path: its file, or the folder of its run.
+        project: where runs are looked for.
+    """
+
+    path: Path
+    project: Path
+
+    @cached_property
+    def run(self) -> StoredRun | None:
+        """The run that trained it, where that is known; found when it is asked for, as a file may be large."""
+        if self.path.is_dir():
+            return _run_in(self.path)
+        return _run_of_file(self.project, self.path)
+
+    def open(self) -> "ImageClassifier":
+        """Rebuild the network and read its weights.
+
+        Raises:
+            CheckpointError, ParameterError, DataError: as `methods.opened_models.open_model_file`.
+        """
+        from vision_studies.methods.opened_models import open_model_file, open_run
+
+        return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)
+
+
+def choice_options(command: Command) -> Command:
+    """The options `--env`, `--pipeline` and `--model`, for `choose_model`."""
+    options = (
+        click.option("--env", "-e", help="Study whose model is used; base without it."),
+        click.option("--pipeline", "-p", help="Pipeline of the study, where several have trained models."),
+        click.option("--model", "-m", help="A run (its label, or how its fingerprint begins) or a file, instead."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def choose_model(project: Path, env: str | None, pipeline: str | None, model: str | None) -> ChosenModel:
+    """The model that the options name: a run or a file, or else the study's best by validation accuracy.
+
+    Raises:
+        ParameterError: there is no such model, or the study has several that it could be.
+    """
+    if model is not None:
+        path = Path(model)
+        if path.is_file():
+            return ChosenModel(path, project)
+        if path.suffix == ".safetensors" or len(path.parts) > 1:
+            raise ParameterError(f"There is no file {path}; `kedro models list` shows the models that there are.")
+        return ChosenModel(find_run(project / MODELS, model, env).folder, project)
+    study = study_name(env)
+    selected = newest_selected(project, study) if pipeline in (None, SELECTED) else None
+    if selected is not None:
+        return ChosenModel(selected, project)
+    runs = find_runs(project / MODELS, study)
+    best = best_runs(project, runs)
+    if pipeline is not None:
+        best = {key: run for key, run in best.items() if key[1] == pipeline}
+    if len(best) > 1:
+        names = ", ".join(name for _, name in best)
+        raise ParameterError(f"The study '{study}' has models of {names}; name one of these with --pipeline.")
+    if not best:
+        of_pipeline = f" of {pipeline}" if pipeline else ""
+        option = f" --env={env}" if env else ""
+        if any(
+            _is_usable(run) for run in runs if run.description["pipeline"] == (pipeline or run.description["pipeline"])
+        ):
+            raise ParameterError(
+                f"The study '{study}' has models{of_pipeline}, but none that is its best by validation accuracy (they were "
+                f"validated on different images, or not scored on test); name one with --model: `kedro models list{option}` "
+                "shows them."
+            )
+        raise ParameterError(
+            f"The study '{study}' has no model{of_pipeline} yet; run `kedro run{option}` first, or name another study with "
+            "--env."
+        )
+    return ChosenModel(next(iter(best.values())).folder, project)
+
+
+def newest_selected(project: Path, study: str) -> Path | None:
+    """The newest version of a study's selected model; None where it has none."""
+    versions = sorted((project / MODELS / study / SELECTED / "model.safetensors").glob("*/model.safetensors"))
+    return versions[-1] if versions else None
+
+
+def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], StoredRun]:
+    """The usable run with the best validation accuracy in the results table of each study and pipeline.
+
+    What the table does not hold (trials of a search, first networks of cut ones, runs of an earlier configuration) is no
+    answer of the study. Runs under several conditions were validated on different images, so that none of them is the best.
+    """
+    import pandas as pd
+
+    best = {}
+    for key in dict.fromkeys((run.description["study"], run.description["pipeline"]) for run in runs):
+        table = results_file(project, *key)
+        if not table.is_file():
+            continue
+        rows = pd.read_parquet(table).dropna(subset=["test_accuracy", "validation_accuracy"])
+        usable = {
+            run.fingerprint: run
+            for run in runs
+            if (run.description["study"], run.description["pipeline"]) == key and _is_usable(run)
+        }
+        rows = rows[rows["run_fingerprint"].isin(list(usable))]
+        if len(rows) and rows["condition"].nunique() <= 1:
+            best[key] = usable[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
+    return best
+
+
+def results_file(project: Path, study: str, pipeline: str) -> Path:
+    """The results table of a study's pipeline."""
+    return project / OUTPUTS / study / pipeline / "results.parquet"
+
+
+def _is_usable(run: StoredRun) -> bool:
+    return why_unusable(run.description, run.folder) is None
+
+
+def _run_in(folder: Path) -> StoredRun | None:
+    """The run of `<models>/<study>/<pipeline>/runs/<fingerprint>`, perhaps in another project."""
+    return next((run for run in find_runs(folder.parents[3], folder.parents[2].name) if run.folder == folder), None)
+
+
+def _run_of_file(project: Path, path: Path) -> StoredRun | None:
+    from vision_studies.methods.opened_models import run_folder_of, selected_model
+
+    folder = run_folder_of(path)
+    if folder is not None:
+        return _run_in(folder)
+    known = selected_model(path)
+    if known is None:
+        return None
+    same = [run for run in find_runs(project / MODELS) if run.fingerprint == known["run_fingerprint"]]
+    of_study = [run for run in same if run.description["study"] in path.absolute().parts]
+    return next(iter([*of_study, *same]), None)

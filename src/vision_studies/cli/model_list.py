@@ -1,0 +1,92 @@
+"""The table of `kedro models list`."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from vision_studies.cli.model_choice import best_runs, newest_selected
+from vision_studies.cli.study_data import MODELS
+from vision_studies.methods.run_architecture import WEIGHTS_FILE, architecture, why_unusable
+from vision_studies.reports.formatting import count, percent
+from vision_studies.studies.stored_runs import StoredRun, find_runs
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
+
+_NO_IMAGES = "the images that they were trained on are no longer in data/03_primary"
+
+
+def models_text(project: Path, study: str | None, *, every: bool) -> str:
+    """Models that can be used, a table for each study and pipeline, and a line for those that cannot.
+
+    Args:
+        project: its folder.
+        study: None for every one.
+        every: show runs without a test accuracy, too.
+
+    Returns:
+        Empty where there are no runs.
+    """
+    from vision_studies.methods.stored_data import prepared_data_sets
+
+    runs = find_runs(project / MODELS, study)
+    data = prepared_data_sets(project)
+    best = best_runs(project, runs)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    left_out: Counter[str] = Counter()
+    for run in runs:
+        key = (run.description["study"], run.description["pipeline"])
+        reason = why_unusable(run.description, run.folder)
+        if reason is None and run.description["data_fingerprint"] not in data:
+            reason = _NO_IMAGES
+        if reason is not None:
+            left_out[f"of {key[0]}, {key[1]}, cannot be used: {reason}"] += 1
+        elif run.metric("test_accuracy") is None and not every:
+            left_out[f"of {key[0]}, {key[1]}, not scored on test (trials of a search, for one): --all shows them"] += 1
+        else:
+            row = _row(run, data[run.description["data_fingerprint"]], is_best=best.get(key) is run)
+            groups.setdefault(key, []).append(row)
+    blocks = [f"{_heading(project, *key)}\n{_table(rows)}" for key, rows in groups.items()]
+    if best:
+        blocks.append("* best validation accuracy: what --env (with --pipeline, where there are several) stands for")
+    notes = [f"{number} {'run' if number == 1 else 'runs'} {what}" for what, number in left_out.items()]
+    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+
+
+def _heading(project: Path, study: str, pipeline: str) -> str:
+    place = MODELS / study / pipeline
+    heading = f"{study}, {pipeline}: {place / 'runs/RUN' / WEIGHTS_FILE}"
+    selected = newest_selected(project, study) if pipeline == "cifar_resnet" else None
+    return f"{heading}\nits best alone: {selected.relative_to(project)}" if selected else heading
+
+
+def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, Any]:
+    height, width, channels = data.image_set.images.shape[1:]
+    configuration = run.description["configuration"]
+    return {
+        "run": f"{run.fingerprint}{' *' if is_best else ''}",
+        "label": run.label or "",
+        "variant": run.description["variant"],
+        "trial": run.description["trial"],
+        "seed": run.description["seed"],
+        "architecture": architecture(run.description["pipeline"], configuration),
+        "parameters": count(run.metric("parameters")),
+        "validation": percent(run.metric("validation_accuracy")),
+        "test": percent(run.metric("test_accuracy")),
+        "images": f"{height} × {width} × {channels}",
+        "classes": len(configuration.get("classes", data.image_set.class_names)),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    empty = [name for name in ("label", "trial") if not any(row[name] for row in rows)]
+    shown = [{name: value for name, value in row.items() if name not in empty} for row in rows]
+    right = ("trial", "seed", "parameters", "validation", "test", "images", "classes")
+    return tabulate(
+        shown,
+        headers="keys",
+        disable_numparse=True,
+        colalign=["right" if name in right else "left" for name in shown[0]],
+    )

@@ -1,0 +1,283 @@
+"""`kedro models`: what trained networks are good for."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.model_choice import choice_options, choose_model
+from vision_studies.cli.study_data import MODELS
+from vision_studies.errors import ParameterError
+
+if TYPE_CHECKING:
+    from vision_studies.data.unlabelled import ImageSource
+
+_NAMED_CORRUPT = 10
+_CLASSES_SHOWN = 50
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+VIEWS = click.option(
+    "--views",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Test-time views (mirrored, shifted) whose probabilities are averaged.",
+)
+
+
+@click.group()
+def models() -> None:
+    """Use trained models: list, predict, evaluate, export, describe.
+
+    Without --model, a study's model is its best run by validation accuracy.
+    """
+
+
+@models.command("list")
+@click.option("--env", "-e", help="Study; every one without it.")
+@click.option("--all", "every", is_flag=True, help="Runs without a test accuracy, too, such as trials of a search.")
+@told_in_a_sentence
+def list_models(env: str | None, every: bool) -> None:
+    """Show the models that can be used."""
+    from vision_studies.cli.model_list import models_text
+
+    text = models_text(Path.cwd(), env, every=every)
+    if not text:
+        where = f" for the study {env}" if env else ""
+        raise ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
+    click.echo(text)
+
+
+@models.command()
+@click.argument("images", type=click.Path(path_type=Path))
+@choice_options
+@VIEWS
+@click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
+@DEVICE
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("predictions.csv"),
+    show_default=True,
+    help="Where the table goes.",
+)
+@told_in_a_sentence
+def predict(
+    images: Path,
+    env: str | None,
+    pipeline: str | None,
+    model: str | None,
+    views: int,
+    submission: bool,
+    device: str,
+    output: Path,
+) -> None:
+    """Name the classes of images.
+
+    IMAGES is a folder of image files or a .npy file with uint8 [N, H, W, C]. The table has a file, its class and how
+    confident the model is (a probability). Images that cannot be read are named and left out.
+    """
+    from vision_studies.cli.image_progress import image_progress
+    from vision_studies.data.unlabelled import open_images
+    from vision_studies.methods.image_classifier import Predictor
+    from vision_studies.methods.image_predictions import predictions, write_predictions
+    from vision_studies.training.runtime import select_device
+
+    source = open_images(images)
+    classifier = choose_model(Path.cwd(), env, pipeline, model).open()
+    predictor = Predictor(classifier, select_device(device), views)
+    with image_progress(len(source)) as advance:
+        told = predictions(predictor, source, classifier.images, classifier.batch_size, advance)
+        corrupt = write_predictions(told, source, classifier.images.class_names, output, submission=submission)
+    _name_corrupt(source, corrupt)
+    read = len(source) - len(corrupt)
+    click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
+
+
+@models.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@choice_options
+@VIEWS
+@DEVICE
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write everything to this JSON file, too.")
+@told_in_a_sentence
+def evaluate(
+    folder: Path,
+    env: str | None,
+    pipeline: str | None,
+    model: str | None,
+    views: int,
+    device: str,
+    output: Path | None,
+) -> None:
+    """Score a model on labelled images.
+
+    FOLDER holds them as <class>/<image>. Shows accuracy with its interval, loss, calibration error, and accuracy by class.
+    """
+    import numpy as np
+
+    from vision_studies.cli.image_progress import image_progress
+    from vision_studies.data.labelled_folder import open_labelled
+    from vision_studies.files import write_json
+    from vision_studies.methods.image_classifier import Predictor
+    from vision_studies.methods.image_predictions import predictions
+    from vision_studies.methods.prediction_scores import score
+    from vision_studies.training.runtime import select_device
+
+    chosen = choose_model(Path.cwd(), env, pipeline, model)
+    classifier = chosen.open()
+    names = classifier.images.class_names
+    source, labels = open_labelled(folder, names)
+    _warn_of_own_images(folder, chosen.run.description if chosen.run else None)
+    predictor = Predictor(classifier, select_device(device), views)
+    corrupt: dict[int, str] = {}
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    with image_progress(len(source)) as advance:
+        for told in predictions(predictor, source, classifier.images, classifier.batch_size, advance):
+            corrupt |= told.corrupt
+            parts.append((told.probabilities, labels[told.positions]))
+    probabilities, truth = (np.concatenate(own) for own in zip(*parts, strict=True))
+    found = score(probabilities, truth, names)
+    _name_corrupt(source, corrupt)
+    missing = [name for name in names if name not in {row["class"] for row in found["classes"]}]
+    if missing:
+        shown = ", ".join(missing[:_NAMED_CORRUPT]) + (", ..." if len(missing) > _NAMED_CORRUPT else "")
+        click.echo(
+            f"{folder} has no images of {len(missing)} of the model's {len(names)} classes ({shown}); what follows is about "
+            "the others.\n",
+            err=True,
+        )
+    _show_score(found)
+    if output is not None:
+        about = {"model": str(classifier.path), "folder": str(folder), "views": views, "missing_classes": missing}
+        left_out = {str(source.names[place]): reason for place, reason in corrupt.items()}
+        write_json(output, {**about, **found, "left_out": left_out})
+        click.echo(f"\nWritten: {output}")
+
+
+@models.command()
+@choice_options
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["onnx", "torchscript", "torch_export"]),
+    default="onnx",
+    show_default=True,
+    help="onnx needs `pip install .[export]`.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; model.onnx and the like without it.")
+@told_in_a_sentence
+def export(env: str | None, pipeline: str | None, model: str | None, kind: str, output: Path | None) -> None:
+    """Write a model to a file for other programs.
+
+    The network in it takes float images [N, C, H, W] with pixels from 0 to 1, any number at a time, and gives probabilities
+    [N, classes]. Names of the classes and the images' size lie in the file as metadata. It is read back and compared with
+    the original first.
+    """
+    from vision_studies.methods.model_export import FORMATS, export_model
+
+    chosen = choose_model(Path.cwd(), env, pipeline, model)
+    classifier = chosen.open()
+    path = output or Path(f"model{FORMATS[kind]}")
+    difference = export_model(classifier, kind, path, _provenance(chosen.run.description if chosen.run else None))
+    size, channels = classifier.images.image_size, classifier.images.in_channels
+    click.echo(
+        f"{path}: {path.stat().st_size / 1e6:,.1f} MB, float images [N, {channels}, {size}, {size}] with pixels from 0 to 1 "
+        f"-> probabilities [N, {len(classifier.images.class_names)}]"
+    )
+    found = f"differ by {difference:.1e} at most" if difference else "do not differ"
+    click.echo(f"On random images, its probabilities and those of the original {found}.")
+
+
+@models.command()
+@choice_options
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@told_in_a_sentence
+def card(env: str | None, pipeline: str | None, model: str | None, output: Path | None) -> None:
+    """Write a model card in Markdown.
+
+    It says what the model is, what it is for and what not, how it was made and how good it is, from the study's files.
+    """
+    from vision_studies.cli.model_card import card_text
+    from vision_studies.files import atomic_file
+
+    text = card_text(Path.cwd(), choose_model(Path.cwd(), env, pipeline, model))
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    with atomic_file(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    click.echo(f"Written: {output}")
+
+
+def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
+    """Say on the error stream which images were left out: ten by name, the others by number."""
+    if not corrupt:
+        return
+    count = len(corrupt)
+    click.echo(f"{count:,} {'image' if count == 1 else 'images'} cannot be read and left out:", err=True)
+    for place, reason in list(corrupt.items())[:_NAMED_CORRUPT]:
+        name = str(source.names[place]).encode(errors="replace").decode()
+        click.echo(f"  {name}: {reason}", err=True)
+    if count > _NAMED_CORRUPT:
+        click.echo(f"  and {count - _NAMED_CORRUPT:,} more", err=True)
+
+
+def _warn_of_own_images(folder: Path, description: dict[str, Any] | None) -> None:
+    """Say so if the folder is where the model's own images were read from, which costs nothing to know."""
+    from vision_studies.methods.stored_data import prepared_data_sets
+
+    if description is None:
+        return
+    data = prepared_data_sets(Path.cwd()).get(description["data_fingerprint"])
+    settings = data.image_set.origin.get("settings", {}) if data else {}
+    sources = settings.get("source", [])
+    for source in [sources] if isinstance(sources, str) else sources:
+        if folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
+            click.echo(
+                f"{folder} is where the model's images came from: it has learnt from many of these, so that its accuracy on "
+                "new images will be lower.\n",
+                err=True,
+            )
+            return
+
+
+def _show_score(found: dict[str, Any]) -> None:
+    from tabulate import tabulate
+
+    from vision_studies.reports.formatting import number, percent
+
+    def accuracy(row: dict[str, Any]) -> dict[str, str]:
+        interval = f"{100 * row['accuracy_low']:.2f} – {100 * row['accuracy_high']:.2f} %"
+        return {"accuracy": percent(row["accuracy"]), f"{100 * found['confidence']:g} % interval": interval}
+
+    whole = {"images": number(found["images"]), **accuracy(found)}
+    whole |= {"loss": f"{found['loss']:.4f}", "calibration error": percent(found["calibration_error"])}
+    click.echo(tabulate([whole.values()], headers=list(whole), disable_numparse=True, stralign="right"))
+    classes = sorted(found["classes"], key=lambda row: row["accuracy"])[:_CLASSES_SHOWN]
+    if len(classes) == len(found["classes"]):
+        classes = found["classes"]
+    else:
+        click.echo(
+            f"\nThe {_CLASSES_SHOWN} classes with the lowest accuracy; --output has all {len(found['classes'])}:"
+        )
+    rows = [
+        {
+            "class": row["class"],
+            "images": number(row["images"]),
+            **accuracy(row),
+            "most often taken for": row["mistaken_for"] or "",
+        }
+        for row in classes
+    ]
+    aligned = ("left", "right", "right", "right", "left")
+    click.echo(f"\n{tabulate(rows, headers='keys', disable_numparse=True, colalign=aligned)}")
+
+
+def _provenance(description: dict[str, Any] | None) -> dict[str, str]:
+    """What goes into an exported file besides its classes."""
+    if description is None:
+        return {}
+    names = ("study", "pipeline", "variant", "seed", "data_fingerprint")
+    return {name: str(description[name]) for name in names}

@@ -1,0 +1,120 @@
+"""A trained network with all that is needed to use it: how images have to look, and what its outputs are called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import TrainingSettings
+from vision_studies.data.augmentation.views import average_probabilities, views_of
+from vision_studies.data.loaders import Finisher, Normalisation, augmentation_generator
+from vision_studies.errors import ParameterError
+from vision_studies.training.precision import autocast
+from vision_studies.training.runtime import tune_process
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """What a network's user has to know of images and classes.
+
+    Attributes:
+        class_names: one name a class, in the order of the network's outputs.
+        image_size: height and width in pixels.
+        in_channels: 1 or 3.
+        normalisation: mean and standard deviation of each channel, on the scale 0 to 255, that the network was trained with.
+    """
+
+    class_names: tuple[str, ...]
+    image_size: int
+    in_channels: int
+    normalisation: Normalisation
+
+
+@dataclass(frozen=True)
+class ImageClassifier:
+    """A trained classifier.
+
+    Attributes:
+        path: its file, or the folder of its run where several files make it.
+        network: normalised images [N, C, H, W] -> logits [N, classes]; in evaluation mode, on the CPU.
+        images: what it takes and what it tells apart.
+        training: decides the number format and the memory layout that it computes with.
+        batch_size: images at a time.
+        padding: pixels that a test-time crop is shifted by, to each side.
+        seed: of these crops.
+    """
+
+    path: Path
+    network: nn.Module
+    images: ImageFormat
+    training: TrainingSettings | EnsembleSettings
+    batch_size: int
+    padding: int
+    seed: int
+
+
+class Predictor:
+    """Class probabilities of images, batch by batch, exactly as a study's evaluation computes them.
+
+    Args:
+        classifier: its network is moved to `device`.
+        device: where to compute.
+        views: test-time views whose probabilities are averaged; 1 for the plain image.
+    """
+
+    def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:
+        tune_process()
+        self._classifier, self._device, self._views = classifier, device, views
+        channels_last = isinstance(classifier.training, TrainingSettings) and classifier.training.channels_last
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
+        self._network = classifier.network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self._finish = Finisher(None, classifier.images.normalisation, 0, device, torch.float32)
+
+    @torch.inference_mode()
+    def __call__(self, images: np.ndarray, number: int = 0) -> np.ndarray:
+        """Probabilities, float32 [N, classes].
+
+        Args:
+            images: uint8 [N, H, W, C], of the size and with the channels that the network was trained on.
+            number: of the batch; decides the crops of test-time views.
+
+        Raises:
+            ParameterError: the images have another shape.
+        """
+        known, count = self._classifier.images, len(images)
+        if images.shape[1:] != (known.image_size, known.image_size, known.in_channels):
+            raise ParameterError(
+                f"{self._classifier.path} wants images of {known.image_size} x {known.image_size} pixels with "
+                f"{known.in_channels} channels, not {list(images.shape[1:])}; resize them first."
+            )
+        raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
+        finished = self._finish(raw, torch.arange(count, device=self._device), 0, number)
+        generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
+        logits = []
+        for view in views_of(finished, self._views, self._classifier.padding, generator):
+            with autocast(self._classifier.training, self._device):
+                logits.append(self._network(view.contiguous(memory_format=self._layout)).float())
+        return average_probabilities(torch.stack(logits)).cpu().numpy()
+
+
+class PixelsToProbabilities(nn.Module):
+    """A classifier as one network that needs nothing beside it: normalisation comes first, softmax last.
+
+    Args:
+        classifier: whose network it holds.
+    """
+
+    def __init__(self, classifier: ImageClassifier) -> None:
+        super().__init__()
+        self.network = classifier.network
+        statistics = classifier.images.normalisation
+        for name, values in (("mean", statistics.mean), ("std", statistics.std)):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1) / 255)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities [N, classes] of images, float [N, C, H, W], pixels from 0 to 1."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        return self.network((images - mean) / std).softmax(dim=1)

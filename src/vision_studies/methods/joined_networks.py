@@ -1,0 +1,102 @@
+"""Several trained networks as one that gives logits: what studies combine in tables, combined image by image."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vision_studies.models.convnet import ConvNet
+from vision_studies.models.stacked import MetaLearner
+
+
+class LastHead(nn.Module):
+    """The decision of a network that also tells what its base learners say.
+
+    Args:
+        network: images -> logits [N, heads, classes], the decision last.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, C, H, W]."""
+        return self.network(images)[:, -1]
+
+
+class WeightedMean(nn.Module):
+    """The weighted mean of the probabilities of several networks.
+
+    Args:
+        networks: images -> logits [N, classes].
+        weights: of each, at or above 0 with sum 1.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._weights = tuple(weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
+        told = [own(images).float().softmax(dim=1) for own in self.networks]
+        return _logarithm(sum(w * own for w, own in zip(self._weights, told, strict=True)))
+
+
+class FoldedStack(nn.Module):
+    """A stack whose base learners were trained by folds: the meta-learner judges every set of them.
+
+    Args:
+        sets: of base learners, images -> logits [N, classes] each.
+        weights: of the sets' decisions, with sum 1.
+        meta_learner: decides by what a set says.
+        told: logits [N, learners, classes] -> what the meta-learner is given [N, learners * classes].
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[Sequence[nn.Module]],
+        weights: Sequence[float],
+        meta_learner: MetaLearner,
+        told: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__()
+        self.sets = nn.ModuleList(nn.ModuleList(own) for own in sets)
+        self.meta_learner = meta_learner
+        self._weights, self._told = tuple(weights), told
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
+        total: Tensor | int = 0
+        for weight, own in zip(self._weights, self.sets, strict=True):
+            assert isinstance(own, nn.ModuleList)  # noqa: S101 - made above
+            logits = torch.stack([learner(images).float() for learner in own], dim=1)
+            decision = self.meta_learner(self._told(logits), images)
+            total = total + weight * decision.float().softmax(dim=1)
+        return _logarithm(total)
+
+
+class Cut(nn.Module):
+    """Layers of one network, then those of another.
+
+    Args:
+        first: gives the features.
+        layers: how many convolutions of it.
+        rest: from there on.
+    """
+
+    def __init__(self, first: ConvNet, layers: int, rest: ConvNet) -> None:
+        super().__init__()
+        self.first, self.rest = first, rest
+        self._layers = layers
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, C, H, W]."""
+        return self.rest(self.first.features(images, stop=self._layers))
+
+
+def _logarithm(probabilities: Tensor | int) -> Tensor:
+    """Logits whose softmax gives the probabilities back; what is 0 becomes the smallest number instead."""
+    assert isinstance(probabilities, Tensor)  # noqa: S101 - the sum of one network at least
+    return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()

@@ -1,0 +1,148 @@
+"""Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.data.loaders import Normalisation
+from vision_studies.errors import CheckpointError, ParameterError
+from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat
+from vision_studies.methods.run_architecture import WEIGHTS_FILE, why_unusable
+from vision_studies.models.build import build_model
+from vision_studies.training.checkpoints import load_state
+
+_CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
+
+
+def open_model_file(path: Path) -> ImageClassifier:
+    """A classifier from a file.
+
+    Args:
+        path: a study's `model.safetensors`, which needs nothing beside it, or a file in a run's folder.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another kind, or its weights fit another network.
+        ParameterError: it lies in the folder of a run that cannot be used.
+        DataError: the images that the run was trained on are gone.
+    """
+    state = _state(path)
+    if isinstance(state, dict) and "configuration" in state and "data" in state:
+        return _selected(path, state)
+    folder = run_folder_of(path)
+    if folder is None:
+        raise CheckpointError(
+            f"{path} does not say what it is, and no run.json lies beside it; name a study's model.safetensors, or a file "
+            "where its run wrote it."
+        )
+    return open_run(folder, None if path.name == WEIGHTS_FILE else path)
+
+
+def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
+    """The classifier that a run has trained.
+
+    Args:
+        folder: of the run.
+        checkpoint: a file of it, instead of its selected weights.
+
+    Raises:
+        CheckpointError, ParameterError, DataError: as `open_model_file`.
+    """
+    from vision_studies.methods.rebuilt_networks import (
+        rebuild,  # of every pipeline: a second that model.safetensors spares
+    )
+    from vision_studies.methods.stored_data import data_of_run
+
+    description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    reason = why_unusable(description, folder)
+    if reason is not None:
+        raise ParameterError(
+            f"{description['study']}/{folder.name} is one of the runs of {description['pipeline']} that cannot be used: "
+            f"{reason}; `kedro models list` shows what can."
+        )
+    data = data_of_run(folder, description["data_fingerprint"])
+    try:
+        rebuilt = rebuild(description, folder, data, checkpoint)
+    except ValidationError as error:
+        raise _other_version(folder, error) from error
+    return ImageClassifier(
+        path=checkpoint or folder,
+        network=rebuilt.network.eval(),
+        images=ImageFormat(rebuilt.class_names, data.image_size, data.in_channels, rebuilt.normalisation),
+        training=rebuilt.training,
+        batch_size=rebuilt.batch_size,
+        padding=max(1, data.image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
+        seed=rebuilt.seed,
+    )
+
+
+def run_folder_of(path: Path) -> Path | None:
+    """The folder of the run that wrote a file of weights; None where the file lies in none."""
+    return next((folder for folder in path.absolute().parents[:2] if (folder / "run.json").is_file()), None)
+
+
+def selected_model(path: Path) -> dict[str, Any] | None:
+    """What a study's `model.safetensors` says besides its weights; None of another file."""
+    state = _state(path)
+    is_selected = isinstance(state, dict) and "configuration" in state and "data" in state
+    return {name: value for name, value in state.items() if name != "weights"} if is_selected else None
+
+
+def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
+    known = state["data"]
+    try:
+        settings = RunSettings.model_validate(state["configuration"])
+    except ValidationError as error:
+        raise _other_version(path, error) from error
+    names, size, channels = tuple(known["class_names"]), known["image_size"], known["in_channels"]
+    network = build_model(settings.model, in_channels=channels, num_classes=len(names), image_size=size)
+    try:
+        network.load_state_dict(state["weights"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path} holds the weights of another network than the {settings.model.name} that it describes; it was put "
+            "together wrongly or changed."
+        ) from error
+    normalisation = Normalisation(tuple(known["normalisation"]["mean"]), tuple(known["normalisation"]["std"]))
+    evaluation = settings.evaluation
+    return ImageClassifier(
+        path=path,
+        network=network.eval(),
+        images=ImageFormat(names, size, channels, normalisation),
+        training=settings.training,
+        batch_size=evaluation.batch_size,
+        padding=evaluation.padding,
+        seed=evaluation.seed,
+    )
+
+
+def _state(path: Path) -> Any:
+    """Content of a file of this project; of another one, `load_state` would advise to delete it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            ours = "state" in (file.metadata() or {})
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no model {path}; `kedro models list` shows what there is.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} is no whole safetensors file ({error}); name a study's model.safetensors or a run's weights."
+        ) from error
+    if not ours:
+        raise CheckpointError(
+            f"{path} was not written by this project, which cannot know its network; name a study's model.safetensors or a "
+            "run's weights."
+        )
+    return load_state(path)
+
+
+def _other_version(path: Path, error: ValidationError) -> CheckpointError:
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return CheckpointError(
+        f"{path} was written by another version of this project ({where}: {first['msg']}); use it with that version, or "
+        "train the model again."
+    )

@@ -1,0 +1,58 @@
+"""The prepared images that stored runs were trained on, found by their fingerprint."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.prepared import PreparedData
+from vision_studies.data.splits import Splits
+from vision_studies.errors import DataError
+
+PRIMARY = Path("data/03_primary")
+"""Where prepared images lie, below the project's folder."""
+
+
+def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
+    """All prepared data of a project by fingerprint; images are memory-mapped and not read.
+
+    Raises:
+        DataError: a prepared set is damaged.
+    """
+    found = {}
+    for table in sorted((project / PRIMARY).glob("*/splits.parquet")):
+        folder = table.parent / "image_set"
+        if folder.is_dir():
+            data = PreparedData(ImageSet.open(folder), Splits.from_table(_read(table)), {})
+            found[data.fingerprint] = data
+    return found
+
+
+def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
+    """The images and splits that a run was trained on.
+
+    Args:
+        folder: of the run, in its project.
+        fingerprint: of the data.
+
+    Raises:
+        DataError: they are not there any more, or have changed.
+    """
+    project = next((own for own in folder.absolute().parents if (own / PRIMARY).is_dir()), None)
+    data = prepared_data_sets(project).get(fingerprint) if project else None
+    if data is None:
+        raise DataError(
+            f"{folder} was trained on images that are not in {project / PRIMARY if project else PRIMARY} any more, and they "
+            "alone say what its classes are called; prepare them again with `kedro run --pipeline=data_prep` and the "
+            "study's --env."
+        )
+    return data
+
+
+def _read(table: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(table)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{table} is damaged ({error}); delete it and run `kedro run --pipeline=data_prep` again."
+        ) from error

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.test_base_parameters import base_run
+
+from vision_studies.data.loaders import Normalisation
+from vision_studies.errors import MissingDependencyError, ParameterError
+from vision_studies.methods import model_export
+from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, Predictor
+from vision_studies.methods.model_export import FORMATS, export_model, read_exported
+from vision_studies.models.build import build_model
+
+IMAGES = ImageFormat(("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)))
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    small = {"widths": [4], "blocks": [1], "strides": [1], "stem_width": 4, "squeeze_reduction": 2}
+    settings = base_run({"model": small, "training": {"precision": "fp32"}})
+    torch.manual_seed(0)
+    network = build_model(settings.model, in_channels=3, num_classes=3, image_size=8).eval()
+    return ImageClassifier(Path("model"), network, IMAGES, settings.training, 16, 1, 0)
+
+
+def metadata_of(path, kind):
+    if kind == "onnx":
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
+    files = dict.fromkeys(("class_names", "image_size", "study"), "")
+    load = torch.jit.load if kind == "torchscript" else torch.export.load
+    load(str(path), **{"_extra_files" if kind == "torchscript" else "extra_files": files})
+    return {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_file_says_what_the_classifier_says_for_any_number_of_images(classifier, tmp_path, kind):
+    path = tmp_path / f"model{FORMATS[kind]}"
+    assert export_model(classifier, kind, path, {"study": "demo"}) <= 1e-5
+    assert list(tmp_path.iterdir()) == [path]
+    images = np.random.default_rng(5).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    expected = Predictor(classifier, torch.device("cpu"))(images)
+    exported = read_exported(path, kind)
+    pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2) / 255, dtype=np.float32)
+    np.testing.assert_allclose(exported(pixels), expected, atol=1e-5)
+    assert exported(pixels[:1]).shape == (1, 3)
+    known = metadata_of(path, kind)
+    assert json.loads(known["class_names"]) == ["cat", "Hündin", "c"]
+    assert (known["image_size"], known["study"]) == ("8", "demo")
+
+
+def test_a_network_that_differs_is_refused_and_leaves_no_file(classifier, tmp_path, monkeypatch):
+    write = model_export._WRITERS["torchscript"]
+
+    def shifted(*given):
+        reloaded = write(*given)
+        return lambda images: reloaded(images) + np.float32(2e-4)
+
+    monkeypatch.setitem(model_export._WRITERS, "torchscript", shifted)
+    (tmp_path / "model.pt").write_text("earlier")
+    with pytest.raises(ParameterError, match=r"differ from the original's by up to 0.0002 \(0.0001 is allowed\)"):
+        export_model(classifier, "torchscript", tmp_path / "model.pt", {})
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["earlier"]
+
+
+def test_numbers_that_are_none_are_refused(classifier, tmp_path, monkeypatch):
+    monkeypatch.setitem(model_export._WRITERS, "onnx", lambda *given: lambda images: np.float32(np.nan))
+    with pytest.raises(ParameterError, match="by up to nan"):
+        export_model(classifier, "onnx", tmp_path / "model.onnx", {})
+
+
+def test_missing_libraries_are_named_with_what_installs_them(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_export, "find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(MissingDependencyError, match=r"needs onnxscript, which is not.*`pip install \.\[export\]`"):
+        export_model(classifier, "onnx", tmp_path / "model.onnx", {})

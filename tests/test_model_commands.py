@@ -1,0 +1,295 @@
+"""`kedro models` on what the demo has left. Commands run in this process, but for one: each start of Python takes seconds."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from PIL import Image
+
+from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.cli import cli
+from vision_studies.methods.image_classifier import Predictor
+from vision_studies.methods.opened_models import open_run
+from vision_studies.methods.run_architecture import why_unusable
+from vision_studies.methods.stored_data import data_of_run, prepared_data_sets
+from vision_studies.training.checkpoints import save_state
+
+STUDY = "demo+quick"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def models(demo_project, monkeypatch):
+    """Runs `kedro models` in the demo's folder."""
+    monkeypatch.chdir(demo_project.folder)
+
+    def run(*arguments, fails=False):
+        done = CliRunner().invoke(cli, ["models", *map(str, arguments)], catch_exceptions=False)
+        assert (done.exit_code != 0) == fails, done.output
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def split_images(demo_project):
+    """Images uint8 [N, 8, 8, 1] and labels of the test split."""
+    data = next(iter(prepared_data_sets(demo_project.folder).values()))
+    return data.image_set.images[data.splits.test], data.image_set.labels[data.splits.test]
+
+
+@pytest.fixture(scope="module")
+def labelled_folder(split_images, tmp_path_factory):
+    """The test split as `<class>/<image>`."""
+    folder = tmp_path_factory.mktemp("labelled")
+    for number, (image, label) in enumerate(zip(*split_images, strict=True)):
+        (folder / str(label)).mkdir(exist_ok=True)
+        Image.fromarray(image[:, :, 0]).save(folder / str(label) / f"{number:04d}.png")
+    return folder
+
+
+def results_of(project, pipeline):
+    return pd.read_parquet(project.folder / f"data/07_model_output/{STUDY}/{pipeline}/results.parquet")
+
+
+def run_folders(project, pipeline):
+    return sorted(path.parent for path in project.folder.glob(f"data/06_models/{STUDY}/{pipeline}/runs/*/run.json"))
+
+
+def test_every_usable_run_says_of_the_test_split_what_its_study_has_recorded(demo_project):
+    kinds = {}
+    for pipeline in ("cifar_resnet", "stacking", "transfer_cuts", "mlp_transfer"):
+        for folder in run_folders(demo_project, pipeline):
+            description = json.loads((folder / "run.json").read_text())
+            configuration = description["configuration"]
+            kind = (pipeline, configuration.get("method"), configuration.get("rule"), str(configuration.get("cut")))
+            files = [folder / name for name in ("evaluation.json", "pretraining.json") if (folder / name).is_file()]
+            if files and why_unusable(description, folder) is None:
+                kinds.setdefault(kind, (folder, description, json.loads(files[0].read_text())["metrics"]))
+    assert {kind[:2] for kind in kinds} >= {
+        ("cifar_resnet", None),
+        ("stacking", "network"),
+        ("stacking", "joint"),
+        ("stacking", "combination"),
+        ("transfer_cuts", None),
+        ("mlp_transfer", None),
+    }
+    for kind, (folder, description, metrics) in kinds.items():
+        classifier, data = open_run(folder), data_of_run(folder, description["data_fingerprint"])
+        labels = [data.image_set.class_names.index(name) for name in classifier.images.class_names]
+        own = data.splits.test[np.isin(data.image_set.labels[data.splits.test], labels)]
+        probabilities = Predictor(classifier, torch.device("cpu"))(data.image_set.images[own])
+        found = classification_metrics(probabilities, np.searchsorted(labels, data.image_set.labels[own]))
+        assert found["accuracy"] == pytest.approx(metrics["test_accuracy"]), kind
+        assert found["loss"] == pytest.approx(metrics["test_loss"], abs=1e-4), kind
+
+
+def test_models_are_listed_with_their_accuracies_and_what_cannot_be_used_in_a_sentence(demo_project, models):
+    listed = models("list", f"--env={STUDY}").output
+    for pipeline in ("cifar_resnet", "stacking"):
+        results = results_of(demo_project, pipeline)
+        best = results.loc[results["validation_accuracy"].idxmax(), "run_fingerprint"]
+        for row in results.itertuples():
+            line = next(line for line in listed.splitlines() if line.startswith(row.run_fingerprint))
+            assert f"{100 * row.validation_accuracy:.2f} %" in line
+            assert f"{100 * row.test_accuracy:.2f} %" in line
+            assert "8 × 8 × 1" in line
+            assert (" * " in line) == (row.run_fingerprint == best)
+    assert re.search(r"\d+ runs of \S+, alphanet, cannot be used: they are parts", listed)
+    hidden = re.search(r"(\d+) runs of \S+, mlp_transfer, not scored on test .*--all shows them", listed)
+    everything = models("list", f"--env={STUDY}", "--all").output
+    assert len(everything.splitlines()) >= len(listed.splitlines()) + int(hidden[1]) - 1
+    assert "No run lies in" in models("list", "--env=nothing", fails=True).stderr
+
+
+def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, models, split_images, tmp_path):
+    evaluation = demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/evaluation"
+    submitted = pd.read_csv(evaluation / "predictions.csv")
+    images, labels = split_images
+    np.save(tmp_path / "new.npy", images)
+    arguments = ("models", "predict", str(tmp_path / "new.npy"), f"--env={STUDY}", "--submission")
+    done = demo_project.run(*arguments, "-o", str(tmp_path / "new.csv"))
+    assert f"{len(images)} images" in done.stdout
+    assert done.stderr == ""
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new.csv"), submitted)
+    models(
+        "predict",
+        tmp_path / "new.npy",
+        "--model",
+        evaluation / "model.safetensors",
+        "--views=4",
+        "-o",
+        tmp_path / "v.csv",
+    )
+    views = pd.read_csv(tmp_path / "v.csv")
+    assert list(views.columns) == ["index", "class", "confidence"]
+    assert views["index"].tolist() == list(range(len(images)))
+    assert (views["class"] == labels).mean() > 0.5
+    assert views["confidence"].between(0.1, 1).all()
+
+
+def test_corrupt_images_are_named_counted_and_skipped(demo_project, models, split_images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(5):
+        Image.fromarray(split_images[0][number, :, :, 0]).save(folder / f"{number}.png")
+    for number in range(12):
+        (folder / f"bad{number:02d}.png").write_bytes(b"\x89PNG")
+    run = results_of(demo_project, "stacking")["run_fingerprint"].iloc[0]
+    done = models("predict", folder, "--model", run, "-o", tmp_path / "new.csv")
+    assert done.stdout == f"5 images: {tmp_path / 'new.csv'}\n"
+    lines = done.stderr.splitlines()
+    assert lines[0] == "12 images cannot be read and left out:"
+    assert lines[1:11] == [f"  bad{number:02d}.png: no image" for number in range(10)]
+    assert lines[11:] == ["  and 2 more"]
+    assert pd.read_csv(tmp_path / "new.csv")["file"].tolist() == [f"{number}.png" for number in range(5)]
+
+
+def test_a_labelled_folder_is_scored_as_the_study_scores_it(demo_project, models, labelled_folder, tmp_path):
+    row = results_of(demo_project, "stacking").iloc[0]
+    shutil.copytree(labelled_folder, tmp_path / "labelled")
+    (tmp_path / "labelled/0/bad.png").write_bytes(b"\x89PNG")
+    arguments = ("--env", STUDY, "--model", row["run_fingerprint"][:8], "-o", tmp_path / "score.json")
+    done = models("evaluate", tmp_path / "labelled", *arguments)
+    assert "0/bad.png: no image" in done.stderr
+    found = json.loads((tmp_path / "score.json").read_text())
+    assert found["accuracy"] == pytest.approx(row["test_accuracy"])
+    assert found["loss"] == pytest.approx(row["test_loss"], abs=1e-4)
+    assert found["calibration_error"] == pytest.approx(row["test_calibration_error"], abs=1e-3)
+    assert found["left_out"] == {"0/bad.png": "no image"}
+    assert [own["class"] for own in found["classes"]] == [str(label) for label in range(10)]
+    assert f"{100 * row['test_accuracy']:.2f} %" in done.stdout
+    shutil.rmtree(tmp_path / "labelled/7")
+    fewer = models("evaluate", tmp_path / "labelled", *arguments[:4])
+    assert "has no images of 1 of the model's 10 classes (7)" in fewer.stderr
+    (tmp_path / "labelled/8").rename(tmp_path / "labelled/eight")
+    unknown = models("evaluate", tmp_path / "labelled", *arguments[:4], fails=True)
+    assert unknown.stderr.startswith("Error: ")
+    assert "has the folder 'eight', which is no class of the model" in unknown.stderr
+
+
+def test_a_stack_is_exported_by_a_command(demo_project, models, tmp_path):
+    results = results_of(demo_project, "stacking")
+    run = results.loc[results["variant"] == "average", "run_fingerprint"].iloc[0]
+    done = models("export", "--model", run, "--format=torchscript", "-o", tmp_path / "average.pt")
+    assert re.search(r"those of the original (do not differ|differ by \d\.\de-\d+ at most)\.", done.stdout)
+    files = {"variant": "", "class_names": ""}
+    network = torch.jit.load(str(tmp_path / "average.pt"), _extra_files=files)
+    assert files["variant"] == b"average"
+    assert network(torch.rand(3, 1, 8, 8)).sum(dim=1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_a_card_says_what_the_files_know(demo_project, models, tmp_path):
+    results = results_of(demo_project, "cifar_resnet")
+    best = results.loc[results["validation_accuracy"].idxmax()]
+    models("card", f"--env={STUDY}", "-o", tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text()
+    _, header, body = text.split("---\n", 2)
+    known = yaml.safe_load(header)
+    assert known["pipeline_tag"] == "image-classification"
+    (result,) = known["model-index"][0]["results"]
+    assert result["metrics"][0]["value"] == pytest.approx(best["test_accuracy"], abs=1e-6)
+    mean, deviation = results["test_accuracy"].mean(), results["test_accuracy"].std()
+    for said in (
+        best["run_fingerprint"],
+        best["data_fingerprint"],
+        f"{best['parameters']:,}",
+        f"| test accuracy | {100 * best['test_accuracy']:.2f} % | 2 | {100 * mean:.2f} % | {100 * deviation:.2f} % |",
+        f"`kedro run --env={STUDY}`",
+        f"torch {torch.__version__}",
+        "the two lie",
+        "| Training time |",
+        "0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
+        "label_smoothing:",
+        "| train | 1,221 | 1,221 |",
+    ):
+        assert said in body, said
+    runs = demo_project.folder / f"data/06_models/{STUDY}/transfer_cuts/runs"
+    cut = results_of(demo_project, "transfer_cuts").iloc[0]
+    of_classes = models("card", "--model", runs / cut["run_fingerprint"] / "weights.safetensors").stdout
+    assert f"Of these it has learnt from {json.loads(cut['other_metrics'])['training_images']}." in of_classes
+
+
+def test_a_model_taken_elsewhere_has_a_card_of_what_it_knows_itself(demo_project, tmp_path, monkeypatch):
+    selected = next(demo_project.folder.glob(f"data/06_models/{STUDY}/*/model.safetensors/*/model.safetensors"))
+    shutil.copy(selected, tmp_path / "model.safetensors")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli, ["models", "card", "--model", "model.safetensors"], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "nothing is known of other seeds" in done.stdout
+    assert "The images themselves are not there any more" in done.stdout
+    assert "Command" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env=nothing"], "The study 'nothing' has no model yet; run `kedro run --env=nothing` first"),
+        ([f"--env={STUDY}", "--pipeline=clustering"], "has no model of clustering yet"),
+        ([f"--env={STUDY}", "--pipeline=transfer_cuts"], "none that is its best by validation accuracy"),
+        (["--model=missing.safetensors"], "There is no file missing.safetensors"),
+        (["--model=zzz"], "No run of any study is called 'zzz'"),
+        (["--model={folder}/foreign.safetensors"], "was not written by this project"),
+        (["--model={folder}/pickled.pt"], "is no whole safetensors file"),
+        (["--model={folder}/moved.safetensors"], "no run.json lies beside it"),
+        (["--model={folder}/wrong.safetensors"], "holds the weights of another network than the resnet_small"),
+    ],
+)
+def test_a_model_that_cannot_be_used_is_told(demo_project, models, tmp_path, arguments, message):
+    from safetensors.torch import save_file
+
+    from vision_studies.training.checkpoints import load_state
+
+    np.save(tmp_path / "new.npy", np.zeros((1, 8, 8, 1), np.uint8))
+    if "{folder}" in arguments[0]:
+        (folder,) = (own for own in run_folders(demo_project, "cifar_resnet")[:1])
+        selected = load_state(next(folder.parents[1].glob("model.safetensors/*/model.safetensors")))
+        stranger = {"fc.weight": torch.zeros(2, 2)}
+        save_file(stranger, tmp_path / "foreign.safetensors")
+        torch.save(stranger, tmp_path / "pickled.pt")
+        shutil.copy(folder / "weights.safetensors", tmp_path / "moved.safetensors")
+        save_state(tmp_path / "wrong.safetensors", {**selected, "weights": stranger})
+    given = [argument.format(folder=tmp_path) for argument in arguments]
+    done = models("predict", tmp_path / "new.npy", *given, "-o", tmp_path / "new.csv", fails=True)
+    assert done.stderr.startswith("Error: ")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "new.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: None, "holds no image files"),
+        (lambda folder: (folder / "a.png").write_bytes(b"\x89PNG"), "The one image cannot be read"),
+    ],
+)
+def test_a_folder_without_a_picture_is_told(models, tmp_path, make, message):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    make(folder)
+    done = models("predict", folder, f"--env={STUDY}", "-o", tmp_path / "new.csv", fails=True)
+    assert message in done.stderr
+    assert not (tmp_path / "new.csv").exists()
+
+
+def test_the_folder_that_a_model_learnt_from_is_pointed_out(
+    demo_project, models, labelled_folder, tmp_path, monkeypatch
+):
+    from vision_studies.methods import stored_data
+
+    run = run_folders(demo_project, "cifar_resnet")[0]
+    fingerprint = json.loads((run / "run.json").read_text())["data_fingerprint"]
+    data = prepared_data_sets(demo_project.folder)[fingerprint]
+    settings = {"settings": {"source": str(labelled_folder.parent)}}
+    monkeypatch.setitem(data.image_set.origin, "settings", settings["settings"])
+    monkeypatch.setattr(stored_data, "prepared_data_sets", lambda project: {fingerprint: data})
+    done = models("evaluate", labelled_folder, "--model", run.name)
+    assert "is where the model's images came from" in done.stderr
