@@ -37,7 +37,7 @@ docs: install  ## build the documentation into site/, without a network
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
-	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet predict reporting; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
 
 viz: viz-site  ## show the pipelines of STUDY (demo), with its figures and tables, at http://localhost:PORT (4141)
 	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \

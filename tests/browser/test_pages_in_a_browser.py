@@ -322,6 +322,19 @@ def test_runs_are_searched_sorted_and_opened(chromium, tmp_path):
     assert watched.complaints == []
 
 
+def test_the_whole_answer_is_printed(chromium, tmp_path):
+    path = tmp_path / "report.html"
+    sentences = [f"Sentence {number}." for number in range(9)]
+    path.write_text(render_study(report([run()], conclusions={"cifar_resnet": sentences})), encoding="utf-8")
+    page = Watched(chromium(), path).page
+    last = page.get_by_text("Sentence 8.")
+    assert not last.is_visible()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert last.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not last.is_visible()
+
+
 @pytest.mark.slow
 def test_a_figure_is_enlarged(study_page):
     page = study_page.page

@@ -103,7 +103,7 @@ def _views(other_metrics: str | None) -> str | None:
 
 
 def _row(run: Mapping[str, Any], columns: list[Column], configurations: dict[str, int]) -> dict[str, Any]:
-    more = [[title, text(run[key])] for key, title in _MORE if not is_missing(run[key])]
+    more = [[title, _shown(run[key])] for key, title in _MORE if not is_missing(run[key])]
     other = json.loads(run["other_metrics"]) if run["other_metrics"] else {}
     return {
         "name": run["variant"],

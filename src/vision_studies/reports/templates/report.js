@@ -33,6 +33,19 @@ function enlargeFigures() {
   closedByItsGround(dialog);
 }
 
+// Paper has no folds: all sentences of the answer are printed.
+function unfoldForPrint() {
+  const folded = () => document.querySelectorAll('[aria-labelledby="answer"] details:not([open])');
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    opened = [...folded()];
+    for (const one of opened) one.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const one of opened) one.open = false;
+  });
+}
+
 async function tableOfRuns() {
   const { columns, runs, configurations } = await unpack(document.getElementById("run-data").textContent);
   const table = document.getElementById("run-table");
@@ -122,5 +135,6 @@ async function tableOfRuns() {
   draw();
 }
 
+unfoldForPrint();
 if (document.getElementById("enlarged")) enlargeFigures();
 if (document.getElementById("run-data")) tableOfRuns();
