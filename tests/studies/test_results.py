@@ -63,6 +63,14 @@ def test_rows_of_another_configuration_or_of_other_data_are_not_averaged_with_th
     assert merge_results(stored, elsewhere)["data_fingerprint"].tolist() == ["more images"]
 
 
+def test_a_variant_that_was_taken_out_leaves_when_the_others_change():
+    stored = pd.DataFrame([row(variant=name, seed=seed) for name in ("a", "removed") for seed in (0, 1)])
+    changed = pd.DataFrame([row(variant="a", seed=0, configuration_hash="changed")])
+    assert merge_results(stored, changed)["variant"].tolist() == ["a"]
+    unchanged = pd.DataFrame([row(variant="a", seed=0)])
+    assert merge_results(stored, unchanged)["variant"].tolist() == ["a", "a", "removed", "removed"]
+
+
 def test_variants_stay_in_the_order_of_the_newest_table():
     stored = pd.DataFrame([row(variant=name, seed=seed) for seed in (1, 0) for name in ("z", "a", "m")])
     new = pd.DataFrame([row(variant=name, seed=2) for name in ("z", "m")])

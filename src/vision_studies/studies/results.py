@@ -122,8 +122,9 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     """Add `new` rows to the `stored` ones of the same question.
 
     Rows are averaged by variant, so that a variant must mean one thing: stored rows leave the table where they were made
-    from other data, or where their variant has another configuration now. Their runs stay in their folders, and running
-    the earlier configuration again brings the rows back without any training.
+    from other data, or where their variant has another configuration now; and where one variant has, the rows of variants
+    that are not among the new ones leave, too, for they were made beside its earlier meaning. Their runs stay in their
+    folders, and running the earlier configuration again brings the rows back without any training.
     """
     new = validate_results(new)
     if stored is None:
@@ -133,7 +134,8 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     other_data = ~stored["data_fingerprint"].isin(new["data_fingerprint"])
     variant = IDENTITY[:-1]
     other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
-    kept = stored[~(replaced | other_data | other_meaning)]
+    beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
+    kept = stored[~(replaced | other_data | other_meaning | beside_it)]
     rows = [*new.to_dict("records"), *kept.to_dict("records")]
     merged = pd.DataFrame(rows, columns=list(SCHEMA.names))
     # Variants stay in the order of the newest table: the first one is what reports compare the others with.
