@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
-from tests.conftest import ROOT
+from tests.conftest import ROOT, heed_interrupts
 
 from vision_studies import settings
 from vision_studies.catalog.config_loader import StudyConfigLoader
@@ -127,6 +127,7 @@ def test_a_stopped_process_lets_go_of_its_study(tmp_path, sent, status):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout.readline() == "held\n"
         waiting = Run(tmp_path, "demo", "2")

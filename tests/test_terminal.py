@@ -130,13 +130,24 @@ def test_a_run_with_a_report_ends_with_its_place_and_is_forgotten_by_the_next(tm
     caplog.set_level(logging.INFO)
     pipeline = steps("reporting.build_report")
     hooks = begun(tmp_path, "demo", pipeline)
+    reports = tmp_path / "data/08_reporting"
+    (reports / "demo").mkdir(parents=True)
+    (reports / "demo/report.html").touch()
     hooks.after_dataset_saved("reporting.summary", "All is well.")
     hooks.after_pipeline_run()
-    assert capsys.readouterr().out.endswith(f"All is well.\n\nReport: {tmp_path}/data/08_reporting/demo/report.html\n")
+    places = f"All studies: {reports}/index.html\nReport: {reports}/demo/report.html\n"
+    assert capsys.readouterr().out.endswith(f"All is well.\n\n{places}")
     assert "kedro run" not in caplog.text
     hooks.before_pipeline_run(pipeline)
     hooks.after_pipeline_run()
     assert "Report" not in capsys.readouterr().out
+
+
+def test_without_results_of_its_own_the_page_of_all_studies_is_the_report(tmp_path, capsys):
+    hooks = begun(tmp_path, "demo", steps("reporting.report_studies"))
+    hooks.after_dataset_saved("reporting.summary", "Nothing yet.")
+    hooks.after_pipeline_run()
+    assert capsys.readouterr().out.endswith(f"Nothing yet.\n\nReport: {tmp_path}/data/08_reporting/index.html\n")
 
 
 def test_a_run_that_fails_says_where(tmp_path, caplog):

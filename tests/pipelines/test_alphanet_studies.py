@@ -427,7 +427,7 @@ def test_imported_features_need_no_images_and_are_read_again_when_they_change(pr
     assert not list(reports(project, study).glob("examples/**/examples.png"))
     assert list(reports(project, study).glob("examples/**/map_largest_gain.png"))
     page = (project.folder / f"data/08_reporting/{study}/report.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == len(FIGURES)
+    assert page.count('<button type="button" class="zoom') == len(FIGURES)
     assert "imported, rho 0.5" in page
 
     again = project.run("run", f"--env={study}", "--pipeline=alphanet", named, WORK)
