@@ -11,7 +11,7 @@ from vision_studies.plots.interactive_curves import learning_curves
 from vision_studies.plots.interactive_heat_maps import accuracy_surface, regret_heat_map
 from vision_studies.plots.interactive_trials import parallel_coordinates
 from vision_studies.reports.charts import Chart, chart_json, content_security_sources, plotly_archive
-from vision_studies.reports.page import digest
+from vision_studies.reports.embedding import digest
 from vision_studies.reports.study_page import render_study
 
 EVIL = '<a href="https://example.org">&lt;%{x}</a><script>alert(1)</script>'

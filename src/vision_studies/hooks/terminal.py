@@ -48,7 +48,7 @@ class TerminalHandler(logging.Handler):
                 console.print(line)
             else:
                 console.print(Text.assemble(moment, " " * (1 + indent), message), soft_wrap=True)
-        except Exception:
+        except Exception:  # as every handler of `logging` does: what cannot be printed is told there, and stops no run
             self.handleError(record)
 
 

@@ -68,7 +68,7 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
     with atomic_file(path) as temporary, _known_messages():
         try:
             reload = _WRITERS[kind](network, example, temporary, metadata)
-        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # how exporters decline a network
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ParameterError(
                 f"This network cannot be written as {kind} ({first}); choose another --format."

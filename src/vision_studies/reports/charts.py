@@ -6,8 +6,6 @@ for that is in `content_security_sources`; nothing is evaluated from text, and n
 """
 
 import base64
-import gzip
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vision_studies.errors import DataError
+from vision_studies.reports.embedding import digest, packed
 from vision_studies.reports.formatting import is_missing
 
 if TYPE_CHECKING:
@@ -65,8 +64,7 @@ def chart_json(figure: "Figure") -> str:
 @cache
 def plotly_archive() -> str:
     """Plotly's minified script, gzipped, in base64: 2 MB, where the script itself has 4.8 MB."""
-    # Without a time in it, so that equal pages are equal files.
-    return base64.b64encode(gzip.compress(_plotly_script().encode(), 9, mtime=0)).decode("ascii")
+    return packed(_plotly_script())
 
 
 @cache
@@ -75,7 +73,7 @@ def content_security_sources() -> dict[str, tuple[str, ...]]:
 
     The scripts are Plotly's, by its digest; the page itself has to name `charts.js`, as it names its other scripts.
     """
-    return {"script-src": (_digest(_plotly_script()),), "style-src": (_digest(_EMPTY),)}
+    return {"script-src": (digest(_plotly_script()),), "style-src": (digest(_EMPTY),)}
 
 
 @cache
@@ -83,10 +81,6 @@ def _plotly_script() -> str:
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
-
-
-def _digest(source: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}'"
 
 
 def _plain(value: Any) -> Any:
@@ -119,11 +113,11 @@ def _shortest(values: list[Any]) -> Any:
         isinstance(own, bool) or not (own is None or isinstance(own, int | float)) for own in values
     ):
         return values
-    packed = _packed(values)
-    return packed if packed and len(json.dumps(packed)) < len(json.dumps(values, separators=(",", ":"))) else values
+    shorter = _typed(values)
+    return shorter if shorter and len(json.dumps(shorter)) < len(json.dumps(values, separators=(",", ":"))) else values
 
 
-def _packed(values: list[Any]) -> dict[str, str] | None:
+def _typed(values: list[Any]) -> dict[str, str] | None:
     if all(isinstance(own, int) for own in values):
         kinds = [name for name in ("i1", "i2", "i4") if _holds(np.iinfo(name), values)]
         if not kinds:

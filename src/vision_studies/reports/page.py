@@ -1,9 +1,5 @@
 """Self-contained HTML pages: no file beside them, no network, and nothing in them is taken for markup."""
 
-import base64
-import gzip
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -14,6 +10,7 @@ from markupsafe import Markup
 
 from vision_studies.reports import formatting
 from vision_studies.reports.charts import Chart, chart_json, content_security_sources, plotly_archive
+from vision_studies.reports.embedding import digest
 
 PAGE_BYTES = 5_000_000
 """A page is smaller than this."""
@@ -52,17 +49,6 @@ def render_page(
         scripts=[Markup(source) for source in javascript],  # noqa: S704
         policy="; ".join(f"{directive} {' '.join(sources)}" for directive, sources in allowed.items()),
     )
-
-
-def packed(value: Any) -> str:
-    """A JSON value, compressed, for a script of the page to unpack: base64 of gzip."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-
-
-def digest(source: str) -> str:
-    """What a content security policy calls a style or script that stands in the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
 
 
 @cache

@@ -1,5 +1,6 @@
 """The page of one study."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ import pandas as pd
 
 from vision_studies.reports import formatting
 from vision_studies.reports.charts import Chart
+from vision_studies.reports.embedding import packed
 from vision_studies.reports.figures import ReportFigure, describe_figure, figure_sources
-from vision_studies.reports.page import PAGE_BYTES, packed, render_page
+from vision_studies.reports.page import PAGE_BYTES, render_page
 from vision_studies.reports.run_table import run_table
 from vision_studies.reports.tables import answers, configuration_table, gaps, of_metric, run_rows, variant_rows
 
@@ -75,7 +77,7 @@ def render_study(report: StudyReport) -> str:
         charts=[chart for charts in report.charts.values() for chart in charts],
         report=report,
         runs=table,
-        run_data=packed(table["data"]),
+        run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
         sections=_sections(report, runs, places),
         labels=list(dict.fromkeys(label for run in runs for label in run["labels"])),
         gaps=gaps(runs),
