@@ -25,6 +25,7 @@ from vision_studies.pipelines.reporting.setting import (
     describe_setting,
     differences_from_base,
     image_source,
+    network_name,
 )
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
 
@@ -202,6 +203,34 @@ def test_image_sources_have_short_names():
     assert image_source([record("digits"), record("/home/me/photos/")]) == "photos"
     assert image_source([record(["mnist", "/data/fashion_mnist"])]) == "mnist + fashion_mnist"
     assert image_source([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "configuration", "name"),
+    [
+        ("cifar_resnet", {"model.name": "resnet_small", "training.epochs": 5}, "resnet_small"),
+        ("clustering", {"network.name": "convnet", "network.channels": [4]}, "convnet"),
+        ("mlp_transfer", {"widths": [24, 24]}, "perceptron 24x24"),
+        (
+            "stacking",
+            {"method": "network", "learner.model.name": "torchvision", "learner.model.network": "resnet18"},
+            "resnet18",
+        ),
+        (
+            "stacking",
+            {"method": "joint", "base_learners": [{"model": {"name": n}} for n in "aba"]},
+            "stack of 2 × a + b",
+        ),
+        (
+            "stacking",
+            {"method": "combination", "rule": "average", "members": [{"learner": {"model": {"name": "a"}}}] * 2},
+            "2 × a together",
+        ),
+        ("alphanet", {"classifier.name": "crt"}, ""),
+    ],
+)
+def test_networks_are_called_as_the_list_of_models_calls_them(pipeline, configuration, name):
+    assert network_name(pipeline, json.dumps(configuration)) == name
 
 
 def test_differences_from_base_are_those_of_the_newest_run():

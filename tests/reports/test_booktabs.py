@@ -19,3 +19,4 @@ def test_latex_has_rules_and_escapes_what_would_be_a_command():
     assert r"3x\_a & 93.2 $\pm$ 0.4 \\" in text
     assert r"b \& c\textbackslash{}\{\$\} & 100 \% \\" in text
     assert r"Accuracy (\%)" in text
+    assert r"3 $\times$ a" in latex_table(pd.DataFrame({"Networks": ["3 × a"]}), "Networks", "tab:y")

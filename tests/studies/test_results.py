@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from vision_studies.config.merge import flatten
+from vision_studies.config.merge import flatten, unflatten
 from vision_studies.errors import DataError
 from vision_studies.studies.results import SCHEMA, merge_results, validate_results
 
@@ -81,6 +81,11 @@ def test_variants_stay_in_the_order_of_the_newest_table():
 
 def test_merging_into_nothing_is_the_new_table():
     assert len(merge_results(None, pd.DataFrame([row()]))) == 1
+
+
+def test_what_was_flattened_can_be_nested_again():
+    settings = {"a": {"b": {"c": 1}, "d": {}}, "e": [{"f": 2}], "g": None}
+    assert unflatten(flatten(settings)) == settings
 
 
 def test_flatten_keeps_empty_groups_and_lists():

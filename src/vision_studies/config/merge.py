@@ -37,3 +37,15 @@ def flatten(configuration: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flatten` made one level of, nested again."""
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        *groups, last = path.split(".")
+        place = nested
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value
+    return nested

@@ -15,7 +15,7 @@ _ONE_OF_SEVERAL = ("best_learner", "soup")
 
 
 def architecture(pipeline: str, configuration: Mapping[str, Any]) -> str:
-    """Name of the network that a usable run trained.
+    """Name of the network that a run trained; runs of `alphanet` are only parts of one.
 
     Args:
         pipeline: whose run it is.
@@ -25,7 +25,7 @@ def architecture(pipeline: str, configuration: Mapping[str, Any]) -> str:
         return f"perceptron {architecture_name(configuration['widths'])}"
     if pipeline == "stacking":
         return _stacked(configuration)
-    return _network(configuration["network" if pipeline == "transfer_cuts" else "model"])
+    return _network(configuration["network" if pipeline in ("transfer_cuts", "clustering") else "model"])
 
 
 def why_unusable(description: Mapping[str, Any], folder: Path) -> str | None:

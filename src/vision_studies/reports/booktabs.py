@@ -33,5 +33,6 @@ def _escape(text: str) -> str:
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "±": r"$\pm$",
+        "×": r"$\times$",
     }
     return "".join(replaced.get(character, character) for character in text)

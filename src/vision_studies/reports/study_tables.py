@@ -1,6 +1,6 @@
 """A study's tables for papers, in the formats of the project "Stacked Generalization for Deep Learning"."""
 
-import json
+from collections.abc import Callable
 
 import pandas as pd
 
@@ -17,11 +17,12 @@ CAPTIONS = {
 """Name of a table -> its heading."""
 
 
-def study_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str]) -> dict[str, pd.DataFrame]:
     """Tables of texts, one row a configuration that has been scored on test images, in the order of the results.
 
     Args:
         results: rows of one study's results tables.
+        name_network: pipeline and configuration (JSON) of a run -> what its network is called; empty where it has no name.
 
     Returns:
         `configuration_comparison`, `efficiency_metrics`, `training_time_and_accuracy` and `architecture_details`. Means have
@@ -55,7 +56,7 @@ def study_tables(results: pd.DataFrame) -> dict[str, pd.DataFrame]:
             | final
         )
         tables["architecture_details"].append(
-            named | {"Networks": network_of(own["configuration"].iloc[0]) or MISSING} | size
+            named | {"Networks": name_network(str(pipeline), own["configuration"].iloc[0]) or MISSING} | size
         )
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
@@ -80,21 +81,6 @@ def mean_and_deviation(values: pd.Series, decimals: int) -> str:
         return MISSING
     mean = f"{known.mean():.{decimals}f}"
     return f"{mean} ± {known.std():.{decimals}f}" if len(known) > 1 else mean
-
-
-def network_of(configuration: str) -> str:
-    """What a run's configuration calls its network, for tables of architectures; empty where it names none.
-
-    Args:
-        configuration: JSON object with dotted keys.
-    """
-    settings = json.loads(configuration or "{}")
-    named = [str(value) for key, value in settings.items() if key.endswith(("model.name", "network.name"))]
-    learners = [str(one.get("model", {}).get("name", "")) for one in settings.get("base_learners", [])]
-    if "widths" in settings and not named:
-        named = ["mlp " + "x".join(map(str, settings["widths"]))]
-    counted = {name: [*named, *learners].count(name) for name in dict.fromkeys([*named, *learners]) if name}
-    return ", ".join(name if number == 1 else f"{number} x {name}" for name, number in counted.items())
 
 
 def _labels(own: pd.DataFrame) -> list[str]:

@@ -12,6 +12,7 @@ from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.charts import cost_charts
 from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
+from vision_studies.pipelines.reporting.setting import network_name
 from vision_studies.pipelines.reporting.study import collected, configurations_of, make_page
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ def report_studies(
     if own.has_results() or study.name != "base" or not others:
         found = collected(own, settings, title=study.title, question=study.question)
         pages[study.name] = make_page(found, settings)
-        tables = as_texts(study_tables(found.results), study.name)
+        tables = as_texts(study_tables(found.results, network_name), study.name)
         summary = summary_text(found.results, found.comparison, found.conclusions)
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():

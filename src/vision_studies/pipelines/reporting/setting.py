@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.merge import flatten
+from vision_studies.config.merge import flatten, unflatten
+from vision_studies.methods.run_architecture import architecture
 from vision_studies.reports.formatting import duration, text
 
 Record = dict[str, Any]
@@ -53,6 +54,16 @@ def image_source(records: Sequence[Record]) -> str:
             sources = source if isinstance(source, list) else [source]
             return " + ".join(PurePath(str(one)).name or str(one) for one in sources)
     return ""
+
+
+def network_name(pipeline: str, configuration: str) -> str:
+    """What a run's network is called; empty for `alphanet`, whose runs are parts of networks.
+
+    Args:
+        pipeline: whose run it is.
+        configuration: JSON object with dotted keys, as the results table has it.
+    """
+    return "" if pipeline == "alphanet" else architecture(pipeline, unflatten(json.loads(configuration)))
 
 
 def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str]]:
