@@ -56,7 +56,7 @@ from vision_studies.pipelines.transfer_cuts.work import (
     pretrain_runs,
     train_runs,
 )
-from vision_studies.studies.execution import read_stage, run_folder
+from vision_studies.studies.stages import read_stage, run_folder
 from vision_studies.training.runtime import peak_memory_mb
 
 ROOT = Path(__file__).parents[1]

@@ -21,8 +21,10 @@ from vision_studies.cli.help_texts import environments
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
 from vision_studies.studies import execution
-from vision_studies.studies.execution import Outcome, RunLog, execute
+from vision_studies.studies.execution import execute
+from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome
 from vision_studies.training import progress
 
 

@@ -21,7 +21,7 @@ from vision_studies.errors import DataError
 from vision_studies.pipelines.transfer_cuts import nodes, work
 from vision_studies.pipelines.transfer_cuts.nodes import evaluate_networks, fine_tune_networks, pretrain_networks
 from vision_studies.pipelines.transfer_cuts.work import Workplace, cell_name, check_subsets
-from vision_studies.studies.execution import read_stage
+from vision_studies.studies.stages import read_stage
 
 STUDY = StudySettings(name="cuts", title="Cuts", question="Which?")
 EXECUTION = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")

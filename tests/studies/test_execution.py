@@ -6,9 +6,11 @@ import pytest
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError
-from vision_studies.studies.execution import Outcome, execute, history_table, is_finished, results_table, run_folder
+from vision_studies.studies.execution import execute
 from vision_studies.studies.results import DIVERGED, FAILED
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome, is_finished, run_folder
 
 SEQUENTIAL = {"backend": "sequential", "workers": 1, "scheduler_address": None, "resources": {}, "device": "cpu"}
 

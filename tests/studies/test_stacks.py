@@ -6,9 +6,9 @@ import pytest
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.studies.execution import Outcome, is_finished, read_stage, run_folder
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import execute_stacks
+from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
 
 HERE = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")
 

@@ -13,17 +13,11 @@ from filelock import FileLock
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import hash_json, write_json
-from vision_studies.studies.execution import (
-    Outcome,
-    RunLog,
-    is_finished,
-    keep_outcome,
-    log_reused,
-    parallel_runs,
-    run_folder,
-)
+from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.results import FAILED
+from vision_studies.studies.run_log import RunLog, log_reused
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome, is_finished, keep_outcome, run_folder
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import pandas as pd
 
 from vision_studies.config.alphanet import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work import COMBINATIONS_FILE, Workplace, load
-from vision_studies.studies.execution import run_folder
+from vision_studies.studies.stages import run_folder
 
 
 def class_maps(

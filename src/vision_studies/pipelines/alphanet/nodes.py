@@ -13,8 +13,9 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet import checks, scoring, work
 from vision_studies.pipelines.alphanet.work import EVALUATION, FITTING, TRAINING, Experiment, Workplace
-from vision_studies.studies.execution import history_table, results_table, run_folder
 from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
+from vision_studies.studies.run_tables import history_table, results_table
+from vision_studies.studies.stages import run_folder
 
 if TYPE_CHECKING:
     from vision_studies.methods.alphanet.outputs import ScoredRun

@@ -15,8 +15,9 @@ from vision_studies.pipelines.alphanet.work import (
     is_complete,
     load,
 )
-from vision_studies.studies.execution import Outcome, execute
+from vision_studies.studies.execution import execute
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome
 
 
 def evaluate_runs(place: Workplace) -> None:

@@ -17,10 +17,11 @@ from vision_studies.config.long_tail_classifiers import ClassifierSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
-from vision_studies.studies.execution import Outcome, execute, is_finished, read_stage, require_networks, run_folder
+from vision_studies.studies.execution import execute, require_networks
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
+from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.class_splits import ClassSplits

@@ -15,9 +15,11 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
-from vision_studies.studies.execution import Outcome, execute, history_table, results_table
+from vision_studies.studies.execution import execute
 from vision_studies.studies.results import COMPLETE, DIVERGED
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run, plan_runs
+from vision_studies.studies.stages import Outcome
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData

@@ -18,8 +18,8 @@ from vision_studies.errors import DataError
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.transfer_cuts.nodes import workplace
 from vision_studies.pipelines.transfer_cuts.work import Workplace
-from vision_studies.studies.execution import run_folder
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.subsets import ClassData

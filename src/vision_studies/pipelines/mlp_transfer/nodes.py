@@ -20,8 +20,8 @@ from vision_studies.pipelines.mlp_transfer.work import (
     search_runs,
     train_runs,
 )
-from vision_studies.studies.execution import history_table, results_table
 from vision_studies.studies.results import COMPLETE
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 
 

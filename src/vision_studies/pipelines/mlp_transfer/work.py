@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.config.study import StudySettings
-from vision_studies.studies.execution import Outcome, read_stage, run_folder
 from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
+from vision_studies.studies.stages import Outcome, read_stage, run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData

@@ -23,7 +23,8 @@ from vision_studies.pipelines.stacking.work import (
     train_entries,
     trial_run,
 )
-from vision_studies.studies.execution import history_table, results_table, run_folder
+from vision_studies.studies.run_tables import history_table, results_table
+from vision_studies.studies.stages import run_folder
 
 Trials = dict[str, Any]
 

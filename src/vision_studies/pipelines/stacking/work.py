@@ -12,9 +12,11 @@ from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRu
 from vision_studies.config.study import StudySettings
 from vision_studies.files import hash_json
 from vision_studies.pipelines.stacking.plan import Entry, make_run, members_of, runs_of
-from vision_studies.studies.execution import Outcome, execute, execute_one, parallel_runs, read_stage, run_folder
+from vision_studies.studies.execution import execute, execute_one
+from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome, read_stage, run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData

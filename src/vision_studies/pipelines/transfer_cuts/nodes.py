@@ -21,7 +21,7 @@ from vision_studies.pipelines.transfer_cuts.work import (
     share_name,
     train_runs,
 )
-from vision_studies.studies.execution import history_table, results_table
+from vision_studies.studies.run_tables import history_table, results_table
 
 
 def pretrain_networks(

@@ -11,10 +11,11 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.config.transfer_cuts import BASELINE, CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.errors import DataError
-from vision_studies.studies.execution import Outcome, execute, read_stage, require_networks, run_folder
+from vision_studies.studies.execution import execute, require_networks
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
+from vision_studies.studies.stages import Outcome, read_stage, run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
