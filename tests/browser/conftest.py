@@ -1,36 +1,15 @@
-import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
+
+from debian_packages import found_or_installed
 
 LAUNCH = ("chromium", "chromium-browser", "google-chrome")
 
 
 def installed_chromium() -> str | None:
     return next((path for name in LAUNCH if (path := shutil.which(name))), None)
-
-
-def chromium_or_reason() -> tuple[str | None, str]:
-    """Path of Debian's Chromium, which is installed where that is possible without asking anybody."""
-    if path := installed_chromium():
-        return path, ""
-    if not shutil.which("apt-get"):
-        return None, "Chromium is not installed, and there is no apt-get to install it with"
-    privilege = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if privilege and not shutil.which("sudo"):
-        return None, "Chromium is not installed, and installing it needs root"
-    command = [*privilege, "apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-    try:
-        subprocess.run([*privilege, "apt-get", "update"], capture_output=True, timeout=120, check=False)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    except subprocess.TimeoutExpired:
-        return None, "Chromium is not installed, and apt-get took more than five minutes"
-    if path := installed_chromium():
-        return path, ""
-    last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
-    return None, f"Chromium is not installed, and `{' '.join(command)}` failed: {last[0]}"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +20,7 @@ def chromium() -> Iterator[Callable]:
     start one of their own would fail.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path, reason = chromium_or_reason()
+    path, reason = found_or_installed(installed_chromium, "chromium", "Chromium")
     if path is None:
         pytest.skip(reason)
     with playwright.sync_playwright() as running:

@@ -104,6 +104,11 @@ SEARCH = {
             "inputs=features does not fit mode cross_validated",
         ),
         ({"variants": [variant(loss={"alpha": 0}, meta_learner={"detach": True})]}, "no base learner would learn"),
+        (
+            {"search": SEARCH | {"storage": "postgresql://me:secret@host/studies"}},
+            "the address holds a password, which would be recorded with every run",
+        ),
+        ({"search": SEARCH | {"storage": "studies.db"}}, "'studies.db' is not the address of a database"),
         ({"variants": [variant(folds={"meta_training": {"epoch": 3}})]}, "folds.meta_training: "),
         (
             {

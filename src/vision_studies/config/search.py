@@ -1,8 +1,9 @@
 """Where hyperparameters are looked for, and how hopeless trials are ended: what searches of all pipelines share."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from vision_studies.config.base import Settings
 
@@ -105,3 +106,16 @@ class SharedSearchSettings(Settings):
     spaces: dict[str, dict[str, SearchDomain]] = Field(
         min_length=1, description="name -> dotted path in `run` -> {low, high, scale}, {lowest, highest} or {options}"
     )
+
+    @field_validator("storage")
+    @classmethod
+    def _is_an_address_without_a_password(cls, storage: str | None) -> str | None:
+        parts = urlsplit(storage or "postgresql://host/studies")
+        if not parts.scheme or "://" not in (storage or "://"):
+            raise ValueError(f"{storage!r} is not the address of a database, such as postgresql://host/studies")
+        if parts.password:
+            raise ValueError(
+                "the address holds a password, which would be recorded with every run; keep it in ~/.pgpass or in the "
+                "environment variable PGPASSWORD"
+            )
+        return storage

@@ -1,23 +1,21 @@
 """A search for hyperparameters that several processes can work on, and that goes on where it was stopped.
 
-Optuna keeps the trials in a journal file (or in a database, where a storage is named). Three things are added to it: a trial
-is begun under a lock, so that no more are begun than were asked for; while a process works on a trial it holds a lock that
-the system takes from it when it dies, so that another one finds the trial and continues it; and the draws of a trial depend
-on its number, so that a search that was stopped draws what it would have drawn.
+Optuna keeps the trials (see `search_storage`). Three things are added to it: a trial is begun under a lock, so that no more
+are begun than were asked for; while a process works on a trial it holds a lock that is taken from it when it dies, so that
+another one finds the trial and continues it; and the draws of a trial depend on its number, so that a search that was
+stopped draws what it would have drawn.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-from filelock import FileLock, Timeout
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from vision_studies.config.merge import merge_settings, nested
@@ -30,6 +28,7 @@ from vision_studies.config.search import (
 )
 from vision_studies.errors import BusyError
 from vision_studies.studies.results import COMPLETE, PRUNED
+from vision_studies.studies.search_storage import Release, database_errors, open_storage
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +108,8 @@ class SharedSearch:
         self._base = base
         self._folder = folder
         self._said = time.monotonic()
-        self._claim = FileLock(folder / "claim.lock")
-        self._storage = _storage(settings.storage, folder)
-        with self._claim:
+        self._storage, self._locks = open_storage(settings.storage, name, folder)
+        with self._reachable(), self._locks.claim():
             self._study = optuna.create_study(
                 study_name=name,
                 storage=self._storage,
@@ -128,7 +126,7 @@ class SharedSearch:
         """
         done = 0
         while True:
-            with self._next() as trial:
+            with self._reachable(), self._next() as trial:
                 if trial is not None:
                     self._evaluate(trial, evaluate)
                     done += 1
@@ -143,21 +141,22 @@ class SharedSearch:
         Raises:
             BusyError: another process works on one of them.
         """
-        with self._claim, ExitStack() as held:
+        with self._reachable(), self._locks.claim(), ExitStack() as held:
             for running in self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]):
-                lock = self._try_lock(running.number)
-                if lock is None:
+                release = self._locks.take(running.number)
+                if release is None:
                     raise BusyError(
                         f"Another process works on trial {running.number + 1}; stop it, or leave out fresh=true to join it."
                     )
-                held.callback(lock.release)
+                held.callback(release)
             trials = self.trials()
             optuna.delete_study(study_name=self._study.study_name, storage=self._storage)
         return trials
 
     def trials(self) -> list[SearchTrial]:
         """All trials, in their order."""
-        return [self._described(trial) for trial in self._study.get_trials(deepcopy=False)]
+        with self._reachable():
+            return [self._described(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def best(self) -> SearchTrial | None:
         """The complete trial with the highest value, the first of equals; None where none is complete."""
@@ -179,27 +178,27 @@ class SharedSearch:
     @contextmanager
     def _next(self) -> Any:
         """A trial that nobody works on, with its lock: one that was interrupted, or a new one; None where there is none."""
-        lock: FileLock | None = None
+        release: Release | None = None
         found: optuna.Trial | None = None
-        with self._claim:
+        with self._locks.claim():
             trials = self._study.get_trials(deepcopy=False)
             for running in (trial for trial in trials if trial.state == TrialState.RUNNING):
-                lock = self._try_lock(running.number)
-                if lock is not None:
+                release = self._locks.take(running.number)
+                if release is not None:
                     logger.info("trial %d was interrupted and goes on", running.number + 1)
                     found = optuna.Trial(self._study, running._trial_id)
                     break
             if found is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
                 self._study.sampler = _sampler(self._settings.sampler, self._settings.seed, len(trials))
                 found = self._study.ask()
-                lock = self._try_lock(found.number)
+                release = self._locks.take(found.number)
             if found is not None:
                 self._draw(found)  # while nobody else draws: the sampler keeps trials at work apart
         try:
             yield found
         finally:
-            if lock is not None:
-                lock.release()
+            if release is not None:
+                release()
 
     def _evaluate(self, trial: optuna.Trial, evaluate: Evaluate) -> None:
         reported = set(self._frozen(trial.number).intermediate_values)
@@ -247,42 +246,15 @@ class SharedSearch:
         return self._study.get_trials(deepcopy=False)[number]
 
     def _running(self) -> bool:
-        return bool(self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
+        with self._reachable():
+            return bool(self._study.get_trials(deepcopy=False, states=[TrialState.RUNNING]))
 
     def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
         timeout = self._settings.timeout
         return timeout is not None and sum(trial.user_attrs.get("seconds", 0) for trial in trials) >= timeout
 
-    def _try_lock(self, number: int) -> FileLock | None:
-        lock = FileLock(self._folder / f"trial_{number + 1}.lock", blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            return None
-        return lock
-
-
-class _JournalLock:
-    """A lock on the journal that ends with the process that holds it: Optuna's own would outlive a kill."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-def _storage(url: str | None, folder: Path) -> optuna.storages.BaseStorage:
-    if url is not None:
-        return optuna.storages.get_storage(url)
-    lock = _JournalLock(folder / "journal.lock")
-    # Optuna's base class of locks is private to it; these two methods are all that it asks for.
-    backend = JournalFileBackend(str(folder / "journal.log"), lock_obj=lock)  # type: ignore[arg-type]
-    return optuna.storages.JournalStorage(backend)
+    def _reachable(self) -> AbstractContextManager[None]:
+        return database_errors(self._settings.storage)
 
 
 def _sampler(settings: SamplerSettings, seed: int, number: int) -> optuna.samplers.BaseSampler:
