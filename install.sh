@@ -36,8 +36,10 @@ echo "Installing the other libraries ..."
 quietly .venv/bin/python -m pip install -r requirements.txt
 quietly .venv/bin/python -m pip install --no-deps --editable .
 
-if ffcv_ready && quietly .venv/bin/python -m pip install -r requirements-ffcv.txt; then
+if ! ffcv_ready; then
+    echo "FFCV is not installed (its system packages pkg-config, libopencv-dev, libturbojpeg0-dev are missing): everything works but 'loader: ffcv'."
+elif quietly .venv/bin/python -m pip install -r requirements-ffcv.txt; then
     echo "FFCV is ready."
 else
-    echo "FFCV is not installed (its system packages pkg-config, libopencv-dev, libturbojpeg0-dev are missing): everything works but 'loader: ffcv'."
+    echo "FFCV could not be installed, for the reason above: everything works but 'loader: ffcv'." >&2
 fi
