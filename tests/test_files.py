@@ -2,12 +2,21 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 from vision_studies import files
 from vision_studies.errors import StorageError
-from vision_studies.files import atomic_file, atomic_folder, hash_file, hash_json, require_free_space, write_json
+from vision_studies.files import (
+    atomic_file,
+    atomic_folder,
+    hash_file,
+    hash_json,
+    remove_leftovers,
+    require_free_space,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -52,6 +61,72 @@ def test_an_interrupted_folder_leaves_the_older_one(tmp_path):
     with pytest.raises(RuntimeError, match="stopped"), atomic_folder(path) as temporary:
         raise RuntimeError("stopped")
     assert [file.name for file in path.iterdir()] == ["first"]
+
+
+@pytest.fixture
+def killed():
+    """A number that no living process has."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        return process.pid
+
+
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path, killed):
+    own, other = files._machine(), "0123abcd"
+    kept = [f".a.json.{own}-{os.getpid()}-x.tmp", f".a.json.{other}-{killed}-x.tmp", ".lock", "a.tmp", ".a.json.old"]
+    gone = [f".a.json.{own}-{killed}-x_1.tmp", f".b.pt2.{own}-{killed}-y.tmp.pt2", f".c.{other}-1-z.tmp"]
+    for name in [*kept, *gone]:
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        (tmp_path / "deep" / name).touch()
+    os.utime(tmp_path / "deep" / gone[2], (0, 0))  # of another machine, and very old
+    remove_leftovers(tmp_path, without=["deep"])
+    assert len(list((tmp_path / "deep").iterdir())) == len(kept) + len(gone)
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == sorted(kept)
+
+
+def test_a_folder_whose_replacement_was_killed_between_the_two_moves_comes_back(tmp_path, killed):
+    path = tmp_path / "folder"
+    aside = tmp_path / f".folder.{files._machine()}-{killed}-x.old"
+    (aside / "folder").mkdir(parents=True)
+    (aside / "folder/first").touch()
+    remove_leftovers(tmp_path)
+    assert [file.name for file in path.iterdir()] == ["first"]
+    (aside / "folder/first").mkdir(parents=True)  # the new folder was in its place already
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_moved_into_place_leaves_the_older_one(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    with atomic_folder(path) as temporary:
+        (temporary / "first").touch()
+    replace = os.replace
+
+    def refuse(source, target):
+        if str(source).endswith(".tmp"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", refuse)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(path):
+        pass
+    assert [file.name for file in path.iterdir()] == ["first"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_another_process_has_written_meanwhile_is_replaced(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    (path / "theirs").mkdir(parents=True)
+    monkeypatch.setattr(files.Path, "exists", lambda _: False)
+    with atomic_folder(path) as temporary:
+        (temporary / "ours").touch()
+    assert [file.name for file in path.iterdir()] == ["ours"]
+
+
+def test_nobody_takes_a_temporary_file_for_a_result(tmp_path):
+    with atomic_file(tmp_path / "training.json"):
+        assert not list(tmp_path.glob("*.json"))
 
 
 def test_a_full_disk_gives_one_sentence_and_leaves_the_old_file(small_disk):

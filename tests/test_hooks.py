@@ -1,7 +1,11 @@
 import json
+import logging
+import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +13,7 @@ import pytest
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from tests.conftest import ROOT, heed_interrupts
 
-from vision_studies import settings
+from vision_studies import files, settings
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.errors import BusyError
 
@@ -18,22 +22,28 @@ class Run:
     """What Kedro tells the project's hooks of one run."""
 
     def __init__(
-        self, project: Path, env: str, run_id: str, namespace: str = "cifar_resnet", tags: tuple[str, ...] = ()
+        self, project: Path, env: str, run_id: str, namespace: str = "cifar_resnet", parameters: dict | None = None
     ) -> None:
         self.project, self.study, self.run_id = project, env, run_id
         self.hook = _create_hook_manager()
         _register_hooks(self.hook, [type(hooks)() for hooks in settings.HOOKS])
-        loader = StudyConfigLoader(ROOT / "conf", env=env, **settings.CONFIG_LOADER_ARGS)
+        loader = StudyConfigLoader(
+            ROOT / "conf", env=env, runtime_params=parameters or {}, **settings.CONFIG_LOADER_ARGS
+        )
         self.hook.hook.after_context_created(context=SimpleNamespace(config_loader=loader, project_path=project))
+        node = SimpleNamespace(name=namespace, namespace=namespace, outputs=["images", f"{namespace}.figure"])
         self.told = {
             "run_params": {"run_id": run_id, "pipeline_names": ["cifar_resnet"], "runtime_params": {}},
-            "pipeline": SimpleNamespace(nodes=[SimpleNamespace(namespace=namespace, tags=set(tags))]),
+            "pipeline": SimpleNamespace(nodes=[node], inputs=set),
             "catalog": None,
         }
 
     def start(self) -> "Run":
         self.hook.hook.before_pipeline_run(**self.told)
         return self
+
+    def save(self, name: str) -> None:
+        self.hook.hook.after_dataset_saved(dataset_name=name, data=None, node=None)
 
     def end(self) -> None:
         self.hook.hook.after_pipeline_run(run_result={}, **self.told)
@@ -77,36 +87,82 @@ def test_a_failure_is_recorded_and_frees_the_study(tmp_path):
     Run(tmp_path, "demo", "2").start().end()
 
 
-def test_a_refused_run_names_the_holder_and_leaves_no_record(tmp_path):
-    first, second = Run(tmp_path, "demo", "1").start(), Run(tmp_path, "demo", "2")
-    with pytest.raises(BusyError, match=r"The study 'demo' is being worked on by process \d+ on \S+; wait until"):
-        second.start()
-    assert not second.file.exists()
+def test_a_command_with_the_same_parameters_shares_the_study(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    first = Run(tmp_path, "demo", "1").start()
+    joined = Run(tmp_path, "demo", "2", "reporting", {"execution": {"workers": 3}}).start()
+    assert f"sharing the study 'demo' with process {os.getpid()} on " in caplog.text
+    first.end()
+    Run(tmp_path, "demo", "3").start().end()
+    joined.end()
+    assert [path.name for path in (tmp_path / "data/.locks/study-demo").iterdir()] == []
+    assert [run.record()["status"] for run in (first, joined)] == ["complete", "complete"]
+
+
+def test_a_command_with_other_parameters_is_refused_and_leaves_no_record(tmp_path):
+    first = Run(tmp_path, "demo", "1").start()
+    other = Run(tmp_path, "demo", "2", parameters={"cifar_resnet": {"seeds": [7]}})
+    with pytest.raises(
+        BusyError,
+        match=r"The study 'demo' is being worked on by process \d+ on \S+ with another value of cifar_resnet.seeds; wait",
+    ):
+        other.start()
+    assert not other.file.exists()
     assert first.record()["status"] == "running"
     first.end()
-    second.start().end()
-    assert second.record()["status"] == "complete"
+    other.start().end()
+    assert other.record()["status"] == "complete"
 
 
-def test_a_run_of_shared_nodes_alone_joins_a_study_that_is_being_worked_on(tmp_path):
-    first = Run(tmp_path, "hyper_search", "1", "stacking").start()
-    joined = Run(tmp_path, "hyper_search", "2", "stacking", tags=("search", "shared")).start()
-    assert joined.record()["status"] == "running"
-    joined.end()
-    with pytest.raises(BusyError):
-        Run(tmp_path, "hyper_search", "3", "stacking").start()
+def test_fresh_wants_the_study_for_itself(tmp_path):
+    first, fresh = Run(tmp_path, "demo", "1").start(), Run(tmp_path, "demo", "2", parameters={"fresh": True})
+    with pytest.raises(BusyError, match="fresh=true wants it for itself"):
+        fresh.start()
     first.end()
+    fresh.start()
+    with pytest.raises(BusyError, match="is being done afresh by process"):
+        first.start()
+    Run(tmp_path, "resnet_se+demo", "3").start().end()  # another study goes on
+    fresh.end()
 
 
-def test_another_study_goes_on_unless_it_prepares_the_same_data(tmp_path):
+def test_commands_that_begin_in_the_same_millisecond_have_a_record_each(tmp_path):
+    runs = [Run(tmp_path, "demo", "1").start() for _ in range(2)]
+    for run in runs:
+        run.end()
+    assert sorted(file.name for file in runs[0].file.parent.glob("*.json")) == ["1-2.json", "1.json"]
+
+
+def test_a_data_set_is_waited_for_until_it_is_prepared(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
     first = Run(tmp_path, "demo", "1", namespace="data_prep").start()
-    Run(tmp_path, "resnet_se+demo", "2").start().end()
-    preparing = Run(tmp_path, "resnet_se+demo", "3", namespace="data_prep")
-    with pytest.raises(BusyError, match="The data set 'digits-"):
-        preparing.start()
-    Run(tmp_path, "resnet_se+demo", "4").start().end()  # the refused run has let go of its study
+    Run(tmp_path, "resnet_se+demo", "2").start().end()  # whoever prepares nothing goes on
+    waiting = threading.Thread(target=lambda: Run(tmp_path, "resnet_se+demo", "3", namespace="data_prep").start())
+    waiting.start()
+    deadline = time.monotonic() + 60
+    while "which prepares the data set 'digits-" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert f"waiting for process {os.getpid()} on " in caplog.text
+    first.save("data_prep.figure")
+    assert waiting.is_alive()
+    first.save("images")  # the last that others need
+    waiting.join(60)
+    assert not waiting.is_alive()
     first.end()
-    preparing.start().end()
+
+
+def test_what_killed_processes_have_left_half_written_goes_when_a_study_begins(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    names = ["07_model_output/demo/cifar_resnet/results.parquet", "08_reporting/demo/report.html"]
+    left = [tmp_path / "data" / name for name in names]
+    left = [path.with_name(f".{path.name}.{files._machine()}-{gone.pid}-a_b2.tmp") for path in left]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    Run(tmp_path, "demo", "1").start().end()
+    assert not any(path.exists() for path in left)
 
 
 HELD = """
@@ -130,7 +186,7 @@ def test_a_stopped_process_lets_go_of_its_study(tmp_path, sent, status):
         preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdout.readline() == "held\n"
-        waiting = Run(tmp_path, "demo", "2")
+        waiting = Run(tmp_path, "demo", "2", parameters={"fresh": True})
         with pytest.raises(BusyError, match=f"process {process.pid} on"):
             waiting.start()
         process.send_signal(sent)

@@ -1,8 +1,21 @@
 """Errors a user can mend. Each message is one sentence: what is wrong, where, and what to do about it."""
 
+import re
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def visible(text: str) -> str:
+    """Text without control characters but line breaks and tabs: names of files could rewrite a terminal with them."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
 
 class VisionStudiesError(Exception):
     """Base of every error that is the user's to mend; the command line prints its message without a traceback."""
+
+    def __str__(self) -> str:
+        """The message, in which nothing is taken for a command by a terminal."""
+        return visible(super().__str__())
 
 
 class ParameterError(VisionStudiesError):
@@ -27,3 +40,7 @@ class BusyError(VisionStudiesError):
 
 class MissingDependencyError(VisionStudiesError):
     """An optional library or system package that the configuration asks for is not installed."""
+
+
+class ClusterError(VisionStudiesError):
+    """Processes or the cluster that do a study's runs are not there, are lost or do not fit the project."""

@@ -4,32 +4,48 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 from vision_studies.errors import StorageError
 
+ARRAY_ERRORS = (OSError, ValueError, EOFError, OverflowError, TokenError)
+"""What numpy raises where a `.npy` file is damaged; its header is parsed as Python."""
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\w+\.(?P<kind>tmp|old)(\.\w+)?")
+_LEFT_AFTER = 24 * 3600.0  # seconds: whether a process of another machine lives cannot be seen from here
+
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
+
+    Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one.
+
+    Args:
+        path: what is written.
+        suffix: further ending of the temporary name, for writers that insist on one.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; what `path` held before is left as it was.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=f".tmp{suffix}", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _synchronise(temporary)
             os.chmod(temporary, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
             os.replace(temporary, path)
         finally:
@@ -40,30 +56,52 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path` when the block ends without an error.
 
+    An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back.
+
     Raises:
         StorageError: as `atomic_file`.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         os.chmod(temporary, 0o777 & ~_umask())
         try:
             yield temporary
-            if path.exists():
-                replaced = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-                os.replace(path, replaced / path.name)
-                os.replace(temporary, path)
-                shutil.rmtree(replaced)
-            else:
-                os.replace(temporary, path)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _synchronise(file)
+            _put_in_place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
+    """Remove what processes that were killed while they wrote have left in `folder` and below.
+
+    A folder that was being replaced comes back. What a living process is writing is left alone; of processes on other
+    machines, only what is older than a day is taken for left.
+
+    Args:
+        folder: where to look; it need not exist.
+        without: names of folders not to look into.
+    """
+    for parent, folders, names in os.walk(folder):
+        for name in [*folders, *names]:
+            found = _TEMPORARY.fullmatch(name)
+            if found and _is_left(Path(parent, name), found["machine"], int(found["process"])):
+                _tidy(Path(parent, name), Path(parent, found["name"]), found["kind"])
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """`value` as `write_json` writes it."""
+    return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def hash_json(value: Any) -> str:
@@ -94,7 +132,12 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 
 @contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def full_disk_told(path: Path) -> Iterator[None]:
+    """Tell of a full disk in one sentence, whoever meets it while `path` is written.
+
+    Raises:
+        StorageError: the disk is full.
+    """
     try:
         yield
     except Exception as error:
@@ -105,11 +148,84 @@ def _storage_errors(path: Path) -> Iterator[None]:
                 f"The disk is full while writing {path}; what was there before is untouched. "
                 "Free some space and run the same command again."
             ) from error
-        if number in (errno.EACCES, errno.EROFS):
+        raise
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        with full_disk_told(path):
+            yield
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EROFS):
             raise StorageError(
-                f"{path} cannot be written: {os.strerror(number)}; check the folder's permissions."
+                f"{path} cannot be written: {os.strerror(error.errno)}; check the folder's permissions."
             ) from error
         raise
+
+
+def _put_in_place(temporary: Path, path: Path) -> None:
+    if not path.exists():
+        try:
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
+                raise
+        else:
+            return
+    replaced = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".old", dir=path.parent))
+    os.replace(path, replaced / path.name)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.replace(replaced / path.name, path)
+        replaced.rmdir()
+        raise
+    shutil.rmtree(replaced)
+
+
+def _tidy(left: Path, path: Path, kind: str) -> None:
+    """Put a folder that was being replaced back to `path`, where nothing is there; remove anything else."""
+    older = left / path.name
+    if kind == "old" and older.exists() and not path.exists():
+        os.replace(older, path)
+    if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
+
+
+def _is_left(path: Path, machine: str, process: int) -> bool:
+    """Whether the process that was writing `path` is gone."""
+    if machine != _machine():
+        try:
+            return time.time() - path.stat().st_mtime > _LEFT_AFTER
+        except FileNotFoundError:
+            return False
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{_machine()}-{os.getpid()}-"
+
+
+@cache
+def _machine() -> str:
+    """Eight characters that stand for this machine, or for the container, which numbers its processes anew."""
+    numbering = Path("/proc/self/ns/pid")
+    known = [socket.gethostname(), str(numbering.readlink()) if numbering.is_symlink() else ""]
+    return hash_json(known)[:8]
+
+
+def _synchronise(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def _umask() -> int:

@@ -1,17 +1,19 @@
 """Library datasets that write beside their file and rename, so that a full disk or a kill leaves the old content."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 from kedro_datasets import json, matplotlib, pandas, text, yaml
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
 from vision_studies.catalog.previews import no_json, no_table, table_preview, text_preview
-from vision_studies.errors import DataError
+from vision_studies.catalog.shared_versions import SharedVersions
+from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import atomic_file
+from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 
-class _AtomicSave:
+class _AtomicSave(SharedVersions):
     """Lets the library's own `save` write to a temporary file, which then takes the place of the real one.
 
     Loading what is not there is told as what it is: something that another part of the pipeline has to make first.
@@ -20,8 +22,7 @@ class _AtomicSave:
     _temporary: Path | None = None
 
     def save(self, data: Any) -> None:
-        target = Path(super()._get_save_path())  # type: ignore[misc]
-        with atomic_file(target) as temporary:
+        with atomic_file(self._own_save_path()) as temporary:
             self._temporary = temporary
             try:
                 # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
@@ -33,21 +34,33 @@ class _AtomicSave:
         """Read the newest version.
 
         Raises:
-            DataError: there is none.
+            DataError: there is none, or it is damaged.
         """
         if not self._exists():  # type: ignore[attr-defined]
             missing = self._filepath  # type: ignore[attr-defined]
             raise DataError(
                 f"There is no {missing} yet; run the part of the pipeline that makes it, or all of it, first."
             )
-        return super().load.__wrapped__(self)  # type: ignore[misc]
+        try:
+            return super().load.__wrapped__(self)  # type: ignore[misc]
+        except VisionStudiesError:
+            raise
+        except Exception as error:  # every library behind a dataset has errors of its own
+            damaged = self._get_load_path()  # type: ignore[attr-defined]
+            raise DataError(
+                f"{damaged} is damaged ({' '.join(str(error).split())}); delete it and run the part of the pipeline that "
+                "makes it again."
+            ) from error
 
     def _get_save_path(self) -> PurePosixPath:
         return PurePosixPath(self._temporary) if self._temporary else super()._get_save_path()  # type: ignore[misc]
 
 
 class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
-    """`pandas.ParquetDataset`, written atomically."""
+    """`pandas.ParquetDataset`, written atomically, with checksums that are compared when it is read."""
+
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = READ_OPTIONS
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = WRITE_OPTIONS
 
     def preview(self, nrows: int = 10, columns: list[str] | None = None) -> TablePreview:
         """The first rows, of these columns or of all."""

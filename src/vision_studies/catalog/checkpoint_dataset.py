@@ -10,9 +10,10 @@ from kedro_datasets._typing import JSONPreview
 
 from vision_studies.catalog.ffcv_files_dataset import _glob
 from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.shared_versions import SharedVersions
 
 
-class CheckpointDataset(AbstractVersionedDataset[dict[str, Any], dict[str, Any]]):
+class CheckpointDataset(SharedVersions, AbstractVersionedDataset[dict[str, Any], dict[str, Any]]):
     """A nested state of tensors and JSON values in one safetensors file; never a pickle."""
 
     def __init__(
@@ -44,7 +45,7 @@ class CheckpointDataset(AbstractVersionedDataset[dict[str, Any], dict[str, Any]]
         """Write the state, atomically."""
         from vision_studies.training.checkpoints import save_state
 
-        save_state(Path(self._get_save_path()), data)
+        save_state(self._own_save_path(), data)
 
     def preview(self) -> JSONPreview:
         """All of the state but its weights; of other tensors, their shapes."""

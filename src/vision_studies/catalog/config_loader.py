@@ -19,6 +19,7 @@ from vision_studies.catalog.configuration_files import (
     explain_reference,
     explain_unreadable,
     read_mapping,
+    refuse_endless,
 )
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.validation import KeyPath, validate_parameters
@@ -65,6 +66,7 @@ class StudyConfigLoader(OmegaConfigLoader):
         for name, resolver in resolvers.items():
             OmegaConf.register_new_resolver(name, resolver, replace=True)
         self._register_globals_resolver()
+        OmegaConf.clear_resolver("oc.env")  # a secret of the environment is none in a record of the run
         if key == "catalog":
             self["parameters"]  # what is wrong in them is told as such, not as a path that cannot be made
         if key != "parameters" or key in self:
@@ -96,6 +98,7 @@ class StudyConfigLoader(OmegaConfigLoader):
         """Files of the base and, instead of one environment's, those of every environment in the chain."""
         patterns = [*self.config_patterns[key]]
         processed: set[Path] = set()
+        refuse_endless((self._folder / name for name in [self.base_env, *self.chain]), patterns, self._folder.parent)
         try:
             layers = {
                 name: self._read_dir_configs(str(self._folder / name), patterns, key, processed, key == "credentials")

@@ -1,9 +1,11 @@
 """What is wrong with configuration files that cannot be read, in a sentence that names the file and the line."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
@@ -12,6 +14,9 @@ from vision_studies.errors import ParameterError
 
 SUFFIXES = (".yml", ".yaml", ".json")
 """Endings of the files that Kedro reads."""
+
+_MOST_VALUES = 1_000_000
+_FEW_NAMES = 20  # which cannot stand for many values, however they are nested
 
 
 def read_mapping(file: Path, project: Path) -> dict[str, Any]:
@@ -32,6 +37,14 @@ def read_mapping(file: Path, project: Path) -> dict[str, Any]:
         ) from error
     except YAMLError as error:
         raise ParameterError(f"{_shown(file, project)}{_yaml_problem(error)}; mend the file's YAML.") from error
+    except RecursionError as error:
+        raise ParameterError(
+            f"{_shown(file, project)} holds values too deep within others, or a name that stands for itself; mend the file's "
+            "YAML."
+        ) from error
+    except OmegaConfBaseException as error:
+        problem = str(error).splitlines()[0].rstrip(".")
+        raise ParameterError(f"{_shown(file, project)} holds a ${{...}} that cannot be read: {problem}.") from error
     if not isinstance(config, DictConfig):
         raise ParameterError(f"{_shown(file, project)} holds a list; it must hold named values, such as `fresh: true`.")
     content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
@@ -41,6 +54,43 @@ def read_mapping(file: Path, project: Path) -> dict[str, Any]:
             f"{_shown(file, project)}: the name {unnamed!r} is not text; write it in quotes, or another name."
         )
     return content
+
+
+def refuse_endless(folders: Iterable[Path], patterns: Iterable[str], project: Path) -> None:
+    """Refuse YAML whose names stand for more and more values: a few lines of it would fill the memory.
+
+    Raises:
+        ParameterError: names such as `*a`, each put in place, would make a file of too many values.
+    """
+    patterns = list(patterns)
+    for file in sorted({match for folder in folders for pattern in patterns for match in folder.glob(pattern)}):
+        if file.suffix in SUFFIXES and file.is_file() and _spelt_out(file) > _MOST_VALUES:
+            raise ParameterError(
+                f"{_shown(file, project)} names values by `*` that stand for more than {_MOST_VALUES:,} in all; write it with "
+                "fewer names."
+            )
+
+
+def _spelt_out(file: Path) -> float:
+    """How many values a YAML file has when every name is put in its place; 0 where that cannot be many, or is no YAML."""
+    content = file.read_bytes()
+    if content.count(b"*") < _FEW_NAMES:
+        return 0
+    try:
+        root = yaml.compose(content, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
+    except (YAMLError, UnicodeDecodeError):
+        return 0  # told by whoever reads it
+    known: dict[int, float] = {}
+
+    def count(node: Any) -> float:
+        if id(node) not in known:
+            known[id(node)] = math.inf  # a name of itself
+            inner = node.value if isinstance(node, yaml.CollectionNode) else []
+            parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
+            known[id(node)] = 1 + sum(count(part) for part in parts)
+        return known[id(node)]
+
+    return count(root)
 
 
 def explain_unreadable(folders: Iterable[Path], patterns: Iterable[str], project: Path) -> ParameterError | None:

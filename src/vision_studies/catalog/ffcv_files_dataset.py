@@ -11,13 +11,14 @@ from kedro.io import AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import JSONPreview
 
 from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.shared_versions import SharedVersions
 from vision_studies.files import atomic_folder
 
 BetonSource = Path | Callable[[Path], None]
 """A finished file, or a function that writes one to the path it is given."""
 
 
-class FfcvFilesDataset(AbstractVersionedDataset[Mapping[str, BetonSource], dict[str, Path]]):
+class FfcvFilesDataset(SharedVersions, AbstractVersionedDataset[Mapping[str, BetonSource], dict[str, Path]]):
     """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
 
     def __init__(
@@ -54,7 +55,7 @@ class FfcvFilesDataset(AbstractVersionedDataset[Mapping[str, BetonSource], dict[
 
     def save(self, data: Mapping[str, BetonSource]) -> None:
         """Write or link the files into a new version; an empty mapping makes an empty version."""
-        with atomic_folder(Path(self._get_save_path())) as folder:
+        with atomic_folder(self._own_save_path()) as folder:
             for name, source in data.items():
                 target = folder / f"{name}.beton"
                 if isinstance(source, Path):

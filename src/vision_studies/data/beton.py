@@ -64,7 +64,7 @@ def _write(image_set: ImageSet, indices: np.ndarray, path: Path, fields: dict[st
     console = get_console()
     positions = track(
         range(len(indices)),
-        f"writing {path.suffix} file",
+        "writing .beton file",
         console=console,
         transient=True,
         disable=not console.is_terminal,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from vision_studies.errors import DataError
-from vision_studies.files import atomic_folder, require_free_space, write_json
+from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
+from vision_studies.storage.kept_data import KeptData, kept_with
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness (ITU-R BT.601)."""
@@ -108,18 +110,31 @@ class ImageSet:
                 description["fingerprint"],
                 folder.absolute(),
             )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (*ARRAY_ERRORS, KeyError, TypeError) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
                 "`kedro run --pipeline=data_prep` again."
             ) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process maps the file itself instead of being sent its content.
+        # Another process maps the file itself instead of being sent its content, wherever it is.
         if self.folder is not None:
-            return ImageSet.open, (self.folder,)
+            return _open_elsewhere, (self.folder, kept_with(self.folder))
         fields = (self.name, self.images, self.labels, self.class_names, self.is_test, self.origin, self.fingerprint)
         return ImageSet, fields
+
+
+def _open_elsewhere(folder: Path, kept: KeptData | None) -> ImageSet:
+    """Open a set that another process has; on a machine without it, fetch it from its store, once for all processes."""
+    if kept is not None and not (folder / "image_set.json").is_file():
+        kept.attach()
+        kept.fetch(folder)
+        if not (folder / "image_set.json").is_file():
+            raise DataError(
+                f"There is no image set in {folder} on {platform.node()}, and {kept.store.url} does not have it either; run "
+                "`kedro store push` where it was prepared."
+            )
+    return ImageSet.open(folder)
 
 
 def _check(

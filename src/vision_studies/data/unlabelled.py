@@ -15,6 +15,7 @@ from vision_studies.data.image_set import LUMA
 from vision_studies.data.sources.image_folder import image_files
 from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, resize_all
 from vision_studies.errors import DataError
+from vision_studies.files import ARRAY_ERRORS
 
 _TOGETHER = 32  # images that a thread decodes in one go
 _BATCHES_AHEAD = 2
@@ -108,7 +109,7 @@ def open_images(source: Path) -> ImageSource:
         raise DataError(f"{source} does not exist; name a folder of images or a .npy file.")
     try:
         images = np.load(source, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except ARRAY_ERRORS as error:
         raise DataError(
             f"{source} is no array that can be read ({one_line(error)}); name a folder of images, or a file that numpy.save "
             "has written."

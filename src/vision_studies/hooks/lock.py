@@ -1,66 +1,176 @@
-"""One process a study."""
+"""Who works on a study, and on the data set that it prepares."""
 
+import json
+import logging
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from kedro.framework.hooks import hook_impl
 
+from vision_studies.config.merge import flatten
 from vision_studies.errors import BusyError
+from vision_studies.files import full_disk_told, hash_json, remove_leftovers, write_json
 from vision_studies.hooks.study import StudyHooks
+from vision_studies.studies.provenance import parameter_differences
+from vision_studies.studies.sharing import holder_of, is_held, name_holder
+
+logger = logging.getLogger(__name__)
+
+_OWN_AFFAIR = ("execution", "tracking", "storage", "fresh")
+"""Parameters that processes may differ in that share a study: where they work, who is told of it, where else it is kept, and
+`fresh`, which is looked at apart."""
 
 
 class StudyLockHooks(StudyHooks):
-    """Two runs of one study at once would write the same files: the second is refused. Other studies go on."""
+    """Commands with the same parameters share a study; one with other parameters, or with `fresh`, has to wait.
+
+    Every command holds a file of its own in `data/.locks/study-<name>/`, with a description of it beside; the lock of one
+    that has died is free. Images are prepared by one command at a time; others wait for them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._locks: list[FileLock] = []
+        self._own: FileLock | None = None
+        self._data: FileLock | None = None
+        self._to_prepare: set[str] = set()
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
-        """Take the study's lock and, where data are prepared, the data set's; before a run that may be refused is recorded.
+        """Join the study, before a run that may be refused is recorded; where data are prepared, wait for the data set.
 
         Raises:
-            BusyError: another process holds one of them.
+            BusyError: another process works on the study with other parameters, or one of the two wants it for itself.
         """
-        # Nodes tagged `shared` divide their work among the processes that do them, and save what all of them find.
-        shared = all("shared" in node.tags for node in pipeline.nodes)
-        names = [] if shared else [f"study-{self._study}"]
-        if any(node.namespace == "data_prep" for node in pipeline.nodes):
-            names.append(f"data-{self._load_data_set()}")
-        for name in names:
-            self._acquire(name)
+        nodes = pipeline.nodes
+        self._join([node.namespace for node in nodes])
+        prepared = {name for node in nodes if node.namespace == "data_prep" for name in node.outputs}
+        # The study's own description of the data comes later, at times after hours of training, and lies in its own folder.
+        self._to_prepare = {name for name in prepared if not name.startswith("data_prep.")}
+        if self._to_prepare:
+            self._wait_for_data()
+        self._tidy()
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str) -> None:
+        """Let others have the data set as soon as it is prepared."""
+        if self._data is not None:
+            self._to_prepare.discard(dataset_name)
+            if not self._to_prepare:
+                self._release_data()
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Release the locks."""
+        """Leave the study."""
         self._release()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """Release the locks."""
+        """Leave the study."""
         self._release()
 
-    def _acquire(self, name: str) -> None:
-        folder = self._project / "data" / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{name}.lock", blocking=False)
-        holder = folder / f"{name}.holder"
-        try:
-            lock.acquire()
-        except Timeout as error:
-            self._release()
-            kind, _, what = name.partition("-")
-            who = holder.read_text(encoding="utf-8") if holder.exists() else "another process"
+    @property
+    def _folder(self) -> Path:
+        return self._project / "data/.locks"
+
+    def _join(self, namespaces: list[str | None]) -> None:
+        members = self._folder / f"study-{self._study}"
+        with full_disk_told(members):
+            members.mkdir(parents=True, exist_ok=True)
+            parameters = json.loads(json.dumps(self._load_parameters(), default=str))
+            compared = flatten({name: value for name, value in parameters.items() if name not in _OWN_AFFAIR})
+            own: dict[str, Any] = {
+                "process": os.getpid(),
+                "host": socket.gethostname(),
+                "pipelines": sorted({name for name in namespaces if name}),
+                "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "fresh": bool(parameters.get("fresh")),
+                # Hashes, since some values are nobody's business, and they are told apart without being known.
+                "parameters": {name: hash_json(value)[:16] for name, value in compared.items()},
+            }
+            with FileLock(self._folder / f"study-{self._study}.lock"):
+                there = list(_living(members))
+                for other in there:
+                    self._check(own, other)
+                file = members / f"{uuid4().hex}.json"
+                lock = FileLock(file.with_suffix(".lock"), blocking=False)
+                lock.acquire()
+                self._own = lock
+                write_json(file, own)
+        if there:
+            who = ", ".join(sorted(_named(other) for other in there))
+            logger.info("sharing the study '%s' with %s", self._study, who)
+
+    def _check(self, own: dict[str, Any], other: dict[str, Any]) -> None:
+        if other["fresh"]:
             raise BusyError(
-                f"The {'study' if kind == 'study' else 'data set'} '{what}' is being worked on by {who}; "
-                "wait until it has finished, or stop it and run this command again: nothing finished is lost."
-            ) from error
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-        self._locks.append(lock)
+                f"The study '{self._study}' is being done afresh by {_named(other)}, which wants it for itself; wait until it "
+                "has finished, or stop it: nothing finished is lost."
+            )
+        if own["fresh"]:
+            raise BusyError(
+                f"The study '{self._study}' is being worked on by {_named(other)} and fresh=true wants it for itself; wait "
+                "until that has finished, stop it, or leave out fresh=true to share its work."
+            )
+        differing = parameter_differences(other["parameters"], own["parameters"])
+        if differing:
+            raise BusyError(
+                f"The study '{self._study}' is being worked on by {_named(other)} with another value of "
+                f"{', '.join(list(differing)[:3])}; wait until it has finished, stop it, or give the same parameters to share "
+                "its work."
+            )
+
+    def _wait_for_data(self) -> None:
+        file = self._folder / f"data-{self._load_data_set()}.lock"
+        with full_disk_told(file):
+            lock = FileLock(file)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                logger.info("waiting for %s, which prepares the data set '%s'", holder_of(file), self._load_data_set())
+                lock.acquire()
+            self._data = lock
+            name_holder(file)
+
+    def _tidy(self) -> None:
+        """Remove what killed processes have left half written in the folders of this study and of its data set."""
+        data = self._project / "data"
+        for folder in ("06_models", "07_model_output", "08_reporting"):
+            remove_leftovers(data / folder / self._study, without=("runs",))  # those are tidied when they are worked on
+        for folder in ("03_primary", "05_model_input"):
+            remove_leftovers(data / folder / self._load_data_set())
 
     def _release(self) -> None:
-        while self._locks:
-            self._locks.pop().release()
+        self._release_data()
+        if self._own is not None:
+            Path(self._own.lock_file).with_suffix(".json").unlink(missing_ok=True)
+            Path(self._own.lock_file).unlink(missing_ok=True)
+            self._own.release()
+            self._own = None
+
+    def _release_data(self) -> None:
+        if self._data is not None:
+            self._data.release()
+            self._data = None
+
+
+def _living(members: Path) -> Iterator[dict[str, Any]]:
+    """Descriptions of the commands that work on a study; files of those that have died are removed."""
+    for lock_file in members.glob("*.lock"):
+        file = lock_file.with_suffix(".json")
+        if not is_held(lock_file):
+            file.unlink(missing_ok=True)
+            lock_file.unlink(missing_ok=True)
+            continue
+        with suppress(FileNotFoundError):  # it leaves just now
+            yield json.loads(file.read_text(encoding="utf-8"))
+
+
+def _named(member: dict[str, Any]) -> str:
+    return f"process {member['process']} on {member['host']}"

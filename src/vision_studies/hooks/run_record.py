@@ -4,6 +4,7 @@ import atexit
 import json
 import sys
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from kedro.framework.hooks import hook_impl
 from vision_studies.files import write_json
 from vision_studies.hooks.study import StudyHooks
 from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
+from vision_studies.studies.sharing import hold
 
 
 class RunRecordHooks(StudyHooks):
@@ -31,7 +33,7 @@ class RunRecordHooks(StudyHooks):
         base = self._load_base_parameters()  # first: who reads last resolves paths for the rest of the run
         parameters = self._load_parameters()
         run_id = run_params.get("run_id") or run_params["session_id"]
-        self._file = self._project / "data/08_reporting" / self._study / "run_records" / f"{run_id}.json"
+        records = self._project / "data/08_reporting" / self._study / "run_records"
         self._record = {
             "run_id": run_id,
             "study": self._study,
@@ -46,7 +48,11 @@ class RunRecordHooks(StudyHooks):
             "started_at": _now(),
             "status": "running",
         }
-        self._write()
+        with hold(records / ".lock", "the records of runs"):
+            # Two processes that begin in the same millisecond have one id.
+            names = chain([f"{run_id}.json"], (f"{run_id}-{number}.json" for number in count(2)))
+            self._file = next(file for name in names if not (file := records / name).exists())
+            self._write()
         atexit.register(self._finish, "interrupted")  # Kedro tells hooks of errors, not of Ctrl-C
 
     @hook_impl

@@ -1,10 +1,10 @@
 """Doing the work of a study's runs: each once, on one core or a cluster, with nothing lost when it is stopped.
 
 A run has *stages* (training, evaluation). A stage that ends writes `<stage>.json` into the run's folder; that file is
-what makes it finished. Joblib does the scheduling: one after the other, in processes, or on a Dask cluster.
+what makes it finished. Joblib does the scheduling: one after the other, in processes, or on a Dask cluster. Any number of
+commands may do the runs of one study: each takes a run that nobody works on, and all wait for the last one.
 """
 
-import shutil
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +14,29 @@ from filelock import FileLock
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, VisionStudiesError
-from vision_studies.files import write_json
+from vision_studies.files import full_disk_told, require_free_space
+from vision_studies.storage.kept_data import KeptData, kept_with
+from vision_studies.studies.kept_runs import bring_here, kept_runs
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.results import COMPLETE, FAILED
+from vision_studies.studies.results import COMPLETE
 from vision_studies.studies.run_log import RunLog, log_reused
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome, Work, _describe, is_finished, keep_outcome, read_stage, run_folder
+from vision_studies.studies.sharing import Elsewhere, this_process, try_to_hold
+from vision_studies.studies.stages import (
+    RESERVE_BYTES,
+    Outcome,
+    Work,
+    begin_run,
+    ended_since,
+    failure_mark,
+    forget_run,
+    is_finished,
+    keep_failure,
+    keep_outcome,
+    read_stage,
+    run_folder,
+    run_lock,
+)
 
 
 def execute(
@@ -27,8 +44,9 @@ def execute(
 ) -> None:
     """Do `stage` for every run that has not finished it; runs of equal fingerprint are done once.
 
-    An error in one run is recorded as a failure, with its traceback in the run's folder, and the study goes on; it is
-    tried again by the next call. An error that is the user's to mend stops the study.
+    Runs that another process works on are left to it, and waited for at the end; what its death has left is taken over. An
+    error in one run is recorded as a failure, with its traceback in the run's folder, and the study goes on; it is tried
+    again by the next call. An error that is the user's to mend stops the study.
 
     Args:
         runs: the study's runs.
@@ -37,39 +55,76 @@ def execute(
         folder: holds one folder a run.
         settings: where to work.
         fresh: forget finished work of these runs first, every stage of it.
+
+    Raises:
+        BusyError: `fresh`, and another process works on one of them.
+        StorageError: the disk is full, or nearly so.
     """
     unique = list({run.fingerprint: run for run in runs}.values())
     if fresh:
         for run in unique:
-            shutil.rmtree(run_folder(folder, run), ignore_errors=True)
+            forget_run(folder, run)
     waiting = [run for run in unique if not is_finished(folder, run, stage)]
     log_reused(stage, len(unique) - len(waiting), len(unique))
-    log = RunLog(stage, len(waiting))
+    if not waiting:
+        return
+    require_free_space(folder, RESERVE_BYTES)
+    failed = {run.fingerprint: failure_mark(folder, run, stage) for run in waiting}
+    log, elsewhere, holder = RunLog(stage, len(waiting)), Elsewhere(stage), this_process()
+    kept = kept_with(folder)
     with parallel_runs(settings) as parallel:
-        for ended in parallel(joblib.delayed(execute_one)(run, stage, work, folder) for run in waiting):
-            log.ended([ended])
+        while True:
+            held = []
+            tasks = [(run, stage, work, folder, failed[run.fingerprint], holder, kept) for run in waiting]
+            for run, outcome in parallel(joblib.delayed(_try_run)(*task) for task in tasks):
+                if outcome is None:
+                    held.append(run)
+                else:
+                    bring_here(kept, folder, run, stage, outcome)
+                    log.ended([(run, outcome)])
+            if not held:
+                return
+            elsewhere.wait([(run_lock(folder, run), 1) for run in held])
+            waiting = held
 
 
 def execute_one(run: Run, stage: str, work: Work, folder: Path) -> tuple[Run, Outcome]:
-    """Do `stage` for one run, or take what an earlier call found; see `execute`."""
-    own_folder = run_folder(folder, run)
-    own_folder.mkdir(parents=True, exist_ok=True)
-    # Two processes may work on one study: whoever comes second waits here and finds the work done.
-    with FileLock(own_folder / ".lock"):
-        if is_finished(folder, run, stage):
-            finished = read_stage(folder, run, stage)
-            assert finished is not None  # noqa: S101 - is_finished has just read it
-            return run, Outcome(finished["metrics"], finished["status"], finished["reason"])
-        write_json(own_folder / "run.json", _describe(run))
-        try:
+    """Do `stage` for one run, or take what an earlier call found; see `execute`. Waits for a process that works on it."""
+    failed = failure_mark(folder, run, stage)
+    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
+    with FileLock(run_lock(folder, run)), kept_runs(kept_with(folder), folder, [run]):
+        return run, _do(run, stage, work, folder, failed)
+
+
+def _try_run(
+    run: Run, stage: str, work: Work, folder: Path, failed_before: int | None, holder: str, kept: KeptData | None
+) -> tuple[Run, Outcome | None]:
+    """Do `stage` for a run, or take what was found meanwhile; None where another process is at it."""
+    with full_disk_told(folder):
+        run_folder(folder, run).mkdir(parents=True, exist_ok=True)
+    with try_to_hold(run_lock(folder, run), holder) as held:
+        if not held:
+            return run, None
+        if kept is not None and not kept.is_here():  # the command knows only of failures in its own folder
+            failed_before = failure_mark(folder, run, stage)
+        with kept_runs(kept, folder, [run]):
+            return run, _do(run, stage, work, folder, failed_before)
+
+
+def _do(run: Run, stage: str, work: Work, folder: Path, failed_before: int | None) -> Outcome:
+    known = ended_since(folder, run, stage, failed_before)
+    if known is not None:
+        return known
+    own_folder = begin_run(folder, run)
+    try:
+        with full_disk_told(own_folder):
             outcome = work(run, own_folder)
-        except VisionStudiesError:
-            raise
-        except Exception as error:
-            (own_folder / f"{stage}_failure.txt").write_text(traceback.format_exc(), encoding="utf-8")
-            outcome = Outcome({}, FAILED, f"{stage}: {type(error).__name__}: {error}")
-        keep_outcome(folder, run, stage, outcome)
-    return run, outcome
+    except VisionStudiesError:
+        raise
+    except Exception as error:
+        return keep_failure(folder, run, stage, error, traceback.format_exc())
+    keep_outcome(folder, run, stage, outcome)
+    return outcome
 
 
 def require_networks(folder: Path, runs: Sequence[Run], stage: str, *, name: str, learning_rate: str) -> None:

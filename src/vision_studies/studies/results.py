@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision_studies.errors import DataError
+from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 SCHEMA_VERSION = 1
 
@@ -76,15 +77,16 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
     for field in SCHEMA:
         if not field.nullable and complete[field.name].isna().any():
             raise DataError(f"The results table has rows without '{field.name}'; every row needs it.")
-    if not complete["status"].isin(STATUSES).all():
-        wrong = sorted(set(complete["status"]) - set(STATUSES))
-        raise DataError(f"The results table has the unknown status {wrong}; allowed are {list(STATUSES)}.")
-    if complete.duplicated(list(IDENTITY)).any():
-        raise DataError(f"The results table names a run twice; {', '.join(IDENTITY)} must differ between rows.")
     try:
-        return pa.Table.from_pandas(complete, schema=SCHEMA, preserve_index=False).to_pandas()
+        typed = pa.Table.from_pandas(complete, schema=SCHEMA, preserve_index=False).to_pandas()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"The results table has a value of the wrong type: {error}.") from error
+    if not typed["status"].isin(STATUSES).all():
+        wrong = sorted(set(typed["status"]) - set(STATUSES))
+        raise DataError(f"The results table has the unknown status {wrong}; allowed are {list(STATUSES)}.")
+    if typed.duplicated(list(IDENTITY)).any():
+        raise DataError(f"The results table names a run twice; {', '.join(IDENTITY)} must differ between rows.")
+    return typed
 
 
 def read_results(file: Path) -> pd.DataFrame:
@@ -97,10 +99,11 @@ def read_results(file: Path) -> pd.DataFrame:
         raise DataError(f"There is no results table {file} yet; run its pipeline first.")
     try:
         version = (pq.read_schema(file).metadata or {}).get(b"schema_version", str(SCHEMA_VERSION).encode()).decode()
-        table = pd.read_parquet(file) if version == str(SCHEMA_VERSION) else None
+        table = pd.read_parquet(file, **READ_OPTIONS) if version == str(SCHEMA_VERSION) else None
     except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"{file} cannot be read ({error}); delete it and run its pipeline again: the runs it lists are kept."
+            f"{file} cannot be read ({reason}); delete it and run its pipeline again: the runs it lists are kept."
         ) from error
     if table is None:
         raise DataError(
@@ -115,7 +118,7 @@ def read_results(file: Path) -> pd.DataFrame:
 
 def write_results(table: pd.DataFrame, file: Path) -> None:
     """Write a valid results table as Parquet, with the version of its schema."""
-    pq.write_table(pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False), file)
+    pq.write_table(pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False), file, **WRITE_OPTIONS)
 
 
 def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +131,7 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     """
     new = validate_results(new)
     if stored is None:
-        return new
+        return _in_order(new)
     stored = validate_results(stored)
     replaced = _among(stored, new, IDENTITY)
     other_data = ~stored["data_fingerprint"].isin(new["data_fingerprint"])
@@ -137,11 +140,16 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
     kept = stored[~(replaced | other_data | other_meaning | beside_it)]
     rows = [*new.to_dict("records"), *kept.to_dict("records")]
-    merged = pd.DataFrame(rows, columns=list(SCHEMA.names))
-    # Variants stay in the order of the newest table: the first one is what reports compare the others with.
-    rank = merged.groupby(list(variant), sort=False).ngroup()
-    merged = merged.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")
-    return validate_results(merged)
+    return validate_results(_in_order(pd.DataFrame(rows, columns=list(SCHEMA.names))))
+
+
+def _in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by variant and seed, so that a table is the same whether it was written at once or in parts.
+
+    Variants stay in the order of the newest table: the first one is what reports compare the others with.
+    """
+    rank = table.groupby(list(IDENTITY[:-1]), sort=False).ngroup()
+    return table.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")
 
 
 def _among(rows: pd.DataFrame, others: pd.DataFrame, columns: Sequence[str]) -> pd.Series:

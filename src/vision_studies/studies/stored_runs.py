@@ -4,6 +4,8 @@ A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models
 """
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import write_json
+from vision_studies.studies.stages import read_stage_file
 
 LABEL_FILE = "label.json"
 UNFINISHED = "unfinished"
@@ -49,6 +52,11 @@ class StoredRun:
         """Its label, or else how its study calls it."""
         trial = f", trial {self.description['trial']}" if self.description["trial"] else ""
         return self.label or f"{self.description['variant']}{trial}, seed {self.description['seed']}"
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(os.lstat(f"{place}/{name}").st_size for place, _, names in os.walk(self.folder) for name in names)
 
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""
@@ -115,13 +123,23 @@ def superfluous_checkpoints(run: StoredRun) -> list[Path]:
 
 def _read(folder: Path) -> StoredRun:
     label = folder / LABEL_FILE
-    stages = {path.stem: _json(path) for path in folder.glob("*.json") if path.name not in ("run.json", LABEL_FILE)}
-    stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
-    return StoredRun(folder, _json(folder / "run.json"), stages, _json(label)["label"] if label.exists() else None)
-
-
-def _json(path: Path) -> dict[str, Any]:
+    # A writer that was killed leaves files whose names begin with a dot.
+    files = [path for path in folder.glob("[!.]*.json") if path.name not in ("run.json", LABEL_FILE)]
+    stages = {path.stem: read_stage_file(path) for path in files}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
+    description = _json(folder / "run.json", ("study", "pipeline", "variant", "trial", "seed"))
+    return StoredRun(folder, description, stages, _json(label, ("label",))["label"] if label.exists() else None)
+
+
+def _json(path: Path, needed: Iterable[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in needed if name not in content]
+        if not isinstance(content, dict) or missing:
+            raise ValueError(f"no {missing}")
+        return content
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged; delete its folder and run the study again.") from error

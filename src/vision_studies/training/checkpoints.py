@@ -1,5 +1,6 @@
 """Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vision_studies.errors import CheckpointError
-from vision_studies.files import atomic_file
+from vision_studies.files import atomic_file, require_free_space
+from vision_studies.storage.kept_data import fetched
+
+_CHECKSUM = "sha256"
 
 
 def save_state(path: Path, state: Any) -> None:
@@ -22,25 +26,30 @@ def save_state(path: Path, state: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     described = json.dumps(_describe(state, tensors))
+    require_free_space(path.parent, sum(tensor.nbytes for tensor in tensors.values()))
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"state": described})
+        save_file(tensors, temporary, metadata={"state": described, _CHECKSUM: _checksum(described, tensors)})
 
 
 def load_state(path: Path) -> Any:
     """Read what `save_state` has written; tensors come to the CPU.
 
     Raises:
-        CheckpointError: the file is missing, damaged or of another kind.
+        CheckpointError: the file is missing, damaged, changed since it was written, or of another kind.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            description = (file.metadata() or {})["state"]
+        with safe_open(fetched(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            description = metadata["state"]
             # A set: names are looked up once for each tensor.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        # Files of earlier versions have none.
+        if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(description, tensors):
+            raise ValueError("its content has changed since it was written")
         return _restore(json.loads(description), tensors)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}; train the model first.") from error
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint of this project ({error}); delete it.") from error
 
 
@@ -65,6 +74,16 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
             "configuration that it was trained with."
         ) from error
     return model
+
+
+def _checksum(described: str, tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of all that a file holds: safetensors itself would read a changed byte as another number."""
+    digest = hashlib.sha256(described.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _describe(value: Any, tensors: dict[str, Tensor]) -> Any:

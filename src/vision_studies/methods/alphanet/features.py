@@ -11,7 +11,8 @@ from scipy import sparse
 
 from vision_studies.data.class_splits import SPLITS, ClassSplits
 from vision_studies.errors import DataError
-from vision_studies.files import atomic_folder, write_json
+from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
+from vision_studies.storage.kept_data import fetched
 
 GROUPS = ("train", "validation", "test")
 _DESCRIPTION = "features.json"
@@ -88,6 +89,7 @@ def write_feature_set(
     }
     shapes = [list(content.features.shape) for content in groups.values()]
     digest = hashlib.sha256(json.dumps([described, shapes]).encode())
+    require_free_space(folder.parent, sum(4 * rows * width for rows, width in shapes))
     with atomic_folder(folder) as temporary:
         for group, content in groups.items():
             stored = np.lib.format.open_memmap(
@@ -123,7 +125,7 @@ def open_feature_set(folder: Path) -> FeatureSet:
         DataError: a file is missing or damaged.
     """
     try:
-        described = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        described = json.loads(fetched(folder / _DESCRIPTION).read_text(encoding="utf-8"))
         groups = {}
         for name in described["groups"]:
             features = np.load(folder / f"{name}_features.npy", mmap_mode="r", allow_pickle=False)
@@ -139,7 +141,7 @@ def open_feature_set(folder: Path) -> FeatureSet:
             groups,
             described["fingerprint"],
         )
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (*ARRAY_ERRORS, KeyError, TypeError) as error:
         raise DataError(
             f"The features in {folder} are damaged ({error}); delete the folder and run the study again."
         ) from error

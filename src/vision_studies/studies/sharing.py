@@ -1,0 +1,164 @@
+"""Work that several processes share: who holds what, and waiting for what others hold.
+
+What is worked on is held with a lock that the system takes from a process that dies, however it dies.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vision_studies.files import full_disk_told
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+_LINE_AFTER = 60.0  # seconds from line to line while others are waited for
+
+
+def this_process() -> str:
+    """How this process is called where others have to wait for it, as in `process 4242 on workstation`."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@contextmanager
+def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
+    """Hold a lock for the block, unless another process does.
+
+    Args:
+        lock_file: of the lock; its folder must exist.
+        holder: who others are told to wait for.
+
+    Yields:
+        Whether it is held here.
+    """
+    lock = FileLock(lock_file, blocking=False)
+    try:
+        with full_disk_told(lock_file):
+            lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        name_holder(lock_file, holder)
+        yield True
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold(lock_file: Path, what: str) -> Iterator[None]:
+    """Hold a lock for the block; where another process does, say so once and wait for it.
+
+    Args:
+        lock_file: of the lock; its folder is made where it is missing.
+        what: what is done under the lock, as in `the features of digits`.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        logger.info("waiting for %s, which works on %s", holder_of(lock_file), what)
+        lock.acquire()
+    try:
+        name_holder(lock_file)
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(lock_file: Path) -> bool:
+    """Whether a living process holds a lock."""
+    if not lock_file.exists():
+        return False
+    try:
+        with FileLock(lock_file, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
+def name_holder(lock_file: Path, holder: str | None = None) -> None:
+    """Let others know who holds a lock: this process, or `holder`, for which it works."""
+    with full_disk_told(lock_file):
+        _holder_file(lock_file).write_text(holder or this_process(), encoding="utf-8")
+
+
+def holder_of(lock_file: Path) -> str:
+    """Who holds a lock, or was the last to hold it."""
+    try:
+        return _holder_file(lock_file).read_text(encoding="utf-8") or "another process"
+    except FileNotFoundError:
+        return "another process"
+
+
+class Elsewhere:
+    """Waits for work that other processes do, and says for whom: at once, and then every minute.
+
+    Args:
+        stage: what is done to the runs.
+    """
+
+    def __init__(self, stage: str) -> None:
+        self._stage = stage
+        self._said = -_LINE_AFTER
+
+    def wait(self, held: Sequence[tuple[Path, int]]) -> None:
+        """Return as soon as one of the locks is free, because its work has ended or its process has died.
+
+        Args:
+            held: locks with the number of runs behind each.
+        """
+        while all(is_held(lock_file) for lock_file, _ in held):
+            if time.monotonic() - self._said >= _LINE_AFTER:
+                self._tell(held)
+            time.sleep(_POLL_SECONDS)
+
+    def _tell(self, held: Sequence[tuple[Path, int]]) -> None:
+        counts: Counter[str] = Counter()
+        for lock_file, runs in held:
+            counts[holder_of(lock_file)] += runs
+        total = sum(counts.values())
+        who = ", ".join(f"{count} by {holder}" for holder, count in counts.items())
+        told = next(iter(counts)) if len(counts) == 1 else who
+        logger.info(
+            "%s: %d %s worked on elsewhere (%s); waiting",
+            self._stage,
+            total,
+            "run is" if total == 1 else "runs are",
+            told,
+        )
+        self._said = time.monotonic()
+
+
+def share(tasks: Mapping[Path, Callable[[], None]], stage: str) -> None:
+    """Do every task whose file is not there, each in one of the processes that call this; return when all are done.
+
+    Args:
+        tasks: file that a task leaves -> the task.
+        stage: what is done.
+    """
+    elsewhere = Elsewhere(stage)
+    while waiting := [file for file in tasks if not file.exists()]:
+        held = []
+        for file in waiting:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = file.with_name(f".{file.stem}.lock")
+            with try_to_hold(lock, this_process()) as free:
+                if not free:
+                    held.append((lock, 1))
+                elif not file.exists():
+                    tasks[file]()
+        if held:
+            elsewhere.wait(held)
+
+
+def _holder_file(lock_file: Path) -> Path:
+    return lock_file.with_name(f"{lock_file.name.removesuffix('.lock')}.holder")
