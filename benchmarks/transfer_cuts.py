@@ -124,7 +124,9 @@ def changed(settings: TransferCutsSettings, changes: dict[str, Any]) -> Transfer
 
 
 def workplace(settings: TransferCutsSettings, data: PreparedData, folder: Path) -> Workplace:
-    execution = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")
+    execution = ExecutionSettings(
+        backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
+    )
     return Workplace(settings, StudySettings(name="benchmark", title="", question=""), execution, data, folder)
 
 

@@ -22,6 +22,7 @@ SHELL = {
     "cat",
     "cd",
     "cp",
+    "dask",
     "echo",
     "export",
     "git",
@@ -31,7 +32,9 @@ SHELL = {
     "mkdir",
     "mv",
     "pip",
+    "podman",
     "python",
+    "ssh",
     "unzip",
     "xdg-open",
 }

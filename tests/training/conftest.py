@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.loaders import Batch
+from vision_studies.data.loaders import WHOLE, Batch, Share
 
 
 @dataclass
@@ -19,6 +19,7 @@ class TensorLoader:
     labels: torch.Tensor
     batch_size: int
     seed: int | None = None  # None keeps the order
+    share: Share = WHOLE
 
     @property
     def num_samples(self) -> int:
@@ -31,7 +32,8 @@ class TensorLoader:
         order = torch.arange(self.num_samples)
         if self.seed is not None:
             order = torch.randperm(self.num_samples, generator=torch.Generator().manual_seed(1000 * self.seed + epoch))
-        for indices in order.split(self.batch_size):
+        for whole in order.split(self.batch_size):
+            indices = whole[self.share.places(self.batch_size, len(whole))]
             yield Batch(self.images[indices], self.labels[indices], indices)
 
 
@@ -52,32 +54,33 @@ COSINE = {"name": "cosine", "eta_min": 1e-6, "interval": "step", "warmup_epochs"
 CONSTANT = {"name": "constant", "warmup_epochs": 0}
 
 
+def plain_settings(**changes: Any) -> TrainingSettings:
+    plain = {
+        "epochs": 4,
+        "batch_size": 16,
+        "optimizer": SGD,
+        "schedule": CONSTANT,
+        "label_smoothing": 0.0,
+        "gradient_clip": None,
+        "precision": "fp32",
+        "channels_last": False,
+        "compile": False,
+        "ema_decay": None,
+        "lookahead": None,
+        "image_scales": [1],
+        "mixing": None,
+        "selection": "validation_accuracy",
+        "early_stopping": None,
+        "validate_every": 1,
+        "checkpoint_every": 1,
+        "keep_last": 2,
+    }
+    return TrainingSettings.model_validate(plain | changes)
+
+
 @pytest.fixture
 def make_settings() -> Callable[..., TrainingSettings]:
-    def make(**changes: Any) -> TrainingSettings:
-        plain = {
-            "epochs": 4,
-            "batch_size": 16,
-            "optimizer": SGD,
-            "schedule": CONSTANT,
-            "label_smoothing": 0.0,
-            "gradient_clip": None,
-            "precision": "fp32",
-            "channels_last": False,
-            "compile": False,
-            "ema_decay": None,
-            "lookahead": None,
-            "image_scales": [1],
-            "mixing": None,
-            "selection": "validation_accuracy",
-            "early_stopping": None,
-            "validate_every": 1,
-            "checkpoint_every": 1,
-            "keep_last": 2,
-        }
-        return TrainingSettings.model_validate(plain | changes)
-
-    return make
+    return plain_settings
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import torch
 from vision_studies.data.beton import FFCV_MISSING, check_beton
 from vision_studies.data.ffcv_compat import import_ffcv
 from vision_studies.data.loaders import (
+    WHOLE,
     Augmentation,
     Batch,
     Finisher,
     Normalisation,
+    Share,
     epoch_order,
     number_of_batches,
 )
@@ -23,7 +25,8 @@ from vision_studies.errors import MissingDependencyError
 class FfcvLoader:
     """Reading and decoding are FFCV's; order, augmentation and normalisation are those of the device loader.
 
-    Batches are therefore bit-equal to the device loader's, and a training can move from one to the other.
+    Batches are therefore bit-equal to the device loader's, and a training can move from one to the other. A process that
+    has a share of every batch reads and decodes that share alone.
     """
 
     def __init__(
@@ -37,16 +40,19 @@ class FfcvLoader:
         finisher: Finisher,
         workers: int,
         positions: np.ndarray | None,
+        share: Share = WHOLE,
     ) -> None:
         everything = np.arange(check_beton(path))
         chosen = everything if positions is None else positions
         self.batch_size = batch_size
         self.num_samples = len(chosen)
+        self.share = share
         self._drop_last = drop_last
         self._finish = finisher
         self._device = finisher.device
-        self._order = _order(chosen, seed, shuffle)
-        self._loader = _ffcv(path, min(batch_size, self.num_samples), self._order, workers)
+        self._order = _order(chosen, seed, shuffle, share, batch_size)
+        full = share.places(batch_size, min(batch_size, self.num_samples))
+        self._loader = _ffcv(path, max(full.stop - full.start, 1), self._order, workers)
 
     def __len__(self) -> int:
         return number_of_batches(self.num_samples, self.batch_size, self._drop_last)
@@ -59,10 +65,13 @@ class FfcvLoader:
             for batch_index, (images, labels, indices) in zip(range(len(self)), batches, strict=False):
                 # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
                 # (images) and by clone (labels and indices).
-                raw = images.to(self._device).permute(0, 3, 1, 2)
-                positions = indices.flatten().clone().to(self._device)
-                finished = self._finish(raw, positions, epoch, batch_index)
-                yield Batch(finished, labels.flatten().clone().to(self._device), positions)
+                count = min(self.batch_size, self.num_samples - batch_index * self.batch_size)
+                places = self.share.places(self.batch_size, count)
+                own = slice(places.stop - places.start)  # less than what was read where that stands for no image
+                raw = images[own].to(self._device).permute(0, 3, 1, 2)
+                positions = indices.flatten()[own].clone().to(self._device)
+                finished = self._finish(raw, positions, epoch, batch_index, places, count)
+                yield Batch(finished, labels.flatten()[own].clone().to(self._device), positions)
         finally:
             batches.close()  # the thread that reads ahead would otherwise outlive an epoch that is not read to its end
 
@@ -80,6 +89,7 @@ def ffcv_loader(
     augmentation: Augmentation | None = None,
     workers: int = 1,
     positions: np.ndarray | None = None,
+    share: Share = WHOLE,
 ) -> FfcvLoader:
     """A loader over a `.beton` file.
 
@@ -95,6 +105,7 @@ def ffcv_loader(
         augmentation: what is done to a batch before normalisation.
         workers: threads that read and decode.
         positions: int64 [N], which of the file's images; None for all.
+        share: what of every batch is wanted here.
 
     Raises:
         DataError: the file is damaged.
@@ -113,10 +124,11 @@ def ffcv_loader(
         finisher=Finisher(augmentation, normalisation, seed, device, dtype),
         workers=workers,
         positions=positions,
+        share=share,
     )
 
 
-def _order(positions: np.ndarray, seed: int, shuffle: bool) -> Any:
+def _order(positions: np.ndarray, seed: int, shuffle: bool, share: Share, batch_size: int) -> Any:
     from ffcv.traversal_order.base import TraversalOrder
 
     class EpochOrder(TraversalOrder):
@@ -129,8 +141,12 @@ def _order(positions: np.ndarray, seed: int, shuffle: bool) -> Any:
             return self
 
         def sample_order(self, epoch: int) -> np.ndarray:
-            order = epoch_order(len(positions), seed, epoch, shuffle).numpy()
-            return positions[order].astype(np.uint64)
+            own = []
+            for whole in epoch_order(len(positions), seed, epoch, shuffle).split(batch_size):
+                places = share.places(batch_size, len(whole))
+                # FFCV knows no empty batch: the first image stands for one.
+                own.append(whole[places] if places.stop > places.start else whole[:1])
+            return positions[torch.cat(own).numpy()].astype(np.uint64)
 
     return EpochOrder()
 

@@ -46,11 +46,49 @@ class Batch(NamedTuple):
     indices: torch.Tensor
 
 
+class Share(NamedTuple):
+    """What a process takes of every batch, where several train one network together.
+
+    Attributes:
+        rank: number of the process, from 0.
+        processes: how many there are.
+    """
+
+    rank: int
+    processes: int
+
+    def places(self, batch_size: int, count: int) -> slice:
+        """Places of the process's images in a batch of `count`; the last processes may have none in a short last batch.
+
+        Args:
+            batch_size: images of a full batch, all processes together.
+            count: images of this one.
+        """
+        part = -(-batch_size // self.processes)
+        return slice(min(self.rank * part, count), min((self.rank + 1) * part, count))
+
+    def positions(self, batch_size: int, num_samples: int) -> torch.Tensor:
+        """Where the process's images stand among all images of an epoch: int64 [images of the process]."""
+        batches = torch.arange(num_samples).split(batch_size)
+        return torch.cat([batch[self.places(batch_size, len(batch))] for batch in batches])
+
+
+WHOLE = Share(0, 1)
+"""One process that takes all."""
+
+
 class Loader(Protocol):
-    """Batches of one split, epoch by epoch."""
+    """Batches of one split, epoch by epoch.
+
+    Attributes:
+        batch_size: images of a full batch, all processes together.
+        num_samples: images an epoch, all processes together.
+        share: what of every batch is given here.
+    """
 
     batch_size: int
     num_samples: int
+    share: Share
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -87,7 +125,12 @@ def number_of_batches(num_samples: int, batch_size: int, drop_last: bool) -> int
 
 
 class Finisher:
-    """Turns a raw batch into a finished one: augmentation, then normalisation."""
+    """Turns a raw batch into a finished one: augmentation, then normalisation.
+
+    Where several processes share a batch, each of them augments a batch of the whole size in which only its own images are
+    real: what is drawn for an image then does not depend on the number of processes, at the price of augmentation that
+    costs each of them as much as it would cost one.
+    """
 
     def __init__(
         self,
@@ -105,11 +148,30 @@ class Finisher:
         std = torch.tensor(normalisation.std, device=device)
         self._scale, self._shift = 1 / std, -mean / std
 
-    def __call__(self, images: torch.Tensor, indices: torch.Tensor, epoch: int, batch_index: int) -> torch.Tensor:
-        """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last."""
-        if self._augmentation is not None:
+    def __call__(
+        self,
+        images: torch.Tensor,
+        indices: torch.Tensor,
+        epoch: int,
+        batch_index: int,
+        places: slice = slice(None),
+        count: int | None = None,
+    ) -> torch.Tensor:
+        """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last.
+
+        Args:
+            images: what is turned.
+            indices: int64 [B], positions in the image set.
+            epoch: number of the epoch.
+            batch_index: number of the batch in its epoch.
+            places: where the images stand in a batch that other processes have the rest of.
+            count: images of that batch; None where these are all.
+        """
+        if self._augmentation is not None and len(images):
+            count = len(images) if count is None else count
             generator = augmentation_generator(self._seed, epoch, batch_index, self.device)
-            images = self._augmentation(images, generator, Occasion(self._seed, epoch, indices))
+            occasion = Occasion(self._seed, epoch, _spread(indices, places, count))
+            images = self._augmentation(_spread(images, places, count), generator, occasion)[places]
         channels, height, width = images.shape[1:]
         # Rows of pixels against rows of factors: with three channels as the innermost loop it takes six times longer.
         rows = images.permute(0, 2, 3, 1).reshape(-1, width * channels).float()
@@ -132,9 +194,11 @@ class DeviceLoader:
         shuffle: bool,
         drop_last: bool,
         finisher: Finisher,
+        share: Share = WHOLE,
     ) -> None:
         self.batch_size = batch_size
         self.num_samples = len(labels)
+        self.share = share
         self._images = images
         self._labels = labels
         self._indices = indices
@@ -151,12 +215,15 @@ class DeviceLoader:
         order = epoch_order(self.num_samples, self._seed, epoch, self._shuffle).to(self._images.device)
         for batch_index in range(len(self)):
             start = batch_index * self.batch_size
-            positions = order[start : start + self.batch_size]
+            whole = order[start : start + self.batch_size]
+            places = self.share.places(self.batch_size, len(whole))
+            positions = whole[places]
             raw = self._images.index_select(0, positions).permute(
                 0, 3, 1, 2
             )  # [B, H, W, C] seen as channels-last [B, C, H, W]
             indices = self._indices[positions]
-            yield Batch(self._finish(raw, indices, epoch, batch_index), self._labels[positions], indices)
+            finished = self._finish(raw, indices, epoch, batch_index, places, len(whole))
+            yield Batch(finished, self._labels[positions], indices)
 
 
 def device_loader(
@@ -171,6 +238,7 @@ def device_loader(
     shuffle: bool = False,
     drop_last: bool = False,
     augmentation: Augmentation | None = None,
+    share: Share = WHOLE,
 ) -> DeviceLoader:
     """A loader over the images at `indices`, which are copied to the device once.
 
@@ -185,6 +253,7 @@ def device_loader(
         shuffle: draw a new order every epoch.
         drop_last: leave out a last batch that is not full.
         augmentation: what is done to a batch before normalisation.
+        share: what of every batch is wanted here; each process holds all images.
     """
     return DeviceLoader(
         torch.from_numpy(image_set.images[indices]).to(device),
@@ -195,7 +264,19 @@ def device_loader(
         shuffle=shuffle,
         drop_last=drop_last,
         finisher=Finisher(augmentation, normalisation, seed, device, dtype),
+        share=share,
     )
+
+
+def _spread(own: torch.Tensor, places: slice, count: int) -> torch.Tensor:
+    """`own` [B, ...] at its places in a batch of `count` that is 0 elsewhere; itself where it fills the batch."""
+    if len(own) == count:
+        return own
+    whole = own.new_zeros((count, *own.shape[1:]))
+    if own.ndim == 4:  # the channels of a pixel stay side by side in memory
+        whole = whole.contiguous(memory_format=torch.channels_last)
+    whole[places] = own
+    return whole
 
 
 def _generator(device: torch.device | str, *numbers: int) -> torch.Generator:

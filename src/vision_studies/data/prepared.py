@@ -13,10 +13,11 @@ import torch
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import Augmentation, Loader, Normalisation, device_loader
+from vision_studies.data.loaders import WHOLE, Augmentation, Loader, Normalisation, Share, device_loader
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
+from vision_studies.storage.kept_data import fetched
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class PreparedData:
         drop_last: bool = False,
         augmentation: Augmentation | None = None,
         positions: np.ndarray | None = None,
+        share: Share = WHOLE,
     ) -> Loader:
         """Batches of one split ("train", "validation" or "test").
 
@@ -103,6 +105,7 @@ class PreparedData:
             drop_last: leave out a last batch that is not full.
             augmentation: what is done to a batch of uint8 images before normalisation.
             positions: int64 [N], which of the split's images; None for all.
+            share: what of every batch is wanted here, where several processes train one network.
 
         Raises:
             DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
@@ -116,6 +119,7 @@ class PreparedData:
             "shuffle": shuffle,
             "drop_last": drop_last,
             "augmentation": augmentation,
+            "share": share,
         }
         if kind == "device":
             indices = getattr(self.splits, split)
@@ -125,4 +129,4 @@ class PreparedData:
                 f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
                 "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
             )
-        return ffcv_loader(self.ffcv_files[split], positions=positions, **options)
+        return ffcv_loader(fetched(self.ffcv_files[split]), positions=positions, **options)

@@ -5,6 +5,7 @@ augmentation), without its defects: a stratified validation split selects, the o
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,17 @@ from vision_studies.analysis.calibration import classification_metrics
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.views import average_probabilities, views_of
-from vision_studies.data.loaders import Loader, augmentation_generator
+from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
 from vision_studies.models.build import build_model
 from vision_studies.models.speedrun import SpeedrunNet
 from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
 from vision_studies.training.fit import fit
 from vision_studies.training.precision import autocast, place_images
+from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
 
 METHOD_VERSION = 2
@@ -61,11 +64,42 @@ def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
     )
 
 
-def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device) -> TrainedRun:
+def train(
+    settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device, *, processes: int = 1
+) -> TrainedRun:
     """Train one network; an interrupted call continues from the checkpoints in `folder`.
 
     Writes the weights of the best validation epoch to `folder/weights.safetensors`.
+
+    Args:
+        settings: the run.
+        seed: seed of everything that is drawn at random.
+        data: images and splits.
+        folder: the run's own.
+        device: where to train.
+        processes: how many processes, each on a GPU of its own or all on the CPU, share every batch. The numbers are those
+            of one process to rounding, where nothing is dropped out.
+
+    Raises:
+        ParameterError: the batches cannot be divided evenly, or there are too few GPUs.
+        TogetherError: one of several processes has failed.
     """
+    if processes == 1:
+        return _train(settings, seed, data, folder, WHOLE, device)
+    require_equal_shares(settings.training.batch_size, processes)
+    with training_progress(settings.training.epochs, 0) as advance:
+        return train_together(partial(_train, settings, seed, data, folder), processes, device, advance)
+
+
+def _train(
+    settings: RunSettings,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    share: Share,
+    device: torch.device,
+    on_epoch: OnEpoch | None = None,
+) -> TrainedRun:
     tune_process()
     seed_everything(seed)
     model = build_network(settings, data)
@@ -80,9 +114,10 @@ def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, de
         seed=seed,
         shuffle=True,
         augmentation=augmentation,
+        share=share,
     )
     validation_loader = data.loader(
-        "validation", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device
+        "validation", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device, share=share
     )
     result = fit(
         model,
@@ -92,6 +127,7 @@ def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, de
         seed=seed,
         device=device,
         folder=folder / "checkpoints",
+        on_epoch=on_epoch,
     )
     metrics: dict[str, Any] = {
         "parameters": count_parameters(model),
@@ -99,11 +135,12 @@ def train(settings: RunSettings, seed: int, data: PreparedData, folder: Path, de
         "seconds": result.seconds,
         "images_per_second": len(result.history) * train_loader.num_samples / max(result.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(device),
-        "device": str(device),
+        "device": str(device) if share == WHOLE else f"{share.processes} x {device.type}",
     }
     if result.best_epoch is not None:
-        model.load_state_dict(result.weights)
-        save_weights(model, folder / WEIGHTS_FILE)
+        if share.rank == 0:
+            model.load_state_dict(result.weights)
+            save_weights(model, folder / WEIGHTS_FILE)
         best = result.history.set_index("epoch").loc[result.best_epoch]
         metrics |= {
             "best_epoch": int(result.best_epoch),

@@ -1,29 +1,70 @@
-"""Where runs are done: here, in processes, or on a cluster. Joblib does the scheduling."""
+"""Where runs are done: here, in processes, or on a cluster. Joblib and Dask do the scheduling."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
 
 import joblib
 
 from vision_studies.config.execution import ExecutionSettings
-from vision_studies.errors import MissingDependencyError
+from vision_studies.errors import ClusterError, MissingDependencyError
+
+Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""What `joblib.delayed` makes: a function, its arguments and its keywords."""
+
+
+class Parallel(Protocol):
+    """Does tasks; gives what they return, in the order in which they end."""
+
+    def __call__(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
+        """Do `tasks`.
+
+        Args:
+            tasks: what to do.
+            when_lost: is given the arguments of a task of which several workers of a cluster have died and, as `reason`, a
+                sentence; what it returns takes the place of the task's result. None: an error tells of it at the end.
+        """
+        ...
 
 
 @contextmanager
-def parallel_runs(settings: ExecutionSettings) -> Iterator[joblib.Parallel]:
-    """Where runs are done: here, in processes, or on a cluster; results come in the order in which they end."""
+def parallel_runs(settings: ExecutionSettings) -> Iterator[Parallel]:
+    """Where runs are done: here, in processes, or on a cluster; results come in the order in which they end.
+
+    Processes and workers share the cores of their machine among them: each computes with as many threads as there are cores
+    for one, or with OMP_NUM_THREADS where the command has it.
+
+    Raises:
+        ClusterError: a process was killed, or the cluster is not there, is lost or does not fit; what is finished is kept.
+        MissingDependencyError: Dask is asked for and not installed.
+    """
     if settings.backend != "dask":
-        yield joblib.Parallel(
-            n_jobs=settings.workers, backend=settings.backend, return_as="generator_unordered", batch_size=1
-        )
+        yield _processes(settings)
         return
     try:
-        from distributed import Client
+        from vision_studies.studies.cluster import DaskCluster
     except ImportError as error:
         raise MissingDependencyError(
             "execution.backend is 'dask' but dask.distributed is not installed; run `pip install dask[distributed]`."
         ) from error
-    with Client(settings.scheduler_address) as client:
-        backend = {"backend": "dask", "client": client, "resources": dict(settings.resources)}
-        with joblib.parallel_config(**backend):
-            yield joblib.Parallel(n_jobs=-1, return_as="generator_unordered", batch_size=1)
+    with closing(DaskCluster(settings)) as cluster:
+        yield cluster.do
+
+
+def _processes(settings: ExecutionSettings) -> Parallel:
+    parallel = joblib.Parallel(
+        n_jobs=settings.workers, backend=settings.backend, return_as="generator_unordered", batch_size=1
+    )
+
+    def do(tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:  # noqa: ARG001
+        try:
+            yield from parallel(tasks)
+        except BrokenProcessPool as error:
+            raise ClusterError(
+                f"One of the {settings.workers} processes of execution.backend={settings.backend} was killed, most often "
+                "because the memory was full; lower execution.workers and repeat the command: finished runs are kept, the "
+                "others go on from their checkpoints."
+            ) from error
+
+    return do

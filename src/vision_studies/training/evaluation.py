@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
+from vision_studies.training.collectives import assemble
 from vision_studies.training.objectives import CLASSIFICATION, Objective
 from vision_studies.training.precision import autocast, place_images
 
@@ -18,7 +19,7 @@ def predict_outputs(
     device: torch.device,
     objective: Objective = CLASSIFICATION,
 ) -> tuple[Tensor, Tensor]:
-    """What a network says of every image that `loader` gives.
+    """What a network says of every image of `loader`; where processes share its batches, all of them are told all.
 
     Returns:
         Outputs float32 [N, ...], of a plain classifier its logits [N, classes], and labels int64 [N], on the CPU, in the
@@ -33,7 +34,13 @@ def predict_outputs(
         outputs.append(output.float())
         labels.append(batch.labels)
     model.train(was_training)
-    return torch.cat(outputs).cpu(), torch.cat(labels).cpu()
+    own_outputs, own_labels = torch.cat(outputs), torch.cat(labels).to(device)
+    share, count = loader.share, loader.num_samples
+    if share.processes > 1:
+        places = share.positions(loader.batch_size, count).to(device)
+        own_outputs = assemble(own_outputs, places, count, share)
+        own_labels = assemble(own_labels, places, count, share)
+    return own_outputs.cpu(), own_labels.cpu()
 
 
 def evaluate(model: nn.Module, loader: Loader, settings: TrainingSettings, device: torch.device) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.averaging import averaged_weights, build_averaging
 from vision_studies.training.checkpoints import load_state, random_state, restore_random_state, save_state
+from vision_studies.training.collectives import BatchPart, agreed, joined, total
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.gradients import BatchGradients
 from vision_studies.training.mixing import mix_batch
@@ -83,6 +84,9 @@ def fit(
     With a `folder`, checkpoints are written there. A call that was interrupted, however roughly, is continued by the same
     call and ends with the same numbers (bit by bit on a CPU); one that had finished is not repeated.
 
+    Where the loaders give a share of each batch, the other processes of the training (`training.distributed`) call this
+    with the same arguments but theirs; all end with the same weights, and the first alone writes and reports.
+
     Args:
         model: the network, with its first weights; trained in place.
         train_loader: shuffled, augmented training images.
@@ -91,7 +95,7 @@ def fit(
         seed: seed of everything that is drawn at random here.
         device: where to train.
         folder: where checkpoints are kept.
-        on_epoch: called with the history row of every epoch; True ends the training.
+        on_epoch: called with the history row of every epoch, in the first process alone; True ends the training.
         objective: what is computed, minimised and measured.
 
     Raises:
@@ -113,7 +117,8 @@ def fit(
             if folder is not None:
                 training.checkpoint(folder)
             advance(row)
-            if on_epoch is not None and on_epoch(row):
+            unwanted = on_epoch is not None and training.share.rank == 0 and bool(on_epoch(row))
+            if agreed(unwanted, training.share, device):
                 training.prune(folder)
     return training.result()
 
@@ -133,6 +138,7 @@ class _Training:
     ) -> None:
         self.epoch = 0  # epochs that are done
         self.ended = False
+        self.share = train_loader.share
         self._model = place_model(model, settings, device)
         self._train_loader = train_loader
         self._validation_loader = validation_loader
@@ -140,9 +146,11 @@ class _Training:
         self._seed = seed
         self._device = device
         self._objective = objective
+        forward = joined(self._model, self.share, device)
         self._optimizers = build_optimizers(model, settings.optimizer)
-        forward = torch.compile(model) if settings.compile else model
-        self._gradients = BatchGradients(forward, objective, self._optimizers, settings, device)
+        forward = torch.compile(forward) if settings.compile else forward
+        alone = self.share.processes == 1
+        self._gradients = BatchGradients(forward, objective, self._optimizers, settings, device, alone=alone)
         self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(train_loader))
         self._averaging = build_averaging(model, settings)
         self._selection = Tracker(settings.selection)
@@ -202,7 +210,7 @@ class _Training:
         """End the training because the caller wants it, unless it has ended anyway."""
         if not self.ended:
             self.ended = self._pruned = True
-            if folder is not None:
+            if folder is not None and self.share.rank == 0:
                 save_state(folder / _FINAL, self._state())
 
     def resume(self, folder: Path) -> None:
@@ -226,7 +234,7 @@ class _Training:
 
     def checkpoint(self, folder: Path) -> None:
         """Write the state where it is due, and remove numbered checkpoints that are no longer kept."""
-        if not self.ended and self.epoch % self._settings.checkpoint_every:
+        if self.share.rank or (not self.ended and self.epoch % self._settings.checkpoint_every):
             return
         if self.epoch % self._settings.checkpoint_every == 0:
             save_state(folder / f"epoch_{self.epoch:04d}.safetensors", self._state())
@@ -243,6 +251,8 @@ class _Training:
         """
         settings = self._settings
         self._model.train()
+        if self.share.processes > 1:  # dropout differs between processes, and needs no memory of the epoch before
+            torch.manual_seed(derived_seed(self._seed, self.epoch, self.share.rank))
         # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.
         sums: dict[str, Tensor] = {}
         images_seen = 0
@@ -252,8 +262,10 @@ class _Training:
             self._schedule.apply(step)
             images = place_images(rescale(batch.images, scale), settings, self._device)
             labels = batch.labels.to(self._device, non_blocking=True)
-            mixed = mix_batch(images, labels, settings.mixing, seed=self._seed, epoch=self.epoch, batch=index)
-            for name, value in self._gradients(mixed, batch.indices).items():
+            part = None if self.share.processes == 1 else BatchPart.of(self._train_loader, index)
+            draw = {"seed": self._seed, "epoch": self.epoch, "batch": index}
+            mixed = mix_batch(images, labels, settings.mixing, **draw, part=part)
+            for name, value in self._gradients(mixed, batch.indices, part.weight if part else 1.0).items():
                 sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value
             if settings.gradient_clip is not None:
                 nn.utils.clip_grad_norm_(self._model.parameters(), settings.gradient_clip)
@@ -261,10 +273,10 @@ class _Training:
                 optimizer.step()
             if self._averaging is not None:
                 self._averaging.update()
-            images_seen += len(labels)
-            if index % _LOSS_CHECK == 0 and not math.isfinite(float(sums["loss"])):
+            images_seen += part.count if part else len(labels)
+            if index % _LOSS_CHECK == 0 and not math.isfinite(float(total(sums["loss"], self.share))):
                 break
-        means = {name: float(value) / images_seen for name, value in sums.items()}
+        means = {name: float(total(value, self.share)) / images_seen for name, value in sums.items()}
         return means.pop("loss"), means.pop("hits"), means
 
     def _validate(self) -> dict[str, float]:

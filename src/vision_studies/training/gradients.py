@@ -25,6 +25,8 @@ class BatchGradients:
         optimizers: hold the parameters.
         settings: label smoothing and precision.
         device: where it is computed.
+        alone: no other process shares the batches. Where others do, a batch that the memory does not hold is an error: all
+            of them would have to divide theirs alike.
     """
 
     def __init__(
@@ -34,15 +36,18 @@ class BatchGradients:
         optimizers: Sequence[Optimizer],
         settings: TrainingSettings,
         device: torch.device,
+        *,
+        alone: bool = True,
     ) -> None:
         self._forward = forward
         self._objective = objective
         self._optimizers = optimizers
         self._settings = settings
         self._device = device
+        self._alone = alone
         self._parts = 1
 
-    def __call__(self, mixed: MixedBatch, indices: Tensor) -> dict[str, Tensor]:
+    def __call__(self, mixed: MixedBatch, indices: Tensor, weight: float = 1.0) -> dict[str, Tensor]:
         """Gradients of the batch's mean loss.
 
         A device whose memory is full is given the batch in twice as many parts, with a warning, and so are the batches
@@ -51,6 +56,7 @@ class BatchGradients:
         Args:
             mixed: the batch.
             indices: int64 [B], where its images stand in the image set.
+            weight: what the gradients are multiplied by.
 
         Returns:
             Sums over the images: of the loss ("loss"), of right predictions ("hits") and of the objective's metrics.
@@ -59,9 +65,9 @@ class BatchGradients:
             for optimizer in self._optimizers:
                 optimizer.zero_grad(set_to_none=True)
             try:
-                return self._accumulate(mixed, indices)
+                return self._accumulate(mixed, indices, weight)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or 2 * self._parts > len(mixed.labels):
+                if not is_out_of_memory(error) or not self._alone or 2 * self._parts > len(mixed.labels):
                     raise
             self._parts *= 2
             logger.warning(
@@ -72,7 +78,7 @@ class BatchGradients:
                 -(-len(mixed.labels) // self._parts),
             )
 
-    def _accumulate(self, mixed: MixedBatch, indices: Tensor) -> dict[str, Tensor]:
+    def _accumulate(self, mixed: MixedBatch, indices: Tensor, weight: float) -> dict[str, Tensor]:
         settings = self._settings
         sums: dict[str, Tensor] = {}
         parts = [mixed] if self._parts == 1 else mixed.split(self._parts)
@@ -82,9 +88,15 @@ class BatchGradients:
             outputs = outputs.float()
             loss = self._objective.loss(outputs, part, settings.label_smoothing)
             count = len(part.labels)
-            (loss if len(parts) == 1 else loss * (count / len(mixed.labels))).backward()
-            outputs = outputs.detach()
-            found = {"loss": loss.detach() * count, "hits": mixed_hits(self._objective.logits(outputs), part)}
-            for name, value in {**found, **self._objective.batch_metrics(outputs, part)}.items():
-                sums[name] = sums[name] + value if name in sums else value
+            factor = weight * count / max(len(mixed.labels), 1)
+            if count == 0:  # the others have the images, and wait for this process's gradients: zeros
+                loss = outputs.sum()
+            (loss if factor == 1 else loss * factor).backward()
+            for name, value in self._sums(outputs.detach(), loss.detach(), part).items():
+                own = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
+                sums[name] = sums[name] + own if name in sums else own
         return sums
+
+    def _sums(self, outputs: Tensor, loss: Tensor, part: MixedBatch) -> dict[str, Tensor]:
+        hits = mixed_hits(self._objective.logits(outputs), part)
+        return {"loss": loss * len(part.labels), "hits": hits, **self._objective.batch_metrics(outputs, part)}

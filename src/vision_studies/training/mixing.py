@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vision_studies.config.training import MixingSettings
+from vision_studies.training.collectives import BatchPart
 from vision_studies.training.runtime import derived_seed
 
 
@@ -35,7 +36,14 @@ class MixedBatch:
 
 
 def mix_batch(
-    images: Tensor, labels: Tensor, settings: MixingSettings | None, *, seed: int, epoch: int, batch: int
+    images: Tensor,
+    labels: Tensor,
+    settings: MixingSettings | None,
+    *,
+    seed: int,
+    epoch: int,
+    batch: int,
+    part: BatchPart | None = None,
 ) -> MixedBatch:
     """Mix a batch with a shuffled copy of itself, with the chance that the settings give.
 
@@ -49,6 +57,8 @@ def mix_batch(
         seed: seed of the run.
         epoch: number of the epoch.
         batch: number of the batch in its epoch.
+        part: where the images stand in a batch that other processes have the rest of; partners come from all of it, so that
+            the processes exchange their images. None where these are all.
     """
     if settings is None:
         return MixedBatch(images, labels)
@@ -56,16 +66,19 @@ def mix_batch(
     if generator.random() >= settings.probability:
         return MixedBatch(images, labels)
     weight = float(generator.beta(settings.alpha, settings.alpha))
-    partners = torch.from_numpy(generator.permutation(len(images))).to(images.device)
+    partners = torch.from_numpy(generator.permutation(part.count if part else len(images))).to(images.device)
+    all_images, all_labels = images, labels
+    if part:
+        partners, all_images, all_labels = partners[part.places], part.whole(images), part.whole(labels)
     if settings.name == "mixup":
-        return MixedBatch(torch.lerp(images[partners], images, weight), labels, labels[partners], weight)
+        return MixedBatch(torch.lerp(all_images[partners], images, weight), labels, all_labels[partners], weight)
     height, width = images.shape[2:]
     top, bottom, left, right = cut_box(height, width, weight, generator)
     mixed = images.clone()
-    mixed[:, :, top:bottom, left:right] = images[partners, :, top:bottom, left:right]
+    mixed[:, :, top:bottom, left:right] = all_images[partners, :, top:bottom, left:right]
     # The border may have cut the box: what counts is the area that was really pasted.
     weight = 1 - (bottom - top) * (right - left) / (height * width)
-    return MixedBatch(mixed, labels, labels[partners], weight)
+    return MixedBatch(mixed, labels, all_labels[partners], weight)
 
 
 def mixed_loss(logits: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:

@@ -27,14 +27,11 @@ def training_progress(epochs: int, done: int) -> Iterator[Callable[[dict[str, An
         done: epochs that an interrupted call has finished.
     """
     with _epochs(epochs, done) as tell:
-        finished = done
 
         def advance(row: dict[str, Any]) -> None:
-            nonlocal finished
-            finished += 1
             accuracy = row["validation_accuracy"]
             validation = "" if accuracy != accuracy else f", validation accuracy {accuracy:.3f}"  # noqa: PLR0124 - NaN
-            tell(finished, f"loss {row['train_loss']:.3f}{validation}")
+            tell(row["epoch"], f"loss {row['train_loss']:.3f}{validation}")
 
         yield advance
 

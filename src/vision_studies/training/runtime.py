@@ -1,13 +1,20 @@
 """The process that trains: its allocator, seeds, devices and memory."""
 
 import ctypes
+import getpass
 import os
 import platform
 import random
+import tempfile
+import threading
+from collections.abc import Sequence
 from functools import cache
+from itertools import count
+from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from vision_studies.errors import ParameterError
 
@@ -17,6 +24,9 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _LARGEST_THRESHOLD = 2**31 - 1
 _LARGEST_MMAP_THRESHOLD_OF_OLD_GLIBC = 2**25
+
+_CLAIMING = threading.Lock()
+_CLAIMED: list[tuple[int, FileLock]] = []  # the GPU of this process, once it has one
 
 
 @cache
@@ -70,11 +80,16 @@ def deterministic(flag: bool) -> None:
 def select_device(name: str) -> torch.device:
     """The device called `name`: "cpu", "cuda", "cuda:1" ..., or "auto" for a GPU where there is one.
 
+    Of several GPUs, "cuda" and "auto" mean one that this process has for itself as long as it lives; where there are more
+    processes than GPUs, each GPU gets its share of them. Only GPUs in CUDA_VISIBLE_DEVICES count.
+
     Raises:
         ParameterError: torch finds no such device.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return _claimed_gpu()
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -84,6 +99,34 @@ def select_device(name: str) -> torch.device:
             f"execution.device={name} but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."
         )
     return device
+
+
+def _claimed_gpu() -> torch.device:
+    number = torch.cuda.device_count()
+    if number == 1:
+        return torch.device("cuda")
+    with _CLAIMING:
+        if not _CLAIMED:
+            # By its own name: which GPU is the first differs from process to process with CUDA_VISIBLE_DEVICES.
+            names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(number)]
+            _CLAIMED.append(_claim(names))
+            torch.cuda.set_device(_CLAIMED[0][0])
+    return torch.device("cuda", _CLAIMED[0][0])
+
+
+def _claim(names: Sequence[str]) -> tuple[int, FileLock]:
+    """The first of `names` with the fewest processes on this machine, and the lock that says so while it is held."""
+    folder = Path(tempfile.gettempdir()) / f"vision_studies-gpus-{getpass.getuser()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for place in count():
+        for index, name in enumerate(names):
+            lock = FileLock(folder / f"{name}-{place}.lock", blocking=False, thread_local=False)
+            try:
+                lock.acquire()
+            except Timeout:
+                continue
+            return index, lock
+    raise AssertionError("count() has no end")
 
 
 def peak_memory_mb(device: torch.device) -> float:

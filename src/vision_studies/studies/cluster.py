@@ -1,0 +1,294 @@
+"""Tasks on a Dask cluster: each is done by a worker that is free, and again by another one if its worker dies.
+
+Dask is asked directly: joblib's backend for it waits for ever for a task that the scheduler has given up, and sends what all
+tasks share (a data set's splits, the study's settings) with every one of them. Here each worker is sent that once.
+"""
+
+import asyncio
+import logging
+import os
+import queue
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from cloudpickle import dumps  # type: ignore[import-untyped]
+from distributed import Client, Future, LocalCluster, Security
+from distributed.comm import connect
+from distributed.scheduler import KilledWorker
+
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.errors import ClusterError
+from vision_studies.storage.kept_data import kept_with
+from vision_studies.studies.cluster_worker import Parts, SharedParts, do_task, environment
+
+logger = logging.getLogger(__name__)
+
+_CONNECT_SECONDS = 10
+_POLL_SECONDS = 1.0  # between looks whether the scheduler is still there
+_WORKERS_WITHIN = 5.0  # seconds without any worker after which the terminal is told
+_AGAIN_AFTER = 60.0
+_WORKERS_NAMED = 8  # at most: a line for a hundred of them would be none
+
+Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+"""What `joblib.delayed` makes: a function, its arguments and its keywords."""
+
+
+class DaskCluster:
+    """Does tasks on the cluster of `execution.scheduler_address`, or on one that it starts on this machine.
+
+    It is connected by the first task: a study that is finished needs no cluster.
+    """
+
+    def __init__(self, settings: ExecutionSettings) -> None:
+        self._settings = settings
+        self._opened = ExitStack()
+        self._client: Client | None = None
+        self._warned = 0.0
+
+    def do(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
+        """Do `tasks` (function, arguments, keywords); give what they return, in the order in which they end.
+
+        A task whose worker dies is done again by another. One that several workers have died of is given up.
+
+        Args:
+            tasks: what to do.
+            when_lost: is given the arguments of a task that was given up and, as `reason`, why; what it returns takes the
+                place of the task's result. None: an error tells of it when the other tasks are done.
+
+        Raises:
+            ClusterError: there is no scheduler, it is lost, workers do not fit the project, or die of a task.
+        """
+        parts = [(function, keywords, *arguments) for function, arguments, keywords in tasks]
+        if not parts:
+            return
+        client = self._connected()
+        done: Counter[str] = Counter()
+        given_up: list[str] = []
+        with ExitStack() as stack:
+            shared, own = _divide(parts)
+            name = self._share(client, shared, _folders(parts[0]), stack)
+            suspects = []
+            for place, ended in self._ended(client, name, dict(enumerate(own))):
+                if isinstance(ended, KilledWorker):
+                    suspects.append(place)
+                else:
+                    done[ended[0]] += 1
+                    yield ended[1]
+            # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
+            for suspect in suspects:
+                for place, ended in self._ended(client, name, {suspect: own[suspect]}):
+                    if not isinstance(ended, KilledWorker):
+                        done[ended[0]] += 1
+                        yield ended[1]
+                        continue
+                    given_up.append(_title(parts[place]))
+                    reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
+                    if when_lost is not None:
+                        _, keywords, *arguments = parts[place]
+                        yield when_lost(*arguments, **keywords, reason=reason)
+        if len(done) <= _WORKERS_NAMED:
+            logger.info("cluster: %s", ", ".join(f"{number} by {worker}" for worker, number in sorted(done.items())))
+        if given_up and when_lost is None:
+            raise ClusterError(
+                f"Several workers died of {'; '.join(given_up)} (killed, or out of memory), which was given up; what else "
+                "there was is done: see what the workers say, give them more memory, and repeat the command."
+            )
+
+    def _ended(self, client: Client, name: str, tasks: dict[int, Parts]) -> Iterator[tuple[int, Any]]:
+        """Do tasks; give the place of each with its worker and result, or with the error that says that it killed workers."""
+        ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        resources = dict(self._settings.resources) or None
+        waiting: dict[Any, tuple[int, Future]] = {}
+        for place, own in tasks.items():
+            key = f"run-{uuid.uuid4().hex}"
+            future = client.submit(do_task, name, dumps(own), pure=False, resources=resources, key=key)
+            waiting[key] = (place, future)  # Dask forgets a task whose future nobody holds
+            future.add_done_callback(ended.put)
+        quiet_since = time.monotonic()
+        while waiting:
+            try:
+                future = ended.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                self._look(client, quiet_since)
+                continue
+            quiet_since = time.monotonic()
+            place, _ = waiting.pop(future.key)
+            result: Any
+            try:
+                result = future.result()
+            except KilledWorker as error:
+                result = error
+            except (Exception, CancelledError) as error:
+                if future.cancelled() or client.status != "running":
+                    raise self._lost() from error
+                raise
+            yield place, result
+
+    def close(self) -> None:
+        """Leave the cluster; one that was started here ends."""
+        self._opened.close()
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            address: Any = self._settings.scheduler_address
+            if address is None:
+                # Mapped images count as a worker's memory, though the system takes them back: no limit.
+                started = LocalCluster(
+                    n_workers=self._settings.workers,
+                    threads_per_worker=1,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                    resources=dict(self._settings.resources) or None,
+                )
+                address = self._opened.enter_context(started)
+            # That a connection is lost is told in a sentence here, not with Dask's traceback.
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+            try:
+                _require_scheduler(address)
+                client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+            except (OSError, ValueError) as error:  # a time-out is an OSError
+                raise ClusterError(
+                    f"No Dask scheduler answers at execution.scheduler_address={address} within {_CONNECT_SECONDS} s; "
+                    "start it with `dask scheduler`, or correct the address (tcp://host:8786)."
+                ) from error
+            self._client = self._opened.enter_context(client)
+        return self._client
+
+    def _share(self, client: Client, shared: Parts, folders: Sequence[Path], stack: ExitStack) -> str:
+        """Give what all tasks share to every worker, those that join later included; return how they find it."""
+        name = f"vision-studies-{uuid.uuid4().hex}"
+        marks = []
+        for folder in folders:
+            if kept_with(folder) is not None:
+                continue  # a store brings it to workers that do not see it
+            folder.mkdir(parents=True, exist_ok=True)
+            mark = folder.absolute() / f".{name}"
+            mark.touch()
+            stack.callback(mark.unlink, missing_ok=True)
+            marks.append(mark)
+        absolute = {place: part.absolute() if isinstance(part, Path) else part for place, part in shared.items()}
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        plugin = SharedParts(
+            dumps(absolute),
+            marks,
+            environment(),
+            int(threads) if threads.isdigit() else None,
+            self._tasks_a_host(client),
+        )
+        try:
+            client.register_plugin(plugin, name=name)
+        except OSError as error:
+            raise self._lost() from error
+        except Exception as error:  # Dask raises a bare one with the text of what went wrong on the worker
+            raise ClusterError(
+                f"A Dask worker cannot import this project ({error}); start workers with `dask worker` of the environment "
+                "that the project is installed in (.venv/bin/dask)."
+            ) from error
+        stack.callback(_forget, client, name)
+        return name
+
+    def _tasks_a_host(self, client: Client) -> dict[str, int]:
+        tasks: Counter[str] = Counter()
+        for worker in self._workers(client):
+            tasks[worker["host"]] += worker["nthreads"]
+        return dict(tasks)
+
+    def _workers(self, client: Client) -> Sequence[dict[str, Any]]:
+        try:
+            return list(client.scheduler_info(n_workers=-1)["workers"].values())
+        except (OSError, ValueError, RuntimeError, AttributeError) as error:  # whichever the lost connection gives
+            raise self._lost() from error
+
+    def _look(self, client: Client, quiet_since: float) -> None:
+        """Tell what keeps the tasks waiting.
+
+        Raises:
+            ClusterError: the scheduler is lost.
+        """
+        if client.status != "running":
+            raise self._lost()
+        now = time.monotonic()
+        if now - quiet_since < _WORKERS_WITHIN or (self._warned and now - self._warned < _AGAIN_AFTER):
+            return
+        workers = self._workers(client)
+        wanted = self._settings.resources
+        fitting = [
+            worker
+            for worker in workers
+            if all(worker.get("resources", {}).get(name, 0) >= amount for name, amount in wanted.items())
+        ]
+        if not fitting:
+            listed = " ".join(f"{name}={amount:g}" for name, amount in wanted.items())
+            option = f' --resources "{listed}"' if wanted else ""
+            lack = (
+                f"none of {len(workers)} workers has execution.resources ({listed})"
+                if workers
+                else "no worker is there"
+            )
+            logger.warning(
+                "Waiting: %s at the Dask scheduler %s; start one with `dask worker %s --nthreads 1%s`",
+                lack,
+                client.scheduler.address,
+                client.scheduler.address,
+                option,
+            )
+            self._warned = now
+
+    def _lost(self) -> ClusterError:
+        where = self._settings.scheduler_address or "of this machine"
+        return ClusterError(
+            f"The Dask scheduler {where} is lost (stopped, or the network is down); start it and its workers again and repeat "
+            "the command: finished runs are kept, the others go on from their checkpoints."
+        )
+
+
+def _require_scheduler(address: Any) -> None:
+    """Connect once and part again: a client that finds no scheduler hangs when it is thrown away.
+
+    Raises:
+        OSError: nothing answers there.
+        ValueError: it is no address.
+    """
+    if not isinstance(address, str):
+        return  # a cluster that this process has started
+
+    async def meet() -> None:
+        arguments = Security().get_connection_args("client")
+        comm = await connect(address, timeout=_CONNECT_SECONDS, **arguments)
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as thread:  # a notebook has an event loop of its own, in which no other can run
+        thread.submit(asyncio.run, meet()).result()
+
+
+def _divide(tasks: Sequence[tuple[Any, ...]]) -> tuple[Parts, list[Parts]]:
+    """The parts that are one and the same object in all tasks, and what remains of each task."""
+    first, *others = tasks
+    alike = all(len(task) == len(first) for task in others)
+    shared = {place: part for place, part in enumerate(first) if alike and all(task[place] is part for task in others)}
+    return shared, [{place: part for place, part in enumerate(task) if place not in shared} for task in tasks]
+
+
+def _folders(task: tuple[Any, ...]) -> list[Path]:
+    """The folders that a task is given to work in, alone or as the `folder` of what it is given."""
+    named = [part if isinstance(part, Path) else getattr(part, "folder", None) for part in task]
+    return [part for part in named if isinstance(part, Path)]
+
+
+def _title(task: tuple[Any, ...]) -> str:
+    """How a task is called: after its runs where it has some."""
+    runs = [part for argument in task[2:] for part in (argument if isinstance(argument, list) else [argument])]
+    names = [run.name for run in runs if hasattr(run, "fingerprint")]
+    return ", ".join(names) or getattr(task[0], "__name__", "a task")
+
+
+def _forget(client: Client, name: str) -> None:
+    if client.status == "running":
+        client.unregister_worker_plugin(name)

@@ -1,0 +1,314 @@
+"""Several processes of this machine that train one network together: starting them, hearing of them, ending them.
+
+The calling process only watches. Whatever ends it, even `kill -9`, ends the others too, and whatever ends one of them ends
+the training: nobody waits for a process that is gone.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from logging.handlers import QueueHandler
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+
+from vision_studies.data.loaders import Share
+from vision_studies.errors import ParameterError, VisionStudiesError
+from vision_studies.training.runtime import select_device
+
+OnEpoch = Callable[[dict[str, Any]], bool | None]
+"""Is given the history row of every epoch; True ends the training."""
+
+Work = Callable[[Share, torch.device, OnEpoch | None], Any]
+"""What each process does: `work(share, device, on_epoch)`; `on_epoch` is None in all but the first."""
+
+_EXCHANGE_TIMEOUT = timedelta(minutes=10)  # a process that says nothing for so long is taken for dead
+_GRACE = 5.0  # seconds: how long the others may tell their own error, and how long an ended process may take to go
+
+_SETTING = "execution.processes_per_run"
+
+
+class TogetherError(RuntimeError):
+    """A process of a training has failed or was killed. The run is a failed one, and the same command tries it again."""
+
+
+def require_equal_shares(batch_size: int, processes: int) -> None:
+    """Refuse batches that cannot be divided evenly.
+
+    Raises:
+        ParameterError: `batch_size` is no multiple of `processes`.
+    """
+    if batch_size % processes:
+        smaller = max(batch_size // processes, 1) * processes
+        raise ParameterError(
+            f"training.batch_size={batch_size} cannot be divided evenly among {_SETTING}={processes} processes; "
+            f"choose {smaller} or another multiple of {processes}."
+        )
+
+
+def training_device(name: str, processes: int) -> torch.device:
+    """The device of a training, by its name in the execution settings.
+
+    Where several processes train together, each claims a GPU for itself, and the one that starts them claims none.
+
+    Raises:
+        ParameterError: torch finds no such device.
+    """
+    if processes > 1 and name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda")
+    return select_device(name)
+
+
+def require_devices(processes: int, device: torch.device) -> None:
+    """Refuse more processes than there are GPUs for them, and processes where none may be started.
+
+    Raises:
+        ParameterError: torch finds too few GPUs, or this process may start no other.
+    """
+    if device.type == "cuda" and torch.cuda.device_count() < processes:
+        raise ParameterError(
+            f"{_SETTING}={processes} wants as many GPUs for every run but torch finds {torch.cuda.device_count()} here; "
+            "lower it, or let the process see more in CUDA_VISIBLE_DEVICES."
+        )
+    if multiprocessing.current_process().daemon:
+        raise ParameterError(
+            f"{_SETTING}={processes} cannot be had in a Dask worker that may start no processes; start the workers with "
+            "DASK_DISTRIBUTED__WORKER__DAEMON=False, or set it to 1."
+        )
+
+
+def train_together(work: Work, processes: int, device: torch.device, on_epoch: OnEpoch | None = None) -> Any:
+    """Do `work` in several processes that share every batch.
+
+    Args:
+        work: what to do; a function of a module with arguments that can be sent (`functools.partial`).
+        processes: how many; each gets a GPU of its own, or an equal share of this process's threads.
+        device: kind of device; see `training_device`.
+        on_epoch: called here with the history row of every epoch.
+
+    Returns:
+        What `work` returned in the first of them.
+
+    Raises:
+        ParameterError: see `require_devices`.
+        VisionStudiesError: what one of them raised.
+        TogetherError: one of them failed in another way, or was killed.
+    """
+    require_devices(processes, device)
+    threads = max(torch.get_num_threads() // processes, 1)
+    context = multiprocessing.get_context("spawn")
+    members: list[_Member] = []
+    with tempfile.TemporaryDirectory() as folder:
+        place = _Place(device.type, threads, logging.getLogger().getEffectiveLevel(), Path(folder) / "store")
+        try:
+            for rank in range(processes):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(Share(rank, processes), place, theirs), daemon=True)
+                with _interrupts_held_back():
+                    process.start()
+                theirs.close()  # the process alone holds it now, so that its end is heard
+                members.append(_Member(rank, process, ours))
+            for member in members:  # when all are on their way: sending waits for a process that is ready to take it
+                member.tell(work)
+            return _listen(members, on_epoch)
+        finally:
+            _end(members)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a process has to know of where it works."""
+
+    device_type: str
+    threads: int
+    log_level: int
+    store: Path
+
+
+@dataclass
+class _Member:
+    """A process as the calling one sees it."""
+
+    rank: int
+    process: BaseProcess
+    connection: Connection
+    failure: tuple[int, float, Exception] | None = None  # how telling (0 is best), when it happened, what it is
+    told: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, value: Any) -> None:
+        # A process that is gone is heard of in another way.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(value)
+
+
+def _listen(members: Sequence[_Member], on_epoch: OnEpoch | None) -> Any:
+    """Serve the processes until all have ended, or one has failed."""
+    there = {member.connection: member for member in members}
+    until: float | None = None
+    while there:
+        ready = wait(list(there), None if until is None else max(until - time.monotonic(), 0))
+        if not ready:
+            break  # they wait for an exchange with the one that failed
+        for connection in ready:
+            assert isinstance(connection, Connection)  # noqa: S101 - nothing else was asked for
+            member = there[connection]
+            try:
+                kind, value = connection.recv()
+            except (EOFError, ConnectionResetError):
+                del there[connection]
+                _note_end(member, len(members))
+            else:
+                _heed(member, kind, value, on_epoch, len(members))
+                if kind == "result" and all("result" in one.told for one in members):
+                    for one in members:  # not before: a process that leaves cuts off exchanges that others still finish
+                        one.tell("go")
+            if member.failure is not None and until is None:
+                until = time.monotonic() + _GRACE
+    failures = [member.failure for member in members if member.failure is not None]
+    if failures:
+        raise min(failures, key=lambda failure: failure[:2])[2]
+    return members[0].told["result"]
+
+
+def _heed(member: _Member, kind: str, value: Any, on_epoch: OnEpoch | None, processes: int) -> None:
+    """Do what a message of a process asks for."""
+    match kind:
+        case "row":
+            member.tell(bool(on_epoch is not None and on_epoch(value)))
+        case "log":
+            logging.getLogger(value.name).handle(value)
+        case "result":
+            member.told["result"] = value
+        case "refusal":
+            member.failure = (0, time.monotonic(), value)
+        case "failure":
+            happened, text, trace = value
+            error = TogetherError(f"process {member.rank + 1} of {processes}: {text}")
+            error.add_note(trace)
+            member.failure = (2, happened, error)
+
+
+def _note_end(member: _Member, processes: int) -> None:
+    """Look at how a process has ended that says nothing any more."""
+    member.process.join(_GRACE)
+    code = member.process.exitcode
+    if member.failure is None and ("result" not in member.told or code):
+        how = f"was killed ({signal.Signals(-code).name})" if code is not None and code < 0 else f"ended with {code}"
+        text = f"process {member.rank + 1} of {processes} {how}; the same command continues from the last checkpoint"
+        member.failure = (1, time.monotonic(), TogetherError(text))
+
+
+def _end(members: Sequence[_Member]) -> None:
+    """End what still runs."""
+    for member in members:
+        member.process.terminate()
+    until = time.monotonic() + _GRACE
+    for member in members:
+        member.process.join(max(until - time.monotonic(), 0))
+        member.process.kill()
+        member.process.join()
+        member.connection.close()
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Processes started in here do not hear Ctrl-C, which a terminal sends to all of them: this one ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Line:
+    """The connection of a process to the calling one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def send(self, kind: str, value: Any) -> None:
+        with self._lock:
+            self._connection.send((kind, value))
+
+    def ask(self, row: dict[str, Any]) -> bool:
+        self.send("row", row)
+        return bool(self._connection.recv())
+
+    def receive(self) -> Any:
+        return self._connection.recv()
+
+
+class _Forwarding(QueueHandler):
+    """Sends what is logged to the calling process."""
+
+    def __init__(self, line: _Line) -> None:
+        super().__init__(line)  # type: ignore[arg-type] # whatever `enqueue` takes
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.queue.send("log", record)  # type: ignore[attr-defined]
+
+
+def _serve(share: Share, place: _Place, connection: Connection) -> None:
+    """What a started process does."""
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    signal.signal(signal.SIGTERM, _leave)
+    line = _Line(connection)
+    root = logging.getLogger()
+    root.setLevel(place.log_level)
+    # They do the same and would say the same: the first speaks for all.
+    root.addHandler(_Forwarding(line) if share.rank == 0 else logging.NullHandler())
+    try:
+        work: Work = line.receive()
+        torch.set_num_threads(place.threads)
+        device = _join(share, place)
+        result = work(share, device, line.ask if share.rank == 0 else None)
+        line.send("result", result if share.rank == 0 else None)
+        line.receive()  # until all have ended their work
+        torch.distributed.destroy_process_group()
+    except VisionStudiesError as error:
+        line.send("refusal", error)
+    except Exception as error:
+        line.send("failure", (time.monotonic(), f"{type(error).__name__}: {error}", traceback.format_exc()))
+    connection.close()
+
+
+def _join(share: Share, place: _Place) -> torch.device:
+    """Meet the other processes; return the device of this one."""
+    device = select_device(place.device_type)
+    if sys.platform == "linux":  # all are on this machine, whose name may lead nowhere
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=f"file://{place.store}",
+        rank=share.rank,
+        world_size=share.processes,
+        timeout=_EXCHANGE_TIMEOUT,
+    )
+    return device
+
+
+def _end_with_the_caller() -> None:
+    """Wait for the end of the process that started this one, and go with it, in the middle of whatever is done."""
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(1)
+
+
+def _leave(*_: Any) -> NoReturn:
+    """End as an error does, so that half-written files are removed on the way."""
+    raise SystemExit(1)
