@@ -109,3 +109,30 @@ def test_runs_of_another_pipeline_are_listed_and_drawn_and_else_refused_in_a_sen
         refused = demo_project.run("runs", *arguments, "--env=demo+quick", succeeds=False)
         assert "this command works on runs of cifar_resnet" in refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+def test_a_plan_is_what_the_study_would_do_and_changes_nothing(demo_project):
+    def state():
+        everything = (demo_project.folder / name for name in ("data", "conf"))
+        files = (path for folder in everything for path in folder.rglob("*"))
+        return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+
+    before = state()
+    finished = demo_project.run("runs", "plan", f"--env={STUDY}").stdout
+    assert re.search(r"^Nothing would be trained: all \d+ runs are finished and reused\.$", finished, re.MULTILINE)
+    changed = "--params=cifar_resnet.run.training.optimizer.learning_rate=0.07,mlp_transfer.training.epochs=3"
+    planned = json.loads(demo_project.run("runs", "plan", f"--env={STUDY}", changed, "--json").stdout)
+    assert state() == before
+    actions = {}
+    for stage in planned[0]["forecasts"]:
+        for own in stage["decisions"]:
+            key = stage["pipeline"], stage["stage"], own["action"], tuple(name for name, _, _ in own["changes"])
+            actions[key] = actions.get(key, 0) + 1
+    touched = {key[1:]: count for key, count in actions.items() if key[2] != "reuse"}
+    variants = len(pd.read_parquet(demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/results.parquet"))
+    assert touched == {
+        ("training", "train", ("training.optimizer.learning_rate",)): variants,
+        ("evaluation", "later", ()): variants,
+        ("search", "train", ("training.epochs",)): 10,
+    }
+    assert {key[0] for key in actions if key[2] != "reuse"} == {"cifar_resnet", "mlp_transfer"}

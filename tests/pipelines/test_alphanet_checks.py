@@ -24,7 +24,9 @@ from vision_studies.pipelines.alphanet import nodes
 
 OWN = {"label": "own", "method": {"name": "own"}}
 TAUS = {"label": "tau", "method": {"name": "tau", "values": [0.5, 1.0]}}
-EXECUTION = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")
+EXECUTION = ExecutionSettings(
+    backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
+)
 STUDY = StudySettings(name="tried", title="", question="")
 FEW = {"name": "all_few", "ratio": None}
 

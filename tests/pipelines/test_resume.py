@@ -1,6 +1,5 @@
 """Real processes, really killed."""
 
-import json
 import signal
 import time
 
@@ -11,9 +10,11 @@ SETTINGS = "cifar_resnet.run.training.epochs=6,cifar_resnet.run.training.checkpo
 COMPARED = ["validation_accuracy", "validation_loss", "test_accuracy", "test_loss", "test_brier", "best_epoch"]
 
 
-def single_seed(project):
+def choose_seeds(project, *seeds):
     (project.folder / "conf/one").mkdir()
-    (project.folder / "conf/one/parameters.yml").write_text("cifar_resnet: {seeds: [3]}\n", encoding="utf-8")
+    (project.folder / "conf/one/parameters.yml").write_text(
+        f"cifar_resnet: {{seeds: {list(seeds)}}}\n", encoding="utf-8"
+    )
 
 
 def results(project):
@@ -26,7 +27,7 @@ def histories(project):
 
 @pytest.mark.slow
 def test_a_killed_training_continues_and_ends_with_the_same_bits(project, tmp_path_factory):
-    single_seed(project)
+    choose_seeds(project, 3)
     arguments = ("run", "--env=demo+one", "--pipeline=cifar_resnet", f"--params={SETTINGS}")
     project.run("run", "--env=demo+one", "--pipeline=data_prep", f"--params={SETTINGS}")
 
@@ -58,20 +59,39 @@ def test_a_killed_training_continues_and_ends_with_the_same_bits(project, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_second_run_of_a_study_is_refused_in_one_sentence_and_another_study_goes_on(project):
-    single_seed(project)
-    project.run("run", "--env=demo+one", "--pipeline=data_prep")
-    first = project.start("run", "--env=demo+one", "--pipeline=cifar_resnet")
-    records = project.folder / "data/08_reporting/demo+one/run_records"
+def test_a_second_command_shares_a_study_one_with_other_parameters_is_refused_and_another_study_goes_on(project):
+    choose_seeds(project, 3, 4)
+    settings = SETTINGS.replace("6", "3")
+    arguments = ("run", "--env=demo+one", "--pipeline=cifar_resnet")
+    project.run("run", "--env=demo+one", "--pipeline=data_prep", f"--params={settings}")
+    first = project.start(*arguments, f"--params={settings}")
+    checkpoints = project.folder / "data/06_models/demo+one/cifar_resnet/runs"
     deadline = time.monotonic() + 200
-    while not any(json.loads(file.read_text())["status"] == "running" for file in records.glob("*.json")):
+    while not list(checkpoints.glob("*/checkpoints/epoch_0001*")):
         assert first.poll() is None, first.communicate()
         assert time.monotonic() < deadline
-        time.sleep(0.05)
-    refused = project.run("run", "--env=demo+one", "--pipeline=cifar_resnet", succeeds=False)
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # it lives and does nothing
+
+    second = project.start(*arguments, f"--params={settings}")
+    told = []
+    while "run is worked on elsewhere" not in (line := second.stdout.readline()):
+        assert line, second.communicate()
+        told.append(line)
+    assert f"(process {first.pid} on " in line
+    assert f"sharing the study 'demo+one' with process {first.pid} on " in "".join(told)
+    assert len(list(checkpoints.glob("*/training.json"))) == 1
+
+    refused = project.run(*arguments, succeeds=False)
     assert "The study 'demo+one' is being worked on by process" in refused.stderr
+    assert "with another value of cifar_resnet.run.training.checkpoint_every" in refused.stderr
     assert "Traceback" not in refused.stdout + refused.stderr
     other = project.run("run", "--env=demo", "--pipeline=data_prep")
     assert "split_image_set" in other.stdout
+
     first.kill()
     first.communicate()
+    rest, errors = second.communicate(timeout=200)
+    assert second.returncode == 0, rest + errors
+    assert "continuing after epoch" in rest
+    assert results(project)[["seed", "status"]].to_numpy().tolist() == [[3, "complete"], [4, "complete"]]

@@ -24,7 +24,9 @@ from vision_studies.pipelines.transfer_cuts.work import Workplace, cell_name, ch
 from vision_studies.studies.stages import read_stage
 
 STUDY = StudySettings(name="cuts", title="Cuts", question="Which?")
-EXECUTION = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")
+EXECUTION = ExecutionSettings(
+    backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
+)
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal", "sneaker")
 SMALL = {
     "classes": {"label": "shoes", "pretraining": ["shirt", "coat", "dress", "bag"], "fine_tuning": ["s[an]*", "boot"]},

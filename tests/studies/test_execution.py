@@ -12,7 +12,14 @@ from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Outcome, is_finished, run_folder
 
-SEQUENTIAL = {"backend": "sequential", "workers": 1, "scheduler_address": None, "resources": {}, "device": "cpu"}
+SEQUENTIAL = {
+    "backend": "sequential",
+    "workers": 1,
+    "scheduler_address": None,
+    "resources": {},
+    "processes_per_run": 1,
+    "device": "cpu",
+}
 
 
 def settings(**changes):
@@ -120,7 +127,7 @@ def test_no_history_is_a_clear_error(tmp_path):
 def test_a_dask_cluster_does_the_same(tmp_path):
     distributed = pytest.importorskip("distributed")
     runs = [make_run(seed) for seed in range(3)]
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
         execute(
             runs, "training", measure, tmp_path, settings(backend="dask", scheduler_address=cluster.scheduler_address)
         )

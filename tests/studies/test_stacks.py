@@ -10,7 +10,9 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import execute_stacks
 from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
 
-HERE = ExecutionSettings(backend="sequential", workers=1, scheduler_address=None, resources={}, device="cpu")
+HERE = ExecutionSettings(
+    backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
+)
 
 
 def run(number, **changes):

@@ -5,7 +5,9 @@ import click
 from vision_studies.cli.alphanet import alphanet
 from vision_studies.cli.kedro_commands import catalog, registry, run
 from vision_studies.cli.models import models
+from vision_studies.cli.run_plan import plan
 from vision_studies.cli.runs import runs
+from vision_studies.cli.store import store
 
 
 @click.group(name="vision-studies")
@@ -13,5 +15,6 @@ def cli() -> None:
     """Vision Studies: how image classifiers generalise."""
 
 
-for command in (run, catalog, registry, models, runs, alphanet):
+for command in (run, catalog, registry, models, runs, alphanet, store):
     cli.add_command(command)
+runs.add_command(plan)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vision_studies.methods.alphanet.features import FeatureSet
 
 OUTPUTS = Path("data/07_model_output")
+_MEND = "delete it and run the study again"
 OUTPUT = click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
 )
@@ -168,13 +169,12 @@ def combinations(
 
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
-    import pandas as pd
-
     from vision_studies.analysis.learnt_combinations import learnt_combinations, select_classes
     from vision_studies.reports.combinations_text import combinations_markdown, combinations_text
+    from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
-    tables = {name: pd.read_parquet(_saved(study, f"{name}.parquet")) for name in names}
+    tables = {name: read_table(_saved(study, f"{name}.parquet"), _MEND) for name in names}
     if repeats:
         tables = {name: _of_repeats(own, repeats) for name, own in tables.items()}
     experiment = experiment or tables["combinations"]["experiment"].iloc[0]
@@ -267,13 +267,12 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
     """
     import json
 
-    import pandas as pd
-
     from vision_studies.methods.alphanet.classifiers import load_classifier
     from vision_studies.methods.alphanet.features import has_feature_set
     from vision_studies.methods.alphanet.sources import open_source
+    from vision_studies.stored_tables import read_table
 
-    fitted = pd.read_parquet(_saved(study, "classifiers.parquet"))
+    fitted = read_table(_saved(study, "classifiers.parquet"), _MEND)
     own = fitted[fitted["variant"] == label].set_index("seed")
     if own.empty:
         known = ", ".join(dict.fromkeys(fitted["variant"]))

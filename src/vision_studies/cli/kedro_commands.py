@@ -33,7 +33,12 @@ _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated", module="kedro_viz")
 
 
-def _check_pipelines(names: list[str]) -> None:
+def check_pipelines(names: list[str]) -> None:
+    """Refuse a name that no pipeline has.
+
+    Raises:
+        ParameterError: with the names that there are.
+    """
     spec = find_spec("vision_studies.pipelines")
     there = [
         "__default__",
@@ -85,7 +90,7 @@ def _interrupts_noted() -> Iterator[list[int]]:
 def _choose_methods(loader: StudyConfigLoader) -> None:
     """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
     if loader.pipelines is not None:
-        _check_pipelines(loader.pipelines)
+        check_pipelines(loader.pipelines)
         pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
 
 
@@ -94,7 +99,7 @@ def _run(**options: Any) -> Any:
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
-    _check_pipelines(list(options.get("pipelines") or []))
+    check_pipelines(list(options.get("pipelines") or []))
     _check_runner(options.get("runner"))
     loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.studies is not None:
@@ -150,7 +155,7 @@ def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click
     @functools.wraps(callback)
     def checked(**options: Any) -> Any:
         named = options.get(pipelines_in) or []
-        _check_pipelines([named] if isinstance(named, str) else list(named))
+        check_pipelines([named] if isinstance(named, str) else list(named))
         return callback(**options)
 
     options = explained(command.params)

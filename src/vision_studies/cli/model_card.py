@@ -111,14 +111,14 @@ def _data(
 def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> list[dict[str, Any]]:
     """Metrics over the seeds of the model's variant; empty where the study has no results table that holds the run."""
     import numpy as np
-    import pandas as pd
 
     from vision_studies.analysis.statistics import summary
+    from vision_studies.studies.results import read_results
 
     file = results_file(project, run.description["study"], run.description["pipeline"])
     if not file.is_file():
         return []
-    table = pd.read_parquet(file)
+    table = read_results(file)
     rows = table[table["run_fingerprint"] == run.fingerprint]
     if rows.empty:
         return []

@@ -121,14 +121,14 @@ def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], Sto
     What the table does not hold (trials of a search, first networks of cut ones, runs of an earlier configuration) is no
     answer of the study. Runs under several conditions were validated on different images, so that none of them is the best.
     """
-    import pandas as pd
+    from vision_studies.studies.results import read_results
 
     best = {}
     for key in dict.fromkeys((run.description["study"], run.description["pipeline"]) for run in runs):
         table = results_file(project, *key)
         if not table.is_file():
             continue
-        rows = pd.read_parquet(table).dropna(subset=["test_accuracy", "validation_accuracy"])
+        rows = read_results(table).dropna(subset=["test_accuracy", "validation_accuracy"])
         usable = {
             run.fingerprint: run
             for run in runs

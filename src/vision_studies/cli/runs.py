@@ -189,7 +189,6 @@ def _described(run: StoredRun) -> dict[str, Any]:
         value = run.metric(name)
         return "–" if value is None else f"{100 * value:.2f} %"
 
-    size = sum(file.stat().st_size for file in run.folder.rglob("*") if file.is_file())
     newest = next(reversed(run.stages.values()), None)
     return {
         "study": run.description["study"],
@@ -203,17 +202,17 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "validation": percent("validation_accuracy"),
         "test": percent("test_accuracy"),
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
-        "size": decimal(size),
+        "size": decimal(run.size),
     }
 
 
 def _history(run: StoredRun) -> Any:
-    import pandas as pd
+    from vision_studies.stored_tables import read_table
 
     path = run.folder / "history.parquet"
     if not path.is_file():
         raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.")
-    return pd.read_parquet(path)
+    return read_table(path, "delete its folder and run the study again")
 
 
 def _draw(history: Any, folder: Path) -> None:

@@ -11,10 +11,12 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
+from vision_studies.files import remove_leftovers
 from vision_studies.pipelines.alphanet import checks, scoring, work
 from vision_studies.pipelines.alphanet.work import EVALUATION, FITTING, TRAINING, Experiment, Workplace
 from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
 from vision_studies.studies.run_tables import history_table, results_table
+from vision_studies.studies.sharing import hold
 from vision_studies.studies.stages import run_folder
 
 if TYPE_CHECKING:
@@ -62,20 +64,22 @@ def extract_features(
     place = workplace(settings, study, execution, image_set, splits, runs_folder)
     rows, classes = [], pd.DataFrame()
     for repeat, folder in enumerate(place.source_folders):
-        if settings.imported is not None:
-            source = sources.features_from_files(place.original(), folder)
-        else:
-            data = place.prepared()
-            networks = [run_folder(runs_folder, run) for run in place.backbone_runs()[repeat]]
-            source = sources.features_from_images(
-                data,
-                networks,
-                settings.backbone.run,
-                place.class_splits,
-                folder,
-                select_device(execution.device),
-                validated=settings.validation == "carved",
-            )
+        with hold(folder / ".lock", f"the features of repeat {repeat + 1}"):
+            remove_leftovers(folder)
+            if settings.imported is not None:
+                source = sources.features_from_files(place.original(), folder)
+            else:
+                data = place.prepared()
+                networks = [run_folder(runs_folder, run) for run in place.backbone_runs()[repeat]]
+                source = sources.features_from_images(
+                    data,
+                    networks,
+                    settings.backbone.run,
+                    place.class_splits,
+                    folder,
+                    select_device(execution.device),
+                    validated=settings.validation == "carved",
+                )
         known = source.features
         images = {f"{name}_images": len(group.labels) for name, group in known.groups.items()}
         rows.append(

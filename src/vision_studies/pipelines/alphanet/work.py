@@ -17,6 +17,7 @@ from vision_studies.config.long_tail_classifiers import ClassifierSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
+from vision_studies.stored_tables import read_table
 from vision_studies.studies.execution import execute, require_networks
 from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
@@ -242,7 +243,6 @@ def learn_combinations(place: Workplace, *, fresh: bool) -> list[Run]:
 
 def _write_logs(place: Workplace, runs: Sequence[Run]) -> None:
     """Logs of the runs that have none, be they trained now or earlier."""
-    import pandas as pd
 
     from vision_studies.methods.alphanet.event_logs import write_event_logs
     from vision_studies.training.checkpoints import load_state
@@ -250,7 +250,8 @@ def _write_logs(place: Workplace, runs: Sequence[Run]) -> None:
     for folder in [run_folder(place.folder, run) for run in runs]:
         if not (folder / "tensorboard").exists():
             losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
-            write_event_logs(losses, pd.read_parquet(folder / "history.parquet"), folder / "tensorboard")
+            history = read_table(folder / "history.parquet", "delete its folder and run the study again")
+            write_event_logs(losses, history, folder / "tensorboard")
 
 
 def is_complete(folder: Path, run: Run, stage: str) -> bool:
@@ -261,12 +262,15 @@ def is_complete(folder: Path, run: Run, stage: str) -> bool:
 
 def _train_backbone(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     from vision_studies.methods import cifar_resnet
-    from vision_studies.training.runtime import derived_seed, select_device
+    from vision_studies.training.distributed import training_device
+    from vision_studies.training.runtime import derived_seed
 
     settings = RunSettings.model_validate(run.configuration["backbone"])
     expert = run.configuration["expert"]
     seed = derived_seed(run.seed, expert) if expert else run.seed
-    trained = cifar_resnet.train(settings, seed, place.prepared(), folder, select_device(place.execution.device))
+    processes = place.execution.processes_per_run
+    device = training_device(place.execution.device, processes)
+    trained = cifar_resnet.train(settings, seed, place.prepared(), folder, device, processes=processes)
     status, reason = (DIVERGED, "the training loss was not finite") if trained.diverged else (COMPLETE, None)
     return Outcome(trained.metrics, status, reason, trained.history)
 

@@ -39,9 +39,12 @@ def train_runs(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.training.distributed import require_equal_shares
 
     data = PreparedData.from_catalog(image_set, splits, ffcv_files)
-    runs = _plan(settings, study, data)
+    runs = study_runs(settings, study, data)
+    for run in runs:  # all before the first begins
+        require_equal_shares(run.configuration["training"]["batch_size"], execution.processes_per_run)
     execute(runs, TRAINING, partial(_train, data=data, execution=execution), runs_folder, execution, fresh=fresh)
     return results_table(runs, runs_folder, [TRAINING]), history_table(runs, runs_folder)
 
@@ -60,7 +63,7 @@ def evaluate_runs(
     from vision_studies.data.prepared import PreparedData
 
     data = PreparedData.from_catalog(image_set, splits, ffcv_files)
-    runs = _plan(settings, study, data)
+    runs = study_runs(settings, study, data)
     trained = set(training_results.loc[training_results["status"] == COMPLETE, "run_fingerprint"])
     scored = [run for run in runs if run.fingerprint in trained]
     execute(scored, EVALUATION, partial(_evaluate, data=data, execution=execution), runs_folder, execution)
@@ -175,7 +178,8 @@ def plot_comparison(results: pd.DataFrame, comparison: list[dict[str, Any]]) -> 
     return comparison_figure(results, pd.DataFrame(comparison))
 
 
-def _plan(settings: CifarResnetSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
+def study_runs(settings: CifarResnetSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
+    """All runs of the study."""
     from vision_studies.methods.cifar_resnet import METHOD_VERSION
 
     return plan_runs(
@@ -192,10 +196,12 @@ def _plan(settings: CifarResnetSettings, study: StudySettings, data: "PreparedDa
 
 def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
     from vision_studies.methods import cifar_resnet
-    from vision_studies.training.runtime import select_device
+    from vision_studies.training.distributed import training_device
 
     settings = RunSettings.model_validate(run.configuration)
-    trained = cifar_resnet.train(settings, run.seed, data, folder, select_device(execution.device))
+    processes = execution.processes_per_run
+    device = training_device(execution.device, processes)
+    trained = cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
     if trained.diverged:
         return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
     return Outcome(trained.metrics, history=trained.history)

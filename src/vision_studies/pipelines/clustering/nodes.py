@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +20,9 @@ from vision_studies.errors import DataError
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.transfer_cuts.nodes import workplace
 from vision_studies.pipelines.transfer_cuts.work import Workplace
+from vision_studies.stored_tables import read_table, write_table
 from vision_studies.studies.runs import Run
+from vision_studies.studies.sharing import share
 from vision_studies.studies.stages import run_folder
 
 if TYPE_CHECKING:
@@ -27,6 +31,26 @@ if TYPE_CHECKING:
     from vision_studies.models.convnet import ConvNet
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """What one method finds in one network.
+
+    Attributes:
+        run: the network.
+        number: its place among the pretrained ones.
+        classes: whose images are clustered.
+        method: how.
+        file: where the scores are kept.
+    """
+
+    run: Run
+    number: int
+    classes: str
+    method: MethodSettings
+    file: Path
+
 
 _VERSION = 1  # raised when scores change: those of the older version are then computed again
 _CHANNELS = "kmeans_channels"
@@ -50,29 +74,41 @@ def cluster_activations(
         classes (`pretraining` or `fine_tuning`) and split.
     """
     place = workplace(cuts, study, execution, image_set, splits, runs_folder)
-    subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
-    tables, reused = [], 0
-    for (number, run), classes, method in product(
-        enumerate(place.pretraining_runs()), settings.classes, settings.methods
-    ):
-        asked = [method.model_dump(mode="json"), settings.split, classes, place.classes]
-        key = hash_json([_VERSION, *asked, subsets, number, len(cuts.pretraining.seeds)])
-        file = run_folder(runs_folder, run) / f"clusters-{key[:12]}.parquet"
-        if fresh or not file.exists():
-            table = _cluster(place, method, settings.split, run, number, classes)
-            with atomic_file(file) as temporary:
-                table.to_parquet(temporary, index=False)
-        else:
-            reused += 1
-        tables.append(pd.read_parquet(file))
+    asked = clusterings(place, settings)
+    for own in asked if fresh else ():
+        own.file.unlink(missing_ok=True)
+    reused = sum(own.file.exists() for own in asked)
     if reused:
-        logger.info("%d of %d clusterings are finished and reused", reused, len(tables))
+        logger.info("%d of %d clusterings are finished and reused", reused, len(asked))
+    share({own.file: partial(_keep_clusters, place, own, settings.split) for own in asked}, "clustering")
+    tables = [read_table(own.file, "delete it and run the study again") for own in asked]
     scores = pd.concat(tables, ignore_index=True)
     if scores.empty:
         raise DataError(
             "No subset has two images of each class to be clustered; raise the fractions of transfer_cuts.subsets."
         )
     return pretraining.assign(pipeline="clustering", variant="pretrained network"), scores
+
+
+def clusterings(place: Workplace, settings: ClusteringSettings) -> list[Clustering]:
+    """All that is clustered, network by network."""
+    cuts = place.settings
+    subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
+    found = []
+    for (number, run), classes, method in product(
+        enumerate(place.pretraining_runs()), settings.classes, settings.methods
+    ):
+        asked = [method.model_dump(mode="json"), settings.split, classes, place.classes]
+        key = hash_json([_VERSION, *asked, subsets, number, len(cuts.pretraining.seeds)])
+        file = run_folder(place.folder, run) / f"clusters-{key[:12]}.parquet"
+        found.append(Clustering(run, number, classes, method, file))
+    return found
+
+
+def _keep_clusters(place: Workplace, asked: Clustering, split: str) -> None:
+    table = _cluster(place, asked.method, split, asked.run, asked.number, asked.classes)
+    with atomic_file(asked.file) as temporary:
+        write_table(table, temporary)
 
 
 def compute_effective_ranks(

@@ -35,7 +35,7 @@ def search_hyperparameters(
     runs_folder: Path,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train every trial of every architecture; return rows and histories of all, earlier calls' included."""
-    place = _workplace(settings, study, execution, image_set, splits, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, runs_folder)
     runs = search_runs(place, fresh=fresh)
     stages = [TRAINING]
     if settings.protocol == "published":  # the original scores every trial; nothing is chosen by it
@@ -88,9 +88,9 @@ def retrain_architectures(
     best: dict[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train every architecture anew with its own best hyperparameters and every seed, and score it once on test."""
-    place = _workplace(settings, study, execution, image_set, splits, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, runs_folder)
     _check_search(best, settings, image_set, splits)
-    runs = _home_runs(place, best)
+    runs = home_runs(place, best)
     # In the published protocol one of the seeds is the search's own: that run is there already.
     train_runs(place, _without(runs, search_results), fresh=fresh)
     evaluate_runs(place, runs)
@@ -116,9 +116,9 @@ def transfer_hyperparameters(
         test_loss, test_accuracy, validation_loss, best_epoch, run_fingerprint, and reused: whether the same perceptron was
         there already under another name.
     """
-    place = _workplace(settings, study, execution, image_set, splits, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, runs_folder)
     _check_search(best, settings, image_set, splits)
-    cells = _transfer_cells(place, best)
+    cells = transfer_cells(place, best)
     runs = [run for _, _, run in cells]
     train_runs(place, _without(runs, search_results, results), fresh=fresh)
     evaluate_runs(place, runs)
@@ -136,7 +136,8 @@ def transfer_hyperparameters(
     return pd.DataFrame(rows)
 
 
-def _transfer_cells(place: Workplace, best: dict[str, Any]) -> list[tuple[str, str, Run]]:
+def transfer_cells(place: Workplace, best: dict[str, Any]) -> list[tuple[str, str, Run]]:
+    """Target, source and run, for every pair of architectures and every seed."""
     own = best["architectures"]
     return [
         (target, source, place.run(target, 0, seed, tuple(own[target]["layers"]), own[source]["hyperparameters"]))
@@ -146,7 +147,8 @@ def _transfer_cells(place: Workplace, best: dict[str, Any]) -> list[tuple[str, s
     ]
 
 
-def _home_runs(place: Workplace, best: dict[str, Any]) -> list[Run]:
+def home_runs(place: Workplace, best: dict[str, Any]) -> list[Run]:
+    """Every architecture with its own best hyperparameters and every seed."""
     return [
         place.run(name, 0, seed, tuple(chosen["layers"]), chosen["hyperparameters"])
         for seed in place.settings.seeds
@@ -160,7 +162,7 @@ def _without(runs: list[Run], *tables: pd.DataFrame) -> list[Run]:
     return [run for run in runs if run.fingerprint not in there]
 
 
-def _workplace(
+def workplace(
     settings: MlpTransferSettings,
     study: StudySettings,
     execution: ExecutionSettings,
@@ -168,6 +170,7 @@ def _workplace(
     splits: pd.DataFrame,
     runs_folder: Path,
 ) -> Workplace:
+    """Where the runs of the study are done."""
     from vision_studies.data.prepared import PreparedData
 
     return Workplace(settings, study, execution, PreparedData.from_catalog(image_set, splits, {}), runs_folder)

@@ -1,6 +1,6 @@
 """The runs of `mlp_transfer`: which there are, and doing them in stacks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -100,19 +100,37 @@ def search_runs(place: Workplace, *, fresh: bool) -> list[Run]:
     Returns:
         The runs of all trials.
     """
+    done: list[Run] = []
+    for runs, searches in search_batches(place):
+        train_runs(place, runs, fresh=fresh, searches=searches)
+        done += runs
+    names = [architecture_name(widths) for widths in place.settings.architectures]
+    return sorted(done, key=lambda run: names.index(run.variant))
+
+
+def search_batches(place: Workplace) -> Iterator[tuple[list[Run], dict[str, _Search]]]:
+    """The trials of all architectures, batch by batch; a batch is drawn when the one before it has been trained.
+
+    Yields:
+        Runs, and the searches that may end them.
+    """
     from vision_studies.methods.hyperparameter_search import ArchitectureSearch, quiet, shared_draws
 
     quiet()
     search = place.settings.search
     shared = shared_draws(search.space, search.trials, search.seed) if search.sampler.name == "shared" else None
-    done: dict[int, list[Run]] = {number: [] for number in range(len(place.settings.architectures))}
+    informed = shared is None or search.pruner is not None
+    latest: dict[int, list[Run]] = {}
+    known: dict[int, list[FinishedTrial]] = {number: [] for number in range(len(place.settings.architectures))}
     batch = search.batch or search.trials
     for start in range(0, search.trials, batch):
         count = min(batch, search.trials - start)
         runs: list[Run] = []
         searches: dict[str, _Search] = {}
         for number, widths in enumerate(place.settings.architectures):
-            finished = [finished_trial(place, run) for run in done[number]]
+            if informed:
+                known[number] += [finished_trial(place, run) for run in latest.get(number, [])]
+            finished = list(known[number])
             if shared is not None:
                 drawn = shared[start : start + count]
             else:
@@ -123,26 +141,29 @@ def search_runs(place: Workplace, *, fresh: bool) -> list[Run]:
             ]
             if search.pruner is not None:
                 searches |= {run.fingerprint: _Search(finished, number) for run in own}
-            done[number] += own
+            latest[number] = own
             runs += own
-        train_runs(place, runs, fresh=fresh, searches=searches)
-    return [run for own in done.values() for run in own]
+        yield runs, searches
 
 
 def finished_trial(place: Workplace, run: Run) -> "FinishedTrial":
     """What Optuna is told of a trial."""
-    import pandas as pd
+    from pyarrow import parquet
 
     from vision_studies.methods.hyperparameter_search import FinishedTrial, trial_values
 
     result = read_stage(place.folder, run, TRAINING) or {"status": "failed", "metrics": {}}
+    validations = {}
     usable = result["status"] in (COMPLETE, PRUNED)
-    file = run_folder(place.folder, run) / "history.parquet"
+    if usable:
+        file = run_folder(place.folder, run) / "history.parquet"
+        history = parquet.ParquetFile(file).read(["epoch", "validation_loss"]).to_pandas()
+        validations = trial_values(history, "validation_loss")
     return FinishedTrial(
         hyperparameters=run.configuration["hyperparameters"],
         value=result["metrics"].get("validation_loss") if usable else None,
         pruned=result["status"] == PRUNED,
-        validations=trial_values(pd.read_parquet(file), "validation_loss") if usable else {},
+        validations=validations,
     )
 
 

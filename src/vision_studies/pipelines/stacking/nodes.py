@@ -45,7 +45,7 @@ def search_hyperparameters(
         Variant -> its best trial, all its trials and the importance of what was searched; rows of the results table, one a
         trial; their histories.
     """
-    place = _workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
     if settings.search is None:
         return {}, results_table([], runs_folder, [TRAINING]), pd.DataFrame({"variant": [], "trial": [], "epoch": []})
     plan_entries(settings, place.data, {})  # what does not fit is told before the first trial
@@ -95,7 +95,7 @@ def train_runs(
     Returns:
         The rows of the study with their roles; rows of the results table, without test columns; histories.
     """
-    place = _workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
     entries = plan_entries(settings, place.data, _drawn(settings, trials))
     runs = train_entries(place, entries, fresh=fresh)
     plan = [entry.described() for entry in entries]
@@ -114,7 +114,7 @@ def evaluate_runs(
     training_results: pd.DataFrame,  # noqa: ARG001 - they have to be there first
 ) -> pd.DataFrame:
     """Score every trained run on the test split, once; return the rows of the results table."""
-    place = _workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
+    place = workplace(settings, study, execution, image_set, splits, ffcv_files, runs_folder)
     runs = evaluate_entries(place, plan_entries(settings, place.data, _drawn(settings, trials)))
     return results_table(runs, runs_folder, [TRAINING, EVALUATION])
 
@@ -130,7 +130,7 @@ def _drawn(settings: StackingSettings, trials: Trials) -> dict[str, dict[str, An
     return {name: own["drawn"] for name, own in trials.items()}
 
 
-def _workplace(
+def workplace(
     settings: StackingSettings,
     study: StudySettings,
     execution: ExecutionSettings,
@@ -139,6 +139,7 @@ def _workplace(
     ffcv_files: Mapping[str, Path],
     runs_folder: Path,
 ) -> Workplace:
+    """Where the runs of the study are done."""
     from vision_studies.data.prepared import PreparedData
 
     data = PreparedData.from_catalog(image_set, splits, ffcv_files)

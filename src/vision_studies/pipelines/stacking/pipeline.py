@@ -23,7 +23,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=[*PARAMETERS, "params:fresh", *DATA, "runs_folder"],
                 outputs=["trials", "trial_results", "trial_histories"],
                 name="search_hyperparameters",
-                tags=["search", "shared"],
+                tags="search",
             ),
             Node(
                 train_runs,

@@ -14,11 +14,12 @@ from vision_studies.files import hash_json
 from vision_studies.pipelines.stacking.plan import Entry, make_run, members_of, runs_of
 from vision_studies.studies.execution import execute, execute_one
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
+from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Outcome, read_stage, run_folder
 
 if TYPE_CHECKING:
+    from vision_studies.config.search import SearchDomain
     from vision_studies.data.prepared import PreparedData
     from vision_studies.methods.stacking import Report, Trained
     from vision_studies.studies.search import Report as TrialReport
@@ -40,8 +41,8 @@ class Workplace:
 
 def train_entries(place: Workplace, entries: Sequence[Entry], *, fresh: bool) -> list[Run]:
     """Train what is not trained yet, then combine what is combined; return the runs of all entries."""
-    runs = [run for entry in entries for run in runs_of(entry, place.settings, place.study, place.data)]
-    trained, combined = _divided(place, runs)
+    runs = entry_runs(place, entries)
+    trained, combined = divided(place, runs)
     trained.sort(key=lambda run: place.settings.seeds.index(run.seed))  # every variant before any has its second
     execute(trained, TRAINING, partial(_train, place=place), place.folder, place.execution, fresh=fresh)
     execute(combined, TRAINING, partial(_combine, place=place), place.folder, place.execution, fresh=fresh)
@@ -50,14 +51,19 @@ def train_entries(place: Workplace, entries: Sequence[Entry], *, fresh: bool) ->
 
 def evaluate_entries(place: Workplace, entries: Sequence[Entry]) -> list[Run]:
     """Score every trained run once on test, networks before their combinations; return the runs of all entries."""
-    runs = [run for entry in entries for run in runs_of(entry, place.settings, place.study, place.data)]
-    for own in _divided(place, runs):
+    runs = entry_runs(place, entries)
+    for own in divided(place, runs):
         scored = [run for run in own if _is_trained(place.folder, run)]
         execute(scored, EVALUATION, partial(_evaluate, place=place), place.folder, place.execution)
     return runs
 
 
-def _divided(place: Workplace, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+def entry_runs(place: Workplace, entries: Sequence[Entry]) -> list[Run]:
+    """The runs of all entries, one a seed."""
+    return [run for entry in entries for run in runs_of(entry, place.settings, place.study, place.data)]
+
+
+def divided(place: Workplace, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
     """Runs that are trained, with the members of combinations that are no rows of the study, and combinations."""
     combined = [run for run in runs if run.configuration["method"] == "combination"]
     trained = [run for run in runs if run.configuration["method"] != "combination"]
@@ -70,15 +76,19 @@ def _divided(place: Workplace, runs: Sequence[Run]) -> tuple[list[Run], list[Run
     return trained, combined
 
 
-def search_of(place: Workplace, variant: StackingVariantSettings) -> "SharedSearch":
-    """The search for a variant's hyperparameters, kept beside the runs; another question has another search."""
-    from vision_studies.methods.hyperparameter_search import build_pruner
-    from vision_studies.methods.stacking import METHOD_VERSION
-    from vision_studies.studies.search import SharedSearch
-
+def search_space(place: Workplace, variant: StackingVariantSettings) -> "dict[str, SearchDomain]":
+    """Where a variant's hyperparameters are looked for."""
     search = place.settings.search
     assert search is not None  # noqa: S101 - asked for only where there is one
-    space = search.spaces[variant.space or next(iter(search.spaces))]
+    return search.spaces[variant.space or next(iter(search.spaces))]
+
+
+def search_name(place: Workplace, variant: StackingVariantSettings) -> str:
+    """What a variant's search is kept under; another question has another search."""
+    from vision_studies.methods.stacking import METHOD_VERSION
+
+    search, space = place.settings.search, search_space(place, variant)
+    assert search is not None  # noqa: S101 - asked for only where there is one
     configured = place.settings.configured(variant)
     question = {
         "run": stack_run(configured, place.settings.networks).model_dump(mode="json"),
@@ -88,13 +98,28 @@ def search_of(place: Workplace, variant: StackingVariantSettings) -> "SharedSear
         "data": place.data.fingerprint,
         "method_version": METHOD_VERSION,
     }
-    name = hash_json(question)[:16]
+    return hash_json(question)[:16]
+
+
+def search_folder(place: Workplace, variant: StackingVariantSettings) -> Path:
+    """Journal and locks of a variant's search."""
+    return place.folder.parent / "search" / search_name(place, variant)
+
+
+def search_of(place: Workplace, variant: StackingVariantSettings) -> "SharedSearch":
+    """The search for a variant's hyperparameters, kept beside the runs."""
+    from vision_studies.methods.hyperparameter_search import build_pruner
+    from vision_studies.studies.search import SharedSearch
+
+    search = place.settings.search
+    assert search is not None  # noqa: S101 - asked for only where there is one
+    configured = place.settings.configured(variant)
     return SharedSearch(
         search,
-        space,
+        search_space(place, variant),
         configured.model_dump(mode="json"),
-        name=f"stacking/{name}",
-        folder=place.folder.parent / "search" / name,
+        name=f"stacking/{search_name(place, variant)}",
+        folder=search_folder(place, variant),
         pruner=build_pruner(search.pruner, configured.training.epochs),
     )
 
@@ -164,7 +189,9 @@ def _combine(run: Run, folder: Path, *, place: Workplace) -> Outcome:
         if stage is None or stage["status"] != COMPLETE
     ]
     if lost:
-        return Outcome({}, DIVERGED, f"{', '.join(lost)} has no weights to combine")
+        # What has failed is tried again, and then this, too; what has diverged would diverge again.
+        diverged = all(stage is not None and stage["status"] != FAILED for stage in stages)
+        return Outcome({}, DIVERGED if diverged else FAILED, f"{', '.join(lost)} has no weights to combine")
     folders = [run_folder(place.folder, member) for member in members]
     costs = [stage["metrics"] for stage in stages if stage is not None]
     device = select_device(place.execution.device)

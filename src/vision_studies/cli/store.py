@@ -1,0 +1,98 @@
+"""Commands on the store that keeps data and results beyond this machine; see `storage.url`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from kedro.framework.cli.utils import _split_params
+
+from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.help_texts import OPTIONS
+from vision_studies.errors import ParameterError
+from vision_studies.settings import CONFIG_LOADER_ARGS
+
+if TYPE_CHECKING:
+    from vision_studies.storage.kept_data import KeptData
+
+ENV = click.option("--env", "-e", help=OPTIONS["env"])
+PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
+_SHOWN = 10
+
+
+@click.group(
+    epilog=(
+        "\b\nExamples:\n"
+        "  kedro store status --env=resnet_se\n"
+        "  kedro store pull --env=resnet_se --params=storage.url=s3://bucket/folder"
+    )
+)
+def store() -> None:
+    """Bring a study and its data to the store of storage.url, or from there."""
+
+
+@store.command()
+@ENV
+@PARAMS
+@told_in_a_sentence
+def push(env: str | None, params: dict[str, Any]) -> None:
+    """Send what the store does not have yet.
+
+    `kedro run` does so itself; this is for what it could not send, and for studies that were done without a store.
+    """
+    for kept in _kept(env, params):
+        folders, size = kept.keep_all()
+        click.echo(f"{', '.join(kept.places)}: {folders} folders, {size / 1e6:,.1f} MB sent to {kept.store.url}")
+
+
+@store.command()
+@ENV
+@PARAMS
+@told_in_a_sentence
+def pull(env: str | None, params: dict[str, Any]) -> None:
+    """Fetch what is not here: prepared data, runs, tables, figures and the report.
+
+    What has been found here and is not in the store yet stays as it is.
+    """
+    for kept in _kept(env, params):
+        click.echo(f"{', '.join(kept.places)}: {kept.fetch_all()} folders fetched from {kept.store.url}")
+
+
+@store.command()
+@ENV
+@PARAMS
+@told_in_a_sentence
+def status(env: str | None, params: dict[str, Any]) -> None:
+    """Name what is here and not in the store, and the other way round."""
+    for kept in _kept(env, params):
+        only_here, only_there = kept.compare()
+        click.echo(f"{', '.join(kept.places)} in {kept.store.url}:")
+        _tell("not in the store as they are here: `kedro store push` sends them", only_here)
+        _tell("only in the store, or newer there: `kedro store pull` fetches them", only_there)
+        if not only_here and not only_there:
+            click.echo("  all is in both places")
+
+
+def _tell(what: str, portions: list[str]) -> None:
+    if portions:
+        click.echo(f"  {len(portions)} folders are {what}")
+        for portion in portions[:_SHOWN]:
+            click.echo(f"    data/{portion}")
+        if len(portions) > _SHOWN:
+            click.echo(f"    and {len(portions) - _SHOWN} more")
+
+
+def _kept(env: str | None, params: dict[str, Any]) -> "list[KeptData]":
+    from vision_studies.config.data_prep import DataPrepSettings, data_set_key
+    from vision_studies.hooks.storage import open_kept_data
+
+    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
+    parameters = loader["parameters"]
+    data_set = data_set_key(DataPrepSettings.model_validate(parameters["data_prep"])) if loader.images else None
+    kept = open_kept_data(Path.cwd(), loader.study, parameters, data_set)
+    if not kept:
+        raise ParameterError(
+            f"storage.url is null for the study '{loader.study}'; set it in conf/base/parameters_storage.yml or in the study's "
+            "environment, for example to s3://bucket/folder."
+        )
+    return kept

@@ -1,0 +1,82 @@
+"""Trials of a search as they are stored, for those who only look: no trial is begun, continued or waited for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.studies.forecast import is_held
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+JOURNAL = "journal.log"
+
+
+@dataclass(frozen=True)
+class StoredTrial:
+    """A trial of a search.
+
+    Attributes:
+        number: from 1.
+        ended: it has a result of some kind.
+        busy: a process works on it now.
+        status: one of `results.STATUSES`; None where it has not ended.
+        value: what is maximised; None where there is none.
+        seconds: of training.
+        params: dotted path -> what Optuna keeps of the draw: of an option its name.
+    """
+
+    number: int
+    ended: bool
+    busy: bool
+    status: str | None
+    value: float | None
+    seconds: float
+    params: dict[str, Any]
+
+
+def stored_trials(folder: Path, name: str, storage: str | None) -> list[StoredTrial]:
+    """All trials of a search in their order; none where it has not begun.
+
+    Args:
+        folder: of its journal and its file locks.
+        name: of the search.
+        storage: Optuna storage for several machines; None for the journal.
+
+    Raises:
+        StorageError: the storage cannot be reached.
+    """
+    import optuna
+
+    from vision_studies.studies.search_storage import database_errors, open_storage
+
+    if storage is None and not (folder / JOURNAL).is_file():
+        return []
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found, locks = open_storage(storage, name, folder)
+
+    def busy(trial: "FrozenTrial") -> bool:
+        if storage is None:
+            return is_held(folder / f"trial_{trial.number + 1}.lock")
+        release = locks.take(trial.number)
+        if release is not None:
+            release()
+        return release is None
+
+    with database_errors(storage):
+        try:
+            trials = optuna.load_study(study_name=name, storage=found).get_trials(deepcopy=False)
+        except KeyError:  # the storage holds other searches only
+            return []
+        return [
+            StoredTrial(
+                trial.number + 1,
+                trial.state.is_finished(),
+                not trial.state.is_finished() and busy(trial),
+                trial.user_attrs.get("status"),
+                trial.value if trial.state.is_finished() else None,
+                trial.user_attrs.get("seconds", 0.0),
+                dict(trial.params),
+            )
+            for trial in trials
+        ]

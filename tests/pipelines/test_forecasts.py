@@ -1,0 +1,215 @@
+"""A changed parameter retrains the runs that it touches, and no others: told without training any."""
+
+import numpy as np
+import pytest
+import yaml
+from tests.config.test_alphanet_settings import alphanet_settings
+from tests.config.test_mlp_transfer_settings import settings as mlp_settings
+from tests.config.test_transfer_cuts_settings import transfer_settings
+from tests.conftest import ROOT
+from tests.data.conftest import make_image_set
+
+from vision_studies.config.cifar_resnet import CifarResnetSettings
+from vision_studies.config.data_prep import SplitSettings
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.study import StudySettings
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.splits import make_splits
+from vision_studies.pipelines.alphanet.forecast import forecast as of_alphanet
+from vision_studies.pipelines.alphanet.nodes import workplace as alphanet_place
+from vision_studies.pipelines.cifar_resnet.forecast import forecast as of_networks
+from vision_studies.pipelines.cifar_resnet.nodes import study_runs
+from vision_studies.pipelines.mlp_transfer.forecast import forecast as of_perceptrons
+from vision_studies.pipelines.mlp_transfer.nodes import workplace as mlp_place
+from vision_studies.pipelines.mlp_transfer.work import search_batches
+from vision_studies.pipelines.transfer_cuts.forecast import forecast as of_cuts
+from vision_studies.pipelines.transfer_cuts.nodes import workplace as cuts_place
+from vision_studies.studies.forecast import LATER, REUSE, TRAIN
+from vision_studies.studies.stages import Outcome, begin_run, keep_outcome
+
+STUDY = StudySettings(name="tried", title="", question="")
+NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal")
+
+
+@pytest.fixture(scope="module")
+def data():
+    """80 images of each of six classes learn and validate."""
+    drawn = make_image_set(count=600, size=8, channels=1, classes=6)
+    image_set = ImageSet.create("grey", drawn.images, drawn.labels, NAMES, drawn.is_test, {})
+    splits = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)
+    return image_set, make_splits(image_set, splits).to_table()
+
+
+def finish(folder, runs, stage):
+    """Leave what a stage of these runs would have left."""
+    for number, run in enumerate(runs):
+        begin_run(folder, run)
+        metrics = {"validation_loss": 0.5 + number * 7 % 5 / 10, "validation_accuracy": 0.5, "best_epoch": 1}
+        keep_outcome(folder, run, stage, Outcome(metrics | {"other_metrics": {"terminating_epoch": 1}}))
+
+
+def by_stage(found):
+    return {own.stage: own for own in found}
+
+
+def to_do(stage):
+    """Name -> the parameters that made it new."""
+    changed = {own.name: [name for name, _, _ in own.changes] for own in stage.decisions if own.action == TRAIN}
+    assert all(own.action in (REUSE, TRAIN) for own in stage.decisions)
+    return changed
+
+
+def network_settings(**changes):
+    base = yaml.safe_load((ROOT / "conf/base/parameters_cifar_resnet.yml").read_text(encoding="utf-8"))["cifar_resnet"]
+    variants = [{"name": "plain", "changes": {}}, {"name": "long", "changes": {"training": {"epochs": 50}}}]
+    return CifarResnetSettings.model_validate(merge_settings({**base, "variants": variants, "seeds": [0, 1]}, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {}),
+        ({"seeds": [0, 1, 5]}, {"plain, seed 5": [], "long, seed 5": []}),
+        (
+            {"variants": [{"name": "plain", "changes": {}}, {"name": "long", "changes": {"training": {"epochs": 60}}}]},
+            {"long, seed 0": ["training.epochs"], "long, seed 1": ["training.epochs"]},
+        ),
+        (
+            {"run": {"training": {"epochs": 7}}},  # the other variant has epochs of its own
+            {"plain, seed 0": ["training.epochs"], "plain, seed 1": ["training.epochs"]},
+        ),
+    ],
+    ids=["nothing", "a seed", "a variant", "what one variant overrides"],
+)
+def test_networks(data, tmp_path, changes, expected):
+    from vision_studies.data.prepared import PreparedData
+
+    known = PreparedData.from_catalog(*data, {})
+    finish(tmp_path, study_runs(network_settings(), STUDY, known), "training")
+    found = by_stage(of_networks(network_settings(**changes), STUDY, None, False, *data, tmp_path))
+    assert to_do(found["training"]) == expected
+    assert sum(own.action == LATER for own in found["evaluation"].decisions) == len(expected)
+
+
+SMALL_CUTS = {
+    "classes": {"label": "shoes", "pretraining": ["shirt", "coat", "dress"], "fine_tuning": ["bag", "boot", "sandal"]},
+    "network": {"name": "convnet", "channels": [4, 4], "every": 2},
+    "subsets": [{"fraction": 0.2, "repeats": 2}],
+    "pretraining": {"seeds": [0]},
+    "modes": ["freeze_reinit", "freeze"],
+}
+
+
+def cuts(**changes):
+    return transfer_settings(**merge_settings(SMALL_CUTS, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stack": {"memory_mb": 1, "checkpoint_seconds": 0}}, set()),
+        ({"modes": ["freeze"]}, set()),
+        ({"modes": ["freeze_reinit", "freeze", "freeze_truncate"]}, {"20 %: FT, cut 0", "20 %: FT, cut 1"}),
+        ({"subsets": [{"fraction": 0.2, "repeats": 3}]}, "repeat"),
+        ({"fine_tuning": {"optimizer": {"learning_rate": 0.5}}}, "all"),
+    ],
+    ids=["how stacks are made", "a mode less", "a mode more", "a repeat more", "how all are tuned"],
+)
+def test_cuts(data, tmp_path, changes, expected):
+    place = cuts_place(cuts(), STUDY, None, *data, tmp_path)
+    finish(tmp_path, place.pretraining_runs(), "pretraining")
+    cells = [cell.run for cell in place.cells()]
+    finish(tmp_path, cells, "training")
+    found = by_stage(of_cuts(cuts(**changes), STUDY, None, False, *data, tmp_path))
+    assert to_do(found["pretraining"]) == {}
+    changed = to_do(found["fine-tuning"])
+    if expected == "all":
+        assert len(changed) == len({run.fingerprint for run in cells})
+        assert {tuple(names) for names in changed.values()} == {("fine_tuning.optimizer.learning_rate",)}
+    elif expected == "repeat":
+        assert {name.rpartition(", ")[2] for name in changed} == {"seed 2"}
+    else:
+        assert {name.rpartition(", ")[0] for name in changed} == expected
+
+
+def test_cuts_of_another_pretraining(data, tmp_path):
+    place = cuts_place(cuts(), STUDY, None, *data, tmp_path)
+    finish(tmp_path, place.pretraining_runs(), "pretraining")
+    finish(tmp_path, [cell.run for cell in place.cells()], "training")
+    longer = cuts(pretraining={"optimizer": {"learning_rate": 0.5}})
+    found = by_stage(of_cuts(longer, STUDY, None, False, *data, tmp_path))
+    assert to_do(found["pretraining"]) == {"pretraining, seed 0": ["optimizer.learning_rate"]}
+    changed = to_do(found["fine-tuning"])
+    assert {tuple(names) for names in changed.values()} == {("pretrained",)}
+    kept = {own.name for own in found["fine-tuning"].decisions if own.action == REUSE}
+    assert kept == {"20 %: FR, cut 0, seed 0", "20 %: FR, cut 0, seed 1"}  # which use nothing of it
+
+
+def perceptrons(**changes):
+    own = {"architectures": [[8], [6, 6]], "seeds": [11, 12], "search": {"trials": 3}}
+    return mlp_settings(merge_settings(own, changes))
+
+
+def test_perceptrons(data, tmp_path):
+    place = mlp_place(perceptrons(), STUDY, None, *data, tmp_path)
+
+    def told(**changes):
+        return by_stage(of_perceptrons(perceptrons(**changes), STUDY, None, False, *data, tmp_path))
+
+    fresh = told()
+    assert [unknown.count for unknown in fresh["retraining"].unknown] == [4]
+    assert [unknown.count for unknown in fresh["transfer"].unknown] == [4]
+    finish(tmp_path, [run for runs, _ in search_batches(place) for run in runs], "training")
+    found = told()
+    assert to_do(found["search"]) == {}
+    assert len(found["retraining"].decisions) == len(found["transfer"].decisions) == 4
+    # The search knows nothing of the seeds of what follows, and other architectures are none of its business.
+    assert to_do(told(seeds=[11, 12, 13])["search"]) == {}
+    assert set(to_do(told(architectures=[[8], [6, 6], [5]])["search"])) == {
+        "5, seed 1",
+        "5, trial 1, seed 1",
+        "5, trial 2, seed 1",
+    }
+    assert {tuple(names) for names in to_do(told(training={"epochs": 9})["search"]).values()} == {("training.epochs",)}
+
+
+def alphanet(**changes):
+    own = {
+        "splits": {"few_below": 30, "many_above": 50},
+        "long_tail": {"profile": "step", "factor": 3.0, "seed": 0, "reverse": False},
+        "neighbours": [2],
+        "rhos": [0.5],
+        "repeats": 1,
+        "backbone": {"seeds": [0]},
+        "classifiers": [
+            {"label": "own", "method": {"name": "own"}},
+            {"label": "tau", "method": {"name": "tau", "values": [0.5, 1.0]}},
+        ],
+        "improved": ["own", "tau"],
+    }
+    return alphanet_settings(**(own | changes))
+
+
+def test_classifiers_and_what_is_learnt_on_them(data, tmp_path):
+    place = alphanet_place(alphanet(), STUDY, None, *data, tmp_path)
+    finish(tmp_path, [run for runs in place.backbone_runs() for run in runs], "training")
+    finish(tmp_path, [own.run for own in place.classifiers()], "fitting")
+    finish(tmp_path, [own.run for own in place.experiments()], "training")
+
+    def told(**changes):
+        return by_stage(of_alphanet(alphanet(**changes), STUDY, None, False, *data, tmp_path))
+
+    other = [
+        {"label": "own", "method": {"name": "own"}},
+        {"label": "tau", "method": {"name": "tau", "values": [0.7]}},
+    ]
+    found = told(classifiers=other)
+    assert to_do(found["backbones"]) == {}
+    assert to_do(found["classifiers"]) == {"tau, seed 0": ["classifier.values"]}
+    assert to_do(found["AlphaNets"]) == {"tau, rho 0.5, seed 0": ["classifier.values"]}
+    more = told(rhos=[0.5, 1.0])
+    assert to_do(more["classifiers"]) == {}
+    assert set(to_do(more["AlphaNets"])) == {"own, rho 1, seed 0", "tau, rho 1, seed 0"}
+    # Features lie apart from runs, and are missing here.
+    assert [own.action for own in told()["features"].decisions] == [TRAIN]
+    assert np.sum([own.action == REUSE for own in told(checkpoints=7)["AlphaNets"].decisions]) == 2
