@@ -1,9 +1,10 @@
 """Kedro's settings of the project."""
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.hooks import RunRecordHooks, StudyLockHooks, TerminalHooks
+from vision_studies.hooks import RunRecordHooks, StorageHooks, StudyLockHooks, TerminalHooks, TrackingHooks
 
 CONFIG_LOADER_CLASS = StudyConfigLoader
 CONFIG_LOADER_ARGS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
 
-HOOKS = (StudyLockHooks(), RunRecordHooks(), TerminalHooks())
+# Hooks are asked from the last to the first: the study is locked before anything is fetched for it.
+HOOKS = (StorageHooks(), StudyLockHooks(), RunRecordHooks(), TerminalHooks(), TrackingHooks())

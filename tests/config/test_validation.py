@@ -102,3 +102,9 @@ def test_a_missing_group_is_named(parameters):
     del parameters["execution"]
     with pytest.raises(ParameterError, match="the parameter 'execution' is missing"):
         validate_parameters(parameters, where)
+
+
+def test_a_list_that_lacks_an_entry_is_told(parameters):
+    parameters["transfer_cuts"]["pretraining"]["optimizer"]["betas"] = [0.9]
+    with pytest.raises(ParameterError, match=r"transfer_cuts\.pretraining\.optimizer\.betas"):
+        validate_parameters(parameters, lambda path: "conf/base")

@@ -14,6 +14,8 @@ MODELS = {
     "alphanet": "vision_studies.config.alphanet:AlphanetSettings",
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
+    "storage": "vision_studies.config.storage:StorageSettings",
+    "tracking": "vision_studies.config.tracking:TrackingSettings",
     "study": "vision_studies.config.study:StudySettings",
 }
 """Top-level parameter -> module and class of its settings model."""

@@ -103,7 +103,10 @@ def _without_tags(location: Sequence[str | int], value: Any) -> KeyPath:
     current = value
     for index, part in enumerate(location):
         inside = (isinstance(current, Mapping) and part in current) or (
-            isinstance(current, Sequence) and not isinstance(current, str) and isinstance(part, int)
+            isinstance(current, Sequence)
+            and not isinstance(current, str)
+            and isinstance(part, int)
+            and part < len(current)
         )
         if not inside and index < len(location) - 1:
             continue

@@ -1,7 +1,9 @@
-"""What happens around every run: one process a study, a record of what was run, and what the terminal tells of it."""
+"""What happens around every run: who works on a study, a record of what was run, and what the terminal tells of it."""
 
 from vision_studies.hooks.lock import StudyLockHooks
 from vision_studies.hooks.run_record import RunRecordHooks
+from vision_studies.hooks.storage import StorageHooks
 from vision_studies.hooks.terminal import TerminalHooks
+from vision_studies.hooks.tracking import TrackingHooks
 
-__all__ = ["RunRecordHooks", "StudyLockHooks", "TerminalHooks"]
+__all__ = ["RunRecordHooks", "StorageHooks", "StudyLockHooks", "TerminalHooks", "TrackingHooks"]

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from vision_studies.errors import visible
 from vision_studies.hooks.study import StudyHooks
 from vision_studies.studies.provenance import processor_name
 
@@ -40,7 +41,7 @@ class TerminalHandler(logging.Handler):
             moment = Text(datetime.fromtimestamp(record.created).strftime("%H:%M:%S"), style="dim")
             is_heading = getattr(record, "heading", False)
             level, style = _LEVELS.get(min(record.levelno // 10 * 10, logging.ERROR), ("", ""))
-            message = Text.assemble((level, style), (self.format(record), "bold" if is_heading else ""))
+            message = Text.assemble((level, style), (visible(self.format(record)), "bold" if is_heading else ""))
             indent = 0 if is_heading else _INDENT
             if console.is_terminal:
                 line = Table.grid(padding=(0, 1))
@@ -117,7 +118,7 @@ class TerminalHooks(StudyHooks):
             reports = self._project / "data/08_reporting"
             page, index = reports / self._study / "report.html", reports / "index.html"
             places = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
-            print(f"\n{self._summary}\n", *places, sep="\n")
+            print(f"\n{visible(self._summary)}\n", *places, sep="\n")
             return
         if "data_prep" in self._pipelines:
             logger.info("images: data/03_primary/%s", self._load_data_set())

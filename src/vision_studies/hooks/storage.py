@@ -1,0 +1,106 @@
+"""Data and results come from the store before the work, and go there after it."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+from vision_studies.errors import StorageError
+from vision_studies.hooks.study import StudyHooks
+
+logger = logging.getLogger(__name__)
+
+
+class StorageHooks(StudyHooks):
+    """Lets a study go on where another machine has left it, and keeps what this one finds; see `storage.url`.
+
+    Runs go to the store when they end (`studies.stages`); what is left then, be it because the store was down, follows at the
+    end of the command.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: list[Any] = []
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Any) -> None:
+        """Fetch what the store has and this machine has not: prepared data, finished runs, tables.
+
+        Raises:
+            StorageError: the store cannot be reached; nothing has been done then.
+        """
+        self._kept = open_kept_data(self._project, self._study, self._load_parameters(), self._data_set_of(pipeline))
+        if not self._kept:
+            return
+        from vision_studies.storage.layout import REPORTING
+
+        # A report is written anew by who wants it; those of other machines are not needed for that.
+        came = sum(
+            kept.fetch_all([place for place in kept.places if not place.startswith(REPORTING)]) for kept in self._kept
+        )
+        if came:
+            logger.info("%d folders of data and runs fetched from %s", came, self._kept[0].store.url)
+
+    @hook_impl
+    def after_node_run(self, node: Any) -> None:
+        """Bring into the store what workers on other machines will ask for: prepared data, and what runs share."""
+        if node.namespace == "data_prep" or any(name.endswith("runs_folder") for name in node.inputs):
+            for kept in self._kept:
+                kept.keep_all_or_later()
+
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Bring into the store what it does not have yet."""
+        self._keep()
+
+    @hook_impl(trylast=True)
+    def on_pipeline_error(self) -> None:
+        """Bring into the store what was finished before the error."""
+        self._keep()
+
+    def _keep(self) -> None:
+        for kept in self._kept:
+            try:
+                folders, size = kept.keep_all()
+            except StorageError as error:
+                logger.warning(
+                    "%s Nothing is lost: all of it lies in %s, and the next command, or `kedro store push`, sends what is "
+                    "missing in the store.",
+                    error,
+                    kept.root,
+                )
+                return
+            if folders:
+                logger.info("%d folders (%.1f MB) sent to %s", folders, size / 1e6, kept.store.url)
+
+    def _data_set_of(self, pipeline: Any) -> str | None:
+        prepares = any(node.namespace == "data_prep" for node in pipeline.nodes)
+        return self._load_data_set() if prepares or "image_set" in pipeline.inputs() else None
+
+
+def open_kept_data(project: Path, study: str, parameters: dict[str, Any], data_set: str | None) -> list[Any]:
+    """The places of a study, and of its data set where it has one, with their store; none where there is no store.
+
+    `data/` remembers them, so that whoever works in it later, be it on another machine, knows the store.
+
+    Args:
+        project: the project's folder.
+        study: name of the study.
+        parameters: all of its parameters.
+        data_set: key of its prepared data.
+    """
+    url = parameters["storage"]["url"]
+    if url is None and not (project / "data/.store").is_dir():
+        return []  # nothing of this needs to be imported
+    from vision_studies.storage.kept_data import KeptData, detach
+    from vision_studies.storage.layout import data_places, study_places
+    from vision_studies.storage.store import Store
+
+    root = (project / "data").absolute()
+    groups = [study_places(study), *([data_places(data_set)] if data_set else [])]
+    if url is None:
+        for places in groups:
+            detach(root, places)
+        return []
+    return [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]

@@ -1,0 +1,344 @@
+"""A project's `data/` folder with the store that keeps it.
+
+Work is done in the folder: memory-mapped images, locks and atomic renames want a file system. `data/.store/` remembers which
+store a study or a data set is kept in, and what the store was last told of every portion, so that only what has changed is
+hashed and sent. What could not be sent is found again by comparison, whatever has happened in between.
+"""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from vision_studies.errors import StorageError
+from vision_studies.files import atomic_file, write_json
+from vision_studies.storage.layout import (
+    contradict,
+    has_result,
+    is_kept,
+    is_whole,
+    portion_of,
+    portions_at,
+    written_last,
+)
+from vision_studies.storage.records import FOLDER, Record, Records, contents
+from vision_studies.storage.store import DamagedError, Store
+from vision_studies.storage.transfer import receive, send
+
+logger = logging.getLogger(__name__)
+
+_CONNECTIONS = 8
+_PAUSE = 60.0  # seconds: a store that is down is not asked again by every run that ends
+
+
+@dataclass(frozen=True)
+class KeptData:
+    """Places in a `data/` folder that one store keeps; can be sent to other processes and machines.
+
+    Attributes:
+        root: the `data/` folder, absolute.
+        places: folders below it, such as 06_models/<study>.
+        store: where they are kept.
+        identity: of the folder; one of another machine, under the same path, has another or none.
+    """
+
+    root: Path
+    places: tuple[str, ...]
+    store: Store
+    identity: str
+
+    @classmethod
+    def of(cls, root: Path, places: Sequence[str], store: Store) -> "KeptData":
+        """Places of a `data/` folder of this machine; it remembers from now on where they are kept."""
+        root = root.absolute()
+        file = root / FOLDER / "identity"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_file(file) as temporary:
+                temporary.write_text(uuid4().hex, encoding="utf-8")
+        kept = cls(root, tuple(places), store, file.read_text(encoding="utf-8"))
+        kept.attach()
+        return kept
+
+    def is_here(self) -> bool:
+        """Whether the folder can be seen from here: workers on other machines may have another under its path, or none."""
+        return _identity(self.root) == self.identity
+
+    def attach(self) -> None:
+        """Remember, beside the data, where these places are kept."""
+        described = {"url": self.store.url, "options": self.store.options, "places": list(self.places)}
+        for place in self.places:
+            file = _attachment(self.root, place)
+            if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != described:
+                write_json(file, described)
+
+    def fetch(self, folder: Path) -> bool:
+        """Bring a portion here where the store has a newer state of it; tell whether it has.
+
+        Processes of this machine that ask at once wait for the first, and find its work done. What has a result here that
+        the store was not told of stays as it is.
+
+        Args:
+            folder: of the portion, or in it.
+
+        Raises:
+            StorageError: the store cannot be reached, or the disk is too small.
+            DamagedError: the store does not hold what its index says.
+        """
+        portion = self._portion(folder)
+        with self._records.lock(portion):
+            return self._fetch(portion, self._indexes(portion))
+
+    def keep(self, folder: Path) -> int:
+        """Bring a portion into the store where it has changed here; return the bytes sent.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        portion = self._portion(folder)
+        with self._records.lock(portion):
+            return self._keep(portion, self._indexes(portion)) if has_result(self.root, portion) else 0
+
+    def forget(self, folder: Path) -> None:
+        """Take a portion out of the store, as it is to be made anew.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        portion = self._portion(folder)
+        with self._records.lock(portion):
+            self.store.remove_indexes(portion, self._indexes(portion))
+            self._records.remove(portion)
+
+    def fetch_all(self, places: Sequence[str] | None = None) -> int:
+        """Bring here what the store has of `places` (all, where None); return the number of portions that came.
+
+        A portion that is damaged in the store is taken out of it with a warning, and made anew like any that is missing.
+
+        Raises:
+            StorageError: the store cannot be reached, or the disk is too small.
+        """
+
+        def fetch(portion: str) -> bool:
+            try:
+                with self._records.lock(portion):
+                    return self._fetch(portion, known[portion])
+            except DamagedError as error:
+                logger.warning("%s Until then it is made anew where it is needed.", error)
+                with self._or_later():
+                    self.store.remove_indexes(portion, known[portion])
+                return False
+
+        known = self._known(self.places if places is None else places)
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            return sum(pool.map(fetch, [portion for portion, names in known.items() if self._is_older(portion, names)]))
+
+    def keep_all(self, *, runs: bool = True) -> tuple[int, int]:
+        """Bring into the store what it does not know yet; return the numbers of portions and of bytes.
+
+        Args:
+            runs: with the folders of runs, which are kept when they end anyhow.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+
+        def keep(portion: str) -> int:
+            with self._records.lock(portion):
+                return self._keep(portion, known.get(portion, []))
+
+        known = self._known(self.places)
+        waiting = self._waiting(known, runs=runs)
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            sent = list(pool.map(keep, waiting))
+        self._pause.unlink(missing_ok=True)
+        return len(sent), sum(sent)
+
+    def compare(self) -> tuple[list[str], list[str]]:
+        """Portions here that the store does not know as they are, and those of the store that are not here as they are there.
+
+        Raises:
+            StorageError: the store cannot be reached.
+        """
+        known = self._known(self.places)
+        waiting = self._waiting(known)
+        there = [portion for portion, names in known.items() if self._is_older(portion, names)]
+        return waiting, [portion for portion in there if not (is_whole(portion) and portion in waiting)]
+
+    def keep_or_later(self, folders: Sequence[Path]) -> None:
+        """`keep`, but trouble with the store is only told of: the end of the command, or the next one, catches up."""
+        with self._or_later():
+            for portion, names in self._asked_for(folders):
+                with self._records.lock(portion):
+                    if has_result(self.root, portion):
+                        self._keep(portion, names)
+
+    def keep_all_or_later(self) -> None:
+        """`keep_all` without runs, but trouble with the store is only told of."""
+        with self._or_later():
+            if not self._is_paused():
+                self.keep_all(runs=False)
+
+    def fetch_or_later(self, folders: Sequence[Path]) -> None:
+        """`fetch`, but trouble with the store is only told of."""
+        with self._or_later():
+            for portion, names in self._asked_for(folders):
+                with self._records.lock(portion):
+                    self._fetch(portion, names)
+
+    def _asked_for(self, folders: Sequence[Path]) -> list[tuple[str, list[str]]]:
+        """Portions with their indexes, which are asked for together; none while a store that is down is left alone."""
+        if not folders or self._is_paused():
+            return []
+        portions = [self._portion(folder) for folder in folders]
+        known = self.store.newest_indexes(os.path.commonpath(portions))
+        return [(portion, known.get(portion, [])) for portion in portions]
+
+    @property
+    def _records(self) -> Records:
+        return Records(self.root, self.store.url)
+
+    @property
+    def _pause(self) -> Path:
+        return self.root / FOLDER / "paused"
+
+    def _is_paused(self) -> bool:
+        return self._pause.is_file() and time.time() - self._pause.stat().st_mtime < _PAUSE
+
+    @contextmanager
+    def _or_later(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageError as error:
+            logger.warning(
+                "%s The work goes on; what is not in the store yet follows at the end of the command.", error
+            )
+            self._pause.parent.mkdir(parents=True, exist_ok=True)
+            self._pause.touch()
+
+    def _portion(self, folder: Path) -> str:
+        return portion_of(folder.absolute().relative_to(self.root))
+
+    def _indexes(self, portion: str) -> list[str]:
+        return self.store.newest_indexes(portion).get(portion, [])
+
+    def _known(self, places: Sequence[str]) -> dict[str, list[str]]:
+        return {portion: names for place in places for portion, names in self.store.newest_indexes(place).items()}
+
+    def _waiting(self, known: dict[str, list[str]], *, runs: bool = True) -> list[str]:
+        here = [portion for place in self.places for portion in portions_at(self.root, place, runs=runs)]
+        return [portion for portion in here if not known.get(portion) or self._changed(portion)]
+
+    def _changed(self, portion: str) -> bool:
+        record = self._records.read(portion)
+        return record.files != self._records.look(portion, record)
+
+    def _is_older(self, portion: str, names: list[str]) -> bool:
+        """Whether the store has another state than it had last, or something is missing here."""
+        record = self._records.read(portion)
+        known = names and names[0] == record.index
+        return bool(names) and not (known and all((self.root / portion / name).is_file() for name in record.files))
+
+    def _fetch(self, portion: str, names: list[str]) -> bool:
+        if not self._is_older(portion, names):
+            return False
+        folder, record = self.root / portion, self._records.read(portion)
+        here = self._records.look(portion, record)
+        changed = {name for name, seen in here.items() if record.files.get(name) != seen}
+        whole = is_whole(portion)
+        if whole and changed and has_result(self.root, portion):
+            return False
+        index = self.store.read_index(portion, names)
+        if index is None:
+            return False
+        kept_here = set() if whole else changed
+        missing = {
+            name: entry
+            for name, entry in index.files.items()
+            if name not in kept_here and (name not in here or here[name].entry != entry)
+        }
+        if whole:
+            # Files of two states of a run must never be taken for one: what tells of the former goes before the new comes.
+            replaced = (here.keys() - index.files.keys()) | (here.keys() & missing.keys())
+            for name in sorted(replaced, key=lambda name: not written_last(name)):
+                (folder / name).unlink(missing_ok=True)
+        receive(self.store, folder, missing)
+        # A file that was changed here is recorded as the store has it, so that it is found to be different.
+        now = self._records.look(portion, Record("", here))
+        agreed = {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
+        self._records.write(portion, Record(index.name, agreed))
+        return bool(missing)
+
+    def _keep(self, portion: str, names: list[str]) -> int:
+        record = self._records.read(portion)
+        files = self._records.look(portion, record)
+        if names and files == record.files:
+            return 0  # the store has this state, or a later one of another machine
+        newest = self.store.read_index(portion, names)
+        there = newest.files if newest else {}
+        here = contents(files)
+        # Tables and reports may come from several machines, and so may the stages of a run: what only the others have stays.
+        # A run that was trained anew leaves nothing of the former one.
+        alone = is_whole(portion) and contradict(here, there)
+        wanted = here if alone else {**there, **here}
+        known = {entry.sha256 for entry in there.values()}
+        new = {name: entry for name, entry in here.items() if entry.sha256 not in known}
+        sent = send(self.store, self.root / portion, new)
+        same = newest is not None and dict(there) == wanted
+        name = newest.name if newest and same else self.store.write_index(portion, wanted, names)
+        # Without the index's name the next command fetches what only the others have.
+        self._records.write(portion, Record(name if wanted.keys() == here.keys() else "", files))
+        return sent
+
+
+def kept_with(folder: Path) -> KeptData | None:
+    """Where `folder`, or what it lies in, is kept; None where no store keeps it."""
+    path = folder.absolute()
+    for root in path.parents:
+        if (root / FOLDER / "attached").is_dir():
+            parts = path.relative_to(root).parts
+            for length in range(len(parts), 0, -1):
+                file = _attachment(root, "/".join(parts[:length]))
+                if file.is_file():
+                    content = json.loads(file.read_text(encoding="utf-8"))
+                    return KeptData(
+                        root, tuple(content["places"]), Store(content["url"], content["options"]), _identity(root)
+                    )
+            return None
+    return None
+
+
+def fetched(path: Path) -> Path:
+    """`path`, fetched from the store that keeps it where it is not here.
+
+    Raises:
+        StorageError: it is not here, and the store cannot be reached.
+    """
+    if not path.exists():
+        kept = kept_with(path)
+        if kept is not None and is_kept(path.absolute().relative_to(kept.root)):
+            kept.fetch(path)
+    return path
+
+
+def detach(root: Path, places: Sequence[str]) -> None:
+    """Forget that a store keeps these places; what is in it stays there."""
+    for place in places:
+        _attachment(root, place).unlink(missing_ok=True)
+
+
+def _identity(root: Path) -> str:
+    try:
+        return (root / FOLDER / "identity").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+
+
+def _attachment(root: Path, place: str) -> Path:
+    return root / FOLDER / "attached" / f"{place}.json"

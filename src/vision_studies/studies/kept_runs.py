@@ -1,0 +1,67 @@
+"""Runs that a store keeps: brought to whoever is about to work on them, kept when they end, brought back to the command.
+
+The command and its workers may be on machines that share no folder. Nothing here is done where no store is named.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from vision_studies.errors import StorageError
+from vision_studies.storage.kept_data import KeptData
+from vision_studies.studies.results import FAILED
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome, begin_run, keep_outcome, read_stage, run_folder
+
+
+@contextmanager
+def kept_runs(kept: KeptData | None, folder: Path, runs: Sequence[Run]) -> Iterator[None]:
+    """Do a stage of runs with what the store knows of them, and keep what it finds; the caller holds their locks.
+
+    A store that is down stops no work: what could not be kept follows at the end of the command, or with the next one.
+
+    Args:
+        kept: where the runs are kept; None for nowhere.
+        folder: holds one folder a run.
+        runs: those that are worked on, here and now.
+    """
+    if kept is None:
+        yield
+        return
+    kept.attach()
+    folders = [run_folder(folder, run) for run in runs]
+    kept.fetch_or_later(folders)
+    yield
+    kept.keep_or_later(folders)
+
+
+def bring_here(kept: KeptData | None, folder: Path, run: Run, stage: str, outcome: Outcome) -> None:
+    """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder.
+
+    Args:
+        kept: where the run is kept; None for nowhere.
+        folder: holds one folder a run.
+        run: the run.
+        stage: name of the stage.
+        outcome: what the worker has told of it.
+
+    Raises:
+        StorageError: the store cannot be reached, or does not have it.
+    """
+    if kept is None or _is_told(folder, run, stage, outcome):
+        return
+    if outcome.status == FAILED:  # is kept in no store, as it is tried again
+        begin_run(folder, run)
+        keep_outcome(folder, run, stage, outcome)
+        return
+    kept.fetch(run_folder(folder, run))
+    if not _is_told(folder, run, stage, outcome):
+        raise StorageError(
+            f"The run {run.fingerprint} has ended on another machine, but {kept.store.url} does not have it; see to it that "
+            "workers reach the store, and repeat the command: what they have finished is not done again."
+        )
+
+
+def _is_told(folder: Path, run: Run, stage: str, outcome: Outcome) -> bool:
+    known = read_stage(folder, run, stage)
+    return known is not None and known["status"] == outcome.status
