@@ -1,0 +1,181 @@
+"""A process of its own that gives a study to trackers: `python -m vision_studies.tracking.recorder`.
+
+What a tracker does - threads, connections, waiting for a server that does not answer - happens here, out of reach of the
+training. The process reads lines: first a request, then `look` whenever tables may have changed, in the end `complete` or
+`failed`. It writes lines, too: each a JSON object with `tracker` and either `written` or `problem`. Where its input ends
+without a last word, the training is gone, and so is this process within `GRACE_SECONDS`.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vision_studies.config.tracking import TrackingSettings
+from vision_studies.tracking.records import StudyRecord, Tracker
+from vision_studies.tracking.study_files import FOLDER, StudyPlace, find_artefacts
+from vision_studies.tracking.study_log import read_new_runs, read_runs
+
+GRACE_SECONDS = 10.0
+"""How long a process goes on whose training is gone: enough to finish the run that it is writing."""
+
+LAST_WORDS = ("complete", "failed")
+"""Ends of a command."""
+
+
+class Recorder:
+    """Gives a study to its trackers, again and again.
+
+    Args:
+        request: project (a folder), study, title, question, and settings: the parameters `tracking`.
+        trackers: where the study goes.
+        tell: takes what is to be told to the training's process.
+        stopped: asked before every run; True ends a look early.
+    """
+
+    def __init__(
+        self,
+        request: dict[str, Any],
+        trackers: list[Tracker],
+        tell: Callable[[dict[str, Any]], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._request, self._trackers, self._tell, self._stopped = request, trackers, tell, stopped
+        self._place = StudyPlace.of(Path(request["project"]), request["study"])
+        self._began = time.time()
+        self._seen: dict[str, dict[str, tuple[int, int]]] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._written = dict.fromkeys((tracker.name for tracker in trackers), 0)
+
+    def look(self, state: str = "running") -> None:
+        """Log what is new. A tracker that fails is told of, once for every reason, and asked again at the next look.
+
+        Args:
+            state: of the study; after its last look, what it shows is logged, too.
+        """
+        files = self._place.state()
+        waiting = [own for own in self._trackers if state != "running" or self._seen.get(own.name) != files]
+        if not files or not waiting:
+            return
+        study: StudyRecord | None = None
+        for tracker in waiting:
+            try:
+                study = study or self._read(state)
+                self._written[tracker.name] += tracker.log(study, self._stopped)
+                self._seen[tracker.name] = files
+            except Exception as error:  # whatever it is: a tracker is nothing that a study may fail of
+                traceback.print_exc()
+                self._tell_once(tracker.name, error)
+                continue
+            if state != "running" and not self._stopped():
+                self._tell({"tracker": tracker.name, "written": self._written[tracker.name], "runs": len(study.runs)})
+
+    def close(self) -> None:
+        """End what trackers have started."""
+        for tracker in self._trackers:
+            try:
+                tracker.close()
+            except Exception as error:  # as above
+                traceback.print_exc()
+                self._tell_once(tracker.name, error)
+
+    def _read(self, state: str) -> StudyRecord:
+        weights = self._request["settings"]["weights"]
+        runs = read_runs(self._place, with_weights=weights)
+        if state == "running":
+            listed = {run.tags["run_fingerprint"] for run in runs}
+            new = read_new_runs(self._place, self._began, with_weights=weights)
+            runs += [run for run in new if run.tags["run_fingerprint"] not in listed]
+        return StudyRecord(
+            name=self._request["study"],
+            title=self._request["title"],
+            question=self._request["question"],
+            runs=tuple(runs),
+            state=state,
+            artefacts=None if state == "running" else find_artefacts(self._place),
+            summary=self._place.summary(),
+        )
+
+    def _tell_once(self, name: str, error: Exception) -> None:
+        reason = _reason(error)
+        if (name, reason) not in self._told:
+            self._told.add((name, reason))
+            self._tell({"tracker": name, "problem": reason})
+
+
+def trackers_of(settings: TrackingSettings, project: Path) -> list[Tracker]:
+    """The trackers that are switched on."""
+    trackers: list[Tracker] = []
+    if settings.mlflow.enabled:
+        from vision_studies.tracking.mlflow_tracker import MlflowTracker
+
+        trackers.append(MlflowTracker(settings.mlflow, project / FOLDER))
+    if settings.wandb.enabled:
+        from vision_studies.tracking.wandb_tracker import WandbTracker
+
+        trackers.append(WandbTracker(settings.wandb))
+    return trackers
+
+
+def main() -> None:
+    """Read a request and do it, until the last word or the end of the input."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what libraries print is no answer
+    os.nice(10)  # the training comes first
+    words: queue.SimpleQueue[str] = queue.SimpleQueue()
+    gone = threading.Event()
+    request = json.loads(sys.stdin.readline())
+    settings = TrackingSettings.model_validate(request["settings"])
+    threading.Thread(target=_listen, args=(words, gone), daemon=True).start()
+
+    def tell(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    recorder = Recorder(request, trackers_of(settings, Path(request["project"])), tell, gone.is_set)
+    word = "look"
+    while not gone.is_set() and word not in LAST_WORDS:
+        word = _next_word(words, settings.interval)
+        recorder.look(word if word in LAST_WORDS else "running")
+    recorder.close()
+
+
+def _reason(error: BaseException) -> str:
+    """Where a connection failed, the system's own words for it: libraries wrap them into paragraphs."""
+    deepest = error
+    while deepest.__cause__ or deepest.__context__:
+        deepest = deepest.__cause__ or deepest.__context__ or deepest
+    told = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(error)
+    return (" ".join(told.split()) or type(error).__name__)[:300].rstrip(".")
+
+
+def _next_word(words: "queue.SimpleQueue[str]", seconds: float) -> str:
+    """The newest word, waited for at most so long: several `look` are one."""
+    try:
+        word = words.get(timeout=seconds)
+    except queue.Empty:
+        return "look"
+    while word not in LAST_WORDS and not words.empty():
+        word = words.get()
+    return word
+
+
+def _listen(words: "queue.SimpleQueue[str]", gone: threading.Event) -> None:
+    for line in sys.stdin:
+        words.put(line.strip())
+        if line.strip() in LAST_WORDS:
+            return
+    gone.set()
+    words.put("look")
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

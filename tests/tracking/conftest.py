@@ -1,0 +1,37 @@
+import pytest
+from tests.tracking.made_up_study import MadeUpStudy
+
+from vision_studies.tracking.records import StudyRecord
+from vision_studies.tracking.study_files import StudyPlace, find_artefacts
+from vision_studies.tracking.study_log import read_runs
+
+
+@pytest.fixture
+def study(tmp_path) -> MadeUpStudy:
+    return MadeUpStudy(tmp_path)
+
+
+@pytest.fixture
+def record():
+    def read(study: MadeUpStudy, state: str = "complete", **options) -> StudyRecord:
+        place = StudyPlace.of(study.project, "small")
+        artefacts = None if state == "running" else find_artefacts(place)
+        runs = tuple(read_runs(place, **options))
+        return StudyRecord("small", "Small", "Is it?", runs, state, artefacts, place.summary())
+
+    return read
+
+
+@pytest.fixture
+def quiet(monkeypatch, tmp_path):
+    """The environment that the recorder's process has."""
+    for name, value in (
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+        ("DO_NOT_TRACK", "true"),
+        ("WANDB_SILENT", "true"),
+        ("WANDB_ERROR_REPORTING", "false"),
+        ("WANDB_CACHE_DIR", str(tmp_path / "cache")),
+        ("WANDB_DATA_DIR", str(tmp_path / "staged")),
+    ):
+        monkeypatch.setenv(name, value)

@@ -1,0 +1,118 @@
+import json
+
+import pandas as pd
+from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
+
+from vision_studies.tracking.metric_names import logged_names
+from vision_studies.tracking.study_files import StudyPlace, find_artefacts
+from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
+
+
+def place_of(study: MadeUpStudy) -> StudyPlace:
+    return StudyPlace.of(study.project, "small")
+
+
+def test_a_row_becomes_a_record_with_its_own_time(study):
+    first, second, average = read_runs(place_of(study))
+    assert (first.name, average.name) == ("stacking: 2x & more, seed 0", "stacking: average, seed 0")
+    assert first.parameters["base_learners.1.model.name"] == "vit"
+    assert (first.parameters["seed"], second.parameters["seed"]) == (0, 1)
+    assert first.metrics["test_accuracy_base_1"] == 0.25
+    assert "peak_memory_mb" not in first.metrics  # missing in the table
+    assert (first.tags["ended"], first.tags["method"], first.tags["data_fingerprint"]) == ("stopped", "joint", "d" * 16)
+    assert (first.started, first.ended) == (FIRST_SECOND - 40, FIRST_SECOND)
+    assert average.history == {}
+
+
+def test_losses_of_base_learners_and_meta_learner_have_the_names_of_the_original(study):
+    epochs = read_runs(place_of(study))[0].history
+    assert list(epochs) == [1, 2, 3]
+    assert epochs[1] == {
+        "train/epoch_loss": 3.0,
+        "meta/train_epoch_loss": 1.5,
+        "model_0/train_loss": 0.75,
+        "val/loss": 2.0,
+        "meta/val_loss": 2.0,
+        "val/acc": 0.25,
+        "meta/val_acc": 0.25,
+        "model_1/val_loss": 4.0,
+        "train/lr": 0.1,
+        "epoch/seconds": 10.0,
+    }
+    assert "val/loss" not in epochs[2]  # not measured in that epoch
+
+
+def test_the_history_of_a_stack_by_folds_is_the_meta_learners():
+    names = logged_names("train_loss", is_stack=True, is_joint=False)
+    assert names == ["train/epoch_loss", "meta/train_epoch_loss"]
+    assert logged_names("learning_rate", is_stack=True, is_joint=False) == ["train/lr", "meta/learning_rate"]
+    assert logged_names("train_loss", is_stack=False, is_joint=False) == ["train/epoch_loss"]
+    assert logged_names("validation_few", is_stack=False, is_joint=False) == ["val/few"]
+
+
+def test_what_is_not_finite_is_no_metric():
+    record = run_record(row(0, test_loss=float("inf"), other_metrics='{"a": NaN, "b": true}'), None, table="results")
+    assert not {"test_loss", "a", "b"} & set(record.metrics)
+
+
+def test_a_new_configuration_takes_the_place_of_the_row_it_replaces(study):
+    old = {run.key for run in read_runs(place_of(study))}
+    results = study.outputs / "results.parquet"
+    before = results.read_bytes()
+    study.write([row(0, run_fingerprint="another"), row(1)], [history(0), history(1)])
+    results.write_bytes(before)  # the evaluation has not come yet: training.parquet alone is new
+    runs = read_runs(place_of(study))
+    assert sorted(run.tags["run_fingerprint"] for run in runs) == ["another", "average0", "fingerprint1"]
+    assert len({run.key for run in runs} - old) == 1
+
+
+def test_a_row_that_was_trained_by_an_earlier_command_keeps_its_own_history(study):
+    rows = [row(0), row(1)]
+    study.write(rows, [history(0), history(1)])
+    results = study.outputs / "results.parquet"
+    both = results.read_bytes()
+    study.write([row(1)], [history(1)])
+    results.write_bytes(both)
+    own = study.project / "data/06_models/small/stacking/runs/fingerprint0"
+    own.mkdir(parents=True)
+    history(0).drop(columns=["variant", "trial", "seed"]).to_parquet(own / "history.parquet", index=False)
+    assert {run.tags["seed"]: list(run.history) for run in read_runs(place_of(study))} == {
+        "0": [1, 2, 3],
+        "1": [1, 2, 3],
+    }
+
+
+def test_a_run_is_read_from_its_folder_as_it_will_be_from_the_table(study):
+    folder = study.project / "data/06_models/small/stacking/runs/fingerprint1"
+    folder.mkdir(parents=True)
+    names = {"pipeline": "stacking", "study": "small", "variant": "2x & more", "trial": 0, "seed": 1}
+    (folder / "run.json").write_text(
+        json.dumps(names | {"configuration": JOINT, "data_fingerprint": "d" * 16, "method_version": 1}),
+        encoding="utf-8",
+    )
+    history(1).drop(columns=["variant", "trial", "seed"]).to_parquet(folder / "history.parquet", index=False)
+    stage = {
+        "metrics": {"validation_accuracy": 0.6, "seconds": 40.0},
+        "status": "complete",
+        "reason": None,
+        "provenance": {"git_commit": "abc123", "finished_at": "2026-11-22T05:00:00+00:00", "versions": {}},
+    }
+    (folder / "training.json").write_text(json.dumps(stage), encoding="utf-8")
+    (folder / "weights.safetensors").write_bytes(b"w")
+    now = (folder / "training.json").stat().st_mtime
+    (live,) = read_new_runs(place_of(study), now, with_weights=True)
+    tabled = next(run for run in read_runs(place_of(study)) if run.key == live.key)
+    assert live.training_hash == tabled.training_hash
+    assert live.metrics == {"validation_accuracy": 0.6, "seconds": 40.0}
+    assert [file.name for file in live.files] == ["weights.safetensors"]
+    assert read_new_runs(place_of(study), now + 1) == []
+
+
+def test_artefacts_are_the_newest_figures_the_report_and_the_results(study):
+    (study.reports / "large.csv").write_bytes(b"0" * 2000)
+    found = find_artefacts(place_of(study), largest_bytes=1000)
+    small = {path: file for path, file in found.items() if not path.endswith("results.parquet")}
+    assert sorted(small) == ["report.html", "stacking/curves.png", "summary.txt"]
+    assert small["stacking/curves.png"].read_bytes() == b"new"
+    assert "stacking/results.parquet" in find_artefacts(place_of(study))
+    assert pd.read_parquet(find_artefacts(place_of(study))["stacking/results.parquet"]).shape[0] == 3
