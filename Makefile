@@ -9,7 +9,7 @@ SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench docs viz viz-site clean-venv
+.PHONY: help install demo test lint cluster-demo bench faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,8 +36,17 @@ docs: install  ## build the documentation into site/, without a network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
+cluster-demo: install  ## run a small study on a Dask scheduler and two workers, which end with it
+	@$(BIN)/python cluster_demo.py
+
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
-	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet predict reporting; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet predict reporting bookkeeping cluster; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+
+faults: install  ## kill, damage and fill up everything (some twenty minutes) and write the table of docs/faults.md
+	@$(BIN)/python -m tests.faults --write
+
+audit: install  ## compare the libraries with the known vulnerabilities (needs a network)
+	@PYTHON=$(BIN)/python ./audit.sh
 
 viz: viz-site  ## show the pipelines of STUDY (demo), with its figures and tables, at http://localhost:PORT (4141)
 	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \

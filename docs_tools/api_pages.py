@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDER = "reference/api"
-PACKAGES = ("data", "models", "training", "methods", "studies", "analysis", "plots", "reports")
+PACKAGES = ("data", "models", "training", "methods", "studies", "analysis", "plots", "reports", "storage", "tracking")
 """What can be used without Kedro, for example from a notebook."""
 
 

@@ -7,21 +7,24 @@ import pytest
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src/vision_studies"
-LEAVES = {"errors", "files", "torchvision_compat"}
+LEAVES = {"errors", "files", "stored_tables", "torchvision_compat"}
 SHARED = LEAVES | {"config"}
 MAY_IMPORT = {
     "errors": set(),
     "files": LEAVES,
+    "stored_tables": LEAVES,
     "torchvision_compat": set(),
     "config": LEAVES,
+    "storage": LEAVES,
     "analysis": LEAVES,
     "plots": LEAVES,
     "reports": LEAVES,
     "models": LEAVES,
-    "data": SHARED,
-    "training": SHARED | {"data", "models", "analysis"},
-    "methods": SHARED | {"data", "models", "analysis", "training"},
-    "studies": SHARED | {"analysis"},
+    "data": SHARED | {"storage"},
+    "training": SHARED | {"data", "models", "analysis", "storage"},
+    "methods": SHARED | {"data", "models", "analysis", "storage", "training"},
+    "tracking": SHARED,
+    "studies": SHARED | {"analysis", "storage"},
 }
 MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]

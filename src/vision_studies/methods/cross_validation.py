@@ -25,6 +25,7 @@ from vision_studies.methods.stacked_networks import build_learner, build_meta_le
 from vision_studies.methods.stacking import WEIGHTS_FILE, Report, Trained, fit_split, score
 from vision_studies.models.stacked import MetaLearner
 from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.objectives import LevelOne
 from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
@@ -154,7 +155,7 @@ def outputs_on_test(
 ) -> SplitOutputs:
     """What a trained stack says of the test images."""
     tune_process()
-    stored = pd.read_parquet(folder / FOLDS_FILE)
+    stored = read_table(folder / FOLDS_FILE, "delete its folder and run the study again")
     folds, labels = stored["fold"].to_numpy(), stored["label"].to_numpy()
     logits = stored.filter(like="logit_").to_numpy(np.float32)
     held_out = logits.reshape(len(labels), len(run.base_learners), -1)
@@ -289,4 +290,4 @@ def _save_out_of_fold(
     ]
     logits = pd.DataFrame(held_out.reshape(len(labels), -1), columns=names)
     with atomic_file(folder / FOLDS_FILE) as temporary:
-        pd.concat([table, logits], axis=1).to_parquet(temporary, index=False)
+        write_table(pd.concat([table, logits], axis=1), temporary)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vision_studies.errors import MissingDependencyError, ParameterError
-from vision_studies.files import atomic_file
+from vision_studies.files import atomic_file, require_free_space
 from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "torch_export": ".pt2"}
@@ -65,7 +65,8 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # torch's stub lacks it
     example = random_images(classifier.images, _TRACED_WITH, seed=0)
     metadata = {**about, **_described(classifier.images)}
-    with atomic_file(path) as temporary, _known_messages():
+    require_free_space(path.parent, sum(value.nbytes for value in network.state_dict().values()))
+    with atomic_file(path, suffix=path.suffix) as temporary, _known_messages():
         try:
             reload = _WRITERS[kind](network, example, temporary, metadata)
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # how exporters decline a network

@@ -30,6 +30,7 @@ from vision_studies.methods import cifar_resnet, combinations, cross_validation,
 from vision_studies.methods.joined_networks import Cut, FoldedStack, LastHead, WeightedMean
 from vision_studies.methods.run_architecture import WEIGHTS_FILE
 from vision_studies.methods.stacked_networks import build_learner, build_meta_learner
+from vision_studies.stored_tables import read_table
 from vision_studies.training.checkpoints import load_state, load_weights
 
 _HALF = 127.5  # networks of the cut study see pixels from -1 to 1
@@ -220,7 +221,7 @@ def _folded(run: CrossValidatedRun, seed: int, weights: Path, folder: Path, data
 
 def _held_out_accuracies(folder: Path, learners: int) -> np.ndarray:
     """Accuracy [folds, learners] of the base learners on the images that each was kept from."""
-    stored = pd.read_parquet(folder / cross_validation.FOLDS_FILE)
+    stored = read_table(folder / cross_validation.FOLDS_FILE, "delete its folder and run the study again")
     logits = stored.filter(like="logit_").to_numpy().reshape(len(stored), learners, -1)
     right = pd.DataFrame(logits.argmax(axis=2) == stored["label"].to_numpy()[:, None])
     return right.groupby(stored["fold"]).mean().to_numpy()

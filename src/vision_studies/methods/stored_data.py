@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
+from vision_studies.stored_tables import read_table
 
 PRIMARY = Path("data/03_primary")
 """Where prepared images lie, below the project's folder."""
+
+_MEND = "delete it and run `kedro run --pipeline=data_prep` again"
 
 
 def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
@@ -23,7 +24,7 @@ def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
     for table in sorted((project / PRIMARY).glob("*/splits.parquet")):
         folder = table.parent / "image_set"
         if folder.is_dir():
-            data = PreparedData(ImageSet.open(folder), Splits.from_table(_read(table)), {})
+            data = PreparedData(ImageSet.open(folder), Splits.from_table(read_table(table, _MEND)), {})
             found[data.fingerprint] = data
     return found
 
@@ -47,12 +48,3 @@ def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
             "study's --env."
         )
     return data
-
-
-def _read(table: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(table)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{table} is damaged ({error}); delete it and run `kedro run --pipeline=data_prep` again."
-        ) from error

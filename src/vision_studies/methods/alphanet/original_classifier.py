@@ -6,6 +6,7 @@ import torch
 
 from vision_studies.errors import DataError
 from vision_studies.methods.alphanet.classifiers import LinearClassifier, combined
+from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 
 LINEAR = "LinearClassifierLoader"
 COMBINED = "CombinedClassifierLoader"
@@ -52,7 +53,7 @@ def read_classifier(file: Path, loader: str) -> LinearClassifier:
 
 def _load_weights(file: Path) -> object:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        return load_torch_file(file)
     except FileNotFoundError as error:
         raise DataError(f"{file} is missing; it holds a classifier.") from error
     except Exception as error:  # what is no file of torch raises errors of many kinds
@@ -65,6 +66,10 @@ def _load_weights(file: Path) -> object:
 def _linear(file: Path, content: object) -> LinearClassifier:
     if not isinstance(content, dict) or not isinstance(content.get("weight"), torch.Tensor) or "bias" not in content:
         raise DataError(f"{file} holds no dictionary of the tensors 'weight' and 'bias'; check its classifier_loader.")
+    if not all(
+        is_plain_tensor(content[name]) for name in ("weight", "bias") if isinstance(content[name], torch.Tensor)
+    ):
+        raise DataError(f"{file} holds a tensor that is sparse, or larger than its numbers; save plain tensors.")
     weight = content["weight"].detach().float()
     bias = torch.zeros(weight.shape[:1]) if content["bias"] is None else content["bias"]
     if weight.ndim != 2 or not isinstance(bias, torch.Tensor) or bias.shape != weight.shape[:1]:

@@ -19,6 +19,7 @@ import numpy as np
 import tomli_w
 import torch
 
+from vision_studies.data.class_names import check_class_names
 from vision_studies.data.class_splits import read_class_splits, write_class_splits
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_folder
@@ -229,6 +230,7 @@ def _class_names(file: Path | None, num_classes: int) -> tuple[str, ...]:
         raise DataError(
             f"{file} names {len(names)} classes, but the classifier has {num_classes}; name every class in a line of its own."
         )
+    check_class_names(names, str(file))
     return names
 
 

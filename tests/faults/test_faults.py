@@ -1,0 +1,119 @@
+"""A small part of what `make faults` tries, and that the harness itself notices a loss."""
+
+import shutil
+import signal
+import time
+
+import pytest
+from tests.faults import kills, page
+from tests.faults.comparison import contents, differences, finished_stages
+from tests.faults.damage import damaged, judged
+from tests.faults.hostile import hostile
+from tests.faults.places import PLACES
+from tests.faults.projects import kill_group
+from tests.faults.tally import LOST, SKIPPED, SURVIVED, Journal, Trial
+
+from vision_studies.errors import DataError
+from vision_studies.studies.stored_runs import find_runs
+
+ARGUMENTS = ("run", "--env=demo+quick", "--pipeline=cifar_resnet")
+OWN = ("data/06_models/demo+quick/cifar_resnet", "data/07_model_output/demo+quick/cifar_resnet")
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_damaged_files_are_read_rightly_or_refused_in_a_sentence(place, tmp_path):
+    lost = [trial for trial in damaged(place, tmp_path / "place", tmp_path / "canary") if trial.outcome == LOST]
+    assert lost == []
+
+
+def test_hostile_files_are_not_run(tmp_path):
+    trials = list(hostile(tmp_path / "hostile", tmp_path / "canary", only=7))
+    assert len(trials) > 30
+    assert [trial for trial in trials if trial.outcome != SURVIVED] == []
+
+
+@pytest.mark.slow
+def test_a_pipeline_killed_twice_ends_as_if_nothing_had_happened(demo_project, tmp_path):
+    project = kills.Project(tmp_path / "project")
+    shutil.copytree(demo_project.folder, project.folder)
+    own = [project.folder / folder for folder in OWN]
+    expected = contents(own, project.folder)
+    for folder in own:
+        shutil.rmtree(folder)
+    finished = {}
+    for seconds, change in ((1.0, 0), (0.0, 60)):  # after the first checkpoint, and between two changes on disk
+        process = project.start(*ARGUMENTS, variables=kills.hooked(project, change))
+        deadline = time.monotonic() + 200
+        while not list(own[0].glob("runs/*/checkpoints/*.safetensors")) and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        if seconds:
+            time.sleep(seconds)
+            kill_group(process)
+        assert process.wait(300) == -signal.SIGKILL, project.output()
+        find_runs(project.folder / "data/06_models")
+        now = finished_stages(own)
+        assert all(now[file] == content for file, content in finished.items())
+        finished |= now
+    ended = project.run(*ARGUMENTS)
+    assert ended.code == 0, ended.output
+    assert differences(expected, contents(own, project.folder)) == []
+    now = finished_stages(own)
+    assert all(now[file] == content for file, content in finished.items())
+
+
+def refuses(message):
+    raise DataError(message)
+
+
+def test_the_harness_tells_what_is_lost(tmp_path):
+    canary = tmp_path / "canary"
+
+    def outcome(read, **options):
+        return judged("kind", "subject", "fault", read, canary=canary, **options).outcome
+
+    assert outcome(lambda: refuses("a.json is damaged; delete it.")) == SURVIVED
+    assert outcome(lambda: refuses("a.json is damaged:\nTraceback")) == LOST
+    assert outcome(lambda: {}["key"]) == LOST
+    assert outcome(lambda: 1, expected=1, guarded=True) == SURVIVED
+    assert outcome(lambda: 2, expected=1, guarded=True) == LOST
+    assert outcome(lambda: 1, must_refuse=True) == LOST
+    assert outcome(canary.touch, expected=None) == LOST
+
+
+def test_the_comparison_sees_a_changed_digit_and_not_a_changed_time(tmp_path):
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    for folder, accuracy, seconds in zip(folders, (0.5, 0.5, 0.5000000001), (1, 2, 1), strict=True):
+        folder.mkdir()
+        text = (
+            f'{{"rows": [{{"accuracy": {accuracy}, "other": "{{\\"seconds\\": {seconds}}}", "seconds": {seconds}}}]}}'
+        )
+        (folder / "results.json").write_text(text)
+        (folder / ".results.json.half.json").write_text('{"rows"')
+    first, second, third = (contents([folder], folder) for folder in folders)
+    assert differences(first, second) == []
+    assert differences(first, third) == ["results.json differs"]
+    assert differences(first, {}) == ["results.json is missing"]
+
+
+def test_a_stopped_harness_goes_on_where_it_was(tmp_path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    for fault, outcome in (("a", SURVIVED), ("b", LOST), ("b", SURVIVED), ("c", LOST)):
+        journal.add(Trial("kill -9", "stacking", fault, outcome, "told"))
+    with (tmp_path / "journal.jsonl").open("a") as file:
+        file.write('{"kind": "kill -9", "sub')
+    assert journal.done("kill -9", "stacking") == {"a", "b"}
+    journal.add(Trial("full disk", "stacking", "d", SKIPPED, "there is no root"))
+    table = page.table(journal.trials(), "1 May 2030")
+    assert "| kill -9 | stacking | 3 | 2 | 1 |" in table
+    assert "Not tried: full disk, for there is no root." in table
+
+
+def test_the_page_keeps_what_stands_around_the_table(tmp_path):
+    copy = tmp_path / "faults.md"
+    shutil.copy(page.PAGE, copy)
+    page.write([Trial("kill -9", "stacking", "a", SURVIVED, "")], "1 May 2030", copy)
+    written = copy.read_text()
+    assert "| **all** | | **1** | **1** | **0** |" in written
+    assert written.split(page.BEGIN)[0] == page.PAGE.read_text().split(page.BEGIN)[0]
+    assert written.split(page.END)[1] == page.PAGE.read_text().split(page.END)[1]
