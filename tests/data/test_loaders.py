@@ -10,10 +10,12 @@ import torch
 from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 
+from vision_studies.config.augmentation import AugmentationSettings
+from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import check_beton, write_beton
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
-from vision_studies.data.loaders import augmentation_generator, device_loader
+from vision_studies.data.loaders import Share, augmentation_generator, device_loader
 from vision_studies.errors import DataError, MissingDependencyError
 
 CPU = torch.device("cpu")
@@ -115,6 +117,44 @@ def test_both_loaders_give_the_same_batches_bit_by_bit(tmp_path, channels, shuff
     for epoch in (0, 7, 1):  # FFCV counts epochs itself; ours may be asked for in any order
         assert sorted(indices(ffcv, epoch)) == sorted(indices(device, epoch)) == chosen.tolist()
         for first, second in zip(device.epoch(epoch), ffcv.epoch(epoch), strict=True):
+            assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
+
+
+STEPS = [
+    {"name": "random_crop", "padding": 1, "mode": "reflect"},
+    {"name": "alternating_flip"},
+    {"name": "rand_augment", "num_ops": 2, "magnitude": 9, "num_magnitude_bins": 31},
+    {"name": "color_jitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+    {"name": "random_erasing", "probability": 0.5, "scale": [0.1, 0.3], "ratio": [0.5, 2.0]},
+]
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_shares_of_processes_together_are_the_batches_of_one(image_set, processes):
+    augmentation = build_augmentation(
+        AugmentationSettings.model_validate({"steps": STEPS}), normalisation_mean=(9, 9, 9)
+    )
+    settings = options(image_set, batch_size=8, shuffle=True, augmentation=augmentation)
+    chosen = np.arange(3, 53)  # 50 images: the last batch has 2, and none for the last process
+    shares = [device_loader(image_set, chosen, share=Share(rank, processes), **settings) for rank in range(processes)]
+    whole = device_loader(image_set, chosen, **settings)
+    assert {(len(share), share.num_samples) for share in shares} == {(7, 50)}
+    for batch, *parts in zip(whole.epoch(4), *(share.epoch(4) for share in shares), strict=True):
+        for ours, *theirs in zip(batch, *parts, strict=True):
+            assert torch.equal(ours, torch.cat(theirs))
+
+
+@needs_ffcv
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+def test_a_process_reads_its_share_of_a_file_alone(tmp_path, image_set, shuffle):
+    chosen = np.arange(3, 53)
+    write_beton(image_set, chosen, tmp_path / "set.beton")
+    settings = options(image_set, batch_size=8, shuffle=shuffle, augmentation=mirror_some)
+    for rank in range(3):
+        device = device_loader(image_set, chosen, share=Share(rank, 3), **settings)
+        ffcv = ffcv_loader(tmp_path / "set.beton", share=Share(rank, 3), **settings)
+        assert len(ffcv._order.sample_order(1)) == {0: 20, 1: 19, 2: 13}[rank]  # one more stands for an empty batch
+        for first, second in zip(device.epoch(1), ffcv.epoch(1), strict=True):
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
 
 

@@ -10,6 +10,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 from PIL import Image
 
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
-from vision_studies.data.sources import downloads, raw
+from vision_studies.data.sources import downloads, fetching, raw
 from vision_studies.data.sources.read import read_source, source_identity
 from vision_studies.errors import DataError, StorageError
 
@@ -587,11 +588,10 @@ def test_a_refused_network_names_the_address_and_the_alternatives(tmp_path, monk
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
 def test_every_published_set_says_what_else_there_is(tmp_path, monkeypatch, name):
-    def refuse(address, folder, md5):
+    def refuse(address, file, **options):
         raise OSError("Network is unreachable")
 
-    utilities = downloads.torchvision_module("torchvision.datasets.utils")
-    monkeypatch.setattr(utilities, "download_url", refuse)
+    monkeypatch.setattr(downloads, "fetch_file", refuse)
     monkeypatch.setattr(downloads, "_DEBIAN_FASHION_MNIST", tmp_path / "none")
     with pytest.raises(DataError, match=rf"'{name}' could not be fetched \(http.*: Network is unreachable") as caught:
         read_source(settings(name, download_folder=str(tmp_path)))
@@ -611,12 +611,15 @@ def test_a_server_that_does_not_answer_is_not_waited_for_long(tmp_path, monkeypa
 
 
 def test_a_full_disk_while_downloading_is_one_sentence(tmp_path, monkeypatch):
-    def full(address, folder, md5):
+    def full(answer, written, name):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(downloads.torchvision_module("torchvision.datasets.utils"), "download_url", full)
-    with pytest.raises(StorageError, match=r"The disk of .*cifar10 is full"):
+    monkeypatch.setattr(fetching, "_copy", full)
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/cifar-10-binary.tar.gz").write_bytes(b"content")
+    with served(tmp_path / "served", monkeypatch), pytest.raises(StorageError, match=r"The disk is full .*cifar-10"):
         read_source(settings("cifar10", download_folder=str(tmp_path)))
+    assert not list((tmp_path / "cifar10").iterdir())
 
 
 def test_debians_fashion_mnist_is_taken_where_it_is_installed(tmp_path, monkeypatch):
@@ -639,17 +642,24 @@ def test_an_archive_that_is_there_already_is_not_fetched(tmp_path, monkeypatch):
     assert read_source(settings("cifar10", download_folder=str(tmp_path / "kept"))).images.shape == (23, 32, 32, 3)
 
 
-def test_a_download_with_the_wrong_hash_is_refused(tmp_path, monkeypatch):
-    served = tmp_path / "served"
-    served.mkdir()
-    (served / "cifar-10-binary.tar.gz").write_bytes(b"something else")
-    handler = partial(SimpleHTTPRequestHandler, directory=str(served))
+@contextmanager
+def served(folder, monkeypatch):
+    """What `folder` holds, in the place of CIFAR's page."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setattr(downloads, "_CIFAR_PAGE", f"http://127.0.0.1:{server.server_port}/")
-        with pytest.raises(DataError, match=r"'cifar10' could not be fetched .*(corrupted|not found)"):
-            read_source(settings("cifar10", download_folder=str(tmp_path / "kept")))
+        yield
         server.shutdown()
+
+
+def test_a_download_with_the_wrong_hash_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/cifar-10-binary.tar.gz").write_bytes(b"something else")
+    refused = pytest.raises(DataError, match=r"'cifar10' could not be fetched .*corrupted")
+    with served(tmp_path / "served", monkeypatch), refused:
+        read_source(settings("cifar10", download_folder=str(tmp_path / "kept")))
+    assert not list((tmp_path / "kept/cifar10").iterdir())
 
 
 def test_the_identity_of_a_folder_follows_its_files(tmp_path):

@@ -5,7 +5,7 @@ from tests.data.conftest import make_image_set
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.long_tail import long_tail
-from vision_studies.data.splits import Splits, make_splits
+from vision_studies.data.splits import Splits, cut_tail, make_splits
 from vision_studies.errors import DataError
 
 SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)
@@ -172,3 +172,9 @@ def test_a_tail_that_is_too_long_names_its_factor():
         DataError, match=r"long_tail\.factor=40 leaves class 2 without an image.*; lower it to 15 at most"
     ):
         make_splits(make_image_set(), TAILED)
+
+
+def test_a_tail_of_single_images_leaves_nothing_to_validate_with():
+    splits = Splits(np.array([0, 1, 2]), np.array([], np.int64), np.array([3, 4, 5]))
+    with pytest.raises(DataError, match="keeps one image of every class"):
+        cut_tail(splits, np.arange(6) % 3, TAIL.model_copy(update={"factor": 1.0000001}))

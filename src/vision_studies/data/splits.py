@@ -81,7 +81,7 @@ def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings) -> 
         settings: profile, factor and seed.
 
     Raises:
-        DataError: a class would keep no image.
+        DataError: a class would keep no image, or every class a single one.
     """
     pool = np.sort(np.concatenate([splits.train, splits.validation]))
     kept = pool[long_tail(labels[pool], settings)]
@@ -134,4 +134,9 @@ def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: 
         wanted = min(max(round(len(own) * fraction), 1), len(own) - 1)
         carved.append(own[:wanted])
     validation = np.sort(np.concatenate(carved))
+    if not len(validation):
+        raise DataError(
+            "The long tail keeps one image of every class, so that none is left to validate with; lower "
+            "data_prep.splits.long_tail.factor, or add images."
+        )
     return np.setdiff1d(indices, validation), validation

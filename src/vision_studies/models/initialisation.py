@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vision_studies.errors import CheckpointError, ParameterError
+from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 
 RULES: dict[str, Callable[[Tensor], Tensor]] = {
     "kaiming_fan_out": partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
@@ -44,9 +45,14 @@ def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
         CheckpointError: the file cannot be read, or is of another architecture.
     """
     try:
-        weights = load_file(file) if file.suffix == ".safetensors" else torch.load(file, weights_only=True)
+        weights: Any = load_file(file) if file.suffix == ".safetensors" else load_torch_file(file)
     except Exception as error:  # every library behind it has errors of its own
-        raise CheckpointError(f"weights_file {file} cannot be read ({error}); name another file, or null.") from error
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else "damaged, or more than tensors"
+        raise CheckpointError(f"weights_file {file} cannot be read ({reason}); name another file, or null.") from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and is_plain_tensor(value) for name, value in weights.items()
+    ):
+        raise CheckpointError(f"weights_file {file} holds more or other things than named tensors; name another file.")
     inner = getattr(network, "network", network)  # torchvision's files know nothing of what stands around the network
     own = inner.state_dict()
     classifier = list(own)[-1].rpartition(".")[0]

@@ -1,7 +1,13 @@
-"""Tables as text: Markdown, and LaTeX with booktabs."""
+"""Tables as text: Markdown, LaTeX with booktabs, and comma-separated values for spreadsheets."""
+
+import re
+from typing import Any
 
 import pandas as pd
 from tabulate import tabulate
+
+_FORMULA = re.compile(r"\s*[=+\-@]|\t")
+_NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?( ± [\d.,]+)?( ?%)?\Z")
 
 
 def markdown_table(table: pd.DataFrame, title: str) -> str:
@@ -24,6 +30,24 @@ def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
     return shown.style.hide(axis="index").to_latex(
         column_format=columns, hrules=True, caption=_escape(caption), label=label, position_float="centering"
     )
+
+
+def csv_table(table: pd.DataFrame) -> str:
+    """A table of texts and numbers as comma-separated values for a spreadsheet, which takes no cell for a formula.
+
+    A spreadsheet computes what begins with `=`, `+`, `-` or `@`, unless it is a number, and a formula can open programs: such
+    a text gets an apostrophe before it, as spreadsheets write texts themselves.
+    """
+    shown = table.map(_as_cell)
+    shown.columns = [_as_cell(str(name)) for name in shown.columns]
+    return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _as_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", " ")  # which ends a row for some readers, even where it stands in a cell
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.match(text) else text
 
 
 def _escape(text: str) -> str:

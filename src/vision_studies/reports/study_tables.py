@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from vision_studies.reports.booktabs import latex_table, markdown_table
+from vision_studies.reports.booktabs import csv_table, latex_table, markdown_table
 from vision_studies.reports.formatting import MISSING, count, is_missing
 from vision_studies.reports.tables import labels_of
 
@@ -70,7 +70,7 @@ def as_texts(tables: dict[str, pd.DataFrame], study: str) -> dict[str, dict[str,
             name: latex_table(table, f"{CAPTIONS[name]} of the study {study}.", f"tab:{study}_{name}")
             for name, table in filled.items()
         },
-        "csv": {name: table.to_csv(index=False) for name, table in filled.items()},
+        "csv": {name: csv_table(table) for name, table in filled.items()},
     }
 
 

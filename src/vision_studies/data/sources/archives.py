@@ -2,22 +2,28 @@
 
 import gzip
 import io
-import pickle
+import math
 import struct
 import tarfile
 import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from vision_studies.data.restricted_pickle import NUMPY, Array, RefusedError, load_restricted, plain_integers
 from vision_studies.data.sources.raw import RawImages, one_line, resize_all
 from vision_studies.errors import DataError
 
 Members = dict[str, Callable[[], bytes]]
 """File name without folders -> reads its content."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
 
 _IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -29,6 +35,8 @@ _CIFAR100 = {"train.bin", "test.bin", "fine_label_names.txt", "train", "test", "
 _CIFAR_FILES = {*_CIFAR10_BINARY[0], *_CIFAR10_BINARY[1], *_CIFAR10_PYTHON[0], *_CIFAR10_PYTHON[1], *_CIFAR100}
 _CIFAR_FILES |= {"batches.meta.txt", "batches.meta"}
 _MOST_MEMBER_BYTES = 1 << 28  # CIFAR-100's training file has 153 MB
+_MOST_UNPACKED_BYTES = 1 << 30  # of an archive or an idx file; CIFAR has 184 MB, and the largest file of EMNIST 547 MB
+_MOST_MEMBERS = 1000
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
@@ -97,11 +105,10 @@ def _read_idx_file(folder: Path, name: str, *, dimensions: int) -> np.ndarray:
     plain, packed = folder / name, folder / f"{name}.gz"
     file = plain if plain.exists() else packed
     try:
-        content = file.read_bytes() if file is plain else gzip.decompress(packed.read_bytes())
-        if struct.unpack_from(">HBB", content) != (0, 8, dimensions):
-            raise ValueError(f"its first bytes are not those of an idx file of {dimensions}-dimensional bytes")
-        shape = struct.unpack_from(f">{dimensions}I", content, 4)
-        return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions, count=int(np.prod(shape))).reshape(shape)
+        if file.exists() and not file.is_file():
+            raise ValueError("it is no file")
+        with plain.open("rb") if file is plain else gzip.open(packed) as opened:
+            return _idx_content(opened, dimensions)
     except FileNotFoundError as error:
         raise DataError(f"{folder} lacks {name} (or {name}.gz); the idx layout has four files.") from error
     except PermissionError:
@@ -110,11 +117,29 @@ def _read_idx_file(folder: Path, name: str, *, dimensions: int) -> np.ndarray:
         raise DataError(f"{file} is damaged ({one_line(error)}); fetch it again.") from error
 
 
+def _idx_content(opened: _Readable, dimensions: int) -> np.ndarray:
+    """As many bytes as the header says, and no more: a few bytes of gzip may stand for any number."""
+    header = opened.read(4 + 4 * dimensions)
+    if struct.unpack_from(">HBB", header) != (0, 8, dimensions):
+        raise ValueError(f"its first bytes are not those of an idx file of {dimensions}-dimensional bytes")
+    shape = struct.unpack_from(f">{dimensions}I", header, 4)
+    size = math.prod(shape)
+    if size > _MOST_UNPACKED_BYTES:
+        raise ValueError(f"it says to have {size:,} bytes, more than the {_MOST_UNPACKED_BYTES:,} that are read")
+    content = opened.read(size)
+    if len(content) < size or opened.read(1):  # gzip compares its checksum at the end
+        raise ValueError("it has fewer or more bytes than it says")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
 def _candidates(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder] if folder.name.endswith((".tar.gz", ".tgz")) else []
     unpacked = [folder, *(entry for entry in sorted(folder.iterdir()) if entry.is_dir())]
-    return [*sorted(folder.glob("*.tar.gz")), *(entry for entry in unpacked if _looks_like_cifar(entry))]
+    return [
+        *(file for file in sorted(folder.glob("*.tar.gz")) if file.is_file()),
+        *(entry for entry in unpacked if _looks_like_cifar(entry)),
+    ]
 
 
 def _looks_like_cifar(folder: Path) -> bool:
@@ -123,25 +148,60 @@ def _looks_like_cifar(folder: Path) -> bool:
 
 def _members(archive: Path) -> Members:
     if archive.is_dir():
-        return {file.name: file.read_bytes for file in archive.iterdir() if file.is_file()}
+        return {file.name: partial(_file_content, file) for file in archive.iterdir() if file.is_file()}
     read: dict[str, bytes] = {}
     try:
         # As a stream: nothing is written to disk under names that the archive chooses, and nothing but CIFAR's files is kept.
-        with gzip.open(archive) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as packed:
-            for member in packed:
-                name = PurePosixPath(member.name).name
-                content = packed.extractfile(member) if member.isfile() and name in _CIFAR_FILES else None
-                if content is not None:
-                    read[name] = content.read(_MOST_MEMBER_BYTES)
-            while unzipped.read(1 << 20):  # to the end, where gzip compares its checksum
+        with gzip.open(archive) as unzipped:
+            limited: Any = _Limited(unzipped)
+            with tarfile.open(fileobj=limited, mode="r|") as packed:
+                for number, member in enumerate(packed):
+                    name = PurePosixPath(member.name).name
+                    if number >= _MOST_MEMBERS:
+                        raise _TooLargeError(f"it has more than {_MOST_MEMBERS} members")
+                    # A sparse member is as long as it says, whatever the archive holds of it.
+                    kept = member.isfile() and not member.issparse() and name in _CIFAR_FILES
+                    content = packed.extractfile(member) if kept else None
+                    if content is not None:
+                        if member.size > _MOST_MEMBER_BYTES:
+                            raise _TooLargeError(f"its '{name}' has {member.size:,} bytes")
+                        read[name] = content.read()
+            while limited.read(1 << 20):  # to the end, where gzip compares its checksum
                 pass
     except PermissionError:
         raise
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
+        if isinstance(error, _TooLargeError) and not read:
+            return {}  # a large archive of something else
         raise DataError(
             f"{archive} is damaged ({one_line(error)}); fetch it again, or move it elsewhere if it is no archive of CIFAR."
         ) from error
     return {name: partial(bytes, content) for name, content in read.items()}
+
+
+class _TooLargeError(ValueError):
+    """An archive unpacks to more than CIFAR has."""
+
+
+class _Limited:
+    """A stream that ends with an error where more comes out of it than any archive that is read here holds."""
+
+    def __init__(self, stream: _Readable) -> None:
+        self._stream = stream
+        self._left = _MOST_UNPACKED_BYTES
+
+    def read(self, size: int) -> bytes:
+        content = self._stream.read(min(size, 1 << 20))
+        self._left -= len(content)
+        if self._left < 0:
+            raise _TooLargeError(f"it unpacks to more than {_MOST_UNPACKED_BYTES:,} bytes")
+        return content
+
+
+def _file_content(file: Path) -> bytes:
+    if file.stat().st_size > _MOST_MEMBER_BYTES:
+        raise DataError(f"{file} has {file.stat().st_size:,} bytes, more than any file of CIFAR; fetch it again.")
+    return file.read_bytes()
 
 
 def _cifar_reader(members: Members, archive: Path) -> Callable[[], RawImages] | None:
@@ -183,22 +243,19 @@ def _read_python(
     images, labels, is_test = [], [], []
     for name in [*train, *test]:
         content = _unpickle(_member(members, name, archive), archive, name, (label_key, "data"))
-        label = np.asarray(content[label_key])
-        pixels = content["data"]
-        if (
-            not isinstance(pixels, np.ndarray)
-            or pixels.dtype != np.uint8
-            or label.dtype.kind not in "iu"
-            or pixels.shape != (label.size, _CIFAR_PIXELS)
-        ):
+        label, pixels = _integers(content[label_key]), content["data"]
+        pixels = pixels.value if isinstance(pixels, Array) else None
+        if label is None or pixels is None or pixels.dtype != np.uint8 or pixels.shape != (label.size, _CIFAR_PIXELS):
             raise DataError(
                 f"{archive}: '{name}' does not hold one label and {_CIFAR_PIXELS} bytes an image; fetch it again."
             )
         images.append(_pixels(pixels))
-        labels.append(label.astype(np.int64))
+        labels.append(label)
         is_test.append(np.full(len(label), name in test))
     names = _unpickle(_member(members, names_file, archive), archive, names_file, (names_key,))[names_key]
-    class_names = tuple(str(name) for name in names)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{archive}: '{names_file}' does not hold a name for each class; fetch it again.")
+    class_names = tuple(names)
     return RawImages(np.concatenate(images), np.concatenate(labels), class_names, np.concatenate(is_test))
 
 
@@ -212,48 +269,25 @@ def _pixels(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
-_BROKEN_PICKLE = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ImportError,
-    OverflowError,
-    MemoryError,  # a length that is damaged, too
-)
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Rebuilds numpy arrays and plain values. Any other name in the pickle, a call in disguise perhaps, is refused."""
-
-    _ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in self._ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+def _integers(value: object) -> np.ndarray | None:
+    try:
+        return plain_integers(value)
+    except RefusedError:
+        return None
 
 
 def _unpickle(content: bytes, archive: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     """A dictionary that has `keys`."""
     try:
-        value = _ArrayUnpickler(io.BytesIO(content), encoding="latin1").load()
+        value = load_restricted(io.BytesIO(content), NUMPY, encoding="latin1")
         if not isinstance(value, dict):
-            raise ValueError(f"a {type(value).__name__}, not a dictionary")
+            raise RefusedError(f"a {type(value).__name__}, not a dictionary")
         for key in keys:
-            if not np.ndim(value[key]):
-                raise ValueError(f"'{key}' is a single {type(value[key]).__name__}")
-    except _BROKEN_PICKLE as error:
+            if key not in value:
+                raise RefusedError(f"it lacks '{key}'")
+            if not isinstance(value[key], (list, tuple, Array)):
+                raise RefusedError(f"'{key}' is a single {type(value[key]).__name__}")
+    except (RefusedError, MemoryError) as error:  # a length that is damaged takes more memory than there is
         raise DataError(
             f"{archive}: '{name}' is not a file of CIFAR's Python version ({one_line(error)}); it was not read."
         ) from error

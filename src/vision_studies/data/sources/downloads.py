@@ -3,16 +3,14 @@
 CIFAR is taken in its binary version: the Python version is a pickle.
 """
 
-import errno
 import http.client
-import socket
-import urllib.error
 from dataclasses import dataclass
 from pathlib import Path
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
+from vision_studies.data.sources.fetching import fetch_file, has_hash
 from vision_studies.data.sources.raw import RawImages, one_line
-from vision_studies.errors import DataError, StorageError
+from vision_studies.errors import DataError
 from vision_studies.torchvision_compat import torchvision_module
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -59,25 +57,18 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
 
 
 def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
-    """Try one mirror after the other; torchvision shows a progress bar and checks the hash."""
-    download_url = torchvision_module("torchvision.datasets.utils").download_url
+    """Try one mirror after the other, unless the file is there."""
+    file = folder / addresses[0].rpartition("/")[2]
+    if has_hash(file, md5):
+        return
     errors = []
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_TIMEOUT_SECONDS)
-    try:
-        for address in addresses:
-            try:
-                download_url(address, folder, md5=md5)
-            except (urllib.error.URLError, http.client.HTTPException, OSError, RuntimeError, ValueError) as error:
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                    raise StorageError(
-                        f"The disk of {folder} is full; free some space and run the command again."
-                    ) from error
-                errors.append(f"{address}: {one_line(error)}")
-            else:
-                return
-    finally:
-        socket.setdefaulttimeout(before)
+    for address in addresses:
+        try:
+            fetch_file(address, file, md5=md5, timeout_seconds=_TIMEOUT_SECONDS)
+        except (http.client.HTTPException, OSError, ValueError) as error:  # an address without a host raises the last
+            errors.append(f"{address}: {one_line(error)}")
+        else:
+            return
     debian = ", or install Debian's package dataset-fashion-mnist" if name == "fashion_mnist" else ""
     raise DataError(
         f"'{name}' could not be fetched ({'; '.join(errors)}); put the file into {folder} yourself, set data_prep.source "

@@ -3,8 +3,10 @@
 import io
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,11 +19,13 @@ from vision_studies.errors import DataError
 logger = logging.getLogger(__name__)
 
 _MOST_PIXELS = 64_000_000  # a larger picture is more likely a decompression bomb than a photograph
+_LARGE_PIXELS = 8_000_000  # such pictures are decoded one by one: each takes several bytes a pixel
 _MOST_SIDE = 1024  # without image_size; the largest image_size that the parameters allow
 _NAMED_CORRUPT = 5
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
 # Pictures alone: Pillow would run other programs for some formats (EPS), and can only write others (PDF).
 IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS)
+_one_large = threading.Lock()
 _DAMAGE = (  # what Pillow's readers raise on files that are no image or half an image; no more, or it would hide our mistakes
     UnidentifiedImageError,
     Image.DecompressionBombError,
@@ -100,15 +104,20 @@ def decode_image(content: bytes | Path, image_size: int | None) -> np.ndarray:
     Raises:
         CorruptImageError: it cannot be read.
     """
+    if isinstance(content, Path) and not content.is_file():
+        raise CorruptImageError("no file")  # but a pipe, say, which would be waited for without end
     try:
         with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=_FORMATS) as opened:
             if opened.width * opened.height > _MOST_PIXELS:
                 raise CorruptImageError(f"{opened.width} x {opened.height} pixels")
-            upright = ImageOps.exif_transpose(opened)
-            upright.load()
+            with _one_large if opened.width * opened.height > _LARGE_PIXELS else nullcontext():
+                return _pixels(opened, image_size)
     except _DAMAGE as error:
         raise CorruptImageError(str(error)) from error
-    image = _to_grey_or_colour(upright)
+
+
+def _pixels(opened: Image.Image, image_size: int | None) -> np.ndarray:
+    image = _to_grey_or_colour(ImageOps.exif_transpose(opened))
     if image_size is not None and image.size != (image_size, image_size):
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
     array = np.asarray(image)

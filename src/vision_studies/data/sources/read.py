@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
+from vision_studies.data.class_names import check_class_names
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.sources.archives import archive_reader
 from vision_studies.data.sources.digits import read_digits
@@ -73,6 +74,7 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
         raw = read_digits(settings.image_size)
     else:
         raw = read_download(source, settings.download_folder, settings.image_size)
+    check_class_names(raw.class_names, source)
     return ImageSet.create(source_name(source), raw.images, raw.labels, raw.class_names, raw.is_test, origin)
 
 

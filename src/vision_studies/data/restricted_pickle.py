@@ -1,0 +1,264 @@
+"""Reading the numbers in a pickle without running anything that it may hide.
+
+A pickle is a program: it names functions and has them called. Here every name is looked up in a short table, and what the
+table holds are stand-ins of our own, which take numbers and nothing else, instead of the functions of numpy that bear these
+names. Python's own reader of pickles, and not the faster one in C, does the rest: a few bytes have that one fill the memory
+with room for names (instruction LONG_BINPUT) or compute for ever in a place that Ctrl-C does not reach (keys of nested
+tuples).
+"""
+
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+_NUMBERS = re.compile(r"[biuf]\d{1,2}")  # names of dtypes: booleans, integers and floats, never objects
+
+
+class RefusedError(Exception):
+    """Why a pickle was not read on."""
+
+
+class Function:
+    """A function that a pickle may call but not alter: without `__setstate__`, its instruction BUILD could set attributes."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
+
+    def __call__(self, *arguments: Any) -> Any:  # noqa: D102
+        return self._call(*arguments)
+
+    def __setstate__(self, state: object) -> None:
+        raise RefusedError("it alters a function")
+
+
+class _Type:
+    """Stands in for a numpy dtype of numbers."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, name: object, *_: object) -> None:
+        if not isinstance(name, str) or not _NUMBERS.fullmatch(name):
+            raise RefusedError(f"it holds an array of {shown(name)} and not of numbers")
+        self.value = np.dtype(name)
+
+    def __setstate__(self, state: object) -> None:
+        # numpy's own takes any fields, even ones that point outside the array.
+        match state:
+            case (int(), "<" | ">" | "|" | "=" as order, None, None, None, int(), int(), int()):
+                self.value = self.value.newbyteorder(order)
+            case _:
+                raise RefusedError("it holds an array with fields")
+
+
+class Array:
+    """Stands in for an array or a tensor; `value` is None until its content has come."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: np.ndarray | None = None) -> None:
+        self.value = value
+
+    def __setstate__(self, state: object) -> None:
+        match state:
+            case (int(), tuple() as shape, _Type() as dtype, fortran, data):
+                self.value = _view(data, dtype, shape, "F" if fortran else "C")
+            case _:
+                raise RefusedError("it holds an array in an unknown form")
+
+
+def shown(value: object) -> str:
+    """A value in an error: text as it is, of others the kind, for lists within lists may be longer than any memory."""
+    return f"{value!r:.40}" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _view(data: object, dtype: object, shape: object, order: object) -> np.ndarray:
+    """An array on the bytes that were read, without a copy; Python 2 has written them as text."""
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    if not (
+        isinstance(data, (bytes, bytearray))
+        and isinstance(dtype, _Type)
+        and isinstance(shape, tuple)
+        and order in ("C", "F")
+    ):
+        raise RefusedError("it holds an array in an unknown form")
+    return np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Array:
+    return Array(_view(data, dtype, shape, order))
+
+
+def _scalar(dtype: object, data: object) -> int | float:
+    """A numpy scalar as a number of Python's, which has no state to be altered."""
+    return _view(data, dtype, (), "C").item()
+
+
+def _encode(text: object, encoding: object) -> bytes:
+    """Bytes as protocols below 3 write them."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise RefusedError("it encodes text")
+    return text.encode("latin1")
+
+
+def _empty_bytes() -> bytes:
+    """What protocol 2 calls for an array without rows; `bytes` itself takes a length."""
+    return b""
+
+
+def _set(items: object = ()) -> set[object]:
+    if not isinstance(items, list):
+        raise RefusedError("it holds a set in an unknown form")
+    _check_keys(items)
+    return set(items)
+
+
+def _frozen_set(items: object = ()) -> frozenset[object]:
+    return frozenset(_set(items))
+
+
+def _reconstruct(kind: object, *_: object) -> Array:
+    if kind is not _NDARRAY:
+        raise RefusedError("it holds an array in an unknown form")
+    return Array()
+
+
+def _no_array(*_: object) -> None:
+    raise RefusedError("it holds an array in an unknown form")
+
+
+_NDARRAY = Function(_no_array)  # a name that `_reconstruct` is given, never called
+NUMPY: dict[tuple[str, str], Function] = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "memmap"): _NDARRAY,  # pickled with its content, not with its file
+    ("numpy", "dtype"): Function(_Type),
+    ("_codecs", "encode"): Function(_encode),
+}
+"""Module and name, as pickles of arrays ask for them -> what they get."""
+for _core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
+    NUMPY[f"{_core}.multiarray", "_reconstruct"] = Function(_reconstruct)
+    NUMPY[f"{_core}.multiarray", "scalar"] = Function(_scalar)
+    NUMPY[f"{_core}.numeric", "_frombuffer"] = Function(_from_buffer)
+for _builtins in ("__builtin__", "builtins"):  # protocols below 3 and from 3
+    NUMPY[_builtins, "bytes"] = Function(_empty_bytes)
+    NUMPY[_builtins, "set"] = Function(_set)
+    NUMPY[_builtins, "frozenset"] = Function(_frozen_set)
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """Refuse tuples: the hash of a tuple of the same tuple twice, forty times over, takes years."""
+    if any(isinstance(key, tuple) for key in keys):
+        raise RefusedError("it names values by tuples")
+
+
+def _with_plain_keys(instruction: bytes, keys: slice) -> tuple[int, Callable[[Any], None]]:
+    load = pickle._Unpickler.dispatch[instruction[0]]
+
+    def load_checked(self: Any) -> None:
+        _check_keys(self.stack[keys])
+        load(self)
+
+    return instruction[0], load_checked
+
+
+def _load_bytearray(self: Any) -> None:
+    """As it is written, but without room for as many bytes as the pickle says there are: the file may have fewer."""
+    (length,) = np.frombuffer(self.read(8), "<u8").tolist()
+    self.append(bytearray(self.read(length)))
+
+
+class _WholeLines:
+    """A file whose last line is as whole as the others: Python's reader would take half a name for a name."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+        self._readline = file.readline
+
+    def readline(self) -> bytes:
+        line = self._readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return line
+
+
+class _RestrictedUnpickler(pickle._Unpickler):
+    """Looks every name up in a table and imports nothing."""
+
+    dispatch = {  # noqa: RUF012 - as the class above has it
+        **pickle._Unpickler.dispatch,
+        **dict(
+            [
+                _with_plain_keys(pickle.DICT, slice(None, None, 2)),
+                _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
+                _with_plain_keys(pickle.SETITEMS, slice(None, None, 2)),
+                _with_plain_keys(pickle.ADDITEMS, slice(None)),
+                _with_plain_keys(pickle.FROZENSET, slice(None)),
+            ]
+        ),
+        pickle.BYTEARRAY8[0]: _load_bytearray,
+    }
+
+    def __init__(self, file: BinaryIO, names: Mapping[tuple[str, str], Function], encoding: str) -> None:
+        super().__init__(_WholeLines(file), encoding=encoding)
+        self._names = names
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in self._names:
+            asked_for = f"{module}.{name}".encode("unicode_escape").decode("ascii")  # no line breaks into the sentence
+            raise RefusedError(f"it asks for {asked_for:.150}")
+        return self._names[module, name]
+
+    def persistent_load(self, pid: object) -> Any:
+        raise RefusedError(f"it asks for the object {shown(pid)} outside the file")
+
+
+def load_restricted(file: BinaryIO, names: Mapping[tuple[str, str], Function], *, encoding: str = "ASCII") -> object:
+    """Read a pickle of plain values and arrays of numbers.
+
+    Args:
+        file: opened for reading bytes.
+        names: what the pickle may ask for, and what it gets; `NUMPY` or more than that.
+        encoding: of text that Python 2 has written.
+
+    Returns:
+        What the pickle holds, with an `Array` for each array.
+
+    Raises:
+        RefusedError: the pickle asks for anything else, or is damaged.
+        MemoryError: it does not fit.
+    """
+    try:
+        return _RestrictedUnpickler(file, names, encoding).load()
+    except (RefusedError, OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged pickle may call anything in the table with anything
+        raise RefusedError("it is damaged or no pickle") from error
+
+
+def plain_integers(value: object) -> np.ndarray:
+    """Integers [N] of a list, a tuple or an array, where an entry may be an array of one.
+
+    Raises:
+        RefusedError: it is something else, or an entry is.
+    """
+    if isinstance(value, Array) and value.value is not None:
+        array = value.value
+    elif isinstance(value, (list, tuple)):
+        numbers = [item.value.item() if _is_one(item) else item for item in value]
+        if any(type(number) is not int for number in numbers):  # numpy would unfold lists within lists without end
+            raise RefusedError("they are not one integer each")
+        array = np.asarray(numbers, dtype=None if numbers else np.int64)
+    else:
+        raise RefusedError("they are no list or array")
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise RefusedError("they are not one integer each")
+    return array.astype(np.int64)
+
+
+def _is_one(item: Any) -> bool:
+    return isinstance(item, Array) and item.value is not None and item.value.size == 1
