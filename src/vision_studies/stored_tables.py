@@ -1,5 +1,6 @@
 """Tables in Parquet files that tell when a byte of them has changed, and errors in a sentence when they cannot be read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,13 @@ def write_table(table: "pd.DataFrame", file: Path) -> None:
     table.to_parquet(file, index=False, **WRITE_OPTIONS)
 
 
-def read_table(file: Path, mend: str) -> "pd.DataFrame":
-    """Read a table that the project has written.
+def read_table(file: Path, mend: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+    """Read a table that the project has written, or some columns of it.
 
     Args:
         file: the table.
         mend: what to do about a damaged one, as the end of a sentence: "delete it and run the study again".
+        columns: which; None for all.
 
     Raises:
         DataError: it is damaged.
@@ -34,7 +36,7 @@ def read_table(file: Path, mend: str) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        return pd.read_parquet(file, **READ_OPTIONS)
+        return pd.read_parquet(file, columns=columns and list(columns), **READ_OPTIONS)
     except FileNotFoundError:
         raise
     except Exception as error:  # pyarrow and pandas have many errors for what a damaged file may be

@@ -19,11 +19,13 @@ VOLATILE = {
     "started_at",
     "git_commit",
     "trial_times",
+    "checksum",  # of results with their times
 }
 """Names of what differs from one undisturbed run to the next."""
 
+_LOCKS = (".lock", ".holder")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT[\d.]+Z")
-_SKIPPED = ("run_records", "output.txt", "checkpoints")  # checkpoints are for going on, and no results
+_SKIPPED = ("run_records", "output.txt", "checkpoints")  # checkpoints are for going on, hold times, and are no results
 _SHOW_TIMES = ("configuration_comparison", "efficiency_metrics", "training_time_and_accuracy")  # tables, as text
 
 
@@ -37,7 +39,7 @@ def contents(folders: Iterable[Path], project: Path) -> dict[str, Any]:
         files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
         for file in files:
             parts = file.relative_to(project).parts
-            if any(part.startswith(".") or part in _SKIPPED for part in parts) or file.suffix == ".lock":
+            if any(part.startswith(".") or part in _SKIPPED for part in parts) or file.suffix in _LOCKS:
                 continue
             place = "/".join(part for part in parts if not _VERSION.fullmatch(part))
             found[place] = _content(file)  # sorted: a newer version comes after an older one

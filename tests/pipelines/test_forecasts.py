@@ -1,6 +1,7 @@
 """A changed parameter retrains the runs that it touches, and no others: told without training any."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from tests.config.test_alphanet_settings import alphanet_settings
@@ -12,6 +13,7 @@ from tests.data.conftest import make_image_set
 from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
+from vision_studies.config.search import pruner_name
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import make_splits
@@ -21,11 +23,12 @@ from vision_studies.pipelines.cifar_resnet.forecast import forecast as of_networ
 from vision_studies.pipelines.cifar_resnet.nodes import study_runs
 from vision_studies.pipelines.mlp_transfer.forecast import forecast as of_perceptrons
 from vision_studies.pipelines.mlp_transfer.nodes import workplace as mlp_place
-from vision_studies.pipelines.mlp_transfer.work import search_batches
+from vision_studies.pipelines.mlp_transfer.work import pruned_otherwise, search_batches
 from vision_studies.pipelines.transfer_cuts.forecast import forecast as of_cuts
 from vision_studies.pipelines.transfer_cuts.nodes import workplace as cuts_place
 from vision_studies.studies.forecast import LATER, REUSE, TRAIN
-from vision_studies.studies.stages import Outcome, begin_run, keep_outcome
+from vision_studies.studies.results import PRUNED
+from vision_studies.studies.stages import Outcome, begin_run, keep_outcome, pruned
 
 STUDY = StudySettings(name="tried", title="", question="")
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal")
@@ -171,6 +174,33 @@ def test_perceptrons(data, tmp_path):
         "5, trial 2, seed 1",
     }
     assert {tuple(names) for names in to_do(told(training={"epochs": 9})["search"]).values()} == {("training.epochs",)}
+
+
+def test_trials_that_another_pruner_has_ended_are_trained_again(data, tmp_path):
+    median = {"name": "median", "startup_trials": 1, "warmup_epochs": 1}
+    pruner = {"batch": 1, "pruner": median}
+
+    def told(**search):
+        found = of_perceptrons(perceptrons(search=search), STUDY, None, False, *data, tmp_path)
+        return {own.name: own for own in by_stage(found)["search"].decisions}
+
+    place = mlp_place(perceptrons(search=pruner), STUDY, None, *data, tmp_path)
+    ended, *others = [run for runs, _ in search_batches(place) for run in runs]
+    history = pd.DataFrame({"epoch": [1], "validation_loss": [0.9]})
+    worse = Outcome({"validation_loss": 0.9}, PRUNED, "worse than others", history)
+    found = {"validation_loss": 0.5, "best_epoch": 1, "other_metrics": {"terminating_epoch": 1}}
+    whole = Outcome(found, history=history)
+    for run in (ended, *others):
+        begin_run(tmp_path, run)
+        outcome = pruned(worse, pruner_name(place.settings.search.pruner)) if run is ended else whole
+        keep_outcome(tmp_path, run, "training", outcome)
+    assert {own.action for own in told(**pruner).values()} == {REUSE}
+    for changes in ({"pruner": None, "batch": None}, {"batch": 1, "pruner": median | {"warmup_epochs": 2}}):
+        found = told(**changes)
+        assert {name for name, own in found.items() if own.action == TRAIN} == {ended.name}
+        assert found[ended.name].reason == "a search with another pruner had ended it"
+    other = mlp_place(perceptrons(), STUDY, None, *data, tmp_path)
+    assert pruned_otherwise(other, [ended, *others]) == [ended]
 
 
 def alphanet(**changes):

@@ -1,4 +1,5 @@
 import logging
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError
+from vision_studies.studies import execution
 from vision_studies.studies.execution import execute
 from vision_studies.studies.results import DIVERGED, FAILED
 from vision_studies.studies.run_tables import history_table, results_table
@@ -132,3 +134,24 @@ def test_a_dask_cluster_does_the_same(tmp_path):
             runs, "training", measure, tmp_path, settings(backend="dask", scheduler_address=cluster.scheduler_address)
         )
     assert results_table(runs, tmp_path, ["training"])["validation_accuracy"].tolist() == [0.0, 0.1, 0.2]
+
+
+def test_a_run_that_kills_the_workers_of_a_cluster_fails_and_the_others_are_done(tmp_path, monkeypatch):
+    @contextmanager
+    def deadly_to_seed_one(_settings):
+        def do(tasks, *, when_lost):
+            for function, arguments, keywords in tasks:
+                lost = arguments[0].seed == 1
+                yield when_lost(*arguments, reason="3 workers died of it") if lost else function(*arguments, **keywords)
+
+        yield do
+
+    monkeypatch.setattr(execution, "parallel_runs", deadly_to_seed_one)
+    runs = [make_run(seed) for seed in range(3)]
+    execute(runs, "training", measure, tmp_path, settings())
+    table = results_table(runs, tmp_path, ["training"]).set_index("seed")
+    assert table["status"].tolist() == ["complete", FAILED, "complete"]
+    assert table.loc[1, "reason"] == "training: ClusterError: 3 workers died of it"
+    monkeypatch.undo()
+    execute(runs, "training", measure, tmp_path, settings())
+    assert [calls(tmp_path, own) for own in runs] == [1, 1, 1]

@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 from itertools import pairwise
 
 import pandas as pd
@@ -6,6 +7,7 @@ import pytest
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.studies import stacks
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import execute_stacks
 from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
@@ -126,3 +128,25 @@ def test_a_damaged_list_of_members_is_told(tmp_path):
     (tmp_path / "stacks/training/x/stack.json").write_text("[")
     with pytest.raises(DataError, match="damaged"):
         execute([run(0)], Work(), tmp_path)
+
+
+def test_runs_that_kill_the_workers_of_a_cluster_fail_and_the_others_are_done(tmp_path, monkeypatch):
+    @contextmanager
+    def deadly_to_the_second_stack(_settings):
+        def do(tasks, *, when_lost):
+            for function, arguments, keywords in tasks:
+                lost = arguments[0] == 1
+                yield when_lost(*arguments, reason="3 workers died of it") if lost else function(*arguments, **keywords)
+
+        yield do
+
+    monkeypatch.setattr(stacks, "parallel_runs", deadly_to_the_second_stack)
+    runs, work = [run(number) for number in range(4)], Work()
+    execute_stacks(runs, "training", work, in_pairs, tmp_path, HERE)
+    assert work.stacks == [[0, 1]]
+    found = [read_stage(tmp_path, own, "training") for own in runs]
+    assert [own["status"] for own in found] == ["complete", "complete", "failed", "failed"]
+    assert found[3]["reason"] == "training: ClusterError: 3 workers died of it"
+    monkeypatch.undo()
+    execute_stacks(runs, "training", work, in_pairs, tmp_path, HERE)
+    assert work.stacks == [[0, 1], [2, 3]]

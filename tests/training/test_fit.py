@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_studies.errors import CheckpointError, DataError
+from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.fit import fit
 from vision_studies.training.mixing import mix_batch
@@ -101,6 +102,17 @@ def test_an_interrupted_training_ends_bit_identical(
     assert whole.stopped_early == continued.stopped_early
     assert all(torch.equal(value, continued.final_weights[name]) for name, value in model.state_dict().items())
     assert continued.history["seconds"].is_monotonic_increasing
+
+
+def test_a_training_killed_before_its_final_checkpoint_writes_it_and_trains_no_more(
+    make_settings, make_network, loaders, tmp_path
+):
+    settings = make_settings(epochs=2, checkpoint_every=1)
+    whole = run(make_network(), loaders, settings, tmp_path)
+    (tmp_path / "final.safetensors").unlink()
+    again = run(make_network(), loaders, settings, tmp_path)
+    pd.testing.assert_frame_equal(whole.history, again.history)
+    assert load_state(tmp_path / "final.safetensors")["ended"]
 
 
 def test_a_step_is_the_plain_loop_written_out(make_settings, make_network, loaders):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from vision_studies.config.base import Settings
+from vision_studies.files import hash_json
 
 
 class RangeSettings(Settings):
@@ -79,6 +80,11 @@ class HyperbandPrunerSettings(Settings):
 
 
 PrunerSettings = Annotated[MedianPrunerSettings | HyperbandPrunerSettings, Field(discriminator="name")]
+
+
+def pruner_name(settings: PrunerSettings | None) -> str | None:
+    """What tells a pruner from another one; None where there is none."""
+    return None if settings is None else hash_json(settings.model_dump(mode="json"))[:8]
 
 
 class SamplerSettings(Settings):

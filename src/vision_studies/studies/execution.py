@@ -13,7 +13,7 @@ import joblib
 from filelock import FileLock
 
 from vision_studies.config.execution import ExecutionSettings
-from vision_studies.errors import DataError, VisionStudiesError
+from vision_studies.errors import ClusterError, DataError, VisionStudiesError
 from vision_studies.files import full_disk_told, require_free_space
 from vision_studies.storage.kept_data import KeptData, kept_with
 from vision_studies.studies.kept_runs import bring_here, kept_runs
@@ -76,7 +76,7 @@ def execute(
         while True:
             held = []
             tasks = [(run, stage, work, folder, failed[run.fingerprint], holder, kept) for run in waiting]
-            for run, outcome in parallel(joblib.delayed(_try_run)(*task) for task in tasks):
+            for run, outcome in parallel((joblib.delayed(_try_run)(*task) for task in tasks), when_lost=_lost):
                 if outcome is None:
                     held.append(run)
                 else:
@@ -109,6 +109,13 @@ def _try_run(
             failed_before = failure_mark(folder, run, stage)
         with kept_runs(kept, folder, [run]):
             return run, _do(run, stage, work, folder, failed_before)
+
+
+def _lost(run: Run, stage: str, _work: Work, folder: Path, *_: object, reason: str) -> tuple[Run, Outcome | None]:
+    """Record that workers of a cluster have died of a run; None where another process works on it by now."""
+    run_folder(folder, run).mkdir(parents=True, exist_ok=True)
+    with try_to_hold(run_lock(folder, run), this_process()) as held:
+        return run, keep_failure(folder, run, stage, ClusterError(reason), reason) if held else None
 
 
 def _do(run: Run, stage: str, work: Work, folder: Path, failed_before: int | None) -> Outcome:

@@ -13,7 +13,7 @@ import joblib
 from filelock import FileLock
 
 from vision_studies.config.execution import ExecutionSettings
-from vision_studies.errors import BusyError, DataError, VisionStudiesError
+from vision_studies.errors import BusyError, ClusterError, DataError, VisionStudiesError
 from vision_studies.files import full_disk_told, hash_json, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
 from vision_studies.studies.kept_runs import bring_here, kept_runs
@@ -92,10 +92,11 @@ def execute_stacks(
     with parallel_runs(settings) as parallel:
         while waiting:
             stacks, held = _claim(site, unique, waiting, group)
-            for place, outcomes in parallel(
+            tasks = [
                 joblib.delayed(_try_stack)(place, stack, work, site.of(stack), holder, kept)
                 for place, stack in enumerate(stacks)
-            ):
+            ]
+            for place, outcomes in parallel(tasks, when_lost=_lost):
                 if outcomes is None:
                     held.append((site.lock(_names(stacks[place])), len(stacks[place])))
                 for run, outcome in outcomes or ():
@@ -203,6 +204,28 @@ def _try_stack(
             return place, [*(ended if is_elsewhere else ()), *_do_stack(stack, own_folder, work, site)]
 
 
+def _lost(
+    place: int, stack: Sequence[Run], _work: StackWork, site: _Site, *_: object, reason: str
+) -> tuple[int, _Outcomes | None]:
+    """Record that workers of a cluster have died of a stack; None where another process works on it by now."""
+    members = _names(stack)
+    with try_to_hold(site.lock(members), this_process()) as held:
+        if not held:
+            return place, None
+        outcomes = _fail(stack, site, ClusterError(reason), reason)
+        shutil.rmtree(site.stack(members), ignore_errors=True)
+    return place, outcomes
+
+
+def _fail(stack: Sequence[Run], site: _Site, error: Exception, told: str) -> _Outcomes:
+    """Record an error for all runs of a stack that have not ended."""
+    return [
+        (run, keep_failure(site.folder, run, site.stage, error, told))
+        for run in stack
+        if not is_finished(site.folder, run, site.stage)
+    ]
+
+
 def _do_stack(stack: Sequence[Run], own_folder: Path, work: StackWork, site: _Site) -> _Outcomes:
     kept: _Outcomes = []
     folder, stage = site.folder, site.stage
@@ -225,10 +248,7 @@ def _do_stack(stack: Sequence[Run], own_folder: Path, work: StackWork, site: _Si
     except VisionStudiesError:
         raise
     except Exception as error:
-        told = traceback.format_exc()
-        kept += [
-            (run, keep_failure(folder, run, stage, error, told)) for run in stack if not is_finished(folder, run, stage)
-        ]
+        kept += _fail(stack, site, error, traceback.format_exc())
     shutil.rmtree(own_folder)
     return kept
 

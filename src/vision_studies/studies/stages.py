@@ -7,7 +7,7 @@ other, and whoever calls them holds the lock of the run, or that of the stack th
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vision_studies.files import atomic_file, hash_json, json_text, remove_lefto
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.provenance import git_commit, library_versions
-from vision_studies.studies.results import COMPLETE, FAILED
+from vision_studies.studies.results import COMPLETE, FAILED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, this_process, try_to_hold
 
@@ -116,6 +116,21 @@ def ended_since(folder: Path, run: Run, stage: str, failed_before: int | None) -
     if result is None or (result["status"] == FAILED and failure_mark(folder, run, stage) == failed_before):
         return None
     return Outcome(result["metrics"], result["status"], result["reason"])
+
+
+def pruned(outcome: Outcome, pruner: str) -> Outcome:
+    """The outcome of a run that a search has ended, with what ended it."""
+    others = {**outcome.metrics.get("other_metrics", {}), "pruner": pruner}
+    return replace(outcome, metrics={**outcome.metrics, "other_metrics": others})
+
+
+def was_pruned_otherwise(folder: Path, run: Run, stage: str, pruner: str | None) -> bool:
+    """Whether a search with another pruner than `pruner` (None: without any) has ended a run: this one may let it live."""
+    result = read_stage(folder, run, stage)
+    if result is None or result["status"] != PRUNED:
+        return False
+    by = result["metrics"].get("other_metrics", {}).get("pruner")
+    return pruner is None or (by is not None and by != pruner)
 
 
 def begin_run(folder: Path, run: Run) -> Path:

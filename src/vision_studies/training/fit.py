@@ -17,7 +17,14 @@ from vision_studies.data.loaders import Loader
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.averaging import averaged_weights, build_averaging
-from vision_studies.training.checkpoints import load_state, random_state, restore_random_state, save_state
+from vision_studies.training.checkpoints import (
+    copied_weights,
+    load_state,
+    numbered_checkpoints,
+    random_state,
+    restore_random_state,
+    save_state,
+)
 from vision_studies.training.collectives import BatchPart, agreed, joined, total
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.gradients import BatchGradients
@@ -199,7 +206,7 @@ class _Training:
             best_epoch=self._selection.best_epoch,
             best_value=self._selection.best,
             weights=self._best_weights,
-            final_weights=_copy(self._model),
+            final_weights=copied_weights(self._model),
             seconds=self._seconds,
             stopped_early=self._stopped_early,
             diverged=self._diverged,
@@ -216,7 +223,7 @@ class _Training:
     def resume(self, folder: Path) -> None:
         """Continue from the newest whole checkpoint in `folder`, if there is one."""
         final = folder / _FINAL
-        for path in [*([final] if final.exists() else []), *reversed(_numbered(folder))]:
+        for path in [*([final] if final.exists() else []), *reversed(numbered_checkpoints(folder))]:
             try:
                 state = load_state(path)
             except CheckpointError as error:
@@ -230,6 +237,10 @@ class _Training:
             self._load(state)
             if not self.ended:
                 logger.info("continuing after epoch %d of %d", self.epoch, self._settings.epochs)
+            elif (
+                path != final and self.share.rank == 0
+            ):  # killed between the last numbered checkpoint and the final one
+                save_state(final, state)
             return
 
     def checkpoint(self, folder: Path) -> None:
@@ -240,7 +251,7 @@ class _Training:
             save_state(folder / f"epoch_{self.epoch:04d}.safetensors", self._state())
         if self.ended:
             save_state(folder / _FINAL, self._state())
-        for old in _numbered(folder)[: -self._settings.keep_last]:
+        for old in numbered_checkpoints(folder)[: -self._settings.keep_last]:
             old.unlink()
 
     def _train(self) -> tuple[float, float, dict[str, float]]:
@@ -285,7 +296,7 @@ class _Training:
             metrics = self._objective.validation_metrics(*predict_outputs(*arguments))
             row = {"epoch": self.epoch, **metrics}
             if self._selection.update(row):
-                self._best_weights = _copy(self._model)
+                self._best_weights = copied_weights(self._model)
         self._schedule.after_validation(row)
         stopping = self._settings.early_stopping
         if self._stopping is not None and stopping is not None:
@@ -338,11 +349,3 @@ class _Training:
         self._stopped_early, self._diverged = state["stopped_early"], state["diverged"]
         self._pruned = state["pruned"]
         restore_random_state(state["random"])
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch_*.safetensors"))

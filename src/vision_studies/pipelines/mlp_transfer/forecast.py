@@ -1,5 +1,6 @@
 """What the next run of `mlp_transfer` would do."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +11,8 @@ from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.pipelines.mlp_transfer.nodes import home_runs, select_hyperparameters, transfer_cells, workplace
-from vision_studies.pipelines.mlp_transfer.work import EVALUATION, TRAINING, search_batches
-from vision_studies.studies.forecast import REUSE, Forecaster, StageForecast, Unknown
+from vision_studies.pipelines.mlp_transfer.work import EVALUATION, TRAINING, pruned_otherwise, search_batches
+from vision_studies.studies.forecast import REUSE, TRAIN, Decision, Forecaster, StageForecast, Unknown
 from vision_studies.studies.run_tables import results_table
 from vision_studies.studies.runs import Run
 
@@ -37,6 +38,10 @@ def forecast(
     missing = settings.search.trials * len(settings.architectures) - len(trials)
     undrawn = [Unknown(missing, "drawn from what the trials before them find")] if missing else []
     search = told.stage(trials, TRAINING, title="search", unknown=undrawn)
+    again = {run.fingerprint for run in pruned_otherwise(place, trials)}
+    search = replace(
+        search, decisions=tuple(_spared(own) if own.fingerprint in again else own for own in search.decisions)
+    )
     scored = []
     if settings.protocol == "published":
         scored = [told.stage(trials, EVALUATION, title="trial scores", verb="score", after=TRAINING)]
@@ -57,6 +62,12 @@ def forecast(
         told.stage(elsewhere, TRAINING, title="transfer"),
         told.stage([*home, *elsewhere], EVALUATION, verb="score", after=TRAINING),
     ]
+
+
+def _spared(decision: Decision) -> Decision:
+    if decision.action != REUSE:
+        return decision
+    return replace(decision, action=TRAIN, reason="a search with another pruner had ended it", finished_at=None)
 
 
 def _unknown(settings: MlpTransferSettings, reason: str) -> list[StageForecast]:

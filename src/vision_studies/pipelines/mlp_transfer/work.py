@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
+from vision_studies.config.search import pruner_name
 from vision_studies.config.study import StudySettings
+from vision_studies.stored_tables import read_table
 from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
-from vision_studies.studies.stages import Outcome, read_stage, run_folder
+from vision_studies.studies.stages import Outcome, forget_run, pruned, read_stage, run_folder, was_pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -102,6 +104,8 @@ def search_runs(place: Workplace, *, fresh: bool) -> list[Run]:
     """
     done: list[Run] = []
     for runs, searches in search_batches(place):
+        for run in pruned_otherwise(place, runs):
+            forget_run(place.folder, run)
         train_runs(place, runs, fresh=fresh, searches=searches)
         done += runs
     names = [architecture_name(widths) for widths in place.settings.architectures]
@@ -146,10 +150,14 @@ def search_batches(place: Workplace) -> Iterator[tuple[list[Run], dict[str, _Sea
         yield runs, searches
 
 
+def pruned_otherwise(place: Workplace, runs: Iterable[Run]) -> list[Run]:
+    """The runs that a search with another pruner has ended."""
+    pruner = pruner_name(place.settings.search.pruner)
+    return [run for run in runs if was_pruned_otherwise(place.folder, run, TRAINING, pruner)]
+
+
 def finished_trial(place: Workplace, run: Run) -> "FinishedTrial":
     """What Optuna is told of a trial."""
-    from pyarrow import parquet
-
     from vision_studies.methods.hyperparameter_search import FinishedTrial, trial_values
 
     result = read_stage(place.folder, run, TRAINING) or {"status": "failed", "metrics": {}}
@@ -157,7 +165,7 @@ def finished_trial(place: Workplace, run: Run) -> "FinishedTrial":
     usable = result["status"] in (COMPLETE, PRUNED)
     if usable:
         file = run_folder(place.folder, run) / "history.parquet"
-        history = parquet.ParquetFile(file).read(["epoch", "validation_loss"]).to_pandas()
+        history = read_table(file, "delete its folder and run the study again", ["epoch", "validation_loss"])
         validations = trial_values(history, "validation_loss")
     return FinishedTrial(
         hyperparameters=run.configuration["hyperparameters"],
@@ -203,7 +211,9 @@ def _train(
             "diverged": (DIVERGED, "the loss was not finite"),
             "pruned": (PRUNED, "worse than other trials at the same epoch"),
         }.get(why, (COMPLETE, None))
-        record(stack[member], Outcome(trained.metrics, status, reason, trained.result.history))
+        outcome = Outcome(trained.metrics, status, reason, trained.result.history)
+        pruner = pruner_name(place.settings.search.pruner)
+        record(stack[member], pruned(outcome, pruner) if status == PRUNED and pruner else outcome)
 
     search = searches.get(stack[0].fingerprint)
     mlp_transfer.train_stack(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.search import pruner_name
 from vision_studies.config.stacking import StackingSettings, StackingVariantSettings
 from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, NetworkRun, read_run, stack_run
 from vision_studies.config.study import StudySettings
@@ -16,7 +17,7 @@ from vision_studies.studies.execution import execute, execute_one
 from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome, read_stage, run_folder
+from vision_studies.studies.stages import Outcome, forget_run, pruned, read_stage, run_folder, was_pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.config.search import SearchDomain
@@ -155,7 +156,16 @@ def _do_trial(
         return value == value and report(row["epoch"], value)  # noqa: PLR0124 - NaN where it was not validated
 
     run = trial_run(place, variant, trial)
-    _, outcome = execute_one(run, TRAINING, partial(_train, place=place, report=tell), place.folder)
+    assert place.settings.search is not None  # noqa: S101 - it is its trial
+    pruner = pruner_name(place.settings.search.pruner)
+    if was_pruned_otherwise(place.folder, run, TRAINING, pruner):
+        forget_run(place.folder, run)
+
+    def train(run: Run, folder: Path) -> Outcome:
+        outcome = _train(run, folder, place=place, report=tell)
+        return pruned(outcome, pruner) if outcome.status == PRUNED and pruner else outcome
+
+    _, outcome = execute_one(run, TRAINING, train, place.folder)
     value = outcome.metrics.get("validation_accuracy")
     return TrialOutcome(outcome.status, value, outcome.metrics.get("seconds", 0.0))
 
