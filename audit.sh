@@ -40,5 +40,5 @@ PYTHON
     rm -f "$folder/found.json"
     [ "$code" = 3 ] || exit "$code"
 done
-echo "Nothing was audited: no service that lists vulnerabilities could be asked; run this where pypi.org or osv.dev can be reached." >&2
+echo "Nothing was audited: no service that lists vulnerabilities could be asked; run this where the services of PyPI or OSV can be reached." >&2
 exit 2

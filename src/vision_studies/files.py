@@ -46,7 +46,7 @@ def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
         try:
             yield temporary
             _synchronise(temporary)
-            os.chmod(temporary, 0o666 & ~_umask())  # some writers make the file anew, for its owner alone
+            os.chmod(temporary, 0o666 & ~_UMASK)  # some writers make the file anew, for its owner alone
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
-        os.chmod(temporary, 0o777 & ~_umask())
+        os.chmod(temporary, 0o777 & ~_UMASK)
         try:
             yield temporary
             for file in temporary.rglob("*"):
@@ -228,7 +228,10 @@ def _synchronise(file: Path) -> None:
         os.fsync(written.fileno())
 
 
-def _umask() -> int:
+def _read_umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+_UMASK = _read_umask()  # once: for the moment that reading takes, other threads would make files that all may write

@@ -92,7 +92,8 @@ def _json(file: Path) -> Any:
     return _plain(json.loads(file.read_text(encoding="utf-8")))
 
 
-def _table(table: pd.DataFrame) -> Any:
+def table_content(table: pd.DataFrame) -> Any:
+    """What a table holds that may be compared, whatever the types of empty columns."""
     kept = table[[name for name in table.columns if name not in VOLATILE]]
     return _plain(json.loads(kept.to_json(orient="split", double_precision=15)))
 
@@ -114,8 +115,8 @@ def _present(file: Path) -> Any:
 
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".json": _json,
-    ".parquet": lambda file: _table(pd.read_parquet(file)),
-    ".csv": lambda file: _table(pd.read_csv(file)),
+    ".parquet": lambda file: table_content(pd.read_parquet(file)),
+    ".csv": lambda file: table_content(pd.read_csv(file)),
     ".safetensors": _safetensors,
     ".png": _present,
     ".html": _present,

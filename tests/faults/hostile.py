@@ -1,30 +1,24 @@
 """Files that somebody made to do harm: each must be refused in a sentence, or read as nothing but data."""
 
-import gzip
-import io
 import os
 import pickle
 import struct
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from tests.data.test_sources import (
     png,
     settings,
-    write_cifar_binary,
     write_cifar_python,
-    write_folder,
-    write_idx,
     write_parquet,
 )
 from tests.faults.damage import judged
+from tests.faults.hostile_archives import ARCHIVES, PACKED, Write, archive
+from tests.faults.hostile_pictures import PICTURES, picture
 from tests.faults.places import PLACES
 from tests.faults.tally import Trial
 from tests.methods.test_alphanet_restricted_pickle import FEATURES, LABELS, hostile_calls
@@ -37,9 +31,6 @@ from vision_studies.methods.alphanet.restricted_pickle import load_features_pick
 
 KIND = "hostile file"
 REFUSED, HARMLESS = True, False
-
-Write = Callable[[Path, Path], Any]
-"""Writes a hostile file into an empty folder; the second path is the canary."""
 
 
 def hostile(folder: Path, canary: Path, only: int | None = None) -> Iterator[Trial]:
@@ -84,12 +75,12 @@ def _cases() -> Iterator[tuple[str, str, Write, Callable[[Path], Any], bool]]:
         yield "CIFAR's Python files", name, _python_batch(name), _read_source, REFUSED
         yield "packed archive", f"{name}, in a batch", _packed_batch(name), _read_source, REFUSED
         yield "array of images (.npy)", f"{name}, as an array of objects", _npy_of(name), _read_npy, REFUSED
-    for fault, change in _ARCHIVES.items():
-        yield "packed archive", fault, _archive(change), _read_source, HARMLESS
-    for fault, write_file in _PACKED.items():
+    for fault, change in ARCHIVES.items():
+        yield "packed archive", fault, archive(change), _read_source, HARMLESS
+    for fault, write_file in PACKED.items():
         yield "packed file", fault, write_file, _read_source, REFUSED
-    for fault, content in _PICTURES.items():
-        yield "picture", fault, _picture(content), _read_source, REFUSED
+    for fault, content in PICTURES.items():
+        yield "picture", fault, picture(content), _read_source, REFUSED
     for fault, text in _YAML.items():
         yield "configuration (YAML)", fault, _yaml(text), _read_configuration, REFUSED
     for fault, text in _CODE.items():
@@ -200,139 +191,6 @@ def _npy_of(name: str) -> Write:
         array = np.empty(1, dtype=object)
         array[0] = hostile_calls(canary)[name]
         np.save(folder / "images.npy", array, allow_pickle=True)
-
-    return write
-
-
-def _member(name: str, **kind: Any) -> Callable[[tarfile.TarFile, Path], None]:
-    def add(archive: tarfile.TarFile, outside: Path) -> None:
-        member = tarfile.TarInfo(name.replace("OUTSIDE", str(outside)))
-        for key, value in kind.items():
-            setattr(member, key, value.replace("OUTSIDE", str(outside)) if isinstance(value, str) else value)
-        content = b"escaped" if member.isfile() else b""
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-
-    return add
-
-
-_ARCHIVES: dict[str, Callable[[tarfile.TarFile, Path], None]] = {
-    "a path out of its folder": _member("../../escaped"),
-    "a long path out of its folder": _member("a/b/../../../../escaped"),
-    "an absolute path": _member("OUTSIDE/escaped"),
-    "a link out of its folder": _member("data_batch_9.bin", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "a hard link out of its folder": _member("data_batch_9.bin", type=tarfile.LNKTYPE, linkname="../../../etc/passwd"),
-    "a link in place of a batch": _member("batches.meta.txt", type=tarfile.SYMTYPE, linkname="/etc/hostname"),
-    "a device": _member("data_batch_9.bin", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-    "a pipe": _member("data_batch_9.bin", type=tarfile.FIFOTYPE),
-    "a folder called as a batch": _member("test_batch.bin", type=tarfile.DIRTYPE),
-    "a program that belongs to root": _member("escaped_program", mode=0o4777, uid=0, gid=0),
-    "a name of 5,000 characters": _member("x" * 5000),
-    "a name with a line break": _member("a\nb"),
-    "a negative time": _member("early", mtime=-1),
-}
-
-
-def _archive(change: Callable[[tarfile.TarFile, Path], None]) -> Write:
-    def write(folder: Path, _: Path) -> None:
-        write_cifar_binary(folder / "unpacked")
-        (folder / "source").mkdir()
-        with tarfile.open(folder / "source/cifar-10-binary.tar.gz", "w:gz") as archive:
-            archive.add(folder / "unpacked", "cifar-10-batches-bin")
-            change(archive, folder.parent.parent)
-
-    return write
-
-
-def _bomb(folder: Path, _: Path) -> None:
-    """A batch of 2 GiB of zeros, packed into 2 MB."""
-    (folder / "source").mkdir()
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    with (folder / "source/cifar-10-binary.tar.gz").open("wb") as file:
-        member = tarfile.TarInfo("data_batch_1.bin")
-        member.size = 2 << 30
-        file.write(packer.compress(member.tobuf()))
-        zeros = bytes(1 << 24)
-        for _part in range(128):
-            file.write(packer.compress(zeros))
-        file.write(packer.compress(bytes(1024)) + packer.flush())
-
-
-def _declared(folder: Path, _: Path) -> None:
-    (folder / "source").mkdir()
-    member = tarfile.TarInfo("data_batch_1.bin")
-    member.size = 1 << 60
-    (folder / "source/cifar-10-binary.tar.gz").write_bytes(
-        gzip.compress(member.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
-    )
-
-
-def _idx_declares(folder: Path, _: Path) -> None:
-    (folder / "source").mkdir()
-    write_idx(folder / "source")
-    file = folder / "source/train-images-idx3-ubyte"
-    file.write_bytes(struct.pack(">HBBIII", 0, 8, 3, 0xFFFFFFFF, 0xFFFF, 0xFFFF) + file.read_bytes()[16:])
-
-
-def _idx_bomb(folder: Path, _: Path) -> None:
-    (folder / "source").mkdir()
-    write_idx(folder / "source", packed=True)
-    content = struct.pack(">HBBIII", 0, 8, 3, 5, 6, 6) + bytes(1 << 30)
-    (folder / "source/train-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
-
-
-def _zip_instead(folder: Path, _: Path) -> None:
-    (folder / "source").mkdir()
-    with zipfile.ZipFile(folder / "source/cifar-10-binary.tar.gz", "w") as archive:
-        archive.writestr("../../escaped", "escaped")
-
-
-_PACKED: dict[str, Write] = {
-    "2 GiB of zeros in 2 MB (tar)": _bomb,
-    "a size of 2^60 bytes declared (tar)": _declared,
-    "10^19 pixels declared (idx)": _idx_declares,
-    "1 GiB of zeros in 1 MB (idx)": _idx_bomb,
-    "a zip that calls itself tar.gz": _zip_instead,
-}
-
-
-def _png_of_size(width: int, height: int) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    start = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk))
-    data = b"IDAT" + zlib.compress(bytes(1000))
-    return start + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
-
-
-def _whole(mode: str, size: tuple[int, int], kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.new(mode, size).save(buffer, format=kind)
-    return buffer.getvalue()
-
-
-_PICTURES: dict[str, Callable[[], bytes]] = {
-    "400 million pixels of one bit": lambda: _whole("1", (20000, 20000), "PNG"),
-    "10^9 pixels declared (GIF)": lambda: b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\x80\0\0" + bytes(6) + b",",
-    "10^18 pixels declared (PNG)": lambda: _png_of_size(2**30, 2**30),
-    "no pixels declared (PNG)": lambda: _png_of_size(0, 0),
-    "half a PNG": lambda: png(1)[: len(png(1)) // 2],
-    "half a JPEG": lambda: _whole("RGB", (64, 64), "JPEG")[:300],
-    "the head of a JPEG alone": lambda: _whole("RGB", (64, 64), "JPEG")[:20],
-    "a text": lambda: b"this is no picture",
-    "SVG with a script": lambda: b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
-    "PostScript": lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n",
-    "PDF": lambda: b"%PDF-1.7\n1 0 obj <</Type/Catalog>> endobj",
-    "a program": lambda: b"\x7fELF" + bytes(200),
-    "a pickle": lambda: pickle.dumps([1]),
-    "XBM with another program's code": lambda: b"#define x_width 8\n#define x_height 99999999\nstatic char x[] = {",
-    "FLI": lambda: struct.pack("<IHHHHHHI", 128, 0xAF12, 9999, 65535, 65535, 8, 3, 0) + bytes(108),
-}
-
-
-def _picture(content: Callable[[], bytes]) -> Write:
-    def write(folder: Path, _: Path) -> None:
-        write_folder(folder / "source")
-        (folder / "source/cat/1.png").write_bytes(content())
 
     return write
 

@@ -148,6 +148,7 @@ def test_comma_separated_values_are_those_of_the_published_sample():
 def test_names_with_commas_can_be_read_back():
     made = csv(pd.DataFrame(rows('crt, rho "0.5"', (0.25,) * 4)), "top_1")
     assert list(pd.read_csv(io.StringIO(made))["Experiment"]) == ['crt, rho "0.5"']
+    assert csv(pd.DataFrame(rows("=cmd()", (0.25,) * 4)), "top_1").splitlines()[1].startswith("'=cmd()")  # no formula
 
 
 def test_markdown_states_the_number_of_repeats():

@@ -97,6 +97,8 @@ class ImageSet:
             labels = np.load(folder / "labels.npy", allow_pickle=False)
             is_test = np.load(folder / "is_test.npy", allow_pickle=False)
             class_names = tuple(description["class_names"])
+            if not all(isinstance(array, np.ndarray) for array in (images, labels, is_test)):
+                raise ValueError("an array is an archive")
             if list(images.shape) != description["shape"]:
                 raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
             _check(description["name"], images, labels, class_names, is_test)

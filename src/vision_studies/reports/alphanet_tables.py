@@ -10,7 +10,7 @@ from typing import Literal
 import pandas as pd
 
 from vision_studies.errors import ParameterError
-from vision_studies.reports.booktabs import latex_table, markdown_table
+from vision_studies.reports.booktabs import csv_table, latex_table, markdown_table
 from vision_studies.reports.formatting import MISSING, is_missing
 
 SPLITS = ("few", "medium", "many", "overall")
@@ -128,7 +128,7 @@ def csv(accuracies: pd.DataFrame, metric: str) -> str:
     means = table[list(columns)].rename(columns=columns)
     for split in SPLITS:
         means[split.capitalize()] *= 100
-    return means.to_csv(index=False, float_format="%.1f", lineterminator="\n")
+    return csv_table(means, "%.1f")
 
 
 def text(

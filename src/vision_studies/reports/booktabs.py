@@ -32,15 +32,19 @@ def latex_table(table: pd.DataFrame, caption: str, label: str) -> str:
     )
 
 
-def csv_table(table: pd.DataFrame) -> str:
+def csv_table(table: pd.DataFrame, float_format: str | None = None) -> str:
     """A table of texts and numbers as comma-separated values for a spreadsheet, which takes no cell for a formula.
 
     A spreadsheet computes what begins with `=`, `+`, `-` or `@`, unless it is a number, and a formula can open programs: such
     a text gets an apostrophe before it, as spreadsheets write texts themselves.
+
+    Args:
+        table: one row a line.
+        float_format: of numbers with a fraction, such as `%.1f`; as many digits as they have without it.
     """
     shown = table.map(_as_cell)
     shown.columns = [_as_cell(str(name)) for name in shown.columns]
-    return shown.to_csv(index=False, lineterminator="\n")
+    return shown.to_csv(index=False, float_format=float_format, lineterminator="\n")
 
 
 def _as_cell(value: Any) -> Any:
