@@ -3,6 +3,7 @@ import json
 import pandas as pd
 from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
 
+from vision_studies.tracking.fold_histories import fold_steps
 from vision_studies.tracking.metric_names import logged_names
 from vision_studies.tracking.study_files import StudyPlace, find_artefacts
 from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
@@ -48,6 +49,23 @@ def test_the_history_of_a_stack_by_folds_is_the_meta_learners():
     assert logged_names("learning_rate", is_stack=True, is_joint=False) == ["train/lr", "meta/learning_rate"]
     assert logged_names("train_loss", is_stack=False, is_joint=False) == ["train/epoch_loss"]
     assert logged_names("validation_few", is_stack=False, is_joint=False) == ["val/few"]
+
+
+def test_base_learners_of_a_stack_by_folds_are_logged_over_their_folds():
+    rows = [(0, 0, 1, 0.5), (0, 1, 1, 1.5), (0, 1, 2, 1.0), (1, 0, 1, 2.0), (1, 1, 1, float("nan"))]
+    steps = fold_steps(pd.DataFrame(rows, columns=["learner", "fold", "epoch", "validation_loss"]))
+    assert steps == {
+        1: {
+            **{"model_0/val_loss/mean": 1.0, "model_0/val_loss/upper": 1.5, "model_0/val_loss/lower": 0.5},
+            **{"model_1/val_loss/mean": 2.0, "model_1/val_loss/upper": 2.0, "model_1/val_loss/lower": 2.0},
+        },
+        2: {"model_0/val_loss/mean": 1.0, "model_0/val_loss/upper": 1.0, "model_0/val_loss/lower": 1.0},
+    }
+    own = run_record(
+        row(0), None, pd.DataFrame(rows, columns=["learner", "fold", "epoch", "train_loss"]), table="results"
+    )
+    assert list(own.history) == [1, 2]
+    assert own.history[1]["model_0/train_loss/mean"] == 1.0
 
 
 def test_what_is_not_finite_is_no_metric():

@@ -34,6 +34,7 @@ FOLDS_FILE = "out_of_fold.parquet"
 TEMPERATURE = 0.1
 """Of the weights of folds: accuracies are divided by it before the softmax, as published."""
 
+HISTORIES_FILE = "base_histories.parquet"
 _REFIT = -1  # number that stands for "all folds" where networks have the number of the fold they were kept from
 
 
@@ -82,14 +83,14 @@ def train(
 ) -> Trained:
     """Train base learners and meta-learner; an interrupted call continues where it was.
 
-    Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner), weights, and
-    what the stack says of the validation images.
+    Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner),
+    `base_histories.parquet` (one row a learner, fold and epoch), weights, and what the stack says of the validation images.
     """
     tune_process()
     labels = np.asarray(data.image_set.labels[data.splits.train])
     folds = assign_folds(labels, run.folds, run.fold_seed)
     held_out = np.full((len(labels), len(run.base_learners), data.num_classes), np.nan, dtype=np.float32)
-    seconds, trained_images = 0.0, 0
+    seconds, trained_images, histories = 0.0, 0, []
     networks = _networks(run, folds, folder)
     for network in networks:
         model = build_learner(
@@ -113,11 +114,14 @@ def train(
         model.load_state_dict(result.weights)
         save_weights(model, network.folder / WEIGHTS_FILE)
         if network.fold != _REFIT:
+            histories.append(result.history.assign(learner=network.learner, fold=network.fold))
             places = np.flatnonzero(folds == network.fold)
             found = score(model, run, data, "train", device, positions=places)
             held_out[places, network.learner] = found.logits[:, 0]
         del model
     _save_out_of_fold(folder, data, folds, labels, held_out)
+    with atomic_file(folder / HISTORIES_FILE) as temporary:
+        write_table(pd.concat(histories, ignore_index=True), temporary)
     accuracies = _fold_accuracies(held_out, labels, folds)
     ask = _Ask(run, seed, data, networks, device, accuracies)
     table = _level_one_table(run, data, held_out, ask)

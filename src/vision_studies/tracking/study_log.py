@@ -11,6 +11,7 @@ import pandas as pd
 
 from vision_studies.config.merge import flatten
 from vision_studies.files import hash_json
+from vision_studies.tracking.fold_histories import fold_steps
 from vision_studies.tracking.metric_names import flat_parameters, logged_names
 from vision_studies.tracking.records import RunRecord
 from vision_studies.tracking.study_files import StudyPlace
@@ -61,6 +62,7 @@ _TAGS = (
 )
 _NAMES = {"study", "variant", "trial", "seed", "run", "epoch"}  # columns of histories that are no metrics
 _WEIGHTS = "*weights*.safetensors"
+_FOLD_HISTORIES = "base_histories.parquet"
 
 
 def read_runs(place: StudyPlace, *, with_weights: bool = False) -> list[RunRecord]:
@@ -80,7 +82,8 @@ def read_runs(place: StudyPlace, *, with_weights: bool = False) -> list[RunRecor
                 together = stem != "results" or key in trained  # else its history is not in the newest table of them
                 history = by_run.get(names) if together else _read(own / "history.parquet")
                 files = tuple(sorted(own.glob(_WEIGHTS))) if with_weights else ()
-                records[key] = run_record(row, history, first=trained.get(key), table=stem, files=files)
+                folds = _read(own / _FOLD_HISTORIES)
+                records[key] = run_record(row, history, folds, first=trained.get(key), table=stem, files=files)
     return list(records.values())
 
 
@@ -93,13 +96,15 @@ def read_new_runs(place: StudyPlace, since: float, *, with_weights: bool = False
             row = _row_of_folder(folder, files)
             history = _read(folder / "history.parquet")
             weights = tuple(sorted(folder.glob(_WEIGHTS))) if with_weights else ()
-            records.append(run_record(row, history, table="training", files=weights))
+            folds = _read(folder / _FOLD_HISTORIES)
+            records.append(run_record(row, history, folds, table="training", files=weights))
     return records
 
 
 def run_record(
     row: Mapping[str, Any],
     history: pd.DataFrame | None,
+    folds: pd.DataFrame | None = None,
     *,
     table: str,
     first: Mapping[str, Any] | None = None,
@@ -110,6 +115,7 @@ def run_record(
     Args:
         row: a row of the results table.
         history: one row an epoch; None for a run without epochs.
+        folds: one row a base learner, fold and epoch, of a stack by folds.
         table: the table's name, which becomes a tag.
         first: the row as training left it, for the time when the run began; None where it is the same.
         files: weights.
@@ -135,7 +141,9 @@ def run_record(
         | flat_parameters(configuration),
         tags=tags,
         metrics={name: float(value) for name, value in metrics.items() if _is_number(value)},
-        history={} if history is None else _steps(history, str(method)),
+        history=_joined(
+            {} if history is None else _steps(history, str(method)), {} if folds is None else fold_steps(folds)
+        ),
         started=started,
         ended=ended,
         files=tuple(files),
@@ -188,6 +196,14 @@ def _steps(history: pd.DataFrame, method: str) -> dict[int, dict[str, float]]:
         values = {name: float(row[column]) for column, own in names.items() if _is_number(row[column]) for name in own}
         steps[int(row["epoch"])] = values
     return steps
+
+
+def _joined(*histories: Mapping[int, Mapping[str, float]]) -> dict[int, dict[str, float]]:
+    steps: dict[int, dict[str, float]] = {}
+    for history in histories:
+        for epoch, values in history.items():
+            steps.setdefault(epoch, {}).update(values)
+    return dict(sorted(steps.items()))
 
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
