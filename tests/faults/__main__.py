@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=20, help="kills of each pipeline (20)")
     parser.add_argument("--others", type=int, default=5, help="full disks, workers killed and shared studies (5)")
     parser.add_argument("--jobs", type=int, default=2, help="pipelines side by side, a core each (2)")
-    parser.add_argument("--work", type=Path, default=ROOT / "build/faults", help="folder to work in (build/faults)")
+    parser.add_argument("--work", type=Path, default=ROOT / ".faults", help="folder to work in (.faults)")
     parser.add_argument("--fresh", action="store_true", help="forget what was tried before")
     parser.add_argument("--write", action="store_true", help="write the table into docs/faults.md")
     asked = parser.parse_args()
