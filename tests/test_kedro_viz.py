@@ -19,7 +19,7 @@ PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipe
 PHASES = {
     "data_prep": {"preparation", "figures"},
     "cifar_resnet": {"training", "evaluation", "figures"},
-    "stacking": {"search", "shared", "training", "evaluation", "figures"},
+    "stacking": {"search", "training", "evaluation", "figures"},
     "transfer_cuts": {"pretraining", "training", "evaluation", "figures"},
     "clustering": {"pretraining", "evaluation", "figures"},
     "mlp_transfer": {"search", "search_report", "transfer", "figures"},

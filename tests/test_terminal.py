@@ -20,7 +20,7 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import environments
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
-from vision_studies.studies import execution
+from vision_studies.studies import run_log
 from vision_studies.studies.execution import execute
 from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.runs import Run
@@ -176,7 +176,7 @@ def ended(seed: int, accuracy: float = 0.5) -> tuple[Run, Outcome]:
 
 def test_many_small_runs_share_lines_and_long_ones_have_their_own(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    clock = Clock(monkeypatch, execution)
+    clock = Clock(monkeypatch, run_log)
     log = RunLog("training", 10)
     for seed in range(6):
         clock.now += 1
@@ -218,9 +218,9 @@ def test_a_long_training_says_where_it_is_ever_more_rarely_where_there_is_no_ter
     monkeypatch.setattr(progress, "get_console", lambda: Console(file=io.StringIO(), force_terminal=False))
     clock = Clock(monkeypatch, progress)
     with progress.training_progress(1000, 100) as advance:
-        for _ in range(900):
+        for epoch in range(101, 1001):
             clock.now += 1
-            advance({"validation_accuracy": 0.9, "train_loss": 0.25})
+            advance({"epoch": epoch, "validation_accuracy": 0.9, "train_loss": 0.25})
     assert caplog.messages[0] == "epoch 130 of 1000: loss 0.250, validation accuracy 0.900, about 0:14:30 left"
     assert 5 < len(caplog.messages) < 20
     caplog.clear()

@@ -175,6 +175,7 @@ def test_a_tail_that_is_too_long_names_its_factor():
 
 
 def test_a_tail_of_single_images_leaves_nothing_to_validate_with():
-    splits = Splits(np.array([0, 1, 2]), np.array([], np.int64), np.array([3, 4, 5]))
+    labels = np.array([0] + [1] * 10 + [0, 1])  # one image of the class that may keep all ten
+    splits = Splits(np.arange(1, 11), np.array([0]), np.array([11, 12]))
     with pytest.raises(DataError, match="keeps one image of every class"):
-        cut_tail(splits, np.arange(6) % 3, TAIL.model_copy(update={"factor": 1.0000001}))
+        cut_tail(splits, labels, TAIL.model_copy(update={"factor": 10.0}))

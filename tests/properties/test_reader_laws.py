@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from tests.properties.profile import law
+from tests.properties.law_profiles import law
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, write_class_splits

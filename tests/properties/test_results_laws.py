@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.properties.profile import law, slow_law
+from tests.properties.law_profiles import law, slow_law
 
 from vision_studies.analysis.statistics import holm, paired_comparison, summary
 from vision_studies.errors import DataError

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import ROOT
-from tests.properties.profile import law
+from tests.properties.law_profiles import law
 
 from vision_studies.config.merge import flatten, merge_settings, nested, unflatten
 from vision_studies.config.registry import MODELS, settings_model

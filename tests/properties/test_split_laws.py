@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.data.conftest import make_image_set
-from tests.properties.profile import law
+from tests.properties.law_profiles import law
 
 from vision_studies.config.alphanet import SamplerName, SamplerSettings
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings

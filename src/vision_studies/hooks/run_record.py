@@ -48,7 +48,7 @@ class RunRecordHooks(StudyHooks):
             "started_at": _now(),
             "status": "running",
         }
-        with hold(records / ".lock", "the records of runs"):
+        with hold(self._project / "data/.locks/run_records.lock", "the records of runs"):
             # Two processes that begin in the same millisecond have one id.
             names = chain([f"{run_id}.json"], (f"{run_id}-{number}.json" for number in count(2)))
             self._file = next(file for name in names if not (file := records / name).exists())
