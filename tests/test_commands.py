@@ -56,7 +56,9 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert len(page.encode()) < PAGE_BYTES
     index = (demo_project.folder / "data/08_reporting/index.html").read_text(encoding="utf-8")
     assert 'href="demo%2Bquick/report.html"' in index
-    record = json.loads(next((demo_project.folder / "data/08_reporting/demo+quick/run_records").iterdir()).read_text())
+    record = json.loads(
+        next((demo_project.folder / "data/08_reporting/demo+quick/run_records").glob("*.json")).read_text()
+    )
     assert record["status"] == "complete"
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]
     assert record["versions"]["torch"].startswith("2.13.0")
@@ -93,8 +95,10 @@ def described_variants(study):
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_can_be_rehearsed(demo_project, study):
-    demo_project.run("run", f"--env={study}+demo+quick", "--params=cifar_resnet.run.training.epochs=1")
     described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
+    pipelines = ",".join(["data_prep", *described["pipelines"]])  # their reports are made together, by the next test
+    arguments = (f"--env={study}+demo+quick", f"--pipelines={pipelines}")
+    demo_project.run("run", *arguments, "--params=cifar_resnet.run.training.epochs=1")
     outputs = demo_project.folder / f"data/07_model_output/{study}+demo+quick"
     assert sorted(folder.name for folder in outputs.iterdir()) == described["pipelines"]
     for pipeline in described["pipelines"]:
@@ -114,6 +118,15 @@ def test_every_study_can_be_rehearsed(demo_project, study):
         if pipeline in ("cifar_resnet", "stacking"):
             parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
             assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}
+
+
+@pytest.mark.slow
+def test_one_command_reports_on_all_studies_that_have_run(demo_project):
+    demo_project.run("run", "--pipeline=reporting")
+    studies = [folder.name for folder in (demo_project.folder / "data/07_model_output").iterdir() if folder.is_dir()]
+    reports = demo_project.folder / "data/08_reporting"
+    assert [name for name in studies if not (reports / name / "report.html").is_file()] == []
+    assert set(pd.read_csv(reports / "comparison.csv")["study"]) == set(studies)
 
 
 def test_the_collection_of_studies_of_stacks_has_all_of_them():

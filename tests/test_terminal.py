@@ -280,7 +280,7 @@ def test_ctrl_c_loses_nothing_and_says_so(project):
     assert running.returncode == 130
     assert err.strip() == "Stopped. Nothing that was finished is lost: the same command continues."
     assert "Traceback" not in out
-    record = next((project.folder / "data/08_reporting/demo/run_records").iterdir())
+    record = next((project.folder / "data/08_reporting/demo/run_records").glob("*.json"))
     assert json.loads(record.read_text(encoding="utf-8"))["status"] == "interrupted"
 
 

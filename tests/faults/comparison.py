@@ -25,7 +25,8 @@ VOLATILE = {
 
 _LOCKS = (".lock", ".holder")
 _VERSION = re.compile(r"\d{4}-\d\d-\d\dT[\d.]+Z")
-_SKIPPED = ("run_records", "output.txt", "checkpoints")  # checkpoints are for going on, hold times, and are no results
+# Checkpoints are for going on, hold times, and are no results.
+_SKIPPED = ("run_records", "output.txt", "label.json", "checkpoints")
 _SHOW_TIMES = ("configuration_comparison", "efficiency_metrics", "training_time_and_accuracy")  # tables, as text
 
 

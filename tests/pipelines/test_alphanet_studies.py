@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -240,60 +238,6 @@ def check_reports(project):
 def measured(project):
     results = pd.read_parquet(outputs(project) / "results.parquet")[MEASURED]
     return results.sort_values(["variant", "seed"], ignore_index=True)
-
-
-def kill_when(project, ready):
-    process = project.start("run", "--env=demo+small", "--pipeline=alphanet", WORK)
-    deadline = time.monotonic() + 200
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-@pytest.mark.slow
-def test_killed_while_networks_and_while_combinations_are_trained_it_ends_with_the_same_tables(project):
-    environment(project, training={"epochs": 150, "batch_size": 8})
-    project.run("run", "--env=demo+small", "--pipeline=data_prep")
-
-    def in_the_second_network():
-        begun = [file.parents[1] for file in runs(project).glob("*/checkpoints/epoch_*")]
-        return len(finished(project)) == 1 and any(not (folder / "training.json").exists() for folder in begun)
-
-    kill_when(project, in_the_second_network)
-    kept = finished(project)
-    assert len(kept) == 1
-
-    def in_a_stack():
-        return len(finished(project)) > 2 and list(runs(project).glob("stacks/training/*/*/epoch_*.safetensors"))
-
-    kill_when(project, in_a_stack)
-    kept |= finished(project)
-    assert 2 < len(kept) < 2 + 4
-    assert not (outputs(project) / "training.parquet").exists()
-
-    learnt = {file: file.stat().st_mtime_ns for file in runs(project).glob("*/combinations.safetensors")}
-    done = run(project, WORK)
-    assert "training: 2 of 2 runs are finished and reused" in done.stdout
-    assert f"training: {len(kept) - 2} of 4 runs are finished and reused" in done.stdout
-    assert all(file.read_bytes() == content for file, content in kept.items())
-    assert all(
-        file.stat().st_mtime_ns == written
-        for file, written in learnt.items()
-        if file.with_name("training.json") in kept
-    )
-    assert not list(runs(project).glob("stacks/training/*/"))
-    interrupted = measured(project)
-    coefficients = pd.read_parquet(outputs(project) / "combinations.parquet")
-    histories = pd.read_parquet(outputs(project) / "histories.parquet")
-    run(project, WORK, "--params=fresh=true")
-    pd.testing.assert_frame_equal(interrupted, measured(project), check_exact=True)
-    again = pd.read_parquet(outputs(project) / "combinations.parquet")
-    pd.testing.assert_frame_equal(coefficients, again, check_exact=True)
-    pd.testing.assert_frame_equal(histories, pd.read_parquet(outputs(project) / "histories.parquet"), check_exact=True)
-    assert not any(file.exists() and file.read_bytes() == content for file, content in kept.items())
 
 
 EXPERTS = {"name": "multi_expert", "of": "own", "crt": None}

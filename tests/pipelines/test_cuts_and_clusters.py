@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import signal
-import time
 
 import pandas as pd
 import pytest
@@ -23,7 +21,6 @@ transfer_cuts:
 clustering:
   tsne: {layers: [conv1], samples: 60}
 """
-MEASURED = ["variant", "seed", "validation_accuracy", "test_accuracy", "test_loss", "best_epoch", "status"]
 
 
 def environment(project, epochs=4, extra=""):
@@ -33,47 +30,6 @@ def environment(project, epochs=4, extra=""):
 
 def outputs(project, pipeline="transfer_cuts"):
     return project.folder / "data/07_model_output/demo+small" / pipeline
-
-
-def kill_when(project, ready):
-    process = project.start("run", "--env=demo+small", "--pipeline=transfer_cuts")
-    deadline = time.monotonic() + 200
-    while not ready():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-@pytest.mark.slow
-def test_killed_in_pretraining_and_in_fine_tuning_it_ends_with_the_same_tables(project):
-    environment(project, epochs=60)
-    project.run("run", "--env=demo+small", "--pipeline=data_prep")
-    runs = project.folder / "data/06_models/demo+small/transfer_cuts/runs"
-    kill_when(project, lambda: len(list(runs.glob("*/pretraining.json"))) == 1)
-    kept = {file: file.read_bytes() for file in runs.glob("*/*.json")}
-
-    def in_a_stack():
-        return list(runs.glob("stacks/training/*/stack.safetensors"))
-
-    kill_when(project, lambda: len(list(runs.glob("*/training.json"))) >= 6 and in_a_stack())
-    kept |= {file: file.read_bytes() for file in runs.glob("*/training.json")}
-    # The baseline (which is cut 0 of FR), the last cut (which all modes share), one more of FR, two each of F and FT: seven
-    # networks at two fractions with three repeats.
-    total = 7 * 2 * 3
-    finished = len(list(runs.glob("*/training.json")))
-    assert 6 <= finished < total
-    assert not outputs(project).joinpath("training.parquet").exists()
-
-    done = project.run("run", "--env=demo+small", "--pipeline=transfer_cuts")
-    assert "pretraining: 2 of 2 runs are finished and reused" in done.stdout
-    assert f"of {total} runs are finished and reused" in done.stdout
-    assert all(file.read_bytes() == content for file, content in kept.items() if file.name != "run.json")
-    interrupted = pd.read_parquet(outputs(project) / "results.parquet")[MEASURED]
-    project.run("run", "--env=demo+small", "--pipeline=transfer_cuts", "--params=fresh=true")
-    again = pd.read_parquet(outputs(project) / "results.parquet")[MEASURED]
-    pd.testing.assert_frame_equal(interrupted, again, check_exact=True)
 
 
 @pytest.mark.slow

@@ -59,12 +59,6 @@ def run(project, *arguments, env="demo+tiny", **options):
     return project.run("run", f"--env={env}", *arguments, **options)
 
 
-def comparable(folder):
-    results = pd.read_parquet(folder / "results.parquet").sort_values(["variant", "seed"], ignore_index=True)
-    names = ["variant", "seed", "status", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss"]
-    return results[[*names, "best_epoch", "run_fingerprint"]]
-
-
 @pytest.mark.slow
 def test_a_study_trains_its_opponents_scores_everything_once_and_writes_all_its_files(project):
     environment(project, TINY % 2)
@@ -190,25 +184,6 @@ def test_a_search_is_killed_joined_by_another_process_and_ends_as_if_nothing_had
     stats = json.loads((outputs(project) / "experiment_results/only/hyperparameter_stats.json").read_text())
     assert stats["training.optimizer.nesterov"]["type"] == "categorical"
     assert (outputs(project) / "experiment_results/only/training_histories.png").is_file()
-
-
-@pytest.mark.slow
-def test_killed_in_training_a_study_ends_with_the_same_numbers(project):
-    environment(project, TINY % 12 + "  opponents: [average, same_macs]\n")
-    run(project, "--pipeline=data_prep")
-    runs = project.folder / "data/06_models/demo+tiny/stacking/runs"
-    process = project.start("run", "--env=demo+tiny", "--pipeline=stacking")
-    deadline = time.monotonic() + 200
-    while len(list(runs.glob("*/training.json"))) < 2 or not list(runs.glob("*/checkpoints/epoch_0003*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    run(project, "--pipeline=stacking")
-    interrupted = comparable(outputs(project))
-    run(project, "--pipeline=stacking", "--params=fresh=true")
-    pd.testing.assert_frame_equal(interrupted, comparable(outputs(project)), check_exact=True)
 
 
 @pytest.mark.slow
