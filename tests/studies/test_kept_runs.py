@@ -33,7 +33,8 @@ def workers_elsewhere(kept, tmp_path, monkeypatch):
     """Tasks find, under the path of the study, the folder of another machine, and the command never sees that one."""
     here, there = tmp_path / "here", tmp_path / "there"
 
-    def do(tasks):
+    def do(tasks, *, when_lost):
+        assert callable(when_lost)
         for function, arguments, keywords in list(tasks):
             kept.root.rename(here)
             if there.exists():

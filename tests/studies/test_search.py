@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from contextlib import ExitStack
 
 import optuna
 import pytest
@@ -136,6 +137,23 @@ def test_what_matters_is_told_and_too_few_trials_tell_nothing(tmp_path):
     few = make(tmp_path / "few", trials=3)
     few.work(evaluate)
     assert few.importance() == {}
+
+
+def test_a_trial_that_ends_while_another_process_looks_for_one_is_not_begun_again(tmp_path, monkeypatch):
+    other, mine = make(tmp_path, trials=2), make(tmp_path, trials=2)
+    held = ExitStack()
+    trial = held.enter_context(other._next())
+    take = mine._locks.take
+
+    def take_late(number):
+        if number == trial.number:
+            other._evaluate(trial, evaluate)
+            held.close()
+        return take(number)
+
+    monkeypatch.setattr(mine._locks, "take", take_late)
+    assert mine.work(evaluate) == 1
+    assert [own.status for own in mine.trials()] == ["complete", "complete"]
 
 
 def work_slowly(folder, done):

@@ -184,6 +184,9 @@ class SharedSearch:
             trials = self._study.get_trials(deepcopy=False)
             for running in (trial for trial in trials if trial.state == TrialState.RUNNING):
                 release = self._locks.take(running.number)
+                if release is not None and self._has_ended(running):
+                    release()
+                    release = None
                 if release is not None:
                     logger.info("trial %d was interrupted and goes on", running.number + 1)
                     found = optuna.Trial(self._study, running._trial_id)
@@ -252,6 +255,10 @@ class SharedSearch:
     def _out_of_time(self, trials: Sequence[FrozenTrial]) -> bool:
         timeout = self._settings.timeout
         return timeout is not None and sum(trial.user_attrs.get("seconds", 0) for trial in trials) >= timeout
+
+    def _has_ended(self, trial: FrozenTrial) -> bool:
+        """Whether another process has ended a trial between the look at it and the taking of its lock."""
+        return self._storage.get_trial(trial._trial_id).state != TrialState.RUNNING
 
     def _reachable(self) -> AbstractContextManager[None]:
         return database_errors(self._settings.storage)

@@ -40,7 +40,6 @@ from vision_studies.training.selection import Tracker
 logger = logging.getLogger(__name__)
 
 _FINAL = "final.safetensors"
-
 _LOSS_CHECK = 50  # steps from one look at the loss to the next: on a GPU a look waits for all work to be done
 
 
