@@ -249,7 +249,7 @@ def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
     kept = machine(tmp_path / "cluster", store)
     images = write_images(kept, count=60_000)  # 11 MB: larger than what travels together
     kept.keep_all()
-    sent = pickle.dumps(images)
+    sent = pickle.dumps(images)  # as a worker is sent it: this test's own, and nothing from outside
     assert len(sent) < 1000
     shutil.rmtree(kept.root)  # as on a machine that has nothing of the project but its code
     del s3.requests[:]
@@ -265,10 +265,13 @@ def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
     sums = {int(worker.stdout.read()) for worker in workers}
     assert [worker.wait() for worker in workers] == [0, 0]
     assert sums == {int(images.images.sum(dtype="int64"))}
-    fetched = [line for line in s3.requests if "GET" in line and "/objects/" in line]
-    assert len(fetched) == 4, fetched  # each file once: images, labels, test split, description
+
+    def fetched():
+        return [line for line in s3.requests if "GET" in line and "/objects/" in line]
+
+    assert len(fetched()) == 4, fetched()  # each file once: images, labels, test split, description
     assert isinstance(pickle.loads(sent).images, np.memmap)
-    assert len(fetched) == 4
+    assert len(fetched()) == 4, fetched()  # a third process finds them on the disk
 
 
 def test_images_that_no_store_has_are_told_of(machines):
