@@ -135,7 +135,8 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
     """Nearest semi-orthogonal matrices, roughly: singular values end between about 0.7 and 1.2.
 
-    Computed in bfloat16 where the device is fast at it; the result needs no more digits than that.
+    float32 is computed in bfloat16 where the device is fast at it, as an update needs no more digits than that; float64
+    stays what it is.
 
     Args:
         matrices: [N, rows, columns].
@@ -145,7 +146,7 @@ def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    if has_fast_bfloat16(matrices.device.type):
+    if matrices.dtype == torch.float32 and has_fast_bfloat16(matrices.device.type):
         x = x.bfloat16()
     for _ in range(iterations):
         gram = x @ x.mT
