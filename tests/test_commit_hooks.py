@@ -29,21 +29,12 @@ class Repository:
         self.folder = folder / "repository"
         self.module = self.folder / "src/module.py"
         self.module.parent.mkdir(parents=True)
-        for name in (
-            "Makefile",
-            "pyproject.toml",
-            "requirements.txt",
-            "install.sh",
-            ".gitignore",
-            ".pre-commit-config.yaml",
-        ):
+        for name in ("Makefile", "pyproject.toml", ".gitignore", ".pre-commit-config.yaml"):
             shutil.copy(ROOT / name, self.folder / name)
-        programs = self.folder / ".venv/bin"
-        programs.mkdir(parents=True)
-        (programs / "ruff").symlink_to(Path(sys.executable).parent / "ruff")
-        (programs / "mypy").write_text(STAND_IN_FOR_MYPY, encoding="utf-8")
-        (programs / "mypy").chmod(0o755)
-        (self.folder / ".venv/.installed").touch()  # newer than what it is made from: nothing is installed
+        self.program("install.sh", "#!/bin/sh\n")  # what the hooks need is there
+        (self.folder / "requirements.txt").touch()
+        self.program(".venv/bin/mypy", STAND_IN_FOR_MYPY)
+        (self.folder / ".venv/bin/ruff").symlink_to(Path(sys.executable).parent / "ruff")
         identity = {
             "GIT_AUTHOR_NAME": "A",
             "GIT_AUTHOR_EMAIL": "a@b",
@@ -56,6 +47,12 @@ class Repository:
         }
         self.environment = inherited | own
         self.run("git", "init", "--quiet", "--initial-branch=main", ".")
+
+    def program(self, name: str, script: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(script, encoding="utf-8")
+        path.chmod(0o755)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
