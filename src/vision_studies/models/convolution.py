@@ -34,7 +34,7 @@ def convolve(
 class Convolution(nn.Conv2d):
     """`torch.nn.Conv2d` with square strides and zero padding, computed by `convolve`."""
 
-    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002 - torch's name
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding = self.padding
         assert isinstance(padding, tuple)  # noqa: S101 - nn.Conv2d makes it one of any number
         return convolve(input, weight, bias, self.stride[0], padding[0], self.groups)
