@@ -8,7 +8,7 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
 from vision_studies.training.collectives import assemble
 from vision_studies.training.objectives import CLASSIFICATION, Objective
-from vision_studies.training.precision import autocast, place_images
+from vision_studies.training.precision import at_least_float32, autocast, place_images
 
 
 @torch.inference_mode()
@@ -22,8 +22,8 @@ def predict_outputs(
     """What a network says of every image of `loader`; where processes share its batches, all of them are told all.
 
     Returns:
-        Outputs float32 [N, ...], of a plain classifier its logits [N, classes], and labels int64 [N], on the CPU, in the
-        loader's order.
+        Outputs [N, ...], of a plain classifier its logits [N, classes], float32 (float64 of a network in float64), and labels
+        int64 [N], on the CPU, in the loader's order.
     """
     was_training = model.training
     model.eval()
@@ -31,7 +31,7 @@ def predict_outputs(
     for batch in loader.epoch(0):
         with autocast(settings, device):
             output = objective.outputs(model, place_images(batch.images, settings, device), batch.indices)
-        outputs.append(output.float())
+        outputs.append(at_least_float32(output))
         labels.append(batch.labels)
     model.train(was_training)
     own_outputs, own_labels = torch.cat(outputs), torch.cat(labels).to(device)

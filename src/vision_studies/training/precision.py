@@ -50,6 +50,11 @@ def autocast(settings: TrainingSettings | EnsembleSettings, device: torch.device
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(settings, device))
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """`values` in float32, in which losses and statistics are computed; float64 stays what it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def place_model(model: nn.Module, settings: TrainingSettings, device: torch.device) -> nn.Module:
     """Move `model` to `device` and into the memory format of the settings, in place."""
     model.to(device)
