@@ -86,7 +86,8 @@ def test_in_bfloat16_two_processes_learn_what_one_learns(together, tmp_path):
     """Muon and the network round to bfloat16, each process its own part: numbers differ, what is learnt does not.
 
     A logit passes through three layers, each of which rounds its inputs, its weights and its outputs: nine roundings, of
-    2^-8 of their size each. The mean loss moves by twice what logits move by in the mean at most, and their mean size is below 1.
+    2^-8 of their size each. The mean loss moves by twice what logits move by in the mean
+    at most, and their mean size is below 1.
     An update turns by less than 45 degrees; those of other first weights are at right angles.
     """
     alone, ours = (train_recipe("in_bfloat16", "device", tmp_path, WHOLE, CPU, None), together[0]["in_bfloat16"])
