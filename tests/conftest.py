@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.command_server import command_server
 
 ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
@@ -25,7 +26,7 @@ class Project:
         for name in ("pyproject.toml", ".telemetry"):
             shutil.copy(ROOT / name, folder / name)
         shutil.copytree(ROOT / "conf", folder / "conf")
-        shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info"))
         (folder / "data").mkdir()
 
     def command(self, *arguments: str) -> list[str]:
@@ -47,15 +48,8 @@ class Project:
         )
 
     def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=900,  # a busy machine, not a slow command
-            check=False,
-        )
+        # A busy machine, not a slow command, takes long.
+        done = command_server().run(list(arguments), self.folder, self.environment(), timeout=900)
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
         return done
 
@@ -81,6 +75,12 @@ def demo_project(tmp_path_factory) -> Project:
         "  training: {epochs: 3, minimum_epochs: 1}\n"
         "mlp_transfer:\n  architectures: [[8], [6, 6]]\n  seeds: [11, 12]\n  search: {trials: 5}\n"
         "  training: {epochs: 4}\n",
+        encoding="utf-8",
+    )
+    # For rehearsals, which are about studies and not about what their networks learn: few images, and one look at each.
+    (project.folder / "conf/brief").mkdir()
+    (project.folder / "conf/brief/parameters.yml").write_text(
+        "data_prep: {splits: {test_fraction: 0.7}}\ncifar_resnet: {run: {training: {epochs: 1}}}\n",
         encoding="utf-8",
     )
     project.run("run", "--env=demo+quick")

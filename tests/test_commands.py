@@ -97,9 +97,11 @@ def described_variants(study):
 def test_every_study_can_be_rehearsed(demo_project, study):
     described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
     pipelines = ",".join(["data_prep", *described["pipelines"]])  # their reports are made together, by the next test
-    arguments = (f"--env={study}+demo+quick", f"--pipelines={pipelines}")
-    demo_project.run("run", *arguments, "--params=cifar_resnet.run.training.epochs=1")
-    outputs = demo_project.folder / f"data/07_model_output/{study}+demo+quick"
+    brief = "+brief" if {"cifar_resnet", "stacking"} & set(described["pipelines"]) else ""
+    name = f"{study}+demo+quick{brief}"
+    few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []
+    demo_project.run("run", f"--env={name}", f"--pipelines={pipelines}", *few_trials)
+    outputs = demo_project.folder / f"data/07_model_output/{name}"
     assert sorted(folder.name for folder in outputs.iterdir()) == described["pipelines"]
     for pipeline in described["pipelines"]:
         table = pd.read_parquet(outputs / pipeline / "results.parquet")
@@ -107,7 +109,7 @@ def test_every_study_can_be_rehearsed(demo_project, study):
         if pipeline not in ("clustering", "transfer_cuts"):
             assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
         if pipeline == "stacking":
-            written = demo_project.folder / f"data/08_reporting/{study}+demo+quick/stacking"
+            written = demo_project.folder / f"data/08_reporting/{name}/stacking"
             assert {path.stem for path in written.glob("*.png/*/*.png")} == {
                 *("comparison", "opponents", "efficiency", "learning_curves", "parts")
             }

@@ -1,9 +1,9 @@
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from tests.rounding import bfloat16_bound, layers_of
 from torch import nn
 from torch.nn import functional as F
-from tests.rounding import bfloat16_bound, layers_of
 
 from vision_studies.config.models import PRESETS, ModelSettings
 from vision_studies.errors import ParameterError
