@@ -73,8 +73,10 @@ if [ -z "$had" ] || [[ "${had#* }" == "$PWD/.venv/"* ]]; then
     anew="its Python does not run as one of an environment"
 elif [ -n "$asked" ] && [ "$version" != "${asked%% *}" ]; then
     anew="it has Python $version, and ${asked%% *} is asked for"
-elif ! grep -qsF "$PWD/.venv/bin/python" .venv/bin/pip || [ ! -d ".venv/lib/python$version/site-packages/pip" ]; then
-    anew="it has no pip, or was made in another folder"
+elif [ ! -f .venv/bin/pip ] || [ ! -d ".venv/lib/python$version/site-packages/pip" ]; then
+    anew="it has no pip"
+elif ! grep -qF "$PWD/.venv/bin/python" .venv/bin/pip; then
+    anew="it was made in another folder"
 elif [ "$(cat "$installed" 2>/dev/null)" = "$(state)" ]; then
     exit 0
 elif ! rm -f "$installed" || ! .venv/bin/python -I scripts/unfinished.py; then

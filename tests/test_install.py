@@ -292,11 +292,11 @@ def copied(machine: Machine) -> None:
     [
         (killed, "", ""),
         (killed, "pip not whole", "its pip is not whole"),
-        (without_pip, "", "it has no pip, or was made in another folder"),
+        (without_pip, "", "it has no pip"),
         (without_interpreter, "", "its Python does not run"),
         (without_configuration, "", "its Python does not run as one of an environment"),
-        (moved, "", "or was made in another folder"),
-        (copied, "", "or was made in another folder"),
+        (moved, "", "it was made in another folder"),
+        (copied, "", "it was made in another folder"),
     ],
 )
 def test_a_half_made_environment_is_finished_or_made_anew(machine, damage, fault, told):
