@@ -9,7 +9,7 @@ SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-pythons lint cluster-demo bench faults audit docs viz viz-site clean-venv
+.PHONY: help install lock demo test test-pythons lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -30,9 +30,13 @@ test: install lint  ## run the linters and every test, a process a core
 test-pythons:  ## set up and test with every Python of PYTHONS (3.11 3.12 3.13), in throw-away copies
 	@$(SCRIPTS_PYTHON) scripts/test_pythons.py $(PYTHONS:%=--python=%) -- $(QUICK)
 
-lint: install  ## check style and types
+lint: style types  ## check style and types
+
+style: install  ## check style alone (ruff)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: install  ## check types alone (mypy)
 	@$(BIN)/mypy
 
 docs: install  ## build the documentation into site/, without a network

@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Large tensors in huge pages, where the kernel grants them. torch reads this once, at its very first allocation, so that it
 # has to be set before anything else; `training.runtime.tune_process` tells why it matters.

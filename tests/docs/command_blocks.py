@@ -57,6 +57,8 @@ def pages_with_commands(root: Path) -> list[Path]:
     """The files whose blocks of commands count."""
     return [
         root / "README.md",
+        root / "CONTRIBUTING.md",
+        root / "SECURITY.md",
         *sorted((root / "docs").rglob("*.md")),
         *sorted((root / "src/vision_studies/pipelines").glob("*/README.md")),
     ]

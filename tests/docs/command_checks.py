@@ -40,7 +40,9 @@ SHELL = {
 }
 """Programs that every machine has; what they are told is not looked into."""
 
-_OF_THE_REPOSITORY = re.compile(r"^(conf|docs|src|tests|notebooks|benchmarks)/|^(README|CHANGELOG)\.md$|^install\.sh$")
+_OF_THE_REPOSITORY = re.compile(
+    r"^(conf|docs|src|tests|notebooks|benchmarks)/|^(README|CHANGELOG|CONTRIBUTING|SECURITY)\.md$|^install\.sh$"
+)
 _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*=")
 
 
@@ -134,7 +136,7 @@ def _others(program: str, arguments: Sequence[str]) -> list[str]:
             installed = importlib.util.find_spec(module.partition(".")[0])
             there = folder.is_dir() or file.is_file() or (installed and "." not in module)
             return [] if there else [f"there is no module {module}"]
-        case ["source", ".venv/bin/activate"]:
+        case ["source", ".venv/bin/activate"] | ["pre-commit", "install"]:
             return []
         case _:
             return [] if program in SHELL else [f"nobody knows the program {program}"]

@@ -1,6 +1,7 @@
 """The documentation as `make docs` builds it."""
 
 import os
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -9,10 +10,16 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
+from docs_tools.api_pages import PACKAGES
 from tests.browser.conftest import chromium  # noqa: F401 - a fixture
 from tests.conftest import ROOT
+from tests.docs.test_docstring_examples import examples
 
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src"}
+SESSION = re.compile(
+    r">Examples:</span></p>\s*(<p>.*?</p>\s*)?"  # a sentence may come first
+    r'<div class="highlight"><pre><span></span><code><span class="gp">'
+)
 LOADING_LINKS = {"stylesheet", "preload", "modulepreload", "icon", "preconnect", "dns-prefetch"}
 
 
@@ -164,7 +171,7 @@ def test_every_link_within_the_site_resolves(site, pages):
 
 
 def test_the_library_is_described_module_by_module(site, pages):
-    for package in ("data", "models", "training", "methods", "studies", "analysis", "plots", "reports"):
+    for package in PACKAGES:
         folder = ROOT / "src/vision_studies" / package
         modules = {
             ".".join(("vision_studies", *file.relative_to(folder.parent).with_suffix("").parts))
@@ -172,6 +179,13 @@ def test_the_library_is_described_module_by_module(site, pages):
             if not file.name.startswith("_")
         }
         assert modules <= pages[site / f"reference/api/{package}.html"].ids
+
+
+def test_examples_are_shown_as_sessions(site):
+    for package in PACKAGES:
+        own = [own for module, own in examples().items() if module.split(".")[1] == package]
+        text = (site / f"reference/api/{package}.html").read_text(encoding="utf-8")
+        assert len(SESSION.findall(text)) == sum(map(len, own)), package
 
 
 def test_the_search_works_on_pages_from_the_disk(site, chromium):  # noqa: F811 - the fixture

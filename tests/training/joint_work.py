@@ -1,13 +1,15 @@
 """Trainings that one process does alone or several do together: what the started processes import.
 
-No layer before a batch norm has a bias: the norm takes it away, so that its gradients are rounding errors, by which AdamW
-would walk.
+All are in double precision but `in_bfloat16`: what processes share is then the same to many digits on every processor, whatever
+order it adds numbers up in. No layer before a batch norm has a bias: the norm takes it away, so that its gradients are rounding
+errors, by which AdamW would walk.
 """
 
 import os
 import signal
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from vision_studies.data.beton import write_beton
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.loaders import WHOLE, device_loader
+from vision_studies.training import optimizers
 from vision_studies.training.collectives import assemble
 from vision_studies.training.fit import fit
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
@@ -78,6 +81,8 @@ RECIPES = {
     },
     "adamw": {"images": 40, "steps": [], "training": {"optimizer": ADAMW}, "joint": True},
 }
+RECIPES["in_bfloat16"] = RECIPES["muon"] | {"dtype": torch.float32}
+RECIPES["in_bfloat16"]["training"] = RECIPES["muon"]["training"] | {"precision": "bf16"}
 
 
 class Network(nn.Module):
@@ -95,12 +100,28 @@ class Network(nn.Module):
         self.heads = nn.ModuleList([nn.Linear(8, 3) for _ in range(3 if joint else 1)])
 
     def forward(self, images):
+        images = images.to(self.features[0].weight.dtype)
         pooled = self.norm(self.features(images).amax(dim=(2, 3)))
         outputs = torch.stack([head(pooled) for head in self.heads], dim=1)
         return outputs if len(self.heads) > 1 else outputs[:, 0]
 
 
+def first_network(name):
+    torch.manual_seed(7)
+    return Network(RECIPES[name].get("joint", False)).to(RECIPES[name].get("dtype", torch.float64))
+
+
+def first_weights(name):
+    return {key: value.detach() for key, value in first_network(name).named_parameters()}
+
+
 def train_recipe(name, loader, folder, share, device, on_epoch, epochs=4):
+    # Whether the processor at hand is fast at bfloat16 or not, Muon computes float32 in it.
+    with mock.patch.object(optimizers, "has_fast_bfloat16", return_value=True):
+        return _train_recipe(name, loader, folder, share, device, on_epoch, epochs)
+
+
+def _train_recipe(name, loader, folder, share, device, on_epoch, epochs):
     recipe = RECIPES[name]
     image_set = make_image_set(count=recipe["images"] + 21, size=6)
     chosen = [np.arange(recipe["images"]), np.arange(recipe["images"], recipe["images"] + 21)]
@@ -117,9 +138,8 @@ def train_recipe(name, loader, folder, share, device, on_epoch, epochs=4):
     else:
         train_loader = device_loader(image_set, chosen[0], **training, **common)
         validation_loader = device_loader(image_set, chosen[1], batch_size=8, **common)
-    torch.manual_seed(7)
     result = fit(
-        Network(recipe.get("joint", False)),
+        first_network(name),
         train_loader,
         validation_loader,
         plain_settings(epochs=epochs, **recipe["training"]),

@@ -4,6 +4,7 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from vision_studies.config.training import OptimizerSettings
+from vision_studies.training import optimizers
 from vision_studies.training.optimizers import Muon, build_optimizers, hidden_weights, orthogonalise
 
 SGD = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
@@ -51,8 +52,12 @@ def test_every_setting_of_sgd_and_adamw_arrives():
 def test_muon_takes_the_weights_between_the_first_and_the_last_layer():
     model = network()
     assert [tuple(weight.shape) for weight in hidden_weights(model)] == [(12, 8, 3, 3), (6, 12)]
-    optimizers = build(model, MUON)
-    held = [parameter for optimizer in optimizers for group in optimizer.param_groups for parameter in group["params"]]
+    held = [
+        parameter
+        for optimizer in build(model, MUON)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    ]
     assert sorted(map(id, held)) == sorted(map(id, model.parameters()))
 
 
@@ -75,20 +80,61 @@ def test_orthogonalised_matrices_have_singular_values_near_one_and_the_same_dire
     assert cosine.min() > 0.9
 
 
+def by_singular_values(matrices, iterations):
+    """Newton-Schulz in other words: its polynomial, with coefficients written out, on every singular value."""
+    u, values, vh = torch.linalg.svd(matrices.double(), full_matrices=False)
+    values = values / (values.square().sum(dim=1, keepdim=True).sqrt() + 1e-7)
+    for _ in range(iterations):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    return u @ torch.diag_embed(values) @ vh
+
+
+@pytest.mark.parametrize("iterations", range(6))
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (16, 16)])
+def test_in_double_precision_newton_schulz_is_a_polynomial_of_the_singular_values(shape, iterations):
+    matrices = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = orthogonalise(matrices, iterations)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, by_singular_values(matrices, iterations), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize(("fast", "rounding"), [(True, 2.0**-8), (False, 2.0**-24)], ids=["bfloat16", "float32"])
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (16, 16)])
+def test_an_iteration_is_off_by_no_more_than_its_roundings(shape, fast, rounding, monkeypatch):
+    """In either number format and on every processor, whichever format it is fast at.
+
+    Every result of a product, sum or scaling is rounded once, and by `rounding` of its size at most; products add up in
+    float32 at least. The three terms a x, b x^3 and c x^5 pass through 3, 8 and 12 roundings, those of their factors among
+    them, so that to first order the error is below `rounding` times the terms' norms, counted so often. float32 may round
+    each of the up to 30 sums of a product, too.
+    """
+    monkeypatch.setattr(optimizers, "has_fast_bfloat16", lambda _: fast)
+    matrices = torch.randn(2, *shape, generator=torch.Generator().manual_seed(2))
+    found = orthogonalise(matrices, 1)
+    assert found.dtype == (torch.bfloat16 if fast else torch.float32)
+    _, values, _ = torch.linalg.svd(matrices.double(), full_matrices=False)
+    values = values / values.norm(dim=1, keepdim=True)
+    terms = [3 * 3.4445 * values, 8 * 4.7750 * values**3, 12 * 2.0315 * values**5]
+    bound = rounding * sum(term.norm(dim=1) for term in terms) * (1 if fast else 30)
+    error = (found.double() - by_singular_values(matrices, 1)).flatten(1).norm(dim=1)
+    assert (error <= bound).all()
+    assert (error > 0).all()  # it was rounded
+
+
 def test_a_step_of_muon_is_the_formula_written_out():
-    weight = nn.Parameter(torch.randn(6, 2, 1, 2, generator=torch.Generator().manual_seed(0)))
+    generator = torch.Generator().manual_seed(0)
+    weight = nn.Parameter(torch.randn(6, 2, 1, 2, generator=generator, dtype=torch.float64))
     optimizer = Muon([weight], lr=0.1, momentum=0.6, nesterov=True, weight_decay=0.5, unit_weights=False, iterations=5)
     before = weight.detach().clone()
     buffer = torch.zeros_like(before)
-    for seed in (1, 2):
-        gradient = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
+    for _ in range(2):
+        gradient = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
         weight.grad = gradient
         optimizer.step()
         buffer = 0.6 * buffer + 0.4 * gradient
         update = (0.4 * gradient + 0.6 * buffer).reshape(1, 6, 4)
-        orthogonal = orthogonalise(update, 5).float().reshape(weight.shape)
-        before = before * (1 - 0.1 * 0.5) - 0.1 * (6 / 4) ** 0.5 * orthogonal
-    torch.testing.assert_close(weight.detach(), before, atol=2e-3, rtol=0)
+        before = before * (1 - 0.1 * 0.5) - 0.1 * (6 / 4) ** 0.5 * by_singular_values(update, 5).reshape(weight.shape)
+    torch.testing.assert_close(weight.detach(), before, atol=1e-10, rtol=0)
 
 
 def test_unit_weights_are_scaled_before_the_step_and_keep_their_direction():
@@ -102,8 +148,8 @@ def test_unit_weights_are_scaled_before_the_step_and_keep_their_direction():
 
 def test_weights_of_one_shape_are_updated_as_if_alone():
     generator = torch.Generator().manual_seed(0)
-    values = [torch.randn(5, 7, generator=generator) for _ in range(3)]
-    gradients = [torch.randn(5, 7, generator=generator) for _ in range(3)]
+    values = [torch.randn(5, 7, generator=generator, dtype=torch.float64) for _ in range(3)]
+    gradients = [torch.randn(5, 7, generator=generator, dtype=torch.float64) for _ in range(3)]
     options = {
         "lr": 0.1,
         "momentum": 0.9,
@@ -121,4 +167,4 @@ def test_weights_of_one_shape_are_updated_as_if_alone():
         return [parameter.detach() for parameter in parameters]
 
     for together, index in zip(stepped([0, 1, 2]), range(3), strict=True):
-        torch.testing.assert_close(together, stepped([index])[0], atol=2e-3, rtol=0)
+        torch.testing.assert_close(together, stepped([index])[0], atol=1e-10, rtol=0)

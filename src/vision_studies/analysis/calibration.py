@@ -16,6 +16,13 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     Returns:
         accuracy (fraction), loss (negative log-likelihood, nats), calibration_error (expected calibration error, 15 bins)
         and brier (Brier 1950: mean squared distance to the one-hot label, 0 to 2).
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.analysis.calibration import classification_metrics
+        >>> probabilities, labels = np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1])
+        >>> {name: round(value, 3) for name, value in classification_metrics(probabilities, labels).items()}
+        {'accuracy': 0.5, 'loss': 0.837, 'calibration_error': 0.25, 'brier': 0.625}
     """
     rows = np.arange(len(labels))
     likelihood = np.maximum(probabilities[rows, labels].astype(np.float64), _SMALLEST_PROBABILITY)

@@ -37,6 +37,13 @@ def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringSco
 
     Raises:
         DataError: if there are no samples, or not as many labels as clusters.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.analysis.clustering import clustering_scores
+        >>> scores = clustering_scores(np.array([0, 0, 1, 1]), np.array([7, 7, 3, 3]))  # numbers of clusters mean nothing
+        >>> scores.ari, scores.accuracy, scores.clusters
+        (1.0, 1.0, 2)
     """
     if labels.ndim != 1 or labels.shape != clusters.shape or not len(labels):
         raise DataError(

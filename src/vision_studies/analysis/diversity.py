@@ -16,6 +16,13 @@ def diversity(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         disagreement: share of images that two members classify differently; q_statistic: Yule's Q of being right, 1 for
         members that err on the same images, 0 for independent ones; error_correlation: correlation of being wrong. Pairs
         for which a measure does not exist (a member without errors) do not count in it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.analysis.diversity import diversity
+        >>> predictions = np.array([[0, 1, 1, 0], [0, 1, 0, 1]])  # two members, four images
+        >>> diversity(predictions, labels=np.array([0, 1, 1, 1]))["disagreement"]
+        0.5
     """
     right = predictions == labels
     found: dict[str, list[float]] = {"disagreement": [], "q_statistic": [], "error_correlation": []}

@@ -20,6 +20,12 @@ def effective_rank(matrix: np.ndarray) -> float:
 
     Raises:
         DataError: if `matrix` has fewer than two axes or a value that is not finite.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.analysis.effective_rank import effective_rank
+        >>> round(effective_rank(np.eye(3)), 3), round(effective_rank(np.ones((3, 3))), 3)
+        (3.0, 1.0)
     """
     if matrix.ndim < 2 or not matrix.size or not np.isfinite(matrix).all():
         raise DataError(

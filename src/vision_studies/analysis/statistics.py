@@ -76,6 +76,12 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
         values: numbers [N].
         confidence: of the interval, between 0 and 1.
         interval: kind of the interval. The bootstrap draws with a fixed seed, so that equal values give equal intervals.
+
+    Examples:
+        >>> from vision_studies.analysis.statistics import summary
+        >>> accuracies = summary([0.90, 0.92, 0.94])
+        >>> accuracies.n, round(accuracies.mean, 3), round(accuracies.low, 3), round(accuracies.high, 3)
+        (3, 0.92, 0.87, 0.97)
     """
     sample = np.asarray(values, dtype=float)
     sample = sample[~np.isnan(sample)]
@@ -117,6 +123,15 @@ def paired_comparison(
 
     Raises:
         DataError: a seed occurs twice in one of them.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from vision_studies.analysis.statistics import paired_comparison
+        >>> wide = pd.Series({0: 0.91, 1: 0.95, 2: 0.93})  # accuracies by seed
+        >>> narrow = pd.Series({0: 0.89, 1: 0.92, 2: 0.92, 3: 0.99})
+        >>> compared = paired_comparison(wide, narrow)
+        >>> compared.pairs, round(compared.difference, 3), round(compared.p, 3)
+        (3, 0.02, 0.074)
     """
     for values in (first, second):
         if not values.index.is_unique:
@@ -141,7 +156,13 @@ def paired_comparison(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values corrected for their number (Holm 1979), in the order given; NaN stays NaN and does not count."""
+    """P values corrected for their number (Holm 1979), in the order given; NaN stays NaN and does not count.
+
+    Examples:
+        >>> from vision_studies.analysis.statistics import holm
+        >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+        [0.03, 0.06, 0.06]
+    """
     adjusted = np.full(len(p_values), np.nan)
     given = [index for index, value in enumerate(p_values) if not np.isnan(value)]
     highest = 0.0

@@ -8,6 +8,14 @@ def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     """Lay nested `overrides` over `base`. Lists are replaced, and so is a group whose `name` changes.
 
     A group such as `model` or `optimizer` has other options under another `name`, so the old ones must not linger.
+
+    Examples:
+        >>> from vision_studies.config.merge import merge_settings
+        >>> base = {"epochs": 9, "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}}
+        >>> merge_settings(base, {"optimizer": {"learning_rate": 0.2}})
+        {'epochs': 9, 'optimizer': {'name': 'sgd', 'learning_rate': 0.2, 'momentum': 0.9}}
+        >>> merge_settings(base, {"optimizer": {"name": "adamw", "learning_rate": 0.2}})
+        {'epochs': 9, 'optimizer': {'name': 'adamw', 'learning_rate': 0.2}}
     """
     merged = dict(base)
     for key, value in overrides.items():

@@ -32,6 +32,19 @@ class ImageSet:
         origin: how the images were read: settings and identity of the source's files. Equal origins need no new reading.
         fingerprint: SHA-256 of images, labels, class names and test split.
         folder: where the set was opened from; a process that is sent the set opens it there itself.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> images = np.zeros((6, 4, 4, 1), np.uint8)
+        >>> labels = np.array([0, 0, 0, 1, 1, 1])
+        >>> no_test_split = np.zeros(6, bool)
+        >>> image_set = ImageSet.create("blank", images, labels, ("cat", "dog"), no_test_split, origin={})
+        >>> image_set.images.shape, image_set.class_names
+        ((6, 4, 4, 1), ('cat', 'dog'))
+        >>> brighter = ImageSet.create("blank", images + 1, labels, ("cat", "dog"), no_test_split, origin={})
+        >>> brighter.fingerprint == image_set.fingerprint
+        False
     """
 
     name: str

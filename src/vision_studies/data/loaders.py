@@ -254,6 +254,25 @@ def device_loader(
         drop_last: leave out a last batch that is not full.
         augmentation: what is done to a batch before normalisation.
         share: what of every batch is wanted here; each process holds all images.
+
+    Examples:
+        >>> import numpy as np
+        >>> import torch
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> from vision_studies.data.loaders import Normalisation, device_loader
+        >>> images, labels = np.full((10, 4, 4, 1), 100, np.uint8), np.arange(10) % 2
+        >>> image_set = ImageSet.create("grey", images, labels, ("even", "odd"), np.zeros(10, bool), origin={})
+        >>> loader = device_loader(
+        ...     image_set,
+        ...     np.arange(10),
+        ...     batch_size=4,
+        ...     normalisation=Normalisation(mean=(80.0,), std=(20.0,)),
+        ...     device=torch.device("cpu"),
+        ... )
+        >>> [tuple(batch.images.shape) for batch in loader.epoch(0)]
+        [(4, 1, 4, 4), (4, 1, 4, 4), (2, 1, 4, 4)]
+        >>> round(float(next(loader.epoch(0)).images.mean()), 3)  # (100 - 80) / 20
+        1.0
     """
     return DeviceLoader(
         torch.from_numpy(image_set.images[indices]).to(device),

@@ -24,6 +24,14 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
 
     Raises:
         DataError: a class would keep no image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.config.data_prep import LongTailSettings
+        >>> from vision_studies.data.long_tail import long_tail_counts
+        >>> settings = LongTailSettings(profile="exponential", factor=100, seed=0, reverse=False)
+        >>> long_tail_counts(np.full(5, 1000), settings).tolist()
+        [1000, 316, 100, 31, 10]
     """
     classes, largest = len(available), int(available.max())
     places = np.arange(classes)

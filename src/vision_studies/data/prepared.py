@@ -28,6 +28,21 @@ class PreparedData:
         image_set: all images of the set.
         splits: which of them are for training, validation and test.
         ffcv_files: split name -> `.beton` file; empty where FFCV was not used.
+
+    Examples:
+        >>> import numpy as np
+        >>> import torch
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> from vision_studies.data.prepared import PreparedData
+        >>> from vision_studies.data.splits import Splits
+        >>> images, labels = np.zeros((10, 4, 4, 3), np.uint8), np.arange(10) % 2
+        >>> image_set = ImageSet.create("blank", images, labels, ("even", "odd"), np.zeros(10, bool), origin={})
+        >>> data = PreparedData(image_set, Splits(np.arange(6), np.arange(6, 8), np.arange(8, 10)), ffcv_files={})
+        >>> data.num_classes, data.in_channels, data.image_size
+        (2, 3, 4)
+        >>> loader = data.loader("train", kind="device", batch_size=4, device=torch.device("cpu"), shuffle=True)
+        >>> sorted(index for batch in loader.epoch(0) for index in batch.indices.tolist())
+        [0, 1, 2, 3, 4, 5]
     """
 
     image_set: ImageSet

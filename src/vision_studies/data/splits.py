@@ -24,6 +24,15 @@ class Splits:
         train: int64, sorted.
         validation: int64, sorted.
         test: int64, sorted.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.data.splits import Splits
+        >>> splits = Splits(train=np.array([0, 3]), validation=np.array([1]), test=np.array([2]))
+        >>> splits.to_table()["split"].tolist()
+        ['train', 'validation', 'test', 'train']
+        >>> Splits.from_table(splits.to_table()).fingerprint == splits.fingerprint
+        True
     """
 
     train: np.ndarray
@@ -56,6 +65,20 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
 
     Raises:
         DataError: a class has too few images to be divided, or would have none left for training, or none in a long tail.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.config.data_prep import SplitSettings
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> from vision_studies.data.splits import make_splits
+        >>> images, labels = np.zeros((100, 4, 4, 1), np.uint8), np.arange(100) % 2
+        >>> image_set = ImageSet.create("blank", images, labels, ("even", "odd"), np.zeros(100, bool), origin={})
+        >>> settings = SplitSettings(validation_fraction=0.1, test_fraction=0.2, seed=0, long_tail=None)
+        >>> splits = make_splits(image_set, settings)
+        >>> len(splits.train), len(splits.validation), len(splits.test)
+        (72, 8, 20)
+        >>> np.bincount(labels[splits.test]).tolist()
+        [10, 10]
     """
     everything = np.arange(len(image_set.labels))
     if image_set.is_test.any():

@@ -92,6 +92,16 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
 
     Returns:
         Places in `labels` for each class, in the order in which they were drawn.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.data.subsets import balanced_subset
+        >>> labels = np.arange(100) % 4
+        >>> small, large = (balanced_subset(labels, fraction, seed=0) for fraction in (0.2, 0.4))
+        >>> [len(drawn) for drawn in small]
+        [5, 5, 5, 5]
+        >>> all(set(few) < set(many) for few, many in zip(small, large))
+        True
     """
     classes = int(labels.max()) + 1
     each = int(len(labels) * fraction / classes)

@@ -40,6 +40,14 @@ def batched_kmeans(data: np.ndarray, clusters: int, *, restarts: int, seed: int)
         clusters: of each, from 2 to N.
         restarts: fits from new first centres, the best of which counts.
         seed: of the draws of first centres.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.methods.batched_kmeans import batched_kmeans
+        >>> points = np.array([[0, 1, 100, 101], [0, 50, 51, 52]], dtype=np.float32)[:, :, None]  # two sets of four points
+        >>> found = batched_kmeans(points, clusters=2, restarts=3, seed=0)
+        >>> [[own == labels[0] for own in labels] for labels in found.labels.tolist()]
+        [[True, True, False, False], [True, False, False, False]]
     """
     points = np.ascontiguousarray(data - data.mean(axis=1, keepdims=True))
     squares = np.einsum("bnd,bnd->bn", points, points)

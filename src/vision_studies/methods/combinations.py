@@ -123,6 +123,16 @@ def member_weights(rule: str, probabilities: np.ndarray, labels: np.ndarray) -> 
             selection for accuracy, of equals for loss.
         probabilities: [members, N, classes].
         labels: int [N].
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.methods.combinations import member_weights
+        >>> right, wrong = [[0.9, 0.1], [0.2, 0.8]], [[0.4, 0.6], [0.5, 0.5]]
+        >>> labels = np.array([0, 1])
+        >>> member_weights("average", np.array([wrong, right]), labels).tolist()
+        [0.5, 0.5]
+        >>> member_weights("best_learner", np.array([wrong, right]), labels).tolist()
+        [0.0, 1.0]
     """
     count = len(probabilities)
     match rule:

@@ -63,6 +63,21 @@ class Predictor:
         classifier: its network is moved to `device`.
         device: where to compute.
         views: test-time views whose probabilities are averaged; 1 for the plain image.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import numpy as np, torch, yaml
+        >>> from vision_studies.config.training import TrainingSettings
+        >>> from vision_studies.data.loaders import Normalisation
+        >>> from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, Predictor
+        >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+        >>> images = ImageFormat(("cat", "dog"), image_size=4, in_channels=1, normalisation=Normalisation((128.0,), (64.0,)))
+        >>> training = TrainingSettings(**base["training"])
+        >>> classifier = ImageClassifier(Path("none"), network, images, training, batch_size=8, padding=1, seed=0)
+        >>> probabilities = Predictor(classifier, torch.device("cpu"))(np.zeros((5, 4, 4, 1), np.uint8))
+        >>> probabilities.shape, probabilities.sum(axis=1).round(3).tolist()
+        ((5, 2), [1.0, 1.0, 1.0, 1.0, 1.0])
     """
 
     def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:

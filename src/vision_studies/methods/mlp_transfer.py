@@ -22,10 +22,11 @@ from vision_studies.data.tensors import image_tensor
 from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.training.checkpoints import load_weights, save_weights
-from vision_studies.training.ensemble import Prune, fit_ensemble
+from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.members import (
     Member,
     MemberResult,
+    Prune,
     TensorData,
     initial_network,
     member_bytes,

@@ -29,6 +29,30 @@ def open_model_file(path: Path) -> ImageClassifier:
         CheckpointError: the file is missing, damaged, of another kind, or its weights fit another network.
         ParameterError: it lies in the folder of a run that cannot be used.
         DataError: the images that the run was trained on are gone.
+
+    Examples:
+        A study's `model.safetensors` lies in `data/06_models/`; this one has been made by hand:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import yaml
+        >>> from vision_studies.config.cifar_resnet import RunSettings
+        >>> from vision_studies.config.merge import merge_settings
+        >>> from vision_studies.methods.opened_models import open_model_file
+        >>> from vision_studies.models.build import build_model
+        >>> from vision_studies.training.checkpoints import save_state
+        >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
+        >>> small = {"stem_width": 8, "widths": [8], "blocks": [1], "strides": [1], "squeeze_reduction": None}
+        >>> run = merge_settings(base, {"model": small})
+        >>> network = build_model(RunSettings.model_validate(run).model, in_channels=1, num_classes=2, image_size=8)
+        >>> data = {"class_names": ["cat", "dog"], "image_size": 8, "in_channels": 1}
+        >>> data["normalisation"] = {"mean": [128.0], "std": [64.0]}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder) / "model.safetensors"
+        ...     save_state(file, {"weights": network.state_dict(), "configuration": run, "data": data})
+        ...     classifier = open_model_file(file)
+        >>> classifier.images.class_names, classifier.network.training
+        (('cat', 'dog'), False)
     """
     state = _state(path)
     if isinstance(state, dict) and "configuration" in state and "data" in state:

@@ -23,7 +23,8 @@ from vision_studies.methods.stacked_networks import build_learner, build_stack, 
 from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
-from vision_studies.training.fit import FitResult, fit
+from vision_studies.training.fit import fit
+from vision_studies.training.fit_result import FitResult
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Objective
 from vision_studies.training.precision import place_model
 from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process

@@ -34,6 +34,15 @@ def build_model(settings: NetworkSettings, *, in_channels: int, num_classes: int
 
     Raises:
         ParameterError: the network cannot take images of this size.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.config.models import ResNetSettings
+        >>> from vision_studies.models.build import build_model
+        >>> settings = ResNetSettings(name="resnet18", stem_width=8, widths=(8, 16), blocks=(1, 1), strides=(1, 2))
+        >>> model = build_model(settings, in_channels=3, num_classes=10, image_size=16)
+        >>> tuple(model(torch.zeros(2, 3, 16, 16)).shape)
+        (2, 10)
     """
     options = settings.options()
     match settings.architecture:

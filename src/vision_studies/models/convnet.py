@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.convolution import Convolution, convolve
 
 Downsampling = Literal["average_pool", "max_pool", "strided_convolution"]
 Head = Literal["flatten", "global_average"]
@@ -157,7 +158,7 @@ class ConvNet(nn.Module):
             maps = images[member if len(images) > 1 else 0]
             for layer in range(self.start, self.stop):
                 weight, bias = (parameters[f"conv{layer}.{name}"][member] for name in ("weight", "bias"))
-                maps = self._after(layer, F.conv2d(maps, weight, bias, self._step(layer), self._padding))
+                maps = self._after(layer, convolve(maps, weight, bias, self._step(layer), self._padding))
             outputs.append(self._pooled(maps))
         return torch.stack(outputs)
 
@@ -167,7 +168,7 @@ class ConvNet(nn.Module):
         maps = images.transpose(0, 1).flatten(1, 2)
         for layer in range(self.start, self.stop):
             weight, bias = (parameters[f"conv{layer}.{name}"].flatten(0, 1) for name in ("weight", "bias"))
-            maps = self._after(layer, F.conv2d(maps, weight, bias, self._step(layer), self._padding, groups=members))
+            maps = self._after(layer, convolve(maps, weight, bias, self._step(layer), self._padding, groups=members))
         return self._pooled(maps.unflatten(1, (members, -1)).transpose(0, 1).flatten(0, 1)).unflatten(0, (members, -1))
 
     def _after(self, layer: int, maps: Tensor) -> Tensor:
@@ -191,8 +192,8 @@ class ConvNet(nn.Module):
     def _step(self, layer: int) -> int:
         return self._stride if self._downsampling == "strided_convolution" and self._ends_group(layer) else 1
 
-    def _convolution(self, layer: int, before: int, after: int, kernel_size: int) -> nn.Conv2d:
-        return nn.Conv2d(before, after, kernel_size, stride=self._step(layer), padding=self._padding)
+    def _convolution(self, layer: int, before: int, after: int, kernel_size: int) -> Convolution:
+        return Convolution(before, after, kernel_size, stride=self._step(layer), padding=self._padding)
 
     def _size_after(self, layer: int, size: int, kernel_size: int) -> int:
         size = (size + 2 * self._padding - kernel_size) // self._step(layer) + 1

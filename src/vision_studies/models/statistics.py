@@ -7,7 +7,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of parameters of `model`."""
+    """Number of parameters of `model`.
+
+    Examples:
+        >>> from torch import nn
+        >>> from vision_studies.models.statistics import count_parameters
+        >>> count_parameters(nn.Linear(10, 4))  # 10 * 4 weights and 4 biases
+        44
+    """
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -17,6 +24,12 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     Args:
         model: a network; its mode is left as it was.
         image_shape: channels, height and width of an image.
+
+    Examples:
+        >>> from torch import nn
+        >>> from vision_studies.models.statistics import count_macs
+        >>> count_macs(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10)), (3, 8, 8))
+        1920
     """
     parameter = next(model.parameters())
     image = torch.zeros((1, *image_shape), device=parameter.device, dtype=parameter.dtype)

@@ -20,7 +20,13 @@ def text(value: Any) -> str:
 
 
 def percent(value: Any, *, sign: str = "") -> str:
-    """A fraction as percent with two decimals; `sign="+"` shows the sign of a positive one, too."""
+    """A fraction as percent with two decimals; `sign="+"` shows the sign of a positive one, too.
+
+    Examples:
+        >>> from vision_studies.reports.formatting import percent
+        >>> percent(0.4792), percent(0.0134, sign="+"), percent(None)
+        ('47.92 %', '+1.34 %', '–')
+    """
     return MISSING if is_missing(value) else f"{100 * float(value):{sign}.2f} %"
 
 
@@ -52,7 +58,13 @@ def count(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Seconds as a length of time, to the second from a minute on and to the minute from an hour on."""
+    """Seconds as a length of time, to the second from a minute on and to the minute from an hour on.
+
+    Examples:
+        >>> from vision_studies.reports.formatting import duration
+        >>> duration(8.41), duration(95), duration(101_000)
+        ('8.4 s', '1 min 35 s', '28 h 03 min')
+    """
     if is_missing(seconds):
         return MISSING
     value = float(seconds)

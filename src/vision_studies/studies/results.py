@@ -128,6 +128,17 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     from other data, or where their variant has another configuration now; and where one variant has, the rows of variants
     that are not among the new ones leave, too, for they were made beside its earlier meaning. Their runs stay in their
     folders, and running the earlier configuration again brings the rows back without any training.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from vision_studies.studies.results import merge_results
+        >>> run = {"pipeline": "mine", "study": "widths", "variant": "narrow", "trial": 0, "status": "complete"}
+        >>> run |= {"configuration": "{}", "configuration_hash": "c", "data_fingerprint": "d"}
+        >>> stored = pd.DataFrame([run | {"seed": 0, "run_fingerprint": "a", "test_accuracy": 0.90}])
+        >>> new = pd.DataFrame([run | {"seed": 1, "run_fingerprint": "b", "test_accuracy": 0.92}])
+        >>> results = merge_results(stored, new)
+        >>> results[["seed", "test_accuracy"]].to_dict("list")
+        {'seed': [0, 1], 'test_accuracy': [0.9, 0.92]}
     """
     new = validate_results(new)
     if stored is None:

@@ -16,7 +16,7 @@ from vision_studies.data.loaders import epoch_order
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.checkpoints import load_state, save_state
-from vision_studies.training.members import Member, MemberResult, TensorData
+from vision_studies.training.members import Member, MemberResult, Prune, TensorData
 from vision_studies.training.noise import EpochNoise
 from vision_studies.training.precision import autocast
 from vision_studies.training.selection import Tracker
@@ -24,10 +24,6 @@ from vision_studies.training.stack import Stack
 from vision_studies.training.stacked_optimizers import StackedOptimizer
 
 _CHECKPOINT = "stack.safetensors"
-
-
-Prune = Callable[[int, int, float], bool]
-"""`prune(member, epoch, value)`: whether a member ends here, seen from a validation's value of the selection metric."""
 
 
 def fit_ensemble(
@@ -66,6 +62,22 @@ def fit_ensemble(
         DataError: there are no training or validation images, or subsets differ in size.
         CheckpointError: the folder holds the checkpoint of another stack.
         ValueError: the networks or optimisers cannot be stacked.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import torch, yaml
+        >>> from vision_studies.config.ensemble import EnsembleSettings
+        >>> from vision_studies.config.training import SgdSettings
+        >>> from vision_studies.training.ensemble import Member, TensorData, fit_ensemble
+        >>> base = yaml.safe_load(Path("conf/base/parameters_mlp_transfer.yml").read_text())["mlp_transfer"]
+        >>> settings = EnsembleSettings(**base["training"] | {"epochs": 3})
+        >>> data = TensorData(torch.rand(100, 8), torch.arange(100) % 2, torch.arange(80), torch.arange(80, 100))
+        >>> sgd = SgdSettings(name="sgd", learning_rate=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+        >>> members = [Member(torch.nn.Linear(8, 2), sgd, seed) for seed in (0, 1)]
+        >>> results = {}
+        >>> fit_ensemble(members, data, settings, device=torch.device("cpu"), on_end=results.__setitem__)
+        >>> [(member, result.ended, len(result.history)) for member, result in sorted(results.items())]
+        [(0, 'complete', 3), (1, 'complete', 3)]
     """
     training = _EnsembleTraining(members, data, settings, device, prune, images_at_once)
     path = None if folder is None else folder / _CHECKPOINT

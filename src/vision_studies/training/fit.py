@@ -4,7 +4,6 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from vision_studies.training.checkpoints import (
 )
 from vision_studies.training.collectives import BatchPart, agreed, joined, total
 from vision_studies.training.evaluation import predict_outputs
+from vision_studies.training.fit_result import FitResult
 from vision_studies.training.gradients import BatchGradients
 from vision_studies.training.mixing import mix_batch
 from vision_studies.training.objectives import CLASSIFICATION, Objective
@@ -41,36 +41,6 @@ logger = logging.getLogger(__name__)
 
 _FINAL = "final.safetensors"
 _LOSS_CHECK = 50  # steps from one look at the loss to the next: on a GPU a look waits for all work to be done
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a training gave.
-
-    Attributes:
-        history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both on augmented, mixed images with smoothed
-            labels), validation_loss, validation_accuracy (missing where not validated), learning_rate (after the epoch's
-            last step), seconds (since the start, all calls together), images_per_second, peak_memory_mb, and the further
-            metrics of the objective.
-        best_epoch: epoch with the best value of the selection metric; None if no epoch had a finite one.
-        best_value: that value.
-        weights: parameters and buffers of the best epoch; empty if there is none.
-        final_weights: parameters and buffers after the last epoch.
-        seconds: time spent training and validating, all calls together.
-        stopped_early: early stopping ended the training.
-        diverged: a training loss was not finite, which ended the training.
-        pruned: the caller ended the training.
-    """
-
-    history: pd.DataFrame
-    best_epoch: int | None
-    best_value: float | None
-    weights: dict[str, Tensor]
-    final_weights: dict[str, Tensor]
-    seconds: float
-    stopped_early: bool
-    diverged: bool
-    pruned: bool
 
 
 def fit(
@@ -107,6 +77,30 @@ def fit(
     Raises:
         DataError: there is no batch to train on.
         CheckpointError: the folder holds checkpoints of another training.
+
+    Examples:
+        A linear network, with the base values of `conf/` but for what is named:
+
+        >>> from pathlib import Path
+        >>> import numpy as np, torch, yaml
+        >>> from vision_studies.config.training import TrainingSettings
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> from vision_studies.data.prepared import PreparedData
+        >>> from vision_studies.data.splits import Splits
+        >>> from vision_studies.training.fit import fit
+        >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
+        >>> settings = TrainingSettings(**base["training"] | {"epochs": 2, "mixing": None})
+        >>> labels = np.arange(400) % 2
+        >>> images = np.broadcast_to(200 * labels[:, None, None, None], (400, 4, 4, 1)).astype(np.uint8)
+        >>> image_set = ImageSet.create("greys", images, labels, ("dark", "bright"), np.zeros(400, bool), origin={})
+        >>> data = PreparedData(image_set, Splits(np.arange(300), np.arange(300, 350), np.arange(350, 400)), {})
+        >>> cpu = torch.device("cpu")
+        >>> options = {"kind": "device", "batch_size": 50, "device": cpu}
+        >>> train, validation = data.loader("train", **options), data.loader("validation", **options)
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+        >>> result = fit(model, train, validation, settings, seed=0, device=cpu)
+        >>> result.history["epoch"].tolist(), result.best_value, sorted(result.weights)
+        ([1, 2], 1.0, ['1.bias', '1.weight'])
     """
     if len(train_loader) == 0:
         raise DataError(

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from vision_studies.config.training import TrainingSettings
 from vision_studies.training.mixing import MixedBatch, mixed_hits
 from vision_studies.training.objectives import Objective
-from vision_studies.training.precision import autocast
+from vision_studies.training.precision import at_least_float32, autocast
 from vision_studies.training.runtime import is_out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class BatchGradients:
         for part, places in zip(parts, indices.tensor_split(len(parts)), strict=True):
             with autocast(settings, self._device):
                 outputs = self._objective.outputs(self._forward, part.images, places)
-            outputs = outputs.float()
+            outputs = at_least_float32(outputs)
             loss = self._objective.loss(outputs, part, settings.label_smoothing)
             count = len(part.labels)
             factor = weight * count / max(len(mixed.labels), 1)

@@ -16,6 +16,9 @@ from vision_studies.training.stacked_optimizers import StackedSettings
 BYTES_A_PARAMETER = 26
 """Memory of a parameter in training: float32 weight, gradient, two moments, a temporary, the best; a copy in bfloat16."""
 
+Prune = Callable[[int, int, float], bool]
+"""`prune(member, epoch, value)`: whether a member ends here, seen from a validation's value of the selection metric."""
+
 Item = TypeVar("Item")
 Network = TypeVar("Network", bound=nn.Module)
 

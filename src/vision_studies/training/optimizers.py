@@ -16,7 +16,29 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Optimizer]:
-    """Optimisers that together hold every trainable parameter of `model`: one, or two with Muon."""
+    """Optimisers that together hold every trainable parameter of `model`: one, or two with Muon.
+
+    Examples:
+        >>> from torch import nn
+        >>> from vision_studies.config.training import MuonSettings, SgdSettings
+        >>> from vision_studies.training.optimizers import build_optimizers
+        >>> rest = SgdSettings(name="sgd", learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)
+        >>> settings = MuonSettings(
+        ...     name="muon",
+        ...     learning_rate=0.02,
+        ...     momentum=0.6,
+        ...     nesterov=True,
+        ...     weight_decay=0.0,
+        ...     unit_weights=True,
+        ...     iterations=5,
+        ...     rest=rest,
+        ... )
+        >>> model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 2))
+        >>> for optimizer in build_optimizers(model, settings):
+        ...     print(type(optimizer).__name__, [list(weight.shape) for weight in optimizer.param_groups[0]["params"]])
+        Muon [[16, 16]]
+        SGD [[16, 8], [16], [16], [2, 16], [2]]
+    """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not isinstance(settings, MuonSettings):
         return [_ordinary(trainable, settings)]
@@ -135,17 +157,26 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
     """Nearest semi-orthogonal matrices, roughly: singular values end between about 0.7 and 1.2.
 
-    Computed in bfloat16 where the device is fast at it; the result needs no more digits than that.
+    float32 is computed in bfloat16 where the device is fast at it, as an update needs no more digits than that; float64
+    stays what it is.
 
     Args:
         matrices: [N, rows, columns].
         iterations: Newton-Schulz iterations; 5 are enough for singular values above 1 % of the largest.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.training.optimizers import orthogonalise
+        >>> stretched = torch.diag(torch.tensor([4.0, 2.0, 1.0]))
+        >>> values = torch.linalg.svdvals(orthogonalise(stretched[None], iterations=5)[0].float())
+        >>> bool((values > 0.6).all() and (values < 1.3).all())
+        True
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    if has_fast_bfloat16(matrices.device.type):
+    if matrices.dtype == torch.float32 and has_fast_bfloat16(matrices.device.type):
         x = x.bfloat16()
     for _ in range(iterations):
         gram = x @ x.mT

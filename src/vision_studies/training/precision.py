@@ -1,5 +1,6 @@
 """Number formats: where bfloat16 pays, and how a network is laid out in memory."""
 
+import os
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
@@ -11,13 +12,24 @@ from torch.nn import functional as F
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.training import TrainingSettings
 
+_INSTRUCTION_SETS_WITHOUT_BFLOAT16 = frozenset(
+    {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+)
+"""Values of ONEDNN_MAX_CPU_ISA under which oneDNN has no fast products in bfloat16."""
+
 
 @cache
 def has_fast_bfloat16(device_type: str) -> bool:
-    """Whether matrix products in bfloat16 are faster than in float32: AMX or AVX512-BF16 on a CPU, Ampere or later."""
+    """Whether matrix products in bfloat16 are faster than in float32: AMX or AVX512-BF16 on a CPU, Ampere or later.
+
+    A processor whose instructions are held back by oneDNN's environment variable ONEDNN_MAX_CPU_ISA counts as the lesser
+    one that it imitates.
+    """
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type != "cpu":
+        return False
+    if os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _INSTRUCTION_SETS_WITHOUT_BFLOAT16:
         return False
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -36,6 +48,11 @@ def uses_bfloat16(settings: TrainingSettings | EnsembleSettings, device: torch.d
 def autocast(settings: TrainingSettings | EnsembleSettings, device: torch.device) -> AbstractContextManager[None]:
     """Context in which a network computes: bfloat16 where that pays, float32 weights either way."""
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(settings, device))
+
+
+def at_least_float32(values: Tensor) -> Tensor:
+    """`values` in float32, in which losses and statistics are computed; float64 stays what it is."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def place_model(model: nn.Module, settings: TrainingSettings, device: torch.device) -> nn.Module:

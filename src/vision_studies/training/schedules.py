@@ -29,6 +29,16 @@ class Schedule:
         optimizers: the optimisers as built, before any step.
         epochs: epochs of the whole training.
         steps_per_epoch: optimiser steps an epoch.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.config.training import CosineSettings
+        >>> from vision_studies.training.schedules import Schedule
+        >>> settings = CosineSettings(name="cosine", eta_min=0.0, interval="step", warmup_epochs=0)
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.4, momentum=0.9)
+        >>> schedule = Schedule(settings, [optimizer], epochs=2, steps_per_epoch=5)
+        >>> [round(schedule.apply(step), 3) for step in (0, 5, 10)]
+        [0.4, 0.2, 0.0]
     """
 
     def __init__(

@@ -7,6 +7,8 @@ import torch.distributed
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from vision_studies.training.precision import at_least_float32
+
 
 def synchronise_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """Let every batch norm in `model` see the whole batch; parameters, buffers and their names stay.
@@ -52,7 +54,7 @@ class SynchronisedBatchNorm(_BatchNorm):
             return super().forward(features)
         dimensions = [dimension for dimension in range(features.ndim) if dimension != 1]
         shape = [1, -1] + [1] * (features.ndim - 2)
-        values = features.to(torch.promote_types(features.dtype, torch.float32))
+        values = at_least_float32(features)
         count = values.new_tensor([features.numel() / features.shape[1]])
         sums: Tensor = _SumOfAll.apply(torch.cat([values.sum(dimensions), count]))
         count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()

@@ -18,6 +18,21 @@ def build_augmentation(settings: AugmentationSettings, *, normalisation_mean: tu
     Args:
         settings: the steps.
         normalisation_mean: what erased pixels are filled with: after normalisation they are about 0.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.config.augmentation import AugmentationSettings
+        >>> from vision_studies.data.augmentation.compose import build_augmentation
+        >>> from vision_studies.data.loaders import Occasion
+        >>> settings = AugmentationSettings.model_validate(
+        ...     {"steps": [{"name": "random_crop", "padding": 2, "mode": "zero"}, {"name": "random_flip", "probability": 1}]}
+        ... )
+        >>> augment = build_augmentation(settings, normalisation_mean=(0.0,))
+        >>> images = torch.full((3, 1, 8, 8), 255, dtype=torch.uint8)
+        >>> occasion = Occasion(seed=0, epoch=0, indices=torch.arange(3))
+        >>> changed = augment(images, torch.Generator().manual_seed(0), occasion)
+        >>> changed.shape == images.shape, changed.unique().tolist()
+        (True, [0, 255])
     """
     steps = [_build(step, normalisation_mean) for step in settings.steps]
     if not steps:

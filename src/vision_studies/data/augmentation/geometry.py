@@ -14,6 +14,13 @@ def random_flip(images: Tensor, generator: torch.Generator, probability: float =
         images: [B, C, H, W]; not changed.
         generator: where all randomness comes from; on the images' device.
         probability: chance of an image to be mirrored.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.data.augmentation.geometry import random_flip
+        >>> images = torch.tensor([[[[1, 2, 3]]]], dtype=torch.uint8)
+        >>> random_flip(images, torch.Generator(), probability=1.0).tolist()
+        [[[[3, 2, 1]]]]
     """
     flipped = torch.rand(len(images), generator=generator, device=images.device) < probability
     return mirror(images, flipped)

@@ -29,5 +29,12 @@ def average_probabilities(logits: Tensor) -> Tensor:
 
     Probabilities are averaged, not logits: each view then has one vote, however large its logits (Lakshminarayanan et al.
     2017, where the views are networks).
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.data.augmentation.views import average_probabilities
+        >>> logits = torch.tensor([[[0.0, 0.0]], [[100.0, 0.0]]])  # two views of one image: undecided, and sure
+        >>> average_probabilities(logits).tolist()
+        [[0.75, 0.25]]
     """
     return logits.float().softmax(dim=2).mean(dim=0)
