@@ -1,31 +1,34 @@
 # `make demo` and `make test` set up what they need; nothing has to be installed by hand.
 
-PYTHON ?= python3.11
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+SCRIPTS_PYTHON = $(or $(PYTHON),$(wildcard $(BIN)/python),python3)
+QUICK = -m "not slow" -n logical --dist loadfile
 STUDY ?= demo
 PORT ?= 4141
 SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
+.PHONY: help install lock demo test test-pythons lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo; echo "  Then: source .venv/bin/activate; kedro run --help names the studies, kedro --help the commands."
 
-install: $(INSTALLED)  ## create .venv with everything in it
+install:  ## create .venv with everything in it, or mend it; PYTHON=... names another Python
+	@./install.sh
 
-$(INSTALLED): requirements.txt pyproject.toml install.sh
-	@PYTHON=$(PYTHON) ./install.sh
-	@touch $@
+lock:  ## compile requirements.txt and requirements-ffcv.txt from pyproject.toml (needs a network)
+	@$(SCRIPTS_PYTHON) scripts/lock.py
 
 demo: install  ## train on the digits that come with scikit-learn and report
 	@$(BIN)/kedro run --env=demo
 
 test: install lint  ## run the linters and every test, a process a core
 	@$(BIN)/python -m pytest -n logical --dist loadfile
+
+test-pythons:  ## set up and test with every Python of PYTHONS (3.11 3.12 3.13), in throw-away copies
+	@$(SCRIPTS_PYTHON) scripts/test_pythons.py $(PYTHONS:%=--python=%) -- $(QUICK)
 
 lint: style types  ## check style and types
 

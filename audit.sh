@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compares the libraries of requirements.txt with the known vulnerabilities, in an environment of its own that goes afterwards.
+# Compares torch and the libraries of requirements.txt with the known vulnerabilities, in an environment of its own that goes afterwards.
 # Ends with 0 if none is known, 1 if there are some, and 2 if not all could be looked up.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -13,8 +13,9 @@ if ! "$folder/venv/bin/pip" install --quiet --disable-pip-version-check pip-audi
     exit 2
 fi
 
-# torch's own index names its builds 2.13.0+cpu; vulnerabilities are listed for 2.13.0.
-sed -E 's/\+[a-z0-9.]+$//' requirements.txt >"$folder/requirements.txt"
+# torch has no hash, and pip-audit wants all of them or none.
+sed -nE 's/^ *"(torch==[^"]+)".*/\1/p' pyproject.toml >"$folder/requirements.txt"
+sed -E '/^ +--hash=/d; s/ *\\$//' requirements.txt >>"$folder/requirements.txt"
 for service in pypi osv; do
     "$folder/venv/bin/pip-audit" --requirement "$folder/requirements.txt" --no-deps --disable-pip --progress-spinner off \
         --vulnerability-service "$service" --timeout 15 --format json --output "$folder/found.json" >"$folder/log" 2>&1 || true
