@@ -2,14 +2,15 @@
 
 BIN := .venv/bin
 SCRIPTS_PYTHON = $(or $(PYTHON),$(wildcard $(BIN)/python),python3)
-QUICK = -m "not slow" -n logical --dist loadfile
+PARALLEL = -n logical --dist loadgroup --no-loadscope-reorder
+QUICK = -m "not slow" $(PARALLEL)
 STUDY ?= demo
 PORT ?= 4141
 SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-pythons lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
+.PHONY: help install lock demo test check test-pythons lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -25,7 +26,10 @@ demo: install  ## train on the digits that come with scikit-learn and report
 	@$(BIN)/kedro run --env=demo
 
 test: install lint  ## run the linters and every test, a process a core
-	@$(BIN)/python -m pytest -n logical --dist loadfile
+	@$(BIN)/python -m pytest $(PARALLEL)
+
+check: install lint  ## run the linters and the tests that take less than a second each: what to run before a commit
+	@$(BIN)/python -m pytest $(QUICK)
 
 test-pythons:  ## set up and test with every Python of PYTHONS (3.11 3.12 3.13), in throw-away copies
 	@$(SCRIPTS_PYTHON) scripts/test_pythons.py $(PYTHONS:%=--python=%) -- $(QUICK)

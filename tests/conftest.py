@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,31 @@ from tests.command_server import command_server
 ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NUMERIC = frozenset({"analysis", "data", "methods", "models", "training"})
+"""Folders of tests whose numbers depend on the processor: `make test-processors` runs them under several instruction sets."""
+SLOW_FIXTURES = frozenset({"project", "demo_project", "chromium"})
+"""What starts commands or a browser, and so takes more than a second."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is numeric and what is slow, and say what belongs into one process: a file, and all that share the demo.
+
+    The groups with the most slow tests come first, so that no process is left with a long one at the end.
+    """
+    groups: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if folder in NUMERIC:
+            item.add_marker(pytest.mark.numeric)
+        if fixtures & SLOW_FIXTURES:
+            item.add_marker(pytest.mark.slow)
+        group = "demo" if "demo_project" in fixtures else str(item.path.relative_to(ROOT))
+        item.add_marker(pytest.mark.xdist_group(group))
+        groups[group].append(item)
+    weights = {group: sum("slow" in item.keywords for item in members) for group, members in groups.items()}
+    items[:] = [item for group in sorted(groups, key=weights.__getitem__, reverse=True) for item in groups[group]]
 
 
 def heed_interrupts() -> None:
