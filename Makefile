@@ -10,7 +10,7 @@ SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check test-pythons lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
+.PHONY: help install lock demo test check test-pythons test-processors lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,7 +32,10 @@ check: install lint  ## run the linters and the tests that take less than a seco
 	@$(BIN)/python -m pytest $(QUICK)
 
 test-pythons:  ## set up and test with every Python of PYTHONS (3.11 3.12 3.13), in throw-away copies
-	@$(SCRIPTS_PYTHON) scripts/test_pythons.py $(PYTHONS:%=--python=%) -- $(QUICK)
+	@$(SCRIPTS_PYTHON) -m scripts.test_pythons $(PYTHONS:%=--python=%) -- $(QUICK)
+
+test-processors: install  ## run the numeric tests as each lesser processor would that this one can imitate
+	@$(BIN)/python -m scripts.test_processors -- -m numeric $(PARALLEL)
 
 lint: style types  ## check style and types
 

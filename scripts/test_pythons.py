@@ -11,23 +11,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from xml.etree import ElementTree
+
+from scripts.pytest_counts import Counts, run_pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass
 class Outcome:
-    """What the set-up and the tests with one Python gave; `failure` says why there are no numbers."""
+    """What the set-up and the tests with one Python gave."""
 
     python: str
     ffcv: str = "-"
-    passed: int = 0
-    failed: int = 0
+    counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
-    failure: str = ""
+    missing: bool = False
 
 
 def supported() -> list[str]:
@@ -76,21 +76,12 @@ def tested(version: str, python: Path, folder: Path, arguments: list[str]) -> Ou
     )
     print(installed.stderr, end="", file=sys.stderr)
     if installed.returncode:
-        outcome.failure = installed.stderr.strip() or f"install.sh ended with {installed.returncode}"
+        outcome.counts = Counts(failure=installed.stderr.strip() or f"install.sh ended with {installed.returncode}")
         return outcome
     own = folder / ".venv/bin/python"
     has_ffcv = subprocess.run([own, "-c", "import ffcv"], cwd=folder, env=environment, capture_output=True, check=False)
     outcome.ffcv = "no" if has_ffcv.returncode else "yes"
-    report = folder / ".tests.xml"
-    command = [str(own), "-m", "pytest", *arguments, f"--junitxml={report}"]
-    ended = subprocess.run(command, cwd=folder, env=environment, check=False).returncode
-    if ended not in (0, 1):  # 1: some tests have failed
-        outcome.failure = f"pytest ended with {ended}"
-        return outcome
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - pytest has just written it
-        counts = {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-        outcome.failed += counts["failures"] + counts["errors"]
-        outcome.passed += counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+    outcome.counts = run_pytest(own, arguments, folder, environment)
     return outcome
 
 
@@ -98,13 +89,14 @@ def table(outcomes: list[Outcome]) -> str:
     """The outcomes, a line for each Python."""
     rows = [f"{'Python':<8}{'FFCV':<6}{'passed':>8}{'failed':>8}{'seconds':>9}"]
     for one in outcomes:
-        numbers = f"{one.passed:>8}{one.failed:>8}{one.seconds:>9.0f}"
-        rows += [f"{one.python:<8}{one.ffcv:<6}{numbers}  {one.failure}".rstrip()]
+        numbers = f"{one.counts.passed:>8}{one.counts.failed:>8}{one.seconds:>9.0f}"
+        missing = "not on this machine: install it (pyenv install, apt), or put it on PATH" if one.missing else ""
+        rows += [f"{one.python:<8}{one.ffcv:<6}{numbers}  {one.counts.failure}{missing}".rstrip()]
     return "\n".join(rows)
 
 
 def main() -> int:
-    """End with 1 if a Python is not there, cannot be set up, or fails a test."""
+    """End with 1 if a Python cannot be set up or fails a test, if one that was named is missing, or if all are."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", choices=supported(), help="only this one; may be repeated")
     parser.add_argument("pytest_arguments", nargs="*", help="after --: what pytest gets")
@@ -114,16 +106,15 @@ def main() -> int:
         print(f"\n== Python {version}", flush=True)
         python, began = found(version), time.monotonic()
         if python is None:
-            outcomes.append(
-                Outcome(version, failure="not on this machine; install it (pyenv install, apt) or put it on PATH")
-            )
+            outcomes.append(Outcome(version, missing=True))
             continue
         with tempfile.TemporaryDirectory(prefix=f"python{version}_") as folder:
             outcome = tested(version, python, Path(folder), options.pytest_arguments)
         outcome.seconds = time.monotonic() - began
         outcomes.append(outcome)
     print("\n" + table(outcomes))
-    return 1 if any(outcome.failed or outcome.failure for outcome in outcomes) else 0
+    bad = [one for one in outcomes if one.counts.failed or one.counts.failure or (one.missing and options.python)]
+    return 1 if bad or all(one.missing for one in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ SLOW_FIXTURES = frozenset({"project", "demo_project", "chromium"})
 """What starts commands or a browser, and so takes more than a second."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is numeric and what is slow, and say what belongs into one process: a file, and all that share the demo.
 
