@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 SCRIPTS_PYTHON = $(or $(PYTHON),$(wildcard $(BIN)/python),python3)
-PARALLEL = -n logical --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n logical --no-loadscope-reorder
 QUICK = -m "not slow" $(PARALLEL)
 STUDY ?= demo
 PORT ?= 4141

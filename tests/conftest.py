@@ -4,10 +4,13 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
 from tests.command_server import command_server
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
@@ -19,25 +22,41 @@ SLOW_FIXTURES = frozenset({"project", "demo_project", "chromium"})
 """What starts commands or a browser, and so takes more than a second."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is numeric and what is slow, and say what belongs into one process: a file, and all that share the demo.
+@cache
+def group_of(file: str) -> str:
+    """What is run in one process: a file of tests, and all files together that share the project of the demo."""
+    return "demo" if "demo_project" in (ROOT / file).read_text(encoding="utf-8") else file
 
-    The groups with the most slow tests come first, so that no process is left with a long one at the end.
+
+class GroupScheduling(LoadScopeScheduling):
+    """Gives whole groups to processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid.split("::", maxsplit=1)[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is numeric and what is slow, and begin with the groups that have the most slow tests.
+
+    Then no process is left with a long group at the end.
     """
-    groups: dict[str, list[pytest.Item]] = defaultdict(list)
+    slow_tests: dict[str, int] = defaultdict(int)
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
-        fixtures = set(getattr(item, "fixturenames", ()))
-        if folder in NUMERIC:
+        if item.path.relative_to(ROOT / "tests").parts[0] in NUMERIC:
             item.add_marker(pytest.mark.numeric)
-        if fixtures & SLOW_FIXTURES:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
-        group = "demo" if "demo_project" in fixtures else str(item.path.relative_to(ROOT))
-        item.add_marker(pytest.mark.xdist_group(group))
-        groups[group].append(item)
-    weights = {group: sum("slow" in item.keywords for item in members) for group, members in groups.items()}
-    items[:] = [item for group in sorted(groups, key=weights.__getitem__, reverse=True) for item in groups[group]]
+        slow_tests[_group(item)] += "slow" in item.keywords
+    items.sort(key=lambda item: -slow_tests[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    return group_of(item.nodeid.split("::")[0])
 
 
 def heed_interrupts() -> None:
