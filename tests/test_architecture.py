@@ -76,6 +76,7 @@ def test_the_house_stands_as_it_was_drawn():
             assert (ROOT / f"conf/base/parameters_{pipeline.name}.yml").is_file()
 
 
+@pytest.mark.slow
 def test_starting_a_command_does_not_import_torch():
     script = (
         "import sys, vision_studies.settings, vision_studies.hooks, vision_studies.cli, vision_studies.pipeline_registry\n"

@@ -80,6 +80,7 @@ def test_a_run_is_recorded_from_start_to_end(tmp_path):
     assert isinstance(run.record()["gpus"], list)
 
 
+@pytest.mark.slow
 def test_a_failure_is_recorded_and_frees_the_study(tmp_path):
     run = Run(tmp_path, "demo", "1").start()
     run.fail(ValueError("no luck"))
@@ -87,6 +88,7 @@ def test_a_failure_is_recorded_and_frees_the_study(tmp_path):
     Run(tmp_path, "demo", "2").start().end()
 
 
+@pytest.mark.slow
 def test_a_command_with_the_same_parameters_shares_the_study(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     first = Run(tmp_path, "demo", "1").start()
@@ -99,6 +101,7 @@ def test_a_command_with_the_same_parameters_shares_the_study(tmp_path, caplog):
     assert [run.record()["status"] for run in (first, joined)] == ["complete", "complete"]
 
 
+@pytest.mark.slow
 def test_a_command_with_other_parameters_is_refused_and_leaves_no_record(tmp_path):
     first = Run(tmp_path, "demo", "1").start()
     other = Run(tmp_path, "demo", "2", parameters={"cifar_resnet": {"seeds": [7]}})
@@ -114,6 +117,7 @@ def test_a_command_with_other_parameters_is_refused_and_leaves_no_record(tmp_pat
     assert other.record()["status"] == "complete"
 
 
+@pytest.mark.slow
 def test_fresh_wants_the_study_for_itself(tmp_path):
     first, fresh = Run(tmp_path, "demo", "1").start(), Run(tmp_path, "demo", "2", parameters={"fresh": True})
     with pytest.raises(BusyError, match="fresh=true wants it for itself"):
@@ -126,6 +130,7 @@ def test_fresh_wants_the_study_for_itself(tmp_path):
     fresh.end()
 
 
+@pytest.mark.slow
 def test_commands_that_begin_in_the_same_millisecond_have_a_record_each(tmp_path):
     runs = [Run(tmp_path, "demo", "1").start() for _ in range(2)]
     for run in runs:
@@ -133,6 +138,7 @@ def test_commands_that_begin_in_the_same_millisecond_have_a_record_each(tmp_path
     assert sorted(file.name for file in runs[0].file.parent.glob("*.json")) == ["1-2.json", "1.json"]
 
 
+@pytest.mark.slow
 def test_a_data_set_is_waited_for_until_it_is_prepared(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     first = Run(tmp_path, "demo", "1", namespace="data_prep").start()
@@ -175,6 +181,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, "interrupted"), (signal.SIGKILL, "running")])
 def test_a_stopped_process_lets_go_of_its_study(tmp_path, sent, status):
     with subprocess.Popen(

@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 from click.testing import CliRunner
 from tests.conftest import Project
 from tests.storage.conftest import s3  # noqa: F401 - a fixture
@@ -38,6 +39,7 @@ def command(name: str) -> str:
     return done.output
 
 
+@pytest.mark.slow
 def test_another_machine_goes_on_with_a_study(tmp_path, s3, monkeypatch):  # noqa: F811
     first, second = (machine_with_a_study(tmp_path, s3, name) for name in ("first", "second"))
     done = first.run(*COMMAND)

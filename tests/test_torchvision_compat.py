@@ -16,6 +16,7 @@ import torchvision  # the usual way works, too, once ours has been gone
 """
 
 
+@pytest.mark.slow
 def test_torchvision_is_there_beside_any_torch():
     # In a process of its own: another test may have imported torchvision here already.
     command = [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT]

@@ -121,6 +121,7 @@ def shown(figure):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opened", ["wide", "narrow"])
 def test_a_page_of_charts_is_sound(opened, request):
     watched = request.getfixturevalue(opened)

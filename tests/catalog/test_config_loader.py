@@ -65,6 +65,7 @@ def test_an_environment_extends_others_and_a_circle_is_told(conf):
         load(conf, "b")
 
 
+@pytest.mark.slow
 def test_study_and_data_set_stand_in_every_path(conf):
     loader = load(conf, "resnet_se+demo")
     catalog = loader["catalog"]
@@ -81,12 +82,14 @@ def test_study_and_data_set_stand_in_every_path(conf):
     assert load(conf)["catalog"]["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/base/")
 
 
+@pytest.mark.slow
 def test_another_source_is_another_data_set(conf):
     first = load(conf, "demo")["catalog"]["splits"]["filepath"]
     second = load(conf, "demo", data_prep={"image_size": 16})["catalog"]["splits"]["filepath"]
     assert first != second
 
 
+@pytest.mark.slow
 def test_loaders_of_two_studies_in_one_process_do_not_meet(conf):
     one, other = load(conf, "demo"), load(conf, "resnet_se")
     assert "/demo/" in one["catalog"]["cifar_resnet.results"]["filepath"]
@@ -94,6 +97,7 @@ def test_loaders_of_two_studies_in_one_process_do_not_meet(conf):
     assert "/demo/" in one["catalog"]["cifar_resnet.histories"]["filepath"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env", sorted(folder.name for folder in (ROOT / "conf").iterdir() if folder.is_dir()))
 @pytest.mark.parametrize("overlay", ["", "+demo"])
 def test_every_environment_is_valid(conf, env, overlay):

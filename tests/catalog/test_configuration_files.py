@@ -76,6 +76,7 @@ def test_the_name_of_a_study_is_the_name_of_a_folder(conf, name):
         StudyConfigLoader(conf, env=name, **OPTIONS)
 
 
+@pytest.mark.slow
 def test_loaders_of_two_studies_in_one_process_keep_their_globals(conf):
     (conf / "base/globals.yml").write_text("again: false\n", encoding="utf-8")
     for name, value in (("mine", "true"), ("other", "false")):

@@ -83,6 +83,7 @@ def test_the_published_protocol_has_the_published_runs(study, tmp_path):
     assert len({cell.run.fingerprint for cell in cells}) == 80 + 560 * modes - 80 - 80 * (modes - 1)
 
 
+@pytest.mark.slow
 def test_an_overlay_chooses_one_mode(tmp_path):
     for mode in ("freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"):
         assert workplace(f"cuts_cifar_regular+{mode}", tmp_path).settings.modes == (mode,)

@@ -43,6 +43,7 @@ def test_every_variant_changes_the_resolved_run(name, extra, tmp_path, monkeypat
         assert read_run(json.loads(text)).model_dump_json() == text
 
 
+@pytest.mark.slow
 def test_the_variants_are_the_published_ones():
     def values(name, *keys):
         own = study(name)

@@ -36,6 +36,7 @@ def layout(path):
     }
 
 
+@pytest.mark.slow
 def test_a_small_set_makes_a_small_file(written):
     assert check_beton(written) == 60
     assert written.stat().st_size < 5_000_000

@@ -103,6 +103,7 @@ def test_bfloat16_batches_are_rounded_float32_ones(image_set):
         assert torch.equal(first.images.bfloat16(), second.images)
 
 
+@pytest.mark.slow
 @needs_ffcv
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
@@ -144,6 +145,7 @@ def test_shares_of_processes_together_are_the_batches_of_one(image_set, processe
             assert torch.equal(ours, torch.cat(theirs))
 
 
+@pytest.mark.slow
 @needs_ffcv
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
 def test_a_process_reads_its_share_of_a_file_alone(tmp_path, image_set, shuffle):
@@ -174,6 +176,7 @@ def test_a_part_of_a_file_gives_the_batches_of_these_images(tmp_path, image_set,
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
 
 
+@pytest.mark.slow
 @needs_ffcv
 def test_reading_and_writing_leave_the_threads_of_torch_alone(tmp_path):
     script = f"""
@@ -196,6 +199,7 @@ print(set(threads))
     assert done.stdout.strip() == "{2}"
 
 
+@pytest.mark.slow
 @needs_ffcv
 def test_an_epoch_that_is_not_read_to_its_end_leaves_no_thread_behind(tmp_path, image_set):
     write_beton(image_set, np.arange(60), tmp_path / "set.beton")

@@ -683,6 +683,7 @@ def test_data_sets_of_other_content_have_other_keys(tmp_path):
     assert data_set_key(settings("digits", ffcv=True)) == key
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared development images are not on this machine")
 @pytest.mark.parametrize(("name", "shape"), [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))])
 def test_real_parquet_sets(name, shape):

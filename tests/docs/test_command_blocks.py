@@ -56,6 +56,7 @@ def test_commands_stand_in_blocks_that_are_found(page):
     assert not other_shells(page), f"write ```bash before these commands of {page.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with_commands(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_in_running_text_are_there(page, checks):
     for text in commands_in_text(page):

@@ -23,6 +23,7 @@ def test_damaged_files_are_read_rightly_or_refused_in_a_sentence(place, tmp_path
     assert lost == []
 
 
+@pytest.mark.slow
 def test_hostile_files_are_not_run(tmp_path):
     trials = list(hostile(tmp_path / "hostile", tmp_path / "canary", only=7))
     assert len(trials) > 30

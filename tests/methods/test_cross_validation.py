@@ -82,6 +82,7 @@ def test_the_stored_predictions_are_plain_and_those_of_the_fold_s_networks(tmp_p
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inference", ["all_folds", "best_fold", "weighted", "refit"])
 def test_every_way_of_inference_scores_each_test_image_once_and_the_same_each_time(tmp_path, counting_data, inference):
     run = run_of(folds={"inference": inference})
@@ -96,6 +97,7 @@ def test_every_way_of_inference_scores_each_test_image_once_and_the_same_each_ti
     assert {"test_accuracy_base_1", "test_accuracy_base_2"} <= metrics_on_test(outputs)["other_metrics"].keys()
 
 
+@pytest.mark.slow
 def test_the_ways_differ_in_what_they_ask(tmp_path, counting_data):
     networks = {}
     for inference in ("all_folds", "best_fold", "weighted", "refit"):
@@ -115,6 +117,7 @@ def test_the_weights_of_folds_sum_to_one_and_follow_accuracy():
     assert fold_weights(np.full((5, 3), 0.5)) == pytest.approx(np.full(5, 0.2))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, counting_data, monkeypatch):
     whole = cross_validation.train(run_of(), 0, counting_data, tmp_path / "whole", CPU)
     calls = []

@@ -36,6 +36,7 @@ def metadata_of(path, kind):
     return {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_file_says_what_the_classifier_says_for_any_number_of_images(classifier, tmp_path, kind):
     path = tmp_path / f"model{FORMATS[kind]}"

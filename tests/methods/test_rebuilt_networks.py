@@ -28,6 +28,7 @@ def described(run, data, seed=0):
     }
 
 
+@pytest.mark.slow
 def test_a_stack_by_folds_says_image_by_image_what_its_run_said_of_the_test_split(tmp_path, counting_data):
     data = counting_data
     refit = make_run(mode="cross_validated", base_learners=["small", "wide"], folds={"number": 3, "inference": "refit"})

@@ -82,6 +82,7 @@ def test_what_is_stored_of_validation_is_what_the_history_says_of_the_best_epoch
     assert metrics["other_metrics"]["test_accuracy_base_average"] == pytest.approx((mean == stored.labels).mean())
 
 
+@pytest.mark.slow
 def test_seed_and_member_decide_everything(tmp_path, counting_data):
     def losses(run, seed, name):
         return stacking.train(run, seed, counting_data, tmp_path / name, CPU).history["train_loss"].tolist()
@@ -92,6 +93,7 @@ def test_seed_and_member_decide_everything(tmp_path, counting_data):
     assert losses(first, 0, "d") != losses(second, 0, "e")
 
 
+@pytest.mark.slow
 def test_a_caller_prunes_a_stack_and_an_interrupted_one_goes_on_to_the_same_numbers(tmp_path, counting_data):
     run = joint(training={"epochs": 4})
     pruned = stacking.train(run, 0, counting_data, tmp_path / "pruned", CPU, lambda row: row["epoch"] == 2)
@@ -151,6 +153,7 @@ def published_cost(counting_data, networks, learners, hidden):
 IMAGENET = {"name": "torchvision", "stem": "imagenet", "resize": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "learners", "hidden", "millions"),
     [
@@ -173,6 +176,7 @@ def test_stacks_have_the_published_numbers_of_parameters(counting_data, network,
     assert round(published_cost(counting_data, network, learners, hidden) / 1e6, digits) == millions
 
 
+@pytest.mark.slow
 def test_the_ffcv_loader_gives_a_stack_the_same_training(tmp_path, counting_data):
     pytest.importorskip("ffcv", reason="FFCV is not installed")
     from dataclasses import replace

@@ -171,6 +171,7 @@ def test_repeats_in_a_stack_equal_plain_trainings(digits, earlier, tmp_path, mod
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mode", "cut"), [("freeze_reinit", 2), ("fine_tune", 0), ("freeze_truncate", 1)])
 def test_a_stack_equals_its_runs_alone(digits, earlier, tmp_path, mode, cut):
     stack = [run_of(earlier, mode, cut, repeat) for repeat in range(4)]

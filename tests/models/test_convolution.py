@@ -44,6 +44,7 @@ def test_weights_have_the_names_of_a_plain_convolution():
     torch.testing.assert_close(convolve(images, ours.weight, None, 2), ours(images))
 
 
+@pytest.mark.slow
 def test_narrow_strided_pixelwise_convolutions_do_not_damage_the_memory():
     """In a process of its own: the fault that `convolve` avoids ends it, where the processor has AVX2 and no more."""
     script = (

@@ -38,6 +38,7 @@ TRIALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trainer", ["network", "mock"])
 def test_every_figure_of_made_up_numbers_says_so_and_no_other_does(trainer):
     settings = stacking_settings(run={"trainer": trainer})

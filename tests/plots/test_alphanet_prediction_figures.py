@@ -119,6 +119,7 @@ def test_few_or_equal_coefficients_are_dots():
     assert len(next(line for line in axes.lines if line.get_marker() == "o").get_xdata()) == len(equal)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("experiments", "neighbours"), [(1, 2), (2, 10), (5, 3), (12, 5)])
 def test_every_experiment_has_a_readable_panel(experiments, neighbours):
     names = [f"crt, rho {place / 4:g}" for place in range(experiments)]

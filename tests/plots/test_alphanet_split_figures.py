@@ -120,6 +120,7 @@ def figure_of(name):
     return DRAWN[name]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWN)
 def test_no_text_overlaps_another_or_leaves_the_figure(name):
     drawn = figure_of(name)
@@ -319,6 +320,7 @@ def test_a_class_without_training_images_or_accuracy_is_no_obstacle():
     pd.testing.assert_frame_equal(table, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["accuracy", "gain"])
 def test_distances_show_every_class_and_the_line_of_its_split(value):
     table = class_table(100, ("crt",))

@@ -56,6 +56,7 @@ def title(axes):
     return axes.get_title(loc="left")
 
 
+@pytest.mark.slow
 def test_every_layer_and_method_has_its_box_in_the_panel_of_its_share_and_classes():
     own = table()
     drawn = plots.cluster_box_plot(own)

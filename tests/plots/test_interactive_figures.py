@@ -169,6 +169,7 @@ def test_every_mode_has_a_map_with_the_baseline_and_a_surface_without():
     assert needs_webgl == [False, True, False, True]
 
 
+@pytest.mark.slow
 def test_one_cut_makes_a_map_but_no_surface():
     drawn = accuracy_surface(accuracies(cuts=(1,)), {"FR": "frozen"})
     assert [trace.type for trace in drawn.figure.data] == ["heatmap"]

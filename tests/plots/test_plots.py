@@ -154,6 +154,7 @@ def figures():
     return dict(every_figure())
 
 
+@pytest.mark.slow
 def test_every_figure_is_a_figure_that_pyplot_does_not_hold(figures):
     assert all(isinstance(figure, Figure) for figure in figures.values())
     assert plt.get_fignums() == []
@@ -175,6 +176,7 @@ def test_the_style_ends_with_its_block():
     assert dict(mpl.rcParams) == before
 
 
+@pytest.mark.slow
 def test_no_text_is_cut_by_the_edge(figures):
     for name, figure in figures.items():
         width, height = figure.get_size_inches() * figure.dpi
@@ -185,6 +187,7 @@ def test_no_text_is_cut_by_the_edge(figures):
             assert box.y1 <= height + 2, (name, text)
 
 
+@pytest.mark.slow
 def test_no_two_texts_overlap(figures):
     for name, figure in figures.items():
         # Slanted labels have upright boxes that overlap though the letters do not.
@@ -373,6 +376,7 @@ def test_each_sample_stands_in_the_row_of_its_class():
     assert (sheet[9:, 9:] == 255).all()
 
 
+@pytest.mark.slow
 def test_a_saved_figure_is_not_blank(figures):
     for name, figure in figures.items():
         file = io.BytesIO()

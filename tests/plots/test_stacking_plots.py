@@ -43,6 +43,7 @@ def test_one_learner_has_no_diversity_and_a_cross_validated_stack_no_learners():
     assert len(plots.parts_figure(plain).axes[0].lines) == 1
 
 
+@pytest.mark.slow
 def test_every_variant_stands_once_in_each_panel_of_the_efficiency_figure():
     rows = [
         {

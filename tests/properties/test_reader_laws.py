@@ -189,6 +189,7 @@ PLAIN = st.recursive(
 )
 
 
+@pytest.mark.slow
 @law
 @given(PLAIN, st.integers(0, 5), st.data())
 def test_a_pickle_of_plain_values_comes_back_or_is_refused(value, protocol, data):
@@ -215,6 +216,7 @@ STATES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @law
 @given(STATES, st.data())
 def test_a_checkpoint_comes_back_or_is_refused(place, state, data):

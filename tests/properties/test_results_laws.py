@@ -75,6 +75,7 @@ def test_a_table_comes_back_from_the_disk(tmp_path_factory, table):
     same(read_results(file), valid)
 
 
+@pytest.mark.slow
 @slow_law
 @given(tables(), tables())
 def test_merging_is_lawful(stored, new):

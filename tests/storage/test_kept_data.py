@@ -30,6 +30,7 @@ def accuracy(kept, stage="training"):
     return json.loads((kept.root / RUN / f"{stage}.json").read_text())["metrics"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_images_and_runs_come_to_another_machine_through_s3(tmp_path, s3):
     store = Store(s3.url, s3.options)
     first, second = machine(tmp_path / "first", store), machine(tmp_path / "second", store)
@@ -203,6 +204,7 @@ def test_a_link_in_the_folder_leads_no_file_elsewhere(machines, tmp_path):
     assert not [*(tmp_path / "elsewhere").iterdir()]
 
 
+@pytest.mark.slow
 def test_a_store_that_goes_down_loses_nothing(tmp_path, s3, caplog):
     kept = machine(tmp_path / "first", Store(s3.url, s3.options | ONCE))
     host, port = s3.server.get_host_and_port()
@@ -244,6 +246,7 @@ def test_an_unknown_protocol_is_told_of(tmp_path):
         machine(tmp_path, Store("nothing://x", {})).fetch_all()
 
 
+@pytest.mark.slow
 def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
     store = Store(s3.url, s3.options)
     kept = machine(tmp_path / "cluster", store)

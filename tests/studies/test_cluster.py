@@ -88,6 +88,7 @@ def dask(two_workers):
     return two_workers
 
 
+@pytest.mark.slow
 def test_what_all_tasks_share_is_sent_to_each_worker_once(dask, tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
     monkeypatch.chdir(tmp_path)
@@ -102,6 +103,7 @@ def test_what_all_tasks_share_is_sent_to_each_worker_once(dask, tmp_path, caplog
     assert max(len(dumps(rest)) for rest in own) < 200
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_dies_is_done_again_and_one_that_kills_all_is_given_up(dask, tmp_path):
     execution = settings(scheduler_address=dask.address)
     once, often = tmp_path / "once", tmp_path / "often"
@@ -121,6 +123,7 @@ def test_the_caller_may_say_what_takes_the_place_of_a_task_that_was_given_up(das
     assert do(settings(scheduler_address=dask.address), die, 9, tmp_path, when_lost=lost) == [-1, 0, 2, 3]
 
 
+@pytest.mark.slow
 def test_threads_are_the_commands_or_the_workers_share_of_the_cores(dask, monkeypatch):
     execution = settings(scheduler_address=dask.address)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -136,6 +139,7 @@ def test_an_error_of_the_user_comes_back_as_it_is(dask):
         do(settings(scheduler_address=dask.address), refuse)
 
 
+@pytest.mark.slow
 def test_a_resource_that_no_worker_has_is_told_and_waited_for(dask, monkeypatch):
     monkeypatch.setattr(cluster, "_POLL_SECONDS", 0.05)
     monkeypatch.setattr(cluster, "_WORKERS_WITHIN", 0.1)
@@ -159,6 +163,7 @@ def test_a_resource_that_no_worker_has_is_told_and_waited_for(dask, monkeypatch)
     assert len(told) == 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_is_told_in_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_POLL_SECONDS", 0.05)
     monkeypatch.setattr(cluster, "_WORKERS_WITHIN", 0.1)
@@ -175,6 +180,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_a_sentence(address, monkeypatc
         do(settings(scheduler_address=address), variables)
 
 
+@pytest.mark.slow
 def test_without_an_address_a_cluster_is_started_here(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -186,6 +192,7 @@ def test_nothing_to_do_needs_no_scheduler():
     assert do(settings(scheduler_address="tcp://127.0.0.1:9"), variables, numbers=[]) == []
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_environment_is_told_in_a_sentence(tmp_path):
     (tmp_path / "vision_studies.py").write_text("raise ImportError('not this one')\n")
     path = os.pathsep.join([str(tmp_path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])

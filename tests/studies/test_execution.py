@@ -53,6 +53,7 @@ def calls(folder, run):
     return len((run_folder(folder, run) / "calls").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "execution", [settings(), settings(backend="loky", workers=2)], ids=["sequential", "processes"]
 )

@@ -156,6 +156,7 @@ def test_the_trial_of_a_killed_process_is_taken_up_by_another(server, tmp_path):
     assert search.trials() == whole.trials()
 
 
+@pytest.mark.slow
 def test_a_trial_is_taken_once_even_by_the_process_that_has_it(server, tmp_path):
     search = make(server.url, tmp_path, name="locks")
     release = search._locks.take(0)
@@ -167,6 +168,7 @@ def test_a_trial_is_taken_once_even_by_the_process_that_has_it(server, tmp_path)
     assert make(server.url, tmp_path, name="locks")._locks.take(0) is not None
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_is_told_in_a_sentence_and_the_search_goes_on_when_it_is_back(server, tmp_path):
     def stop_in_the_third(trial, report):
         if trial.number == 3:

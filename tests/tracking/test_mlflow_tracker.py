@@ -24,6 +24,7 @@ class Store:
         return [(point.step, point.value) for point in self.client.get_metric_history(run, metric)]
 
 
+@pytest.mark.slow
 def test_a_study_is_written_read_back_and_brought_up_to_date(study, record, quiet, tmp_path):
     uri = f"sqlite:///{tmp_path}/tracking/mlflow.db"
     settings = MlflowSettings(enabled=True, uri=uri, experiment="studies")

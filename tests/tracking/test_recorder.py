@@ -54,6 +54,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_runs(monkeypatc
     require_trackers(settings())
 
 
+@pytest.mark.slow
 def test_one_tracker_is_down_and_the_other_takes_the_study_in(study):
     pytest.importorskip("mlflow", reason="needs the extra mlflow")
     pytest.importorskip("wandb", reason="needs the extra wandb")
@@ -72,6 +73,7 @@ def test_one_tracker_is_down_and_the_other_takes_the_study_in(study):
     assert len(read_offline_runs(study.project / "data/09_tracking/wandb")) == 4
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_holds_nothing_up(study):
     pytest.importorskip("mlflow", reason="needs the extra mlflow")
     with socket.create_server(("127.0.0.1", 0)) as server:

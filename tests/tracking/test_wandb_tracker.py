@@ -8,6 +8,7 @@ from vision_studies.tracking.wandb_tracker import WandbTracker
 pytest.importorskip("wandb", reason="needs the extra wandb")
 
 
+@pytest.mark.slow
 def test_a_study_is_written_offline_read_back_and_brought_up_to_date(study, record, quiet, tmp_path):
     folder = tmp_path / "wandb"
     settings = WandbSettings(enabled=True, mode="offline", project="studies", entity=None, folder=str(folder))

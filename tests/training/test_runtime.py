@@ -41,6 +41,7 @@ def test_derived_seeds_depend_on_every_part_and_its_place():
     torch.Generator().manual_seed(derived_seed(2**40, 1))  # whatever the parts, torch takes it
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_training_in_a_tuned_process_soon_needs_no_new_pages():
     # Steps of a network, because a single buffer may be refused its old place by a small neighbour that is still alive.
