@@ -18,7 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their ow
 
 NUMERIC = frozenset({"analysis", "data", "methods", "models", "training"})
 """Folders of tests whose numbers depend on the processor: `make test-processors` runs them under several instruction sets."""
-SLOW_FIXTURES = frozenset({"project", "demo_project", "chromium", "killed", "together", "site"})
+SLOW_FIXTURES = frozenset(
+    {"project", "demo_project", "chromium", "killed", "together", "site", "rehearsals", "prepared"}
+)
 """What starts commands, a browser or processes that train together, or builds a site, and so takes more than a second."""
 
 
@@ -105,10 +107,9 @@ def project(tmp_path) -> Project:
     return Project(tmp_path)
 
 
-@pytest.fixture(scope="session")
-def demo_project(tmp_path_factory) -> Project:
-    """A project in which `kedro run --env=demo` has run once, with one seed and few epochs."""
-    project = Project(tmp_path_factory.mktemp("demo"))
+def quick_project(folder: Path) -> Project:
+    """A project with the environments `quick` (one or two seeds, few epochs) and `brief` (few images), and no data yet."""
+    project = Project(folder)
     (project.folder / "conf/quick").mkdir()
     (project.folder / "conf/quick/parameters.yml").write_text(
         "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n"
@@ -129,5 +130,12 @@ def demo_project(tmp_path_factory) -> Project:
         "data_prep: {splits: {test_fraction: 0.7}}\ncifar_resnet: {run: {training: {epochs: 1}}}\n",
         encoding="utf-8",
     )
+    return project
+
+
+@pytest.fixture(scope="session")
+def demo_project(tmp_path_factory) -> Project:
+    """A project in which `kedro run --env=demo` has run once, with two seeds and few epochs."""
+    project = quick_project(tmp_path_factory.mktemp("demo"))
     project.run("run", "--env=demo+quick")
     return project

@@ -5,24 +5,8 @@ import re
 
 import pandas as pd
 import pytest
-import yaml
-from tests.conftest import ROOT
 
 from vision_studies.reports.page import PAGE_BYTES
-
-STUDIES = sorted(
-    folder.name
-    for folder in (ROOT / "conf").iterdir()
-    if folder.is_dir()
-    and folder.name not in ("base", "demo", "local")
-    and (folder / "environment.yml").exists()
-    and yaml.safe_load((folder / "environment.yml").read_text(encoding="utf-8")).keys() & {"pipelines"}
-    # Studies of cuts differ in data, classes and modes, which the demo replaces: one is rehearsed, the others are read
-    # in tests/catalog/test_cut_studies.py.
-    and (not folder.name.startswith("cuts_") or folder.name in ("cuts_fashion_regular", "cuts_architecture"))
-    # Imported features have to be there: tests/pipelines/test_alphanet_studies.py makes some.
-    and folder.name != "alphanet_imported"
-)
 
 
 def test_the_pipelines_are_listed(demo_project):
@@ -85,84 +69,6 @@ def test_both_spellings_of_the_option_work_without_a_warning(demo_project, optio
     done = demo_project.run("run", "--env=demo+quick", option)
     assert "Report: " in done.stdout
     assert "deprecated" not in done.stdout + done.stderr
-
-
-def described_variants(study):
-    parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
-    return parameters["stacking"]["variants"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("study", STUDIES)
-def test_every_study_can_be_rehearsed(demo_project, study):
-    described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
-    pipelines = ",".join(["data_prep", *described["pipelines"]])  # their reports are made together, by the next test
-    brief = "+brief" if {"cifar_resnet", "stacking"} & set(described["pipelines"]) else ""
-    name = f"{study}+demo+quick{brief}"
-    few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []
-    demo_project.run("run", f"--env={name}", f"--pipelines={pipelines}", *few_trials)
-    outputs = demo_project.folder / f"data/07_model_output/{name}"
-    assert sorted(folder.name for folder in outputs.iterdir()) == described["pipelines"]
-    for pipeline in described["pipelines"]:
-        table = pd.read_parquet(outputs / pipeline / "results.parquet")
-        assert set(table["status"]) == {"complete"}
-        if pipeline not in ("clustering", "transfer_cuts"):
-            assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
-        if pipeline == "stacking":
-            written = demo_project.folder / f"data/08_reporting/{name}/stacking"
-            assert {path.stem for path in written.glob("*.png/*/*.png")} == {
-                *("comparison", "opponents", "efficiency", "learning_curves", "parts")
-            }
-            assert len(list((written / "tables").iterdir())) == 8
-            assert json.loads((written / "conclusions.json").read_text(encoding="utf-8"))
-            details = outputs / pipeline / "experiment_results"
-            assert len(list(details.glob("*/study_results.json"))) == len(described_variants(study))
-        if pipeline in ("cifar_resnet", "stacking"):
-            parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
-            assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}
-
-
-@pytest.mark.slow
-def test_one_command_reports_on_all_studies_that_have_run(demo_project):
-    demo_project.run("run", "--pipeline=reporting")
-    studies = [folder.name for folder in (demo_project.folder / "data/07_model_output").iterdir() if folder.is_dir()]
-    reports = demo_project.folder / "data/08_reporting"
-    assert [name for name in studies if not (reports / name / "report.html").is_file()] == []
-    assert set(pd.read_csv(reports / "comparison.csv")["study"]) == set(studies)
-
-
-def test_the_collection_of_studies_of_stacks_has_all_of_them():
-    described = yaml.safe_load((ROOT / "conf/all_studies/environment.yml").read_text(encoding="utf-8"))
-    pipelines = {
-        study: yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))["pipelines"]
-        for study in STUDIES
-    }
-    assert set(described["studies"]) == {study for study, own in pipelines.items() if own == ["stacking"]}
-
-
-@pytest.mark.slow
-def test_a_collection_runs_each_of_its_studies_and_one_that_fails_stops_no_other(demo_project):
-    (demo_project.folder / "conf/some").mkdir()
-    (demo_project.folder / "conf/some/environment.yml").write_text("studies: [init_study, vit_study, alpha_study]\n")
-    (demo_project.folder / "conf/vitless").mkdir()
-    (demo_project.folder / "conf/vitless/parameters.yml").write_text(
-        "stacking: {networks: {vit_b_16: {weights_file: none.pth}}}\n"
-    )
-    done = demo_project.run(
-        "run",
-        "--env=some+demo+quick+vitless",
-        "--pipeline=stacking",
-        "--params=stacking.run.trainer=mock",
-        succeeds=False,
-    )
-    assert "alpha_study+demo+quick+vitless (3 of 3)" in done.stdout
-    assert "weights_file=none.pth does not exist" in done.stderr
-    assert "vit_study+demo+quick+vitless did not end well" in done.stderr
-    for study, variants in (("init_study", 5), ("alpha_study", 6)):
-        folder = demo_project.folder / f"data/07_model_output/{study}+demo+quick+vitless/stacking"
-        table = pd.read_parquet(folder / "results.parquet")
-        assert table["variant"].nunique() > variants
-        assert set(table["device"]) == {"mock"}
 
 
 @pytest.mark.parametrize(

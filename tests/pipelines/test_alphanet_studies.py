@@ -411,14 +411,14 @@ def test_imported_features_need_no_images_and_are_read_again_when_they_change(pr
         ("training: {optimizer: {name: SGD, parameters: {lr: 1.0e+38}}}", "lower the learning rate"),
     ],
 )
-def test_mistakes_are_told_in_a_sentence(demo_project, change, message):
-    # The images that the demo has prepared serve here, too; others who use its folders must not find this study there.
-    (demo_project.folder / "conf/wrong_tail").mkdir(exist_ok=True)
-    file = demo_project.folder / "conf/wrong_tail/parameters.yml"
+def test_mistakes_are_told_in_a_sentence(prepared, change, message):
+    # Others who use the folders of these images must not find this study there.
+    (prepared.folder / "conf/wrong_tail").mkdir(exist_ok=True)
+    file = prepared.folder / "conf/wrong_tail/parameters.yml"
     file.write_text(f"alphanet: {{{change}}}\n", encoding="utf-8")
-    done = demo_project.run("run", "--env=demo+quick+wrong_tail", "--pipeline=alphanet", succeeds=False)
+    done = prepared.run("run", "--env=demo+quick+wrong_tail", "--pipeline=alphanet", succeeds=False)
     assert done.stderr.count(message) == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(demo_project.folder.glob("data/07_model_output/demo+quick+wrong_tail/alphanet/results.parquet"))
-    for folder in demo_project.folder.glob("data/0*/demo+quick+wrong_tail"):
+    assert not list(prepared.folder.glob("data/07_model_output/demo+quick+wrong_tail/alphanet/results.parquet"))
+    for folder in prepared.folder.glob("data/0*/demo+quick+wrong_tail"):
         shutil.rmtree(folder)

@@ -143,13 +143,13 @@ def test_the_published_protocol_tests_on_training_images_and_says_so(project):
         ("cuts: [0, 3]", "cuts has 3, but network.channels has 2 convolutions"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_trained(demo_project, change, message):
-    # The images that the demo has prepared serve here, too; others who use its folders must not find this study there.
-    (demo_project.folder / "conf/wrong").mkdir(exist_ok=True)
-    (demo_project.folder / "conf/wrong/parameters.yml").write_text(f"transfer_cuts: {{{change}}}\n", encoding="utf-8")
-    done = demo_project.run("run", "--env=demo+quick+wrong", "--pipeline=transfer_cuts", succeeds=False)
+def test_mistakes_are_told_before_anything_is_trained(prepared, change, message):
+    # Others who use the folders of these images must not find this study there.
+    (prepared.folder / "conf/wrong").mkdir(exist_ok=True)
+    (prepared.folder / "conf/wrong/parameters.yml").write_text(f"transfer_cuts: {{{change}}}\n", encoding="utf-8")
+    done = prepared.run("run", "--env=demo+quick+wrong", "--pipeline=transfer_cuts", succeeds=False)
     assert done.stderr.count(message) == 1
     assert "Traceback" not in done.stderr
-    assert not list(demo_project.folder.glob("data/06_models/demo+quick+wrong/transfer_cuts/runs/*/*.json"))
-    for folder in demo_project.folder.glob("data/0*/demo+quick+wrong"):
+    assert not list(prepared.folder.glob("data/06_models/demo+quick+wrong/transfer_cuts/runs/*/*.json"))
+    for folder in prepared.folder.glob("data/0*/demo+quick+wrong"):
         shutil.rmtree(folder)

@@ -8,7 +8,6 @@ import time
 import pandas as pd
 import pytest
 import yaml
-from tests.conftest import Project
 
 TINY = """
 stacking:
@@ -41,14 +40,6 @@ SEARCH = """
 def environment(project, text):
     (project.folder / "conf/tiny").mkdir(exist_ok=True)
     (project.folder / "conf/tiny/parameters.yml").write_text(text, encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory):
-    """A project with prepared digits."""
-    project = Project(tmp_path_factory.mktemp("prepared"))
-    project.run("run", "--env=demo", "--pipeline=data_prep")
-    return project
 
 
 def outputs(project, study="demo+tiny"):
