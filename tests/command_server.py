@@ -9,6 +9,7 @@ folder, environment) that brings the descriptors for stdout and stderr, and answ
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -17,8 +18,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import traceback
 from functools import cache
 from pathlib import Path
+from typing import NoReturn
 
 PRELOADED = (
     *("torch", "sklearn.cluster", "sklearn.linear_model", "scipy.stats", "pandas", "pyarrow.parquet"),
@@ -89,16 +93,18 @@ def serve(connection: socket.socket) -> None:
     torchvision_compat.torchvision_module("torchvision.transforms.v2")
     for name in [name for name in sys.modules if name.split(".")[0] == "vision_studies"]:
         del sys.modules[name]  # commands import what their project has
+    gc.collect()
+    gc.freeze()  # what is shared with the commands stays shared: no collection of theirs touches it
     while True:
         message, streams, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, 2)
         if not message:
-            return None
+            return
         while not message.endswith(b"\n"):
             message += connection.recv(_LONGEST_REQUEST)
         process = os.fork()
         if process == 0:
             connection.close()
-            return run_command(json.loads(message), streams)
+            run_command(json.loads(message), streams)
         signal.signal(signal.SIGTERM, lambda *_: (os.kill(process, signal.SIGKILL), os._exit(1)))  # noqa: B023
         for stream in streams:
             os.close(stream)
@@ -107,7 +113,7 @@ def serve(connection: socket.socket) -> None:
         connection.sendall(f"{status}\n".encode())
 
 
-def run_command(request: dict, streams: list[int]) -> None:
+def run_command(request: dict, streams: list[int]) -> NoReturn:
     """In the forked process: be `python -m kedro` in the folder and with the environment of the request."""
     import runpy
 
@@ -120,7 +126,21 @@ def run_command(request: dict, streams: list[int]) -> None:
     os.chdir(request["folder"])
     sys.path[0] = request["folder"]
     sys.argv = ["kedro", *request["arguments"]]
-    runpy.run_module("kedro", run_name="__main__", alter_sys=True)
+    status = 0
+    try:
+        runpy.run_module("kedro", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()  # what the end of an interpreter does, but for taking down its modules one by one
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

@@ -107,29 +107,57 @@ def project(tmp_path) -> Project:
     return Project(tmp_path)
 
 
+SMALL_NETWORK = (
+    "{name: resnet_small, stem_width: 8, widths: [8, 16], blocks: [1, 1], strides: [1, 2], squeeze_reduction: null}"
+)
+QUICK = """
+stacking:
+  opponents: [average]
+  run:
+    training: {epochs: 1, batch_size: 256}
+    folds: {number: 2}
+transfer_cuts:
+  network: {channels: [4, 4]}
+  pretraining: {training: {epochs: 2}}
+  subsets: [{fraction: 0.03, repeats: 2}, {fraction: 0.3, repeats: 2}]
+  fine_tuning: {training: {epochs: 2, steps_per_epoch: 2}}
+clustering:
+  tsne: {layers: [conv1], samples: 60}
+alphanet:
+  backbone: {seeds: [0, 1], run: {training: {epochs: 3, checkpoint_every: 1}}}
+  repeats: 2
+  training: {epochs: 3, minimum_epochs: 1}
+mlp_transfer:
+  architectures: [[8], [6, 6]]
+  seeds: [11, 12]
+  search: {trials: 5}
+  training: {epochs: 4}
+"""
+ENVIRONMENTS = {
+    "quick/parameters.yml": QUICK,
+    "quick/parameters_seeds.yml": (
+        f"cifar_resnet: {{seeds: [0, 1], run: {{model: {SMALL_NETWORK}, training: {{epochs: 6, checkpoint_every: 1}}}}}}\n"
+        "stacking: {seeds: [0, 1]}\n"
+    ),
+    "brief/parameters.yml": QUICK,
+    "brief/parameters_seeds.yml": (
+        "cifar_resnet: {seeds: [0], run: {training: {epochs: 1, checkpoint_every: 1}}}\nstacking: {seeds: [0]}\n"
+    ),
+    "brief_images/parameters.yml": "data_prep: {ffcv: false, splits: {test_fraction: 0.7}}\n",
+}
+
+
 def quick_project(folder: Path) -> Project:
-    """A project with the environments `quick` (one or two seeds, few epochs) and `brief` (few images), and no data yet."""
+    """A project without data, and with environments that make the demo short.
+
+    `quick` has two seeds and a small network; `brief` one look at the images for one seed, with the study's own networks;
+    `brief_images` a third of the images.
+    """
     project = Project(folder)
-    (project.folder / "conf/quick").mkdir()
-    (project.folder / "conf/quick/parameters.yml").write_text(
-        "cifar_resnet:\n  seeds: [0, 1]\n  run:\n    training: {epochs: 3, checkpoint_every: 1}\n"
-        "stacking:\n  seeds: [0, 1]\n  opponents: [average]\n  run:\n"
-        "    training: {epochs: 1, batch_size: 256}\n    folds: {number: 2}\n"
-        "transfer_cuts:\n  network: {channels: [4, 4]}\n  pretraining: {training: {epochs: 2}}\n"
-        "  subsets: [{fraction: 0.03, repeats: 2}, {fraction: 0.3, repeats: 2}]\n"
-        "  fine_tuning: {training: {epochs: 2, steps_per_epoch: 2}}\nclustering:\n  tsne: {layers: [conv1], samples: 60}\n"
-        "alphanet:\n  backbone: {seeds: [0, 1], run: {training: {epochs: 3, checkpoint_every: 1}}}\n  repeats: 2\n"
-        "  training: {epochs: 3, minimum_epochs: 1}\n"
-        "mlp_transfer:\n  architectures: [[8], [6, 6]]\n  seeds: [11, 12]\n  search: {trials: 5}\n"
-        "  training: {epochs: 4}\n",
-        encoding="utf-8",
-    )
-    # For rehearsals, which are about studies and not about what their networks learn: few images, and one look at each.
-    (project.folder / "conf/brief").mkdir()
-    (project.folder / "conf/brief/parameters.yml").write_text(
-        "data_prep: {splits: {test_fraction: 0.7}}\ncifar_resnet: {run: {training: {epochs: 1}}}\n",
-        encoding="utf-8",
-    )
+    for name, content in ENVIRONMENTS.items():
+        file = project.folder / "conf" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(content, encoding="utf-8")
     return project
 
 

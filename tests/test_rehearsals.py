@@ -38,8 +38,8 @@ def described_variants(study):
 def test_every_study_can_be_rehearsed(rehearsals, study):
     described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
     pipelines = ",".join(["data_prep", *described["pipelines"]])  # their reports are made together, by the next test
-    brief = "+brief" if {"cifar_resnet", "stacking"} & set(described["pipelines"]) else ""
-    name = f"{study}+demo+quick{brief}"
+    few = "+brief_images" if {"cifar_resnet", "stacking"} & set(described["pipelines"]) else ""
+    name = f"{study}+demo+brief{few}"
     few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []
     rehearsals.run("run", f"--env={name}", f"--pipelines={pipelines}", *few_trials)
     outputs = rehearsals.folder / f"data/07_model_output/{name}"
@@ -91,16 +91,16 @@ def test_a_collection_runs_each_of_its_studies_and_one_that_fails_stops_no_other
     )
     done = rehearsals.run(
         "run",
-        "--env=some+demo+quick+vitless",
+        "--env=some+demo+brief+vitless",
         "--pipeline=stacking",
         "--params=stacking.run.trainer=mock",
         succeeds=False,
     )
-    assert "alpha_study+demo+quick+vitless (3 of 3)" in done.stdout
+    assert "alpha_study+demo+brief+vitless (3 of 3)" in done.stdout
     assert "weights_file=none.pth does not exist" in done.stderr
-    assert "vit_study+demo+quick+vitless did not end well" in done.stderr
+    assert "vit_study+demo+brief+vitless did not end well" in done.stderr
     for study, variants in (("init_study", 5), ("alpha_study", 6)):
-        folder = rehearsals.folder / f"data/07_model_output/{study}+demo+quick+vitless/stacking"
+        folder = rehearsals.folder / f"data/07_model_output/{study}+demo+brief+vitless/stacking"
         table = pd.read_parquet(folder / "results.parquet")
         assert table["variant"].nunique() > variants
         assert set(table["device"]) == {"mock"}

@@ -76,7 +76,7 @@ def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_projec
     assert metrics["val_acc"].max() == pytest.approx(100 * row["validation_accuracy"])
     config = json.loads((exported / "config.json").read_text())
     assert len(config) == 33
-    assert (config["model_name"], config["num_epochs"], config["lr_schedule"]) == ("resnet_small", 3, "onecycle")
+    assert (config["model_name"], config["num_epochs"], config["lr_schedule"]) == ("resnet_small", 6, "onecycle")
     log = (exported / "training.log").read_text()
     assert f"Total Parameters: {row['parameters']:,}" in log
     assert f"Best validation accuracy: {100 * row['validation_accuracy']:.4f}%" in log

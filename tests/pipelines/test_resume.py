@@ -5,6 +5,7 @@ import time
 
 import pandas as pd
 import pytest
+from tests.conftest import SMALL_NETWORK
 
 SETTINGS = "cifar_resnet.run.training.epochs=6,cifar_resnet.run.training.checkpoint_every=1"
 COMPARED = ["validation_accuracy", "validation_loss", "test_accuracy", "test_loss", "test_brier", "best_epoch"]
@@ -13,7 +14,7 @@ COMPARED = ["validation_accuracy", "validation_loss", "test_accuracy", "test_los
 def choose_seeds(project, *seeds):
     (project.folder / "conf/one").mkdir()
     (project.folder / "conf/one/parameters.yml").write_text(
-        f"cifar_resnet: {{seeds: {list(seeds)}}}\n", encoding="utf-8"
+        f"cifar_resnet: {{seeds: {list(seeds)}, run: {{model: {SMALL_NETWORK}}}}}\n", encoding="utf-8"
     )
 
 

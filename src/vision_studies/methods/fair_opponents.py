@@ -1,5 +1,6 @@
 """What a stack of networks has to beat: single networks and combinations of the same cost."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -109,8 +110,15 @@ def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]
     Raises:
         ParameterError: the network does not exist, or does not fit the images.
     """
+    return dict(_cost_of(network.model, data.in_channels, data.num_classes, data.image_size))
+
+
+@cache  # a plan asks for the same few networks again and again, for every variant and opponent
+def _cost_of(model: ModelSettings, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
     with torch.device("meta"):
-        return _cost(_network(network, data), data)
+        network = build_model(model, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
+        macs = count_macs(network, (in_channels, image_size, image_size))
+        return {"parameters": count_parameters(network), "macs": macs}
 
 
 def widened_to(model: ModelSettings, parameters: int, data: PreparedData) -> ModelSettings | None:
