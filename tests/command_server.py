@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -93,6 +94,8 @@ def serve(connection: socket.socket) -> None:
     torchvision_compat.torchvision_module("torchvision.transforms.v2")
     for name in [name for name in sys.modules if name.split(".")[0] == "vision_studies"]:
         del sys.modules[name]  # commands import what their project has
+    # From Python 3.12 on: the other thread is the allocator's of pyarrow, which is made for forks.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded, use of fork", DeprecationWarning)
     gc.collect()
     gc.freeze()  # what is shared with the commands stays shared: no collection of theirs touches it
     while True:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,3 +81,7 @@ def test_a_killed_worker_changes_no_result(demo_project):
     ]
     pd.testing.assert_frame_equal(tables[0][compared], tables[1][compared], check_exact=True)
     assert tables[1]["status"].tolist() == ["complete"] * len(tables[1])
+    for folder in demo_project.folder.glob(
+        f"data/0*/{study}"
+    ):  # others who use the demo must not find this study there
+        shutil.rmtree(folder)

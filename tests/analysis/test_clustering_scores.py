@@ -25,7 +25,7 @@ def partitions():
         yield labels * 7 - 3, found
 
 
-@pytest.mark.parametrize(("labels", "clusters"), partitions())
+@pytest.mark.parametrize(("labels", "clusters"), list(partitions()))
 def test_scores_are_those_of_scikit_learn(labels, clusters):
     found = clustering_scores(labels, clusters)
     assert found.ari == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)

@@ -263,7 +263,7 @@ def study_page(chromium, demo_project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["demo+quick/report.html", "index.html"])
-@pytest.mark.parametrize(("width", "dark"), zip(WIDTHS, (True, False), strict=True))
+@pytest.mark.parametrize(("width", "dark"), list(zip(WIDTHS, (True, False), strict=True)))
 def test_pages_of_the_demo_are_sound(chromium, demo_project, page, width, dark):
     check_page(Watched(chromium(width=width, dark=dark), demo_project.folder / "data/08_reporting" / page))
 

@@ -6,6 +6,12 @@ from vision_studies.data.unlabelled import open_images
 from vision_studies.errors import DataError
 
 
+def write(path, array, save=np.save):
+    """An array in a file of this name, which has no suffix."""
+    with path.open("wb") as file:
+        save(file, array)
+
+
 def read(source, **options):
     return list(open_images(source).batches(**{"batch_size": 100, "image_size": 8, "channels": 3} | options))
 
@@ -85,11 +91,11 @@ def test_no_more_than_a_few_batches_are_decoded_before_they_are_asked_for(tmp_pa
         (lambda path: path.mkdir(), "holds no image files; name a folder"),
         (lambda path: None, "does not exist"),
         (lambda path: path.write_bytes(b"no array"), "is no array that can be read"),
-        (lambda path: np.save(path.open("wb"), np.zeros((2, 4, 4, 3))), "must hold uint8 images"),
-        (lambda path: np.save(path.open("wb"), np.zeros((0, 4, 4, 3), np.uint8)), "must hold uint8 images"),
-        (lambda path: np.savez(path.open("wb"), np.zeros((2, 4, 4, 3), np.uint8)), "holds several arrays"),
+        (lambda path: write(path, np.zeros((2, 4, 4, 3))), "must hold uint8 images"),
+        (lambda path: write(path, np.zeros((0, 4, 4, 3), np.uint8)), "must hold uint8 images"),
+        (lambda path: write(path, np.zeros((2, 4, 4, 3), np.uint8), np.savez), "holds several arrays"),
         (
-            lambda path: np.save(path.open("wb"), np.array([object()]), allow_pickle=True),
+            lambda path: write(path, np.array([object()])),
             "is no array that can be read",
         ),
     ],

@@ -167,6 +167,9 @@ def test_no_hostile_pickle_is_run(file, marker, name, protocol):
         assert not marker.exists()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed file:ResourceWarning"
+)  # one of the calls opens a file, and nobody closes it
 @pytest.mark.parametrize("name", HOSTILE)
 def test_the_same_pickles_are_run_by_pickle_itself(marker, name):
     # The bait of the tests above, made here: it must bite, or refusing it would show nothing.

@@ -55,7 +55,7 @@ def kill_when(project, ready):
 
 @pytest.mark.slow
 def test_killed_in_the_search_and_in_the_transfer_it_ends_with_the_same_tables(project):
-    environment(project, epochs=60)
+    environment(project, epochs=40)
     project.run("run", "--env=demo+small", "--pipeline=data_prep")
     runs = project.folder / "data/06_models/demo+small/mlp_transfer/runs"
 

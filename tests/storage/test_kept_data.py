@@ -265,7 +265,10 @@ def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
         worker.stdin.write(sent)
         worker.stdin.flush()
         worker.stdin.close()
-    sums = {int(worker.stdout.read()) for worker in workers}
+    sums = set()
+    for worker in workers:
+        with worker.stdout as printed:
+            sums.add(int(printed.read()))
     assert [worker.wait() for worker in workers] == [0, 0]
     assert sums == {int(images.images.sum(dtype="int64"))}
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from tests.tracking.made_up_study import AVERAGE, FIRST_SECOND, history, row
 
@@ -76,7 +78,7 @@ def test_a_study_is_written_read_back_and_brought_up_to_date(study, record, quie
     assert set(store.runs(deleted=True)) == {names[1]}
     assert after[names[2]].data.tags["in_results"] == "no"
     report = store.client.download_artifacts(parent.info.run_id, "report.html", str(tmp_path))
-    assert "another" in open(report, encoding="utf-8").read()  # noqa: PTH123, SIM115
+    assert "another" in Path(report).read_text(encoding="utf-8")
 
     study.write([changed, row(1), row(0, **AVERAGE)], [history(0), other_history])
     assert tracker.log(record(study), lambda: False) == 0
