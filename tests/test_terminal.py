@@ -36,7 +36,7 @@ def commands(group: click.Group, path: tuple[click.Command, ...] = ()):
             yield from commands(command, (*path, command))
 
 
-@pytest.mark.parametrize("path", commands(cli), ids=lambda path: " ".join(command.name for command in path))
+@pytest.mark.parametrize("path", list(commands(cli)), ids=lambda path: " ".join(command.name for command in path))
 def test_every_command_and_everything_that_it_takes_is_explained(path):
     command = path[-1]
     assert command.help, "the command has no help"
