@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.rounding import bfloat16_bound
 from torch import nn
 from torch.nn import functional as F
 
@@ -168,9 +169,10 @@ def test_in_bfloat16_a_stack_stays_near_float32(data):
         settings(epochs=4, precision="bf16"),
     )
     for place, result in exact.items():
-        losses = rough[place].history["train_loss"].tolist()
-        assert losses == pytest.approx(result.history["train_loss"].tolist(), rel=0.05)
-        assert losses != result.history["train_loss"].tolist()
+        losses, expected = (one.history["train_loss"].tolist() for one in (rough[place], result))
+        assert losses[0] == pytest.approx(expected[0], rel=bfloat16_bound(3))
+        assert losses == pytest.approx(expected, rel=0.05)  # what is rounded in a step is learnt from in the next
+        assert losses != expected
 
 
 def test_a_member_that_has_ended_leaves_and_its_weights_never_change_afterwards(data):
