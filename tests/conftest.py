@@ -142,7 +142,6 @@ ENVIRONMENTS = {
     "brief/parameters.yml": QUICK,
     "brief/parameters_seeds.yml": (
         "cifar_resnet: {seeds: [0], run: {training: {epochs: 1, checkpoint_every: 1}}}\nstacking: {seeds: [0]}\n"
-        "alphanet: {backbone: {seeds: [0], run: {training: {epochs: 1}}}}\n"
     ),
     "brief_images/parameters.yml": "data_prep: {ffcv: false, splits: {test_fraction: 0.7}}\n",
 }
