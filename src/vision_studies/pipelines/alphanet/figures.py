@@ -1,7 +1,6 @@
 """Nodes of `alphanet` that draw."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,11 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.alphanet import AlphanetSettings
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
-from vision_studies.data.image_set import ImageSet
 from vision_studies.pipelines.alphanet.tables import file_name
+from vision_studies.studies.method import Context
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -81,33 +78,28 @@ def plot_every_kind(
 
 
 def plot_examples(
-    settings: AlphanetSettings,
-    study: StudySettings,
-    execution: ExecutionSettings,
-    image_set: ImageSet | None,
-    splits: pd.DataFrame | None,
-    runs_folder: Path,
-    class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
+    context: Context[AlphanetSettings], class_accuracies: pd.DataFrame, combinations: pd.DataFrame
 ) -> dict[str, Figure]:
     """Classifiers and test features on a plane, and examples of a few class with its neighbours; of each first repeat."""
     from vision_studies.pipelines.alphanet.maps import class_maps
-    from vision_studies.pipelines.alphanet.nodes import workplace
+    from vision_studies.pipelines.alphanet.plan import Plan
     from vision_studies.plots.alphanet_map import template_figure
 
-    place = workplace(settings, study, execution, image_set, splits, runs_folder)
+    plan = Plan(context)
     figures: dict[str, Figure] = {}
-    for classifier in settings.improved:
+    for classifier in context.settings.improved:
         own = _of(class_accuracies, classifier)
         mapped = min(_MAPPED_CLASSES, max(1, len(_few(own)) // 2))  # none on both sides
         for experiment in _experiments(class_accuracies, classifier):
             for side, largest in (("largest", True), ("smallest", False)):
-                maps, names = class_maps(place, own, experiment, number=mapped, largest=largest)
+                maps, names = class_maps(plan, own, experiment, number=mapped, largest=largest)
                 title = f"Classes with the {side} gain, {experiment}: classifiers and test images"
                 figures[f"{classifier}/{file_name(experiment)}/map_{side}_gain"] = template_figure(maps, names, title)
-        if place.data is not None:
+        if context.data is not None:
             first = _experiments(class_accuracies, classifier)[0]
-            figures[f"{classifier}/examples"] = _examples(place.data, own, _of(combinations, classifier, first), first)
+            figures[f"{classifier}/examples"] = _examples(
+                context.data, own, _of(combinations, classifier, first), first
+            )
     return figures
 
 
