@@ -1,0 +1,137 @@
+"""Small multiples: panels laid out in a grid, and the legends and labels around them."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from vision_studies.plots.style import SOFT, figure, heading
+
+_NOTE_LETTERS_PER_INCH = 14.2
+_LEGEND_LETTERS_PER_INCH = 11
+
+
+class Panels(NamedTuple):
+    """The panels of a figure.
+
+    Attributes:
+        figure: that holds them.
+        axes: those in use, row by row.
+        spare: empty places of the last row, which are hidden.
+        columns: how many stand side by side.
+    """
+
+    figure: Figure
+    axes: list[Axes]
+    spare: list[Axes]
+    columns: int
+
+    def label(self, x: str, y: str) -> None:
+        """Label the vertical axes at the left edge, and the horizontal ones that have no panel below them."""
+        for number, axes in enumerate(self.axes):
+            if number % self.columns == 0:
+                axes.set_ylabel(y)
+            if number + self.columns >= len(self.axes):
+                axes.set_xlabel(x)
+                axes.xaxis.set_tick_params(labelbottom=True)
+
+    def ends_row(self, number: int) -> bool:
+        """Whether this panel has none at its right."""
+        return number % self.columns == self.columns - 1 or number == len(self.axes) - 1
+
+
+def small_multiples(
+    count: int,
+    *,
+    columns: int,
+    width: float,
+    height: float,
+    margin: tuple[float, float] = (0.6, 1.4),
+    narrowest: float = 0.0,
+    **sharing: Any,
+) -> Panels:
+    """A figure with so many panels of one size.
+
+    Args:
+        count: panels; there is one at least.
+        columns: how many stand side by side at most.
+        width: of a panel in inches.
+        height: likewise.
+        margin: inches beside and above the panels, for axes, heading and legend.
+        narrowest: width of the figure in inches, at least.
+        sharing: of `Figure.subplots`: sharex, sharey, height_ratios and so on.
+    """
+    count = max(1, count)
+    across = min(columns, count)
+    rows = -(-count // across)
+    drawn = figure(max(narrowest, width * across + margin[0]), height * rows + margin[1])
+    grid = list(drawn.subplots(rows, across, squeeze=False, **sharing).flat)
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return Panels(drawn, grid[:count], grid[count:], across)
+
+
+def single(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one panel, so many inches wide and high."""
+    drawn = figure(width, height)
+    return drawn, drawn.subplots()
+
+
+def key(label: str, **look: Any) -> Line2D:
+    """An entry of a legend that is no artist of a panel: a line or, without a linestyle, a marker."""
+    return Line2D([], [], label=label, **look)
+
+
+def marker_key(label: str, **look: Any) -> Line2D:
+    """An entry of a legend: a marker without a line."""
+    return Line2D([], [], linestyle="", label=label, **look)
+
+
+def legend_below(drawn: Figure, handles: Sequence[Artist], note: str = "", *, columns: int = 8, **look: Any) -> None:
+    """A legend below the panels, headed by a note: a footnote would lie under it."""
+    text = "\n".join(textwrap.wrap(note, int(drawn.get_figwidth() * _NOTE_LETTERS_PER_INCH)))
+    legend = drawn.legend(
+        handles=list(handles),
+        loc="outside lower left",
+        ncols=columns,
+        title=text or None,
+        title_fontsize=9,
+        alignment="left",
+        **look,
+    )
+    legend.get_title().set_color(SOFT)
+
+
+def legend_in_the_middle(drawn: Figure, handles: Sequence[Artist], columns: int | None = None, **look: Any) -> None:
+    """A legend below the middle of the panels; without `columns` in as many as the figure is wide enough for."""
+    if columns is None:
+        letters = max(len(str(handle.get_label())) for handle in handles) + 7
+        columns = int(np.clip(drawn.get_figwidth() * _LEGEND_LETTERS_PER_INCH // letters, 1, len(handles)))
+    drawn.legend(handles=list(handles), loc="outside lower center", ncols=columns, **look)
+
+
+def side_by_side(count: int, step: float) -> np.ndarray:
+    """Shifts of so many series, a step apart around 0: float64 [count]."""
+    return (np.arange(count) - (count - 1) / 2) * step
+
+
+def same_limits(panels: Sequence[Axes], axis: Literal["x", "y"] = "y") -> None:
+    """Let panels that share no axis reach equally far."""
+    ends = [axes.get_ylim() if axis == "y" else axes.get_xlim() for axes in panels]
+    for axes in panels:
+        axes.set(**{f"{axis}lim": (min(low for low, _ in ends), max(high for _, high in ends))})
+
+
+def nothing_to_draw(reason: str, title: str = "") -> Figure:
+    """A figure that says why it is empty."""
+    drawn, axes = single(8, 2)
+    axes.axis("off")
+    axes.text(0, 0.5, reason, va="center", fontsize=11, color=SOFT)
+    if title:
+        heading(drawn, title)
+    return drawn
