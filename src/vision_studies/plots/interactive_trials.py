@@ -15,7 +15,15 @@ from plotly.colors import sample_colorscale
 from plotly.graph_objects import Scatter
 
 from vision_studies.errors import ParameterError
-from vision_studies.plots.interactive_style import InteractiveFigure, escaped, figure, hover, need_columns, view
+from vision_studies.plots.interactive_style import (
+    InteractiveFigure,
+    colour_scale,
+    escaped,
+    figure,
+    hover,
+    need_columns,
+    view,
+)
 from vision_studies.plots.style import short
 
 MOST_TRIALS = 150
@@ -34,17 +42,12 @@ def search_trials(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         results: rows of the results table, one a trial: variant, trial, configuration, validation_loss.
     """
     need_columns(results, ("variant", "trial", "configuration", "validation_loss"), "trials")
-    rows: list[dict[str, Any]] = []
+    rows = []
     for row in results.to_dict("records"):
-        settings = json.loads(row["configuration"])
-        drawn = {
-            key.removeprefix("hyperparameters."): value
-            for key, value in settings.items()
-            if key.startswith("hyperparameters.")
-        }
-        rows.append(drawn | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
-    table = pd.DataFrame(rows, columns=None if rows else ["group", "trial", "objective"])
-    return table, [name for name in table.columns if name not in ("group", "trial", "objective")]
+        settings, prefix = json.loads(row["configuration"]), "hyperparameters."
+        trial = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        rows.append(trial | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
+    return _trials_table(rows)
 
 
 def optuna_trials(trials: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
@@ -58,6 +61,10 @@ def optuna_trials(trials: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
         for variant, own in trials.items()
         for trial in own["trials"]
     ]
+    return _trials_table(rows)
+
+
+def _trials_table(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
     table = pd.DataFrame(rows, columns=None if rows else ["group", "trial", "objective"])
     return table, [name for name in table.columns if name not in ("group", "trial", "objective")]
 
@@ -107,7 +114,9 @@ def parallel_coordinates(
             line.opacity = 0.5 if rank and len(shown) > _CROWDED else 1
             traces.append(line.update(visible=place == 0, meta={"view": place}))
     traces.append(_bar())
-    low, high = views[0]["layout"]["coloraxis.cmin"], views[0]["layout"]["coloraxis.cmax"]
+    first = views[0]["layout"]
+    colours = list(zip((0, 0.5, 1), _COLOURS if lower_is_better else _COLOURS[::-1], strict=True))
+    ends = {"cmin": first["coloraxis.cmin"], "cmax": first["coloraxis.cmax"]}
     drawn = figure(
         traces,
         height=140 + 64 * len(axes),
@@ -125,22 +134,7 @@ def parallel_coordinates(
             "zeroline": False,
             "fixedrange": True,
         },
-        coloraxis={
-            "colorscale": list(zip((0, 0.5, 1), _COLOURS if lower_is_better else _COLOURS[::-1], strict=True)),
-            "cmin": low,
-            "cmax": high,
-            "colorbar": {
-                "orientation": "h",
-                "thickness": 10,
-                "len": 0.6,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.0,
-                "yanchor": "bottom",
-                "outlinewidth": 0,
-                "title": {"text": escaped(objective), "side": "top"},
-            },
-        },
+        coloraxis=colour_scale(colours, escaped(objective), y=1.0, **ends),
     )
     drawn.update_layout(margin={"l": 16, "r": 16, "b": 16, "t": 60})
     return InteractiveFigure("Hyperparameters of every trial", _caption(trials, known, groups), drawn)
