@@ -10,6 +10,7 @@ import pandas as pd
 from vision_studies.reports.charts import Chart
 from vision_studies.reports.formatting import count, duration
 from vision_studies.reports.page import render_page
+from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
 
 CAPTION = "Best configuration of each pipeline on each set of images, by validation"
@@ -98,9 +99,9 @@ def render_index(
     )
 
 
-def best_table(best: pd.DataFrame) -> pd.DataFrame:
+def best_table(best: pd.DataFrame) -> Table:
     """The best configurations as texts, for Markdown and LaTeX."""
-    return pd.DataFrame(
+    rows = [
         {
             "Images": row["data"],
             "Pipeline": row["pipeline"],
@@ -115,7 +116,8 @@ def best_table(best: pd.DataFrame) -> pd.DataFrame:
             "Time a run": duration(row["seconds"]),
         }
         for row in _rows(best)
-    )
+    ]
+    return Table(rows, CAPTION, label="tab:best_configurations")
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -76,14 +76,14 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
     for mode in settings.modes:
         title = f"Test accuracy, {mode_label(mode)}{label}"
         own, pairs = found[f"{mode}/description"], found[f"{mode}/comparisons"]
-        markdown[mode] = cut_tables.accuracies_markdown(own, pairs, title)
-        latex[mode] = cut_tables.accuracies_latex(own, pairs, title, f"tab:{mode}")
+        table = cut_tables.accuracies(own, pairs, title, f"tab:{mode}")
+        markdown[mode], latex[mode] = table.markdown(), table.latex()
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         title = f"{mode_label(first)} against {mode_label(second)}{label}"
         one, other = (found[f"{mode}/description"] for mode in (first, second))
-        markdown[name] = cut_tables.experiments_markdown(one, other, found[name], title)
-        latex[name] = cut_tables.experiments_latex(one, other, found[name], title, f"tab:{name}")
+        table = cut_tables.experiments(one, other, found[name], title, f"tab:{name}")
+        markdown[name], latex[name] = table.markdown(), table.latex()
     return markdown, latex
 
 
