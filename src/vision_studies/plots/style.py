@@ -1,10 +1,10 @@
 """One look for all figures."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from cycler import cycler
@@ -60,6 +60,7 @@ _HEADING_LETTERS_PER_INCH = 8.6
 _FOOTNOTE_LETTERS_PER_INCH = 14.5
 
 _Parameters = ParamSpec("_Parameters")
+_Figures = TypeVar("_Figures", bound=Iterable[Any])
 
 
 @contextmanager
@@ -106,6 +107,13 @@ def footnote(drawn: Figure, text: str) -> None:
 def stamp(drawn: Figure, text: str) -> None:
     """What must be said of a figure wherever it is shown, in its upper right corner."""
     drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
+
+
+def stamped(figures: _Figures, text: str) -> _Figures:
+    """The same figures, or dictionary of figures, each with a stamp; none if there is no text."""
+    for drawn in (figures.values() if isinstance(figures, Mapping) else figures) if text else ():
+        stamp(drawn, text)
+    return figures
 
 
 def short(name: object, letters: int = 18) -> str:

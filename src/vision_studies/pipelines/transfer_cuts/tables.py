@@ -7,6 +7,7 @@ import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.transfer_cuts import BASELINE, TransferCutsSettings
+from vision_studies.pipelines.partitions import loaded
 
 
 def compare_cuts(
@@ -107,11 +108,6 @@ def one_mode(accuracies: pd.DataFrame, mode: str) -> pd.DataFrame:
     from vision_studies.analysis.rankings import only_mode
 
     return only_mode(accuracies.dropna(subset=["test_accuracy"]), mode)
-
-
-def loaded(partition: Any) -> pd.DataFrame:
-    """A partition of the catalog is a function that loads it; straight from a node it is the table itself."""
-    return partition() if callable(partition) else partition
 
 
 def _pairs(settings: TransferCutsSettings) -> list[tuple[str, str]]:
