@@ -17,8 +17,8 @@ from vision_studies.plots.alphanet_style import (
     points,
     splits_in,
 )
-from vision_studies.plots.panels import Panels, key, legend_below, nothing_to_draw, small_multiples
-from vision_studies.plots.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, heading, short, styled
+from vision_studies.plots.panels import Panels, finished, key, nothing_to_draw, small_multiples
+from vision_studies.plots.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
 from vision_studies.plots.ticks import decades, logarithmic, slanted
 
 _NAMED = {1: 40, 2: 20}  # so many classes have room for their names, by the panels that stand side by side
@@ -50,15 +50,13 @@ def class_gain_bars(class_accuracies: pd.DataFrame) -> Figure:
         _gains(axes, rows, named=named)
         axes.set_title(f"{short(experiment, 46)}: overall {points(rows['gain'].mean())}", fontsize=11, pad=24)
     panels.label("", "change (points)")
-    heading(panels.figure, title)
     note = "Above each split: how many classes it has, and their mean change in points. Each class is the mean of its repeats."
     handles = [
         *_split_patches(means),
         key("mean of the split's classes", color=INK, linewidth=1.6),
         key("mean of all classes", color=INK, linestyle=DASHED, linewidth=1.2),
     ]
-    legend_below(panels.figure, handles, note)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 @styled
@@ -92,7 +90,6 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
         axes.set(xlim=(-0.6, len(rows) - 0.4), ylim=(-6, 104))
         axes.set_title(short(experiment, 46), fontsize=11)
     panels.label("" if named else "classes, most training images first", "accuracy (%)")
-    heading(panels.figure, title)
     marker: dict[str, Any] = {} if window > 1 else {"marker": "o", "linestyle": "", "markersize": 6}
     handles = [
         key("baseline", color=_BASELINE, linewidth=2, **marker),
@@ -103,8 +100,7 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
     note = "Strip below: the split of each class."
     if window > 1:
         note += f" Dots: classes, mean of their repeats. Lines: running mean of {window} classes of a split."
-    legend_below(panels.figure, handles, note)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 def _panels(means: pd.DataFrame, *, heights: tuple[float, float], above: float) -> tuple[bool, Panels]:

@@ -17,8 +17,8 @@ from vision_studies.plots.alphanet_style import (
     split_look,
     splits_in,
 )
-from vision_studies.plots.panels import key, legend_below, nothing_to_draw, small_multiples
-from vision_studies.plots.style import DASHED, INK, SOFT, heading, short, styled
+from vision_studies.plots.panels import finished, key, nothing_to_draw, small_multiples
+from vision_studies.plots.style import DASHED, INK, SOFT, short, styled
 from vision_studies.plots.ticks import decades, logarithmic
 
 _CLEAR = 4  # experiments of a classifier; of more the bands would hide each other
@@ -68,14 +68,13 @@ def accuracy_against_distance(
         axes.set_title(short(name, 40), fontsize=11, pad=24)
     _limits(panels.axes, means[value], lines)
     panels.label("mean distance to the neighbours", label)
-    heading(panels.figure, title)
     handles = split_handles([split for split in CLASS_SPLITS if split in splits_in(means)], "-", 1.5)
     note = (
+        "Points: classes, mean of their repeats. "
         f"Lines: least squares within a split, with {100 * confidence:g} % band of the mean; dashed and without a band "
     )
     note += f"where it has fewer than {_BAND_FROM} classes, which show little. r: Pearson's."
-    legend_below(panels.figure, handles, f"Points: classes, mean of their repeats. {note}")
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 @styled
@@ -104,11 +103,9 @@ def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame,
         axes.set_title(short(classifier, 40), fontsize=11)
     _limits(panels.axes, means["accuracy"], lines)
     panels.label("training images", "accuracy (%)")
-    heading(panels.figure, title)
     note = f"Lines: least squares over the logarithm of the images, with {100 * confidence:g} % band of the mean. "
     note += "Points: classes, mean of their repeats; r: Pearson's, with the logarithm."
-    legend_below(panels.figure, [], note)
-    return panels.figure
+    return finished(panels.figure, title, note=note)
 
 
 def _distinct(means: pd.DataFrame) -> dict[str, str]:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from vision_studies.plots.panels import nothing_to_draw, small_multiples
-from vision_studies.plots.style import INK, SOFT, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, nothing_to_draw, small_multiples
+from vision_studies.plots.style import INK, SOFT, short, styled
 
 _TITLE = "Coefficients of the neighbours"
 _GRID = np.linspace(-1, 1, 401)
@@ -57,13 +57,11 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
         axes.set_ylim(most[number // columns] - 0.75, -1.05)
         axes.set_title(short(name, 34), fontsize=11)
     panels.label("coefficient", "neighbour")
-    heading(panels.figure, _TITLE)
-    footnote(
-        panels.figure,
+    small_print = (
         "Over few classes and repeats; neighbour 1 is the nearest. Curves are scaled to one height: they show where "
-        "coefficients lie. The line in each row and the number beside it are their mean.",
+        "coefficients lie. The line in each row and the number beside it are their mean."
     )
-    return panels.figure
+    return finished(panels.figure, _TITLE, small_print=small_print)
 
 
 def _panel(axes: Axes, own: pd.DataFrame, colours: Mapping[int, Any]) -> None:

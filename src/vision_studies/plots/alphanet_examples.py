@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vision_studies.plots.marks import picture
-from vision_studies.plots.panels import small_multiples
-from vision_studies.plots.style import COLOURS, INK, SOFT, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, short, styled
 
 _LETTERS = 24  # of a line of a label
 
@@ -41,9 +41,7 @@ def class_examples(images: np.ndarray, names: Sequence[str], note: str) -> Figur
         label.text(1, 0.5, _broken(name), fontsize=10.5, color=ink, fontweight=weight, **middle)
         for axes, image in zip(pictures, images[row], strict=True):
             picture(axes, image, colour=colour, linewidth=linewidth)
-    heading(panels.figure, "A class with few training images and its neighbours")
-    footnote(panels.figure, note)
-    return panels.figure
+    return finished(panels.figure, "A class with few training images and its neighbours", small_print=note)
 
 
 def _broken(name: str) -> str:

@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vision_studies.plots.panels import key, small_multiples
-from vision_studies.plots.style import COLOURS, INK, RIGHT, SOFT, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, key, small_multiples
+from vision_studies.plots.style import COLOURS, INK, RIGHT, SOFT, short, styled
 
 _OTHER = "#b4bcc5"
 _NEIGHBOUR_COLOURS = (COLOURS[4], COLOURS[2], COLOURS[3], COLOURS[5], COLOURS[1], COLOURS[6])
@@ -68,13 +68,11 @@ def _rows(
             axes.set_title(f"{above}\n{_PANELS[panel]}" if class_name else _PANELS[panel], fontsize=11)
             _limit(axes, table)
         _legend(legend, table, neighbour_names[class_name], explained=row == 0)
-    heading(panels.figure, title)
-    footnote(
-        panels.figure,
+    small_print = (
         "Multidimensional scaling: distances on the map are as close as can be to those among classifiers and images. "
-        "Predictions follow scores, to which biases belong, too, and not the nearest classifier.",
+        "Predictions follow scores, to which biases belong, too, and not the nearest classifier."
     )
-    return panels.figure
+    return finished(panels.figure, title, small_print=small_print)
 
 
 def _panel(axes: Axes, table: pd.DataFrame, panel: str) -> None:

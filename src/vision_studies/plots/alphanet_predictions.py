@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
-from vision_studies.plots.panels import nothing_to_draw, single
-from vision_studies.plots.style import COLOURS, INK, RIGHT, footnote, heading, styled
+from vision_studies.plots.panels import finished, nothing_to_draw, single
+from vision_studies.plots.style import COLOURS, INK, RIGHT, styled
 from vision_studies.plots.ticks import names
 
 GROUP_COLOURS = {"correct": RIGHT, "neighbour": COLOURS[4], "other": "#8b96a3"}
@@ -44,8 +44,7 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel("test images")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    heading(drawn, title)
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -64,7 +63,6 @@ def prediction_changes(flows: pd.DataFrame, title: str) -> Figure:
     drawn, axes = single(9.6, 6.2)
     axes.set_axis_off()
     axes.set(xlim=(-0.42, 1.42), ylim=(1.01, -0.06))
-    heading(drawn, title)
     both = flows["few"].nunique() > 1
     left, right = _stacked(flows, "before_group", total), _stacked(flows, "after_group", total)
     for row in flows.index[flows["images"] > 0]:
@@ -79,8 +77,7 @@ def prediction_changes(flows: pd.DataFrame, title: str) -> Figure:
         kinds = {"images of few classes": _HATCH, "images of base classes": None}
         handles = [Patch(facecolor="white", edgecolor=INK, hatch=hatch, label=label) for label, hatch in kinds.items()]
         axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, -0.12), ncols=2, handlelength=2.4)
-    footnote(drawn, _summary(flows, total))
-    return drawn
+    return finished(drawn, title, small_print=_summary(flows, total))
 
 
 def _stacked(flows: pd.DataFrame, by: str, total: float) -> dict[int, tuple[float, float]]:

@@ -16,15 +16,15 @@ from vision_studies.plots.alphanet_style import (
     splits_in,
 )
 from vision_studies.plots.panels import (
+    finished,
     key,
-    legend_below,
     marker_key,
     nothing_to_draw,
     side_by_side,
     single,
     small_multiples,
 )
-from vision_studies.plots.style import DASHED, INK, SOFT, heading, short, styled
+from vision_studies.plots.style import DASHED, INK, SOFT, short, styled
 from vision_studies.plots.ticks import names as named
 from vision_studies.plots.ticks import values_run
 
@@ -62,12 +62,10 @@ def split_points(
         at = rows["experiment"].map(experiments.index).to_numpy(dtype=float) + shift
         _points(axes, at, rows, split, upright=upright)
     (axes.set_ylabel if upright else axes.set_xlabel)(_label(gain, metric))
-    heading(drawn, title)
     handles = split_handles(splits)
     if known["baseline"].any():
         handles.append(marker_key("hollow: baseline", color=SOFT, marker="o", markerfacecolor="white"))
-    legend_below(drawn, handles, _note(known, confidence))
-    return drawn
+    return finished(drawn, title, legend=handles, note=_note(known, confidence))
 
 
 @styled
@@ -119,15 +117,13 @@ def split_lines(
         axes.set_title(_panel_title(keys, names), fontsize=11)
     several = len(groups) > 1 and over == "rho"  # a narrow panel has no room to explain rho
     panels.label("rho" if several else _AXES[over], _label(gain, metric))
-    heading(panels.figure, title)
     handles = split_handles(splits, "-")
     if not gain and len(baselines):
         handles.append(key("baseline", color=SOFT, linestyle=DASHED))
     note = _note(settings, confidence)
     if several:
         note = f"rho: sampled images of base classes for each image of the few classes. {note}"
-    legend_below(panels.figure, handles, note)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 def _points(axes: Axes, at: np.ndarray, rows: pd.DataFrame, split: str, *, upright: bool) -> None:

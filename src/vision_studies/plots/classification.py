@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from vision_studies.plots.marks import bare, picture
-from vision_studies.plots.panels import single, small_multiples
+from vision_studies.plots.panels import finished, single, small_multiples
 from vision_studies.plots.style import (
     COLOURS,
     INK,
@@ -19,8 +19,6 @@ from vision_studies.plots.style import (
     SOFT,
     WRONG,
     figure,
-    footnote,
-    heading,
     short,
     styled,
 )
@@ -66,8 +64,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
         # A row is about 0.8 * side / classes inches high, and an inch has 72 points.
         _matrix(drawn, axes, shares, class_names, font_size=min(9.0, 0.72 * 0.8 * side * 72 / classes))
         _list_confusions(beside, counts, shares, class_names)
-    heading(drawn, title)
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -95,8 +92,7 @@ def reliability_diagram(table: pd.DataFrame, calibration_error: float) -> Figure
     lower.set_ylim(0, 6 * max(1, filled["images"].max() if len(filled) else 1))  # room for the numbers
     lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lower.minorticks_off()
-    heading(drawn, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
-    return drawn
+    return finished(drawn, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
 
 
 @styled
@@ -132,7 +128,6 @@ def prediction_grid(
         narrowest=7.2,
         width_ratios=(1, 1.1) * columns,
     )
-    drawn = panels.figure
     for axes in panels.axes:
         axes.set_axis_off()
     for index, (image, shown, bars) in enumerate(zip(images, panels.axes[::2], panels.axes[1::2], strict=False)):
@@ -144,11 +139,9 @@ def prediction_grid(
         best = np.argsort(-probabilities[index], kind="stable")[: min(top, len(class_names))]
         _confidences(bars, probabilities[index][best], best, labels[index], class_names)
     wrong = int((labels != predictions).sum())
-    heading(
-        drawn, f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
-    )
-    footnote(drawn, "Above each image its true class; beside it the most probable classes, the true one in blue.")
-    return drawn
+    title = f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
+    small_print = "Above each image its true class; beside it the most probable classes, the true one in blue."
+    return finished(panels.figure, title, small_print=small_print)
 
 
 def _matrix(drawn: Figure, axes: Axes, shares: np.ndarray, class_names: Sequence[str], *, font_size: float) -> None:

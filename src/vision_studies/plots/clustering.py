@@ -18,15 +18,15 @@ from vision_studies.plots.cut_axes import percentage
 from vision_studies.plots.marks import boxes
 from vision_studies.plots.panels import (
     Panels,
+    finished,
     key,
-    legend_in_the_middle,
     marker_key,
     nothing_to_draw,
     side_by_side,
     single,
     small_multiples,
 )
-from vision_studies.plots.style import COLOURS, INK, SOFT, colour, heading, light, look, short, styled
+from vision_studies.plots.style import COLOURS, INK, SOFT, colour, light, look, short, styled
 from vision_studies.plots.ticks import names
 
 _SCORES = {
@@ -71,13 +71,11 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         axes.set_title(f"{title}  ({_range(rows.groupby(['method', 'layer']).size(), 'n')})", fontsize=11)
         names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
     _label_rows(panels, _SCORES[score])
-    heading(panels.figure, f"Clusters against classes: {_SCORES[score]}")
     handles = [
         Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
     ]
-    legend_in_the_middle(panels.figure, handles)
-    return panels.figure
+    return finished(panels.figure, f"Clusters against classes: {_SCORES[score]}", legend=handles)
 
 
 @styled
@@ -105,10 +103,8 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
     _label_rows(panels, _SCORES[score])
-    heading(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}")
-    median = key("median over channels", color=INK, linewidth=1.5)
-    legend_in_the_middle(panels.figure, [median, marker_key("mean over channels", **diamond)], 2)
-    return panels.figure
+    handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
+    return finished(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
 
 @styled
@@ -139,10 +135,9 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
         axes.set_title(title, fontsize=11)
     _label_rows(panels, f"mean {_SCORES[score]}", "share of the images")
-    heading(panels.figure, f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats")
+    title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
     handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
-    legend_in_the_middle(panels.figure, handles)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles)
 
 
 @styled
@@ -166,10 +161,9 @@ def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str
             handles.append(marker_key(f"{short(name, 24)} ({len(points)})", markersize=7, **look(number)))
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xticks=[], yticks=[], xlabel="t-SNE, first dimension", ylabel="t-SNE, second dimension")
-    heading(drawn, title)
     # Outside the figure's plots, it would stand on the title.
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class (images)", alignment="left")
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -195,10 +189,9 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     axes.set_ylabel("effective rank")
     axes.set_xlabel("Exponential of the entropy of the normalised singular values (Roy and Vetterli 2007)", fontsize=9)
     axes.margins(y=0.1)
-    heading(drawn, "How many directions the weights of each layer use")
     handles = [Patch(facecolor=colour(number), label=short(name, 28)) for number, name in enumerate(networks)]
-    legend_in_the_middle(drawn, [*handles, Patch(label="largest possible", **largest)])
-    return drawn
+    handles.append(Patch(label="largest possible", **largest))
+    return finished(drawn, "How many directions the weights of each layer use", legend=handles)
 
 
 def _with_classes(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vision_studies.plots.marks import spread
-from vision_studies.plots.panels import single, small_multiples
-from vision_studies.plots.style import INK, SOFT, colour, footnote, short, styled
+from vision_studies.plots.panels import finished, single, small_multiples
+from vision_studies.plots.style import INK, SOFT, colour, short, styled
 
 _SPREAD = 0.16  # how far from its row the dots of a variant lie at most, in rows
 _NUMBERS = ("n", "mean", "low", "high", "difference", "difference_low", "difference_high", "confidence")
@@ -47,8 +47,7 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     note = f"Dots: single runs. Diamond and bar: mean and {confidence}."
     if any(row["n"] < 2 for row in rows):
         note += " One run has no interval."
-    footnote(drawn, note)
-    return drawn
+    return finished(drawn, small_print=note)
 
 
 def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], name: str) -> None:

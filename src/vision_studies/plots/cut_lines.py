@@ -3,6 +3,8 @@
 Tables as in `plots.cuts`. The upper right corner of every figure is left free for a stamp.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
@@ -23,8 +25,8 @@ from vision_studies.plots.cut_axes import (
     percent_of,
     reduced,
 )
-from vision_studies.plots.panels import key, legend_below, side_by_side, single, small_multiples
-from vision_studies.plots.style import COLOURS, INK, SOFT, footnote, heading, styled
+from vision_studies.plots.panels import finished, key, side_by_side, single, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, styled
 
 _APART = 0.008  # of the axis, between the error bars of two cuts
 
@@ -47,9 +49,7 @@ def difference_lines(table: pd.DataFrame, *, title: str = "Median of each cut mi
         _line(axes, list(medians), differences, look)
     logarithmic_fractions(axes, table[table["fraction"].isin(medians)])
     axes.set(xlabel=fraction_label(table), ylabel="difference in test accuracy (points)")
-    heading(drawn, title)
-    drawn.legend(handles=cut_handles(looks), loc="outside right center")
-    return drawn
+    return finished(drawn, title, legend=cut_handles(looks), columns=1, loc="outside right center")
 
 
 @styled
@@ -74,10 +74,9 @@ def accuracy_lines(table: pd.DataFrame, *, title: str = "Mean test accuracy of e
         _line(axes, places, means, looks[cut])
     logarithmic_fractions(axes, table)
     axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
-    heading(drawn, title)
-    drawn.legend(handles=cut_handles(looks), loc="outside right center")
-    footnote(drawn, "Bars: standard deviation over repeats. Within a share, cuts are set side by side.")
-    return drawn
+    small_print = "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
+    beside: dict[str, Any] = {"legend": cut_handles(looks), "columns": 1, "loc": "outside right center"}
+    return finished(drawn, title, small_print=small_print, **beside)
 
 
 @styled
@@ -101,14 +100,12 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
         axes.tick_params(axis="x", labelsize=8.5)
         axes.set_title(cut_name(cut), fontsize=11)
     panels.label("share of the training images", "test accuracy (%)")
-    heading(panels.figure, title)
     handles: list[Artist] = []
     for name, colour, line in (("cut", COLOURS[0], "-"), ("baseline", SOFT, "--")):
         if name == "cut" or BASELINE in cuts_of(table):
             handles.append(key(f"median of the {name}", color=colour, linestyle=line, marker="o", markersize=4))
             handles.append(Patch(color=colour, alpha=0.22, label="its lowest to highest run"))
-    legend_below(panels.figure, handles, columns=4, handleheight=1.2)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note="", columns=4, handleheight=1.2)
 
 
 def _line(axes: Axes, places: list[float], values: list[float], look: dict) -> None:

@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vision_studies.plots.cut_axes import BASELINE, deviation, fractions_of, percent_of, share_name
-from vision_studies.plots.panels import side_by_side, small_multiples
-from vision_studies.plots.style import MARKERS, SOFT, colour, footnote, heading, styled
+from vision_studies.plots.panels import finished, side_by_side, small_multiples
+from vision_studies.plots.style import MARKERS, SOFT, colour, styled
 
 _APART = 0.07  # of a cut, between the error bars of two modes
 
@@ -26,11 +26,11 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
     for axes, fraction in zip(panels.axes, fractions, strict=True):
         _panel(axes, table[table["fraction"] == fraction], fraction, labels)
     panels.label("convolutions before the cut", "test accuracy (%)")
-    heading(panels.figure, title)
-    handles, names = panels.axes[0].get_legend_handles_labels()
-    panels.figure.legend(handles, names, loc="outside lower right", ncols=len(names))
-    footnote(panels.figure, "Bars and band: standard deviation over repeats.")
-    return panels.figure
+    handles, _ = panels.axes[0].get_legend_handles_labels()
+    small_print = "Bars and band: standard deviation over repeats."
+    return finished(
+        panels.figure, title, legend=handles, columns=len(handles), small_print=small_print, loc="outside lower right"
+    )
 
 
 def _panel(axes: Axes, table: pd.DataFrame, fraction: float, labels: dict[str, str]) -> None:

@@ -25,8 +25,8 @@ from vision_studies.plots.cut_axes import (
     reduced,
 )
 from vision_studies.plots.marks import cells, colour_scale
-from vision_studies.plots.panels import legend_below, single
-from vision_studies.plots.style import COLOURS, INK, SOFT, figure, footnote, heading, styled
+from vision_studies.plots.panels import finished, single
+from vision_studies.plots.style import COLOURS, INK, SOFT, figure, styled
 from vision_studies.plots.ticks import have_room
 
 
@@ -52,9 +52,8 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
     if BASELINE in cuts and len(cuts) > 1:
         axes.axvline(0.5, color="white", linewidth=4)
     axes.set(xlabel="cut: convolutions that are taken over", ylabel=fraction_label(table).replace(" and", "\nand"))
-    heading(drawn, title)
     colour_scale(axes, image)
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -79,10 +78,9 @@ def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
             error_kw={"ecolor": INK if colour != COLOURS[-1] else SOFT, "elinewidth": 0.9, "capsize": 1.5},
         )
     axes.set_ylim(0, 100)
-    heading(drawn, title)
     handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in places]
-    legend_below(drawn, handles, "Lines on the bars: standard deviation over repeats.", handleheight=1.2)
-    return drawn
+    note = "Lines on the bars: standard deviation over repeats."
+    return finished(drawn, title, legend=handles, note=note, handleheight=1.2)
 
 
 @styled
@@ -100,8 +98,8 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     means = cell_means(own, fractions, cuts)
     drawn = figure(8.4, 6.2)
     axes = drawn.add_subplot(projection="3d")
-    heading(drawn, title)
-    footnote(drawn, "Dots: means over repeats. The surface is straight between them. The baseline is not shown.")
+    small_print = "Dots: means over repeats. The surface is straight between them. The baseline is not shown."
+    finished(drawn, title, small_print=small_print)
     if min(means.shape) < 2:
         axes.set_axis_off()
         axes.text2D(0.5, 0.5, "A surface needs two cuts and two shares.", transform=axes.transAxes, ha="center")

@@ -24,8 +24,8 @@ from vision_studies.plots.cut_axes import (
     share_name,
 )
 from vision_studies.plots.marks import boxes, spread
-from vision_studies.plots.panels import Panels, legend_below, small_multiples
-from vision_studies.plots.style import FAINT, INK, NO_DATA, SOFT, heading, styled
+from vision_studies.plots.panels import Panels, finished, small_multiples
+from vision_studies.plots.style import FAINT, INK, NO_DATA, SOFT, styled
 
 _FEW = 10  # so few runs are drawn one by one, as a box of them says little
 _BOXES = "Boxes: quartiles; whiskers: runs within 1.5 times their distance; dots: runs beyond, or all of fewer than 10."
@@ -51,7 +51,7 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
     cuts = cuts_of(table)
     telling = ranks[ranks.groupby("fraction")["can_be_significant"].transform("any").astype(bool)]
     ranked = {(float(row["fraction"]), int(row["cut"])): int(row["rank"]) for row in telling.to_dict("records")}
-    panels = _panels(table, title)
+    panels = _panels(table)
     seen: set[int | None] = set()
 
     def look(rank: int | None) -> dict[str, Any]:
@@ -73,8 +73,7 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
     shown = [*sorted(rank for rank in seen if rank is not None), *([None] if None in seen else [])]
     handles = [Patch(**look(rank), label="no rank" if rank is None else f"rank {rank}") for rank in shown]
     note = "Above each box: median in percent and rank (1 + number of cuts that are significantly better). "
-    legend_below(panels.figure, handles, note + _BOXES, columns=9, handleheight=1.2)
-    return panels.figure
+    return finished(panels.figure, title, legend=handles, note=note + _BOXES, columns=9, handleheight=1.2)
 
 
 @styled
@@ -88,7 +87,7 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: st
         title: of the figure; the names of the two modes if missing.
     """
     first, second = compared["first"].iloc[0], compared["second"].iloc[0]
-    panels = _panels(table, title or f"Test accuracy of {first} against {second}")
+    panels = _panels(table)
     for axes, fraction in zip(panels.axes, fractions_of(table), strict=True):
         rows = compared[compared["fraction"] == fraction].set_index("cut")
         for place, cut in enumerate(cuts_of(table)):
@@ -105,8 +104,8 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: st
     handles = [Patch(label=names[verdict], **look) for verdict, look in _VERDICTS.items()]
     handles.append(Patch(label="not compared", **_UNKNOWN))
     note = f"{first}; above each box its median in percent. {_BOXES}"
-    legend_below(panels.figure, handles, note, columns=2, handleheight=1.2)
-    return panels.figure
+    title = title or f"Test accuracy of {first} against {second}"
+    return finished(panels.figure, title, legend=handles, note=note, columns=2, handleheight=1.2)
 
 
 @styled
@@ -129,12 +128,10 @@ def full_box_plot(table: pd.DataFrame, *, title: str = "Test accuracy at every s
     for group in range(1, len(fractions)):
         axes.axvline(group - 0.5, color=FAINT, linewidth=0.8)
     axes.set_xlim(-0.5, max(1, len(fractions)) - 0.5)
-    heading(drawn, title)
-    legend_below(drawn, handles, handleheight=1.2)
-    return drawn
+    return finished(drawn, title, legend=handles, note="", handleheight=1.2)
 
 
-def _panels(table: pd.DataFrame, title: str) -> Panels:
+def _panels(table: pd.DataFrame) -> Panels:
     """A panel for each fraction, one below the other, over one axis of cuts."""
     cuts = cuts_of(table)
     width = max(7.0, 1.4 + 1.16 * len(cuts))
@@ -145,7 +142,6 @@ def _panels(table: pd.DataFrame, title: str) -> Panels:
     panels.axes[-1].set_xticks(range(len(cuts)), [cut_tick(cut) for cut in cuts])
     panels.axes[-1].set_xlim(-0.6, len(cuts) - 0.4)
     panels.axes[-1].set_xlabel("cut: convolutions that are taken over")
-    heading(panels.figure, title)
     return panels
 
 

@@ -8,11 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from vision_studies.plots.marks import boxes, cells, colour_scale, spread
-from vision_studies.plots.panels import key, legend_in_the_middle, marker_key, nothing_to_draw, single, small_multiples
-from vision_studies.plots.style import COLOURS, INK, SOFT, footnote, heading, look, short, styled
+from vision_studies.plots.panels import finished, key, marker_key, nothing_to_draw, single, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, look, short, styled
 from vision_studies.plots.ticks import logarithmic, names
 
 _COLUMNS = 4  # panels side by side
@@ -38,9 +39,7 @@ def loss_curves(histories: pd.DataFrame) -> Figure:
         _loss_curve(axes, rows)
         axes.set_title(short(name, 26), fontsize=11)
     panels.label("epoch", "cross-entropy (nats)")
-    heading(panels.figure, "Loss of each architecture's best trial")
-    _loss_legend(panels.figure)
-    return panels.figure
+    return finished(panels.figure, "Loss of each architecture's best trial", legend=_loss_handles(), columns=3)
 
 
 @styled
@@ -49,8 +48,7 @@ def loss_curve(history: pd.DataFrame, title: str) -> Figure:
     drawn, axes = single(8, 5)
     _loss_curve(axes, history)
     axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=title)
-    _loss_legend(drawn)
-    return drawn
+    return finished(drawn, legend=_loss_handles(), columns=3)
 
 
 @styled
@@ -75,8 +73,7 @@ def seed_losses(results: pd.DataFrame) -> Figure:
     axes.set_xlabel("test loss (nats)")
     axes.set_title("Test loss after tuning")
     median = key("median", color=INK, linewidth=1.5)
-    legend_in_the_middle(drawn, [marker_key("a seed", **seeds), marker_key("mean", **_MEAN), median], 3)
-    return drawn
+    return finished(drawn, legend=[marker_key("a seed", **seeds), marker_key("mean", **_MEAN), median], columns=3)
 
 
 @styled
@@ -134,8 +131,7 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
     note += f", {fewest} of an architecture at least."
     if fewest < _ENOUGH_TRIALS:
         note += " So few leave much to chance: hyperparameters that happened to be drawn together share the credit."
-    footnote(drawn, note)
-    return drawn
+    return finished(drawn, small_print=note)
 
 
 @styled
@@ -176,8 +172,7 @@ def hyperparameter_slices(
     handles.append(marker_key("best trial", marker="o", markersize=9, color="none", markeredgecolor=INK))
     columns = 2 if len(architectures) > 9 else 1
     panels.axes[len(hyperparameters)].legend(handles=handles, loc="center", ncols=columns, title="architecture")
-    heading(panels.figure, "Every trial of the search")
-    return panels.figure
+    return finished(panels.figure, "Every trial of the search")
 
 
 def _signed(value: float) -> str:
@@ -198,13 +193,12 @@ def _loss_curve(axes: Axes, history: pd.DataFrame) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
-def _loss_legend(drawn: Figure) -> None:
-    handles = [
+def _loss_handles() -> list[Line2D]:
+    return [
         key("training (with dropout)", color=COLOURS[0], linewidth=1.8),
         key("validation", color=COLOURS[1], marker="o", markersize=4, linewidth=1.8),
         marker_key("best epoch", color=COLOURS[1], marker="*", markersize=13, markeredgecolor=INK),
     ]
-    legend_in_the_middle(drawn, handles, 3)
 
 
 def _log(axis: Any, steps: Sequence[int]) -> None:

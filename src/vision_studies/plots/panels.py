@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vision_studies.plots.style import SOFT, figure, heading
+from vision_studies.plots.style import SOFT, figure, footnote, heading
 
 _NOTE_LETTERS_PER_INCH = 14.2
 _LEGEND_LETTERS_PER_INCH = 11
@@ -92,27 +92,41 @@ def marker_key(label: str, **look: Any) -> Line2D:
     return Line2D([], [], linestyle="", label=label, **look)
 
 
-def legend_below(drawn: Figure, handles: Sequence[Artist], note: str = "", *, columns: int = 8, **look: Any) -> None:
-    """A legend below the panels, headed by a note: a footnote would lie under it."""
-    text = "\n".join(textwrap.wrap(note, int(drawn.get_figwidth() * _NOTE_LETTERS_PER_INCH)))
-    legend = drawn.legend(
-        handles=list(handles),
-        loc="outside lower left",
-        ncols=columns,
-        title=text or None,
-        title_fontsize=9,
-        alignment="left",
-        **look,
-    )
-    legend.get_title().set_color(SOFT)
+def finished(
+    drawn: Figure,
+    title: str = "",
+    *,
+    legend: Sequence[Artist] | None = None,
+    columns: int | None = None,
+    note: str | None = None,
+    small_print: str = "",
+    **look: Any,
+) -> Figure:
+    """The figure with its heading, with one legend below all panels and with small print.
 
-
-def legend_in_the_middle(drawn: Figure, handles: Sequence[Artist], columns: int | None = None, **look: Any) -> None:
-    """A legend below the middle of the panels; without `columns` in as many as the figure is wide enough for."""
-    if columns is None:
-        letters = max(len(str(handle.get_label())) for handle in handles) + 7
-        columns = int(np.clip(drawn.get_figwidth() * _LEGEND_LETTERS_PER_INCH // letters, 1, len(handles)))
-    drawn.legend(handles=list(handles), loc="outside lower center", ncols=columns, **look)
+    Args:
+        drawn: the figure.
+        title: its heading.
+        legend: entries.
+        columns: in which they stand; if missing, as many as the figure is wide enough for.
+        note: heads the legend, which stands at the left then, where a footnote would lie under it.
+        small_print: below the panels of a figure whose legend has no note.
+        look: of the legend.
+    """
+    if title:
+        heading(drawn, title)
+    if note is not None:
+        text = "\n".join(textwrap.wrap(note, int(drawn.get_figwidth() * _NOTE_LETTERS_PER_INCH)))
+        look |= {"loc": "outside lower left", "title": text or None, "title_fontsize": 9, "alignment": "left"}
+        drawn.legend(handles=list(legend or ()), ncols=columns or 8, **look).get_title().set_color(SOFT)
+    elif legend is not None:
+        if columns is None:
+            letters = max(len(str(handle.get_label())) for handle in legend) + 7
+            columns = int(np.clip(drawn.get_figwidth() * _LEGEND_LETTERS_PER_INCH // letters, 1, len(legend)))
+        drawn.legend(handles=list(legend), **{"loc": "outside lower center", "ncols": columns, **look})
+    if small_print:
+        footnote(drawn, small_print)
+    return drawn
 
 
 def side_by_side(count: int, step: float) -> np.ndarray:
@@ -132,6 +146,4 @@ def nothing_to_draw(reason: str, title: str = "") -> Figure:
     drawn, axes = single(8, 2)
     axes.axis("off")
     axes.text(0, 0.5, reason, va="center", fontsize=11, color=SOFT)
-    if title:
-        heading(drawn, title)
-    return drawn
+    return finished(drawn, title)

@@ -8,9 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vision_studies.plots import style
-from vision_studies.plots.panels import key, legend_in_the_middle, same_limits, single, small_multiples
-from vision_studies.plots.style import COLOURS, INK, SOFT, WRONG, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, key, same_limits, single, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, WRONG, colour, short, styled
 from vision_studies.plots.ticks import logarithmic, names, with_unit
 
 _DIVERSITY = {
@@ -65,17 +64,12 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
             axes.set_ylabel(label)
         for axes in which[len(variants) :]:
             axes.set_visible(False)
-    heading(panels.figure, "Stacks and their parts")
     handles = [
         key("stack", color=COLOURS[0], linewidth=1.9),
         key("base learners", color=COLOURS[1], linewidth=1.1),
-        *(
-            key(label, color=style.colour(number), linewidth=1.7)
-            for number, label in enumerate(_DIVERSITY.values(), start=2)
-        ),
+        *(key(label, color=colour(number), linewidth=1.7) for number, label in enumerate(_DIVERSITY.values(), start=2)),
     ]
-    legend_in_the_middle(panels.figure, handles, min(5, 2 * columns))
-    return panels.figure
+    return finished(panels.figure, "Stacks and their parts", legend=handles, columns=min(5, 2 * columns))
 
 
 @styled
@@ -94,7 +88,7 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
         is_stack = row["role"] == "stack"
         look: dict[str, Any] = {
             "marker": "o" if is_stack else ("s", "^", "D", "v", "P", "X", "<", ">")[number % 8],
-            "color": style.colour(number),
+            "color": colour(number),
             "markeredgecolor": INK if is_stack else "white",
             "markersize": 10 if is_stack else 8,
             "linestyle": "none",
@@ -110,9 +104,8 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
         axes.set_xlabel(label)
         axes.margins(x=0.12, y=0.12)
     panels.axes[0].set_ylabel("test accuracy (%)")
-    heading(panels.figure, "Accuracy and cost (round, outlined: stacks; else: opponents)")
-    legend_in_the_middle(panels.figure, handles, 4, fontsize=9)
-    return panels.figure
+    title = "Accuracy and cost (round, outlined: stacks; else: opponents)"
+    return finished(panels.figure, title, legend=handles, columns=4, fontsize=9)
 
 
 @styled
@@ -132,8 +125,7 @@ def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"Trials of {short(variant, 40)}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     handles = [key(f"{name} ({n})", **_STATUSES.get(str(name), _OTHER_STATUS)) for name, n in counts.items()]
-    legend_in_the_middle(drawn, handles, 4)
-    return drawn
+    return finished(drawn, legend=handles, columns=4)
 
 
 @styled
@@ -160,15 +152,14 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
                 logarithmic(axes.xaxis, None, with_unit)
         for status in ("pruned", "complete"):
             rows = (shown["status"] == status).to_numpy()
-            colour = _STATUSES[status]["color"]
-            axes.plot(places[rows], 100 * shown["value"][rows], "o", color=colour, alpha=0.6, markersize=6)
+            ink = _STATUSES[status]["color"]
+            axes.plot(places[rows], 100 * shown["value"][rows], "o", color=ink, alpha=0.6, markersize=6)
         chosen = (shown["number"] == best).to_numpy()
         axes.plot(places[chosen], 100 * shown["value"][chosen], "*", color=INK, markersize=15, markeredgecolor="white")
         axes.set_title(short(name.removeprefix("training."), 30), fontsize=10)
     panels.label("", "validation accuracy (%)")
-    heading(panels.figure, f"Hyperparameters tried for {short(variant, 30)}")
-    footnote(panels.figure, "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best.")
-    return panels.figure
+    small_print = "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best."
+    return finished(panels.figure, f"Hyperparameters tried for {short(variant, 30)}", small_print=small_print)
 
 
 @styled
@@ -180,5 +171,5 @@ def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
     axes.set(xlabel="share of the variance explained", title=f"What decided the accuracy of {short(variant, 30)}")
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
-    footnote(drawn, "What was not drawn in every trial, such as an option of one schedule alone, is left out.")
-    return drawn
+    small_print = "What was not drawn in every trial, such as an option of one schedule alone, is left out."
+    return finished(drawn, small_print=small_print)

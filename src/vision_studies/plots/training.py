@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vision_studies.plots.panels import key, legend_in_the_middle, single, small_multiples
+from vision_studies.plots.panels import finished, key, single, small_multiples
 from vision_studies.plots.style import COLOURS, FAINT, SOFT, short, styled
 from vision_studies.plots.ticks import whole_numbers
 
@@ -56,7 +56,7 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
             axes.tick_params(axis="y", labelcolor=colour)
         _finish(drawn, [left], groups)
         loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
-        legend_in_the_middle(drawn, [loss, *_best_entry(groups, COLOURS[1])], 2)
+        finished(drawn, legend=[loss, *_best_entry(groups, COLOURS[1])], columns=2)
     return drawn
 
 
@@ -224,4 +224,4 @@ def _finish(drawn: Figure, panels: list[Axes], groups: list[_Group]) -> None:
             # A legend leaves out labels that start with an underscore, but not with a space.
             name = f" {group.label}" if group.label.startswith("_") else group.label
             handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5))
-        legend_in_the_middle(drawn, handles)
+        finished(drawn, legend=handles)

@@ -52,7 +52,9 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
 
     found: dict[str, Figure] = {}
     for name, own in trials.items():
-        table = pd.DataFrame([{**trial["params"], **trial} for trial in own["trials"]]).drop(columns="params", errors="ignore")
+        table = pd.DataFrame([{**trial["params"], **trial} for trial in own["trials"]]).drop(
+            columns="params", errors="ignore"
+        )
         parameters = list(dict.fromkeys(key for trial in own["trials"] for key in trial["params"]))
         status = {trial["number"]: trial["status"] for trial in own["trials"]}
         histories = trial_histories[trial_histories["variant"] == name]
