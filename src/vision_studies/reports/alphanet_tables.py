@@ -56,18 +56,15 @@ def split_table(accuracies: pd.DataFrame, *, metric: str) -> pd.DataFrame:
     keys = [name for name in ("data", "classifier", "experiment", "baseline") if name in accuracies]
     groups = [name for name in ("data", "classifier") if name in keys]
     experiments = accuracies[keys].drop_duplicates(ignore_index=True)
-    order = (
-        experiments[groups]
-        .apply(lambda names: pd.factorize(names)[0])
-        .assign(later=~experiments["baseline"].astype(bool))
-    )
-    experiments = experiments.loc[order.sort_values([*groups, "later"], kind="stable").index]
+    order = experiments[groups].apply(lambda names: pd.factorize(names)[0])
+    order = order.assign(later=~experiments["baseline"].astype(bool)).sort_values([*groups, "later"], kind="stable")
     described = accuracies.groupby([*keys, "split"], sort=False)[metric].agg(["mean", "std", "count"])
+    nothing = (float("nan"), float("nan"), 0)
     rows = []
-    for row in experiments.to_dict("records"):
+    for row in experiments.loc[order.index].to_dict("records"):
         for split in SPLITS:
-            place = (*(row[key] for key in keys), split)
-            mean, deviation, n = described.loc[place] if place in described.index else (float("nan"), float("nan"), 0)
+            cell = (*(row[key] for key in keys), split)
+            mean, deviation, n = described.loc[cell] if cell in described.index else nothing
             row |= {f"{split}_mean": float(mean), f"{split}_deviation": float(deviation), f"{split}_n": int(n)}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -155,20 +152,17 @@ def text(
         ParameterError: a width is too small for what the column holds.
     """
     table = split_table(accuracies, metric=metric)
-    if not _several(table):
-        parts = [("", table)]
-    else:
-        parts = [(f"{name}:\n{'=' * (len(str(name)) + 1)}\n\n", own) for name, own in table.groupby("data", sort=False)]
     blocks = []
-    for title, own in parts:
-        columns = [[*own["experiment"].astype(str)]]
-        columns += [_aligned(own, split, style=style, web=web, width=deviation_width) for split in SPLITS]
+    for name, rows in table.groupby("data", sort=False) if _several(table) else [("", table)]:
+        columns = [[*rows["experiment"].astype(str)]]
+        columns += [_aligned(rows, split, style=style, web=web, width=deviation_width) for split in SPLITS]
         headings = [heading, *_HEADINGS] if show_headings else [""] * 5
         widths = [_width("name_width", name_width, [headings[0], *columns[0]])]
         widths += [_width("number_width", number_width, [headings[i], *columns[i]]) for i in range(1, 5)]
-        rows = [headings, ["-" * width for width in widths]] if show_headings else []
-        rows += [list(row) for row in zip(*columns, strict=True)]
-        blocks.append(title + "\n".join(_line(row, widths) for row in rows))
+        lines = [headings, ["-" * width for width in widths]] if show_headings else []
+        lines += [list(row) for row in zip(*columns, strict=True)]
+        title = f"{name}:\n{'=' * (len(str(name)) + 1)}\n\n" if name else ""
+        blocks.append(title + "\n".join(_line(line, widths) for line in lines))
     return "\n\n".join(blocks)
 
 
