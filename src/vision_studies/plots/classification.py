@@ -134,7 +134,7 @@ def prediction_grid(
         right = labels[index] == predictions[index]
         colour, word = (RIGHT, "correct") if right else (WRONG, "wrong")
         picture(shown, image, colour=colour, linewidth=2.5)
-        name = short(class_names[labels[index]], 20)
+        name = short(class_names[labels[index]])
         shown.set_title(f"{name}\n{word}", fontsize=10, color=colour, pad=4, loc="center")
         best = np.argsort(-probabilities[index], kind="stable")[: min(top, len(class_names))]
         _confidences(bars, probabilities[index][best], best, labels[index], class_names)

@@ -89,7 +89,9 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
     """
     fractions = fractions_of(table)
     cuts = [cut for cut in cuts_of(table) if cut != BASELINE]
-    panels = small_multiples(len(cuts), columns=4, width=3.3, height=2.8, margin=(1, 1.2), sharex=True, sharey=True)
+    panels = small_multiples(
+        len(cuts), columns=4, width=3.3, height=2.8, margin=(1, 1.2), narrowest=7.0, sharex=True, sharey=True
+    )
     for axes, cut in zip(panels.axes, cuts, strict=False):
         for own, colour, line in ((BASELINE, SOFT, "--"), (cut, COLOURS[0], "-")):
             cells = [percent_of(table, fraction, own) for fraction in fractions]
@@ -105,7 +107,7 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
         if name == "cut" or BASELINE in cuts_of(table):
             handles.append(key(f"median of the {name}", color=colour, linestyle=line, marker="o", markersize=4))
             handles.append(Patch(color=colour, alpha=0.22, label="its lowest to highest run"))
-    return finished(panels.figure, title, legend=handles, note="", columns=4, handleheight=1.2)
+    return finished(panels.figure, title, legend=handles, handleheight=1.2)
 
 
 def _line(axes: Axes, places: list[float], values: list[float], look: dict) -> None:

@@ -34,7 +34,9 @@ def loss_curves(histories: pd.DataFrame) -> Figure:
         histories: columns variant (the architecture), epoch, train_loss, validation_loss (missing between validations).
     """
     groups = [(str(name), rows) for name, rows in histories.groupby("variant", sort=False)]
-    panels = small_multiples(len(groups), columns=_COLUMNS, width=3.4, height=2.9, margin=(1.2, 1.2), sharey=True)
+    panels = small_multiples(
+        len(groups), columns=_COLUMNS, width=3.4, height=2.9, margin=(1.2, 1.2), narrowest=7.0, sharey=True
+    )
     for axes, (name, rows) in zip(panels.axes, groups, strict=True):
         _loss_curve(axes, rows)
         axes.set_title(short(name, 26), fontsize=11)

@@ -167,9 +167,10 @@ def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
     """Share of the accuracy's variance that each hyperparameter explains."""
     drawn, axes = single(8, 1.6 + 0.45 * len(importance))
     labels = [short(name.removeprefix("training."), 34) for name in importance]
-    axes.barh(labels[::-1], list(importance.values())[::-1], color=COLOURS[0])
-    axes.set(xlabel="share of the variance explained", title=f"What decided the accuracy of {short(variant, 30)}")
+    axes.barh(range(len(labels)), list(importance.values())[::-1], color=COLOURS[0])
+    axes.set_yticks(range(len(labels)), labels[::-1])
+    axes.set_xlabel("share of the variance explained")
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
     small_print = "What was not drawn in every trial, such as an option of one schedule alone, is left out."
-    return finished(drawn, small_print=small_print)
+    return finished(drawn, f"What decided the accuracy of {short(variant, 30)}", small_print=small_print)
