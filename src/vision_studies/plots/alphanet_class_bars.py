@@ -19,7 +19,7 @@ from vision_studies.plots.alphanet_style import (
 )
 from vision_studies.plots.panels import Panels, finished, key, nothing_to_draw, small_multiples
 from vision_studies.plots.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
-from vision_studies.plots.ticks import decades, logarithmic, slanted
+from vision_studies.plots.ticks import decades, logarithmic
 
 _NAMED = {1: 40, 2: 20}  # so many classes have room for their names, by the panels that stand side by side
 _UPRIGHT_NAMES = 14  # more names stand steeper
@@ -197,6 +197,7 @@ def _stretches(splits: list[str]) -> list[tuple[int, int]]:
 
 def _name_classes(axes: Axes, names: dict[float, str]) -> None:
     labels = [short(name, 16) for name in names.values()]
-    axes.set_xticks(list(names), labels, fontsize=9, **slanted(labels, _UPRIGHT_NAMES))
+    turned = 35 if len(labels) <= _UPRIGHT_NAMES else 60
+    axes.set_xticks(list(names), labels, fontsize=9, rotation=turned, rotation_mode="anchor", ha="right")
     axes.tick_params(axis="x", length=0)
     axes.grid(visible=False, axis="x")

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -134,11 +134,11 @@ def side_by_side(count: int, step: float) -> np.ndarray:
     return (np.arange(count) - (count - 1) / 2) * step
 
 
-def same_limits(panels: Sequence[Axes], axis: Literal["x", "y"] = "y") -> None:
-    """Let panels that share no axis reach equally far."""
-    ends = [axes.get_ylim() if axis == "y" else axes.get_xlim() for axes in panels]
+def same_heights(panels: Sequence[Axes]) -> None:
+    """Let vertical axes that are not shared reach equally far."""
+    low, high = zip(*(axes.get_ylim() for axes in panels), strict=True)
     for axes in panels:
-        axes.set(**{f"{axis}lim": (min(low for low, _ in ends), max(high for _, high in ends))})
+        axes.set_ylim(min(low), max(high))
 
 
 def nothing_to_draw(reason: str, title: str = "") -> Figure:

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from vision_studies.plots.panels import finished, key, same_limits, single, small_multiples
+from vision_studies.plots.panels import finished, key, same_heights, single, small_multiples
 from vision_studies.plots.style import COLOURS, INK, SOFT, WRONG, colour, short, styled
-from vision_studies.plots.ticks import logarithmic, names, with_unit
+from vision_studies.plots.ticks import logarithmic, names, whole_numbers, with_unit
 
 _DIVERSITY = {
     "validation_disagreement": "disagreement",
@@ -56,10 +55,10 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
         if not lower.lines:
             lower.text(0.5, 0.5, "not measured", transform=lower.transAxes, ha="center", color=SOFT)
         lower.set_xlabel("epoch")
-        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+        whole_numbers(lower.xaxis)
         lower.xaxis.set_tick_params(labelbottom=True)
     for which, label in ((accuracies, "validation accuracy (%)"), (diversities, "diversity of learners")):
-        same_limits(which[: len(variants)])
+        same_heights(which[: len(variants)])
         for axes in which[::columns]:
             axes.set_ylabel(label)
         for axes in which[len(variants) :]:
@@ -123,7 +122,7 @@ def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
         axes.plot(trial["epoch"], 100 * trial["validation_accuracy"], alpha=0.45, marker=marker, **look)
     counts = histories.groupby("trial")["status"].first().value_counts()
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"Trials of {short(variant, 40)}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_numbers(axes.xaxis)
     handles = [key(f"{name} ({n})", **_STATUSES.get(str(name), _OTHER_STATUS)) for name, n in counts.items()]
     return finished(drawn, legend=handles, columns=4)
 

@@ -74,11 +74,6 @@ def names(axes: Axes, which: Literal["x", "y"], labels: Sequence[str], *, beside
     axes.grid(visible=False, axis=which)
 
 
-def slanted(labels: Sequence[str], upright: int) -> dict[str, Any]:
-    """How names stand below an axis: slanted, and steeper where there are more than `upright` of them."""
-    return {"rotation": 35 if len(labels) <= upright else 60, "rotation_mode": "anchor", "ha": "right"}
-
-
 def have_room(places: Sequence[float] | np.ndarray, apart: float) -> list[bool]:
     """Which of ascending places have room for a name, if names are to be so far apart (as a part of the axis)."""
     reach = max(float(np.ptp(places)), 1e-9)

@@ -53,22 +53,6 @@ class StudyCard:
         return _address(self.name)
 
 
-@dataclass(frozen=True)
-class _Index:
-    studies: Sequence[StudyCard]
-    problems: Sequence[str]
-    confidence: float
-    configurations_left_out: int
-
-    @property
-    def runs(self) -> int:
-        return sum(study.runs for study in self.studies)
-
-    @property
-    def seconds(self) -> float:
-        return sum(study.seconds for study in self.studies)
-
-
 def render_index(
     studies: Sequence[StudyCard],
     configurations: pd.DataFrame,
@@ -93,7 +77,14 @@ def render_index(
         styles=["report.css"],
         scripts=["report.js"],
         charts=charts,
-        report=_Index(studies, problems, confidence, max(0, len(configurations) - _SHOWN)),
+        report={
+            "studies": studies,
+            "problems": problems,
+            "confidence": confidence,
+            "configurations_left_out": max(0, len(configurations) - _SHOWN),
+            "runs": sum(study.runs for study in studies),
+            "seconds": sum(study.seconds for study in studies),
+        },
         configurations=_rows(configurations.head(_SHOWN)),
         best=_rows(best),
     )
