@@ -11,17 +11,7 @@ from matplotlib.ticker import FuncFormatter
 
 from vision_studies.plots.marks import bare, picture
 from vision_studies.plots.panels import finished, single, small_multiples
-from vision_studies.plots.style import (
-    COLOURS,
-    INK,
-    NO_DATA,
-    RIGHT,
-    SOFT,
-    WRONG,
-    figure,
-    short,
-    styled,
-)
+from vision_studies.plots.style import COLOURS, INK, NO_DATA, RIGHT, SOFT, WRONG, figure, short, styled
 
 _MOST_WRITTEN_CLASSES = 20
 _LISTED_CONFUSIONS = 15

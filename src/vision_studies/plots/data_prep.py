@@ -52,8 +52,7 @@ def data_card_figure(
     tail = card.get("long_tail")
     images = f"{card['images'] - tail['images_left_out']:,} of {card['images']:,}" if tail else f"{card['images']:,}"
     heading(
-        drawn,
-        f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes",
+        drawn, f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes"
     )
     origin = "the source's own" if card.get("own_test_split") else "carved from the source's images"
     footnote(drawn, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")

@@ -86,11 +86,7 @@ def _points(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, symbo
         marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
         text=[_said(row) for row in rows.to_dict("records")],
         hovertemplate="%{text}<extra></extra>",
-        meta={
-            "group": str(first["pipeline"]),
-            "label": str(first["data"]),
-            "views": [{"x": other} for other in x[1:]],
-        },
+        meta={"group": str(first["pipeline"]), "label": str(first["data"]), "views": [{"x": other} for other in x[1:]]},
     )
 
 

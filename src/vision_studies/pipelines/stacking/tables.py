@@ -28,11 +28,7 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     if not known:
         reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
         raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
-    options: dict[str, Any] = {
-        "confidence": settings.confidence,
-        "interval": settings.interval,
-        "test": settings.test,
-    }
+    options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
     variants = compare_variants(_rows(table, known), baseline=known[0], **options)
     against = {}
     for name in known:
