@@ -109,9 +109,7 @@ def _panels(means: pd.DataFrame, *, heights: tuple[float, float], above: float) 
     columns = 1 if experiments <= _ONE_BELOW_ANOTHER else 2
     named = int(means.groupby("experiment")["label"].nunique().max()) <= _NAMED[columns]
     width, height = 10.5 if columns == 1 else 7, heights[0] if named else heights[1]
-    return named, small_multiples(
-        experiments, columns=columns, width=width, height=height, margin=(0.6, above), sharey=True
-    )
+    return named, small_multiples(experiments, columns=columns, size=(width, height), margin=(0.6, above), sharey=True)
 
 
 def _split_patches(means: pd.DataFrame) -> list[Patch]:

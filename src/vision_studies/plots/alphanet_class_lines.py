@@ -58,9 +58,7 @@ def accuracy_against_distance(
     names = _distinct(means) if value == "baseline_accuracy" else {name: name for name in experiments_in(means)}
     if not names:
         return nothing_to_draw("No class has a known distance to its neighbours.", title)
-    panels = small_multiples(
-        len(names), columns=3, width=4.4, height=3.6, margin=(0.6, 1.5), narrowest=7.0, sharey=True
-    )
+    panels = small_multiples(len(names), columns=3, size=(4.4, 3.6), margin=(0.6, 1.5), sharey=True)
     for axes, (experiment, name) in zip(panels.axes, names.items(), strict=True):
         if value == "gain":
             axes.axhline(0, color=SOFT, linewidth=0.8)
@@ -97,7 +95,7 @@ def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame,
         return nothing_to_draw("No class has training images and a known accuracy.", title)
     most = int(means.groupby("classifier")["experiment"].nunique().max())
     height = max(3.6, 0.8 + 0.21 * most)
-    panels = small_multiples(len(groups), columns=2, width=7.2, height=height, margin=(0.6, 1.2), sharey=True)
+    panels = small_multiples(len(groups), columns=2, size=(7.2, height), margin=(0.6, 1.2), sharey=True)
     for axes, (classifier, rows) in zip(panels.axes, groups, strict=True):
         _images(axes, rows, lines[lines["classifier"] == classifier])
         axes.set_title(short(classifier, 40), fontsize=11)

@@ -43,10 +43,8 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
     panels = small_multiples(
         len(groups),
         columns=columns,
-        width=3.5,
-        height=sum(1.0 + 0.3 * count for count in most) / len(most),
+        size=(3.5, sum(1.0 + 0.3 * count for count in most) / len(most)),
         margin=(0.6, 1.1),
-        narrowest=7.0,
         sharex=True,
         height_ratios=[count + 1.2 for count in most],
     )

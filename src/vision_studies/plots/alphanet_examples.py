@@ -28,8 +28,7 @@ def class_examples(images: np.ndarray, names: Sequence[str], note: str) -> Figur
     panels = small_multiples(
         rows * across,
         columns=across,
-        width=1.15,
-        height=1.22,
+        size=(1.15, 1.22),
         margin=(2.6 - 1.15, 1.1),
         width_ratios=[2.0, *[1.15] * columns],
     )

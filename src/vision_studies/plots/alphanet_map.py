@@ -57,9 +57,7 @@ def _rows(
 ) -> Figure:
     """A row a class: both of its maps, and their legend."""
     ratios = (1, 1, 0.62)
-    panels = small_multiples(
-        3 * len(maps), columns=3, width=12.2 / 3, height=height, margin=(0, margin), width_ratios=ratios
-    )
+    panels = small_multiples(3 * len(maps), columns=3, size=(12.2 / 3, height), margin=(0, margin), width_ratios=ratios)
     for row, (class_name, table) in enumerate(maps.items()):
         before, after, legend = panels.axes[3 * row : 3 * row + 3]
         for axes, panel, above in ((before, "before", short(class_name, 88)), (after, "after", "")):

@@ -100,10 +100,8 @@ def split_lines(
         len(groups),
         # So many that rows come out even where they can.
         columns=2 if len(groups) in (2, 4) else 4 if len(groups) % 4 == 0 else 3,
-        width=3.9,
-        height=3.2,
+        size=(3.9, 3.2),
         margin=(0.6, 1.9),
-        narrowest=7.0,
         sharey=True,
     )
     splits = splits_in(settings)

@@ -112,10 +112,8 @@ def prediction_grid(
     panels = small_multiples(
         2 * columns * max(1, -(-len(images) // columns)),
         columns=2 * columns,
-        width=1.8,
-        height=1.95,
+        size=(1.8, 1.95),
         margin=(0, 1.1),
-        narrowest=7.2,
         width_ratios=(1, 1.1) * columns,
     )
     for axes in panels.axes:

@@ -214,10 +214,8 @@ def _facets(
     panels = small_multiples(
         len(values) * len(classes),
         columns=len(classes),
-        width=width,
-        height=height,
+        size=(width, height),
         margin=(0, 1.4),
-        narrowest=8.0,
         sharex=True,
         sharey=True,
     )

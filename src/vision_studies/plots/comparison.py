@@ -32,7 +32,7 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     name = metric.replace("_", " ")
     if any(not np.isnan(row["difference"]) for row in rows):
         sharing: dict[str, Any] = {"sharey": True, "width_ratios": (1.25, 1)}
-        panels = small_multiples(2, columns=2, width=6, height=height, margin=(0, 0), **sharing)
+        panels = small_multiples(2, columns=2, size=(6, height), margin=(0, 0), **sharing)
         drawn, (left, right) = panels.figure, panels.axes
         _differences(right, rows, values, name)
     else:

@@ -89,9 +89,7 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
     """
     fractions = fractions_of(table)
     cuts = [cut for cut in cuts_of(table) if cut != BASELINE]
-    panels = small_multiples(
-        len(cuts), columns=4, width=3.3, height=2.8, margin=(1, 1.2), narrowest=7.0, sharex=True, sharey=True
-    )
+    panels = small_multiples(len(cuts), columns=4, size=(3.3, 2.8), margin=(1, 1.2), sharex=True, sharey=True)
     for axes, cut in zip(panels.axes, cuts, strict=False):
         for own, colour, line in ((BASELINE, SOFT, "--"), (cut, COLOURS[0], "-")):
             cells = [percent_of(table, fraction, own) for fraction in fractions]

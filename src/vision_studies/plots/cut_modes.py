@@ -22,7 +22,7 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
         title: of the figure.
     """
     fractions = fractions_of(table)
-    panels = small_multiples(len(fractions), columns=3, width=3.7, height=3.1, margin=(0.8, 1.3), sharex=True)
+    panels = small_multiples(len(fractions), columns=3, size=(3.7, 3.1), margin=(0.8, 1.3), sharex=True)
     for axes, fraction in zip(panels.axes, fractions, strict=True):
         _panel(axes, table[table["fraction"] == fraction], fraction, labels)
     panels.label("convolutions before the cut", "test accuracy (%)")

@@ -135,7 +135,7 @@ def _panels(table: pd.DataFrame) -> Panels:
     """A panel for each fraction, one below the other, over one axis of cuts."""
     cuts = cuts_of(table)
     width = max(7.0, 1.4 + 1.16 * len(cuts))
-    panels = small_multiples(len(fractions_of(table)), columns=1, width=width, height=2.1, margin=(0, 1.5), sharex=True)
+    panels = small_multiples(len(fractions_of(table)), columns=1, size=(width, 2.1), margin=(0, 1.5), sharex=True)
     for axes in panels.axes:
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("test accuracy (%)", fontsize=9.5)

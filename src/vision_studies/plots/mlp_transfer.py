@@ -34,9 +34,7 @@ def loss_curves(histories: pd.DataFrame) -> Figure:
         histories: columns variant (the architecture), epoch, train_loss, validation_loss (missing between validations).
     """
     groups = [(str(name), rows) for name, rows in histories.groupby("variant", sort=False)]
-    panels = small_multiples(
-        len(groups), columns=_COLUMNS, width=3.4, height=2.9, margin=(1.2, 1.2), narrowest=7.0, sharey=True
-    )
+    panels = small_multiples(len(groups), columns=_COLUMNS, size=(3.4, 2.9), margin=(1.2, 1.2), sharey=True)
     for axes, (name, rows) in zip(panels.axes, groups, strict=True):
         _loss_curve(axes, rows)
         axes.set_title(short(name, 26), fontsize=11)
@@ -152,7 +150,7 @@ def hyperparameter_slices(
     known = trials.dropna(subset=["best_val_loss"])
     # The legend stands in the panel behind the last one.
     count = max(_COLUMNS, len(hyperparameters) + 1)
-    panels = small_multiples(count, columns=_COLUMNS, width=3.3, height=3, margin=(0.8, 0.4), sharey=True)
+    panels = small_multiples(count, columns=_COLUMNS, size=(3.3, 3), margin=(0.8, 0.4), sharey=True)
     for axes, hyperparameter in zip(panels.axes, hyperparameters, strict=False):
         for number, name in enumerate(architectures):
             rows = known[known["architecture"] == name]

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from vision_studies.plots.style import SOFT, figure, footnote, heading
 
+_NARROWEST = 7.0  # inches: a legend needs them
 _NOTE_LETTERS_PER_INCH = 14.2
 _LEGEND_LETTERS_PER_INCH = 11
 
@@ -21,14 +22,12 @@ class Panels(NamedTuple):
 
     Attributes:
         figure: that holds them.
-        axes: those in use, row by row.
-        spare: empty places of the last row, which are hidden.
+        axes: of all of them, row by row; empty places of the last row are hidden.
         columns: how many stand side by side.
     """
 
     figure: Figure
     axes: list[Axes]
-    spare: list[Axes]
     columns: int
 
     def label(self, x: str, y: str) -> None:
@@ -46,34 +45,25 @@ class Panels(NamedTuple):
 
 
 def small_multiples(
-    count: int,
-    *,
-    columns: int,
-    width: float,
-    height: float,
-    margin: tuple[float, float] = (0.6, 1.4),
-    narrowest: float = 0.0,
-    **sharing: Any,
+    count: int, *, columns: int, size: tuple[float, float], margin: tuple[float, float] = (0.6, 1.4), **sharing: Any
 ) -> Panels:
     """A figure with so many panels of one size.
 
     Args:
         count: panels; there is one at least.
         columns: how many stand side by side at most.
-        width: of a panel in inches.
-        height: likewise.
+        size: width and height of a panel in inches.
         margin: inches beside and above the panels, for axes, heading and legend.
-        narrowest: width of the figure in inches, at least.
         sharing: of `Figure.subplots`: sharex, sharey, height_ratios and so on.
     """
     count = max(1, count)
     across = min(columns, count)
     rows = -(-count // across)
-    drawn = figure(max(narrowest, width * across + margin[0]), height * rows + margin[1])
+    drawn = figure(max(_NARROWEST, size[0] * across + margin[0]), size[1] * rows + margin[1])
     grid = list(drawn.subplots(rows, across, squeeze=False, **sharing).flat)
     for axes in grid[count:]:
         axes.set_visible(False)
-    return Panels(drawn, grid[:count], grid[count:], across)
+    return Panels(drawn, grid[:count], across)
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:

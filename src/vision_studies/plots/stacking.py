@@ -39,7 +39,7 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
     columns = min(4, len(variants))
     # Each variant has two panels, one below the other.
     count = 2 * columns * -(-len(variants) // columns)
-    panels = small_multiples(count, columns=columns, width=3.3, height=3.0, margin=(1.5, 1.3), sharex=True)
+    panels = small_multiples(count, columns=columns, size=(3.3, 3.0), margin=(1.5, 1.3), sharex=True)
     accuracies = [axes for number, axes in enumerate(panels.axes) if number // columns % 2 == 0]
     diversities = [axes for number, axes in enumerate(panels.axes) if number // columns % 2 == 1]
     for (name, rows), upper, lower in zip(variants, accuracies, diversities, strict=False):
@@ -81,7 +81,7 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
     scored = results.dropna(subset=["test_accuracy"])
     means = scored.groupby(["variant", "role"], sort=False)[["test_accuracy", *_COSTS]].mean().reset_index()
     height = 4.6 + 0.2 * -(-len(means) // 4)
-    panels = small_multiples(3, columns=3, width=13 / 3, height=height, margin=(0, 0), sharey=True)
+    panels = small_multiples(3, columns=3, size=(13 / 3, height), margin=(0, 0), sharey=True)
     handles = []
     for number, row in enumerate(means.to_dict("records")):
         is_stack = row["role"] == "stack"
@@ -137,7 +137,7 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
         best: number of the best trial.
         variant: whose search it was.
     """
-    panels = small_multiples(len(parameters), columns=3, width=3.9, height=3.1, margin=(0.6, 1.1), sharey=True)
+    panels = small_multiples(len(parameters), columns=3, size=(3.9, 3.1), margin=(0.6, 1.1), sharey=True)
     for axes, name in zip(panels.axes, parameters, strict=True):
         shown = trials.dropna(subset=["value", name])
         values = shown[name]

@@ -38,7 +38,7 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     """Validation loss and accuracy by epoch: on two axes of one panel for one run, else in two panels."""
     groups = _groups(histories)
     if _runs_in(groups) > 1:
-        drawn, (upper, lower), *_ = small_multiples(2, columns=1, width=9, height=3.75, margin=(0, 0), sharex=True)
+        drawn, (upper, lower), _ = small_multiples(2, columns=1, size=(9, 3.75), margin=(0, 0), sharex=True)
         _validation_loss(upper, groups)
         _accuracy(lower, groups)
         upper.set_title("Validation (star: best epoch)")
@@ -73,7 +73,7 @@ def learning_rate_figure(histories: pd.DataFrame) -> Figure:
 @styled
 def learning_curves(histories: pd.DataFrame) -> Figure:
     """Loss, validation accuracy and learning rate by epoch, one panel below the other."""
-    panels = small_multiples(3, columns=1, width=9, height=3.5, margin=(0, 0), sharex=True)
+    panels = small_multiples(3, columns=1, size=(9, 3.5), margin=(0, 0), sharex=True)
     groups = _groups(histories)
     losses, accuracy, learning_rate = panels.axes
     _losses(losses, groups)
