@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.pipelines.alphanet.tables import file_name
+from vision_studies.pipelines.partitions import loaded
 from vision_studies.studies.method import Context
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def plot_study(
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
     return (
-        _over(settings, _loaded(statistics["top_1"]), gain=False, confidence=reporting.confidence),
+        _over(settings, loaded(statistics["top_1"]), gain=False, confidence=reporting.confidence),
         class_gain_bars(_of(class_accuracies, classifier)),
         coefficient_densities(_of(combinations, classifier)),
         _changes(_of(changes, classifier, experiment), _of(relations, classifier), class_accuracies, "all", experiment),
@@ -60,20 +61,17 @@ def plot_every_kind(
             continue
         metric, gain = ("top_5" if name.startswith("top_5") else "top_1"), name.endswith("_gains")
         options: dict[str, Any] = {"gain": gain, "metric": metric, "confidence": reporting.confidence}
-        summary = _loaded(table)
+        summary = loaded(table)
         figures[f"{name}/points"] = split_points(summary, **options)
         figures[f"{name}/lines"] = _over(settings, summary, **options)
     for classifier in settings.improved:
         own = _of(class_accuracies, classifier)
-        for name, drawn in _class_figures(own, reporting.confidence):
-            figures[f"{classifier}/{name}"] = drawn
+        figures |= {f"{classifier}/{name}": drawn for name, drawn in _class_figures(own, reporting.confidence)}
         for experiment in _experiments(class_accuracies, classifier):
             place = f"{classifier}/{file_name(experiment)}"
-            found = _of(changes, classifier, experiment)
-            for name, drawn in _prediction_figures(
-                found, _of(relations, classifier), own, _of(combinations, classifier, experiment), experiment
-            ):
-                figures[f"{place}/{name}"] = drawn
+            of_experiment = _of(changes, classifier, experiment), _of(combinations, classifier, experiment)
+            predictions = _prediction_figures(*of_experiment, _of(relations, classifier), own, experiment)
+            figures |= {f"{place}/{name}": drawn for name, drawn in predictions}
     return figures
 
 
@@ -110,24 +108,20 @@ def _class_figures(own: pd.DataFrame, confidence: float) -> Iterator[tuple[str, 
     yield "class_gains", alphanet_class_bars.class_gain_bars(own)
     yield "accuracy_and_images", alphanet_class_bars.accuracy_and_images(own)
     lines = image_lines(own, confidence=confidence)
-    yield (
-        "accuracy_against_images",
-        alphanet_class_lines.accuracy_against_images(lines, own, confidence=confidence),
-    )
+    images = alphanet_class_lines.accuracy_against_images(lines, own, confidence=confidence)
+    yield "accuracy_against_images", images
     values: tuple[Any, ...] = ("accuracy", "baseline_accuracy", "gain")
     for value in values:
-        found = distance_lines(own, value=value, confidence=confidence)
-        yield (
-            f"{value}_against_distance",
-            alphanet_class_lines.accuracy_against_distance(own, found, value=value, confidence=confidence),
-        )
+        lines = distance_lines(own, value=value, confidence=confidence)
+        distance = alphanet_class_lines.accuracy_against_distance(own, lines, value=value, confidence=confidence)
+        yield f"{value}_against_distance", distance
 
 
 def _prediction_figures(
     changes: pd.DataFrame,
+    combinations: pd.DataFrame,
     relations: pd.DataFrame,
     class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
     experiment: str,
 ) -> Iterator[tuple[str, Figure]]:
     from vision_studies.analysis.prediction_groups import count_groups
@@ -216,8 +210,3 @@ def _experiments(class_accuracies: pd.DataFrame, classifier: str) -> list[str]:
 
 def _few(class_accuracies: pd.DataFrame) -> list[int]:
     return sorted(set(class_accuracies.loc[class_accuracies["split"] == "few", "label"]))
-
-
-def _loaded(partition: Any) -> pd.DataFrame:
-    """A partition of the catalog is a function that loads it; straight from a node it is the table itself."""
-    return partition() if callable(partition) else partition
