@@ -72,7 +72,6 @@ def test_the_house_stands_as_it_was_drawn():
     for pipeline in (PACKAGE / "pipelines").iterdir():
         if pipeline.is_dir() and pipeline.name != "__pycache__":
             assert {"pipeline.py", "nodes.py", "README.md"} <= {file.name for file in pipeline.iterdir()}, pipeline
-            assert (ROOT / f"conf/base/catalog_{pipeline.name}.yml").is_file()
             assert (ROOT / f"conf/base/parameters_{pipeline.name}.yml").is_file()
 
 

@@ -41,6 +41,7 @@ def test_every_data_set_lies_where_it_has_always_lain(environment):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))[environment]
     found = described_catalog(environment)
     assert found.keys() == golden.keys()
+    assert all(found.values())
     assert {name: entry for name, entry in found.items() if entry != golden[name]} == {}
 
 
