@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "data": SHARED | {"storage"},
     "training": SHARED | {"data", "models", "analysis", "storage"},
     "methods": SHARED | {"data", "models", "analysis", "storage", "training"},
-    "tracking": SHARED,
+    "tracking": SHARED | {"studies"},
     "studies": SHARED | {"analysis", "storage"},
 }
 MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}

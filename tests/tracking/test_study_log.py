@@ -3,8 +3,7 @@ import json
 import pandas as pd
 from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
 
-from vision_studies.tracking.fold_histories import fold_steps
-from vision_studies.tracking.metric_names import logged_names
+from vision_studies.tracking.histories import fold_steps, logged_names
 from vision_studies.tracking.study_files import StudyPlace, find_artefacts
 from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
 

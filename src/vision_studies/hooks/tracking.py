@@ -58,7 +58,7 @@ class TrackingHooks(StudyHooks):
     def after_node_run(self) -> None:
         """Let the recorder look at what the node has saved."""
         if self._recorder is not None:
-            self._recorder.look()
+            self._recorder.say("look")
             self._tell(self._recorder.answers())
 
     @hook_impl(tryfirst=True)
@@ -77,15 +77,14 @@ class TrackingHooks(StudyHooks):
             return
         self._recorder = None
         try:
+            recorder.say(state)
             untold = min(UNTOLD_SECONDS, settings.patience)
-            answers, ended = recorder.finish(state, untold)
-            if not ended:
+            if not (ended := recorder.wait(untold)):
                 logger.info("waiting for trackers, %g s at most", settings.patience)
-                more, ended = recorder.wait(settings.patience - untold)
-                answers += more
+                ended = recorder.wait(settings.patience - untold)
+            self._tell(recorder.answers())
         finally:
             recorder.stop()
-        self._tell(answers)
         if not ended:
             logger.warning(
                 "trackers have not taken in all of the study within tracking.patience=%g s; the next command goes on from "
