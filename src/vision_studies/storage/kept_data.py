@@ -143,8 +143,7 @@ class KeptData:
         """Bring portions that have a result into the store where they have changed here."""
         with self._or_later():
             for portion, names in self._asked_for(folders):
-                if has_result(self.root, portion):
-                    self._keep(portion, names)
+                self._keep(portion, names)
 
     def keep_all_or_later(self) -> None:
         """`keep_all` without runs."""
@@ -249,8 +248,8 @@ class KeptData:
         with self._records.lock(portion):
             record = self._records.read(portion)
             files = self._records.look(portion, record)
-            if names and files == record.files:
-                return 0  # the store has this state, or a later one of another machine
+            if not has_result(self.root, portion) or (names and files == record.files):
+                return 0  # else the store has this state, or a later one of another machine
             newest = self.store.read_index(portion, names)
             there = newest.files if newest else {}
             here = {name: seen.entry for name, seen in files.items()}
@@ -273,9 +272,9 @@ def kept_with(folder: Path) -> KeptData | None:
     path = folder.absolute()
     for root in path.parents:
         if (root / FOLDER / "attached").is_dir():
-            parts = path.relative_to(root).parts
-            for length in range(len(parts), 0, -1):
-                file = _attachment(root, "/".join(parts[:length]))
+            relative = path.relative_to(root)
+            for place in (relative, *relative.parents):
+                file = _attachment(root, place.as_posix())
                 if file.is_file():
                     content = json.loads(file.read_text(encoding="utf-8"))
                     return KeptData(
