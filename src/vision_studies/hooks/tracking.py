@@ -28,7 +28,6 @@ class TrackingHooks(StudyHooks):
         super().__init__()
         self._recorder: RecorderProcess | None = None
         self._settings: TrackingSettings | None = None
-        self._warned: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -49,7 +48,7 @@ class TrackingHooks(StudyHooks):
         from vision_studies.config.tracking import TrackingSettings
         from vision_studies.tracking.process import RecorderProcess, require_trackers
 
-        self._settings, self._warned = TrackingSettings.model_validate(parameters), set()
+        self._settings = TrackingSettings.model_validate(parameters)
         require_trackers(self._settings)
         names = {key: self._description.get(key, self._study) for key in ("title", "question")}
         self._recorder = RecorderProcess(self._settings, self._project.absolute(), names | {"name": self._study})
@@ -101,15 +100,13 @@ class TrackingHooks(StudyHooks):
         for answer in answers:
             tracker = answer["tracker"]
             if "problem" in answer:
-                if tracker not in self._warned:  # one that is down fails again and again, in other words each time
-                    self._warned.add(tracker)
-                    logger.warning(
-                        "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs "
-                        "what is missing",
-                        tracker,
-                        self._target(tracker),
-                        answer["problem"],
-                    )
+                logger.warning(
+                    "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs what is "
+                    "missing",
+                    tracker,
+                    self._target(tracker),
+                    answer["problem"],
+                )
             else:
                 news = "" if answer["written"] else ", none of them new"
                 logger.info("%s: %d runs%s in %s", tracker, answer["runs"], news, self._target(tracker))

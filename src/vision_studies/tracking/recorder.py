@@ -51,11 +51,11 @@ class Recorder:
         self._place = StudyPlace.of(Path(request["project"]), request["study"]["name"])
         self._began = time.time()
         self._seen: dict[str, dict[str, tuple[int, int]]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._down: set[str] = set()
         self._written = dict.fromkeys((tracker.name for tracker in trackers), 0)
 
     def look(self, state: str = "running") -> None:
-        """Log what is new. A tracker that fails is told of, once for every reason, and asked again at the next look.
+        """Log what is new. A tracker that fails is asked again at the next look; until it succeeds, it is told of once.
 
         Args:
             state: of the study; after its last look, what it shows is logged, too.
@@ -70,8 +70,8 @@ class Recorder:
                 study = study or self._read(state)
                 self._written[tracker.name] += tracker.log(study, self._stopped)
                 self._seen[tracker.name] = files
+                self._down.discard(tracker.name)
             except Exception as error:  # whatever it is: a tracker is nothing that a study may fail of
-                traceback.print_exc()
                 self._tell_once(tracker.name, error)
                 continue
             if state != "running" and not self._stopped():
@@ -83,7 +83,6 @@ class Recorder:
             try:
                 tracker.close()
             except Exception as error:  # as above
-                traceback.print_exc()
                 self._tell_once(tracker.name, error)
 
     def _read(self, state: str) -> StudyRecord:
@@ -102,10 +101,10 @@ class Recorder:
         )
 
     def _tell_once(self, name: str, error: Exception) -> None:
-        reason = _reason(error)
-        if (name, reason) not in self._told:
-            self._told.add((name, reason))
-            self._tell({"tracker": name, "problem": reason})
+        traceback.print_exc()
+        if name not in self._down:  # one that is down fails again and again, in other words each time
+            self._down.add(name)
+            self._tell({"tracker": name, "problem": _reason(error)})
 
 
 def trackers_of(settings: TrackingSettings, project: Path) -> list[Tracker]:
