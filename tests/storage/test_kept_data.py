@@ -246,6 +246,20 @@ def test_an_unknown_protocol_is_told_of(tmp_path):
         machine(tmp_path, Store("nothing://x", {})).fetch_all()
 
 
+def test_a_store_may_be_a_whole_file_system(tmp_path):
+    import fsspec
+
+    store = Store("memory://", {})
+    first, second = machine(tmp_path / "first", store), machine(tmp_path / "second", store)
+    write_run(first)
+    try:
+        assert first.keep_all()[0] == 1
+        assert second.fetch_all() == 1
+        assert accuracy(second) == 0.5
+    finally:
+        fsspec.filesystem("memory").store.clear()
+
+
 @pytest.mark.slow
 def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
     store = Store(s3.url, s3.options)

@@ -65,15 +65,16 @@ class Store:
         with self._one_sentence():
             self._require_local_root()
             try:
-                paths = self._files.find(f"index/{prefix}")
+                paths = self._files.find(self._index(prefix))
             except FileNotFoundError:
                 # Of a bucket, fsspec says with the same error that a folder in it or that the bucket itself is missing.
-                if self._files.fs.exists(self._files.path.split("/")[0]):
+                if self._files.exists(self._root.split("/")[0]):
                     return {}
                 raise
         indexes: dict[str, list[str]] = {}
         for path in sorted(paths, reverse=True):
-            folder, _, name = str(path).removeprefix("index/").rpartition("/")
+            below = str(path).lstrip("/").partition(self._index("").lstrip("/"))[2]
+            folder, _, name = below.rpartition("/")
             if folder and _number(name) is not None:
                 indexes.setdefault(folder, []).append(name)
         return indexes
@@ -87,7 +88,7 @@ class Store:
         for name in names:
             with self._one_sentence():
                 try:
-                    content = self._files.cat_file(f"index/{folder}/{name}")
+                    content = self._files.cat_file(self._index(folder, name))
                 except FileNotFoundError:
                     continue  # a newer one has just taken its place
             if _index_name(_number(name) or 0, content) == name:
@@ -99,7 +100,7 @@ class Store:
         described = {name: {"sha256": entry.sha256, "size": entry.size} for name, entry in sorted(files.items())}
         content = json.dumps({"format": _INDEX_FORMAT, "files": described}, sort_keys=True).encode()
         name = _index_name(1 + max((_number(name) or 0 for name in former), default=0), content)
-        self._pipe({f"index/{folder}/{name}": content})
+        self._pipe({self._index(folder, name): content})
         self.remove_indexes(folder, former)
         return name
 
@@ -108,11 +109,11 @@ class Store:
         with self._one_sentence():
             for name in names:
                 with suppress(FileNotFoundError):
-                    self._files.rm_file(f"index/{folder}/{name}")
+                    self._files.rm_file(self._index(folder, name))
 
     def write_contents(self, contents: Mapping[str, bytes]) -> None:
         """Keep small contents under their hashes, at once."""
-        self._pipe({_object(sha256): content for sha256, content in contents.items()})
+        self._pipe({self._object(sha256): content for sha256, content in contents.items()})
 
     def send(self, folder: Path, files: Mapping[str, FileEntry]) -> int:
         """Bring the contents of `files`, which lie below `folder`, into the store; return their bytes.
@@ -124,8 +125,8 @@ class Store:
             if files[group[0]].size > _SMALL:
                 (name,) = group
                 with self._one_sentence():
-                    self._make_folders([_object(files[name].sha256)])
-                    self._files.put_file(str(folder / name), _object(files[name].sha256))
+                    self._make_folders([self._object(files[name].sha256)])
+                    self._files.put_file(str(folder / name), self._object(files[name].sha256))
                 _require_unchanged(folder / name, hash_file(folder / name), files[name])
                 continue
             contents = {}
@@ -157,7 +158,7 @@ class Store:
                     self._get({temporary[name]: files[name].sha256 for name in group}, folder)
 
     def _get(self, wanted: Mapping[Path, str], folder: Path) -> None:
-        objects = [_object(sha256) for sha256 in wanted.values()]
+        objects = [self._object(sha256) for sha256 in wanted.values()]
         with self._one_sentence(), full_disk_told(folder):
             try:
                 self._files.get(objects, [str(path) for path in wanted])
@@ -166,7 +167,7 @@ class Store:
                 raise self._damaged((missing or objects)[0]) from error
         for path, sha256 in wanted.items():
             if hash_file(path) != sha256:
-                raise self._damaged(_object(sha256))
+                raise self._damaged(self._object(sha256))
 
     def _pipe(self, contents: Mapping[str, bytes]) -> None:
         with self._one_sentence():
@@ -177,16 +178,15 @@ class Store:
 
     def _make_folders(self, paths: Sequence[str] | Mapping[str, Any]) -> None:
         """Folders for files that are about to come; buckets of objects have none."""
-        if not getattr(self._files.fs, "async_impl", False):
+        if not getattr(self._files, "async_impl", False):
             for path in paths:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     @cached_property
-    def _files(self) -> Any:
-        """The file system, with paths below the store's root."""
+    def _opened(self) -> tuple[Any, str]:
+        """The file system, and the store's root in it."""
         try:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-            from fsspec.implementations.dirfs import DirFileSystem  # type: ignore[import-untyped]
 
             # Other machines write into the store: a listing that is remembered would hide what they have brought.
             files, root = url_to_fs(self.url, use_listings_cache=False, **self.options)
@@ -200,7 +200,21 @@ class Store:
                 f"storage.url is '{self.url}', which fsspec cannot open ({_first_line(error)}); mend storage.url or "
                 "storage.options."
             ) from error
-        return DirFileSystem(root.rstrip("/"), files)
+        return files, root.rstrip("/")
+
+    @property
+    def _files(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _root(self) -> str:
+        return self._opened[1]
+
+    def _index(self, folder: str, name: str | None = None) -> str:
+        return f"{self._root}/index/{folder}" + (f"/{name}" if name else "")
+
+    def _object(self, sha256: str) -> str:
+        return f"{self._root}/objects/{sha256[:2]}/{sha256}"
 
     def __getstate__(self) -> dict[str, Any]:
         # Connections stay where they were made.
@@ -208,15 +222,15 @@ class Store:
 
     def _require_local_root(self) -> None:
         # A file server that is not mounted leaves an empty folder behind: a store is never made where there was nothing.
-        if getattr(self._files.fs, "local_file", False) and not Path(self._files.path).is_dir():
+        if getattr(self._files, "local_file", False) and not Path(self._root).is_dir():
             raise StorageError(
-                f"storage.url is '{self.url}', and there is no folder {self._files.path}; create it, mount its file server, "
-                "or set storage.url=null to work with the data folder of this machine alone."
+                f"storage.url is '{self.url}', and there is no folder {self._root}; create it, mount its file server, or "
+                "set storage.url=null to work with the data folder of this machine alone."
             )
 
     def _damaged(self, path: str) -> DamagedError:
         return DamagedError(
-            f"{self.url} does not hold what it should: {self._files.path}/{path} is missing or damaged; remove it there and "
+            f"{self.url} does not hold what it should: {path} is missing or damaged; remove it there and "
             "run `kedro store push` where its file still is, or make the file anew."
         )
 
@@ -244,10 +258,6 @@ def _groups(files: Mapping[str, FileEntry]) -> Iterator[list[str]]:
 def _require_unchanged(path: Path, sha256: str, entry: FileEntry) -> None:
     if sha256 != entry.sha256:
         raise StorageError(f"{path} was written while it was sent to the store; the next command sends it again.")
-
-
-def _object(sha256: str) -> str:
-    return f"objects/{sha256[:2]}/{sha256}"
 
 
 def _number(name: str) -> int | None:
