@@ -75,9 +75,9 @@ class MlflowTracker:
         database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return found.experiment_id
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is not None:
+            return experiment.experiment_id
         beside = None if database is None else (database.parent / "mlflow_artefacts").absolute().as_uri()
         return self._client.create_experiment(name, artifact_location=beside)
 
@@ -89,9 +89,9 @@ class MlflowTracker:
             token = page.token or ""
 
     def _find_parent(self, study: StudyRecord) -> str:
-        found = next(self._search(f"tags.`{KEY}` = '{study.key}'"), None)
-        if found is not None:
-            return found.info.run_id
+        parent = next(self._search(f"tags.`{KEY}` = '{study.key}'"), None)
+        if parent is not None:
+            return parent.info.run_id
         started = min((record.started for record in study.runs), default=None)
         return self._create(f"study: {study.name}", started, study.tags | {KEY: study.key})
 

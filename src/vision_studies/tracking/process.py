@@ -32,8 +32,8 @@ _WANDB_FOLDERS = {"WANDB_CACHE_DIR": "cache", "WANDB_DATA_DIR": "data"}
 
 def tracker_environment(settings: TrackingSettings, project: Path) -> dict[str, str]:
     """Environment variables that keep trackers quiet, impatient and inside the project; what is set already stays."""
-    own = _SETTINGS | {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
-    return own | os.environ
+    quiet = _SETTINGS | {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
+    return quiet | os.environ
 
 
 def require_trackers(settings: TrackingSettings) -> None:

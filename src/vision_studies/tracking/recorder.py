@@ -20,7 +20,7 @@ from typing import Any
 
 from vision_studies.config.tracking import TrackingSettings
 from vision_studies.tracking.records import StudyRecord, Tracker
-from vision_studies.tracking.study_files import FOLDER, StudyPlace, find_artefacts
+from vision_studies.tracking.study_files import FOLDER, StudyFolders, find_artefacts
 from vision_studies.tracking.study_log import read_new_runs, read_runs
 
 GRACE_SECONDS = 10.0
@@ -48,7 +48,7 @@ class Recorder:
         stopped: Callable[[], bool],
     ) -> None:
         self._request, self._trackers, self._tell, self._stopped = request, trackers, tell, stopped
-        self._place = StudyPlace.of(Path(request["project"]), request["study"]["name"])
+        self._folders = StudyFolders.of(Path(request["project"]), request["study"]["name"])
         self._began = time.time()
         self._seen: dict[str, dict[str, tuple[int, int]]] = {}
         self._down: set[str] = set()
@@ -60,7 +60,7 @@ class Recorder:
         Args:
             state: of the study; after its last look, what it shows is logged, too.
         """
-        files = self._place.state()
+        files = self._folders.state()
         waiting = [tracker for tracker in self._trackers if state != "running" or self._seen.get(tracker.name) != files]
         if not files or not waiting:
             return
@@ -87,17 +87,17 @@ class Recorder:
 
     def _read(self, state: str) -> StudyRecord:
         weights = self._request["settings"]["weights"]
-        runs = read_runs(self._place, with_weights=weights)
+        runs = read_runs(self._folders, with_weights=weights)
         if state == "running":
             listed = {run.tags["run_fingerprint"] for run in runs}
-            new = read_new_runs(self._place, self._began, with_weights=weights)
+            new = read_new_runs(self._folders, self._began, with_weights=weights)
             runs += [run for run in new if run.tags["run_fingerprint"] not in listed]
         return StudyRecord(
             **self._request["study"],
             runs=tuple(runs),
             state=state,
-            artefacts=None if state == "running" else find_artefacts(self._place),
-            summary=self._place.summary(),
+            artefacts=None if state == "running" else find_artefacts(self._folders),
+            summary=self._folders.summary(),
         )
 
     def _tell_once(self, name: str, error: Exception) -> None:
@@ -159,8 +159,8 @@ def _reason(error: BaseException) -> str:
     deepest = error
     while deepest.__cause__ or deepest.__context__:
         deepest = deepest.__cause__ or deepest.__context__ or deepest
-    told = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(error)
-    return (" ".join(told.split()) or type(error).__name__)[:300].rstrip(".")
+    reason = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(error)
+    return (" ".join(reason.split()) or type(error).__name__)[:300].rstrip(".")
 
 
 if __name__ == "__main__":

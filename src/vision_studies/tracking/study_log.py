@@ -14,7 +14,7 @@ from vision_studies.files import hash_json
 from vision_studies.studies.results import IDENTITY, SCHEMA
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
-from vision_studies.tracking.study_files import StudyPlace
+from vision_studies.tracking.study_files import StudyFolders
 
 TABLES = (
     ("results", "histories"),
@@ -34,10 +34,10 @@ _WEIGHTS = "*weights*.safetensors"
 _FOLD_HISTORIES = "base_histories.parquet"
 
 
-def read_runs(place: StudyPlace, *, with_weights: bool = False) -> list[RunRecord]:
+def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunRecord]:
     """All runs of a study, pipeline by pipeline, in the order of their tables."""
     records: dict[str, RunRecord] = {}
-    for folder in sorted(place.outputs.glob("*/")):
+    for folder in sorted(folders.outputs.glob("*/")):
         tables = {stem: _read(folder / f"{stem}.parquet") for pair in TABLES for stem in pair}
         trained = {_key(row): row for row in _rows(tables["training"])}
         trained_names = {_run_names(row) for row in trained.values()}
@@ -47,7 +47,7 @@ def read_runs(place: StudyPlace, *, with_weights: bool = False) -> list[RunRecor
                 key, names = _key(row), _run_names(row)
                 if key in records or (key not in trained and names in trained_names):
                     continue  # the second: an earlier configuration's row, which the new one is about to replace
-                run_folder = place.models / folder.name / "runs" / row["run_fingerprint"]
+                run_folder = folders.models / folder.name / "runs" / row["run_fingerprint"]
                 together = stem != "results" or key in trained  # else its history is not in the newest table of them
                 history = by_run.get(names) if together else _read(run_folder / "history.parquet")
                 records[key] = run_record(
@@ -61,10 +61,10 @@ def read_runs(place: StudyPlace, *, with_weights: bool = False) -> list[RunRecor
     return list(records.values())
 
 
-def read_new_runs(place: StudyPlace, since: float, *, with_weights: bool = False) -> list[RunRecord]:
+def read_new_runs(folders: StudyFolders, since: float, *, with_weights: bool = False) -> list[RunRecord]:
     """Runs that have ended a stage since a moment (seconds since 1970), from their own folders: no table has them yet."""
     records = []
-    for folder in sorted(place.models.glob("*/runs/*/")):
+    for folder in sorted(folders.models.glob("*/runs/*/")):
         files = [file for file in folder.glob("*.json") if file.name not in ("run.json", "label.json")]
         if files and max(file.stat().st_mtime for file in files) >= since:
             row, history = _row_of_folder(folder, files), _read(folder / "history.parquet")
