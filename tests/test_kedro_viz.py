@@ -37,9 +37,8 @@ TABLES = [f"{name}.results" for name in PHASES if name != "data_prep"] + [
 
 
 def catalog():
-    entries = {}
-    for file in sorted((ROOT / "conf/base").glob("catalog_*.yml")):
-        entries |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Entries and patterns of entries; what they come to for each data set stands in `tests/golden/catalog.json`."""
+    entries = yaml.safe_load((ROOT / "conf/base/catalog.yml").read_text(encoding="utf-8"))
     return {name: entry for name, entry in entries.items() if not name.startswith("_")}
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from vision_studies.errors import DataError
-from vision_studies.methods.alphanet.restricted_pickle import load_features_pickle
+from vision_studies.methods.alphanet.original_features import load_features_pickle
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 LABELS = [2, 0, 1, 1, 0, 300]
