@@ -1,6 +1,7 @@
 """Writing that never leaves half a file behind, and hashing of what was written."""
 
 import errno
+import filecmp
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ _LEFT_AFTER = 24 * 3600.0  # seconds: whether a process of another machine lives
 
 
 @contextmanager
-def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
+def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
 
     Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one.
@@ -34,6 +35,7 @@ def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
     Args:
         path: what is written.
         suffix: further ending of the temporary name, for writers that insist on one.
+        keep_equal: leave a file that has this content already as it is, with its time.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; what `path` held before is left as it was.
@@ -45,6 +47,8 @@ def atomic_file(path: Path, *, suffix: str = "") -> Iterator[Path]:
         temporary = Path(name)
         try:
             yield temporary
+            if keep_equal and path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+                return
             _synchronise(temporary)
             os.chmod(temporary, 0o666 & ~_UMASK)  # some writers make the file anew, for its owner alone
             os.replace(temporary, path)

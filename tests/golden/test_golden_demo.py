@@ -81,6 +81,20 @@ def test_the_demo_leaves_the_files_and_tables_it_left(demo_project):
     assert losses_of(demo_project.folder) == pytest.approx(golden["losses"], rel=LOSS_TOLERANCE)
 
 
+@pytest.mark.slow
+def test_a_study_that_is_finished_draws_nothing_again(demo_project):
+    def drawn():
+        return {file for file in (demo_project.folder / "data/08_reporting").rglob("*.png")}
+
+    demo_project.run("run", "--env=demo+quick")  # other tests may have changed something
+    before = drawn()
+    again = demo_project.run("run", "--env=demo+quick").stdout
+    assert "had nothing new to work with, and their results stay" in again
+    assert "cifar_resnet.plot_comparison" not in again
+    assert drawn() == before
+    assert "Report: " in again
+
+
 if __name__ == "__main__":
     project = Path(sys.argv[1])
     content = {"files": files_of(project), "tables": tables_of(project), "losses": losses_of(project)}

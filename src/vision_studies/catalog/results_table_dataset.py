@@ -47,9 +47,9 @@ class ResultsTableDataset(AbstractDataset["pd.DataFrame", "pd.DataFrame"]):
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self._file.with_name(f".{self._file.name}.lock")):
             merged = merge_results(self.load() if self._exists() else None, data)
-            with atomic_file(self._file) as temporary:
+            with atomic_file(self._file, keep_equal=True) as temporary:
                 write_results(merged, temporary)
-            with atomic_file(self._file.with_suffix(".json")) as temporary:
+            with atomic_file(self._file.with_suffix(".json"), keep_equal=True) as temporary:
                 merged.to_json(temporary, orient="records", indent=2)
 
     def preview(self, nrows: int = 10) -> TablePreview:

@@ -101,6 +101,7 @@ def _run(**options: Any) -> Any:
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     check_pipelines(list(options.get("pipelines") or []))
     _check_runner(options.get("runner"))
+    options["runner"] = options.get("runner") or "vision_studies.catalog.study_runner.StudyRunner"
     loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +61,7 @@ class TerminalHooks(StudyHooks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._begin(())
+        self._begin({})
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -79,7 +80,7 @@ class TerminalHooks(StudyHooks):
     @hook_impl
     def before_pipeline_run(self, pipeline: Any) -> None:
         """Say what begins, on what machine, and where its results will lie."""
-        self._begin([node.namespace for node in pipeline.nodes])
+        self._begin({node.name: node.namespace for node in pipeline.nodes})
         title = "" if self._title.casefold() in self._study.split("+") else f": {self._title}"
         _say(f"Study {self._study}{title}")
         steps = f"{self._steps} step{'' if self._steps == 1 else 's'}"
@@ -92,10 +93,8 @@ class TerminalHooks(StudyHooks):
         """Name the step."""
         self._begun[node.name] = time.monotonic()
         width = len(str(self._steps))
-        place = (
-            f"[{len(self._begun):>{width}}/{self._steps}] " if self._steps else ""
-        )  # none in ParallelRunner's processes
-        _say(f"{place}{node.name}")
+        number = self._places.get(node.name)  # none in ParallelRunner's processes
+        _say(f"{f'[{number:>{width}}/{self._steps}] ' if number else ''}{node.name}")
 
     @hook_impl
     def after_node_run(self, node: Any) -> None:
@@ -114,8 +113,11 @@ class TerminalHooks(StudyHooks):
     def after_pipeline_run(self) -> None:
         """Print the summary and where the report lies, or how to make one."""
         _say(f"Done in {_duration(time.monotonic() - self._started)}")
+        reports = self._project / "data/08_reporting"
+        if self._summary is None and "reporting" in self._pipelines:  # nothing new was reported
+            file = reports / self._study / "summary.txt"
+            self._summary = file.read_text(encoding="utf-8") if file.is_file() else None
         if self._summary is not None:
-            reports = self._project / "data/08_reporting"
             page, index = reports / self._study / "report.html", reports / "index.html"
             places = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
             print(f"\n{visible(self._summary)}\n", *places, sep="\n")
@@ -130,13 +132,16 @@ class TerminalHooks(StudyHooks):
     def on_pipeline_error(self) -> None:
         """Say how far the run has come; the command tells the error itself."""
         if self._begun:
-            place = f"step {len(self._begun)} of {self._steps}, {next(reversed(self._begun))}"
-            _say(f"Stopped in {place}, after {_duration(time.monotonic() - self._started)}")
+            name = next(reversed(self._begun))
+            step = f"step {self._places.get(name, len(self._begun))} of {self._steps}, {name}"
+            _say(f"Stopped in {step}, after {_duration(time.monotonic() - self._started)}")
 
-    def _begin(self, namespaces: Any) -> None:
+    def _begin(self, steps: Mapping[str, str | None]) -> None:
+        """Start the clock for steps, which are given with their pipelines."""
         self._started = time.monotonic()
-        self._steps = len(namespaces)
-        self._pipelines = list(dict.fromkeys(namespace for namespace in namespaces if namespace))
+        self._steps = len(steps)
+        self._places = {name: number for number, name in enumerate(steps, start=1)}
+        self._pipelines = list(dict.fromkeys(namespace for namespace in steps.values() if namespace))
         self._begun: dict[str, float] = {}
         self._summary = None
 

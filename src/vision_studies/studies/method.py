@@ -91,6 +91,7 @@ class NodeSpec:
         outputs: data sets.
         tags: phases that can be run alone.
         in_context: whether the first argument is the `Context`.
+        does_runs: whether it looks for unfinished runs: then it is never left out, though its inputs be as they were.
     """
 
     function: Callable[..., Any]
@@ -98,6 +99,7 @@ class NodeSpec:
     outputs: str | Sequence[str]
     tags: str | Sequence[str]
     in_context: bool = False
+    does_runs: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,15 +36,27 @@ METHOD = Method(
     most_runs=most_runs,
     prepare=study_data,
     nodes=(
-        NodeSpec(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features", in_context=True),
-        NodeSpec(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features", in_context=True),
-        NodeSpec(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers", in_context=True),
+        NodeSpec(
+            nodes.train_backbones, [], ["backbones", "backbone_histories"], "features", in_context=True, does_runs=True
+        ),
+        NodeSpec(
+            nodes.extract_features,
+            ["backbones"],
+            ["feature_sets", "classes"],
+            "features",
+            in_context=True,
+            does_runs=True,
+        ),
+        NodeSpec(
+            nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers", in_context=True, does_runs=True
+        ),
         NodeSpec(
             nodes.learn_combinations,
             ["feature_sets", "classifiers"],
             ["training_results", "histories"],
             "training",
             in_context=True,
+            does_runs=True,
         ),
         NodeSpec(
             nodes.evaluate_experiments,
@@ -52,6 +64,7 @@ METHOD = Method(
             ["results", "accuracies", *FOUND],
             "evaluation",
             in_context=True,
+            does_runs=True,
         ),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(

@@ -39,8 +39,8 @@ METHOD = Method(
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
-        NodeSpec(nodes.train_runs, [], ["training_results", "histories"], "training", in_context=True),
-        NodeSpec(nodes.evaluate_runs, ["training_results"], "results", "evaluation", in_context=True),
+        NodeSpec(nodes.train_runs, [], ["training_results", "histories"], "training", in_context=True, does_runs=True),
+        NodeSpec(nodes.evaluate_runs, ["training_results"], "results", "evaluation", in_context=True, does_runs=True),
         NodeSpec(nodes.select_model, ["results", "runs_folder", "image_set", "splits"], "model", "evaluation"),
         NodeSpec(
             nodes.write_evaluation,

@@ -34,7 +34,14 @@ METHOD = Method(
     runs_of="transfer_cuts",
     borrowed={"runs_folder": "transfer_cuts.runs_folder", "pretraining": "transfer_cuts.pretraining"},
     nodes=(
-        NodeSpec(nodes.cluster_activations, ["pretraining"], ["results", "scores"], "evaluation", in_context=True),
+        NodeSpec(
+            nodes.cluster_activations,
+            ["pretraining"],
+            ["results", "scores"],
+            "evaluation",
+            in_context=True,
+            does_runs=True,
+        ),
         NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
         NodeSpec(tables.summarise_scores, ["params:reporting", "scores"], "summary", "evaluation"),

@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from vision_studies.catalog.study_runner import only_from_inputs
 from vision_studies.pipelines.data_prep.nodes import (
     describe_data,
     plot_data_card,
@@ -23,7 +24,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="preparation",
             ),
             Node(
-                split_image_set,
+                only_from_inputs(split_image_set),
                 inputs=["params:data_prep", "image_set"],
                 outputs="splits",
                 name="split_image_set",
@@ -37,14 +38,14 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="preparation",
             ),
             Node(
-                describe_data,
+                only_from_inputs(describe_data),
                 inputs=["image_set", "splits"],
                 outputs="data_card",
                 name="describe_data",
                 tags="preparation",
             ),
             Node(
-                plot_data_card,
+                only_from_inputs(plot_data_card),
                 inputs=["data_card", "image_set", "splits"],
                 outputs="data_card_figure",
                 name="plot_data_card",

@@ -64,7 +64,14 @@ METHOD = Method(
     stages=stages,
     most_runs=most_runs,
     nodes=(
-        NodeSpec(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search", in_context=True),
+        NodeSpec(
+            nodes.search_hyperparameters,
+            [],
+            ["search_results", "search_histories"],
+            "search",
+            in_context=True,
+            does_runs=True,
+        ),
         NodeSpec(nodes.select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
         NodeSpec(
             nodes.retrain_architectures,
@@ -72,6 +79,7 @@ METHOD = Method(
             ["results", "histories"],
             "search",
             in_context=True,
+            does_runs=True,
         ),
         NodeSpec(tables.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
         NodeSpec(
@@ -99,6 +107,7 @@ METHOD = Method(
             "transfer_runs",
             "transfer",
             in_context=True,
+            does_runs=True,
         ),
         NodeSpec(
             tables.tabulate_transfer,

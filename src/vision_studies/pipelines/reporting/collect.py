@@ -13,7 +13,7 @@ from vision_studies.pipelines.reporting.sections import page_sections
 from vision_studies.reports.figures import ReportFigure
 from vision_studies.studies.results import read_results
 
-PAGE_VERSION = 1
+PAGE_VERSION = 2
 """Pages of another version are made again."""
 
 
@@ -43,7 +43,9 @@ class StudyFolders:
             *self.reports.glob("*/*.png/*/*.png"),
         ]
         known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
-        return hash_json({"version": PAGE_VERSION, "files": known})[:16]
+        newest = collect_records(self)[-1:]
+        parameters = [[record["parameters"], record.get("differences_from_base")] for record in newest]
+        return hash_json({"version": PAGE_VERSION, "files": known, "parameters": parameters})[:16]
 
 
 def find_studies(outputs: Path, reports: Path) -> list[StudyFolders]:

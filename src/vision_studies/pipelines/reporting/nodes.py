@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ Texts = dict[str, str]
 
 _SOURCES = re.compile(r'<meta name="sources" content="(\w*)">')
 _HEAD = 4000  # characters of a page in which its sources stand
+
+
+def state_of_studies(folders: Mapping[str, Path]) -> dict[str, str]:
+    """Study -> what its page would be made from; given the folders of results and of reports, in this order."""
+    return {study.name: study.fingerprint() for study in find_studies(*folders.values())}
 
 
 def report_studies(

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from kedro.pipeline import Node, Pipeline
 
-from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
+from vision_studies.catalog.study_runner import only_from_inputs
+from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies, state_of_studies
 
 
 def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
@@ -18,14 +19,14 @@ def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
     return Pipeline(
         [
             Node(
-                report_studies,
+                only_from_inputs(report_studies, state_of_studies),
                 inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", *awaited],
                 outputs=["pages", "markdown_tables", "latex_tables", "csv_tables", "summary"],
                 name="report_studies",
                 tags=["report"],
             ),
             Node(
-                compare_studies,
+                only_from_inputs(compare_studies, state_of_studies),
                 inputs=["params:reporting", "outputs_folder", "reports_folder", "pages"],
                 outputs=["index", "comparison", "best_markdown", "best_latex"],
                 name="compare_studies",

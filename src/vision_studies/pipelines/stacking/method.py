@@ -56,9 +56,24 @@ METHOD = Method(
             ["trials", "trial_results", "trial_histories"],
             "search",
             in_context=True,
+            does_runs=True,
         ),
-        NodeSpec(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training", in_context=True),
-        NodeSpec(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation", in_context=True),
+        NodeSpec(
+            nodes.train_runs,
+            ["trials"],
+            ["plan", "training_results", "histories"],
+            "training",
+            in_context=True,
+            does_runs=True,
+        ),
+        NodeSpec(
+            nodes.evaluate_runs,
+            ["trials", "training_results"],
+            "results",
+            "evaluation",
+            in_context=True,
+            does_runs=True,
+        ),
         NodeSpec(
             tables.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),

@@ -49,12 +49,29 @@ METHOD = Method(
     stages=stages,
     most_runs=most_runs,
     nodes=(
-        NodeSpec(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining", in_context=True),
         NodeSpec(
-            nodes.fine_tune_networks, ["pretraining"], ["training_results", "histories"], "training", in_context=True
+            nodes.pretrain_networks,
+            [],
+            ["pretraining", "pretraining_histories"],
+            "pretraining",
+            in_context=True,
+            does_runs=True,
         ),
         NodeSpec(
-            nodes.evaluate_networks, ["training_results"], ["results", "accuracies"], "evaluation", in_context=True
+            nodes.fine_tune_networks,
+            ["pretraining"],
+            ["training_results", "histories"],
+            "training",
+            in_context=True,
+            does_runs=True,
+        ),
+        NodeSpec(
+            nodes.evaluate_networks,
+            ["training_results"],
+            ["results", "accuracies"],
+            "evaluation",
+            in_context=True,
+            does_runs=True,
         ),
         NodeSpec(tables.compare_cuts, [SETTINGS, "params:reporting", "accuracies"], "statistics", "evaluation"),
         NodeSpec(

@@ -1,0 +1,183 @@
+"""Kedro's sequential runner, which leaves out what would be made again from the same.
+
+A node that does nothing but turn its inputs into its outputs is left out where its outputs are there as it has left them, and
+inputs, parameters and the program are as they were. Nodes that do runs are never left out: they look for unfinished ones.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kedro.io import AbstractDataset, AbstractVersionedDataset, CatalogProtocol, DatasetError, MemoryDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.runner import SequentialRunner
+from kedro.runner.task import Task
+from pluggy import PluginManager
+from pydantic import BaseModel
+
+import vision_studies
+from vision_studies.catalog.folder_dataset import FolderDataset
+from vision_studies.catalog.shared_versions import VersionedPath
+from vision_studies.files import hash_json, write_json
+
+logger = logging.getLogger(__name__)
+
+_PARAMETER = "params:"
+_WITHOUT_EFFECT = (f"{_PARAMETER}fresh", f"{_PARAMETER}execution")
+"""Where and whether runs are done: it decides no table and no figure."""
+_MARK = "only_from_inputs"
+_LEDGER = ".nodes"
+_LAYERS = ("03_primary", "05_model_input", "06_models", "07_model_output", "08_reporting")
+
+F = TypeVar("F", bound=Callable[..., Any])
+Signature = dict[str, Any]
+FolderState = Callable[[Mapping[str, Path]], Any]
+
+
+def _no_folders(_: Mapping[str, Path]) -> None:
+    return None
+
+
+def only_from_inputs(function: F, folders: FolderState | None = None) -> F:
+    """Mark the function of a node whose outputs follow from its inputs.
+
+    Args:
+        function: of the node.
+        folders: what of the folders among the inputs decides the outputs, by their names; None where all that is taken from
+            them is told by tables among the inputs, as that of folders of runs.
+    """
+    setattr(function, _MARK, folders or _no_folders)
+    return function
+
+
+class StudyRunner(SequentialRunner):
+    """Runs nodes one after the other, without those that would make the same again."""
+
+    def _run(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol,
+        hook_manager: PluginManager | None = None,
+        run_id: str | None = None,
+    ) -> None:
+        nodes = pipeline.nodes
+        self._validate_catalog(catalog)
+        self._validate_nodes(nodes)
+        self._set_manager_datasets(catalog)
+        loads = Counter(chain.from_iterable(node.inputs for node in nodes))
+        done: set[Node] = set()
+        left_out = 0
+        for node in nodes:
+            if is_unchanged(node, catalog):
+                left_out += 1
+            else:
+                try:
+                    Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
+                except Exception:
+                    self._suggest_resume_scenario(pipeline, done, catalog)
+                    raise
+                note(node, catalog)
+            done.add(node)
+            self._release_datasets(node, catalog, loads, pipeline)
+        if left_out:
+            logger.info("%d of %d steps had nothing new to work with, and their results stay", left_out, len(nodes))
+
+
+def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
+    """Whether a node would make again what is there."""
+    ledger = _ledger(node, catalog)
+    if ledger is None or not ledger.is_file():
+        return False
+    try:
+        noted = json.loads(ledger.read_text(encoding="utf-8"))
+    except ValueError:
+        return False  # damaged: the node is done, and it is written anew
+    return bool(noted == json.loads(json.dumps(_signature(node, catalog))))
+
+
+def note(node: Node, catalog: CatalogProtocol) -> None:
+    """Write down what a node has been done with, and what it has made."""
+    ledger = _ledger(node, catalog)
+    if ledger is not None:
+        write_json(ledger, _signature(node, catalog))
+
+
+def _signature(node: Node, catalog: CatalogProtocol) -> Signature:
+    names = [name for name in (*node.inputs, *node.outputs) if name not in _WITHOUT_EFFECT]
+    folders = {
+        name: _paths(dataset)[0] for name in names if isinstance(dataset := _dataset(name, catalog), FolderDataset)
+    }
+    states = {name: _state(name, catalog) for name in names if name not in folders}
+    return {"program": _program(), "folders": getattr(node.func, _MARK)(folders), **states}
+
+
+def _ledger(node: Node, catalog: CatalogProtocol) -> Path | None:
+    """Where a node's signature is kept; None of a node that is always done."""
+    if not hasattr(node.func, _MARK):
+        return None
+    names = [name for name in (*node.inputs, *node.outputs) if not name.startswith(_PARAMETER)]
+    datasets = {name: _dataset(name, catalog) for name in names}
+    if any(dataset is None or isinstance(dataset, MemoryDataset) for dataset in datasets.values()):
+        return None
+    first = next(iter(_paths(datasets[node.outputs[0]])), Path())
+    root = next((folder.parent for folder in (first, *first.parents) if folder.name in _LAYERS), None)
+    return None if root is None else root / _LEDGER / f"{hash_json([node.name, str(first)])[:16]}.json"
+
+
+def _state(name: str, catalog: CatalogProtocol) -> Any:
+    """A parameter itself, or sizes and times of the files of a data set; None where there is none."""
+    if name.startswith(_PARAMETER):
+        value = catalog.load(name)
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    dataset = _dataset(name, catalog)
+    ending = getattr(dataset, "_filename_suffix", "")  # partitions of other kinds may lie beside
+    files = [file for path in _newest(dataset) for file in _files(path) if str(file).endswith(ending)]
+    return [[str(file), status.st_size, status.st_mtime_ns] for file in files for status in (file.stat(),)] or None
+
+
+def _dataset(name: str, catalog: CatalogProtocol) -> AbstractDataset[Any, Any] | None:
+    return None if name.startswith(_PARAMETER) else catalog.get(name)
+
+
+def _paths(dataset: AbstractDataset[Any, Any] | None) -> list[Path]:
+    """What a data set is described by: a file, or a folder."""
+    for attribute in ("_filepath", "_file", "_folder", "_path"):
+        path = getattr(dataset, attribute, None)
+        if path is not None:
+            return [Path(str(path))]
+    return []
+
+
+def _newest(dataset: AbstractDataset[Any, Any] | None) -> list[Path]:
+    if isinstance(dataset, (AbstractVersionedDataset, VersionedPath)):
+        try:
+            return [Path(str(dataset._get_load_path()))]
+        except DatasetError:
+            return []
+    return _paths(dataset)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    elif path.is_file():
+        yield path
+
+
+@cache
+def _program() -> str:
+    """Changes with every file of this package."""
+    package = Path(vision_studies.__file__).parent
+    files = sorted(file for file in package.rglob("*.py"))
+    return hash_json([[str(file.relative_to(package)), *_size_and_time(file)] for file in files])[:16]
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
