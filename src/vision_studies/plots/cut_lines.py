@@ -105,7 +105,8 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
         if name == "cut" or BASELINE in cuts_of(table):
             handles.append(key(f"median of the {name}", color=colour, linestyle=line, marker="o", markersize=4))
             handles.append(Patch(color=colour, alpha=0.22, label="its lowest to highest run"))
-    return finished(panels.figure, title, legend=handles, handleheight=1.2)
+    columns = 4 if len(cuts) > 2 else 2  # of fewer panels the figure is too narrow
+    return finished(panels.figure, title, legend=handles, note="", columns=columns, handleheight=1.2)
 
 
 def _line(axes: Axes, places: list[float], values: list[float], look: dict) -> None:
