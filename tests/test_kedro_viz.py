@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import ROOT
 
 LAYERS = ["primary", "model_input", "models", "model_output", "reporting"]
-PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/pipeline.py"))
+PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py"))
 PHASES = {
     "data_prep": {"preparation", "figures"},
     "cifar_resnet": {"training", "evaluation", "figures"},
@@ -43,7 +43,7 @@ def catalog():
 
 
 def nodes(name):
-    return import_module(f"vision_studies.pipelines.{name}.pipeline").create_pipeline().nodes
+    return import_module(f"vision_studies.pipelines.{name}").create_pipeline().nodes
 
 
 def make(project, *arguments):

@@ -32,9 +32,6 @@ from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
 
-METHOD_VERSION = 2
-"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
-
 WHITENING_IMAGES = 5000
 """Training images that a first layer which whitens is made from."""
 

@@ -16,7 +16,7 @@ from vision_studies.config.mlp_transfer import (
     SearchSpaceSettings,
     TpeSamplerSettings,
 )
-from vision_studies.config.search import PrunerSettings
+from vision_studies.studies.search import build_pruner
 from vision_studies.training.runtime import derived_seed
 
 Hyperparameters = dict[str, float]
@@ -156,20 +156,6 @@ def _sampler(settings: SearchSettings, seed: int) -> optuna.samplers.BaseSampler
             n_startup_trials=settings.sampler.startup_trials, seed=seed, constant_liar=True, multivariate=True
         )
     return optuna.samplers.RandomSampler(seed=seed)
-
-
-def build_pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pruners.BasePruner:
-    """What ends hopeless trials of at most `max_epochs` epochs."""
-    if settings is None:
-        return optuna.pruners.NopPruner()
-    if settings.name == "median":
-        # Optuna spares the steps before the one it is given.
-        return optuna.pruners.MedianPruner(
-            n_startup_trials=settings.startup_trials, n_warmup_steps=settings.warmup_epochs + 1
-        )
-    return optuna.pruners.HyperbandPruner(
-        min_resource=settings.min_epochs, max_resource=max_epochs, reduction_factor=settings.reduction_factor
-    )
 
 
 def quiet() -> None:

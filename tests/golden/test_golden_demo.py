@@ -1,6 +1,6 @@
 """The demo leaves the files and the tables that it left: others read them, and finished studies are read by later versions.
 
-`python -m tests.golden.test_demo FOLDER` writes the golden file anew from a project in which the short demo has run, for
+`python -m tests.golden.test_golden_demo FOLDER` writes the golden file anew from a project in which the short demo has run, for
 changes that are meant and stand in the changelog.
 """
 

@@ -1,6 +1,6 @@
 """No run is called otherwise than it was: a changed fingerprint makes everyone's finished runs unfindable.
 
-`python -m tests.golden.test_runs` writes the golden file anew, for changes that are meant and stand in the changelog.
+`python -m tests.golden.test_golden_runs` writes the golden file anew, for changes that are meant and stand in the changelog.
 """
 
 import json
