@@ -92,6 +92,16 @@ class PreparedData:
             )
         return int(height)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image, as networks take it."""
+        return self.in_channels, self.image_size, self.image_size
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What networks are built for: in_channels, num_classes and image_size."""
+        return {"in_channels": self.in_channels, "num_classes": self.num_classes, "image_size": self.image_size}
+
     def loader(
         self,
         split: str,

@@ -22,9 +22,7 @@ from vision_studies.data.augmentation.views import average_probabilities, views_
 from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
-from vision_studies.models.build import build_model
-from vision_studies.models.speedrun import SpeedrunNet
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
 from vision_studies.training.fit import fit
@@ -34,9 +32,6 @@ from vision_studies.training.runtime import peak_memory_mb, seed_everything, tun
 
 METHOD_VERSION = 2
 """Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
-
-WHITENING_IMAGES = 5000
-"""Training images that a first layer which whitens is made from."""
 
 WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
@@ -59,9 +54,7 @@ class TrainedRun:
 
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
     """The network of a run, made to fit the images and the classes of the data."""
-    return build_model(
-        settings.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
-    )
+    return settings.model.build(**data.sizes)
 
 
 def train(
@@ -103,8 +96,9 @@ def _train(
     tune_process()
     seed_everything(seed)
     model = build_network(settings, data)
-    if isinstance(model, SpeedrunNet):
-        _initialise_from_data(model, data, device)
+    if settings.model.images_at_first:
+        plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
+        model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
     augmentation = build_augmentation(settings.augmentation, normalisation_mean=data.normalisation.mean)
     train_loader = data.loader(
         "train",
@@ -130,8 +124,7 @@ def _train(
         on_epoch=on_epoch,
     )
     metrics: dict[str, Any] = {
-        "parameters": count_parameters(model),
-        "macs": count_macs(model, (data.in_channels, data.image_size, data.image_size)),
+        **network_size(model, data.image_shape),
         "seconds": result.seconds,
         "images_per_second": len(result.history) * train_loader.num_samples / max(result.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(device),
@@ -148,11 +141,6 @@ def _train(
             "validation_loss": float(best["validation_loss"]),
         }
     return TrainedRun(metrics, result.history, result.diverged)
-
-
-def _initialise_from_data(model: SpeedrunNet, data: PreparedData, device: torch.device) -> None:
-    plain = data.loader("train", kind="device", batch_size=WHITENING_IMAGES, device=device)
-    model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())
 
 
 def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:

@@ -272,7 +272,7 @@ def _meta_learner(run: CrossValidatedRun, data: PreparedData, seed: int) -> Meta
 
 def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: MetaLearner) -> dict[str, Any]:
     """Parameters and operations an image of what is used in the end."""
-    shape = (data.in_channels, data.image_size, data.image_size)
+    shape = data.image_shape
     learners = [build_learner(own, data, seed=seed, member=place) for place, own in enumerate(run.base_learners)]
     sets = run.folds if run.inference in ("all_folds", "weighted") else 1
     features = meta_learner.image_features

@@ -20,7 +20,7 @@ from vision_studies.config.training import AdamWSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.tensors import image_tensor
 from vision_studies.models.mlp import MLP
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.members import (
@@ -123,10 +123,7 @@ def train_stack(
     first = members[0].network
     seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in stack}))
     logger.info("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
-    size = {
-        "parameters": count_parameters(first),
-        "macs": count_macs(first, (data.in_channels, *data.image_set.images.shape[1:3])),
-    }
+    size = network_size(first, (data.in_channels, *data.image_set.images.shape[1:3]))
 
     def end(place: int, result: MemberResult) -> None:
         epochs = len(result.history)

@@ -20,7 +20,7 @@ from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.outputs import SplitOutputs, save_outputs
 from vision_studies.methods.stacked_networks import build_learner, build_stack, order_seed
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.fit import fit
@@ -87,10 +87,8 @@ def train(
         report=report,
         objective=objective_of(run),
     )
-    shape = (data.in_channels, data.image_size, data.image_size)
     metrics: dict[str, Any] = {
-        "parameters": count_parameters(model),
-        "macs": count_macs(model, shape),
+        **network_size(model, data.image_shape),
         "seconds": result.seconds,
         "images_per_second": len(result.history) * len(data.splits.train) / max(result.seconds, 1e-9),
         "peak_memory_mb": peak_memory_mb(device),

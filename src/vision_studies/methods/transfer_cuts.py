@@ -30,7 +30,7 @@ from vision_studies.methods.cut_networks import (
     tensor_data,
 )
 from vision_studies.models.convnet import ConvNet
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.members import BYTES_A_PARAMETER, Member, MemberResult
@@ -325,8 +325,7 @@ def _test_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def _metrics(result: MemberResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:
     """What is known of a run before the test split is touched."""
     metrics: dict[str, Any] = {
-        "parameters": count_parameters(network),
-        "macs": count_macs(network, (data.in_channels, data.image_size, data.image_size)),
+        **network_size(network, data.image_shape),
         "seconds": result.seconds,
         "peak_memory_mb": peak_memory_mb(device),
         "device": str(device),
