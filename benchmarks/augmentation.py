@@ -25,7 +25,6 @@ from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import MixingSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.loaders import device_loader
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.mixing import mix_batch
@@ -52,9 +51,7 @@ def published_steps() -> list[dict[str, Any]]:
 
 def loading(steps: list[dict[str, Any]]) -> Callable[[int], int]:
     """A function that loads some batches and returns how many images they had."""
-    augmentation = build_augmentation(
-        AugmentationSettings.model_validate({"steps": steps}), normalisation_mean=NORMALISATION.mean
-    )
+    augmentation = AugmentationSettings.model_validate({"steps": steps}).build(NORMALISATION.mean)
     loader = device_loader(
         random_images(),
         np.arange(LOADER_BATCHES * BATCH),

@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / "src/vision_studies"
 LEAVES = {"errors", "files", "stored_tables", "torchvision_compat"}
 SHARED = LEAVES | {"config", "config.base"}
+DATA = {"data", "data.image_set", "data.augmentation"}
 MAY_IMPORT = {
     "errors": set(),
     "files": LEAVES,
@@ -21,9 +22,11 @@ MAY_IMPORT = {
     "plots": LEAVES,
     "reports": LEAVES,
     "models": LEAVES | {"config.base"},
-    "data": SHARED | {"storage"},
-    "training": SHARED | {"data", "models", "analysis", "storage"},
-    "methods": SHARED | {"data", "models", "analysis", "storage", "training"},
+    "data.image_set": LEAVES | {"storage"},
+    "data.augmentation": LEAVES | {"config.base", "data.image_set"},
+    "data": SHARED | DATA | {"storage"},
+    "training": SHARED | DATA | {"models", "analysis", "storage"},
+    "methods": SHARED | DATA | {"models", "analysis", "storage", "training"},
     "tracking": SHARED,
     "studies": SHARED | {"analysis", "storage"},
 }

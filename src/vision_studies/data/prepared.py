@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vision_studies.data.augmentation.step import Augmentation
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import WHOLE, Augmentation, Loader, Normalisation, Share, device_loader
+from vision_studies.data.loaders import WHOLE, Loader, Normalisation, Share, device_loader
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json

@@ -17,7 +17,6 @@ from torch import nn
 
 from vision_studies.analysis.calibration import classification_metrics
 from vision_studies.config.cifar_resnet import RunSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
 from vision_studies.data.prepared import PreparedData
@@ -99,7 +98,7 @@ def _train(
     if settings.model.images_at_first:
         plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
         model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
-    augmentation = build_augmentation(settings.augmentation, normalisation_mean=data.normalisation.mean)
+    augmentation = settings.augmentation.build(data.normalisation.mean)
     train_loader = data.loader(
         "train",
         kind=settings.loader,

@@ -16,7 +16,6 @@ from torch import nn
 
 from vision_studies.config.stacking_runs import JointRun, NetworkRun
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.outputs import SplitOutputs, save_outputs
 from vision_studies.methods.stacked_networks import build_learner, build_stack, order_seed
@@ -149,7 +148,7 @@ def fit_split(
         positions: int64 [N], which of the training images; None for all.
     """
     seed_everything(seed)
-    augmentation = build_augmentation(run.augmentation, normalisation_mean=data.normalisation.mean)
+    augmentation = run.augmentation.build(data.normalisation.mean)
     train_loader = data.loader(
         "train",
         kind=run.loader,
