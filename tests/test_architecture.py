@@ -10,6 +10,7 @@ PACKAGE = ROOT / "src/vision_studies"
 LEAVES = {"errors", "files", "stored_tables", "torchvision_compat"}
 SHARED = LEAVES | {"config", "config.base"}
 DATA = {"data", "data.image_set", "data.augmentation"}
+METRICS = {"analysis.calibration", "analysis.metrics"}
 MAY_IMPORT = {
     "errors": set(),
     "files": LEAVES,
@@ -18,17 +19,19 @@ MAY_IMPORT = {
     "config.base": set(),
     "config": LEAVES | {"config.base", "models", "data.augmentation"},
     "storage": LEAVES,
-    "analysis": LEAVES,
+    "analysis.calibration": set(),
+    "analysis.metrics": {"analysis.calibration"},
+    "analysis": LEAVES | METRICS,
     "plots": LEAVES,
-    "reports": LEAVES,
+    "reports": LEAVES | METRICS,
     "models": LEAVES | {"config.base"},
     "data.image_set": LEAVES | {"storage"},
     "data.augmentation": LEAVES | {"config.base", "data.image_set"},
     "data": SHARED | DATA | {"storage"},
-    "training": SHARED | DATA | {"models", "analysis", "storage"},
-    "methods": SHARED | DATA | {"models", "analysis", "storage", "training"},
-    "tracking": SHARED,
-    "studies": SHARED | {"analysis", "storage"},
+    "training": SHARED | DATA | METRICS | {"models", "analysis", "storage"},
+    "methods": SHARED | DATA | METRICS | {"models", "analysis", "storage", "training"},
+    "tracking": SHARED | METRICS,
+    "studies": SHARED | METRICS | {"analysis", "storage"},
 }
 MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]

@@ -15,7 +15,8 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.calibration import accuracy
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
@@ -160,17 +161,10 @@ def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: to
     predictions = {f"probabilities_{views}": values for views, values in probabilities.items()}
     with atomic_file(folder / PREDICTIONS_FILE) as temporary:
         save_file({"indices": indices, "labels": labels, **predictions}, temporary)
-    scores = {views: classification_metrics(values, labels) for views, values in probabilities.items()}
-    plain = scores[1]
-    return {
-        "test_accuracy": plain["accuracy"],
-        "test_loss": plain["loss"],
-        "test_calibration_error": plain["calibration_error"],
-        "test_brier": plain["brier"],
-        "other_metrics": {
-            f"test_accuracy_views_{views}": values["accuracy"] for views, values in scores.items() if views > 1
-        },
+    others = {
+        f"test_accuracy_views_{views}": accuracy(values, labels) for views, values in probabilities.items() if views > 1
     }
+    return {**measured(probabilities[1], labels), "other_metrics": others}
 
 
 def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings, architecture_name
 from vision_studies.config.training import AdamWSettings
 from vision_studies.data.prepared import PreparedData
@@ -189,7 +189,7 @@ def evaluate_stack(
     settings = stack[0][0]
     dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
     images, labels = image_tensor(data, data.splits.test, normalise=settings.normalise, dtype=dtype, device=device)
-    scores = []
+    scores: list[dict[str, Any]] = []
     for own, folder in stack:
         network = load_weights(build_network(own, data), folder / WEIGHTS_FILE).to(device).eval()
         parts = []
@@ -197,13 +197,5 @@ def evaluate_stack(
             with autocast(own.training, device):
                 parts.append(network(batch).float())
         probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
-        found = classification_metrics(probabilities, labels.cpu().numpy())
-        scores.append(
-            {
-                "test_accuracy": found["accuracy"],
-                "test_loss": found["loss"],
-                "test_calibration_error": found["calibration_error"],
-                "test_brier": found["brier"],
-            }
-        )
+        scores.append(measured(probabilities, labels.cpu().numpy()))
     return scores

@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.transfer_cuts import CutRunSettings, CutStackSettings, PretrainingRunSettings
 from vision_studies.data.prepared import PreparedData
@@ -313,13 +313,7 @@ def _logits(
 
 
 def _test_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    found = classification_metrics(softmax(logits.astype(np.float64), axis=1), labels)
-    return {
-        "test_accuracy": found["accuracy"],
-        "test_loss": found["loss"],
-        "test_calibration_error": found["calibration_error"],
-        "test_brier": found["brier"],
-    }
+    return measured(softmax(logits.astype(np.float64), axis=1), labels)
 
 
 def _metrics(result: MemberResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from vision_studies.analysis.metrics import METRICS
 from vision_studies.config.merge import flatten
 from vision_studies.files import hash_json
 from vision_studies.tracking.fold_histories import fold_steps
@@ -30,20 +31,6 @@ TABLES = (
 IDENTITY = ["variant", "trial", "seed"]
 """What names a run within the tables of one pipeline."""
 
-_METRICS = (
-    "validation_accuracy",
-    "validation_loss",
-    "test_accuracy",
-    "test_loss",
-    "test_calibration_error",
-    "test_brier",
-    "best_epoch",
-    "parameters",
-    "macs",
-    "seconds",
-    "images_per_second",
-    "peak_memory_mb",
-)
 _TAGS = (
     "pipeline",
     "study",
@@ -123,7 +110,7 @@ def run_record(
     configuration = json.loads(row["configuration"])
     others = json.loads(row["other_metrics"]) if _is_there(row.get("other_metrics")) else {}
     method = configuration.get("method")
-    metrics = {name: row.get(name) for name in _METRICS} | others
+    metrics = {metric.column: row.get(metric.column) for metric in METRICS} | others
     tags = {name: str(row[name]) for name in _TAGS if _is_there(row.get(name))} | {"table": table}
     tags |= {name: value for name, value in others.items() if isinstance(value, str)}
     if method is not None:
