@@ -4,7 +4,6 @@ Source: the project "Deep Learning Spring 2025 Project 1" (SE-ResNet, RandAugmen
 augmentation), without its defects: a stratified validation split selects, the official test split is scored once.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,33 +22,19 @@ from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_gener
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
 from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
 from vision_studies.training.fit import fit
 from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
-from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
+from vision_studies.training.runtime import seed_everything, tune_process
 
 METHOD_VERSION = 2
 """Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
 
 WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """What training one run gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        history: one row an epoch.
-        diverged: a loss was not finite; the weights are those of the best epoch before, if there was one.
-    """
-
-    metrics: dict[str, Any]
-    history: pd.DataFrame
-    diverged: bool
 
 
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
@@ -59,10 +44,10 @@ def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
 
 def train(
     settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device, *, processes: int = 1
-) -> TrainedRun:
+) -> Outcome:
     """Train one network; an interrupted call continues from the checkpoints in `folder`.
 
-    Writes the weights of the best validation epoch to `folder/weights.safetensors`.
+    Writes the weights of the best validation epoch, if there was one, to `folder/weights.safetensors`.
 
     Args:
         settings: the run.
@@ -92,7 +77,7 @@ def _train(
     share: Share,
     device: torch.device,
     on_epoch: OnEpoch | None = None,
-) -> TrainedRun:
+) -> Outcome:
     tune_process()
     seed_everything(seed)
     model = build_network(settings, data)
@@ -123,24 +108,13 @@ def _train(
         folder=folder / "checkpoints",
         on_epoch=on_epoch,
     )
-    metrics: dict[str, Any] = {
-        **network_size(model, data.image_shape),
-        "seconds": result.seconds,
-        "images_per_second": len(result.history) * train_loader.num_samples / max(result.seconds, 1e-9),
-        "peak_memory_mb": peak_memory_mb(device),
-        "device": str(device) if share == WHOLE else f"{share.processes} x {device.type}",
-    }
-    if result.best_epoch is not None:
-        if share.rank == 0:
-            model.load_state_dict(result.weights)
-            save_weights(model, folder / WEIGHTS_FILE)
-        best = result.history.set_index("epoch").loc[result.best_epoch]
-        metrics |= {
-            "best_epoch": int(result.best_epoch),
-            "validation_accuracy": float(best["validation_accuracy"]),
-            "validation_loss": float(best["validation_loss"]),
-        }
-    return TrainedRun(metrics, result.history, result.diverged)
+    metrics = result.metrics(network_size(model, data.image_shape), device, images=train_loader.num_samples)
+    if share != WHOLE:
+        metrics["device"] = f"{share.processes} x {device.type}"
+    if result.best_epoch is not None and share.rank == 0:
+        model.load_state_dict(result.weights)
+        save_weights(model, folder / WEIGHTS_FILE)
+    return result.outcome(metrics)
 
 
 def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:

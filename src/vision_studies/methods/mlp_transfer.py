@@ -5,7 +5,6 @@ Source: the project "Hyperparameter-Experiment" (hyperparameters of MNIST percep
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,12 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.tensors import image_tensor
 from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.fit_result import FitResult
 from vision_studies.training.members import (
     Member,
-    MemberResult,
     Prune,
     TensorData,
     initial_network,
@@ -34,7 +34,7 @@ from vision_studies.training.members import (
 )
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.progress import stack_progress
-from vision_studies.training.runtime import deterministic, peak_memory_mb, tune_process
+from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
@@ -42,19 +42,6 @@ METHOD_VERSION = 1
 """Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
 
 WEIGHTS_FILE = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainedPerceptron:
-    """What a member of a stack gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        result: history and why the training ended.
-    """
-
-    metrics: dict[str, Any]
-    result: MemberResult
 
 
 def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
@@ -92,7 +79,7 @@ def train_stack(
     device: torch.device,
     options: StackSettings,
     *,
-    on_end: Callable[[int, TrainedPerceptron], None],
+    on_end: Callable[[int, Outcome], None],
     weights_file: Callable[[int], Path],
     prune: Prune | None = None,
 ) -> None:
@@ -125,27 +112,15 @@ def train_stack(
     logger.info("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
     size = network_size(first, (data.in_channels, *data.image_set.images.shape[1:3]))
 
-    def end(place: int, result: MemberResult) -> None:
-        epochs = len(result.history)
-        metrics: dict[str, Any] = {
-            **size,
-            "seconds": result.seconds,
-            "images_per_second": epochs * len(tensors.train) / max(result.seconds, 1e-9),
-            "peak_memory_mb": peak_memory_mb(device),
-            "device": str(device),
-            "other_metrics": {"terminating_epoch": epochs, "seed_of_first_weights": weights_seed(stack[place][1])},
-        }
+    def end(place: int, result: FitResult) -> None:
+        metrics = result.metrics(size, device, images=len(tensors.train))
+        seed = weights_seed(stack[place][1])
+        metrics["other_metrics"] = {"terminating_epoch": len(result.history), "seed_of_first_weights": seed}
         if result.best_epoch is not None:
             network = members[place].network
             network.load_state_dict(result.weights)
             save_weights(network, weights_file(place))
-            best = result.history.set_index("epoch").loc[result.best_epoch]
-            metrics |= {
-                "best_epoch": int(result.best_epoch),
-                "validation_accuracy": float(best["validation_accuracy"]),
-                "validation_loss": float(best["validation_loss"]),
-            }
-        on_end(place, TrainedPerceptron(metrics, result))
+        on_end(place, result.outcome(metrics))
 
     with stack_progress(len(members), shared.training.epochs) as advance:
         fit_ensemble(

@@ -9,12 +9,10 @@ import pyarrow.parquet as pq
 
 from vision_studies.analysis.metrics import METRICS, Metric
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED, STATUSES  # noqa: F401 - read with the table
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 SCHEMA_VERSION = 1
-
-COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
-STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 
 
 def _field(metric: Metric) -> pa.Field:
@@ -60,7 +58,7 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         DataError: a column is unknown, a required one is missing or empty, a type does not fit, a status is not one
-            of `STATUSES`, or two rows share one identity.
+            of `outcomes.STATUSES`, or two rows share one identity.
     """
     unknown = sorted(set(table.columns) - set(SCHEMA.names))
     if unknown:

@@ -7,39 +7,19 @@ other, and whoever calls them holds the lock of the run, or that of the stack th
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from vision_studies.errors import BusyError, DataError
 from vision_studies.files import atomic_file, hash_json, json_text, remove_leftovers, write_json
+from vision_studies.outcomes import FAILED, PRUNED, Outcome
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.provenance import git_commit, library_versions
-from vision_studies.studies.results import COMPLETE, FAILED, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, this_process, try_to_hold
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one stage of a run found.
-
-    Attributes:
-        metrics: columns of the results table.
-        status: one of `results.STATUSES`.
-        reason: why the status is not `complete`.
-        history: per-epoch metrics, where the stage has epochs.
-    """
-
-    metrics: dict[str, Any]
-    status: str = COMPLETE
-    reason: str | None = None
-    history: pd.DataFrame | None = None
-
 
 Work = Callable[[Run, Path], Outcome]
 """What does a stage: `work(run, folder)`; `folder` is the run's own and survives an interruption."""

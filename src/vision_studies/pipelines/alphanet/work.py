@@ -19,7 +19,7 @@ from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.execution import execute, require_networks
-from vision_studies.studies.results import COMPLETE, DIVERGED
+from vision_studies.studies.results import COMPLETE
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
 from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
@@ -270,9 +270,7 @@ def _train_backbone(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     seed = derived_seed(run.seed, expert) if expert else run.seed
     processes = place.execution.processes_per_run
     device = training_device(place.execution.device, processes)
-    trained = cifar_resnet.train(settings, seed, place.prepared(), folder, device, processes=processes)
-    status, reason = (DIVERGED, "the training loss was not finite") if trained.diverged else (COMPLETE, None)
-    return Outcome(trained.metrics, status, reason, trained.history)
+    return cifar_resnet.train(settings, seed, place.prepared(), folder, device, processes=processes)
 
 
 def _fit(run: Run, folder: Path, *, place: Workplace, labels: dict[str, str]) -> Outcome:
@@ -310,13 +308,9 @@ def _learn(
     )
     for position, found in learnt:
         run = stack[position]
-        history = found.trained.history if len(found.trained.history) else None
-        if found.trained.diverged:
-            reason = "the loss was not finite; lower the learning rate (alphanet.training.optimizer)"
-            record(run, Outcome(found.metrics, DIVERGED, reason, history))
-            continue
-        save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
-        record(run, Outcome(found.metrics, history=history))
+        if found.trained.ended != "diverged":
+            save_state(run_folder(place.folder, run) / COMBINATIONS_FILE, found.state())
+        record(run, found.trained.outcome(found.metrics))
 
 
 def load(place: Workplace, experiment: Experiment) -> "LinearClassifier":

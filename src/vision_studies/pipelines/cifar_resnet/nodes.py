@@ -16,7 +16,7 @@ from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.studies.execution import execute
-from vision_studies.studies.results import COMPLETE, DIVERGED
+from vision_studies.studies.results import COMPLETE
 from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run, plan_runs
 from vision_studies.studies.stages import Outcome
@@ -201,10 +201,7 @@ def _train(run: Run, folder: Path, *, data: "PreparedData", execution: Execution
     settings = RunSettings.model_validate(run.configuration)
     processes = execution.processes_per_run
     device = training_device(execution.device, processes)
-    trained = cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
-    if trained.diverged:
-        return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
-    return Outcome(trained.metrics, history=trained.history)
+    return cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
 
 
 def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:

@@ -12,7 +12,7 @@ from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettin
 from vision_studies.config.search import pruner_name
 from vision_studies.config.study import StudySettings
 from vision_studies.stored_tables import read_table
-from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
+from vision_studies.studies.results import COMPLETE, PRUNED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
 from vision_studies.studies.stages import Outcome, forget_run, pruned, read_stage, run_folder, was_pruned_otherwise
@@ -20,7 +20,6 @@ from vision_studies.studies.stages import Outcome, forget_run, pruned, read_stag
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
     from vision_studies.methods.hyperparameter_search import ArchitectureSearch, FinishedTrial
-    from vision_studies.methods.mlp_transfer import TrainedPerceptron
 
 TRAINING, EVALUATION = "training", "evaluation"
 
@@ -205,15 +204,9 @@ def _train(
     from vision_studies.methods import mlp_transfer
     from vision_studies.training.runtime import select_device
 
-    def end(member: int, trained: "TrainedPerceptron") -> None:
-        why = trained.result.ended
-        status, reason = {
-            "diverged": (DIVERGED, "the loss was not finite"),
-            "pruned": (PRUNED, "worse than other trials at the same epoch"),
-        }.get(why, (COMPLETE, None))
-        outcome = Outcome(trained.metrics, status, reason, trained.result.history)
+    def end(member: int, outcome: Outcome) -> None:
         pruner = pruner_name(place.settings.search.pruner)
-        record(stack[member], pruned(outcome, pruner) if status == PRUNED and pruner else outcome)
+        record(stack[member], pruned(outcome, pruner) if outcome.status == PRUNED and pruner else outcome)
 
     search = searches.get(stack[0].fingerprint)
     mlp_transfer.train_stack(

@@ -22,7 +22,7 @@ from vision_studies.studies.stages import Outcome, forget_run, pruned, read_stag
 if TYPE_CHECKING:
     from vision_studies.config.search import SearchDomain
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.stacking import Report, Trained
+    from vision_studies.methods.stacking import Report
     from vision_studies.studies.search import Report as TrialReport
     from vision_studies.studies.search import SearchTrial, SharedSearch, TrialOutcome
 
@@ -180,10 +180,10 @@ def _train(run: Run, folder: Path, *, place: Workplace, report: "Report | None" 
     data = place.data
     if settings.mock:
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
-        return _outcome(mock_trainer.train(settings, run.seed, data, folder, cost, report))
+        return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     device = select_device(place.execution.device)
     train = cross_validation.train if isinstance(settings, CrossValidatedRun) else stacking.train
-    return _outcome(train(settings, run.seed, data, folder, device, report))  # type: ignore[arg-type]
+    return train(settings, run.seed, data, folder, device, report)  # type: ignore[arg-type]
 
 
 def _combine(run: Run, folder: Path, *, place: Workplace) -> Outcome:
@@ -205,8 +205,7 @@ def _combine(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     folders = [run_folder(place.folder, member) for member in members]
     costs = [stage["metrics"] for stage in stages if stage is not None]
     device = select_device(place.execution.device)
-    found = combinations.combine(settings, run.seed, folders, costs, place.data, folder, device)
-    return Outcome(found.metrics)
+    return combinations.combine(settings, run.seed, folders, costs, place.data, folder, device)
 
 
 def _evaluate(run: Run, folder: Path, *, place: Workplace) -> Outcome:
@@ -234,14 +233,6 @@ def _evaluate(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     metrics = metrics_on_test(outputs)
     known = trained["metrics"].get("other_metrics", {})
     return Outcome(metrics | {"other_metrics": {**known, **metrics.get("other_metrics", {})}})
-
-
-def _outcome(trained: "Trained") -> Outcome:
-    if trained.diverged:
-        return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
-    if trained.pruned:
-        return Outcome(trained.metrics, PRUNED, "the search ended it", trained.history)
-    return Outcome(trained.metrics, history=trained.history)
 
 
 def _combination(run: Run) -> CombinationRun:

@@ -12,14 +12,14 @@ from vision_studies.config.study import StudySettings
 from vision_studies.config.transfer_cuts import BASELINE, CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.errors import DataError
 from vision_studies.studies.execution import execute, require_networks
-from vision_studies.studies.results import COMPLETE, DIVERGED
+from vision_studies.studies.results import COMPLETE
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stacks import Record, execute_stacks
 from vision_studies.studies.stages import Outcome, read_stage, run_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.transfer_cuts import CutRun, TrainedCut
+    from vision_studies.methods.transfer_cuts import CutRun
 
 PIPELINE = "transfer_cuts"
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
@@ -198,19 +198,13 @@ def _cut_run(place: Workplace, run: Run) -> "CutRun":
     return CutRun(settings, run.seed, file, PretrainingRunSettings.model_validate(earlier.configuration))
 
 
-def _outcome(trained: "TrainedCut") -> Outcome:
-    diverged = trained.result.ended == "diverged"
-    status, reason = (DIVERGED, "the loss was not finite") if diverged else (COMPLETE, None)
-    return Outcome(trained.metrics, status, reason, trained.result.history)
-
-
 def _pretrain(run: Run, folder: Path, *, place: Workplace) -> Outcome:
     from vision_studies.methods.transfer_cuts import pretrain
     from vision_studies.training.runtime import select_device
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
     device = select_device(place.execution.device)
-    return _outcome(pretrain(settings, run.seed, place.data, folder, device, place.settings.stack))
+    return pretrain(settings, run.seed, place.data, folder, device, place.settings.stack)
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, place: Workplace) -> None:
@@ -224,7 +218,7 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, place: Workpla
         folder,
         select_device(place.execution.device),
         place.settings.stack,
-        on_end=lambda member, trained: record(stack[member], _outcome(trained)),
+        on_end=lambda member, outcome: record(stack[member], outcome),
         weights_file=lambda member: run_folder(place.folder, stack[member]) / WEIGHTS_FILE,
     )
 
