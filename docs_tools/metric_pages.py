@@ -21,4 +21,5 @@ def metric_pages() -> dict[str, str]:
         lines.append(
             f"| `{metric.column}` | {metric.meaning} | {metric.unit} | {metric.better or ''} | {metric.of} | {compared} |"
         )
+    lines += ["", "[How one is added](../extending/metric.md)."]
     return {PAGE: "\n".join(lines) + "\n"}
