@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from vision_studies.analysis.metrics import measured
 from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings, architecture_name
-from vision_studies.config.training import AdamWSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.tensors import image_tensor
 from vision_studies.models.mlp import MLP
@@ -55,17 +54,6 @@ def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
     )
 
 
-def optimizer_settings(hyperparameters: dict[str, float]) -> AdamWSettings:
-    """AdamW with the hyperparameters of a run."""
-    return AdamWSettings(
-        name="adamw",
-        learning_rate=hyperparameters["lr"],
-        betas=(hyperparameters["beta1"], hyperparameters["beta2"]),
-        eps=hyperparameters["eps"],
-        weight_decay=hyperparameters["weight_decay"],
-    )
-
-
 def perceptron_bytes(settings: MlpRunSettings, data: PreparedData) -> int:
     """Memory that a perceptron of this shape takes in a stack, estimated."""
     image = torch.zeros(data.image_set.images[0].size)
@@ -101,7 +89,7 @@ def train_stack(
     members = [
         Member(
             initial_network(partial(build_network, settings, data), seed),
-            optimizer_settings(settings.hyperparameters),
+            settings.optimizer,
             seed,
         )
         for settings, seed in stack
