@@ -30,15 +30,15 @@ from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
-from vision_studies.pipelines.cifar_resnet.nodes import EVALUATION, TRAINING, study_runs
+from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.execution import execute
 from vision_studies.studies.forecast import Forecaster
+from vision_studies.studies.method import Context, load_method
 from vision_studies.studies.provenance import processor_name
-from vision_studies.studies.run_tables import history_table, results_table
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stacks import Record, execute_stacks
-from vision_studies.studies.stages import Outcome, keep_outcome, run_folder
+from vision_studies.studies.stages import Alone, Outcome, Record, Stage, Work
 
 FINISHED = 5000
 SEEDS = 10
@@ -91,16 +91,21 @@ def small_data() -> PreparedData:
 def write_finished(runs: Sequence[Run], folder: Path) -> None:
     """Finished runs, all with the files of the first."""
     for stage, outcome in ((TRAINING, OUTCOME), (EVALUATION, SCORE)):
-        execute(runs[:1], stage, lambda *_, found=outcome: found, folder, HERE)
-    files = {file.name: file.read_bytes() for file in run_folder(folder, runs[0]).glob("[!.]*.*")}
+        alone(runs[:1], stage, lambda *_, found=outcome: found, folder)
+    files = {file.name: file.read_bytes() for file in RunStore(folder).path(runs[0]).glob("[!.]*.*")}
     described = json.loads(files.pop("run.json"))
     for run in runs[1:]:
-        own_folder = run_folder(folder, run)
+        own_folder = RunStore(folder).path(run)
         own_folder.mkdir()
         own = {"variant": run.variant, "seed": run.seed, "configuration": run.configuration}
         (own_folder / "run.json").write_text(json.dumps(described | own, indent=2, sort_keys=True) + "\n")
         for name, content in files.items():
             (own_folder / name).write_bytes(content)
+
+
+def alone(runs: Sequence[Run], stage: str, work: Work, folder: Path) -> None:
+    """Do a stage of runs, each by itself."""
+    execute(Stage(stage, runs, Alone(work)), RunStore(folder), HERE)
 
 
 def milliseconds(runs: Sequence[Run], do: Callable[[Sequence[Run], Path], None]) -> float:
@@ -115,7 +120,7 @@ def milliseconds(runs: Sequence[Run], do: Callable[[Sequence[Run], Path], None])
 
 
 def one_by_one(runs: Sequence[Run], folder: Path) -> None:
-    execute(runs, TRAINING, lambda *_: OUTCOME, folder, HERE)
+    alone(runs, TRAINING, lambda *_: OUTCOME, folder)
 
 
 def in_stacks(runs: Sequence[Run], folder: Path) -> None:
@@ -126,7 +131,7 @@ def in_stacks(runs: Sequence[Run], folder: Path) -> None:
     def group(waiting: Sequence[Run]) -> list[Sequence[Run]]:
         return [waiting[start : start + STACK] for start in range(0, len(waiting), STACK)]
 
-    execute_stacks(runs, TRAINING, work, group, folder, HERE)
+    execute(Stage(TRAINING, runs, work, group), RunStore(folder), HERE)
 
 
 def seconds_until_work(plan: Callable[[], list[Run]], folder: Path) -> float:
@@ -139,8 +144,8 @@ def seconds_until_work(plan: Callable[[], list[Run]], folder: Path) -> float:
 
     start = time.perf_counter()
     runs = plan()
-    execute(runs, TRAINING, work, folder, HERE)
-    (run_folder(folder, runs[-1]) / f"{TRAINING}.json").unlink()
+    alone(runs, TRAINING, work, folder)
+    (RunStore(folder).path(runs[-1]) / f"{TRAINING}.json").unlink()
     return begun[0] - start
 
 
@@ -162,7 +167,8 @@ def main() -> None:
     settings = settings_of(PARAMETERS["cifar_resnet"], FINISHED // SEEDS)
 
     def plan() -> list[Run]:
-        return study_runs(settings, STUDY, data)
+        method = load_method("cifar_resnet")
+        return study_runs(Context(method, settings, STUDY, HERE, False, data, RunStore(Path("runs"))))
 
     runs = plan()
     rows = [
@@ -173,18 +179,18 @@ def main() -> None:
         folder = Path(project) / MODELS / STUDY.name / "cifar_resnet" / "runs"
         folder.mkdir(parents=True)
         write_finished(runs, folder)
-        (run_folder(folder, runs[-1]) / f"{TRAINING}.json").unlink()
+        (RunStore(folder).path(runs[-1]) / f"{TRAINING}.json").unlink()
         begun = statistics.median(seconds_until_work(plan, folder) for _ in range(ROUNDS))
-        keep_outcome(folder, runs[-1], TRAINING, OUTCOME)
+        RunStore(folder).record(runs[-1], TRAINING, OUTCOME)
         os.chdir(project)
         rows += [
             ["until the one that is not finished begins, seconds", f"{begun:.2f}", "3"],
             [
                 "results table, seconds",
-                f"{seconds(lambda: results_table(runs, folder, [TRAINING, EVALUATION])):.2f}",
+                f"{seconds(lambda: RunStore(folder).table(runs, [TRAINING, EVALUATION])):.2f}",
                 "",
             ],
-            ["table of histories, seconds", f"{seconds(lambda: history_table(runs, folder)):.2f}", ""],
+            ["table of histories, seconds", f"{seconds(lambda: RunStore(folder).histories(runs)):.2f}", ""],
             [
                 "what a command would do (`kedro runs plan`), seconds",
                 f"{seconds(lambda: forecast(plan(), folder)):.2f}",
@@ -201,8 +207,9 @@ def main() -> None:
 
 
 def forecast(runs: Sequence[Run], folder: Path) -> object:
-    told = Forecaster("cifar_resnet", folder, fresh=False)
-    return [told.stage(runs, TRAINING), told.stage(runs, EVALUATION, verb="score", after=TRAINING)]
+    forecaster, work = Forecaster("cifar_resnet", RunStore(folder), fresh=False), Alone(lambda *_: OUTCOME)
+    stages = Stage(TRAINING, runs, work), Stage(EVALUATION, runs, work, verb="score", after=TRAINING)
+    return [forecaster.stage(stage) for stage in stages]
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.methods import cifar_resnet
 from vision_studies.studies.execution import execute
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
+from vision_studies.studies.stages import Alone, Outcome, Stage
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "cluster.md"
@@ -87,7 +88,7 @@ def seconds(data: PreparedData, runs: list[Run], execution: ExecutionSettings) -
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        execute(runs, "training", partial(train, data=data), Path(folder), execution)
+        execute(Stage("training", runs, Alone(partial(train, data=data))), RunStore(Path(folder)), execution)
         return time.perf_counter() - started
 
 

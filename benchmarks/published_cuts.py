@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset, Subset, random_split
 from vision_studies.config.transfer_cuts import CutRunSettings, TransferCutsSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.transfer_cuts import subset
-from vision_studies.pipelines.transfer_cuts.work import Cell
+from vision_studies.pipelines.transfer_cuts.plan import Cell
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.members import weights_seed
@@ -41,7 +41,7 @@ class Round:
         testing: seconds.
         peak_mb: most memory of the process so far, in millions of bytes.
         epochs: of all networks that were trained.
-        accuracies: test accuracy at every place, in the order of `Workplace.cells`.
+        accuracies: test accuracy at every place, in the order of `study_cells`.
     """
 
     drawing: float

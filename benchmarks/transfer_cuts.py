@@ -7,7 +7,7 @@ Both sides fine-tune one pretrained network (clothes and bags, then shoes) at ev
 10 % of the images: 8 places of the study's table at 2, 2 and 1 repeats are 40 runs. Both validate after every epoch, stop
 early after 6 epochs without progress and after 40 at the latest, and test on all training images of the new classes. As
 published (`benchmarks.published_cuts`): one network at a time in float32, and the baseline is trained although it is
-cut 0; images lie decoded in memory, as torchvision has them. Ours: `train_runs` and `evaluate_runs` of the pipeline with
+cut 0; images lie decoded in memory, as torchvision has them. Ours: fine-tuning and evaluation of the pipeline with
 `protocol: published`.
 
 A round of the published form at full length takes hours on two cores. Capped in both alike are the images of each class
@@ -48,22 +48,17 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
 from vision_studies.methods.cut_networks import WEIGHTS_FILE
-from vision_studies.pipelines.transfer_cuts.work import (
-    EVALUATION,
-    TRAINING,
-    Workplace,
-    evaluate_runs,
-    pretrain_runs,
-    train_runs,
-)
-from vision_studies.studies.stages import read_stage, run_folder
+from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
+from vision_studies.pipelines.transfer_cuts.stages import EVALUATION, FINE_TUNING, PRETRAINING, TRAINING
+from vision_studies.studies.method import Context, load_method, run_stages
+from vision_studies.studies.run_store import RunStore
 from vision_studies.training.runtime import peak_memory_mb
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "transfer_cuts.md"
 MODULE = "benchmarks.transfer_cuts"
 CPU = torch.device("cpu")
-PRETRAINING, NEW = (0, 1, 2, 3, 4, 6, 8), (5, 7, 9)
+FIRST, NEW = (0, 1, 2, 3, 4, 6, 8), (5, 7, 9)
 FRACTIONS = (0.001, 0.01, 0.1)
 PLACES, IMAGES, ALL_IMAGES = (0, 1, 2, 3, 4, 5, 6), 1120, 6000
 PUBLISHED, OURS, ALONE, ANEW, FLOAT32 = "published", "ours", "alone", "anew", "float32"
@@ -101,7 +96,7 @@ def published_settings(image_set: ImageSet, own: dict[str, Any]) -> TransferCuts
     base = parameters("base/parameters_transfer_cuts.yml", "transfer_cuts")
     published = parameters("published_cuts/parameters.yml", "transfer_cuts")
     classes = {
-        "pretraining": [image_set.class_names[label] for label in PRETRAINING],
+        "pretraining": [image_set.class_names[label] for label in FIRST],
         "fine_tuning": [image_set.class_names[label] for label in NEW],
     }
     study = merge_settings(merge_settings(base, published), {"classes": classes, "modes": ["freeze_reinit"]})
@@ -123,11 +118,12 @@ def changed(settings: TransferCutsSettings, changes: dict[str, Any]) -> Transfer
     return TransferCutsSettings.model_validate(merge_settings(settings.model_dump(mode="json"), changes))
 
 
-def workplace(settings: TransferCutsSettings, data: PreparedData, folder: Path) -> Workplace:
+def context_of(settings: TransferCutsSettings, data: PreparedData, folder: Path) -> Cuts:
     execution = ExecutionSettings(
         backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
     )
-    return Workplace(settings, StudySettings(name="benchmark", title="", question=""), execution, data, folder)
+    study = StudySettings(name="benchmark", title="", question="")
+    return Context(load_method("transfer_cuts"), settings, study, execution, False, data, RunStore(folder))
 
 
 def prepared(image_set: ImageSet) -> PreparedData:
@@ -141,7 +137,7 @@ def prepare(options: argparse.Namespace, folder: Path) -> None:
     settings = published_settings(image_set, caps(options))
     image_set.save(folder / "images")
     (folder / "settings.json").write_text(settings.model_dump_json(), encoding="utf-8")
-    pretrain_runs(workplace(settings, prepared(image_set), folder / "pretraining"), fresh=False)
+    run_stages(context_of(settings, prepared(image_set), folder / "pretraining"), PRETRAINING)
 
 
 def opened(folder: Path) -> tuple[TransferCutsSettings, PreparedData]:
@@ -151,9 +147,9 @@ def opened(folder: Path) -> tuple[TransferCutsSettings, PreparedData]:
 
 def reference_round(settings: TransferCutsSettings, data: PreparedData, folder: Path) -> Round:
     """All places as published."""
-    place = workplace(settings, data, folder / "pretraining")
-    file = run_folder(place.folder, place.pretraining_runs()[0]) / WEIGHTS_FILE
-    return published_round(settings, data, place.cells(), file)
+    context = context_of(settings, data, folder / "pretraining")
+    file = context.runs.path(pretraining_runs(context)[0], WEIGHTS_FILE)
+    return published_round(settings, data, study_cells(context), file)
 
 
 def own_round(settings: TransferCutsSettings, data: PreparedData, folder: Path) -> Round:
@@ -161,16 +157,16 @@ def own_round(settings: TransferCutsSettings, data: PreparedData, folder: Path) 
     with tempfile.TemporaryDirectory() as temporary:
         runs_folder = Path(temporary) / "runs"
         shutil.copytree(folder / "pretraining", runs_folder)
-        place = workplace(settings, data, runs_folder)
-        runs = [cell.run for cell in place.cells()]
+        context = context_of(settings, data, runs_folder)
+        runs = [cell.run for cell in study_cells(context)]
         started = time.perf_counter()
-        train_runs(place, runs, fresh=False)
+        run_stages(context, FINE_TUNING)
         trained = time.perf_counter()
-        evaluate_runs(place, runs)
+        run_stages(context, EVALUATION)
         ended = time.perf_counter()
         peak = peak_memory_mb(CPU)
         results = {
-            run.fingerprint: [read_stage(runs_folder, run, stage) for stage in (TRAINING, EVALUATION)] for run in runs
+            run.fingerprint: [context.runs.result(run, stage) for stage in (TRAINING, EVALUATION)] for run in runs
         }
     epochs, accuracies = 0, {}
     for name, (training, evaluation) in results.items():

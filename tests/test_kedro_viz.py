@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import ROOT
 
 LAYERS = ["primary", "model_input", "models", "model_output", "reporting"]
-PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/pipeline.py"))
+PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py"))
 PHASES = {
     "data_prep": {"preparation", "figures"},
     "cifar_resnet": {"training", "evaluation", "figures"},
@@ -37,14 +37,13 @@ TABLES = [f"{name}.results" for name in PHASES if name != "data_prep"] + [
 
 
 def catalog():
-    entries = {}
-    for file in sorted((ROOT / "conf/base").glob("catalog_*.yml")):
-        entries |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    """Entries and patterns of entries; what they come to for each data set stands in `tests/golden/catalog.json`."""
+    entries = yaml.safe_load((ROOT / "conf/base/catalog.yml").read_text(encoding="utf-8"))
     return {name: entry for name, entry in entries.items() if not name.startswith("_")}
 
 
 def nodes(name):
-    return import_module(f"vision_studies.pipelines.{name}.pipeline").create_pipeline().nodes
+    return import_module(f"vision_studies.pipelines.{name}").create_pipeline().nodes
 
 
 def make(project, *arguments):

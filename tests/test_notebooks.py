@@ -21,7 +21,7 @@ def cells(path, kind):
 
 
 def test_every_pipeline_has_a_notebook():
-    pipelines = (ROOT / "src/vision_studies/pipelines").glob("*/pipeline.py")
+    pipelines = (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py")
     assert {path.stem for path in NOTEBOOKS} == {file.parent.name for file in pipelines}
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from kedro.framework.cli.cli import project_commands
 from rich.console import Console
 from tests.conftest import ROOT
+from tests.studies.engine import execute
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli import cli, kedro_commands
@@ -21,7 +22,6 @@ from vision_studies.cli.help_texts import environments
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
 from vision_studies.studies import run_log
-from vision_studies.studies.execution import execute
 from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Outcome

@@ -1,6 +1,6 @@
 """What a stage of a run has found: what methods give, and what studies keep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,3 +25,8 @@ class Outcome:
     status: str = COMPLETE
     reason: str | None = None
     history: "pd.DataFrame | None" = None
+
+    def pruned_by(self, pruner: str) -> "Outcome":
+        """The outcome of a run that a search has ended, with what ended it."""
+        others = {**self.metrics.get("other_metrics", {}), "pruner": pruner}
+        return replace(self, metrics={**self.metrics, "other_metrics": others})

@@ -7,14 +7,13 @@ from importlib import import_module
 from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline
 
-METHODS = ("cifar_resnet", "stacking", "clustering", "transfer_cuts", "mlp_transfer", "alphanet")
-"""Pipelines that train; `__default__` prepares data for them and reports on them."""
+from vision_studies.config.registry import METHODS
 
 _chosen: tuple[str, ...] = ("data_prep", *METHODS)
 
 
 def choose_methods(names: Sequence[str], *, images: bool = True) -> None:
-    """Let `__default__` work with these of `METHODS` only: a study names those that it is about, and whether it has images."""
+    """Let `__default__` work with these methods only: a study names those that it is about, and whether it has images."""
     global _chosen  # noqa: PLW0603 - Kedro asks for the pipelines without saying for which study
     _chosen = (*(("data_prep",) if images else ()), *(name for name in METHODS if name in names))
 

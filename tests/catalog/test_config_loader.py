@@ -71,7 +71,7 @@ def test_study_and_data_set_stand_in_every_path(conf):
     catalog = loader["catalog"]
     key = catalog["image_set"]["filepath"].split("/")[2]
     assert key.startswith("digits-")
-    assert catalog["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/resnet_se+demo/")
+    assert catalog["{pipeline}.results"]["filepath"].startswith("data/07_model_output/resnet_se+demo/")
     of_all = ("outputs_folder", "reports_folder", "pages", "index", "comparison", "best_markdown", "best_latex")
     for name, entry in catalog.items():
         path = entry.get("filepath", entry.get("path"))
@@ -79,7 +79,7 @@ def test_study_and_data_set_stand_in_every_path(conf):
             assert path.split("/")[:2] in (["data", "07_model_output"], ["data", "08_reporting"])
             continue
         assert "/resnet_se+demo" in path or f"/{key}/" in path, path
-    assert load(conf)["catalog"]["cifar_resnet.results"]["filepath"].startswith("data/07_model_output/base/")
+    assert load(conf)["catalog"]["{pipeline}.results"]["filepath"].startswith("data/07_model_output/base/")
 
 
 @pytest.mark.slow
@@ -92,9 +92,9 @@ def test_another_source_is_another_data_set(conf):
 @pytest.mark.slow
 def test_loaders_of_two_studies_in_one_process_do_not_meet(conf):
     one, other = load(conf, "demo"), load(conf, "resnet_se")
-    assert "/demo/" in one["catalog"]["cifar_resnet.results"]["filepath"]
-    assert "/resnet_se/" in other["catalog"]["cifar_resnet.results"]["filepath"]
-    assert "/demo/" in one["catalog"]["cifar_resnet.histories"]["filepath"]
+    assert "/demo/" in one["catalog"]["{pipeline}.results"]["filepath"]
+    assert "/resnet_se/" in other["catalog"]["{pipeline}.results"]["filepath"]
+    assert "/demo/" in one["catalog"]["{pipeline}.histories"]["filepath"]
 
 
 @pytest.mark.slow
@@ -165,4 +165,4 @@ def test_the_base_parameters_can_be_read_beside_those_of_a_study(conf):
     loader = load(conf, "a")
     assert loader.base_parameters()["cifar_resnet"]["run"]["training"]["epochs"] != 7
     assert epochs(loader) == 7
-    assert "/a/" in loader["catalog"]["cifar_resnet.results"]["filepath"]  # paths are still those of the study
+    assert "/a/" in loader["catalog"]["{pipeline}.results"]["filepath"]  # paths are still those of the study

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 from tests.conftest import ROOT
+from tests.studies.contexts import context_of
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.config.transfer_cuts import TransferCutsSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
-from vision_studies.pipelines.transfer_cuts.work import Workplace
+from vision_studies.pipelines.transfer_cuts.plan import study_cells, study_classes
 
 OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -37,7 +37,7 @@ def parameters(environments):
     return StudyConfigLoader(ROOT / "conf", env=environments, **OPTIONS)["parameters"]
 
 
-def workplace(environments, tmp_path):
+def context_of_study(environments, tmp_path):
     loaded = parameters(environments)
     source = DataPrepSettings.model_validate(loaded["data_prep"]).source
     names = NAMES[source]
@@ -49,7 +49,7 @@ def workplace(environments, tmp_path):
     splits = Splits(everything[::3], everything[1::3], everything[2::3])
     settings = TransferCutsSettings.model_validate(loaded["transfer_cuts"])
     study = StudySettings.model_validate(loaded["study"])
-    return Workplace(settings, study, None, PreparedData(image_set, splits, {}), tmp_path)
+    return context_of("transfer_cuts", settings, (image_set, splits.to_table()), tmp_path, study=study)
 
 
 def test_there_is_an_environment_for_every_published_study():
@@ -59,10 +59,10 @@ def test_there_is_an_environment_for_every_published_study():
 
 @pytest.mark.parametrize("study", PUBLISHED)
 def test_a_study_has_the_published_classes_and_modes(study, tmp_path):
-    place = workplace(study, tmp_path)
-    names = place.data.image_set.class_names
+    place = context_of_study(study, tmp_path)
+    names = place.images.image_set.class_names
     first, new, modes = PUBLISHED[study]
-    assert [[names.index(name) for name in own] for own in place.classes] == [first, new]
+    assert [[names.index(name) for name in own] for own in study_classes(place, place.settings)] == [first, new]
     assert list(place.settings.modes) == modes
     assert place.study.title != study
 
@@ -70,13 +70,13 @@ def test_a_study_has_the_published_classes_and_modes(study, tmp_path):
 @pytest.mark.parametrize("study", PUBLISHED)
 def test_the_published_protocol_has_the_published_runs(study, tmp_path):
     small = study.startswith("cuts_cifar")
-    place = workplace(f"{study}+published_cuts{'_cifar' if small else ''}", tmp_path)
+    place = context_of_study(f"{study}+published_cuts{'_cifar' if small else ''}", tmp_path)
     training = place.settings.fine_tuning.training
     stopping = training.early_stopping
     expected = (64, 10, 5) if small else (4096, 40, 6)
     assert (training.batch_size, training.epochs, stopping.patience) == expected
     assert place.settings.pretraining.training.batch_size == expected[0]
-    cells = place.cells()
+    cells = study_cells(place)
     assert len(cells) == 80 + 560 * len(place.settings.modes)
     # The baseline is cut 0 of FR, and the last cut is one for all modes.
     modes = len(place.settings.modes)
@@ -86,4 +86,4 @@ def test_the_published_protocol_has_the_published_runs(study, tmp_path):
 @pytest.mark.slow
 def test_an_overlay_chooses_one_mode(tmp_path):
     for mode in ("freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"):
-        assert workplace(f"cuts_cifar_regular+{mode}", tmp_path).settings.modes == (mode,)
+        assert context_of_study(f"cuts_cifar_regular+{mode}", tmp_path).settings.modes == (mode,)

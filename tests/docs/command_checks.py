@@ -110,7 +110,7 @@ class CommandChecks:
 
     def _names(self, given: dict[str, Any]) -> list[str]:
         pipelines = [given.get("pipeline"), *(given.get("pipelines") or [])]
-        there = {"__default__", *(path.parent.name for path in ROOT.glob("src/vision_studies/pipelines/*/pipeline.py"))}
+        there = {"__default__", *(path.parent.name for path in ROOT.glob("src/vision_studies/pipelines/*/nodes.py"))}
         unknown = [f"there is no pipeline {name}" for name in pipelines if isinstance(name, str) and name not in there]
         parameters = given.get("params") or {}
         if "env" not in given:

@@ -21,13 +21,13 @@ from tests.faults.hostile_archives import ARCHIVES, PACKED, Write, archive
 from tests.faults.hostile_pictures import PICTURES, picture
 from tests.faults.places import PLACES
 from tests.faults.tally import Trial
-from tests.methods.test_alphanet_restricted_pickle import FEATURES, LABELS, hostile_calls
+from tests.methods.test_alphanet_original_features import FEATURES, LABELS, hostile_calls
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.unlabelled import open_images
 from vision_studies.methods.alphanet.original_classifier import LINEAR, read_classifier
-from vision_studies.methods.alphanet.restricted_pickle import load_features_pickle
+from vision_studies.methods.alphanet.original_features import load_features_pickle
 
 KIND = "hostile file"
 REFUSED, HARMLESS = True, False

@@ -34,9 +34,9 @@ from vision_studies.methods.alphanet.original_format import export_data_set, imp
 from vision_studies.methods.stored_data import prepared_data_sets
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.studies.results import read_results, write_results
-from vision_studies.studies.run_tables import history_table, results_table
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome, keep_outcome
+from vision_studies.studies.stages import Outcome
 from vision_studies.studies.stored_runs import find_runs
 from vision_studies.training.checkpoints import load_state, load_weights, save_state, save_weights
 
@@ -89,18 +89,18 @@ def _read_prepared(folder: Path) -> Any:
 def _run(folder: Path) -> None:
     history = pd.DataFrame({"epoch": [1, 2, 3], "validation_accuracy": [0.25, 0.5, 0.75]})
     metrics = {"validation_accuracy": 0.75, "validation_loss": 1.25, "best_epoch": 3, "parameters": 1234}
-    keep_outcome(folder / "study/cifar_resnet/runs", RUN, "training", Outcome(metrics, history=history))
+    RunStore(folder / "study/cifar_resnet/runs").record(RUN, "training", Outcome(metrics, history=history))
 
 
 def _read_run(folder: Path) -> Any:
     runs = folder / "study/cifar_resnet/runs"
-    table = results_table([RUN], runs, ["training"]).drop(columns=["versions", "finished_at", "git_commit"])
-    return [table.to_json(), history_table([RUN], runs).to_json()]
+    table = RunStore(runs).table([RUN], ["training"]).drop(columns=["versions", "finished_at", "git_commit"])
+    return [table.to_json(), RunStore(runs).histories([RUN]).to_json()]
 
 
 def _results(folder: Path) -> None:
     _run(folder)
-    write_results(results_table([RUN], folder / "study/cifar_resnet/runs", ["training"]), folder / "results.parquet")
+    write_results(RunStore(folder / "study/cifar_resnet/runs").table([RUN], ["training"]), folder / "results.parquet")
 
 
 def _state(folder: Path) -> None:

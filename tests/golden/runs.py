@@ -6,13 +6,13 @@ from typing import Any
 from tests.golden.blank_data import blank_data, shown
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.cli.run_plan import _chosen, _forecasts, _settings
 from vision_studies.config.data_prep import DataPrepSettings
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.config.search import IntegerSettings, OptionSettings
-from vision_studies.config.study import StudySettings
-from vision_studies.pipeline_registry import METHODS
 from vision_studies.settings import CONFIG_LOADER_ARGS
+from vision_studies.studies.forecast import forecast
+from vision_studies.studies.method import Context, load_method, make_context
+from vision_studies.studies.run_store import RunStore
 
 WITHOUT_FILES = {
     "stacking": {"networks": {name: {"weights_file": None} for name in ("vit_b_16", "vit_b_16_frozen")}},
@@ -24,20 +24,18 @@ def described_environment(conf: Path, environment: str, folder: Path) -> dict[st
     """Forecast of an environment in which nothing has run, and the fingerprints of its runs, pipeline by pipeline."""
     loader = StudyConfigLoader(conf, environment, WITHOUT_FILES, **CONFIG_LOADER_ARGS)
     parameters = loader["parameters"]
-    study = StudySettings.model_validate(parameters["study"])
-    execution = ExecutionSettings.model_validate(parameters["execution"])
-    image_set, splits = blank_data(DataPrepSettings.model_validate(parameters["data_prep"]))
+    study, execution = (settings_model(key).model_validate(parameters[key]) for key in ("study", "execution"))
+    data = blank_data(DataPrepSettings.model_validate(parameters["data_prep"]))
     found = {}
-    for name in _chosen(loader, None):
-        if name not in METHODS:
-            continue
-        settings = _settings(name, parameters)
-        runs_folder = folder / name / "runs"
-        forecasts = _forecasts(name).forecast(*settings, study, execution, False, image_set, splits, runs_folder)
+    for name in METHODS if loader.pipelines is None else loader.pipelines:
+        method = load_method(name)
+        models = [settings_model(key).model_validate(parameters[key]) for key in method.parameter_names]
+        store = RunStore(folder / name / "runs")
+        context = make_context(method, models, study, execution, False, data, store)
         found[name] = {
-            "at most": _forecasts(name).most_runs(*settings),
-            "stages": [_stage(forecast) for forecast in forecasts],
-            "after the search": _after_search(name, settings, study, execution, image_set, splits, runs_folder),
+            "at most": method.most_runs(context.settings),
+            "stages": [_stage(stage) for stage in forecast(context)],
+            "after the search": shown(after_search(context)),
         }
     return found
 
@@ -51,51 +49,40 @@ def _stage(forecast: Any) -> dict[str, Any]:
     }
 
 
-def _after_search(name, settings, study, execution, image_set, splits, runs_folder) -> list[str] | str:
+def after_search(context: Context) -> list[str]:
     """Runs that follow from what a search has found, as if it had found the middle of everything."""
-    if name == "stacking" and settings[0].search is not None:
-        return shown(_stacks(settings[0], study, execution, image_set, splits, runs_folder))
-    if name == "mlp_transfer":
-        return shown(_perceptrons(settings[0], study, execution, image_set, splits, runs_folder))
-    return []
+    if context.method.name == "stacking" and context.settings.search is not None:
+        return _stacks(context)
+    return _perceptrons(context) if context.method.name == "mlp_transfer" else []
 
 
-def _stacks(settings, study, execution, image_set, splits, runs_folder) -> list[str]:
-    from vision_studies.pipelines.stacking.nodes import workplace
-    from vision_studies.pipelines.stacking.plan import plan_entries
-    from vision_studies.pipelines.stacking.work import divided, entry_runs, search_name, search_space, trial_run
-    from vision_studies.studies.search import SearchTrial
+def _stacks(context: Context) -> list[str]:
+    from vision_studies.pipelines.stacking.plan import divided, entry_runs, plan_entries
+    from vision_studies.pipelines.stacking.stages import trials_of
 
-    place = workplace(settings, study, execution, image_set, splits, {}, runs_folder)
     drawn, found = {}, []
-    for variant in settings.variants:
-        base = settings.configured(variant).model_dump(mode="json")
-        values = {}
-        for path, domain in search_space(place, variant).items():
-            if _has(base, path):
-                values[path] = middle(domain)
-        drawn[variant.name] = values
-        trial = trial_run(place, variant, SearchTrial(1, values))
-        found.append(f"search {search_name(place, variant)}, {trial.fingerprint} {trial.name}")
-    trained, combined = divided(place, entry_runs(place, plan_entries(settings, place.data, drawn)))
+    for variant in context.settings.variants:
+        trials = trials_of(context, variant)
+        drawn[variant.name] = {path: middle(domain) for path, domain in trials.space.items() if _has(trials.base, path)}
+        run = trials.run(1, drawn[variant.name])
+        found.append(f"search {trials.folder.name}, {run.fingerprint} {run.name}")
+    trained, combined = divided(context, entry_runs(context, plan_entries(context.settings, context.images, drawn)))
     return found + [f"{run.fingerprint} {run.name}" for run in [*trained, *combined]]
 
 
-def _perceptrons(settings, study, execution, image_set, splits, runs_folder) -> list[str]:
+def _perceptrons(context: Context) -> list[str]:
     from vision_studies.config.mlp_transfer import architecture_name
-    from vision_studies.methods.hyperparameter_search import shared_draws
-    from vision_studies.pipelines.mlp_transfer.nodes import home_runs, transfer_cells, workplace
+    from vision_studies.pipelines.mlp_transfer.plan import home_runs, transfer_cells
+    from vision_studies.pipelines.mlp_transfer.search import shared_draws
 
-    place = workplace(settings, study, execution, image_set, splits, runs_folder)
-    chosen = shared_draws(settings.search.space, 1, 0)[0]
+    chosen = shared_draws(context.settings.search.space, 1, 0)[0]
     best = {
-        architecture_name(widths): {"layers": list(widths), "hyperparameters": chosen}
-        for widths in settings.architectures
+        "architectures": {
+            architecture_name(widths): {"layers": list(widths), "hyperparameters": chosen}
+            for widths in context.settings.architectures
+        }
     }
-    runs = [
-        *home_runs(place, {"architectures": best}),
-        *(run for *_, run in transfer_cells(place, {"architectures": best})),
-    ]
+    runs = [*home_runs(context, best), *(run for *_, run in transfer_cells(context, best))]
     return [f"{run.fingerprint} {run.name}" for run in runs]
 
 

@@ -4,7 +4,7 @@ import pytest
 from tests.config.test_mlp_transfer_settings import settings
 
 from vision_studies.config.mlp_transfer import ChoiceSettings
-from vision_studies.methods.hyperparameter_search import (
+from vision_studies.pipelines.mlp_transfer.search import (
     ArchitectureSearch,
     FinishedTrial,
     importance,

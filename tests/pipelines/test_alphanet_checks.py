@@ -11,23 +11,19 @@ import torch
 from tests.config.test_alphanet_settings import alphanet_settings
 from tests.data.conftest import make_image_set
 from tests.methods.test_alphanet_experiments import make_classifier, make_features
+from tests.studies.contexts import context_of
 
 from vision_studies.config.data_prep import SplitSettings
-from vision_studies.config.execution import ExecutionSettings
-from vision_studies.config.study import StudySettings
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import MissingDependencyError, VisionStudiesError
 from vision_studies.methods.alphanet import event_logs
 from vision_studies.methods.alphanet.features import open_feature_set
 from vision_studies.methods.alphanet.original_format import export_data_set
 from vision_studies.pipelines.alphanet import nodes
+from vision_studies.pipelines.alphanet.plan import Plan
 
 OWN = {"label": "own", "method": {"name": "own"}}
 TAUS = {"label": "tau", "method": {"name": "tau", "values": [0.5, 1.0]}}
-EXECUTION = ExecutionSettings(
-    backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
-)
-STUDY = StudySettings(name="tried", title="", question="")
 FEW = {"name": "all_few", "ratio": None}
 
 
@@ -63,7 +59,7 @@ def write_splits(folder, **labels):
 
 def refuse_images(folder, images, said, **changes):
     with pytest.raises(VisionStudiesError, match=said) as told:
-        nodes.train_backbones(settings_of_images(**changes), STUDY, EXECUTION, False, *images, folder)
+        nodes.train_backbones(context_of("alphanet", settings_of_images(**changes), images, folder))
     assert "\n" not in str(told.value)
     assert not folder.exists()
 
@@ -129,8 +125,8 @@ def test_other_split_files_under_the_same_name_are_another_feature_set(tmp_path,
     for few in ("4\n5\n", "5\n4\n", "5\n"):  # the same, in another order, and another
         (tmp_path / "lists/few.txt").write_text(few)
         (tmp_path / "lists/medium.txt").write_text("3\n" if "4" in few else "3\n4\n")
-        place = nodes.workplace(settings_of_images(splits=splits), STUDY, EXECUTION, *images, tmp_path / "runs")
-        folders.append([folder.name for folder in place.source_folders])
+        plan = Plan(context_of("alphanet", settings_of_images(splits=splits), images, tmp_path / "runs"))
+        folders.append([folder.name for folder in plan.source_folders])
     assert folders[0] == folders[1] != folders[2]
     assert len(set(folders[0])) == 5
 
@@ -151,9 +147,9 @@ def run(folder, **changes):
         "classifiers": [OWN],
         "improved": ["own"],
     }
-    settings = alphanet_settings(**(own | changes))
-    nodes.train_backbones(settings, STUDY, EXECUTION, False, None, None, folder / "runs")
-    return nodes.extract_features(settings, STUDY, EXECUTION, None, None, folder / "runs", pd.DataFrame())[0]
+    context = context_of("alphanet", alphanet_settings(**(own | changes)), (None, None), folder / "runs")
+    nodes.train_backbones(context)
+    return nodes.extract_features(context, pd.DataFrame())[0]
 
 
 class Call:

@@ -9,28 +9,23 @@ from tests.config.test_mlp_transfer_settings import settings as mlp_settings
 from tests.config.test_transfer_cuts_settings import transfer_settings
 from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
+from tests.studies.contexts import context_of
 
 from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.search import pruner_name
-from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import make_splits
-from vision_studies.pipelines.alphanet.forecast import forecast as of_alphanet
-from vision_studies.pipelines.alphanet.nodes import workplace as alphanet_place
-from vision_studies.pipelines.cifar_resnet.forecast import forecast as of_networks
-from vision_studies.pipelines.cifar_resnet.nodes import study_runs
-from vision_studies.pipelines.mlp_transfer.forecast import forecast as of_perceptrons
-from vision_studies.pipelines.mlp_transfer.nodes import workplace as mlp_place
-from vision_studies.pipelines.mlp_transfer.work import pruned_otherwise, search_batches
-from vision_studies.pipelines.transfer_cuts.forecast import forecast as of_cuts
-from vision_studies.pipelines.transfer_cuts.nodes import workplace as cuts_place
-from vision_studies.studies.forecast import LATER, REUSE, TRAIN
+from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.cifar_resnet.stages import study_runs
+from vision_studies.pipelines.mlp_transfer.stages import search_batches
+from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs, study_cells
+from vision_studies.studies.forecast import LATER, REUSE, TRAIN, forecast
 from vision_studies.studies.results import PRUNED
-from vision_studies.studies.stages import Outcome, begin_run, keep_outcome, pruned
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.stages import Outcome
 
-STUDY = StudySettings(name="tried", title="", question="")
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal")
 
 
@@ -46,13 +41,13 @@ def data():
 def finish(folder, runs, stage):
     """Leave what a stage of these runs would have left."""
     for number, run in enumerate(runs):
-        begin_run(folder, run)
+        RunStore(folder).begin(run)
         metrics = {"validation_loss": 0.5 + number * 7 % 5 / 10, "validation_accuracy": 0.5, "best_epoch": 1}
-        keep_outcome(folder, run, stage, Outcome(metrics | {"other_metrics": {"terminating_epoch": 1}}))
+        RunStore(folder).record(run, stage, Outcome(metrics | {"other_metrics": {"terminating_epoch": 1}}))
 
 
-def by_stage(found):
-    return {own.stage: own for own in found}
+def by_stage(name, settings, data, folder):
+    return {own.stage: own for own in forecast(context_of(name, settings, data, folder))}
 
 
 def to_do(stage):
@@ -85,11 +80,8 @@ def network_settings(**changes):
     ids=["nothing", "a seed", "a variant", "what one variant overrides"],
 )
 def test_networks(data, tmp_path, changes, expected):
-    from vision_studies.data.prepared import PreparedData
-
-    known = PreparedData.from_catalog(*data, {})
-    finish(tmp_path, study_runs(network_settings(), STUDY, known), "training")
-    found = by_stage(of_networks(network_settings(**changes), STUDY, None, False, *data, tmp_path))
+    finish(tmp_path, study_runs(context_of("cifar_resnet", network_settings(), data, tmp_path)), "training")
+    found = by_stage("cifar_resnet", network_settings(**changes), data, tmp_path)
     assert to_do(found["training"]) == expected
     assert sum(own.action == LATER for own in found["evaluation"].decisions) == len(expected)
 
@@ -119,11 +111,11 @@ def cuts(**changes):
     ids=["how stacks are made", "a mode less", "a mode more", "a repeat more", "how all are tuned"],
 )
 def test_cuts(data, tmp_path, changes, expected):
-    place = cuts_place(cuts(), STUDY, None, *data, tmp_path)
-    finish(tmp_path, place.pretraining_runs(), "pretraining")
-    cells = [cell.run for cell in place.cells()]
+    context = context_of("transfer_cuts", cuts(), data, tmp_path)
+    finish(tmp_path, pretraining_runs(context), "pretraining")
+    cells = [cell.run for cell in study_cells(context)]
     finish(tmp_path, cells, "training")
-    found = by_stage(of_cuts(cuts(**changes), STUDY, None, False, *data, tmp_path))
+    found = by_stage("transfer_cuts", cuts(**changes), data, tmp_path)
     assert to_do(found["pretraining"]) == {}
     changed = to_do(found["fine-tuning"])
     if expected == "all":
@@ -136,11 +128,11 @@ def test_cuts(data, tmp_path, changes, expected):
 
 
 def test_cuts_of_another_pretraining(data, tmp_path):
-    place = cuts_place(cuts(), STUDY, None, *data, tmp_path)
-    finish(tmp_path, place.pretraining_runs(), "pretraining")
-    finish(tmp_path, [cell.run for cell in place.cells()], "training")
+    context = context_of("transfer_cuts", cuts(), data, tmp_path)
+    finish(tmp_path, pretraining_runs(context), "pretraining")
+    finish(tmp_path, [cell.run for cell in study_cells(context)], "training")
     longer = cuts(pretraining={"optimizer": {"learning_rate": 0.5}})
-    found = by_stage(of_cuts(longer, STUDY, None, False, *data, tmp_path))
+    found = by_stage("transfer_cuts", longer, data, tmp_path)
     assert to_do(found["pretraining"]) == {"pretraining, seed 0": ["optimizer.learning_rate"]}
     changed = to_do(found["fine-tuning"])
     assert {tuple(names) for names in changed.values()} == {("pretrained",)}
@@ -154,15 +146,15 @@ def perceptrons(**changes):
 
 
 def test_perceptrons(data, tmp_path):
-    place = mlp_place(perceptrons(), STUDY, None, *data, tmp_path)
+    context = context_of("mlp_transfer", perceptrons(), data, tmp_path)
 
     def told(**changes):
-        return by_stage(of_perceptrons(perceptrons(**changes), STUDY, None, False, *data, tmp_path))
+        return by_stage("mlp_transfer", perceptrons(**changes), data, tmp_path)
 
     fresh = told()
     assert [unknown.count for unknown in fresh["retraining"].unknown] == [4]
     assert [unknown.count for unknown in fresh["transfer"].unknown] == [4]
-    finish(tmp_path, [run for runs, _ in search_batches(place) for run in runs], "training")
+    finish(tmp_path, [run for runs, _ in search_batches(context) for run in runs], "training")
     found = told()
     assert to_do(found["search"]) == {}
     assert len(found["retraining"].decisions) == len(found["transfer"].decisions) == 4
@@ -181,26 +173,26 @@ def test_trials_that_another_pruner_has_ended_are_trained_again(data, tmp_path):
     pruner = {"batch": 1, "pruner": median}
 
     def told(**search):
-        found = of_perceptrons(perceptrons(search=search), STUDY, None, False, *data, tmp_path)
-        return {own.name: own for own in by_stage(found)["search"].decisions}
+        stages = by_stage("mlp_transfer", perceptrons(search=search), data, tmp_path)
+        return {own.name: own for own in stages["search"].decisions}
 
-    place = mlp_place(perceptrons(search=pruner), STUDY, None, *data, tmp_path)
-    ended, *others = [run for runs, _ in search_batches(place) for run in runs]
+    context = context_of("mlp_transfer", perceptrons(search=pruner), data, tmp_path)
+    ended, *others = [run for runs, _ in search_batches(context) for run in runs]
     history = pd.DataFrame({"epoch": [1], "validation_loss": [0.9]})
     worse = Outcome({"validation_loss": 0.9}, PRUNED, "worse than others", history)
     found = {"validation_loss": 0.5, "best_epoch": 1, "other_metrics": {"terminating_epoch": 1}}
     whole = Outcome(found, history=history)
     for run in (ended, *others):
-        begin_run(tmp_path, run)
-        outcome = pruned(worse, pruner_name(place.settings.search.pruner)) if run is ended else whole
-        keep_outcome(tmp_path, run, "training", outcome)
+        RunStore(tmp_path).begin(run)
+        outcome = worse.pruned_by(pruner_name(context.settings.search.pruner)) if run is ended else whole
+        RunStore(tmp_path).record(run, "training", outcome)
     assert {own.action for own in told(**pruner).values()} == {REUSE}
     for changes in ({"pruner": None, "batch": None}, {"batch": 1, "pruner": median | {"warmup_epochs": 2}}):
         found = told(**changes)
         assert {name for name, own in found.items() if own.action == TRAIN} == {ended.name}
         assert found[ended.name].reason == "a search with another pruner had ended it"
-    other = mlp_place(perceptrons(), STUDY, None, *data, tmp_path)
-    assert pruned_otherwise(other, [ended, *others]) == [ended]
+    store = RunStore(tmp_path)
+    assert [run for run in (ended, *others) if store.was_pruned_otherwise(run, "training", None)] == [ended]
 
 
 def alphanet(**changes):
@@ -221,13 +213,13 @@ def alphanet(**changes):
 
 
 def test_classifiers_and_what_is_learnt_on_them(data, tmp_path):
-    place = alphanet_place(alphanet(), STUDY, None, *data, tmp_path)
-    finish(tmp_path, [run for runs in place.backbone_runs() for run in runs], "training")
-    finish(tmp_path, [own.run for own in place.classifiers()], "fitting")
-    finish(tmp_path, [own.run for own in place.experiments()], "training")
+    plan = Plan(context_of("alphanet", alphanet(), data, tmp_path))
+    finish(tmp_path, [run for runs in plan.backbone_runs() for run in runs], "training")
+    finish(tmp_path, [own.run for own in plan.classifiers()], "fitting")
+    finish(tmp_path, [own.run for own in plan.experiments()], "training")
 
     def told(**changes):
-        return by_stage(of_alphanet(alphanet(**changes), STUDY, None, False, *data, tmp_path))
+        return by_stage("alphanet", alphanet(**changes), data, tmp_path)
 
     other = [
         {"label": "own", "method": {"name": "own"}},

@@ -3,30 +3,28 @@
 import json
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from tests.config.test_transfer_cuts_settings import transfer_settings
 from tests.data.conftest import make_image_set
+from tests.studies.contexts import context_of
 
 from vision_studies.config.data_prep import SplitSettings
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.merge import merge_settings
-from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import DataError
-from vision_studies.pipelines.transfer_cuts import nodes, work
+from vision_studies.pipelines.transfer_cuts import stages
 from vision_studies.pipelines.transfer_cuts.nodes import evaluate_networks, fine_tune_networks, pretrain_networks
-from vision_studies.pipelines.transfer_cuts.work import Workplace, cell_name, check_subsets
-from vision_studies.studies.stages import read_stage
+from vision_studies.pipelines.transfer_cuts.plan import cell_name, pretraining_runs, study_cells, study_classes
+from vision_studies.pipelines.transfer_cuts.stages import FINE_TUNING, check_subsets
+from vision_studies.studies.method import run_stages
+from vision_studies.studies.run_store import RunStore
 
-STUDY = StudySettings(name="cuts", title="Cuts", question="Which?")
-EXECUTION = ExecutionSettings(
-    backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
-)
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal", "sneaker")
 SMALL = {
     "classes": {"label": "shoes", "pretraining": ["shirt", "coat", "dress", "bag"], "fine_tuning": ["s[an]*", "boot"]},
@@ -58,12 +56,12 @@ def data():
     )
 
 
-def place(data, folder=None, **changes):
+def place(data, folder=Path("runs"), **changes):
     settings = transfer_settings(**merge_settings(SMALL, changes))
-    return Workplace(settings, STUDY, EXECUTION, data, folder)
+    return context_of("transfer_cuts", settings, (data.image_set, data.splits.to_table()), folder)
 
 
-def full(data, folder=None, **changes):
+def full(data, folder=Path("runs"), **changes):
     """The published study's size: six convolutions, 80 subsets."""
     return place(data, folder, network={"channels": [4] * 6}, subsets=PUBLISHED_REPEATS, **changes)
 
@@ -84,22 +82,22 @@ def full(data, folder=None, **changes):
 )
 def test_equal_places_of_the_table_are_one_run(data, modes, rows, unique, seeds):
     study = full(data, modes=modes, pretraining={"seeds": seeds})
-    cells = study.cells()
+    cells = study_cells(study)
     assert len(cells) == rows
     assert len({cell.run.fingerprint for cell in cells}) == unique
     assert len({(cell.run.variant, cell.run.seed) for cell in cells}) == rows
-    assert len({run.fingerprint for run in study.pretraining_runs()}) == len(seeds)
+    assert len({run.fingerprint for run in pretraining_runs(study)}) == len(seeds)
 
 
 def test_a_published_study_has_641_rows_and_561_runs(data):
     study = full(data, modes=["freeze_reinit"])
-    everything = [*study.pretraining_runs(), *(cell.run for cell in study.cells())]
+    everything = [*pretraining_runs(study), *(cell.run for cell in study_cells(study))]
     assert len(everything) == 641
     assert len({run.fingerprint for run in everything}) == 561
 
 
 def test_which_places_are_one_run(data):
-    cells = full(data, modes=["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]).cells()
+    cells = study_cells(full(data, modes=["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]))
     places: dict[str, set] = {}
     for cell in cells:
         if (cell.fraction, cell.run.seed) == (0.1, 4):
@@ -112,7 +110,7 @@ def test_which_places_are_one_run(data):
 
 
 def test_the_table_goes_fraction_by_fraction_and_begins_with_the_baseline(data):
-    cells = place(data, cuts=[2, 1]).cells()
+    cells = study_cells(place(data, cuts=[2, 1]))
     assert [(cell.fraction, cell.mode, cell.cut, cell.run.seed) for cell in cells] == [
         (fraction, mode, cut, repeat)
         for fraction, repeats in ((0.2, 2), (1.0, 1))
@@ -128,20 +126,20 @@ def test_the_table_goes_fraction_by_fraction_and_begins_with_the_baseline(data):
 
 def test_repeats_take_the_pretrained_networks_in_turn(data):
     study = place(data, pretraining={"seeds": [5, 9]}, subsets=[{"fraction": 0.5, "repeats": 5}])
-    names = [run.fingerprint for run in study.pretraining_runs()]
-    own = {cell.run.seed: cell.run.configuration["pretrained"] for cell in study.cells() if cell.mode == "freeze"}
+    names = [run.fingerprint for run in pretraining_runs(study)]
+    own = {cell.run.seed: cell.run.configuration["pretrained"] for cell in study_cells(study) if cell.mode == "freeze"}
     assert [own[repeat] for repeat in range(5)] == [names[0], names[1], names[0], names[1], names[0]]
-    assert {cell.run.configuration["pretrained"] for cell in study.cells() if cell.cut == -1} == {None}
+    assert {cell.run.configuration["pretrained"] for cell in study_cells(study) if cell.cut == -1} == {None}
 
 
 def test_another_pretraining_makes_other_runs_of_all_that_use_it(data):
-    cells = place(data).cells()
-    longer = place(data, pretraining={"training": {"epochs": 3}}).cells()
+    cells = study_cells(place(data))
+    longer = study_cells(place(data, pretraining={"training": {"epochs": 3}}))
     for cell, other in zip(cells, longer, strict=True):
         uses = cell.mode == "freeze" or cell.cut > 0
         assert (cell.run.fingerprint != other.run.fingerprint) == uses
     # What is computed at a time, or asked for besides, changes no run.
-    same = place(data, stack={"features_mb": 0, "memory_mb": 1}, modes=["freeze", "freeze_reinit"]).cells()
+    same = study_cells(place(data, stack={"features_mb": 0, "memory_mb": 1}, modes=["freeze", "freeze_reinit"]))
     assert {cell.run.fingerprint for cell in same} == {cell.run.fingerprint for cell in cells}
 
 
@@ -160,9 +158,10 @@ def test_places_have_names(mode, cut, fraction, name):
 
 
 def test_classes_are_found_in_the_order_of_the_images(data):
-    assert place(data).classes == (NAMES[:4], NAMES[4:])
-    assert place(data).pretraining_runs()[0].configuration["classes"] == [*NAMES[:4]]
-    assert place(data).cells()[0].run.configuration["classes"] == [*NAMES[4:]]
+    context = place(data)
+    assert study_classes(context, context.settings) == (NAMES[:4], NAMES[4:])
+    assert pretraining_runs(place(data))[0].configuration["classes"] == [*NAMES[:4]]
+    assert study_cells(place(data))[0].run.configuration["classes"] == [*NAMES[4:]]
 
 
 @pytest.mark.parametrize(
@@ -180,13 +179,13 @@ def test_classes_are_found_in_the_order_of_the_images(data):
 )
 def test_classes_that_cannot_be_meant_are_refused(data, first, new, message):
     with pytest.raises(DataError, match=message):
-        place(data, classes={"label": "shoes", "pretraining": first, "fine_tuning": new}).cells()
+        study_cells(place(data, classes={"label": "shoes", "pretraining": first, "fine_tuning": new}))
 
 
 def test_runs_of_equal_layers_fraction_and_pretraining_share_a_stack(data, tmp_path):
     study = full(data, folder=tmp_path, modes=["freeze_reinit", "freeze_truncate"], pretraining={"seeds": [0, 1]})
-    runs = {cell.run.fingerprint: cell.run for cell in study.cells()}
-    stacks = work._stacks(study, [*runs.values()])
+    runs = {cell.run.fingerprint: cell.run for cell in study_cells(study)}
+    stacks = stages._stacks(study, [*runs.values()])
     assert Counter(run.fingerprint for stack in stacks for run in stack) == Counter([*runs])
     for stack in stacks:
         first, *rest = ({**run.configuration} for run in stack)
@@ -200,19 +199,19 @@ def test_runs_of_equal_layers_fraction_and_pretraining_share_a_stack(data, tmp_p
 
 def test_a_stack_stays_within_its_memory(data, tmp_path):
     roomy = place(data, tmp_path, subsets=[{"fraction": 0.5, "repeats": 30}], modes=["freeze"], cuts=[0])
-    runs = [cell.run for cell in roomy.cells() if cell.mode == "freeze"]
-    assert [len(stack) for stack in work._stacks(roomy, runs)] == [30]
+    runs = [cell.run for cell in study_cells(roomy) if cell.mode == "freeze"]
+    assert [len(stack) for stack in stages._stacks(roomy, runs)] == [30]
     # Nine million parameters of 26 bytes: four networks in a thousand million bytes, so six are two stacks.
     wide = {"channels": [1000, 1000]}
     tight = place(data, tmp_path, subsets=[{"fraction": 0.5, "repeats": 6}], modes=["freeze"], cuts=[0], network=wide)
-    runs = [cell.run for cell in tight.cells() if cell.mode == "freeze"]
-    assert [len(stack) for stack in work._stacks(tight, runs)] == [3, 3]
+    runs = [cell.run for cell in study_cells(tight) if cell.mode == "freeze"]
+    assert [len(stack) for stack in stages._stacks(tight, runs)] == [3, 3]
 
 
 def test_evaluation_goes_cut_by_cut_whatever_the_fraction(data):
     study = place(data)
-    runs = [*{cell.run.fingerprint: cell.run for cell in study.cells()}.values()]
-    groups = work._by_layers(runs)
+    runs = [*{cell.run.fingerprint: cell.run for cell in study_cells(study)}.values()]
+    groups = stages._by_layers(runs)
     assert sorted(len(group) for group in groups) == [3] * 5
     assert all(len({run.configuration["fraction"] for run in group}) == 2 for group in groups)
 
@@ -231,34 +230,32 @@ def test_a_fraction_that_is_too_small_is_refused_before_anything_is_trained(
     data, tmp_path, changes, message, monkeypatch
 ):
     study = place(data, tmp_path, **changes)
-    monkeypatch.setattr(nodes, "pretrain_runs", lambda *arguments, **options: pytest.fail("something is trained"))
+    monkeypatch.setattr(stages, "_pretrain", lambda *arguments, **options: pytest.fail("something is trained"))
     with pytest.raises(DataError, match=message) as found:
-        pretrain_networks(study.settings, STUDY, EXECUTION, False, data.image_set, data.splits.to_table(), tmp_path)
+        pretrain_networks(study)
     assert str(found.value).count(". ") == 0  # one sentence
     assert not [*tmp_path.iterdir()]
     with pytest.raises(DataError, match=message):
-        work.train_runs(study, [cell.run for cell in study.cells()], fresh=False)
+        run_stages(study, FINE_TUNING)
     assert not [*tmp_path.iterdir()]
 
 
 def test_a_fraction_that_leaves_two_images_is_taken(data):
-    check_subsets(place(data), [cell.run for cell in place(data, subsets=[{"fraction": 0.08, "repeats": 1}]).cells()])
+    check_subsets(data, [cell.run for cell in study_cells(place(data, subsets=[{"fraction": 0.08, "repeats": 1}]))])
 
 
 def test_the_study_from_pretraining_to_its_table(data, tmp_path, monkeypatch):
     study = place(data, tmp_path)
-    given = (study.settings, STUDY, EXECUTION)
-    where = (data.image_set, data.splits.to_table(), tmp_path)
-    pretraining, histories = pretrain_networks(*given, False, *where)
+    pretraining, histories = pretrain_networks(study)
     assert pretraining["test_accuracy"].notna().all()
     assert len(histories) == 2
-    cells = study.cells()
-    table, histories = fine_tune_networks(*given, False, *where, pretraining)
+    cells = study_cells(study)
+    table, histories = fine_tune_networks(study, pretraining)
     assert len(table) == len(cells)
     assert table["test_accuracy"].isna().all()  # nothing has touched the test split
     unique = {cell.run.fingerprint for cell in cells}
     assert len(histories) == 4 * len(unique)
-    results, accuracies = evaluate_networks(*given, *where, table)
+    results, accuracies = evaluate_networks(study, table)
     assert results["run_fingerprint"].tolist() == [cell.run.fingerprint for cell in cells]
     assert accuracies[["mode", "cut", "fraction", "repeat"]].to_dict("split")["data"] == [
         [cell.mode, cell.cut, cell.fraction, cell.run.seed] for cell in cells
@@ -280,36 +277,33 @@ def test_the_study_from_pretraining_to_its_table(data, tmp_path, monkeypatch):
     assert other["test_images"] == sum(label >= 4 for label in data.image_set.labels[data.splits.test])
     # All is there already: nothing is trained or scored again.
     for name in ("_train", "_evaluate", "_pretrain"):
-        monkeypatch.setattr(work, name, lambda *arguments, **options: pytest.fail("something is done again"))
-    pretrain_networks(*given, False, *where)
-    fine_tune_networks(*given, False, *where, pretraining)
-    again, _ = evaluate_networks(*given, *where, table)
+        monkeypatch.setattr(stages, name, lambda *arguments, **options: pytest.fail("something is done again"))
+    pretrain_networks(study)
+    fine_tune_networks(study, pretraining)
+    again, _ = evaluate_networks(study, table)
     pd.testing.assert_frame_equal(again, results)
 
 
 def test_a_pretraining_of_another_configuration_is_refused(data, tmp_path):
     study = place(data, tmp_path)
-    where = (data.image_set, data.splits.to_table(), tmp_path)
-    pretraining, _ = pretrain_networks(study.settings, STUDY, EXECUTION, False, *where)
-    other = place(data, tmp_path, pretraining={"training": {"epochs": 3}}).settings
+    pretraining, _ = pretrain_networks(study)
+    other = place(data, tmp_path, pretraining={"training": {"epochs": 3}})
     with pytest.raises(DataError, match="made with another configuration"):
-        fine_tune_networks(other, STUDY, EXECUTION, False, *where, pretraining)
+        fine_tune_networks(other, pretraining)
 
 
 def test_a_pretraining_that_diverges_ends_the_study_in_one_sentence(data, tmp_path):
     study = place(data, tmp_path, pretraining={"optimizer": {"learning_rate": 1e36}})
-    where = (data.image_set, data.splits.to_table(), tmp_path)
     with pytest.raises(DataError, match=r"seed 0 has not given a network \(the loss was not finite\); lower"):
-        pretrain_networks(study.settings, STUDY, EXECUTION, False, *where)
+        pretrain_networks(study)
 
 
 def test_a_fine_tuning_that_diverges_is_a_row_without_scores(data, tmp_path):
     study = place(data, tmp_path, fine_tuning={"optimizer": {"learning_rate": 1e36}}, modes=["freeze"], cuts=[1])
-    given, where = (study.settings, STUDY, EXECUTION), (data.image_set, data.splits.to_table(), tmp_path)
-    pretraining, _ = pretrain_networks(*given, False, *where)
-    table, _ = fine_tune_networks(*given, False, *where, pretraining)
+    pretraining, _ = pretrain_networks(study)
+    table, _ = fine_tune_networks(study, pretraining)
     assert set(table["status"]) == {"diverged"}
-    _, accuracies = evaluate_networks(*given, *where, table)
+    _, accuracies = evaluate_networks(study, table)
     assert accuracies["test_accuracy"].isna().all()
     assert set(accuracies["status"]) == {"diverged"}
-    assert read_stage(tmp_path, study.cells()[0].run, work.EVALUATION) is None
+    assert RunStore(tmp_path).result(study_cells(study)[0].run, stages.EVALUATION) is None

@@ -7,8 +7,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from vision_studies.plots import cut_lines, cut_surfaces, cuts
-from vision_studies.plots.cut_axes import cut_looks, named_fractions
+from vision_studies.plots.cut_axes import cut_looks
 from vision_studies.plots.style import stamp
+from vision_studies.plots.ticks import have_room
 
 REPEATS = {0.001: 25, 0.01: 25, 0.1: 20, 0.5: 5, 1.0: 5}
 CUTS = [-1, 0, 1, 2, 3, 4, 5, 6]
@@ -254,8 +255,8 @@ def test_groups_hold_a_box_for_each_cut():
 def test_names_of_fractions_that_lie_close_are_left_out():
     # Of three decades 7.5 % are a factor of 1.68.
     fractions = [0.001, 0.01, 0.1, 0.3, 0.5, 0.75, 1.0]
-    assert named_fractions(fractions, 0.075) == [True, True, True, False, True, False, True]
-    assert named_fractions([0.5], 0.1) == [True]
+    assert have_room(np.log10(fractions), 0.075) == [True, True, True, False, True, False, True]
+    assert have_room(np.log10([0.5]), 0.1) == [True]
 
 
 def test_looks_of_many_cuts_differ():

@@ -101,3 +101,9 @@ def test_importance_is_a_bar_each_the_largest_on_top():
     drawn = plots.importance_figure({"training.optimizer.learning_rate": 0.7, "training.schedule": 0.3}, "sgd")
     assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["schedule", "optimizer.learning_rate"]
     assert [bar.get_width() for bar in drawn.axes[0].patches] == [0.3, 0.7]
+
+
+def test_importance_of_names_that_look_alike_when_they_are_cut_is_a_bar_each():
+    name = "training.a_hyperparameter_with_a_name_that_is_longer_than_its_room"
+    axes = plots.importance_figure({f"{name}_{number}": 0.2 for number in range(3)}, "sgd").axes[0]
+    assert [bar.get_y() + bar.get_height() / 2 for bar in axes.patches] == pytest.approx([0, 1, 2])

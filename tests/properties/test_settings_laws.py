@@ -194,15 +194,9 @@ def test_a_run_is_known_by_all_that_decides_its_numbers(configuration, data):
     st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True),
 )
 def test_a_plan_has_every_variant_with_every_seed_once(variants, seeds):
-    plan = plan_runs(
-        pipeline="p",
-        study="s",
-        base={"a": 1},
-        variants=variants,
-        seeds=seeds,
-        data_fingerprint="d",
-        method_version=1,
-        resolve=dict,
-    )
+    def make(variant, seed, configuration):
+        return Run("p", "s", variant, 0, seed, configuration, "d", 1)
+
+    plan = plan_runs(make, name="p", base={"a": 1}, variants=variants, seeds=seeds, resolve=dict)
     assert [(own.seed, own.variant) for own in plan] == [(seed, name) for seed in seeds for name in variants]
     assert all(own.configuration == merge_settings({"a": 1}, variants[own.variant]) for own in plan)

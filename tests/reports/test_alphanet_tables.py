@@ -5,12 +5,24 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import ParameterError
-from vision_studies.reports.alphanet_tables import SPLITS, csv, latex, markdown, split_table, text
+from vision_studies.reports.alphanet_tables import SPLITS, means, split_table, spreads, text
 
 SPREAD = 0.016 * np.array([-1, 0, 1])  # sample standard deviation 0.016
 
 
-def rows(experiment, means, *, deviations=(0.0,) * 4, baseline=False, classifier="crt", repeats=3, **others):
+def markdown(accuracies, title, metric):
+    return spreads(accuracies, metric, title).markdown()
+
+
+def latex(accuracies, title, label, metric, *, style="superscript"):
+    return spreads(accuracies, metric, title, label=label, style=style).latex()
+
+
+def csv(accuracies, metric):
+    return means(accuracies, metric).csv(1)
+
+
+def rows(experiment, of_splits, *, deviations=(0.0,) * 4, baseline=False, classifier="crt", repeats=3, **others):
     """Accuracies with exactly these means and sample standard deviations."""
     offsets = np.array([-1.0, 0.0, 1.0]) if repeats == 3 else np.zeros(repeats)
     return [
@@ -25,7 +37,7 @@ def rows(experiment, means, *, deviations=(0.0,) * 4, baseline=False, classifier
         }
         | others
         for repeat in range(repeats)
-        for split, mean, deviation in zip(SPLITS, means, deviations, strict=True)
+        for split, mean, deviation in zip(SPLITS, of_splits, deviations, strict=True)
     ]
 
 

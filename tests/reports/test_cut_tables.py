@@ -1,12 +1,7 @@
 import pandas as pd
 import pytest
 
-from vision_studies.reports.cut_tables import (
-    accuracies_latex,
-    accuracies_markdown,
-    experiments_latex,
-    experiments_markdown,
-)
+from vision_studies.reports import cut_tables
 
 
 def description(mean=0.8, images=True):
@@ -68,6 +63,14 @@ COMPARED = pd.DataFrame(
 )
 
 
+def accuracies_markdown(description, comparisons, title):
+    return cut_tables.accuracies(description, comparisons, title, "tab:x").markdown()
+
+
+def accuracies_latex(description, comparisons, title, label):
+    return cut_tables.accuracies(description, comparisons, title, label).latex()
+
+
 def cells(markdown):
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in row.replace("\\|", "/").strip("|").split("|")] for row in rows]
@@ -119,7 +122,8 @@ def test_latex_has_the_same_cells_with_rules_between_the_fractions():
 
 
 def test_two_experiments_have_a_column_that_says_which_is_higher():
-    text = experiments_markdown(description(), description(0.78), COMPARED, "Both")
+    table = cut_tables.experiments(description(), description(0.78), COMPARED, "Both", "tab:both")
+    text = table.markdown()
     head, _, *rows = cells(text)
     assert head == ["Images", "Cut", "F_1 (%)", "F/T (%)", "Difference (points)", "Corrected p", "Higher"]
     assert rows == [
@@ -128,7 +132,7 @@ def test_two_experiments_have_a_column_that_says_which_is_higher():
         ["50 % (9,000)", "0", "80.00 ± 1.25", "78.00 ± 1.25", "+1.00", "0.44", "too few repeats"],
         ["", "1", "85.00", "83.00", "+3.00", "0.44", "too few repeats"],
     ]
-    latex = experiments_latex(description(), description(0.78), COMPARED, "Both", "tab:both")
+    latex = table.latex()
     assert r"\textbf{80.00 $\pm$ 1.25} & 78.00 $\pm$ 1.25 & +2.00 & 0.001 & F\_1 \\" in latex
     assert len(latex_cells(latex)) == 5
     assert latex.count(r"\midrule") == 2
@@ -136,7 +140,7 @@ def test_two_experiments_have_a_column_that_says_which_is_higher():
 
 def test_a_difference_that_could_be_significant_but_is_not_has_a_dash():
     compared = COMPARED.assign(can_be_significant=True)
-    rows = cells(experiments_markdown(description(), description(), compared, "Both"))[2:]
+    rows = cells(cut_tables.experiments(description(), description(), compared, "Both", "tab:x").markdown())[2:]
     assert [row[-1] for row in rows] == ["F_1", "F/T", "–", "–"]
 
 

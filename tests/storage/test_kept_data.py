@@ -64,7 +64,7 @@ def test_only_what_has_changed_is_sent(tmp_path, s3):
     kept.keep_all()
     del s3.requests[:]
     write_run(kept, training="complete", evaluation="complete")
-    kept.keep(kept.root / RUN)
+    kept.keep_all()
     put = [line for line in s3.requests if "PUT" in line]
     assert len(put) == 2, put  # the new stage, and the index
     assert sum("/index/" in line for line in put) == 1
@@ -246,6 +246,20 @@ def test_an_unknown_protocol_is_told_of(tmp_path):
         machine(tmp_path, Store("nothing://x", {})).fetch_all()
 
 
+def test_a_store_may_be_a_whole_file_system(tmp_path):
+    import fsspec
+
+    store = Store("memory://", {})
+    first, second = machine(tmp_path / "first", store), machine(tmp_path / "second", store)
+    write_run(first)
+    try:
+        assert first.keep_all()[0] == 1
+        assert second.fetch_all() == 1
+        assert accuracy(second) == 0.5
+    finally:
+        fsspec.filesystem("memory").store.clear()
+
+
 @pytest.mark.slow
 def test_workers_without_the_images_fetch_them_once(tmp_path, s3):
     store = Store(s3.url, s3.options)
@@ -311,7 +325,8 @@ def test_a_run_that_has_not_ended_is_not_kept(machines):
     first, second = machines
     folder = write_run(first)
     (folder / "training.json").unlink()
-    assert first.keep(folder) == 0
+    first.keep_or_later([folder])
+    assert not first.store.newest_indexes(RUN)
     assert first.keep_all() == (0, 0)
     write_run(second)
     second.keep_all()
@@ -322,7 +337,7 @@ def test_a_run_that_has_not_ended_is_not_kept(machines):
 
 def test_a_file_that_is_replaced_while_it_is_sent_is_sent_again(machines, monkeypatch):
     first, second = machines
-    folder = write_run(first)
+    write_run(first)
     real = Path.read_bytes
 
     def replaced(path):
@@ -333,8 +348,8 @@ def test_a_file_that_is_replaced_while_it_is_sent_is_sent_again(machines, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", replaced)
         with pytest.raises(StorageError, match="was written while it was sent"):
-            first.keep(folder)
-    first.keep(folder)
+            first.keep_all()
+    first.keep_all()
     second.fetch_all()
     assert accuracy(second) == 0.75
 
@@ -364,7 +379,7 @@ def test_weights_and_features_of_other_runs_are_fetched_by_who_reads_them(machin
     features.parent.mkdir(parents=True)
     features.write_bytes(b"features")
     assert first.keep_all(runs=False)[0] == 1  # what runs share; a run is kept when it ends
-    first.keep(first.root / RUN)
+    first.keep_or_later([first.root / RUN])
     assert load_state(second.root / RUN / "weights.safetensors")["a"].tolist() == [1, 1]
     there = second.root / features.relative_to(first.root)
     assert fetched(there).read_bytes() == b"features"

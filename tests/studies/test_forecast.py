@@ -2,11 +2,11 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 from tests.conftest import ROOT
+from tests.studies.engine import execute, execute_stacks
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.settings import CONFIG_LOADER_ARGS
-from vision_studies.studies.execution import execute
 from vision_studies.studies.forecast import (
     BUSY,
     CONTINUE,
@@ -17,13 +17,13 @@ from vision_studies.studies.forecast import (
     Forecaster,
     StageForecast,
     Unknown,
-    is_held,
     joined,
 )
 from vision_studies.studies.results import DIVERGED
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stacks import execute_stacks
-from vision_studies.studies.stages import Outcome, begin_run, run_folder, run_lock
+from vision_studies.studies.sharing import is_held
+from vision_studies.studies.stages import Alone, Outcome, Stage
 from vision_studies.training.checkpoints import save_state
 
 HERE = ExecutionSettings.model_validate(
@@ -50,7 +50,8 @@ def fail(run, folder):
 
 
 def forecast(folder, *runs, fresh=False, **options):
-    return Forecaster("cifar_resnet", folder, fresh=fresh).stage(runs, options.pop("stage", "training"), **options)
+    stage = Stage(options.pop("stage", "training"), runs, Alone(work), **options)
+    return Forecaster("cifar_resnet", RunStore(folder), fresh=fresh).stage(stage)
 
 
 def only(folder, run, **options):
@@ -104,7 +105,7 @@ def test_a_run_is_compared_with_the_newest_of_its_name(tmp_path):
 
     for age, epochs in ((100, 8), (50, 4), (200, 2)):
         train(tmp_path, make_run(epochs=epochs))
-        file = run_folder(tmp_path, make_run(epochs=epochs)) / "run.json"
+        file = RunStore(tmp_path).path(make_run(epochs=epochs)) / "run.json"
         os.utime(file, (file.stat().st_mtime - age,) * 2)
     assert only(tmp_path, make_run(epochs=5)).changes == (("training.epochs", 4, 5),)
 
@@ -123,7 +124,7 @@ def test_what_failed_is_tried_again(tmp_path):
 
 
 def test_what_was_interrupted_goes_on_from_its_checkpoint(tmp_path):
-    own_folder = begin_run(tmp_path, make_run())
+    own_folder = RunStore(tmp_path).begin(make_run())
     assert told(tmp_path, make_run()) == (TRAIN, "interrupted, from the beginning: there is no checkpoint yet")
     for epoch in (5, 10):
         save_state(own_folder / f"checkpoints/epoch_{epoch:04d}.safetensors", {"epoch": epoch})
@@ -131,7 +132,7 @@ def test_what_was_interrupted_goes_on_from_its_checkpoint(tmp_path):
 
 
 def test_the_parts_of_a_run_have_checkpoints_of_their_own(tmp_path):
-    own_folder = begin_run(tmp_path, make_run())
+    own_folder = RunStore(tmp_path).begin(make_run())
     save_state(own_folder / "fold_0_learner_0/checkpoints/epoch_0010.safetensors", {"epoch": 10})
     assert told(tmp_path, make_run()) == (CONTINUE, "interrupted, from its checkpoints")
 
@@ -152,8 +153,8 @@ def test_a_stack_goes_on_where_all_of_its_runs_are_asked_for(tmp_path):
 
 
 def test_what_another_process_works_on_is_left_to_it(tmp_path):
-    begin_run(tmp_path, make_run())
-    lock = run_lock(tmp_path, make_run())
+    RunStore(tmp_path).begin(make_run())
+    lock = RunStore(tmp_path).lock(make_run())
     assert not is_held(lock)
     with FileLock(lock):
         before = lock.stat().st_mtime_ns
@@ -188,7 +189,7 @@ def test_fresh_forgets_everything(tmp_path):
 def test_a_forecast_is_what_is_then_done_and_changes_nothing(tmp_path):
     train(tmp_path, make_run(0), make_run(1))
     train(tmp_path, make_run(2), work=fail)
-    save_state(begin_run(tmp_path, make_run(3)) / "checkpoints/epoch_0001.safetensors", {"epoch": 1})
+    save_state(RunStore(tmp_path).begin(make_run(3)) / "checkpoints/epoch_0001.safetensors", {"epoch": 1})
     runs = [make_run(seed) for seed in range(5)] + [make_run(0, "same")]
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     decisions = forecast(tmp_path, *runs).decisions

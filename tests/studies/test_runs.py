@@ -14,16 +14,10 @@ def resolve(merged):
 
 
 def plan(variants, seeds=(0, 1)):
-    return plan_runs(
-        pipeline="cifar_resnet",
-        study="s",
-        base=BASE,
-        variants=variants,
-        seeds=seeds,
-        data_fingerprint="d",
-        method_version=1,
-        resolve=resolve,
-    )
+    def make(variant, seed, configuration):
+        return Run("cifar_resnet", "s", variant, 0, seed, configuration, "d", 1)
+
+    return plan_runs(make, name="cifar_resnet", base=BASE, variants=variants, seeds=seeds, resolve=resolve)
 
 
 def test_every_variant_runs_with_every_seed_seed_by_seed():

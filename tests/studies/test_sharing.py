@@ -10,17 +10,17 @@ import threading
 import time
 
 import pytest
+from tests.studies.engine import execute, execute_stacks
 
 from vision_studies import files
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import BusyError, StorageError
-from vision_studies.studies.execution import execute, execute_one
+from vision_studies.studies.execution import execute_one
 from vision_studies.studies.results import FAILED
-from vision_studies.studies.run_tables import results_table
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import hold, is_held, share
-from vision_studies.studies.stacks import execute_stacks
-from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder, run_lock
+from vision_studies.studies.stages import Artifact, Artifacts, Outcome
 
 HERE = ExecutionSettings(
     backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
@@ -64,7 +64,7 @@ class Shared:
             execute(RUNS, "training", self._run, self.folder, HERE)
         else:
             execute_stacks(RUNS, "training", self._stack, group, self.folder, HERE)
-        results_table(RUNS, self.folder, ["training"]).to_csv(self.folder / f"{name}.csv")
+        RunStore(self.folder).table(RUNS, ["training"]).to_csv(self.folder / f"{name}.csv")
 
     def _run(self, own, folder):
         with (folder / "calls").open("a") as calls:
@@ -81,8 +81,8 @@ class Shared:
             calls.write(f"{os.getpid()} {[own.trial for own in stack]} {(folder / 'checkpoint').exists()}\n")
         (folder / "checkpoint").touch()
         for own in stack:
-            if not is_finished(self.folder, own, "training"):
-                record(own, self._run(own, run_folder(self.folder, own)))
+            if not RunStore(self.folder).is_finished(own, "training"):
+                record(own, self._run(own, RunStore(self.folder).path(own)))
 
     def both(self, end):
         """Process ids of the first and the second; `end(first)` comes when nothing is left but what the first holds."""
@@ -101,7 +101,7 @@ class Shared:
         return first.pid, second.pid
 
     def calls(self, own):
-        return [int(line) for line in (run_folder(self.folder, own) / "calls").read_text().split()]
+        return [int(line) for line in (RunStore(self.folder).path(own) / "calls").read_text().split()]
 
 
 def test_two_processes_do_each_run_once_and_end_with_one_table(tmp_path):
@@ -116,7 +116,7 @@ def test_a_run_of_a_killed_process_is_taken_over(tmp_path):
     shared = Shared(tmp_path, "runs")
     first, second = shared.both(lambda process: os.kill(process.pid, signal.SIGKILL))
     assert [shared.calls(own) for own in RUNS] == [[first, second]] + [[second]] * 5
-    assert all(is_finished(tmp_path, own, "training") for own in RUNS)
+    assert all(RunStore(tmp_path).is_finished(own, "training") for own in RUNS)
 
 
 def test_two_processes_do_each_stack_once_in_the_company_that_the_first_has_chosen(tmp_path):
@@ -185,10 +185,10 @@ def test_a_failure_is_tried_again_once_by_a_later_command_and_not_by_one_that_sh
     other = Beside(execute, [run(0)], "training", fail, tmp_path, HERE)
     other.end_when_waited_for()
     execute([run(0), run(1)], "training", lambda *_: Outcome({}), tmp_path, HERE)
-    assert read_stage(tmp_path, run(0), "training")["status"] == FAILED
-    assert is_finished(tmp_path, run(1), "training")
+    assert RunStore(tmp_path).result(run(0), "training")["status"] == FAILED
+    assert RunStore(tmp_path).is_finished(run(1), "training")
     execute([run(0)], "training", fail, tmp_path, HERE)
-    assert (run_folder(tmp_path, run(0)) / "calls").read_text() == "xx"
+    assert (RunStore(tmp_path).path(run(0)) / "calls").read_text() == "xx"
 
 
 def keep_all(stack, folder, record):
@@ -208,7 +208,7 @@ def test_a_run_in_a_stack_of_another_study_is_waited_for_and_not_begun(tmp_path)
     execute_stacks([run(1), run(7)], "training", note, pairs, tmp_path, HERE)
     other.end()
     assert done == [[7]]
-    assert is_finished(tmp_path, run(1), "training")
+    assert RunStore(tmp_path).is_finished(run(1), "training")
 
 
 def test_fresh_wants_runs_that_nobody_works_on(tmp_path):
@@ -220,13 +220,13 @@ def test_fresh_wants_runs_that_nobody_works_on(tmp_path):
     with pytest.raises(BusyError, match="leave out fresh=true"):
         execute_stacks([run(1)], "training", keep_all, pairs, tmp_path, HERE, fresh=True)
     stacks.end()
-    assert is_finished(tmp_path, run(1), "training")
+    assert RunStore(tmp_path).is_finished(run(1), "training")
 
 
 def test_one_run_alone_waits_for_whoever_works_on_it(tmp_path):
     other = Beside(execute, [run(0)], "training", lambda *_: Outcome({"best_epoch": 3}), tmp_path, HERE)
     threading.Timer(0.1, other.end).start()
-    _, outcome = execute_one(run(0), "training", fail, tmp_path)
+    outcome = execute_one(run(0), "training", fail, RunStore(tmp_path))
     assert outcome.metrics == {"best_epoch": 3}
 
 
@@ -241,11 +241,11 @@ def test_what_was_written_down_and_nobody_will_begin_is_tidied_away(tmp_path):
     assert sorted(len(json.loads(file.read_text())) for file in stacks.glob("*/stack.json")) == [1, 2]
     execute_stacks([run(1), run(2)], "training", keep_all, alone, tmp_path, HERE)
     assert not list(stacks.glob("*/"))
-    assert is_finished(tmp_path, run(1), "training")
+    assert RunStore(tmp_path).is_finished(run(1), "training")
 
 
 def test_what_a_killed_process_has_left_half_written_goes_when_its_run_is_worked_on(tmp_path):
-    folder = run_folder(tmp_path, run(0)) / "checkpoints"
+    folder = RunStore(tmp_path).path(run(0)) / "checkpoints"
     folder.mkdir(parents=True)
     gone = FORK.Process(target=os.getpid)
     gone.start()
@@ -266,7 +266,7 @@ def test_a_full_disk_stops_the_study_instead_of_failing_run_after_run(tmp_path):
     ):
         with pytest.raises(StorageError, match="disk is full"):
             do()
-    assert read_stage(tmp_path, run(0), "training") is None
+    assert RunStore(tmp_path).result(run(0), "training") is None
 
 
 def test_a_stage_begins_only_where_the_disk_has_some_room(tmp_path, monkeypatch):
@@ -284,7 +284,9 @@ def test_tasks_are_shared_and_a_lock_is_waited_for_with_a_word(tmp_path, caplog)
     assert is_held(tmp_path / ".one.lock")
     holder.end_when_waited_for()
     done = []
-    share({file: lambda: done.append("one"), tmp_path / "two.txt": (tmp_path / "two.txt").touch}, "clustering")
+    other = tmp_path / "two.txt"
+    items = [made(file, lambda: done.append("one")), made(other, other.touch)]
+    share(Artifacts("clustering", "cluster", items))
     assert (done, (tmp_path / "two.txt").exists()) == ([], True)
     assert "clustering: 1 run is worked on elsewhere" in caplog.text
     again = Beside(lambda _, lock, held: _hold(lock, held), None, tmp_path / "again.lock", lambda: None)
@@ -294,6 +296,22 @@ def test_tasks_are_shared_and_a_lock_is_waited_for_with_a_word(tmp_path, caplog)
     assert f"waiting for process {os.getpid()} on" in caplog.text
 
 
+def test_fresh_artifacts_are_made_again(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "one.txt"
+    file.write_text("before")
+    artifacts = Artifacts("clustering", "cluster", [made(file, lambda: file.write_text("anew"))])
+    share(artifacts)
+    assert (file.read_text(), "clustering: 1 of 1 are finished and reused" in caplog.text) == ("before", True)
+    share(artifacts, fresh=True)
+    assert file.read_text() == "anew"
+
+
+def made(file, make):
+    lock = file.with_name(f".{file.stem}.lock")
+    return Artifact(file.stem, file, make, lock, needs=[], waits="", new="", remove=file)
+
+
 def _hold(lock, work):
     with hold(lock, "something"):
         work()
@@ -301,5 +319,5 @@ def _hold(lock, work):
 
 def test_the_lock_of_a_run_is_free_when_it_has_ended(tmp_path):
     execute([run(0)], "training", lambda *_: Outcome({}), tmp_path, HERE)
-    assert run_lock(tmp_path, run(0)).exists()
-    assert not is_held(run_lock(tmp_path, run(0)))
+    assert RunStore(tmp_path).lock(run(0)).exists()
+    assert not is_held(RunStore(tmp_path).lock(run(0)))

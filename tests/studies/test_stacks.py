@@ -4,13 +4,14 @@ from itertools import pairwise
 
 import pandas as pd
 import pytest
+from tests.studies.engine import execute_stacks
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.studies import stacks
+from vision_studies.studies import execution
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stacks import execute_stacks
-from vision_studies.studies.stages import Outcome, is_finished, read_stage, run_folder
+from vision_studies.studies.stages import Outcome
 
 HERE = ExecutionSettings(
     backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"
@@ -54,10 +55,10 @@ def test_runs_are_kept_one_by_one_and_equal_ones_done_once(tmp_path):
     execute(runs, work, tmp_path)
     assert work.stacks == [[0, 1], [2]]
     for own in runs:
-        assert is_finished(tmp_path, own, "training")
-        assert read_stage(tmp_path, own, "training")["metrics"]["validation_accuracy"] == 0.5 + own.trial / 100
-        assert json.loads((run_folder(tmp_path, own) / "run.json").read_text())["configuration"] == own.configuration
-        assert len(pd.read_parquet(run_folder(tmp_path, own) / "history.parquet")) == 1
+        assert RunStore(tmp_path).is_finished(own, "training")
+        assert RunStore(tmp_path).result(own, "training")["metrics"]["validation_accuracy"] == 0.5 + own.trial / 100
+        assert json.loads((RunStore(tmp_path).path(own) / "run.json").read_text())["configuration"] == own.configuration
+        assert len(pd.read_parquet(RunStore(tmp_path).path(own) / "history.parquet")) == 1
     assert not list((tmp_path / "stacks/training").glob("*/"))
     execute(runs, work, tmp_path)
     assert len(work.stacks) == 2
@@ -71,12 +72,12 @@ def test_an_interrupted_stack_is_continued_in_the_same_company(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         execute(runs, Work(stop_after=2), tmp_path, group=all_together)
-    assert [is_finished(tmp_path, own, "training") for own in runs] == [True, True, False, False, False]
-    before = read_stage(tmp_path, runs[0], "training")
+    assert [RunStore(tmp_path).is_finished(own, "training") for own in runs] == [True, True, False, False, False]
+    before = RunStore(tmp_path).result(runs[0], "training")
     again = Work()
     execute([*runs, run(7)], again, tmp_path, group=all_together)
     assert again.stacks == [[0, 1, 2, 3, 4], [7]]
-    assert read_stage(tmp_path, runs[0], "training") == before
+    assert RunStore(tmp_path).result(runs[0], "training") == before
 
 
 def test_a_stack_with_a_run_that_the_study_no_longer_has_is_left_and_its_others_begin_anew(tmp_path):
@@ -99,14 +100,14 @@ def test_fresh_forgets_runs_and_stacks(tmp_path):
 def test_an_error_fails_those_that_have_not_ended_and_is_tried_again(tmp_path):
     runs = [run(0), run(1)]
     execute(runs, Work(stop_after=1, error=RuntimeError("no memory")), tmp_path)
-    assert read_stage(tmp_path, runs[0], "training")["status"] == "complete"
-    failed = read_stage(tmp_path, runs[1], "training")
+    assert RunStore(tmp_path).result(runs[0], "training")["status"] == "complete"
+    failed = RunStore(tmp_path).result(runs[1], "training")
     assert (failed["status"], failed["reason"]) == ("failed", "training: RuntimeError: no memory")
-    assert "Traceback" in (run_folder(tmp_path, runs[1]) / "training_failure.txt").read_text()
+    assert "Traceback" in (RunStore(tmp_path).path(runs[1]) / "training_failure.txt").read_text()
     work = Work()
     execute(runs, work, tmp_path)
     assert work.stacks == [[1]]
-    assert is_finished(tmp_path, runs[1], "training")
+    assert RunStore(tmp_path).is_finished(runs[1], "training")
 
 
 def test_work_that_forgets_a_run_is_a_failure(tmp_path):
@@ -115,7 +116,7 @@ def test_work_that_forgets_a_run_is_a_failure(tmp_path):
 
     runs = [run(0), run(1)]
     execute(runs, forgetful, tmp_path)
-    assert "without a result of 1 runs" in read_stage(tmp_path, runs[1], "training")["reason"]
+    assert "without a result of 1 runs" in RunStore(tmp_path).result(runs[1], "training")["reason"]
 
 
 def test_an_error_of_the_users_stops_the_study(tmp_path):
@@ -140,11 +141,11 @@ def test_runs_that_kill_the_workers_of_a_cluster_fail_and_the_others_are_done(tm
 
         yield do
 
-    monkeypatch.setattr(stacks, "parallel_runs", deadly_to_the_second_stack)
+    monkeypatch.setattr(execution, "parallel_runs", deadly_to_the_second_stack)
     runs, work = [run(number) for number in range(4)], Work()
     execute_stacks(runs, "training", work, in_pairs, tmp_path, HERE)
     assert work.stacks == [[0, 1]]
-    found = [read_stage(tmp_path, own, "training") for own in runs]
+    found = [RunStore(tmp_path).result(own, "training") for own in runs]
     assert [own["status"] for own in found] == ["complete", "complete", "failed", "failed"]
     assert found[3]["reason"] == "training: ClusterError: 3 workers died of it"
     monkeypatch.undo()

@@ -2,7 +2,7 @@ import pytest
 from tests.tracking.made_up_study import MadeUpStudy
 
 from vision_studies.tracking.records import StudyRecord
-from vision_studies.tracking.study_files import StudyPlace, find_artefacts
+from vision_studies.tracking.study_files import StudyFolders, find_artefacts
 from vision_studies.tracking.study_log import read_runs
 
 
@@ -14,10 +14,10 @@ def study(tmp_path) -> MadeUpStudy:
 @pytest.fixture
 def record():
     def read(study: MadeUpStudy, state: str = "complete", **options) -> StudyRecord:
-        place = StudyPlace.of(study.project, "small")
-        artefacts = None if state == "running" else find_artefacts(place)
-        runs = tuple(read_runs(place, **options))
-        return StudyRecord("small", "Small", "Is it?", runs, state, artefacts, place.summary())
+        folders = StudyFolders.of(study.project, "small")
+        artefacts = None if state == "running" else find_artefacts(folders)
+        runs = tuple(read_runs(folders, **options))
+        return StudyRecord("small", "Small", "Is it?", runs, state, artefacts, folders.summary())
 
     return read
 

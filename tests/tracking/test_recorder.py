@@ -1,7 +1,4 @@
-import os
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
@@ -62,7 +59,8 @@ def test_one_tracker_is_down_and_the_other_takes_the_study_in(study):
     chosen = settings(mlflow={"enabled": True, "uri": down}, wandb={"enabled": True})
     recorder = RecorderProcess(chosen, study.project, NAMES)
     try:
-        answers, ended = recorder.finish("complete", 120)
+        recorder.say("complete")
+        ended, answers = recorder.wait(120), recorder.answers()
         assert ended, answers
     finally:
         recorder.stop()
@@ -81,13 +79,15 @@ def test_a_server_that_never_answers_holds_nothing_up(study):
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         started = time.monotonic()
         recorder = RecorderProcess(settings(mlflow={"enabled": True, "uri": uri}), study.project, NAMES)
-        recorder.look()
+        recorder.say("look")
         assert time.monotonic() - started < 2  # a process was started, and nothing waited for
         try:
             connection, _ = server.accept()  # now it waits for an answer
             with connection:
                 began = time.monotonic()
-                assert recorder.finish("complete", 0.2) == ([], False)
+                recorder.say("complete")
+                assert not recorder.wait(0.2)
+                assert recorder.answers() == []
                 recorder.stop()
                 assert time.monotonic() - began < 5
         finally:
@@ -96,18 +96,15 @@ def test_a_server_that_never_answers_holds_nothing_up(study):
 
 
 def test_the_recorder_ends_when_the_training_is_gone(study):
-    request = {"project": str(study.project), "study": "small", "title": "", "question": ""}
-    told = subprocess.run(
-        [sys.executable, "-m", "vision_studies.tracking.recorder"],
-        input=f'{{"project": "{request["project"]}", "study": "small", "settings": {settings().model_dump_json()}}}\nlook\n',
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        cwd=study.project,
-        text=True,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-    assert (told.returncode, told.stdout) == (0, "")
+    recorder = RecorderProcess(settings(), study.project, NAMES)
+    recorder.say("look")
+    recorder._pipe.close()  # as when the training is killed
+    recorder.say("look")  # nobody listens, and nobody minds
+    try:
+        assert recorder.wait(120)
+        assert not recorder.has_failed()
+    finally:
+        recorder.stop()
 
 
 class Broken:
@@ -133,8 +130,8 @@ class Broken:
 def test_a_failing_tracker_is_told_of_once_and_asked_again(study):
     told: list[dict] = []
     tracker = Broken()
-    request = {"project": str(study.project), "study": "small", "title": "", "question": ""}
-    recorder = Recorder(request | {"settings": {"weights": False}}, [tracker], told.append, lambda: False)
+    request = {"project": str(study.project), "study": NAMES, "settings": {"weights": False}}
+    recorder = Recorder(request, [tracker], told.append, lambda: False)
     for _ in range(4):  # failed, failed, taken in, and nothing new
         recorder.look()
     assert tracker.asked == 3

@@ -3,18 +3,17 @@ import json
 import pandas as pd
 from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
 
-from vision_studies.tracking.fold_histories import fold_steps
-from vision_studies.tracking.metric_names import logged_names
-from vision_studies.tracking.study_files import StudyPlace, find_artefacts
+from vision_studies.tracking.histories import fold_steps, logged_names
+from vision_studies.tracking.study_files import StudyFolders, find_artefacts
 from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
 
 
-def place_of(study: MadeUpStudy) -> StudyPlace:
-    return StudyPlace.of(study.project, "small")
+def folders_of(study: MadeUpStudy) -> StudyFolders:
+    return StudyFolders.of(study.project, "small")
 
 
 def test_a_row_becomes_a_record_with_its_own_time(study):
-    first, second, average = read_runs(place_of(study))
+    first, second, average = read_runs(folders_of(study))
     assert (first.name, average.name) == ("stacking: 2x & more, seed 0", "stacking: average, seed 0")
     assert first.parameters["base_learners.1.model.name"] == "vit"
     assert (first.parameters["seed"], second.parameters["seed"]) == (0, 1)
@@ -26,7 +25,7 @@ def test_a_row_becomes_a_record_with_its_own_time(study):
 
 
 def test_losses_of_base_learners_and_meta_learner_have_the_names_of_the_original(study):
-    epochs = read_runs(place_of(study))[0].history
+    epochs = read_runs(folders_of(study))[0].history
     assert list(epochs) == [1, 2, 3]
     assert epochs[1] == {
         "train/epoch_loss": 3.0,
@@ -74,12 +73,12 @@ def test_what_is_not_finite_is_no_metric():
 
 
 def test_a_new_configuration_takes_the_place_of_the_row_it_replaces(study):
-    old = {run.key for run in read_runs(place_of(study))}
+    old = {run.key for run in read_runs(folders_of(study))}
     results = study.outputs / "results.parquet"
     before = results.read_bytes()
     study.write([row(0, run_fingerprint="another"), row(1)], [history(0), history(1)])
     results.write_bytes(before)  # the evaluation has not come yet: training.parquet alone is new
-    runs = read_runs(place_of(study))
+    runs = read_runs(folders_of(study))
     assert sorted(run.tags["run_fingerprint"] for run in runs) == ["another", "average0", "fingerprint1"]
     assert len({run.key for run in runs} - old) == 1
 
@@ -94,7 +93,7 @@ def test_a_row_that_was_trained_by_an_earlier_command_keeps_its_own_history(stud
     own = study.project / "data/06_models/small/stacking/runs/fingerprint0"
     own.mkdir(parents=True)
     history(0).drop(columns=["variant", "trial", "seed"]).to_parquet(own / "history.parquet", index=False)
-    assert {run.tags["seed"]: list(run.history) for run in read_runs(place_of(study))} == {
+    assert {run.tags["seed"]: list(run.history) for run in read_runs(folders_of(study))} == {
         "0": [1, 2, 3],
         "1": [1, 2, 3],
     }
@@ -118,19 +117,19 @@ def test_a_run_is_read_from_its_folder_as_it_will_be_from_the_table(study):
     (folder / "training.json").write_text(json.dumps(stage), encoding="utf-8")
     (folder / "weights.safetensors").write_bytes(b"w")
     now = (folder / "training.json").stat().st_mtime
-    (live,) = read_new_runs(place_of(study), now, with_weights=True)
-    tabled = next(run for run in read_runs(place_of(study)) if run.key == live.key)
+    (live,) = read_new_runs(folders_of(study), now, with_weights=True)
+    tabled = next(run for run in read_runs(folders_of(study)) if run.key == live.key)
     assert live.training_hash == tabled.training_hash
     assert live.metrics == {"validation_accuracy": 0.6, "seconds": 40.0}
     assert [file.name for file in live.files] == ["weights.safetensors"]
-    assert read_new_runs(place_of(study), now + 1) == []
+    assert read_new_runs(folders_of(study), now + 1) == []
 
 
 def test_artefacts_are_the_newest_figures_the_report_and_the_results(study):
     (study.reports / "large.csv").write_bytes(b"0" * 2000)
-    found = find_artefacts(place_of(study), largest_bytes=1000)
+    found = find_artefacts(folders_of(study), largest_bytes=1000)
     small = {path: file for path, file in found.items() if not path.endswith("results.parquet")}
     assert sorted(small) == ["report.html", "stacking/curves.png", "summary.txt"]
     assert small["stacking/curves.png"].read_bytes() == b"new"
-    assert "stacking/results.parquet" in find_artefacts(place_of(study))
-    assert pd.read_parquet(find_artefacts(place_of(study))["stacking/results.parquet"]).shape[0] == 3
+    assert "stacking/results.parquet" in find_artefacts(folders_of(study))
+    assert pd.read_parquet(find_artefacts(folders_of(study))["stacking/results.parquet"]).shape[0] == 3

@@ -106,12 +106,12 @@ class StudyConfigLoader(OmegaConfigLoader):
             }
         except Exception as error:
             folders = [self._folder / name for name in [self.base_env, *self.chain]]
-            told = explain_unreadable(folders, patterns, self._folder.parent)
-            if told is None and str(error).startswith("Duplicate keys"):
-                told = explain_duplicates(ValueError(error), self._folder.parent)
-            if told is None:
+            explained = explain_unreadable(folders, patterns, self._folder.parent)
+            if explained is None and str(error).startswith("Duplicate keys"):
+                explained = explain_duplicates(ValueError(error), self._folder.parent)
+            if explained is None:
                 raise
-            raise told from error
+            raise explained from error
         base = layers.pop(self.base_env)
         return base, layers, str(self._folder / self.base_env), str(self._folder), processed
 
@@ -228,7 +228,7 @@ class StudyConfigLoader(OmegaConfigLoader):
             raise ParameterError(f"{shown}: images={content['images']!r} must be true or false.")
         for key, example in (("pipelines", "cifar_resnet"), ("studies", "alpha_study")):
             names = content.get(key, [example])
-            if not (isinstance(names, list) and names and all(isinstance(own, str) for own in names)):
+            if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
                 raise ParameterError(f"{shown}: {key}={names!r} must be a list of names, such as [{example}].")
         return content
 

@@ -108,8 +108,8 @@ def explain_unreadable(folders: Iterable[Path], patterns: Iterable[str], project
 
 def explain_duplicates(error: ValueError, project: Path) -> ParameterError:
     """Two files of one environment that set the same parameter, which Kedro has found."""
-    found = str(error).replace(f"{project}/", "")
-    lines = [line.replace("Duplicate keys found in", "The same is set twice, in") for line in found.splitlines()]
+    message = str(error).replace(f"{project}/", "")
+    lines = [line.replace("Duplicate keys found in", "The same is set twice, in") for line in message.splitlines()]
     return ParameterError("\n".join(f"{line}; keep it in one of the two files." for line in lines))
 
 

@@ -4,44 +4,32 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import DatasetError
 from kedro_datasets._typing import JSONPreview
 
 from vision_studies.catalog.previews import no_json
-from vision_studies.catalog.shared_versions import SharedVersions
+from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import atomic_folder
 
 BetonSource = Path | Callable[[Path], None]
 """A finished file, or a function that writes one to the path it is given."""
 
 
-class FfcvFilesDataset(SharedVersions, AbstractVersionedDataset[Mapping[str, BetonSource], dict[str, Path]]):
+class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]):
     """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
 
-    def __init__(
-        self,
-        *,
-        filepath: str,
-        version: Version | None = None,
-        missing_ok: bool = False,
-        metadata: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
         """Point at the folder whose versions hold the files.
 
         Args:
-            filepath: the folder.
-            version: version to load or save.
             missing_ok: load an empty mapping when there is no version yet, instead of failing.
-            metadata: for Kedro's plugins.
+            options: those of `VersionedPath`.
         """
-        super().__init__(
-            filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
-        )
+        super().__init__(**options)
         self._missing_ok = missing_ok
-        self.metadata = metadata
 
     def load(self) -> dict[str, Path]:
         """Name without suffix -> path of the file."""
@@ -69,14 +57,8 @@ class FfcvFilesDataset(SharedVersions, AbstractVersionedDataset[Mapping[str, Bet
             return no_json()
         return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
 
-    def _exists(self) -> bool:
-        try:
-            return Path(self._get_load_path()).is_dir()
-        except DatasetError:
-            return False
-
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "version": self._version, "missing_ok": self._missing_ok}
+        return super()._describe() | {"missing_ok": self._missing_ok}
 
 
 def _link(source: Path, target: Path) -> None:
@@ -84,7 +66,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
-
-
-def _glob(pattern: str) -> list[str]:
-    return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]

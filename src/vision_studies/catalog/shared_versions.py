@@ -1,7 +1,13 @@
 """Versions of data sets that several processes save who share a study."""
 
-from pathlib import Path
-from typing import Any
+import os
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from kedro.io import AbstractVersionedDataset, DatasetError, Version
+
+Saved = TypeVar("Saved")
+Loaded = TypeVar("Loaded")
 
 
 class SharedVersions:
@@ -18,3 +24,35 @@ class SharedVersions:
             return Path(self._filepath)
         self._cached_load_version = version
         return Path(self._get_versioned_path(version))
+
+
+class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
+    """A file or folder with versions, whose reading and writing subclasses say."""
+
+    def __init__(
+        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Point at the file or the folder.
+
+        Args:
+            filepath: where it lies, or the folder of its versions.
+            version: version to load or save.
+            metadata: for Kedro's plugins.
+        """
+        super().__init__(
+            filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
+        )
+        self.metadata = metadata
+
+    def _exists(self) -> bool:
+        try:
+            return Path(self._get_load_path()).exists()
+        except DatasetError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version}
+
+
+def _glob(pattern: str) -> list[str]:
+    return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]

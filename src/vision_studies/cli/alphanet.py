@@ -115,13 +115,12 @@ def table(
         raise ParameterError(f"--rename: {_none_called(unknown[0], accuracies)}")
     accuracies = accuracies.assign(experiment=accuracies["experiment"].replace(names))
     if layout == "markdown":
-        written = alphanet_tables.markdown(accuracies, _TITLES[metric], metric)
+        written = alphanet_tables.spreads(accuracies, metric, _TITLES[metric]).markdown()
     elif layout == "latex":
-        written = alphanet_tables.latex(
-            accuracies, f"{_TITLES[metric]}.", f"tab:alphanet_{metric}", metric, style=style
-        )
+        label = f"tab:alphanet_{metric}"
+        written = alphanet_tables.spreads(accuracies, metric, _TITLES[metric], label=label, style=style).latex()
     elif layout == "csv":
-        written = alphanet_tables.csv(accuracies, metric)
+        written = alphanet_tables.means(accuracies, metric).csv(1)
     else:
         given["show_headings"] = not given.pop("no_headings", False)
         written = alphanet_tables.text(accuracies, metric, style=style, **given)

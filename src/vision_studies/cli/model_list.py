@@ -4,12 +4,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from vision_studies.cli.model_choice import best_runs, newest_selected
 from vision_studies.cli.study_data import MODELS
 from vision_studies.methods.run_architecture import WEIGHTS_FILE, architecture, why_unusable
 from vision_studies.reports.formatting import count, percent
+from vision_studies.reports.table import Table
 from vision_studies.studies.stored_runs import StoredRun, find_runs
 
 if TYPE_CHECKING:
@@ -81,12 +80,6 @@ def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, An
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    empty = [name for name in ("label", "trial") if not any(row[name] for row in rows)]
-    shown = [{name: value for name, value in row.items() if name not in empty} for row in rows]
     right = ("trial", "seed", "parameters", "validation", "test", "images", "classes")
-    return tabulate(
-        shown,
-        headers="keys",
-        disable_numparse=True,
-        colalign=["right" if name in right else "left" for name in shown[0]],
-    )
+    align = "".join("r" if name in right else "l" for name in rows[0])
+    return Table(rows, align=align).without("label", "trial").terminal()

@@ -244,9 +244,8 @@ def _warn_of_own_images(folder: Path, description: dict[str, Any] | None) -> Non
 
 
 def _show_score(found: dict[str, Any]) -> None:
-    from tabulate import tabulate
-
     from vision_studies.reports.formatting import number, percent
+    from vision_studies.reports.table import Table
 
     def accuracy(row: dict[str, Any]) -> dict[str, str]:
         interval = f"{100 * row['accuracy_low']:.2f} – {100 * row['accuracy_high']:.2f} %"
@@ -254,7 +253,7 @@ def _show_score(found: dict[str, Any]) -> None:
 
     whole = {"images": number(found["images"]), **accuracy(found)}
     whole |= {"loss": f"{found['loss']:.4f}", "calibration error": percent(found["calibration_error"])}
-    click.echo(tabulate([whole.values()], headers=list(whole), disable_numparse=True, stralign="right"))
+    click.echo(Table([whole], align="r" * len(whole)).terminal())
     classes = sorted(found["classes"], key=lambda row: row["accuracy"])[:_CLASSES_SHOWN]
     if len(classes) == len(found["classes"]):
         classes = found["classes"]
@@ -271,8 +270,7 @@ def _show_score(found: dict[str, Any]) -> None:
         }
         for row in classes
     ]
-    aligned = ("left", "right", "right", "right", "left")
-    click.echo(f"\n{tabulate(rows, headers='keys', disable_numparse=True, colalign=aligned)}")
+    click.echo(f"\n{Table(rows, align='lrrrl').terminal()}")
 
 
 def _provenance(description: dict[str, Any] | None) -> dict[str, str]:

@@ -2,33 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from kedro.framework.cli.utils import _split_params
 from kedro.io import DataCatalog
 
-from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
 from vision_studies.cli.study_data import MODELS, study_name
-from vision_studies.config.registry import settings_model
+from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.settings import CONFIG_LOADER_ARGS
-
-if TYPE_CHECKING:
-    from vision_studies.studies.forecast import StageForecast
+from vision_studies.studies.forecast import StageForecast, forecast
+from vision_studies.studies.method import Method, load_method, make_context
+from vision_studies.studies.run_store import RunStore
 
 _DATA = ("image_set", "splits")
-
-_PARAMETERS = {"clustering": ("transfer_cuts", "clustering")}
-"""Pipeline -> the parameters that decide which runs it has; its own without an entry."""
-
-_FOLDERS = {"clustering": "transfer_cuts"}
-"""Pipeline -> the one whose runs it works on; itself without an entry."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class StudyPlan:
     study: str
     pipelines: tuple[str, ...]
     images: str | None
-    forecasts: "tuple[StageForecast, ...] | None"
+    forecasts: tuple[StageForecast, ...] | None
     most: dict[str, int]
 
 
@@ -91,18 +83,19 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
     parameters, described = loader["parameters"], loader["catalog"]
     catalog = DataCatalog.from_config({name: described[name] for name in _DATA})
     pipelines = _chosen(loader, pipeline)
-    trained = [name for name in pipelines if name in pipeline_registry.METHODS]
-    most = {name: _forecasts(name).most_runs(*_settings(name, parameters)) for name in trained}
+    methods = [load_method(name) for name in pipelines if name in METHODS]
+    most = {method.name: method.most_runs(method.settings(*_models(method, parameters))) for method in methods}
     if not all(catalog.exists(name) for name in _DATA):
         return StudyPlan(study_name(env), pipelines, None, None, most)
     image_set, splits = (catalog.load(name) for name in _DATA)
     folder = image_set.folder if image_set is not None else None
+    study, execution = (_validated(key, parameters) for key in ("study", "execution"))
     found: list[StageForecast] = []
-    for name in trained:
-        study, execution = (_validated(key, parameters) for key in ("study", "execution"))
-        runs_folder = Path.cwd() / MODELS / study_name(env) / _FOLDERS.get(name, name) / "runs"
-        given = (*_settings(name, parameters), study, execution, parameters["fresh"], image_set, splits, runs_folder)
-        found += _forecasts(name).forecast(*given)
+    for method in methods:
+        store = RunStore(Path.cwd() / MODELS / study_name(env) / method.runs_folder_of / "runs")
+        models = _models(method, parameters)
+        context = make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
+        found += forecast(context)
     prepared = str(folder.parent.relative_to(Path.cwd())) if folder is not None else None
     return StudyPlan(study_name(env), pipelines, prepared, tuple(found), most)
 
@@ -111,18 +104,12 @@ def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:
     """Pipelines that `kedro run` would do, in its order."""
     if pipeline not in (None, "__default__"):
         return (str(pipeline),)
-    methods = [name for name in pipeline_registry.METHODS if loader.pipelines is None or name in loader.pipelines]
-    # Clustering looks into networks that the other pipeline trains first.
-    methods = [name for name in methods if name != "clustering"] + [name for name in methods if name == "clustering"]
+    methods = [name for name in METHODS if loader.pipelines is None or name in loader.pipelines]
     return (*(("data_prep",) if loader.images else ()), *methods, "reporting")
 
 
-def _forecasts(pipeline: str) -> Any:
-    return import_module(f"vision_studies.pipelines.{pipeline}.forecast")
-
-
-def _settings(pipeline: str, parameters: Mapping[str, Any]) -> list[Any]:
-    return [_validated(key, parameters) for key in _PARAMETERS.get(pipeline, (pipeline,))]
+def _models(method: Method[Any], parameters: Mapping[str, Any]) -> list[Any]:
+    return [_validated(key, parameters) for key in method.parameter_names]
 
 
 def _validated(key: str, parameters: Mapping[str, Any]) -> Any:

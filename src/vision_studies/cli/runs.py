@@ -8,6 +8,7 @@ import click
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.study_data import MODELS, load_prepared_data, study_name
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.reports.table import Table
 from vision_studies.studies.stored_runs import (
     StoredRun,
     find_run,
@@ -47,15 +48,11 @@ def runs() -> None:
 @told_in_a_sentence
 def list_runs(env: str | None) -> None:
     """List runs with their status, accuracies and size on the disk."""
-    from tabulate import tabulate
-
     found = find_runs(_models(), env)
     if not found:
         raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
     rows = [_described(run) for run in found]
-    without = {name for name in ("label", "trial") if not any(row[name] for row in rows)}
-    rows = [{name: value for name, value in row.items() if name not in without} for row in rows]
-    click.echo(tabulate(rows, headers="keys", disable_numparse=True))
+    click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
 
 
 @runs.command()

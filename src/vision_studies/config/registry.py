@@ -4,14 +4,22 @@ from importlib import import_module
 
 from pydantic import BaseModel
 
-MODELS = {
-    "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
+METHODS = {
     "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
-    "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
     "stacking": "vision_studies.config.stacking:StackingSettings",
     "transfer_cuts": "vision_studies.config.transfer_cuts:TransferCutsSettings",
     "clustering": "vision_studies.config.clustering:ClusteringSettings",
+    "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
     "alphanet": "vision_studies.config.alphanet:AlphanetSettings",
+}
+"""Pipelines that train, in the order of reports -> module and class of their settings model.
+
+The method itself is `METHOD` of `vision_studies.pipelines.<name>.method`.
+"""
+
+MODELS = {
+    "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
+    **METHODS,
     "reporting": "vision_studies.config.reporting:ReportingSettings",
     "execution": "vision_studies.config.execution:ExecutionSettings",
     "storage": "vision_studies.config.storage:StorageSettings",

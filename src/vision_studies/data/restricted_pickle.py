@@ -1,12 +1,14 @@
 """Reading the numbers in a pickle without running anything that it may hide.
 
 A pickle is a program: it names functions and has them called. Here every name is looked up in a short table, and what the
-table holds are stand-ins of our own, which take numbers and nothing else, instead of the functions of numpy that bear these
-names. Python's own reader of pickles, and not the faster one in C, does the rest: a few bytes have that one fill the memory
-with room for names (instruction LONG_BINPUT) or compute for ever in a place that Ctrl-C does not reach (keys of nested
-tuples).
+table holds are stand-ins of our own, which take numbers and nothing else, instead of the functions of numpy and torch that
+bear these names. Python's own reader of pickles, and not the faster one in C, does the rest: a few bytes have that one fill
+the memory with room for names (instruction LONG_BINPUT) or compute for ever in a place that Ctrl-C does not reach (keys of
+nested tuples).
 """
 
+import io
+import math
 import pickle
 import re
 from collections.abc import Callable, Mapping
@@ -132,6 +134,53 @@ def _no_array(*_: object) -> None:
     raise RefusedError("it holds an array in an unknown form")
 
 
+def _empty_hooks() -> dict[str, object]:
+    """Hooks of a tensor, of which it has none."""
+    return {}
+
+
+def _storage(content: object) -> Array:
+    """Numbers of a tensor, 1-D. torch's own function would unpickle `content`, a pickle within the pickle, freely."""
+    import torch
+
+    if not isinstance(content, bytes):
+        raise RefusedError("it holds a tensor in an unknown form")
+    try:
+        storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise RefusedError("it holds a tensor that asks for more than numbers, or a damaged one") from error
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise RefusedError("it holds a tensor in an unknown form")
+    numbers = torch.empty(0, dtype=storage.dtype).set_(storage._untyped_storage)  # untyped() warns
+    return Array((numbers.float() if numbers.dtype == torch.bfloat16 else numbers).numpy())
+
+
+def _tensor(storage: object, offset: object, size: object, stride: object, *rest: object) -> Array:
+    import torch
+
+    if not (
+        isinstance(storage, Array)
+        and storage.value is not None
+        and storage.value.ndim == 1
+        and isinstance(offset, int)
+        and isinstance(size, tuple)
+        and isinstance(stride, tuple)
+        and not any(rest[2:])  # conjugated or negated in the act of reading
+    ):
+        raise RefusedError("it holds a tensor in an unknown form")
+    if math.prod(size) > storage.value.size:  # one number, repeated without end
+        raise RefusedError("it holds a tensor that is larger than its numbers")
+    return Array(torch.as_strided(torch.from_numpy(storage.value), size, stride, offset).numpy())
+
+
+def _parameter(tensor: object, *_: object) -> Array:
+    if not isinstance(tensor, Array):
+        raise RefusedError("it holds a tensor in an unknown form")
+    return tensor
+
+
 _NDARRAY = Function(_no_array)  # a name that `_reconstruct` is given, never called
 NUMPY: dict[tuple[str, str], Function] = {
     ("numpy", "ndarray"): _NDARRAY,
@@ -148,6 +197,15 @@ for _builtins in ("__builtin__", "builtins"):  # protocols below 3 and from 3
     NUMPY[_builtins, "bytes"] = Function(_empty_bytes)
     NUMPY[_builtins, "set"] = Function(_set)
     NUMPY[_builtins, "frozenset"] = Function(_frozen_set)
+
+NUMPY_AND_TORCH = NUMPY | {
+    ("collections", "OrderedDict"): Function(_empty_hooks),
+    ("torch.storage", "_load_from_bytes"): Function(_storage),
+    ("torch._utils", "_rebuild_tensor"): Function(_tensor),
+    ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
+    ("torch._utils", "_rebuild_parameter"): Function(_parameter),
+}
+"""The same, and what pickles of tensors ask for."""
 
 
 def _check_keys(keys: list[Any]) -> None:
@@ -222,7 +280,7 @@ def load_restricted(file: BinaryIO, names: Mapping[tuple[str, str], Function], *
 
     Args:
         file: opened for reading bytes.
-        names: what the pickle may ask for, and what it gets; `NUMPY` or more than that.
+        names: what the pickle may ask for, and what it gets; `NUMPY` or `NUMPY_AND_TORCH`.
         encoding: of text that Python 2 has written.
 
     Returns:

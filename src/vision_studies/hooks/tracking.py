@@ -28,7 +28,6 @@ class TrackingHooks(StudyHooks):
         super().__init__()
         self._recorder: RecorderProcess | None = None
         self._settings: TrackingSettings | None = None
-        self._warned: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -49,7 +48,7 @@ class TrackingHooks(StudyHooks):
         from vision_studies.config.tracking import TrackingSettings
         from vision_studies.tracking.process import RecorderProcess, require_trackers
 
-        self._settings, self._warned = TrackingSettings.model_validate(parameters), set()
+        self._settings = TrackingSettings.model_validate(parameters)
         require_trackers(self._settings)
         names = {key: self._description.get(key, self._study) for key in ("title", "question")}
         self._recorder = RecorderProcess(self._settings, self._project.absolute(), names | {"name": self._study})
@@ -58,7 +57,7 @@ class TrackingHooks(StudyHooks):
     def after_node_run(self) -> None:
         """Let the recorder look at what the node has saved."""
         if self._recorder is not None:
-            self._recorder.look()
+            self._recorder.say("look")
             self._tell(self._recorder.answers())
 
     @hook_impl(tryfirst=True)
@@ -77,15 +76,14 @@ class TrackingHooks(StudyHooks):
             return
         self._recorder = None
         try:
+            recorder.say(state)
             untold = min(UNTOLD_SECONDS, settings.patience)
-            answers, ended = recorder.finish(state, untold)
-            if not ended:
+            if not (ended := recorder.wait(untold)):
                 logger.info("waiting for trackers, %g s at most", settings.patience)
-                more, ended = recorder.wait(settings.patience - untold)
-                answers += more
+                ended = recorder.wait(settings.patience - untold)
+            self._tell(recorder.answers())
         finally:
             recorder.stop()
-        self._tell(answers)
         if not ended:
             logger.warning(
                 "trackers have not taken in all of the study within tracking.patience=%g s; the next command goes on from "
@@ -102,15 +100,13 @@ class TrackingHooks(StudyHooks):
         for answer in answers:
             tracker = answer["tracker"]
             if "problem" in answer:
-                if tracker not in self._warned:  # one that is down fails again and again, in other words each time
-                    self._warned.add(tracker)
-                    logger.warning(
-                        "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs "
-                        "what is missing",
-                        tracker,
-                        self._target(tracker),
-                        answer["problem"],
-                    )
+                logger.warning(
+                    "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs what is "
+                    "missing",
+                    tracker,
+                    self._target(tracker),
+                    answer["problem"],
+                )
             else:
                 news = "" if answer["written"] else ", none of them new"
                 logger.info("%s: %d runs%s in %s", tracker, answer["runs"], news, self._target(tracker))

@@ -30,9 +30,6 @@ from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import seed_everything, tune_process
 
-METHOD_VERSION = 2
-"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
-
 WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
 

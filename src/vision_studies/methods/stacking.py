@@ -27,9 +27,6 @@ from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Ob
 from vision_studies.training.precision import place_model
 from vision_studies.training.runtime import seed_everything, tune_process
 
-METHOD_VERSION = 2
-"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
-
 WEIGHTS_FILE = "weights.safetensors"
 
 Report = Callable[[dict[str, Any]], bool | None]

@@ -42,8 +42,6 @@ from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
-METHOD_VERSION = 1
-"""Raise it when a change alters the numbers of a run: finished runs of the older version are then trained again."""
 
 _TEST_IMAGES_AT_ONCE = 256
 

@@ -6,22 +6,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vision_studies.plots.alphanet_style import (
     CLASS_SPLITS,
     SPLIT_COLOURS,
     class_means,
     experiments_in,
-    legend_below,
-    nothing_to_draw,
-    outer_labels,
-    panels,
+    improved,
     points,
+    splits_in,
 )
-from vision_studies.plots.style import COLOURS, FAINT, INK, SOFT, heading, short, styled
+from vision_studies.plots.panels import Panels, finished, key, nothing_to_draw, small_multiples
+from vision_studies.plots.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
+from vision_studies.plots.ticks import decades, logarithmic
 
 _NAMED = {1: 40, 2: 20}  # so many classes have room for their names, by the panels that stand side by side
 _UPRIGHT_NAMES = 14  # more names stand steeper
@@ -43,28 +41,22 @@ def class_gain_bars(class_accuracies: pd.DataFrame) -> Figure:
             accuracy, baseline_accuracy; averaged over repeats.
     """
     title = "Change in test accuracy of every class"
-    means = class_means(class_accuracies[~class_accuracies["baseline"].astype(bool)])
-    experiments = experiments_in(means)
-    if not experiments:
-        return nothing_to_draw(title, _NO_EXPERIMENT)
-    named, columns = _layout(means, len(experiments))
-    drawn, grid = panels(
-        len(experiments), columns=columns, width=10.5 if columns == 1 else 7, height=2.9 if named else 2.3
-    )
-    for axes, experiment in zip(grid, experiments, strict=True):
-        own = means[means["experiment"] == experiment]
-        _gains(axes, own, named=named)
-        axes.set_title(f"{short(experiment, 46)}: overall {points(own['gain'].mean())}", fontsize=11, pad=24)
-    outer_labels(grid, columns, x="", y="change (points)")
-    heading(drawn, title)
+    means = class_means(improved(class_accuracies))
+    if means.empty:
+        return nothing_to_draw(_NO_EXPERIMENT, title)
+    named, panels = _panels(means, heights=(2.9, 2.3), above=1.4)
+    for axes, experiment in zip(panels.axes, experiments_in(means), strict=True):
+        rows = means[means["experiment"] == experiment]
+        _gains(axes, rows, named=named)
+        axes.set_title(f"{short(experiment, 46)}: overall {points(rows['gain'].mean())}", fontsize=11, pad=24)
+    panels.label("", "change (points)")
     note = "Above each split: how many classes it has, and their mean change in points. Each class is the mean of its repeats."
     handles = [
-        *(Patch(color=SPLIT_COLOURS[split], label=split) for split in CLASS_SPLITS if (means["split"] == split).any()),
-        Line2D([], [], color=INK, linewidth=1.6, label="mean of the split's classes"),
-        Line2D([], [], color=INK, linestyle=(0, (4, 2)), linewidth=1.2, label="mean of all classes"),
+        *_split_patches(means),
+        key("mean of the split's classes", color=INK, linewidth=1.6),
+        key("mean of all classes", color=INK, linestyle=DASHED, linewidth=1.2),
     ]
-    legend_below(drawn, handles, note)
-    return drawn
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 @styled
@@ -77,84 +69,79 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
         class_accuracies: as for `class_gain_bars`.
     """
     title = "Test accuracy and training images of every class"
-    means = class_means(class_accuracies[~class_accuracies["baseline"].astype(bool)])
-    experiments = experiments_in(means)
-    if not experiments:
-        return nothing_to_draw(title, _NO_EXPERIMENT)
-    named, columns = _layout(means, len(experiments))
-    drawn, grid = panels(
-        len(experiments), columns=columns, width=10.5 if columns == 1 else 7, height=3.3 if named else 2.8, room=1.7
-    )
+    means = class_means(improved(class_accuracies))
+    if means.empty:
+        return nothing_to_draw(_NO_EXPERIMENT, title)
+    named, panels = _panels(means, heights=(3.3, 2.8), above=1.7)
     window = 1
-    for place, (axes, experiment) in enumerate(zip(grid, experiments, strict=True)):
-        own = means[means["experiment"] == experiment].sort_values(
+    for number, (axes, experiment) in enumerate(zip(panels.axes, experiments_in(means), strict=True)):
+        rows = means[means["experiment"] == experiment].sort_values(
             ["train_images", "label"], ascending=[False, True], kind="stable"
         )
-        window = 1 if named else max(2, len(own) // 25)
-        _images(axes, own["train_images"].to_numpy(dtype=float), labelled=_is_last(place, columns, len(grid)))
+        window = 1 if named else max(2, len(rows) // 25)
+        _images(axes, rows["train_images"].to_numpy(dtype=float), labelled=panels.ends_row(number))
         if named:
-            _pairs(axes, own)
+            _pairs(axes, rows)
         else:
-            _smoothed(axes, own, window)
-        _strip(axes, own["split"].tolist())
-        axes.set_xlim(-0.6, len(own) - 0.4)
-        axes.set_ylim(-6, 104)
+            _smoothed(axes, rows, window)
+        splits = rows["split"].tolist()
+        for start, end in _stretches(splits):  # a strip along the lower edge
+            axes.axvspan(start - 0.5, end - 0.5, ymax=0.035, color=SPLIT_COLOURS[splits[start]], linewidth=0)
+        axes.set(xlim=(-0.6, len(rows) - 0.4), ylim=(-6, 104))
         axes.set_title(short(experiment, 46), fontsize=11)
-    outer_labels(grid, columns, x="" if named else "classes, most training images first", y="accuracy (%)")
-    heading(drawn, title)
-    splits = [split for split in CLASS_SPLITS if (means["split"] == split).any()]
+    panels.label("" if named else "classes, most training images first", "accuracy (%)")
     marker: dict[str, Any] = {} if window > 1 else {"marker": "o", "linestyle": "", "markersize": 6}
     handles = [
-        Line2D([], [], color=_BASELINE, linewidth=2, label="baseline", **marker),
-        Line2D([], [], color=_ALPHANET, linewidth=2, label="AlphaNet", **marker),
-        Line2D([], [], color=SOFT, linewidth=1.4, linestyle=(0, (1, 1)), label="training images"),
-        *(Patch(color=SPLIT_COLOURS[split], label=split) for split in splits),
+        key("baseline", color=_BASELINE, linewidth=2, **marker),
+        key("AlphaNet", color=_ALPHANET, linewidth=2, **marker),
+        key("training images", color=SOFT, linewidth=1.4, linestyle=DOTTED),
+        *_split_patches(means),
     ]
     note = "Strip below: the split of each class."
     if window > 1:
         note += f" Dots: classes, mean of their repeats. Lines: running mean of {window} classes of a split."
-    legend_below(drawn, handles, note)
-    return drawn
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
-def _layout(means: pd.DataFrame, experiments: int) -> tuple[bool, int]:
-    """Whether classes are named, and how many panels stand side by side."""
+def _panels(means: pd.DataFrame, *, heights: tuple[float, float], above: float) -> tuple[bool, Panels]:
+    """Whether classes are named, and a panel an experiment, of the first height if they are."""
+    experiments = len(experiments_in(means))
     columns = 1 if experiments <= _ONE_BELOW_ANOTHER else 2
-    return int(means.groupby("experiment")["label"].nunique().max()) <= _NAMED[columns], columns
+    named = int(means.groupby("experiment")["label"].nunique().max()) <= _NAMED[columns]
+    width, height = 10.5 if columns == 1 else 7, heights[0] if named else heights[1]
+    return named, small_multiples(experiments, columns=columns, size=(width, height), margin=(0.6, above), sharey=True)
 
 
-def _gains(axes: Axes, own: pd.DataFrame, *, named: bool) -> None:
+def _split_patches(means: pd.DataFrame) -> list[Patch]:
+    return [Patch(color=SPLIT_COLOURS[split], label=split) for split in CLASS_SPLITS if split in splits_in(means)]
+
+
+def _gains(axes: Axes, rows: pd.DataFrame, *, named: bool) -> None:
     """Bars of one experiment, its splits side by side."""
-    known = own.dropna(subset=["gain"])
-    groups = [(split, known[known["split"] == split].sort_values("gain", ascending=False)) for split in CLASS_SPLITS]
-    groups = [(split, rows) for split, rows in groups if len(rows)]
+    known = rows.dropna(subset=["gain"]).sort_values("gain", ascending=False, kind="stable")
+    groups = {split: known[known["split"] == split] for split in CLASS_SPLITS}
+    groups = {split: classes for split, classes in groups.items() if len(classes)}
     ticks: dict[float, str] = {}
-    for (split, rows), (start, end) in zip(groups, _sections([len(rows) for _, rows in groups]), strict=True):
-        gains, colour = 100 * rows["gain"].to_numpy(dtype=float), SPLIT_COLOURS[split]
+    sections = _sections([len(classes) for classes in groups.values()])
+    for (split, classes), (start, end) in zip(groups.items(), sections, strict=True):
+        gains, colour = 100 * classes["gain"].to_numpy(dtype=float), SPLIT_COLOURS[split]
         edges = np.linspace(start, end, len(gains) + 1)
-        centres = (edges[1:] + edges[:-1]) / 2
+        look: dict[str, Any] = {"color": colour, "alpha": 0.75, "linewidth": 0}
         if named:
-            axes.bar(centres, gains, width=0.82 * (end - start) / len(gains), color=colour, alpha=0.75, linewidth=0)
-            ticks |= dict(zip(centres.tolist(), [short(name, 16) for name in rows["name"]], strict=True))
+            centres = (edges[1:] + edges[:-1]) / 2
+            axes.bar(centres, gains, width=0.82 * (end - start) / len(gains), **look)
+            ticks |= dict(zip(centres.tolist(), classes["name"], strict=True))
         else:  # one shape for all: thousands of bars are slow, and hairlines between them swallow their colour
-            axes.stairs(gains, edges, fill=True, color=colour, alpha=0.75, linewidth=0)
+            axes.stairs(gains, edges, fill=True, **look)
         axes.plot([start, end], [gains.mean()] * 2, color=INK, linewidth=1.6, zorder=3)
-        axes.annotate(
-            f"{split} ({len(gains):,}): {points(gains.mean() / 100)}",
-            ((start + end) / 2, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9.5,
-            color=colour,
-        )
+        text, middle = f"{split} ({len(gains):,}): {points(gains.mean() / 100)}", ((start + end) / 2, 1)
+        above: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(text, middle, (0, 4), fontsize=9.5, color=colour, **above)
     axes.axhline(0, color=SOFT, linewidth=0.8)
     if len(known):
-        axes.axhline(100 * known["gain"].mean(), color=INK, linestyle=(0, (4, 2)), linewidth=1.2, zorder=3)
+        axes.axhline(100 * known["gain"].mean(), color=INK, linestyle=DASHED, linewidth=1.2, zorder=3)
     axes.set_xlim(-0.005, 1.005)
-    axes.grid(visible=False, axis="x")
-    _named_ticks(axes, ticks)
+    _name_classes(axes, ticks)
 
 
 def _sections(counts: list[int]) -> list[tuple[float, float]]:
@@ -165,25 +152,24 @@ def _sections(counts: list[int]) -> list[tuple[float, float]]:
     return [(float(end - width), float(end)) for end, width in zip(ends, widths, strict=True)]
 
 
-def _pairs(axes: Axes, own: pd.DataFrame) -> None:
+def _pairs(axes: Axes, rows: pd.DataFrame) -> None:
     """Both accuracies of a class one above the other, joined by a line."""
-    places = np.arange(len(own))
-    before, after = (100 * own[column].to_numpy(dtype=float) for column in ("baseline_accuracy", "accuracy"))
+    places = np.arange(len(rows))
+    before, after = (100 * rows[column].to_numpy(dtype=float) for column in ("baseline_accuracy", "accuracy"))
     axes.vlines(places, before, after, color=_ALPHANET, linewidth=2.2, alpha=0.55)
     axes.plot(places, before, "o", color=_BASELINE, markersize=6, zorder=3)
     axes.plot(places, after, "o", color=_ALPHANET, markersize=6, zorder=3)
-    axes.grid(visible=False, axis="x")
-    _named_ticks(axes, dict(zip(places.tolist(), [short(name, 16) for name in own["name"]], strict=True)))
+    _name_classes(axes, dict(zip(places.tolist(), rows["name"], strict=True)))
 
 
-def _smoothed(axes: Axes, own: pd.DataFrame, window: int) -> None:
+def _smoothed(axes: Axes, rows: pd.DataFrame, window: int) -> None:
     """Dots of classes with a running mean, which is that of fewer classes at the ends of a split."""
-    places = np.arange(len(own))
+    places = np.arange(len(rows))
     for column, colour in (("baseline_accuracy", _BASELINE), ("accuracy", _ALPHANET)):
-        values = 100 * own[column].to_numpy(dtype=float)
+        values = 100 * rows[column].to_numpy(dtype=float)
         axes.plot(places, values, ".", color=colour, markersize=3.5, alpha=0.4, markeredgewidth=0)
         # Across the edge of a split a running mean would blur the very step that is of interest.
-        for start, end in _runs(own["split"].tolist()):
+        for start, end in _stretches(rows["split"].tolist()):
             smooth = pd.Series(values[start:end]).rolling(window, center=True, min_periods=1).mean()
             axes.plot(places[start:end], smooth, color=colour, linewidth=2, zorder=3)
     axes.set_xticks([])
@@ -193,42 +179,23 @@ def _images(axes: Axes, images: np.ndarray, *, labelled: bool) -> None:
     """The number of training images on a second, logarithmic axis; a class without any leaves a gap."""
     second = axes.twinx()
     known = np.where(images > 0, images, np.nan)
-    second.plot(
-        np.arange(len(images)),
-        known,
-        color=SOFT,
-        linewidth=1.4,
-        linestyle=(0, (1, 1)),
-    )
-    second.set_yscale("log")
-    second.yaxis.set_major_locator(LogLocator(subs=(1,) if images.max() > 100 * max(images.min(), 1) else (1, 2, 5)))
-    second.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    second.yaxis.set_minor_formatter(NullFormatter())
+    second.plot(np.arange(len(images)), known, color=SOFT, linewidth=1.4, linestyle=DOTTED)
+    logarithmic(second.yaxis, decades(images))
     second.grid(visible=False)
-    second.spines["right"].set_visible(True)
-    second.spines["right"].set_color(FAINT)
+    second.spines["right"].set(visible=True, color=FAINT)
     if labelled:
         second.set_ylabel("training images")
 
 
-def _strip(axes: Axes, splits: list[str]) -> None:
-    """A strip along the lower edge in the colours of the splits."""
-    for start, end in _runs(splits):
-        axes.axvspan(start - 0.5, end - 0.5, ymax=0.035, color=SPLIT_COLOURS[splits[start]], linewidth=0)
-
-
-def _runs(splits: list[str]) -> list[tuple[int, int]]:
+def _stretches(splits: list[str]) -> list[tuple[int, int]]:
     """Start and end of every stretch of classes of one split."""
     starts = [place for place, split in enumerate(splits) if place == 0 or split != splits[place - 1]]
     return list(zip(starts, [*starts[1:], len(splits)], strict=True))
 
 
-def _named_ticks(axes: Axes, names: dict[float, str]) -> None:
-    turned: dict[str, Any] = {"rotation": 35 if len(names) <= _UPRIGHT_NAMES else 60, "rotation_mode": "anchor"}
-    axes.set_xticks(list(names), list(names.values()), ha="right", fontsize=9, **turned)
+def _name_classes(axes: Axes, names: dict[float, str]) -> None:
+    labels = [short(name, 16) for name in names.values()]
+    turned = 35 if len(labels) <= _UPRIGHT_NAMES else 60
+    axes.set_xticks(list(names), labels, fontsize=9, rotation=turned, rotation_mode="anchor", ha="right")
     axes.tick_params(axis="x", length=0)
-
-
-def _is_last(place: int, columns: int, count: int) -> bool:
-    """Whether a panel is the last one of its row."""
-    return place % columns == columns - 1 or place == count - 1
+    axes.grid(visible=False, axis="x")

@@ -7,24 +7,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from vision_studies.plots.alphanet_style import (
     CLASS_SPLITS,
-    SPLIT_COLOURS,
-    SPLIT_MARKERS,
     class_means,
     experiments_in,
-    legend_below,
-    nothing_to_draw,
-    outer_labels,
-    panels,
+    improved,
+    split_handles,
+    split_look,
+    splits_in,
 )
-from vision_studies.plots.style import INK, SOFT, heading, short, styled
+from vision_studies.plots.panels import finished, key, nothing_to_draw, small_multiples
+from vision_studies.plots.style import DASHED, INK, SOFT, short, styled
+from vision_studies.plots.ticks import decades, logarithmic
 
-_DISTANCE_COLUMNS = 3
-_IMAGE_COLUMNS = 2
 _CLEAR = 4  # experiments of a classifier; of more the bands would hide each other
 _CLEAR_DOTS = 120  # classes of all experiments of a classifier; of more the dots would
 _FEW_CLASSES = 60
@@ -58,32 +54,25 @@ def accuracy_against_distance(
     """
     what, label = _LABELS[value]
     title = f"{what} against distance to the neighbours"
-    means = class_means(class_accuracies[~class_accuracies["baseline"].astype(bool)]).dropna(
-        subset=["neighbour_distance", value]
-    )
+    means = class_means(improved(class_accuracies)).dropna(subset=["neighbour_distance", value])
     names = _distinct(means) if value == "baseline_accuracy" else {name: name for name in experiments_in(means)}
     if not names:
-        return nothing_to_draw(title, "No class has a known distance to its neighbours.")
-    drawn, grid = panels(len(names), columns=_DISTANCE_COLUMNS, width=4.4, height=3.6, room=1.5)
-    for axes, (experiment, name) in zip(grid, names.items(), strict=True):
+        return nothing_to_draw("No class has a known distance to its neighbours.", title)
+    panels = small_multiples(len(names), columns=3, size=(4.4, 3.6), margin=(0.6, 1.5), sharey=True)
+    for axes, (experiment, name) in zip(panels.axes, names.items(), strict=True):
         if value == "gain":
             axes.axhline(0, color=SOFT, linewidth=0.8)
         _distances(axes, means[means["experiment"] == experiment], lines[lines["experiment"] == experiment], value)
         axes.set_title(short(name, 40), fontsize=11, pad=24)
-    _limits(grid, means[value], lines)
-    outer_labels(grid, _DISTANCE_COLUMNS, x="mean distance to the neighbours", y=label)
-    heading(drawn, title)
-    handles = [
-        Line2D([], [], color=SPLIT_COLOURS[split], marker=SPLIT_MARKERS[split], markersize=6, label=split)
-        for split in CLASS_SPLITS
-        if (means["split"] == split).any()
-    ]
+    _limits(panels.axes, means[value], lines)
+    panels.label("mean distance to the neighbours", label)
+    handles = split_handles([split for split in CLASS_SPLITS if split in splits_in(means)], "-", 1.5)
     note = (
+        "Points: classes, mean of their repeats. "
         f"Lines: least squares within a split, with {100 * confidence:g} % band of the mean; dashed and without a band "
     )
     note += f"where it has fewer than {_BAND_FROM} classes, which show little. r: Pearson's."
-    legend_below(drawn, handles, f"Points: classes, mean of their repeats. {note}")
-    return drawn
+    return finished(panels.figure, title, legend=handles, note=note)
 
 
 @styled
@@ -103,19 +92,18 @@ def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame,
     means = means[means["train_images"] > 0].dropna(subset=["accuracy"])
     groups = [(str(name), own) for name, own in means.groupby("classifier", sort=False)]
     if not groups:
-        return nothing_to_draw(title, "No class has training images and a known accuracy.")
+        return nothing_to_draw("No class has training images and a known accuracy.", title)
     most = int(means.groupby("classifier")["experiment"].nunique().max())
-    drawn, grid = panels(len(groups), columns=_IMAGE_COLUMNS, width=7.2, height=max(3.6, 0.8 + 0.21 * most), room=1.2)
-    for axes, (classifier, own) in zip(grid, groups, strict=True):
-        _images(axes, own, lines[lines["classifier"] == classifier])
+    height = max(3.6, 0.8 + 0.21 * most)
+    panels = small_multiples(len(groups), columns=2, size=(7.2, height), margin=(0.6, 1.2), sharey=True)
+    for axes, (classifier, rows) in zip(panels.axes, groups, strict=True):
+        _images(axes, rows, lines[lines["classifier"] == classifier])
         axes.set_title(short(classifier, 40), fontsize=11)
-    _limits(grid, means["accuracy"], lines)
-    outer_labels(grid, _IMAGE_COLUMNS, x="training images", y="accuracy (%)")
-    heading(drawn, title)
+    _limits(panels.axes, means["accuracy"], lines)
+    panels.label("training images", "accuracy (%)")
     note = f"Lines: least squares over the logarithm of the images, with {100 * confidence:g} % band of the mean. "
     note += "Points: classes, mean of their repeats; r: Pearson's, with the logarithm."
-    legend_below(drawn, [], note)
-    return drawn
+    return finished(panels.figure, title, note=note)
 
 
 def _distinct(means: pd.DataFrame) -> dict[str, str]:
@@ -131,81 +119,64 @@ def _distinct(means: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _distances(axes: Axes, own: pd.DataFrame, lines: pd.DataFrame, value: str) -> None:
+def _distances(axes: Axes, means: pd.DataFrame, lines: pd.DataFrame, value: str) -> None:
     handles = []
-    size = 5.0 if len(own) <= _FEW_CLASSES else 3.0 if len(own) <= 2000 else 2.0
+    few = len(means) <= _FEW_CLASSES
+    dots: dict[str, Any] = {
+        "markersize": 5.0 if few else 3.0 if len(means) <= 2000 else 2.0,
+        "alpha": 0.9 if few else 0.35,
+    }
     for split in CLASS_SPLITS:
-        rows, line = own[own["split"] == split], lines[lines["split"] == split]
+        rows, line = means[means["split"] == split], lines[lines["split"] == split]
         if not len(rows):
             continue
-        colour = SPLIT_COLOURS[split]
-        axes.plot(
-            rows["neighbour_distance"],
-            100 * rows[value],
-            color=colour,
-            linestyle="",
-            marker=SPLIT_MARKERS[split],
-            markersize=size,
-            markeredgewidth=0,
-            alpha=0.9 if len(own) <= _FEW_CLASSES else 0.35,
-        )
+        look = split_look(split)
+        axes.plot(rows["neighbour_distance"], 100 * rows[value], linestyle="", markeredgewidth=0, **dots, **look)
         banded = len(rows) >= _BAND_FROM
-        if len(line) and banded:
-            axes.fill_between(line["x"], 100 * line["low"], 100 * line["high"], color=colour, alpha=_BAND, linewidth=0)
-        if len(line):
-            linestyle = "-" if banded else (0, (4, 2))
-            axes.plot(line["x"], 100 * line["fitted"], color=colour, linewidth=2, linestyle=linestyle, zorder=3)
-        r = line["r"].iloc[0] if len(line) else np.nan
-        handles.append(Line2D([], [], color=colour, linewidth=2, label=f"{split}: r = {_correlation(r)}"))
+        r = _line(axes, line, banded=banded, color=look["color"], linestyle="-" if banded else DASHED)
+        handles.append(key(f"{split}: r = {r}", color=look["color"], linewidth=2))
     axes.xaxis.set_tick_params(labelbottom=True)
+    narrow: dict[str, Any] = {"handlelength": 1, "columnspacing": 1, "borderpad": 0, "handletextpad": 0.5}
     axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=3,
-        fontsize=8.5,
-        handlelength=1,
-        columnspacing=1,
-        borderpad=0,
-        borderaxespad=0.4,
-        handletextpad=0.5,
+        handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, fontsize=8.5, borderaxespad=0.4, **narrow
     )
 
 
-def _images(axes: Axes, own: pd.DataFrame, lines: pd.DataFrame) -> None:
-    experiments = experiments_in(own)
-    baselines = set(own.loc[own["baseline"].astype(bool), "experiment"])
+def _images(axes: Axes, means: pd.DataFrame, lines: pd.DataFrame) -> None:
+    experiments = experiments_in(means)
+    baselines = set(means.loc[means["baseline"].astype(bool), "experiment"])
     looks = _looks([name for name in experiments if name not in baselines])
     banded = set(experiments) if len(experiments) <= _CLEAR else baselines
-    dotted = set(experiments) if len(own) <= _CLEAR_DOTS or len(experiments) <= 2 else baselines
+    dotted = set(experiments) if len(means) <= _CLEAR_DOTS or len(experiments) <= 2 else baselines
     handles: list[Any] = []
     for experiment in experiments:
-        look = looks.get(experiment, {"color": INK, "linestyle": (0, (4, 2))})
-        rows, line = own[own["experiment"] == experiment], lines[lines["experiment"] == experiment]
+        look = looks.get(experiment, {"color": INK, "linestyle": DASHED})
+        rows, line = means[means["experiment"] == experiment], lines[lines["experiment"] == experiment]
         if experiment in dotted:
-            axes.plot(
-                rows["train_images"],
-                100 * rows["accuracy"],
-                "o",
-                color=look["color"],
-                markersize=5 if len(rows) <= _FEW_CLASSES else 2.5,
-                alpha=0.7 if len(rows) <= _FEW_CLASSES else 0.22,
-                markeredgewidth=0,
-            )
-        if len(line):
-            if experiment in banded:
-                ends = (100 * line["low"], 100 * line["high"])
-                axes.fill_between(line["x"], *ends, color=look["color"], alpha=_BAND, linewidth=0)
-            axes.plot(line["x"], 100 * line["fitted"], linewidth=2, zorder=3, **look)
-        r = line["r"].iloc[0] if len(line) else np.nan
-        handles.append(Line2D([], [], linewidth=2, label=f"{short(experiment, 30)} (r = {_correlation(r)})", **look))
-    axes.set_xscale("log")
-    wide = own["train_images"].max() > 100 * own["train_images"].min()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if wide else (1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+            few = len(rows) <= _FEW_CLASSES
+            dots: dict[str, Any] = {
+                "markersize": 5 if few else 2.5,
+                "alpha": 0.7 if few else 0.22,
+                "markeredgewidth": 0,
+            }
+            axes.plot(rows["train_images"], 100 * rows["accuracy"], "o", color=look["color"], **dots)
+        r = _line(axes, line, banded=experiment in banded, **look)
+        handles.append(key(f"{short(experiment, 30)} (r = {r})", linewidth=2, **look))
+    images = means["train_images"].to_numpy()
+    logarithmic(axes.xaxis, decades(images))
     axes.xaxis.set_tick_params(labelbottom=True)
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=9)
+
+
+def _line(axes: Axes, line: pd.DataFrame, *, banded: bool, **look: Any) -> str:
+    """A fitted line and its band, where there is one; its correlation as text."""
+    if not len(line):
+        return "–"
+    if banded:
+        ends = (100 * line["low"], 100 * line["high"])
+        axes.fill_between(line["x"], *ends, color=look["color"], alpha=_BAND, linewidth=0)
+    axes.plot(line["x"], 100 * line["fitted"], linewidth=2, zorder=3, **look)
+    return _correlation(line["r"].iloc[0])
 
 
 def _looks(experiments: list[str]) -> dict[str, dict[str, Any]]:

@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from vision_studies.plots.alphanet_style import nothing_to_draw
-from vision_studies.plots.style import INK, SOFT, figure, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, nothing_to_draw, small_multiples
+from vision_studies.plots.style import INK, SOFT, short, styled
 
 _TITLE = "Coefficients of the neighbours"
-_COLUMNS = 4  # panels side by side
 _GRID = np.linspace(-1, 1, 401)
 _HEIGHT = 0.82  # of a curve, where rows stand 1 apart
 _FEWEST_FOR_A_CURVE = 5
@@ -36,36 +35,31 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
     known = combinations.dropna(subset=["coefficient"])
     groups = list(known.groupby("experiment", sort=False))
     if not groups:
-        return nothing_to_draw(_TITLE, "There are no coefficients to draw.")
-    columns = 3 if len(groups) in (5, 6, 9) else min(len(groups), _COLUMNS)
+        return nothing_to_draw("There are no coefficients to draw.", _TITLE)
+    columns = 3 if len(groups) in (5, 6, 9) else min(len(groups), 4)
     starts = range(0, len(groups), columns)
     # Panels side by side are as high as the one with the most neighbours needs.
-    most = [max(2, *(own["position"].nunique() for _, own in groups[start : start + columns])) for start in starts]
-    drawn = figure(max(7.0, 3.5 * columns + 0.6), sum(1.0 + 0.3 * count for count in most) + 1.1)
-    panels = drawn.subplots(
-        len(most), columns, sharex=True, squeeze=False, height_ratios=[count + 1.2 for count in most]
+    most = [max(2, *(rows["position"].nunique() for _, rows in groups[start : start + columns])) for start in starts]
+    panels = small_multiples(
+        len(groups),
+        columns=columns,
+        size=(3.5, sum(1.0 + 0.3 * count for count in most) / len(most)),
+        margin=(0.6, 1.1),
+        sharex=True,
+        height_ratios=[count + 1.2 for count in most],
     )
     positions = sorted(known["position"].unique())
     colours = dict(zip(positions, colormaps["viridis"](np.linspace(0.1, 0.8, len(positions))), strict=True))
-    for place, (axes, (name, own)) in enumerate(zip(panels.flat, groups, strict=False)):
-        _panel(axes, own, colours)
-        axes.set_ylim(most[place // columns] - 0.75, -1.05)
+    for number, (axes, (name, rows)) in enumerate(zip(panels.axes, groups, strict=True)):
+        _panel(axes, rows, colours)
+        axes.set_ylim(most[number // columns] - 0.75, -1.05)
         axes.set_title(short(name, 34), fontsize=11)
-    for place, axes in enumerate(panels.flat):
-        if place >= len(groups):
-            axes.set_visible(False)
-        elif place + columns >= len(groups):
-            axes.set_xlabel("coefficient")
-            axes.tick_params(axis="x", labelbottom=True)
-        if place % columns == 0:
-            axes.set_ylabel("neighbour")
-    heading(drawn, _TITLE)
-    footnote(
-        drawn,
+    panels.label("coefficient", "neighbour")
+    small_print = (
         "Over few classes and repeats; neighbour 1 is the nearest. Curves are scaled to one height: they show where "
-        "coefficients lie. The line in each row and the number beside it are their mean.",
+        "coefficients lie. The line in each row and the number beside it are their mean."
     )
-    return drawn
+    return finished(panels.figure, _TITLE, small_print=small_print)
 
 
 def _panel(axes: Axes, own: pd.DataFrame, colours: Mapping[int, Any]) -> None:
@@ -80,28 +74,12 @@ def _panel(axes: Axes, own: pd.DataFrame, colours: Mapping[int, Any]) -> None:
             axes.fill_between(_GRID, row, curve, color=colour, alpha=0.55, linewidth=0, zorder=2)
             axes.plot(_GRID, curve, color=colour, linewidth=1.3, zorder=3)
         if density is None or len(values) <= _MOST_DOTS:
-            axes.plot(
-                values,
-                np.full(len(values), row),
-                "o",
-                color=colour,
-                markersize=4,
-                markeredgecolor="white",
-                markeredgewidth=0.4,
-                clip_on=False,
-                zorder=4,
-            )
+            look: dict[str, Any] = {"markersize": 4, "markeredgecolor": "white", "markeredgewidth": 0.4}
+            axes.plot(values, np.full(len(values), row), "o", color=colour, clip_on=False, zorder=4, **look)
         mean = float(values.mean())
         axes.plot([mean, mean], [row, row - _HEIGHT], color=INK, linewidth=1.6, zorder=5)
-        axes.text(
-            1.02,
-            row - 0.3,
-            f"{mean:+.2f}".replace("-", "−"),
-            transform=axes.get_yaxis_transform(),
-            fontsize=9,
-            color=INK,
-            va="center",
-        )
+        text, beside = f"{mean:+.2f}".replace("-", "−"), axes.get_yaxis_transform()
+        axes.text(1.02, row - 0.3, text, transform=beside, fontsize=9, color=INK, va="center")
     axes.set_yticks(np.arange(len(positions)) - 0.3, [f"{position:g}" for position in positions])
     axes.set(xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1])
     axes.tick_params(axis="y", length=0)

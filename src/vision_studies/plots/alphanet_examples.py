@@ -2,11 +2,14 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from vision_studies.plots.style import COLOURS, INK, SOFT, figure, footnote, heading, short, styled
+from vision_studies.plots.marks import picture
+from vision_studies.plots.panels import finished, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, short, styled
 
 _LETTERS = 24  # of a line of a label
 
@@ -21,30 +24,23 @@ def class_examples(images: np.ndarray, names: Sequence[str], note: str) -> Figur
         note: small print below: how images were chosen, for example.
     """
     rows, columns = images.shape[:2]
-    drawn = figure(2.6 + 1.15 * columns, 1.1 + 1.22 * rows)
-    grid = drawn.subplots(rows, columns + 1, squeeze=False, width_ratios=[2.0, *[1.15] * columns])
+    across = columns + 1  # the first holds the label
+    panels = small_multiples(
+        rows * across,
+        columns=across,
+        size=(1.15, 1.22),
+        margin=(2.6 - 1.15, 1.1),
+        width_ratios=[2.0, *[1.15] * columns],
+    )
     for row, name in enumerate(names):
-        label = grid[row, 0]
+        label, *pictures = panels.axes[row * across : (row + 1) * across]
+        ink, weight, colour, linewidth = (COLOURS[0], "bold", COLOURS[0], 2) if row == 0 else (INK, "normal", SOFT, 0.6)
         label.set_axis_off()
-        label.text(
-            1,
-            0.5,
-            _broken(name),
-            ha="right",
-            va="center",
-            fontsize=10.5,
-            color=COLOURS[0] if row == 0 else INK,
-            fontweight="bold" if row == 0 else "normal",
-            linespacing=1.3,
-        )
-        for axes, image in zip(grid[row, 1:], images[row], strict=True):
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.grid(visible=False)
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set(visible=True, color=COLOURS[0] if row == 0 else SOFT, linewidth=2 if row == 0 else 0.6)
-    heading(drawn, "A class with few training images and its neighbours")
-    footnote(drawn, note)
-    return drawn
+        middle: dict[str, Any] = {"ha": "right", "va": "center", "linespacing": 1.3}
+        label.text(1, 0.5, _broken(name), fontsize=10.5, color=ink, fontweight=weight, **middle)
+        for axes, image in zip(pictures, images[row], strict=True):
+            picture(axes, image, colour=colour, linewidth=linewidth)
+    return finished(panels.figure, "A class with few training images and its neighbours", small_print=note)
 
 
 def _broken(name: str) -> str:

@@ -7,15 +7,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from vision_studies.plots.style import COLOURS, INK, RIGHT, SOFT, figure, footnote, heading, short, styled
+from vision_studies.plots.panels import finished, key, small_multiples
+from vision_studies.plots.style import COLOURS, INK, RIGHT, SOFT, short, styled
 
 _OTHER = "#b4bcc5"
 _NEIGHBOUR_COLOURS = (COLOURS[4], COLOURS[2], COLOURS[3], COLOURS[5], COLOURS[1], COLOURS[6])
 _MARKERS = ("o", "s", "^")  # with the colours, 18 neighbours can be told apart
 _PANELS = {"before": "baseline", "after": "AlphaNet"}
 _LETTERS = 26
+_OUTLINED: dict[str, Any] = {"linestyle": "", "markeredgecolor": INK, "markeredgewidth": 1}
 _SHORTEST_ARROW = 0.08  # as a share of the map: a shorter one would hide between the stars
 
 
@@ -28,11 +29,8 @@ def template_panels(map_of_class: pd.DataFrame, title: str, neighbour_names: Seq
         title: of the figure: class and experiment.
         neighbour_names: k names, the nearest neighbour's first.
     """
-    drawn = figure(12.2, 5.4 + 0.12 * max(0, len(neighbour_names) - 8))
-    _row(list(drawn.subplots(1, 3, width_ratios=(1, 1, 0.62))), map_of_class, neighbour_names)
-    heading(drawn, title)
-    footnote(drawn, _note())
-    return drawn
+    height = 5.4 + 0.12 * max(0, len(neighbour_names) - 8)
+    return _rows({"": map_of_class}, {"": neighbour_names}, title, height=height, margin=0)
 
 
 @styled
@@ -46,25 +44,33 @@ def template_figure(
         neighbour_names: for each of the same names the neighbours', the nearest first.
         title: of the figure.
     """
-    drawn = figure(12.2, 1.3 + 4.2 * len(maps))
-    grid = drawn.subplots(len(maps), 3, squeeze=False, width_ratios=(1, 1, 0.62))
-    for row, (name, own) in enumerate(maps.items()):
-        _row(list(grid[row]), own, neighbour_names[name], name, explained=row == 0)
-    heading(drawn, title)
-    footnote(drawn, _note())
-    return drawn
+    return _rows(maps, neighbour_names, title, height=4.2, margin=1.3)
 
 
-def _row(
-    row: list[Axes], table: pd.DataFrame, names: Sequence[str], class_name: str = "", *, explained: bool = True
-) -> None:
-    for axes, panel in zip(row, _PANELS, strict=False):
-        _panel(axes, table, panel)
-        # The name stands above the left panel and may reach over the right one, whose title has an empty line there.
-        above = f"{short(class_name, 88) if panel == 'before' else ''}\n" if class_name else ""
-        axes.set_title(f"{above}{_PANELS[panel]}", fontsize=11)
-        _limit(axes, table)
-    _legend(row[2], table, names, explained)
+def _rows(
+    maps: Mapping[str, pd.DataFrame],
+    neighbour_names: Mapping[str, Sequence[str]],
+    title: str,
+    *,
+    height: float,
+    margin: float,
+) -> Figure:
+    """A row a class: both of its maps, and their legend."""
+    ratios = (1, 1, 0.62)
+    panels = small_multiples(3 * len(maps), columns=3, size=(12.2 / 3, height), margin=(0, margin), width_ratios=ratios)
+    for row, (class_name, table) in enumerate(maps.items()):
+        before, after, legend = panels.axes[3 * row : 3 * row + 3]
+        for axes, panel, above in ((before, "before", short(class_name, 88)), (after, "after", "")):
+            _panel(axes, table, panel)
+            # The name stands above the left panel and may reach over the right one, whose title has an empty line there.
+            axes.set_title(f"{above}\n{_PANELS[panel]}" if class_name else _PANELS[panel], fontsize=11)
+            _limit(axes, table)
+        _legend(legend, table, neighbour_names[class_name], explained=row == 0)
+    small_print = (
+        "Multidimensional scaling: distances on the map are as close as can be to those among classifiers and images. "
+        "Predictions follow scores, to which biases belong, too, and not the nearest classifier."
+    )
+    return finished(panels.figure, title, small_print=small_print)
 
 
 def _panel(axes: Axes, table: pd.DataFrame, panel: str) -> None:
@@ -76,16 +82,9 @@ def _panel(axes: Axes, table: pd.DataFrame, panel: str) -> None:
         axes.plot(points["x"], points["y"], **_dot(group), alpha=0.85, zorder=2, label=group)
     for _, neighbour in own[own["kind"] == "neighbour"].iterrows():
         axes.plot(neighbour["x"], neighbour["y"], **_diamond(neighbour["group"]), zorder=4)
-        axes.annotate(
-            f"{neighbour['position']}",
-            (neighbour["x"], neighbour["y"]),
-            ha="center",
-            va="center",
-            fontsize=9,
-            fontweight="bold",
-            color=_ink(neighbour["group"]),
-            zorder=5,
-        )
+        middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": "bold"}
+        place = (neighbour["x"], neighbour["y"])
+        axes.annotate(f"{neighbour['position']}", place, color=_ink(neighbour["group"]), zorder=5, **middle)
     places = dict(_classifiers(table).iterrows())
     if panel == "after" and "before" in places:
         old = places["before"]
@@ -115,24 +114,25 @@ def _extent(table: pd.DataFrame) -> float:
     return max(*(float(table[direction].max() - table[direction].min()) for direction in ("x", "y")), 1e-6)
 
 
-def _legend(axes: Axes, table: pd.DataFrame, names: Sequence[str], explained: bool) -> None:
+def _legend(axes: Axes, table: pd.DataFrame, names: Sequence[str], *, explained: bool) -> None:
     axes.set_axis_off()
     features = table[table["kind"] == "feature"]
     counts = features.groupby(["group", "panel"]).size().unstack(fill_value=0)
     groups = {"correct": "the class itself"}
     groups |= {f"neighbour {place}": f"{place} {short(name, _LETTERS)}" for place, name in enumerate(names, start=1)}
     groups |= {"other": "another class"}
-    handles = [Line2D([], [], **_star(RIGHT), label="classifier of the class")]
-    handles += [Line2D([], [], **_star("white"), label="its place in the baseline")]
-    handles += [Line2D([], [], **_diamond("other"), label="classifier of a neighbour")]
+    handles = [
+        key("classifier of the class", **_star(RIGHT)),
+        key("its place in the baseline", **_star("white")),
+        key("classifier of a neighbour", **_diamond("other")),
+    ]
     if explained:
-        axes.add_artist(
-            axes.legend(handles=handles, loc="upper left", borderaxespad=0, borderpad=0.2, labelspacing=0.9)
-        )
+        above = axes.legend(handles=handles, loc="upper left", borderaxespad=0, borderpad=0.2, labelspacing=0.9)
+        axes.add_artist(above)
     dots = []
     for group, name in groups.items():
         before, after = (int(counts[panel].get(group, 0)) if panel in counts else 0 for panel in _PANELS)
-        dots.append(Line2D([], [], **_dot(group), label=f"{name}: {before} → {after}"))
+        dots.append(key(f"{name}: {before} → {after}", **_dot(group)))
     axes.legend(
         handles=dots, loc="lower left", borderaxespad=0, borderpad=0, title="test images predicted as", alignment="left"
     )
@@ -160,39 +160,13 @@ def _ink(group: str) -> str:
 
 def _dot(group: str) -> dict[str, Any]:
     place = _order(group) - 1 if group.startswith("neighbour") else 0
-    return {
-        "color": _colour(group),
-        "marker": _MARKERS[place // len(_NEIGHBOUR_COLOURS) % len(_MARKERS)],
-        "linestyle": "",
-        "markersize": 6,
-        "markeredgewidth": 0,
-    }
+    marker = _MARKERS[place // len(_NEIGHBOUR_COLOURS) % len(_MARKERS)]
+    return {"color": _colour(group), "marker": marker, "linestyle": "", "markersize": 6, "markeredgewidth": 0}
 
 
 def _diamond(group: str) -> dict[str, Any]:
-    return {
-        "color": _colour(group),
-        "marker": "D",
-        "linestyle": "",
-        "markersize": 14,
-        "markeredgecolor": INK,
-        "markeredgewidth": 1,
-    }
+    return {"color": _colour(group), "marker": "D", "markersize": 14, **_OUTLINED}
 
 
 def _star(colour: str) -> dict[str, Any]:
-    return {
-        "color": colour,
-        "marker": "*",
-        "linestyle": "",
-        "markersize": 19,
-        "markeredgecolor": INK,
-        "markeredgewidth": 1,
-    }
-
-
-def _note() -> str:
-    return (
-        "Multidimensional scaling: distances on the map are as close as can be to those among classifiers and images. "
-        "Predictions follow scores, to which biases belong, too, and not the nearest classifier."
-    )
+    return {"color": colour, "marker": "*", "markersize": 19, **_OUTLINED}

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
-from vision_studies.plots.alphanet_style import nothing_to_draw
-from vision_studies.plots.style import COLOURS, INK, RIGHT, figure, footnote, heading, styled
+from vision_studies.plots.panels import finished, nothing_to_draw, single
+from vision_studies.plots.style import COLOURS, INK, RIGHT, styled
+from vision_studies.plots.ticks import names
 
 GROUP_COLOURS = {"correct": RIGHT, "neighbour": COLOURS[4], "other": "#8b96a3"}
 _NAMES = {"correct": "correct", "neighbour": "wrong, as a neighbour", "other": "wrong, as another class"}
@@ -33,21 +34,17 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
         counts: a row a group: group, images, share (fraction; NaN where there are no images).
         title: of which images and classifier.
     """
-    drawn = figure(7.6, 2.9)
-    axes = drawn.subplots()
-    places = np.arange(len(counts))
-    bars = axes.barh(places, counts["images"], height=0.7, color=[GROUP_COLOURS[group] for group in counts["group"]])
+    drawn, axes = single(7.6, 2.9)
+    colours = [GROUP_COLOURS[group] for group in counts["group"]]
+    bars = axes.barh(range(len(counts)), counts["images"], height=0.7, color=colours)
     texts = [_counted(images, share) for images, share in zip(counts["images"], counts["share"], strict=True)]
     axes.bar_label(bars, labels=texts, padding=5, fontsize=11)
-    axes.set_yticks(places, [_NAMES[group] for group in counts["group"]], fontsize=11)
-    axes.set_ylim(len(counts) - 0.5, -0.5)
+    names(axes, "y", [_NAMES[group] for group in counts["group"]], fontsize=11)
     axes.set_xlim(0, 1.3 * max(counts["images"].max(), 1))  # room for the numbers
     axes.set_xlabel("test images")
-    axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    heading(drawn, title)
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -62,12 +59,10 @@ def prediction_changes(flows: pd.DataFrame, title: str) -> Figure:
     """
     total = float(flows["images"].sum())
     if not total:
-        return nothing_to_draw(title, "There are no such images.")
-    drawn = figure(9.6, 6.2)
-    axes = drawn.subplots()
+        return nothing_to_draw("There are no such images.", title)
+    drawn, axes = single(9.6, 6.2)
     axes.set_axis_off()
     axes.set(xlim=(-0.42, 1.42), ylim=(1.01, -0.06))
-    heading(drawn, title)
     both = flows["few"].nunique() > 1
     left, right = _stacked(flows, "before_group", total), _stacked(flows, "after_group", total)
     for row in flows.index[flows["images"] > 0]:
@@ -79,13 +74,10 @@ def prediction_changes(flows: pd.DataFrame, title: str) -> Figure:
         place = 0.0 if side == "before" else 1.0
         axes.text(place, -0.02, name, ha="left" if place == 0 else "right", fontsize=12, fontweight="bold")
     if both:
-        hatched = Patch(facecolor="white", edgecolor=INK, hatch=_HATCH, label="images of few classes")
-        plain = Patch(facecolor="white", edgecolor=INK, label="images of base classes")
-        axes.legend(
-            handles=[hatched, plain], loc="lower center", bbox_to_anchor=(0.5, -0.12), ncols=2, handlelength=2.4
-        )
-    footnote(drawn, _summary(flows, total))
-    return drawn
+        kinds = {"images of few classes": _HATCH, "images of base classes": None}
+        handles = [Patch(facecolor="white", edgecolor=INK, hatch=hatch, label=label) for label, hatch in kinds.items()]
+        axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, -0.12), ncols=2, handlelength=2.4)
+    return finished(drawn, title, small_print=_summary(flows, total))
 
 
 def _stacked(flows: pd.DataFrame, by: str, total: float) -> dict[int, tuple[float, float]]:
@@ -100,22 +92,11 @@ def _stacked(flows: pd.DataFrame, by: str, total: float) -> dict[int, tuple[floa
 
 def _band(axes: Axes, left: tuple[float, float], right: tuple[float, float], group: str, few: bool) -> None:
     start, end = _WIDTH, 1 - _WIDTH
-    bend = (start + end) / 2
-    curve = Path.CURVE4
-    path = Path(
-        [
-            (start, left[0]),
-            (bend, left[0]),
-            (bend, right[0]),
-            (end, right[0]),
-            (end, right[1]),
-            (bend, right[1]),
-            (bend, left[1]),
-            (start, left[1]),
-            (start, left[0]),
-        ],
-        [Path.MOVETO, curve, curve, curve, Path.LINETO, curve, curve, curve, Path.CLOSEPOLY],
-    )
+    bend, curve = (start + end) / 2, Path.CURVE4
+    there = [(start, left[0]), (bend, left[0]), (bend, right[0]), (end, right[0])]
+    back = [(end, right[1]), (bend, right[1]), (bend, left[1]), (start, left[1])]
+    codes = [Path.MOVETO, curve, curve, curve, Path.LINETO, curve, curve, curve, Path.CLOSEPOLY]
+    path = Path([*there, *back, (start, left[0])], codes)
     look = {"hatch": _HATCH, "edgecolor": (1, 1, 1, 0.7)} if few else {"edgecolor": "none"}
     axes.add_patch(PathPatch(path, facecolor=GROUP_COLOURS[group], alpha=0.42, linewidth=0, zorder=2, **look))
 
@@ -134,27 +115,22 @@ def _column(axes: Axes, flows: pd.DataFrame, side: str, both: bool) -> None:
     x = 0.0 if side == "before" else 1 - _WIDTH
     centres, texts = [], []
     for group, name in _NAMES.items():
-        own = {few: float(images.get((group, few), 0.0)) for few in (True, False)}
+        counts = {few: float(images.get((group, few), 0.0)) for few in (True, False)}
         top = edge
-        for few, count in own.items():
+        for few, count in counts.items():
+            look: dict[str, Any] = {"hatch": _HATCH, "edgecolor": "white"} if few and both else {"edgecolor": "none"}
+            look |= {"facecolor": GROUP_COLOURS[group], "linewidth": 0, "zorder": 3}
             if count:
-                look: dict[str, Any] = (
-                    {"hatch": _HATCH, "edgecolor": "white"} if few and both else {"edgecolor": "none"}
-                )
-                axes.add_patch(
-                    Rectangle(
-                        (x, edge), _WIDTH, count / total, facecolor=GROUP_COLOURS[group], linewidth=0, zorder=3, **look
-                    )
-                )
+                axes.add_patch(Rectangle((x, edge), _WIDTH, count / total, **look))
             edge += count / total
         if min(edge - top, 1 - edge) > _SMALLEST_PARTED:
             axes.plot([x, x + _WIDTH], [edge, edge], color="white", linewidth=1.5, zorder=4)
         if edge > top:
             lines = [name, _counted(edge * total - top * total, edge - top)]
+            if both:
+                lines.append(f"few {_number(counts[True])}, base {_number(counts[False])}")
             centres.append((top + edge) / 2)
-            texts.append(
-                "\n".join([*lines, f"few {_number(own[True])}, base {_number(own[False])}"] if both else lines)
-            )
+            texts.append("\n".join(lines))
     outer, away, align = (0.0, -0.05, "right") if side == "before" else (1.0, 0.05, "left")
     for centre, place, text in zip(centres, _spread(centres, _LABEL_HEIGHTS[both]), texts, strict=True):
         axes.plot([outer, outer + 0.8 * away], [centre, place], color=INK, linewidth=0.8, clip_on=False)

@@ -9,19 +9,9 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from vision_studies.plots.style import (
-    COLOURS,
-    INK,
-    NO_DATA,
-    RIGHT,
-    SOFT,
-    WRONG,
-    figure,
-    footnote,
-    heading,
-    short,
-    styled,
-)
+from vision_studies.plots.marks import bare, picture
+from vision_studies.plots.panels import finished, single, small_multiples
+from vision_studies.plots.style import COLOURS, INK, NO_DATA, RIGHT, SOFT, WRONG, figure, short, styled
 
 _MOST_WRITTEN_CLASSES = 20
 _LISTED_CONFUSIONS = 15
@@ -50,8 +40,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
         title += f" ({100 * np.trace(counts) / counts.sum():.1f} %)"
     if classes <= _MOST_WRITTEN_CLASSES:
         side = max(4.5, 2.2 + 0.72 * classes)
-        drawn = figure(side + 1.2, side)
-        axes = drawn.subplots()
+        drawn, axes = single(side + 1.2, side)
         _matrix(drawn, axes, shares, class_names, font_size=9.5)
         for row, column in np.argwhere(counts):
             share = shares[row, column]
@@ -65,8 +54,7 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
         # A row is about 0.8 * side / classes inches high, and an inch has 72 points.
         _matrix(drawn, axes, shares, class_names, font_size=min(9.0, 0.72 * 0.8 * side * 72 / classes))
         _list_confusions(beside, counts, shares, class_names)
-    heading(drawn, title)
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -84,16 +72,8 @@ def reliability_diagram(table: pd.DataFrame, calibration_error: float) -> Figure
     centre = (filled["low"] + filled["high"]) / 2
     upper.plot([0, 100], [0, 100], color=SOFT, linestyle="--", label="perfect calibration", zorder=3)
     upper.bar(100 * centre, 100 * filled["accuracy"], 100 * width, color=COLOURS[5], label="accuracy of the bin")
-    upper.plot(
-        100 * filled["confidence"],
-        100 * filled["accuracy"],
-        "o",
-        color=COLOURS[0],
-        markeredgecolor="white",
-        markersize=7,
-        label="at the bin's mean confidence",
-        zorder=4,
-    )
+    dots = {"color": COLOURS[0], "markeredgecolor": "white", "markersize": 7, "zorder": 4}
+    upper.plot(100 * filled["confidence"], 100 * filled["accuracy"], "o", label="at the bin's mean confidence", **dots)
     upper.set(ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 103))
     upper.legend(loc="upper left")
     bars = lower.bar(100 * centre, filled["images"], 100 * width, color=COLOURS[0])
@@ -102,8 +82,7 @@ def reliability_diagram(table: pd.DataFrame, calibration_error: float) -> Figure
     lower.set_ylim(0, 6 * max(1, filled["images"].max() if len(filled) else 1))  # room for the numbers
     lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lower.minorticks_off()
-    heading(drawn, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
-    return drawn
+    return finished(drawn, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
 
 
 @styled
@@ -129,31 +108,33 @@ def prediction_grid(
     probabilities = table.filter(like="probability_").to_numpy()
     labels, predictions = table["label"].to_numpy(), table["prediction"].to_numpy()
     columns = min(_GRID_COLUMNS, max(1, len(images)))
-    rows = max(1, -(-len(images) // columns))
-    drawn = figure(max(7.2, 3.6 * columns), 1.1 + 1.95 * rows)
-    grid = drawn.subplots(rows, 2 * columns, width_ratios=(1, 1.1) * columns, squeeze=False)
-    for axes in grid.flat:
+    # An image and its bars are two panels, side by side.
+    panels = small_multiples(
+        2 * columns * max(1, -(-len(images) // columns)),
+        columns=2 * columns,
+        size=(1.8, 1.95),
+        margin=(0, 1.1),
+        width_ratios=(1, 1.1) * columns,
+    )
+    for axes in panels.axes:
         axes.set_axis_off()
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
+    for index, (image, shown, bars) in enumerate(zip(images, panels.axes[::2], panels.axes[1::2], strict=False)):
         right = labels[index] == predictions[index]
-        picture, bars = grid[row, 2 * column], grid[row, 2 * column + 1]
-        _picture(picture, image, short(class_names[labels[index]], 20), right)
+        colour, word = (RIGHT, "correct") if right else (WRONG, "wrong")
+        picture(shown, image, colour=colour, linewidth=2.5)
+        name = short(class_names[labels[index]])
+        shown.set_title(f"{name}\n{word}", fontsize=10, color=colour, pad=4, loc="center")
         best = np.argsort(-probabilities[index], kind="stable")[: min(top, len(class_names))]
         _confidences(bars, probabilities[index][best], best, labels[index], class_names)
     wrong = int((labels != predictions).sum())
-    heading(
-        drawn, f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
-    )
-    footnote(drawn, "Above each image its true class; beside it the most probable classes, the true one in blue.")
-    return drawn
+    title = f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
+    small_print = "Above each image its true class; beside it the most probable classes, the true one in blue."
+    return finished(panels.figure, title, small_print=small_print)
 
 
 def _matrix(drawn: Figure, axes: Axes, shares: np.ndarray, class_names: Sequence[str], *, font_size: float) -> None:
-    axes.set_facecolor(NO_DATA)  # shows where a class has no images
     shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
+    bare(axes)  # grey shows where a class has no images
     axes.set(xlabel="predicted class", ylabel="true class")
     positions, names = range(len(class_names)), [short(name) for name in class_names]
     axes.set_xticks(positions, names, fontsize=font_size)
@@ -182,16 +163,6 @@ def _list_confusions(axes: Axes, counts: np.ndarray, shares: np.ndarray, class_n
     ]
     text = "\n".join(lines) or "none"
     axes.text(0, 1, text, transform=axes.transAxes, va="top", fontsize=9.5, linespacing=1.5)
-
-
-def _picture(axes: Axes, image: np.ndarray, name: str, right: bool) -> None:
-    colour = RIGHT if right else WRONG
-    axes.set_axis_on()
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axes.grid(visible=False)
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set(visible=True, color=colour, linewidth=2.5)
-    axes.set_title(f"{name}\n{'correct' if right else 'wrong'}", fontsize=10, color=colour, pad=4, loc="center")
 
 
 def _confidences(

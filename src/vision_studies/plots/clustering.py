@@ -10,14 +10,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from vision_studies.plots.cut_axes import percentage
-from vision_studies.plots.style import COLOURS, INK, SOFT, figure, heading, short, styled
+from vision_studies.plots.marks import boxes
+from vision_studies.plots.panels import (
+    Panels,
+    finished,
+    key,
+    marker_key,
+    nothing_to_draw,
+    side_by_side,
+    single,
+    small_multiples,
+)
+from vision_studies.plots.style import COLOURS, INK, SOFT, colour, light, look, short, styled
+from vision_studies.plots.ticks import names
 
 _SCORES = {
     "ari": "adjusted Rand index",
@@ -32,10 +42,8 @@ _METHODS = {
     "agglomerative": "agglomerative, channel means",
 }
 _CLASSES = {"pretraining": "pretraining classes", "fine_tuning": "fine-tuning classes"}
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # with the colours, 49 lines or classes can be told apart
 _LETTERS = 12  # of a layer's name below a box
-
-Panel = tuple[Axes, pd.DataFrame, str]  # with the rows of the panel and what they have in common
+_NOTHING = "No subset has images of two classes."
 
 
 @styled
@@ -50,26 +58,24 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     """
     means = _means_of_repeats(table, score)
     if means.empty:
-        return _nothing()
+        return nothing_to_draw(_NOTHING)
     methods, layers = _names(means, "method"), _layers(means)
-    drawn, panels = _panels(
+    panels, groups = _facets(
         means, "fraction", width=max(5.4, 1.4 + 0.17 * len(layers) * (len(methods) + 1)), height=2.5
     )
     step = 0.84 / len(methods)
-    for axes, own, title in panels:
-        for number, method in enumerate(methods):
-            groups = [own.loc[(own["method"] == method) & (own["layer"] == layer), score] for layer in layers]
-            _boxes(axes, groups, (number - (len(methods) - 1) / 2) * step, 0.84 * step, _colour(number))
-        axes.set_title(f"{title}  ({_range(own.groupby(['method', 'layer']).size(), 'n')})", fontsize=11)
-        _layer_ticks(axes, [short(layer, _LETTERS) for layer in layers])
+    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
+        for number, (method, shift) in enumerate(zip(methods, side_by_side(len(methods), step), strict=True)):
+            values = [rows.loc[(rows["method"] == method) & (rows["layer"] == layer), score] for layer in layers]
+            _boxes(axes, values, shift, 0.84 * step, colour(number))
+        axes.set_title(f"{title}  ({_range(rows.groupby(['method', 'layer']).size(), 'n')})", fontsize=11)
+        names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
     _label_rows(panels, _SCORES[score])
-    heading(drawn, f"Clusters against classes: {_SCORES[score]}")
     handles = [
-        Patch(facecolor=_light(_colour(number)), edgecolor=_colour(number), label=_METHODS.get(method, method))
+        Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
     ]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(drawn, handles))
-    return drawn
+    return finished(panels.figure, f"Clusters against classes: {_SCORES[score]}", legend=handles)
 
 
 @styled
@@ -82,28 +88,23 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     """
     known = _with_classes(table[table["method"] == _EACH_CHANNEL]).dropna(subset=[score])
     if known.empty:
-        return _nothing()
-    keys = ["fraction", "classes", "layer", "channel"]
-    means = known.groupby(keys, sort=False)[score].mean().reset_index()
+        return nothing_to_draw(_NOTHING)
+    means = known.groupby(["fraction", "classes", "layer", "channel"], sort=False)[score].mean().reset_index()
     layers = _layers(means)
-    drawn, panels = _panels(means, "fraction", width=max(5.4, 1.2 + 0.72 * len(layers)), height=2.7)
-    for axes, own, title in panels:
-        groups = [own.loc[own["layer"] == layer, score] for layer in layers]
-        _boxes(axes, groups, 0.0, 0.6, COLOURS[0])
-        for place, values in enumerate(groups):
-            axes.plot(place, values.mean(), "D", color=COLOURS[1], markeredgecolor="white", markersize=7, zorder=4)
-        counts = [f"{short(layer, _LETTERS)}\nn = {len(values)}" for layer, values in zip(layers, groups, strict=True)]
-        _layer_ticks(axes, counts)
+    panels, groups = _facets(means, "fraction", width=max(5.4, 1.2 + 0.72 * len(layers)), height=2.7)
+    diamond: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markeredgecolor": "white"}
+    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
+        channels = [rows.loc[rows["layer"] == layer, score] for layer in layers]
+        _boxes(axes, channels, 0.0, 0.6, COLOURS[0])
+        for place, values in enumerate(channels):
+            axes.plot(place, values.mean(), markersize=7, zorder=4, **diamond)
+        counts = [f"{short(layer, _LETTERS)}\nn = {len(own)}" for layer, own in zip(layers, channels, strict=True)]
+        names(axes, "x", counts, beside=0.6)
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
     _label_rows(panels, _SCORES[score])
-    heading(drawn, f"K-means of each channel's maps: {_SCORES[score]}")
-    handles = [
-        Line2D([], [], color=INK, linewidth=1.5, label="median over channels"),
-        Line2D([], [], marker="D", linestyle="", color=COLOURS[1], markeredgecolor="white", label="mean over channels"),
-    ]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=2)
-    return drawn
+    handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
+    return finished(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
 
 @styled
@@ -116,34 +117,27 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
     """
     means = _means_of_repeats(table, score)
     if means.empty:
-        return _nothing()
+        return nothing_to_draw(_NOTHING)
     layers, fractions = _layers(means), np.sort(means["fraction"].unique())
-    drawn, panels = _panels(means, "method", width=6.0, height=3.4)
-    for axes, own, title in panels:
-        for number, layer in enumerate(layers):
-            groups = own[own["layer"] == layer].groupby("fraction")[score]
-            centre, spread = groups.mean(), groups.std().fillna(0.0)  # one repeat has no deviation
-            # Side by side, or the bars of the layers would hide each other.
-            places = 100 * centre.index.to_numpy() * 1.035 ** (number - (len(layers) - 1) / 2)
-            axes.errorbar(
-                places, centre, spread, capsize=2, linewidth=1.5, elinewidth=0.9, markersize=5, **_look(number)
-            )
+    panels, groups = _facets(means, "method", width=6.0, height=3.4)
+    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
+        # Side by side, or the bars of the layers would hide each other.
+        for number, (layer, shift) in enumerate(zip(layers, side_by_side(len(layers), 1), strict=True)):
+            values = rows[rows["layer"] == layer].groupby("fraction")[score]
+            centre, deviation = values.mean(), values.std().fillna(0.0)  # one repeat has no deviation
+            bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9, "linewidth": 1.5, "markersize": 5}
+            axes.errorbar(100 * centre.index.to_numpy() * 1.035**shift, centre, deviation, **bars, **look(number))
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(list(100 * fractions)))
         axes.xaxis.set_major_formatter(lambda percent, _: f"{percent:g} %")
         axes.xaxis.set_minor_locator(NullLocator())
         if _crowded(fractions):
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
-        if axes.get_subplotspec().is_last_row():  # type: ignore[union-attr]
-            axes.set_xlabel("share of the images")
         axes.set_title(title, fontsize=11)
-    _label_rows(panels, f"mean {_SCORES[score]}")
-    heading(drawn, f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats")
-    handles = [
-        Line2D([], [], linewidth=1.5, markersize=5, label=short(n, 24), **_look(p)) for p, n in enumerate(layers)
-    ]
-    drawn.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(drawn, handles))
-    return drawn
+    _label_rows(panels, f"mean {_SCORES[score]}", "share of the images")
+    title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
+    handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
+    return finished(panels.figure, title, legend=handles)
 
 
 @styled
@@ -156,28 +150,20 @@ def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str
         class_names: in the order of the classes.
         title: of the figure.
     """
-    drawn = figure(8.6, 6.2)
-    axes = drawn.subplots()
+    drawn, axes = single(8.6, 6.2)
+    size = 5.0 if len(positions) <= 1500 else 3.0
     handles = []
     for number, name in enumerate(class_names):
-        own = positions[labels == number]
-        if not len(own):
-            continue
-        look: dict[str, Any] = {"linestyle": "", "marker": _marker(number), "color": _colour(number)}
-        size = 5.0 if len(positions) <= 1500 else 3.0
-        axes.plot(
-            own[:, 0], own[:, 1], markersize=size, alpha=0.75, markeredgewidth=0.3, markeredgecolor="white", **look
-        )
-        handles.append(Line2D([], [], markersize=7, label=f"{short(name, 24)} ({len(own)})", **look))
-    axes.set_xticks([])
-    axes.set_yticks([])
+        points = positions[labels == number]
+        if len(points):
+            dots: dict[str, Any] = {"markersize": size, "markeredgewidth": 0.3, "markeredgecolor": "white"}
+            axes.plot(*points.T, linestyle="", alpha=0.75, **dots, **look(number))
+            handles.append(marker_key(f"{short(name, 24)} ({len(points)})", markersize=7, **look(number)))
     axes.set_aspect("equal", adjustable="datalim")
-    axes.set_xlabel("t-SNE, first dimension")
-    axes.set_ylabel("t-SNE, second dimension")
-    heading(drawn, title)
+    axes.set(xticks=[], yticks=[], xlabel="t-SNE, first dimension", ylabel="t-SNE, second dimension")
     # Outside the figure's plots, it would stand on the title.
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class (images)", alignment="left")
-    return drawn
+    return finished(drawn, title)
 
 
 @styled
@@ -189,25 +175,23 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     """
     layers, networks = _names(table, "layer"), _names(table, "network")
     step = 0.84 / max(1, len(networks))
-    drawn = figure(max(8.0, 2.0 + len(layers) * (0.5 + 0.4 * len(networks))), 5.2)
-    axes = drawn.subplots()
-    for number, network in enumerate(networks):
-        own = table[table["network"] == network]
-        places = np.array([layers.index(layer) for layer in own["layer"]]) + (number - (len(networks) - 1) / 2) * step
-        axes.bar(places, own["largest"], 0.9 * step, facecolor="none", edgecolor=SOFT, linestyle=":", linewidth=1)
-        ranks = axes.bar(places, own["effective_rank"], 0.9 * step, color=_colour(number))
-        values = [f"{value:.3g}" for value in own["effective_rank"]]
+    drawn, axes = single(max(8.0, 2.0 + len(layers) * (0.5 + 0.4 * len(networks))), 5.2)
+    largest: dict[str, Any] = {"facecolor": "none", "edgecolor": SOFT, "linestyle": ":"}
+    for number, (network, shift) in enumerate(zip(networks, side_by_side(len(networks), step), strict=True)):
+        rows = table[table["network"] == network]
+        places = np.array([layers.index(layer) for layer in rows["layer"]]) + shift
+        axes.bar(places, rows["largest"], 0.9 * step, linewidth=1, **largest)
+        ranks = axes.bar(places, rows["effective_rank"], 0.9 * step, color=colour(number))
+        values = [f"{value:.3g}" for value in rows["effective_rank"]]
         paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
         axes.bar_label(ranks, values, padding=3, fontsize=8 if len(networks) < 4 else 7, color=INK, bbox=paper)
-    _layer_ticks(axes, [short(layer, _LETTERS) for layer in layers])
+    names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
     axes.set_ylabel("effective rank")
     axes.set_xlabel("Exponential of the entropy of the normalised singular values (Roy and Vetterli 2007)", fontsize=9)
     axes.margins(y=0.1)
-    heading(drawn, "How many directions the weights of each layer use")
-    handles = [Patch(facecolor=_colour(number), label=short(name, 28)) for number, name in enumerate(networks)]
-    handles.append(Patch(facecolor="none", edgecolor=SOFT, linestyle=":", label="largest possible"))
-    drawn.legend(handles=handles, loc="outside lower center", ncols=_legend_columns(drawn, handles))
-    return drawn
+    handles = [Patch(facecolor=colour(number), label=short(name, 28)) for number, name in enumerate(networks)]
+    handles.append(Patch(label="largest possible", **largest))
+    return finished(drawn, "How many directions the weights of each layer use", legend=handles)
 
 
 def _with_classes(table: pd.DataFrame) -> pd.DataFrame:
@@ -221,60 +205,40 @@ def _means_of_repeats(table: pd.DataFrame, score: str) -> pd.DataFrame:
     return known.groupby(keys, sort=False)[score].mean().reset_index()
 
 
-def _panels(means: pd.DataFrame, by: str, *, width: float, height: float) -> tuple[Figure, list[Panel]]:
-    """A grid: rows are the values of `by`, columns the sets of classes."""
-    rows: list[Any] = sorted(means[by].unique()) if by == "fraction" else _names(means, by)
-    columns = _names(means, "classes")
-    drawn = figure(max(8.0, width * len(columns)), height * len(rows) + 1.4)
-    grid = drawn.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
-    panels = []
-    for row, value in enumerate(rows):
-        name, between = (
-            (f"{percentage(value)} of the images", ", ") if by == "fraction" else (_METHODS.get(value, value), "\n")
-        )
-        for column, classes in enumerate(columns):
-            own = means[(means[by] == value) & (means["classes"] == classes)]
-            title = f"{name}{between}{_CLASSES.get(classes, classes)}" if classes else name
-            panels.append((grid[row, column], own, title))
-    return drawn, panels
-
-
-def _boxes(axes: Axes, groups: Sequence[pd.Series], shift: float, width: float, colour: str) -> None:
-    filled = [place for place, values in enumerate(groups) if len(values)]
-    if not filled:
-        return
-    axes.boxplot(
-        [groups[place].to_numpy() for place in filled],
-        positions=[place + shift for place in filled],
-        widths=width,
-        manage_ticks=False,
-        patch_artist=True,
-        boxprops={"facecolor": _light(colour), "edgecolor": colour},
-        medianprops={"color": INK, "linewidth": 1.5},
-        whiskerprops={"color": colour},
-        capprops={"color": colour},
-        flierprops={"marker": ".", "markersize": 3, "markerfacecolor": colour, "markeredgecolor": colour},
+def _facets(
+    means: pd.DataFrame, by: str, *, width: float, height: float
+) -> tuple[Panels, list[tuple[str, pd.DataFrame]]]:
+    """A grid, whose rows are the values of `by` and whose columns are sets of classes, and title and rows of each panel."""
+    values: list[Any] = sorted(means[by].unique()) if by == "fraction" else _names(means, by)
+    classes = _names(means, "classes")
+    panels = small_multiples(
+        len(values) * len(classes),
+        columns=len(classes),
+        size=(width, height),
+        margin=(0, 1.4),
+        sharex=True,
+        sharey=True,
     )
+    groups = []
+    for value in values:
+        name = f"{percentage(value)} of the images, " if by == "fraction" else f"{_METHODS.get(value, value)}\n"
+        for own in classes:
+            title = f"{name}{_CLASSES.get(own, own)}" if own else name.rstrip(", \n")
+            groups.append((title, means[(means[by] == value) & (means["classes"] == own)]))
+    return panels, groups
 
 
-def _layer_ticks(axes: Axes, labels: Sequence[str]) -> None:
-    axes.set_xticks(range(len(labels)), labels)
-    axes.set_xlim(-0.6, len(labels) - 0.4)
-    axes.grid(visible=False, axis="x")
+def _boxes(axes: Axes, groups: Sequence[pd.Series], shift: float, width: float, edge: str) -> None:
+    places = np.arange(len(groups)) + shift
+    boxes(axes, groups, places, width, fill=light(edge), edge=edge, dots=edge)
 
 
-def _label_rows(panels: Sequence[Panel], label: str) -> None:
-    for axes, _, _ in panels:
-        if axes.get_subplotspec().is_first_col():  # type: ignore[union-attr]
+def _label_rows(panels: Panels, label: str, below: str = "") -> None:
+    for number, axes in enumerate(panels.axes):
+        if number % panels.columns == 0:
             axes.set_ylabel(label, fontsize=10)
-
-
-def _nothing() -> Figure:
-    drawn = figure(8, 2)
-    axes = drawn.subplots()
-    axes.axis("off")
-    axes.text(0, 0.5, "No subset has images of two classes.", va="center", fontsize=12)
-    return drawn
+        if number + panels.columns >= len(panels.axes):
+            axes.set_xlabel(below)
 
 
 def _layers(table: pd.DataFrame) -> list[str]:
@@ -295,26 +259,3 @@ def _range(counts: pd.Series, name: str) -> str:
 def _crowded(fractions: np.ndarray) -> bool:
     """Whether neighbouring shares are too near on a logarithmic axis for level labels."""
     return len(fractions) > 1 and bool(np.diff(np.log10(fractions)).min() < 0.12 * np.ptp(np.log10(fractions)))
-
-
-def _legend_columns(drawn: Figure, handles: Sequence[Any]) -> int:
-    letters = max(len(str(handle.get_label())) for handle in handles) + 7
-    return int(np.clip(drawn.get_figwidth() * 11 // letters, 1, len(handles)))
-
-
-def _colour(number: int) -> str:
-    return COLOURS[number % len(COLOURS)]
-
-
-def _marker(number: int) -> str:
-    return _MARKERS[number // len(COLOURS) % len(_MARKERS)]
-
-
-def _look(number: int) -> dict[str, Any]:
-    return {"color": _colour(number), "marker": _marker(number)}
-
-
-def _light(colour: str) -> tuple[float, float, float]:
-    """The colour, mixed with white."""
-    red, green, blue = to_rgb(colour)
-    return 0.75 + red / 4, 0.75 + green / 4, 0.75 + blue / 4

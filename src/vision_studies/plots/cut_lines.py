@@ -3,14 +3,13 @@
 Tables as in `plots.cuts`. The upper right corner of every figure is left free for a stamp.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from vision_studies.plots.cut_axes import (
@@ -19,15 +18,16 @@ from vision_studies.plots.cut_axes import (
     cut_looks,
     cut_name,
     cuts_of,
+    deviation,
     fraction_label,
     fractions_of,
-    legend_below,
     logarithmic_fractions,
     percent_of,
+    reduced,
 )
-from vision_studies.plots.style import COLOURS, INK, SOFT, figure, footnote, heading, styled
+from vision_studies.plots.panels import finished, key, side_by_side, single, small_multiples
+from vision_studies.plots.style import COLOURS, INK, SOFT, styled
 
-_SIDE_BY_SIDE = 4
 _APART = 0.008  # of the axis, between the error bars of two cuts
 
 
@@ -39,23 +39,17 @@ def difference_lines(table: pd.DataFrame, *, title: str = "Median of each cut mi
         table: the accuracies of one mode and the baseline. Fractions without a baseline are left out.
         title: of the figure.
     """
-    known = [fraction for fraction in fractions_of(table) if len(percent_of(table, fraction, BASELINE))]
-    cuts = [cut for cut in cuts_of(table) if cut != BASELINE]
-    looks = cut_looks(cuts)
-    drawn = figure(9, 5.4)
-    axes = drawn.subplots()
+    medians = {fraction: reduced(np.median, percent_of(table, fraction, BASELINE)) for fraction in fractions_of(table)}
+    medians = {fraction: median for fraction, median in medians.items() if not np.isnan(median)}
+    looks = cut_looks([cut for cut in cuts_of(table) if cut != BASELINE])
+    drawn, axes = single(9, 5.4)
     axes.axhline(0, color=INK, linewidth=1.2)
-    for cut in cuts:
-        differences = [
-            _of(np.median, percent_of(table, fraction, cut)) - np.median(percent_of(table, fraction, BASELINE))
-            for fraction in known
-        ]
-        _line(axes, known, differences, looks[cut])
-    logarithmic_fractions(axes, table[table["fraction"].isin(known)])
+    for cut, look in looks.items():
+        differences = [reduced(np.median, percent_of(table, own, cut)) - median for own, median in medians.items()]
+        _line(axes, list(medians), differences, look)
+    logarithmic_fractions(axes, table[table["fraction"].isin(medians)])
     axes.set(xlabel=fraction_label(table), ylabel="difference in test accuracy (points)")
-    heading(drawn, title)
-    drawn.legend(handles=cut_handles(looks), loc="outside right center")
-    return drawn
+    return finished(drawn, title, legend=cut_handles(looks), columns=1, loc="outside right center")
 
 
 @styled
@@ -69,25 +63,20 @@ def accuracy_lines(table: pd.DataFrame, *, title: str = "Mean test accuracy of e
     fractions, cuts = fractions_of(table), cuts_of(table)
     looks = cut_looks(cuts)
     reach = max(float(np.ptp(np.log10(fractions))), 1.0) if fractions else 1.0
-    drawn = figure(9.5, 5.6)
-    axes = drawn.subplots()
-    for place, cut in enumerate(cuts):
-        # Error bars of one fraction stand side by side, or they would hide each other.
-        shift = 10 ** ((place - (len(cuts) - 1) / 2) * _APART * reach)
+    drawn, axes = single(9.5, 5.6)
+    # Error bars of one fraction stand side by side, or they would hide each other.
+    for cut, shift in zip(cuts, side_by_side(len(cuts), _APART * reach), strict=True):
         cells = [percent_of(table, fraction, cut) for fraction in fractions]
-        means = [_of(np.mean, cell) for cell in cells]
-        spreads = [cell.std(ddof=1) if len(cell) > 1 else 0.0 for cell in cells]
-        places = [fraction * shift for fraction in fractions]
-        axes.errorbar(
-            places, means, yerr=spreads, fmt="none", ecolor=looks[cut]["color"], elinewidth=1, capsize=2, alpha=0.75
-        )
+        means, deviations = [reduced(np.mean, cell) for cell in cells], [deviation(cell) for cell in cells]
+        places = [fraction * 10**shift for fraction in fractions]
+        bars = {"ecolor": looks[cut]["color"], "elinewidth": 1, "capsize": 2, "alpha": 0.75}
+        axes.errorbar(places, means, yerr=deviations, fmt="none", **bars)
         _line(axes, places, means, looks[cut])
     logarithmic_fractions(axes, table)
     axes.set(xlabel=fraction_label(table), ylabel="test accuracy (%)")
-    heading(drawn, title)
-    drawn.legend(handles=cut_handles(looks), loc="outside right center")
-    footnote(drawn, "Bars: standard deviation over repeats. Within a share, cuts are set side by side.")
-    return drawn
+    small_print = "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
+    beside: dict[str, Any] = {"legend": cut_handles(looks), "columns": 1, "loc": "outside right center"}
+    return finished(drawn, title, small_print=small_print, **beside)
 
 
 @styled
@@ -100,52 +89,26 @@ def range_lines(table: pd.DataFrame, *, title: str = "Median and range of the te
     """
     fractions = fractions_of(table)
     cuts = [cut for cut in cuts_of(table) if cut != BASELINE]
-    columns = max(1, min(_SIDE_BY_SIDE, len(cuts)))
-    rows = max(1, -(-len(cuts) // columns))
-    drawn = figure(3.3 * columns + 1, 2.8 * rows + 1.2)
-    panels = drawn.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for place, (axes, cut) in enumerate(zip(panels.flat, cuts, strict=False)):
+    panels = small_multiples(len(cuts), columns=4, size=(3.3, 2.8), margin=(1, 1.2), sharex=True, sharey=True)
+    for axes, cut in zip(panels.axes, cuts, strict=False):
         for own, colour, line in ((BASELINE, SOFT, "--"), (cut, COLOURS[0], "-")):
             cells = [percent_of(table, fraction, own) for fraction in fractions]
-            axes.fill_between(
-                fractions,
-                [_of(np.min, cell) for cell in cells],
-                [_of(np.max, cell) for cell in cells],
-                color=colour,
-                alpha=0.22,
-                linewidth=0,
-            )
-            medians = [_of(np.median, cell) for cell in cells]
-            axes.plot(fractions, medians, color=colour, linestyle=line, marker="o", markersize=4, linewidth=1.6)
+            low, median, high = ([reduced(which, cell) for cell in cells] for which in (np.min, np.median, np.max))
+            axes.fill_between(fractions, low, high, color=colour, alpha=0.22, linewidth=0)
+            axes.plot(fractions, median, color=colour, linestyle=line, marker="o", markersize=4, linewidth=1.6)
         logarithmic_fractions(axes, table.assign(images=np.nan), apart=0.13)
         axes.tick_params(axis="x", labelsize=8.5)
         axes.set_title(cut_name(cut), fontsize=11)
-        if place + columns >= len(cuts):
-            axes.set_xlabel("share of the training images")
-            axes.xaxis.set_tick_params(labelbottom=True)
-    for axes in panels.flat[len(cuts) :]:
-        axes.set_visible(False)
-    for axes in panels[:, 0]:
-        axes.set_ylabel("test accuracy (%)")
-    heading(drawn, title)
-    handles = [
-        Line2D([], [], color=COLOURS[0], marker="o", markersize=4, label="median of the cut"),
-        Patch(color=COLOURS[0], alpha=0.22, label="its lowest to highest run"),
-    ]
-    if BASELINE in cuts_of(table):
-        handles += [
-            Line2D([], [], color=SOFT, linestyle="--", marker="o", markersize=4, label="median of the baseline"),
-            Patch(color=SOFT, alpha=0.22, label="its lowest to highest run"),
-        ]
-    legend_below(drawn, handles, columns=4)
-    return drawn
+    panels.label("share of the training images", "test accuracy (%)")
+    handles: list[Artist] = []
+    for name, colour, line in (("cut", COLOURS[0], "-"), ("baseline", SOFT, "--")):
+        if name == "cut" or BASELINE in cuts_of(table):
+            handles.append(key(f"median of the {name}", color=colour, linestyle=line, marker="o", markersize=4))
+            handles.append(Patch(color=colour, alpha=0.22, label="its lowest to highest run"))
+    return finished(panels.figure, title, legend=handles, handleheight=1.2)
 
 
 def _line(axes: Axes, places: list[float], values: list[float], look: dict) -> None:
     """A line over the fractions that have a value: one that was not run does not break it."""
-    known = [place for place, value in enumerate(values) if not np.isnan(value)]
-    axes.plot([places[own] for own in known], [values[own] for own in known], linewidth=1.6, markersize=6, **look)
-
-
-def _of(reduce: Callable[[np.ndarray], Any], values: np.ndarray) -> float:
-    return float(reduce(values)) if len(values) else np.nan
+    known = ~np.isnan(values)
+    axes.plot(np.array(places)[known], np.array(values)[known], linewidth=1.6, markersize=6, **look)

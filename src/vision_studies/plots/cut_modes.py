@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vision_studies.plots.cut_axes import BASELINE, fractions_of, images_of, percent_of, percentage
-from vision_studies.plots.style import COLOURS, SOFT, figure, footnote, heading, styled
+from vision_studies.plots.cut_axes import BASELINE, deviation, fractions_of, percent_of, share_name
+from vision_studies.plots.panels import finished, side_by_side, small_multiples
+from vision_studies.plots.style import MARKERS, SOFT, colour, styled
 
-_COLUMNS = 3  # panels side by side
 _APART = 0.07  # of a cut, between the error bars of two modes
 
 
@@ -22,47 +22,36 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
         title: of the figure.
     """
     fractions = fractions_of(table)
-    columns = min(_COLUMNS, len(fractions))
-    rows = -(-len(fractions) // columns)
-    drawn = figure(3.7 * columns + 0.8, 3.1 * rows + 1.3)
-    panels = np.atleast_1d(drawn.subplots(rows, columns, sharex=True, squeeze=False)).ravel()
-    for axes, fraction in zip(panels, fractions, strict=False):
+    panels = small_multiples(len(fractions), columns=3, size=(3.7, 3.1), margin=(0.8, 1.3), sharex=True)
+    for axes, fraction in zip(panels.axes, fractions, strict=True):
         _panel(axes, table[table["fraction"] == fraction], fraction, labels)
-    for axes in panels[len(fractions) :]:
-        axes.remove()
-    for place, axes in enumerate(panels[: len(fractions)]):
-        if place + columns >= len(fractions):
-            axes.set_xlabel("convolutions before the cut")
-            axes.tick_params(labelbottom=True)
-        if place % columns == 0:
-            axes.set_ylabel("test accuracy (%)")
-    heading(drawn, title)
-    handles, names = panels[0].get_legend_handles_labels()
-    drawn.legend(handles, names, loc="outside lower right", ncols=len(names))
-    footnote(drawn, "Bars and band: standard deviation over repeats.")
-    return drawn
+    panels.label("convolutions before the cut", "test accuracy (%)")
+    handles, _ = panels.axes[0].get_legend_handles_labels()
+    small_print = "Bars and band: standard deviation over repeats."
+    return finished(
+        panels.figure, title, legend=handles, columns=len(handles), small_print=small_print, loc="outside lower right"
+    )
 
 
 def _panel(axes: Axes, table: pd.DataFrame, fraction: float, labels: dict[str, str]) -> None:
-    images = images_of(table, fraction)
-    axes.set_title(f"{percentage(fraction)} of the images" + (f" ({images})" if images else ""))
+    axes.set_title(share_name(table, fraction))
     baseline = percent_of(table, fraction, BASELINE)
     if len(baseline):
-        mean, spread = baseline.mean(), baseline.std(ddof=1) if len(baseline) > 1 else 0.0
-        axes.axhline(mean, color=SOFT, linestyle="--", label="baseline")
-        axes.axhspan(mean - spread, mean + spread, color=SOFT, alpha=0.12, linewidth=0)
-    for place, (mode, label) in enumerate(labels.items()):
-        own = table[table["mode"] == mode]
-        cuts = sorted(own["cut"].unique())
-        cells = [percent_of(own, fraction, cut) for cut in cuts]
-        known = [(cut, cell) for cut, cell in zip(cuts, cells, strict=True) if len(cell)]
-        shift = (place - (len(labels) - 1) / 2) * _APART
+        ends = baseline.mean() + deviation(baseline) * np.array([-1, 1])
+        axes.axhline(baseline.mean(), color=SOFT, linestyle="--", label="baseline")
+        axes.axhspan(*ends, color=SOFT, alpha=0.12, linewidth=0)
+    for number, ((mode, label), shift) in enumerate(
+        zip(labels.items(), side_by_side(len(labels), _APART), strict=True)
+    ):
+        rows = table[table["mode"] == mode]
+        cells = {cut: percent_of(rows, fraction, cut) for cut in sorted(rows["cut"].unique())}
+        known = {cut: cell for cut, cell in cells.items() if len(cell)}
         axes.errorbar(
-            [cut + shift for cut, _ in known],
-            [cell.mean() for _, cell in known],
-            yerr=[cell.std(ddof=1) if len(cell) > 1 else 0.0 for _, cell in known],
-            color=COLOURS[place % len(COLOURS)],
-            marker="osD^v"[place % 5],
+            [cut + shift for cut in known],
+            [cell.mean() for cell in known.values()],
+            yerr=[deviation(cell) for cell in known.values()],
+            color=colour(number),
+            marker=MARKERS[number % len(MARKERS)],
             markersize=5,
             capsize=2,
             label=label,

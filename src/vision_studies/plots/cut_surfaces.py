@@ -10,20 +10,24 @@ from matplotlib.patches import Patch
 
 from vision_studies.plots.cut_axes import (
     BASELINE,
+    cell_means,
     cut_looks,
     cut_name,
     cut_tick,
     cuts_of,
+    deviation,
     fraction_label,
     fraction_tick,
     fractions_of,
     grouped_axes,
-    legend_below,
-    named_fractions,
     percent_of,
     percentage,
+    reduced,
 )
-from vision_studies.plots.style import INK, NO_DATA, SOFT, figure, footnote, heading, styled
+from vision_studies.plots.marks import cells, colour_scale
+from vision_studies.plots.panels import finished, single
+from vision_studies.plots.style import COLOURS, INK, SOFT, figure, styled
+from vision_studies.plots.ticks import have_room
 
 
 @styled
@@ -35,26 +39,21 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
         title: of the figure.
     """
     fractions, cuts = fractions_of(table), cuts_of(table)
-    means = _means(table, fractions, cuts)
-    drawn = figure(3 + 0.85 * max(1, len(cuts)), 1.9 + 0.62 * max(1, len(fractions)))
-    axes = drawn.subplots()
-    image = axes.imshow(np.ma.masked_invalid(means), cmap="viridis", aspect="auto")
-    axes.set_facecolor(NO_DATA)
-    axes.grid(visible=False)
-    for (row, column), value in np.ndenumerate(means):
-        text = "–" if np.isnan(value) else f"{value:.1f}"
-        axes.text(column, row, text, ha="center", va="center", fontsize=10, color=_ink_on(image, value))
-    axes.set_xticks(range(len(cuts)), [cut_tick(cut) for cut in cuts])
-    axes.set_yticks(range(len(fractions)), [fraction_tick(table, fraction) for fraction in fractions])
+    drawn, axes = single(3 + 0.85 * max(1, len(cuts)), 1.9 + 0.62 * max(1, len(fractions)))
+    image = cells(
+        axes,
+        cell_means(table, fractions, cuts),
+        "{:.1f}".format,
+        rows=[fraction_tick(table, fraction) for fraction in fractions],
+        columns=[cut_tick(cut) for cut in cuts],
+        font_size=10,
+        cmap="viridis",
+    )
     if BASELINE in cuts and len(cuts) > 1:
         axes.axvline(0.5, color="white", linewidth=4)
     axes.set(xlabel="cut: convolutions that are taken over", ylabel=fraction_label(table).replace(" and", "\nand"))
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    heading(drawn, title)
-    drawn.colorbar(image, ax=axes, pad=0.02).outline.set_visible(False)
-    return drawn
+    colour_scale(axes, image)
+    return finished(drawn, title)
 
 
 @styled
@@ -68,20 +67,20 @@ def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
     fractions, looks = fractions_of(table), cut_looks(cuts_of(table))
     drawn, axes, places, width = grouped_axes(table, 5)
     for cut, place in places.items():
-        cells = [percent_of(table, fraction, cut) for fraction in fractions]
+        runs = [percent_of(table, fraction, cut) for fraction in fractions]
+        colour = looks[cut]["color"]
         axes.bar(
             np.arange(len(fractions)) + place,
-            [cell.mean() if len(cell) else np.nan for cell in cells],
+            [reduced(np.mean, values) for values in runs],
             0.92 * width,
-            yerr=[cell.std(ddof=1) if len(cell) > 1 else 0.0 for cell in cells],
-            color=looks[cut]["color"],
-            error_kw={"ecolor": INK if looks[cut]["color"] != "#000000" else SOFT, "elinewidth": 0.9, "capsize": 1.5},
+            yerr=[deviation(values) for values in runs],
+            color=colour,
+            error_kw={"ecolor": INK if colour != COLOURS[-1] else SOFT, "elinewidth": 0.9, "capsize": 1.5},
         )
     axes.set_ylim(0, 100)
-    heading(drawn, title)
     handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in places]
-    legend_below(drawn, handles, "Lines on the bars: standard deviation over repeats.")
-    return drawn
+    note = "Lines on the bars: standard deviation over repeats."
+    return finished(drawn, title, legend=handles, note=note, handleheight=1.2)
 
 
 @styled
@@ -96,11 +95,11 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     """
     own = table[table["cut"] != BASELINE]
     fractions, cuts = fractions_of(own), cuts_of(own)
-    means = _means(own, fractions, cuts)
+    means = cell_means(own, fractions, cuts)
     drawn = figure(8.4, 6.2)
     axes = drawn.add_subplot(projection="3d")
-    heading(drawn, title)
-    footnote(drawn, "Dots: means over repeats. The surface is straight between them. The baseline is not shown.")
+    small_print = "Dots: means over repeats. The surface is straight between them. The baseline is not shown."
+    finished(drawn, title, small_print=small_print)
     if min(means.shape) < 2:
         axes.set_axis_off()
         axes.text2D(0.5, 0.5, "A surface needs two cuts and two shares.", transform=axes.transAxes, ha="center")
@@ -111,7 +110,7 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     )
     axes.scatter(across, along, means, color=INK, s=9, depthshade=False)
     axes.set_xticks(cuts)
-    named = named_fractions(fractions, 0.13)
+    named = have_room(np.log10(fractions), 0.13)
     labels = [percentage(fraction) if room else "" for fraction, room in zip(fractions, named, strict=True)]
     axes.set_yticks(np.log10(fractions), labels)
     axes.tick_params(axis="y", pad=4)
@@ -121,18 +120,3 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     axes.view_init(elev=24, azim=-58)
     axes.set_box_aspect((1.1, 1.2, 0.8), zoom=1.05)
     return drawn
-
-
-def _means(table: pd.DataFrame, fractions: list[float], cuts: list[int]) -> np.ndarray:
-    """Mean test accuracies in percent, float64 [fractions, cuts]; NaN where nothing was run."""
-    cells = [[percent_of(table, fraction, cut) for cut in cuts] for fraction in fractions]
-    means = [[cell.mean() if len(cell) else np.nan for cell in row] for row in cells]
-    return np.array(means, dtype=float).reshape(len(fractions), len(cuts))
-
-
-def _ink_on(image: object, value: float) -> str:
-    """White or dark, whichever can be read on the colour of a cell."""
-    if np.isnan(value):
-        return SOFT
-    red, green, blue, _ = image.to_rgba(value)  # type: ignore[attr-defined]
-    return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK

@@ -10,7 +10,6 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -21,14 +20,17 @@ from vision_studies.plots.cut_axes import (
     cuts_of,
     fractions_of,
     grouped_axes,
-    images_of,
-    legend_below,
     percent_of,
-    percentage,
+    share_name,
 )
-from vision_studies.plots.style import FAINT, INK, NO_DATA, SOFT, figure, heading, styled
+from vision_studies.plots.marks import boxes, spread
+from vision_studies.plots.panels import Panels, finished, small_multiples
+from vision_studies.plots.style import FAINT, INK, NO_DATA, SOFT, styled
 
 _FEW = 10  # so few runs are drawn one by one, as a box of them says little
+_BOXES = "Boxes: quartiles; whiskers: runs within 1.5 times their distance; dots: runs beyond, or all of fewer than 10."
+_TOO_FEW = "; too few for any difference to be significant"
+_UNKNOWN: dict[str, Any] = {"facecolor": NO_DATA, "edgecolor": INK}
 _VERDICTS: dict[str, dict[str, Any]] = {
     "higher": {"facecolor": "#a9cfe8", "edgecolor": SOFT, "hatch": "*"},
     "lower": {"facecolor": "#f3c3a0", "edgecolor": SOFT, "hatch": "//"},
@@ -47,39 +49,31 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
         title: of the figure.
     """
     cuts = cuts_of(table)
-    ranked = {(float(row["fraction"]), int(row["cut"])): row for row in ranks.to_dict("records")}
-    colours = mpl.colormaps["viridis"]
-    drawn, panels = _panels(table, title)
-    seen: set[int] = set()
-    unranked = False
-    for axes, fraction in zip(panels, fractions_of(table), strict=True):
-        possible = any(row["can_be_significant"] for (of, _), row in ranked.items() if of == fraction)
-        for place, cut in enumerate(cuts):
-            values = percent_of(table, fraction, cut)
-            if not len(values):
-                continue
-            rank = int(ranked[fraction, cut]["rank"]) if possible and (fraction, cut) in ranked else None
-            label = f"{np.median(values):.1f}"
-            if rank is None:
-                unranked = True
-                _box(axes, values, place, facecolor=NO_DATA)
-            else:
+    telling = ranks[ranks.groupby("fraction")["can_be_significant"].transform("any").astype(bool)]
+    ranked = {(float(row["fraction"]), int(row["cut"])): int(row["rank"]) for row in telling.to_dict("records")}
+    panels = _panels(table)
+    seen: set[int | None] = set()
+
+    def look(rank: int | None) -> dict[str, Any]:
+        """The lightest colour is the best rank, in every panel the same."""
+        if rank is None:
+            return _UNKNOWN
+        return {"facecolor": mpl.colormaps["viridis"](1 - (rank - 1) / max(1, len(cuts) - 1)), "edgecolor": INK}
+
+    for axes, fraction in zip(panels.axes, fractions_of(table), strict=True):
+        cells = {cut: percent_of(table, fraction, cut) for cut in cuts}
+        for place, (cut, values) in enumerate(cells.items()):
+            if len(values):
+                rank = ranked.get((fraction, cut))
                 seen.add(rank)
-                label += f" · rank {rank}"
-                _box(axes, values, place, facecolor=_rank_colour(colours, rank, len(cuts)))
-            _above(axes, place, values, label)
-        compared = sum(1 for cut in cuts if len(percent_of(table, fraction, cut))) > 1
-        note = "; too few for any difference to be significant" if compared and not possible else ""
-        _finish_panel(axes, _panel_title(table, fraction) + note)
-    handles = [
-        Patch(facecolor=_rank_colour(colours, rank, len(cuts)), edgecolor=INK, label=f"rank {rank}")
-        for rank in sorted(seen)
-    ]
-    if unranked:
-        handles.append(Patch(facecolor=NO_DATA, edgecolor=INK, label="no rank"))
+                _box(axes, values, place, look(rank), "" if rank is None else f" · rank {rank}")
+        compared = sum(1 for values in cells.values() if len(values)) > 1
+        possible = any(of == fraction for of, _ in ranked)
+        _finish_panel(axes, table, fraction, _TOO_FEW if compared and not possible else "")
+    shown = [*sorted(rank for rank in seen if rank is not None), *([None] if None in seen else [])]
+    handles = [Patch(**look(rank), label="no rank" if rank is None else f"rank {rank}") for rank in shown]
     note = "Above each box: median in percent and rank (1 + number of cuts that are significantly better). "
-    legend_below(drawn, handles, note + _BOXES, columns=9)
-    return drawn
+    return finished(panels.figure, title, legend=handles, note=note + _BOXES, columns=9, handleheight=1.2)
 
 
 @styled
@@ -93,33 +87,25 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: st
         title: of the figure; the names of the two modes if missing.
     """
     first, second = compared["first"].iloc[0], compared["second"].iloc[0]
-    verdicts = {(float(row["fraction"]), int(row["cut"])): row for row in compared.to_dict("records")}
-    cuts = cuts_of(table)
-    drawn, panels = _panels(table, title or f"Test accuracy of {first} against {second}")
-    for axes, fraction in zip(panels, fractions_of(table), strict=True):
-        own = [row for (of, _), row in verdicts.items() if of == fraction]
-        for place, cut in enumerate(cuts):
+    panels = _panels(table)
+    for axes, fraction in zip(panels.axes, fractions_of(table), strict=True):
+        rows = compared[compared["fraction"] == fraction].set_index("cut")
+        for place, cut in enumerate(cuts_of(table)):
             values = percent_of(table, fraction, cut)
-            if not len(values):
-                continue
-            cell = verdicts.get((fraction, cut))
-            _box(axes, values, place, **(_VERDICTS[cell["verdict"]] if cell else {"facecolor": NO_DATA}))
-            _above(axes, place, values, f"{np.median(values):.1f}")
-        note = ""
-        if not own:
-            note = f"; not compared with {second}"
-        elif not any(row["can_be_significant"] for row in own):
-            note = "; too few for any difference to be significant"
-        _finish_panel(axes, _panel_title(table, fraction) + note)
+            if len(values):
+                _box(axes, values, place, _VERDICTS[rows["verdict"][cut]] if cut in rows.index else _UNKNOWN)
+        note = "" if rows["can_be_significant"].any() else _TOO_FEW if len(rows) else f"; not compared with {second}"
+        _finish_panel(axes, table, fraction, note)
     names = {
         "higher": f"{first} significantly higher than {second}",
         "lower": f"{first} significantly lower than {second}",
         "no difference": "no significant difference",
     }
     handles = [Patch(label=names[verdict], **look) for verdict, look in _VERDICTS.items()]
-    handles.append(Patch(facecolor=NO_DATA, edgecolor=INK, label="not compared"))
-    legend_below(drawn, handles, f"{first}; above each box its median in percent. {_BOXES}", columns=2)
-    return drawn
+    handles.append(Patch(label="not compared", **_UNKNOWN))
+    note = f"{first}; above each box its median in percent. {_BOXES}"
+    title = title or f"Test accuracy of {first} against {second}"
+    return finished(panels.figure, title, legend=handles, note=note, columns=2, handleheight=1.2)
 
 
 @styled
@@ -130,98 +116,52 @@ def full_box_plot(table: pd.DataFrame, *, title: str = "Test accuracy at every s
         table: the accuracies of one mode and the baseline.
         title: of the figure.
     """
-    fractions, looks = fractions_of(table), cut_looks(cuts_of(table))
+    fractions = fractions_of(table)
     drawn, axes, places, width = grouped_axes(table, 5.4)
-    for group, fraction in enumerate(fractions):
-        for cut, place in places.items():
-            values = percent_of(table, fraction, cut)
-            if len(values):
-                colour = looks[cut]["color"]
-                look = {"facecolor": f"{colour}66", "edgecolor": colour}
-                _box(axes, values, group + place, width=0.8 * width, single=False, **look)
-        if group:
-            axes.axvline(group - 0.5, color=FAINT, linewidth=0.8)
+    handles = []
+    for cut, look in sorted(cut_looks(cuts_of(table)).items()):
+        values = [percent_of(table, fraction, cut) for fraction in fractions]
+        fill, edge = f"{look['color']}66", look["color"]
+        positions = np.arange(len(fractions)) + places[cut]
+        boxes(axes, values, positions, 0.8 * width, fill=fill, edge=edge, whiskers=SOFT, dots=SOFT, linewidth=0.9)
+        handles.append(Patch(facecolor=fill, edgecolor=edge, label=cut_name(cut)))
+    for group in range(1, len(fractions)):
+        axes.axvline(group - 0.5, color=FAINT, linewidth=0.8)
     axes.set_xlim(-0.5, max(1, len(fractions)) - 0.5)
-    handles = [
-        Patch(facecolor=f"{looks[cut]['color']}66", edgecolor=looks[cut]["color"], label=cut_name(cut))
-        for cut in places
-    ]
-    heading(drawn, title)
-    legend_below(drawn, handles)
-    return drawn
+    return finished(drawn, title, legend=handles, note="", handleheight=1.2)
 
 
-_BOXES = "Boxes: quartiles; whiskers: runs within 1.5 times their distance; dots: runs beyond, or all of fewer than 10."
-
-
-def _panels(table: pd.DataFrame, title: str) -> tuple[Figure, list[Axes]]:
+def _panels(table: pd.DataFrame) -> Panels:
     """A panel for each fraction, one below the other, over one axis of cuts."""
-    cuts, rows = cuts_of(table), max(1, len(fractions_of(table)))
-    drawn = figure(max(7.0, 1.4 + 1.16 * len(cuts)), 1.5 + 2.1 * rows)
-    panels = drawn.subplots(rows, 1, sharex=True, squeeze=False)[:, 0]
-    for axes in panels:
+    cuts = cuts_of(table)
+    width = max(7.0, 1.4 + 1.16 * len(cuts))
+    panels = small_multiples(len(fractions_of(table)), columns=1, size=(width, 2.1), margin=(0, 1.5), sharex=True)
+    for axes in panels.axes:
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("test accuracy (%)", fontsize=9.5)
-    panels[-1].set_xticks(range(len(cuts)), [cut_tick(cut) for cut in cuts])
-    panels[-1].set_xlim(-0.6, len(cuts) - 0.4)
-    panels[-1].set_xlabel("cut: convolutions that are taken over")
-    heading(drawn, title)
-    return drawn, list(panels)
+    panels.axes[-1].set_xticks(range(len(cuts)), [cut_tick(cut) for cut in cuts])
+    panels.axes[-1].set_xlim(-0.6, len(cuts) - 0.4)
+    panels.axes[-1].set_xlabel("cut: convolutions that are taken over")
+    return panels
 
 
-def _finish_panel(axes: Axes, title: str) -> None:
+def _finish_panel(axes: Axes, table: pd.DataFrame, fraction: float, note: str) -> None:
     """Title of a panel, with room between it and the boxes for their labels."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.16 * (high - low))
-    axes.set_title(title, fontsize=11)
-
-
-def _panel_title(table: pd.DataFrame, fraction: float) -> str:
     counts = [len(percent_of(table, fraction, cut)) for cut in cuts_of(table)]
     counts = [count for count in counts if count] or [0]
     repeats = f"{max(counts)} repeats" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)} repeats"
-    images = images_of(table, fraction)
-    return f"{percentage(fraction)} of the images{f' ({images})' if images else ''}, {repeats}"
+    axes.set_title(f"{share_name(table, fraction)}, {repeats}{note}", fontsize=11)
 
 
-def _box(
-    axes: Axes, values: np.ndarray, place: float, *, width: float = 0.62, single: bool = True, **look: Any
-) -> None:
-    """One box; its median is dark or white, whichever stands out."""
-    red, green, blue, opacity = mpl.colors.to_rgba(look["facecolor"])
-    dark = opacity * (0.299 * red + 0.587 * green + 0.114 * blue) + 1 - opacity < 0.5
-    axes.boxplot(
-        [values],
-        positions=[place],
-        widths=width,
-        manage_ticks=False,
-        patch_artist=True,
-        boxprops={"edgecolor": INK, "linewidth": 0.9, **look},
-        medianprops={"color": "white" if dark else INK, "linewidth": 1.8},
-        whiskerprops={"color": SOFT},
-        capprops={"color": SOFT},
-        flierprops={"marker": "o", "markersize": 3, "markerfacecolor": SOFT, "markeredgewidth": 0},
-        showfliers=not (single and len(values) < _FEW),
-    )
-    if single and len(values) < _FEW:
-        spread = np.linspace(-0.2, 0.2, len(values)) * width / 0.62 if len(values) > 1 else np.zeros(1)
-        axes.plot(place + spread, values, "o", color=SOFT, markersize=3.5, markeredgewidth=0, zorder=3)
-
-
-def _above(axes: Axes, place: float, values: np.ndarray, label: str) -> None:
-    """A label above the highest run of a box."""
-    axes.annotate(
-        label,
-        (place, values.max()),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="center",
-        va="bottom",
-        fontsize=9,
-        color=INK,
-    )
-
-
-def _rank_colour(colours: Colormap, rank: int, ranks: int) -> tuple[float, float, float, float]:
-    """The lightest colour is the best rank, in every panel the same."""
-    return colours(1 - (rank - 1) / max(1, ranks - 1))
+def _box(axes: Axes, values: np.ndarray, place: float, look: dict[str, Any], label: str = "") -> None:
+    """One box with its median above its highest run; few runs are dots, too."""
+    fill, edge, hatch = look["facecolor"], look["edgecolor"], look.get("hatch")
+    dots = None if len(values) < _FEW else SOFT
+    boxes(axes, [values], [place], 0.62, fill=fill, edge=edge, whiskers=SOFT, dots=dots, linewidth=0.9, hatch=hatch)
+    if len(values) < _FEW:
+        places = place + spread(len(values), 0.2)
+        axes.plot(places, values, "o", color=SOFT, markersize=3.5, markeredgewidth=0, zorder=3)
+    above: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+    axes.annotate(f"{np.median(values):.1f}{label}", (place, values.max()), fontsize=9, color=INK, **above)

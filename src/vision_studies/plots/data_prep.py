@@ -7,7 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vision_studies.plots.marks import pixels
 from vision_studies.plots.style import COLOURS, INK, SOFT, figure, footnote, heading, short, styled
+from vision_studies.plots.ticks import names as named
 
 _MOST_NAMED_CLASSES = 20
 _SPLIT_COLOURS = (COLOURS[0], COLOURS[4], COLOURS[2])
@@ -50,8 +52,7 @@ def data_card_figure(
     tail = card.get("long_tail")
     images = f"{card['images'] - tail['images_left_out']:,} of {card['images']:,}" if tail else f"{card['images']:,}"
     heading(
-        drawn,
-        f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes",
+        drawn, f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes"
     )
     origin = "the source's own" if card.get("own_test_split") else "carved from the source's images"
     footnote(drawn, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")
@@ -73,13 +74,10 @@ def _counts_by_name(axes: Axes, counts: dict[str, list[int]], class_names: Seque
         axes.barh(places, values, left=left, color=colour, height=0.72, label=f"{split} ({sum(values):,})")
         left += values
     for place, total in zip(places, left, strict=True):
-        axes.annotate(
-            f"{total:,.0f}", (total, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=9
-        )
-    axes.set_yticks(places, [short(name) for name in class_names])
-    axes.set_ylim(len(places) - 0.5, -0.5)
+        beside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axes.annotate(f"{total:,.0f}", (total, place), fontsize=9, **beside)
+    named(axes, "y", [short(name) for name in class_names])
     axes.margins(x=0.12)
-    axes.grid(visible=False, axis="y")
     _legend_above(axes)
 
 
@@ -108,10 +106,9 @@ def _samples(axes: Axes, images: np.ndarray, labels: np.ndarray, names: list[str
             top, left = row * (height + gap), column * (width + gap)
             sheet[top : top + height, left : left + width] = image
     axes.set_anchor("NW")  # a narrow sheet leaves room for its title on the right
-    axes.imshow(sheet.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    pixels(axes, sheet)
     axes.set_yticks([row * (height + gap) + height / 2 for row in range(len(names))], names)
     axes.set_xticks([])
-    axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
 

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from plotly.graph_objects import Scatter
 
 from vision_studies.plots.interactive_style import (
-    COLOURS,
     SYMBOLS,
     InteractiveFigure,
     escaped,
     figure,
     need_columns,
+    numbers,
     view,
 )
+from vision_studies.plots.style import colour
 
 MOST_POINTS = 1_500
 
@@ -44,23 +44,22 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
         DataError: a column is missing.
     """
     need_columns(variants, _NEEDED, "variants")
-    costs = [name for name in _COSTS if name in variants and (variants[name].astype(float) > 0).any()]
     known = variants.dropna(subset=["accuracy"])
-    known = known[(known[costs].astype(float) > 0).any(axis=1)] if costs else known.head(0)
-    costs = [name for name in costs if (known[name].astype(float) > 0).any()]
+    paid = known[[name for name in _COSTS if name in known]].astype(float) > 0
+    known = known[paid.any(axis=1)]
     if known.empty:
         return None
+    costs = [name for name in paid if paid[name].any()]
     shown = known.nlargest(MOST_POINTS, "accuracy") if len(known) > MOST_POINTS else known
     pipelines, sets = list(dict.fromkeys(known["pipeline"])), list(dict.fromkeys(known["data"]))
     traces = [
-        _points(own, costs, pipelines.index(pipeline), sets.index(data))
-        for (pipeline, data), own in shown.groupby(["pipeline", "data"], sort=False)
+        _points(rows, costs, colour(pipelines.index(pipeline)), SYMBOLS[sets.index(data) % len(SYMBOLS)])
+        for (pipeline, data), rows in shown.groupby(["pipeline", "data"], sort=False)
     ]
-    views = [view(_COSTS[name][0], xaxis__title__text=_COSTS[name][1]) for name in costs]
     drawn = figure(
         traces,
         height=480,
-        views=views,
+        views=[view(_COSTS[name][0], xaxis__title__text=_COSTS[name][1]) for name in costs],
         views_label="Against",
         wide=True,
         switches_label="Pipelines and data sets",
@@ -76,42 +75,27 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
     return InteractiveFigure("Accuracy and cost", caption, drawn)
 
 
-def _points(own: pd.DataFrame, costs: list[str], pipeline: int, data: int) -> Scatter:
-    x = [np.where(own[name].astype(float) > 0, own[name].astype(float), np.nan).tolist() for name in costs]
-    accuracy = 100 * own["accuracy"].astype(float)
-    first = own.iloc[0]
+def _points(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, symbol: str) -> Scatter:
+    x = [numbers(rows[name].astype(float).where(rows[name].astype(float) > 0)) for name in costs]
+    first = rows.iloc[0]
     return Scatter(
         x=x[0],
-        y=accuracy.tolist(),
-        error_y=_error_bars(own, accuracy),
+        y=numbers(100 * rows["accuracy"]),
+        error_y=_error_bars(rows),
         mode="markers",
-        marker={
-            "color": COLOURS[pipeline % len(COLOURS)],
-            "symbol": SYMBOLS[data % len(SYMBOLS)],
-            "size": 10,
-            "opacity": 0.85,
-        },
-        text=[_said(row) for row in own.to_dict("records")],
+        marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
+        text=[_said(row) for row in rows.to_dict("records")],
         hovertemplate="%{text}<extra></extra>",
-        meta={
-            "group": str(first["pipeline"]),
-            "label": str(first["data"]),
-            "views": [{"x": other} for other in x[1:]],
-        },
+        meta={"group": str(first["pipeline"]), "label": str(first["data"]), "views": [{"x": other} for other in x[1:]]},
     )
 
 
-def _error_bars(own: pd.DataFrame, accuracy: pd.Series) -> dict[str, Any] | None:
-    if not {"low", "high"} <= set(own.columns) or own["low"].isna().all():
+def _error_bars(rows: pd.DataFrame) -> dict[str, Any] | None:
+    if not {"low", "high"} <= set(rows.columns) or rows["low"].isna().all():
         return None
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": (100 * own["high"].astype(float) - accuracy).fillna(0).tolist(),
-        "arrayminus": (accuracy - 100 * own["low"].astype(float)).fillna(0).tolist(),
-        "thickness": 1.2,
-        "width": 3,
-    }
+    above, below = rows["high"].astype(float) - rows["accuracy"], rows["accuracy"] - rows["low"].astype(float)
+    ends = {"array": numbers(100 * above.fillna(0)), "arrayminus": numbers(100 * below.fillna(0))}
+    return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **ends}
 
 
 def _said(row: dict[Any, Any]) -> str:

@@ -8,15 +8,16 @@ import pandas as pd
 from plotly.graph_objects import Scatter
 
 from vision_studies.plots.interactive_style import (
-    COLOURS,
     DASHES,
     InteractiveFigure,
     escaped,
     figure,
     hover,
     need_columns,
+    numbers,
     view,
 )
+from vision_studies.plots.style import COLOURS, colour
 
 MOST_RUNS = 60
 MOST_POINTS = 200
@@ -106,32 +107,26 @@ def _chosen(runs: list[tuple[str, str, pd.DataFrame]]) -> list[tuple[str, str, p
 def _curve(place: int, variant: str, label: str, own: pd.DataFrame, metrics: list[str]) -> Scatter:
     points = [_points(own, metric) for metric in metrics]
     first = points[0]
+    # Epochs are named again only where they are others than those of the first metric.
+    others = [one if not np.array_equal(one["x"], first["x"]) else {"y": one["y"]} for one in points[1:]]
+    dash = DASHES[place // len(COLOURS) % len(DASHES)]
     return Scatter(
         **first,
         mode="lines+markers" if len(own) <= _MARKED else "lines",
-        line={
-            "color": COLOURS[place % len(COLOURS)],
-            "dash": DASHES[place // len(COLOURS) % len(DASHES)],
-            "width": 1.8,
-        },
+        line={"color": colour(place), "dash": dash, "width": 1.8},
         marker={"size": 5},
         name=escaped(variant),
         hovertemplate=hover(f"{escaped(variant, 60)}<br>{escaped(label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
-        meta={
-            "group": variant,
-            "label": label,
-            # Epochs are named again only where they are others than those of the first metric.
-            "views": [one if one["x"] != first["x"] else {"y": one["y"]} for one in points[1:]],
-        },
+        meta={"group": variant, "label": label, "views": others},
     )
 
 
-def _points(own: pd.DataFrame, metric: str) -> dict[str, list[Any]]:
+def _points(own: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
     epochs, values = own["epoch"].to_numpy(), own[metric].to_numpy(dtype=float)
     known = np.flatnonzero(~np.isnan(values))
     if len(known) > MOST_POINTS:
         known = known[np.unique(np.linspace(0, len(known) - 1, MOST_POINTS).round().astype(int))]
-    return {"x": epochs[known].tolist(), "y": (_METRICS[metric][2] * values[known]).tolist()}
+    return {"x": epochs[known], "y": numbers(_METRICS[metric][2] * values[known])}
 
 
 def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:

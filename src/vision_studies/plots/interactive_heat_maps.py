@@ -8,17 +8,33 @@ import pandas as pd
 from plotly.graph_objects import Heatmap, Surface
 
 from vision_studies.errors import DataError
-from vision_studies.plots.cut_axes import BASELINE, cut_tick, cuts_of, fractions_of, images_of, percent_of, percentage
-from vision_studies.plots.interactive_style import InteractiveFigure, escaped, figure, need_columns, view
+from vision_studies.plots.cut_axes import (
+    BASELINE,
+    cut_name,
+    cut_tick,
+    cuts_of,
+    fractions_of,
+    percent_of,
+    percentage,
+    share_name,
+)
+from vision_studies.plots.interactive_style import (
+    InteractiveFigure,
+    categories,
+    cells,
+    colour_scale,
+    escaped,
+    figure,
+    need_columns,
+    view,
+)
 
 # Of ColorBrewer's PuOr and of viridis: both can be told apart by colour-blind readers, and in grey.
 _DIVERGING = [[0, "#542788"], [0.25, "#b2abd2"], [0.5, "#f7f7f7"], [0.75, "#fdb863"], [1, "#b35806"]]
 _SEQUENTIAL = "Viridis"
 _NAME_LETTERS = 22
-_BAR = {
-    "orientation": "h", "thickness": 10, "len": 0.6, "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom",
-    "outlinewidth": 0, "title": {"side": "top"},
-}  # fmt: skip
+_REGRETS = {"mean_regret": ("Regret (nats)", 0.0), "mean_relative_regret": ("Relative regret", 1.0)}
+"""Column -> its name, and what costs nothing."""
 
 
 def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
@@ -36,57 +52,27 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
         DataError: one of the three columns is missing, or a pair has two rows.
     """
     need_columns(regrets, ("target_arch", "source_arch", "mean_regret"), "regrets")
-    kinds = [
-        (name, column, centre)
-        for name, column, centre in (
-            ("Regret (nats)", "mean_regret", 0.0),
-            ("Relative regret", "mean_relative_regret", 1.0),
-        )
-        if column in regrets and regrets[column].notna().any()
-    ]
+    kinds = [name for name in _REGRETS if name in regrets and regrets[name].notna().any()]
     if not kinds:
         return None
     if regrets.duplicated(["target_arch", "source_arch"]).any():
         raise DataError("The table of regrets has two rows for one pair of architectures; run mlp_transfer again.")
     names = list(dict.fromkeys([*regrets["target_arch"], *regrets["source_arch"]]))
-    cells = [_regret_cells(regrets, names, column, centre) for _, column, centre in kinds]
     labels = [escaped(name, _NAME_LETTERS) for name in names]
-    map_of_pairs = Heatmap(
-        **cells[0],
-        x=labels,
-        y=labels,
-        coloraxis="coloraxis",
-        texttemplate="%{text}",
-        hovertemplate="%{customdata}<extra></extra>",
-        xgap=1,
-        ygap=1,
-        meta={"views": cells[1:]},
-    )
+    first, *others = [_regret_cells(regrets, names, kind) for kind in kinds]
+    ends = [_ends(regrets, kind) for kind in kinds]
     views = [
-        view(
-            name,
-            coloraxis__cmin=low,
-            coloraxis__cmax=high,
-            coloraxis__colorbar__title__text=name,
-        )
-        for (name, column, centre), (low, high) in zip(
-            kinds, (_reach(regrets, *kind[1:]) for kind in kinds), strict=True
-        )
+        view(name, coloraxis__cmin=end["cmin"], coloraxis__cmax=end["cmax"], coloraxis__colorbar__title__text=name)
+        for (name, _), end in zip((_REGRETS[kind] for kind in kinds), ends, strict=True)
     ]
-    low, high = _reach(regrets, *kinds[0][1:])
     drawn = figure(
-        [map_of_pairs],
+        [cells(x=labels, y=labels, meta={"views": others}, **first)],
         height=210 + 40 * len(names),
         views=views,
         views_label="Show",
-        xaxis=_categories("hyperparameters tuned for"),
-        yaxis=_categories("architecture trained") | {"autorange": "reversed"},
-        coloraxis={
-            "colorscale": _DIVERGING,
-            "cmin": low,
-            "cmax": high,
-            "colorbar": _BAR | {"title": {"text": kinds[0][0], "side": "top"}},
-        },
+        xaxis=categories("hyperparameters tuned for"),
+        yaxis=categories("architecture trained") | {"autorange": "reversed"},
+        coloraxis=colour_scale(_DIVERGING, _REGRETS[kinds[0]][0], **ends[0]),
     )
     caption = (
         "Loss of each architecture with another's hyperparameters, less its loss with its own, on the same seeds: orange "
@@ -95,23 +81,23 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
     return InteractiveFigure("Regret of every pair", caption, drawn)
 
 
-def _regret_cells(regrets: pd.DataFrame, names: list[Any], column: str, centre: float) -> dict[str, Any]:
+def _regret_cells(regrets: pd.DataFrame, names: list[Any], column: str) -> dict[str, Any]:
     rows = {(row["target_arch"], row["source_arch"]): row for row in regrets.to_dict("records")}
     low, high = column.replace("mean_", "low_"), column.replace("mean_", "high_")
-    values, texts, hovers = [], [], []
+    content: dict[str, list[list[Any]]] = {"z": [], "text": [], "customdata": []}
     for target in names:
-        own = [rows.get((target, source), {}) for source in names]
-        values.append([row.get(column) for row in own])
-        texts.append([_number(row.get(column), signed=centre == 0) for row in own])
-        hovers.append(
+        pairs = {source: rows.get((target, source), {}) for source in names}
+        texts = [_number(row.get(column), signed=_REGRETS[column][1] == 0) for row in pairs.values()]
+        content["z"].append([row.get(column) for row in pairs.values()])
+        content["text"].append(texts)
+        content["customdata"].append(
             [
                 f"{escaped(target)} with hyperparameters of {escaped(source)}<br>"
-                f"{_number(row.get(column), signed=centre == 0)}{_interval(row.get(low), row.get(high))}"
-                f"{_seeds(row.get('n'))}"
-                for source, row in zip(names, own, strict=True)
+                f"{text}{_interval(row.get(low), row.get(high))}{_seeds(row.get('n'))}"
+                for (source, row), text in zip(pairs.items(), texts, strict=True)
             ]
         )
-    return {"z": values, "text": texts, "customdata": hovers}
+    return content
 
 
 def _number(value: Any, *, signed: bool) -> str:
@@ -129,10 +115,11 @@ def _interval(low: Any, high: Any) -> str:
     return "" if pd.isna(low) or pd.isna(high) else f" (interval {low:.3f} to {high:.3f})".replace("-", "−")
 
 
-def _reach(regrets: pd.DataFrame, column: str, centre: float) -> tuple[float, float]:
+def _ends(regrets: pd.DataFrame, column: str) -> dict[str, float]:
     """Ends of the scale of colours: one cell far from the others must not take all the colour."""
+    centre = _REGRETS[column][1]
     reach = max(float((regrets[column] - centre).abs().quantile(0.95)), 1e-6)
-    return centre - reach, centre + reach
+    return {"cmin": centre - reach, "cmax": centre + reach}
 
 
 def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> InteractiveFigure | None:
@@ -170,9 +157,9 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         height=480,
         views=views,
         views_label="Show",
-        xaxis=_categories("cut: convolutions that are taken over"),
-        yaxis=_categories("share of the training images"),
-        coloraxis={"colorscale": _SEQUENTIAL, "colorbar": _BAR | {"title": {"text": "accuracy (%)", "side": "top"}}},
+        xaxis=categories("cut: convolutions that are taken over"),
+        yaxis=categories("share of the training images"),
+        coloraxis=colour_scale(_SEQUENTIAL, "accuracy (%)"),
         scene=_scene(known),
     )
     caption = (
@@ -184,29 +171,28 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
 
 def _accuracy_map(table: pd.DataFrame) -> Heatmap:
     cuts, fractions = cuts_of(table), fractions_of(table)
-    cells = [[percent_of(table, fraction, cut) for cut in cuts] for fraction in fractions]
-    names = [[_cell_name(table, fraction, cut) for cut in cuts] for fraction in fractions]
-    return Heatmap(
-        z=[[own.mean() if len(own) else None for own in row] for row in cells],
+    runs = [[percent_of(table, fraction, cut) for cut in cuts] for fraction in fractions]
+    return cells(
+        z=[[_mean(values) for values in row] for row in runs],
         x=[cut_tick(cut) for cut in cuts],
         y=[percentage(fraction) for fraction in fractions],
-        text=[[f"{own.mean():.1f}" if len(own) else "–" for own in row] for row in cells],
+        text=[[f"{values.mean():.1f}" if len(values) else "–" for values in row] for row in runs],
         customdata=[
-            [f"{name}<br>{_described(own)}" for name, own in zip(*rows, strict=True)]
-            for rows in zip(names, cells, strict=True)
+            [
+                f"{_cell_name(table, fraction, cut)}<br>{_described(values)}"
+                for cut, values in zip(cuts, row, strict=True)
+            ]
+            for fraction, row in zip(fractions, runs, strict=True)
         ],
-        coloraxis="coloraxis",
-        texttemplate="%{text}",
-        hovertemplate="%{customdata}<extra></extra>",
-        xgap=1,
-        ygap=1,
     )
 
 
+def _mean(values: np.ndarray) -> float | None:
+    return values.mean() if len(values) else None
+
+
 def _cell_name(table: pd.DataFrame, fraction: float, cut: int) -> str:
-    images = images_of(table, fraction)
-    of_images = f"{percentage(fraction)} of the images" + (f" ({images})" if images else "")
-    return f"{'baseline' if cut == BASELINE else f'cut {cut}'}, {of_images}"
+    return f"{cut_name(cut)}, {share_name(table, fraction)}"
 
 
 def _described(values: np.ndarray) -> str:
@@ -221,9 +207,8 @@ def _accuracy_surface(table: pd.DataFrame) -> Surface | None:
     cuts, fractions = cuts_of(own), fractions_of(own)
     if min(len(cuts), len(fractions)) < 2:
         return None  # a surface needs two of each
-    cells = [[percent_of(own, fraction, cut) for cut in cuts] for fraction in fractions]
     return Surface(
-        z=[[values.mean() if len(values) else None for values in row] for row in cells],
+        z=[[_mean(percent_of(own, fraction, cut)) for cut in cuts] for fraction in fractions],
         x=cuts,
         y=np.log10(fractions).tolist(),
         customdata=[[_cell_name(own, fraction, cut) for cut in cuts] for fraction in fractions],
@@ -246,8 +231,3 @@ def _scene(known: pd.DataFrame) -> dict[str, Any]:
         "camera": {"eye": {"x": 1.55, "y": -1.55, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.15}},
         "aspectratio": {"x": 1.1, "y": 1.2, "z": 0.8},
     }
-
-
-def _categories(title: str) -> dict[str, Any]:
-    # Named as categories: Plotly would take an architecture called 24 for a number, and 2020-01 for a date.
-    return {"type": "category", "title": {"text": title}, "automargin": True, "showgrid": False, "zeroline": False}

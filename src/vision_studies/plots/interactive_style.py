@@ -17,13 +17,12 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
-from plotly.graph_objects import Figure
+from plotly.graph_objects import Figure, Heatmap
 
 from vision_studies.errors import DataError
-from vision_studies.plots.style import COLOURS, short
-
-__all__ = ["COLOURS", "DASHES", "SYMBOLS", "InteractiveFigure", "escaped", "figure", "hover", "need_columns", "view"]
+from vision_studies.plots.style import short
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Of lines: with the colours, 28 lines can be told apart."""
@@ -49,6 +48,11 @@ def escaped(name: object, letters: int | None = None) -> str:
     """
     # Quotation marks stay: Plotly does not know their entities.
     return html.escape(str(name) if letters is None else short(name, letters), quote=False)
+
+
+def numbers(values: Any) -> np.ndarray:
+    """Numbers as Plotly packs them, float32: it shows five of their seven digits at most."""
+    return np.asarray(values, dtype=np.float32)
 
 
 def hover(text: str, values: str = "") -> str:
@@ -100,6 +104,32 @@ def figure(
         height=height, margin={"l": 60, "r": 16, "t": 32, "b": 64}, showlegend=False, meta=meta or None, **layout
     )
     return drawn
+
+
+def cells(**content: Any) -> Heatmap:
+    """A map with a text in each cell, and with the text of `customdata` where one points at it.
+
+    Args:
+        content: z, text and customdata, a list a row; x and y, the names of columns and rows; meta.
+    """
+    shown = {"texttemplate": "%{text}", "hovertemplate": "%{customdata}<extra></extra>"}
+    return Heatmap(coloraxis="coloraxis", xgap=1, ygap=1, **shown, **content)
+
+
+def categories(title: str) -> dict[str, Any]:
+    """An axis of names."""
+    # Named as categories: Plotly would take an architecture called 24 for a number, and 2020-01 for a date.
+    return {"type": "category", "title": {"text": title}, "automargin": True, "showgrid": False, "zeroline": False}
+
+
+def colour_scale(colours: Any, title: str, *, y: float = 1.02, **ends: float) -> dict[str, Any]:
+    """The axis of colours of a figure, with its scale above the panel; `cmin` and `cmax` are its ends."""
+    bar = {"orientation": "h", "thickness": 10, "len": 0.6, "x": 0, "xanchor": "left", "y": y, "yanchor": "bottom"}
+    return {
+        "colorscale": colours,
+        "colorbar": {**bar, "outlinewidth": 0, "title": {"text": title, "side": "top"}},
+        **ends,
+    }
 
 
 def need_columns(table: pd.DataFrame, columns: Sequence[str], what: str) -> None:

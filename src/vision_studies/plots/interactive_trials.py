@@ -15,7 +15,15 @@ from plotly.colors import sample_colorscale
 from plotly.graph_objects import Scatter
 
 from vision_studies.errors import ParameterError
-from vision_studies.plots.interactive_style import InteractiveFigure, escaped, figure, hover, need_columns, view
+from vision_studies.plots.interactive_style import (
+    InteractiveFigure,
+    colour_scale,
+    escaped,
+    figure,
+    hover,
+    need_columns,
+    view,
+)
 from vision_studies.plots.style import short
 
 MOST_TRIALS = 150
@@ -23,6 +31,7 @@ _INK = "#000000"  # of the best trial; the page turns it white in the dark
 # Blue is good: both ends can be seen on white and on black, and by colour-blind readers.
 _COLOURS = ("#0072B2", "#8d8d8d", "#E69F00")
 _TICKS = 4
+_TICK = {"symbol": "line-ns-open", "size": 7, "color": "#8d8d8d"}
 _WIDE = 20.0  # values over more than such a factor may have been drawn on a logarithmic scale
 _CROWDED = 20  # so many trials are drawn faintly, so that their crossings show
 
@@ -34,17 +43,12 @@ def search_trials(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         results: rows of the results table, one a trial: variant, trial, configuration, validation_loss.
     """
     need_columns(results, ("variant", "trial", "configuration", "validation_loss"), "trials")
-    rows: list[dict[str, Any]] = []
+    rows = []
     for row in results.to_dict("records"):
-        settings = json.loads(row["configuration"])
-        drawn = {
-            key.removeprefix("hyperparameters."): value
-            for key, value in settings.items()
-            if key.startswith("hyperparameters.")
-        }
-        rows.append(drawn | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
-    table = pd.DataFrame(rows, columns=None if rows else ["group", "trial", "objective"])
-    return table, [name for name in table.columns if name not in ("group", "trial", "objective")]
+        settings, prefix = json.loads(row["configuration"]), "hyperparameters."
+        trial = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        rows.append(trial | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
+    return _trials_table(rows)
 
 
 def optuna_trials(trials: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
@@ -58,6 +62,10 @@ def optuna_trials(trials: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
         for variant, own in trials.items()
         for trial in own["trials"]
     ]
+    return _trials_table(rows)
+
+
+def _trials_table(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
     table = pd.DataFrame(rows, columns=None if rows else ["group", "trial", "objective"])
     return table, [name for name in table.columns if name not in ("group", "trial", "objective")]
 
@@ -97,17 +105,21 @@ def parallel_coordinates(
     axes.append(_axis_of(known["objective"].astype(float), objective))
     traces: list[Scatter] = [_ticks(axes)]
     views = []
-    for place, (name, own) in enumerate(groups.items()):
-        shown = own.head(MOST_TRIALS)
-        low, high = float(shown["objective"].min()), float(shown["objective"].max())
-        views.append(view(name, coloraxis__cmin=low, coloraxis__cmax=high))
+    for number, (name, rows) in enumerate(groups.items()):
+        shown = rows.head(MOST_TRIALS)
+        ends = (float(shown["objective"].min()), float(shown["objective"].max()))
+        views.append(view(name, coloraxis__cmin=ends[0], coloraxis__cmax=ends[1]))
         # The best is drawn last, over the others.
         for rank, row in reversed(list(enumerate(shown.to_dict("records")))):
-            line = _line(row, [*varied, "objective"], axes, (low, high), best=rank == 0, lower=lower_is_better)
+            line = _line(row, [*varied, "objective"], axes, ends, best=rank == 0, lower=lower_is_better)
             line.opacity = 0.5 if rank and len(shown) > _CROWDED else 1
-            traces.append(line.update(visible=place == 0, meta={"view": place}))
-    traces.append(_bar())
-    low, high = views[0]["layout"]["coloraxis.cmin"], views[0]["layout"]["coloraxis.cmax"]
+            traces.append(line.update(visible=number == 0, meta={"view": number}))
+    # An unseen point, for the scale of colours that lines do not have.
+    unseen = {"color": [0], "coloraxis": "coloraxis"}
+    traces.append(Scatter(x=[None], y=[None], mode="markers", marker=unseen, hoverinfo="skip"))
+    colours = list(zip((0, 0.5, 1), _COLOURS if lower_is_better else _COLOURS[::-1], strict=True))
+    scale = colour_scale(colours, escaped(objective), y=1.0)
+    bare = {"showticklabels": False, "showline": False, "ticks": "", "zeroline": False, "fixedrange": True}
     drawn = figure(
         traces,
         height=140 + 64 * len(axes),
@@ -116,31 +128,8 @@ def parallel_coordinates(
         hovermode="closest",
         annotations=[label for place, axis in enumerate(axes) for label in _labels(place, axis)],
         xaxis={"range": [-0.03, 1.03], "visible": False, "fixedrange": True},
-        yaxis={
-            "range": [len(axes) - 0.5, -0.62],
-            "tickvals": list(range(len(axes))),
-            "showticklabels": False,
-            "showline": False,
-            "ticks": "",
-            "zeroline": False,
-            "fixedrange": True,
-        },
-        coloraxis={
-            "colorscale": list(zip((0, 0.5, 1), _COLOURS if lower_is_better else _COLOURS[::-1], strict=True)),
-            "cmin": low,
-            "cmax": high,
-            "colorbar": {
-                "orientation": "h",
-                "thickness": 10,
-                "len": 0.6,
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.0,
-                "yanchor": "bottom",
-                "outlinewidth": 0,
-                "title": {"text": escaped(objective), "side": "top"},
-            },
-        },
+        yaxis={"range": [len(axes) - 0.5, -0.62], "tickvals": list(range(len(axes))), **bare},
+        coloraxis=scale | {key.split(".")[1]: value for key, value in views[0]["layout"].items()},
     )
     drawn.update_layout(margin={"l": 16, "r": 16, "b": 16, "t": 60})
     return InteractiveFigure("Hyperparameters of every trial", _caption(trials, known, groups), drawn)
@@ -172,17 +161,15 @@ def _axis_of(values: pd.Series, name: str) -> _Axis:
         letters = max(4, 40 // len(options))
         return _Axis(name, places, [(place, short(option, letters)) for option, place in places.items()])
     low, high = float(known.min()), float(known.max())
-    logarithmic = low > 0 and high / low > _WIDE and _lies_better_on_a_logarithmic_scale(known.astype(float))
-    whole = bool((known == known.round()).all())
-    ticks = _logarithmic_ticks(low, high) if logarithmic else _even_ticks(low, high, whole=whole)
+    # The middle of values that were drawn on a logarithmic scale lies nearer to the middle of that scale.
+    middle = float(known.median())
+    off_centre = [abs(_scaled(middle, low, high, logarithmic=which) - 0.5) for which in (True, False) if low > 0]
+    logarithmic = low > 0 and high / low > _WIDE and off_centre[0] < off_centre[1]
+    ticks = (
+        _logarithmic_ticks(low, high) if logarithmic else _even_ticks(low, high, whole=(known == known.round()).all())
+    )
     placed = [(float(_scaled(tick, low, high, logarithmic=logarithmic)), f"{tick:.4g}") for tick in ticks]
     return _Axis(name, (low, high, logarithmic), placed)
-
-
-def _lies_better_on_a_logarithmic_scale(values: pd.Series) -> bool:
-    low, middle, high = values.min(), values.median(), values.max()
-    plain, logarithmic = (_scaled(middle, low, high, logarithmic=which) for which in (False, True))
-    return abs(logarithmic - 0.5) < abs(plain - 0.5)
 
 
 def _scaled(value: float, low: float, high: float, *, logarithmic: bool) -> float:
@@ -202,9 +189,8 @@ def _logarithmic_ticks(low: float, high: float) -> list[float]:
 def _even_ticks(low: float, high: float, *, whole: bool) -> list[float]:
     from matplotlib.ticker import MaxNLocator
 
-    return [
-        float(tick) for tick in MaxNLocator(_TICKS, integer=whole).tick_values(low, high) if low <= tick <= high
-    ] or [low]
+    ticks = MaxNLocator(_TICKS, integer=bool(whole)).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high] or [low]
 
 
 def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
@@ -220,14 +206,8 @@ def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
 
 
 def _ticks(axes: Sequence[_Axis]) -> Scatter:
-    placed = [(x, place) for place, axis in enumerate(axes) for x, _ in axis.ticks]
-    return Scatter(
-        x=[x for x, _ in placed],
-        y=[place for _, place in placed],
-        mode="markers",
-        marker={"symbol": "line-ns-open", "size": 7, "color": "#8d8d8d"},
-        hoverinfo="skip",
-    )
+    x, y = zip(*((x, place) for place, axis in enumerate(axes) for x, _ in axis.ticks), strict=True)
+    return Scatter(x=x, y=y, mode="markers", marker=_TICK, hoverinfo="skip")
 
 
 def _line(
@@ -242,14 +222,12 @@ def _line(
     said = [f"trial {row['trial']:.0f}{' (best)' if best else ''}"]
     said += [f"{escaped(axis.name)}: {_text(row[name])}" for name, axis in zip(columns, axes, strict=True)]
     place = _scaled(float(row["objective"]), *reach, logarithmic=False)
+    colour = _INK if best else sample_colorscale(_COLOURS, [place if lower else 1 - place])[0]
     return Scatter(
         x=[axis.place(row[name]) for name, axis in zip(columns, axes, strict=True)],
         y=list(range(len(axes))),
         mode="lines+markers",
-        line={
-            "color": _INK if best else sample_colorscale(_COLOURS, [place if lower else 1 - place])[0],
-            "width": 3.5 if best else 1.3,
-        },
+        line={"color": colour, "width": 3.5 if best else 1.3},
         marker={"size": 7 if best else 4},
         connectgaps=True,
         hovertemplate=hover("<br>".join(said)),
@@ -260,12 +238,6 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return "–" if pd.isna(value) else f"{value:.4g}"
     return escaped(value, 40)
-
-
-def _bar() -> Scatter:
-    """An unseen point, for the scale of colours that lines do not have."""
-    marker = {"color": [0], "coloraxis": "coloraxis"}
-    return Scatter(x=[None], y=[None], mode="markers", marker=marker, hoverinfo="skip")
 
 
 def _caption(trials: pd.DataFrame, known: pd.DataFrame, groups: Mapping[str, pd.DataFrame]) -> str:

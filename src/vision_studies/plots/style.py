@@ -1,13 +1,14 @@
 """One look for all figures."""
 
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 # The colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too; the darkest first.
@@ -15,6 +16,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 RIGHT, WRONG = "#0072B2", "#D55E00"
 INK, SOFT, FAINT = "#1c2127", "#5a6572", "#c9cfd6"
 NO_DATA = "#eceff2"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""With the colours, 49 series can be told apart."""
+
+DASHED, DOTTED = (0, (4, 2)), (0, (1, 1))
 
 _STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -55,6 +60,7 @@ _HEADING_LETTERS_PER_INCH = 8.6
 _FOOTNOTE_LETTERS_PER_INCH = 14.5
 
 _Parameters = ParamSpec("_Parameters")
+_Figures = TypeVar("_Figures", bound=Iterable[Any])
 
 
 @contextmanager
@@ -103,7 +109,30 @@ def stamp(drawn: Figure, text: str) -> None:
     drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
 
 
+def stamped(figures: _Figures, text: str) -> _Figures:
+    """The same figures, or dictionary of figures, each with a stamp; none if there is no text."""
+    for drawn in (figures.values() if isinstance(figures, Mapping) else figures) if text else ():
+        stamp(drawn, text)
+    return figures
+
+
 def short(name: object, letters: int = 18) -> str:
     """A name cut to so many letters, the last of them an ellipsis where something was cut."""
     text = str(name)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+def colour(number: int) -> str:
+    """Of the series with this number; colours return after the last."""
+    return COLOURS[number % len(COLOURS)]
+
+
+def look(number: int) -> dict[str, Any]:
+    """Colour and marker of a series; the marker changes when the colours return."""
+    return {"color": colour(number), "marker": MARKERS[number // len(COLOURS) % len(MARKERS)]}
+
+
+def light(name: str) -> tuple[float, float, float]:
+    """A colour, mixed with three parts of white."""
+    red, green, blue = to_rgb(name)
+    return 0.75 + red / 4, 0.75 + green / 4, 0.75 + blue / 4

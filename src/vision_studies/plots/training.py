@@ -14,25 +14,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from vision_studies.plots.style import COLOURS, FAINT, SOFT, figure, short, styled
+from vision_studies.plots.panels import finished, key, single, small_multiples
+from vision_studies.plots.style import COLOURS, FAINT, SOFT, short, styled
+from vision_studies.plots.ticks import whole_numbers
 
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
 _BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the rest, and is cut off
-
-_TRAINING_LOSS = "training (augmented images)"
-_VALIDATION_LOSS = "validation"
 
 
 @styled
 def loss_figure(histories: pd.DataFrame) -> Figure:
     """Training and validation loss by epoch."""
-    drawn = figure(9, 5)
+    drawn, axes = single(9, 5)
     groups = _groups(histories)
-    axes = drawn.subplots()
     _losses(axes, groups)
-    axes.set_title("Loss")
     _finish(drawn, [axes], groups)
     return drawn
 
@@ -42,18 +38,16 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     """Validation loss and accuracy by epoch: on two axes of one panel for one run, else in two panels."""
     groups = _groups(histories)
     if _runs_in(groups) > 1:
-        drawn = figure(9, 7.5)
-        upper, lower = drawn.subplots(2, 1, sharex=True)
+        drawn, (upper, lower), _ = small_multiples(2, columns=1, size=(9, 3.75), margin=(0, 0), sharex=True)
         _validation_loss(upper, groups)
         _accuracy(lower, groups)
         upper.set_title("Validation (star: best epoch)")
         _finish(drawn, [upper, lower], groups)
     else:
-        drawn = figure(9, 5)
-        left = drawn.subplots()
+        drawn, left = single(9, 5)
         right = left.twinx()
-        _validation_loss(left, groups, colour=COLOURS[0])
-        _accuracy(right, groups, colour=COLOURS[1])
+        _validation_loss(left, groups, color=COLOURS[0])
+        _accuracy(right, groups, color=COLOURS[1])
         left.set_title("Validation")
         right.grid(visible=False)  # two grids would cross each other
         right.spines["right"].set(visible=True, color=COLOURS[1])
@@ -61,19 +55,17 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
             axes.yaxis.label.set_color(colour)
             axes.tick_params(axis="y", labelcolor=colour)
         _finish(drawn, [left], groups)
-        handles = [Line2D([], [], color=COLOURS[0], linewidth=1.8, label="loss (left)")]
-        drawn.legend(handles=[*handles, *_best_entry(groups, COLOURS[1])], loc="outside lower center", ncols=2)
+        loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
+        finished(drawn, legend=[loss, *_best_entry(groups, COLOURS[1])], columns=2)
     return drawn
 
 
 @styled
 def learning_rate_figure(histories: pd.DataFrame) -> Figure:
     """Learning rate after each epoch; runs with one schedule share one line."""
-    drawn = figure(9, 4.5)
+    drawn, axes = single(9, 4.5)
     groups = _groups(histories)
-    axes = drawn.subplots()
     _learning_rate(axes, groups)
-    axes.set_title("Learning rate after each epoch")
     _finish(drawn, [axes], groups if _schedules(groups) > 1 else [])
     return drawn
 
@@ -81,17 +73,15 @@ def learning_rate_figure(histories: pd.DataFrame) -> Figure:
 @styled
 def learning_curves(histories: pd.DataFrame) -> Figure:
     """Loss, validation accuracy and learning rate by epoch, one panel below the other."""
-    drawn = figure(9, 10.5)
+    panels = small_multiples(3, columns=1, size=(9, 3.5), margin=(0, 0), sharex=True)
     groups = _groups(histories)
-    losses, accuracy, learning_rate = drawn.subplots(3, 1, sharex=True)
+    losses, accuracy, learning_rate = panels.axes
     _losses(losses, groups)
-    losses.set_title("Loss")
     _accuracy(accuracy, groups)
     accuracy.set_title("Validation accuracy (star: best epoch)")
     _learning_rate(learning_rate, groups)
-    learning_rate.set_title("Learning rate after each epoch")
-    _finish(drawn, [losses, accuracy, learning_rate], groups)
-    return drawn
+    _finish(panels.figure, panels.axes, groups)
+    return panels.figure
 
 
 @dataclass(frozen=True)
@@ -149,55 +139,50 @@ def _lines(
 
 def _losses(axes: Axes, groups: list[_Group]) -> None:
     alone = _runs_in(groups) == 1
+    dashed: dict[str, Any] = {"linestyle": "--", "linewidth": 1.4}
     for _, epochs, values, look in _lines(groups, "train_loss", markers=False):
-        training = {"linestyle": "--", "linewidth": 1.4} | ({"color": COLOURS[1]} if alone else {"alpha": 0.6})
-        if len(epochs) == 1:
-            training["marker"] = "x"
-        axes.plot(epochs, values, **look | training)
+        faint = {"color": COLOURS[1]} if alone else {"alpha": 0.6}
+        axes.plot(epochs, values, **look | dashed | faint, marker="x" if len(epochs) == 1 else None)
     for _, epochs, values, look in _lines(groups, "validation_loss"):
         axes.plot(epochs, values, **look)
-    axes.set_ylabel("nats per image")
-    dashed: dict[str, Any] = {"color": COLOURS[1] if alone else SOFT, "linestyle": "--", "linewidth": 1.4}
-    solid: dict[str, Any] = {"color": COLOURS[0] if alone else SOFT, "linewidth": 1.8}
+    axes.set(title="Loss", ylabel="nats per image")
+    training = key("training (augmented images)", color=COLOURS[1] if alone else SOFT, **dashed)
+    validation = key("validation", color=COLOURS[0] if alone else SOFT, linewidth=1.8)
     # Beside the title: inside the panel, it would lie on the curves of a training that has hardly begun.
-    axes.legend(
-        handles=[Line2D([], [], label=_TRAINING_LOSS, **dashed), Line2D([], [], label=_VALIDATION_LOSS, **solid)],
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=2,
-        borderaxespad=0.2,
-    )
+    beside: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
+    axes.legend(handles=[training, validation], **beside)
     _cut_off(axes, [*_all_values(groups, "train_loss"), *_all_values(groups, "validation_loss")])
 
 
-def _validation_loss(axes: Axes, groups: list[_Group], colour: str | None = None) -> None:
+def _validation_loss(axes: Axes, groups: list[_Group], **colour: str) -> None:
     for _, epochs, values, look in _lines(groups, "validation_loss"):
-        axes.plot(epochs, values, **look | ({"color": colour} if colour else {}))
+        axes.plot(epochs, values, **look | colour)
     axes.set_ylabel("loss (nats per image)")
     _cut_off(axes, _all_values(groups, "validation_loss"))
 
 
-def _accuracy(axes: Axes, groups: list[_Group], colour: str | None = None) -> None:
+def _accuracy(axes: Axes, groups: list[_Group], **colour: str) -> None:
+    star: dict[str, Any] = {"marker": "*", "markersize": 14, "markeredgecolor": "white", "zorder": 4}
     for group, epochs, values, look in _lines(groups, "validation_accuracy"):
-        line = look | ({"color": colour} if colour else {})
+        line = look | colour
         axes.plot(epochs, 100 * values, **line)
         if len(values) and group.colour != FAINT:
             best = int(np.argmax(values))
-            star: dict[str, Any] = {"marker": "*", "markersize": 14, "markeredgecolor": "white", "zorder": 4}
             axes.plot(epochs[best], 100 * values[best], color=line["color"], **star)
     axes.set_ylabel("accuracy (%)")
     axes.margins(y=0.08)  # room for the star
 
 
 def _learning_rate(axes: Axes, groups: list[_Group]) -> None:
+    alike: dict[str, Any] = {} if _schedules(groups) > 1 else {"color": COLOURS[0], "alpha": 1}
     seen: set[bytes] = set()
     for _, epochs, values, look in _lines(groups, "learning_rate"):
         if (schedule := values.tobytes()) not in seen:
             seen.add(schedule)
-            axes.plot(epochs, values, **look | ({} if _schedules(groups) > 1 else {"color": COLOURS[0], "alpha": 1}))
-    axes.set_ylabel("learning rate")
+            axes.plot(epochs, values, **look | alike)
+    axes.set(title="Learning rate after each epoch", ylabel="learning rate")
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _schedules(groups: list[_Group]) -> int:
@@ -223,14 +208,14 @@ def _best_entry(groups: list[_Group], colour: str) -> list[Line2D]:
         if len(values):
             best = int(np.argmax(values))
             label = f"accuracy (right), best: {100 * values[best]:.2f} % in epoch {epochs[best]:.0f}"
-        entries.append(Line2D([], [], color=colour, marker="*", markersize=10, label=label))
+        entries.append(key(label, color=colour, marker="*", markersize=10))
     return entries
 
 
 def _finish(drawn: Figure, panels: list[Axes], groups: list[_Group]) -> None:
     """Epochs as whole numbers below the last panel and, for several runs, one legend of all colours below that."""
     for axes in panels:
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        whole_numbers(axes.xaxis)
     panels[-1].set_xlabel("epoch")
     if _runs_in(groups) > 1:
         handles = []
@@ -238,7 +223,5 @@ def _finish(drawn: Figure, panels: list[Axes], groups: list[_Group]) -> None:
             runs = f" ({len(group.runs)} runs)" if len(group.runs) > 1 else ""
             # A legend leaves out labels that start with an underscore, but not with a space.
             name = f" {group.label}" if group.label.startswith("_") else group.label
-            handles.append(Line2D([], [], color=group.colour, linewidth=2.5, label=f"{short(name, 40)}{runs}"))
-        longest = max(len(str(handle.get_label())) for handle in handles)
-        columns = max(1, min(len(handles), int(drawn.get_figwidth() * 11 / (longest + 6))))
-        drawn.legend(handles=handles, loc="outside lower center", ncols=columns)
+            handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5))
+        finished(drawn, legend=handles)

@@ -1,17 +1,16 @@
-"""Accuracies of few, medium and many classes as tables: Markdown, LaTeX, CSV and plain text.
+"""Accuracies of few, medium and many classes as tables, and as plain text in the layout of the AlphaNet project.
 
 They are made from the table `accuracies`, which has one row a run and split: classifier, experiment, baseline, repeat, split
 and fractions such as top_1 and top_5. A column `data`, where there is one, tells studies or data sets apart.
 """
 
-import re
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
 from vision_studies.errors import ParameterError
-from vision_studies.reports.booktabs import csv_table, latex_table, markdown_table
 from vision_studies.reports.formatting import MISSING, is_missing
+from vision_studies.reports.table import Latex, Table
 
 SPLITS = ("few", "medium", "many", "overall")
 """Groups of classes, by how many training images they have, and all of them together."""
@@ -30,7 +29,6 @@ _SPREADS = {
     "plus_minus": "mean ± sample standard deviation",
     "superscript": "mean with the sample standard deviation as superscript",
 }
-_CELL = re.compile(r"(?<!\\)& (\d+\.\d) \$\\pm\$ (\d+\.\d\d)(?= )")
 
 
 def split_table(accuracies: pd.DataFrame, *, metric: str) -> pd.DataFrame:
@@ -58,77 +56,68 @@ def split_table(accuracies: pd.DataFrame, *, metric: str) -> pd.DataFrame:
     keys = [name for name in ("data", "classifier", "experiment", "baseline") if name in accuracies]
     groups = [name for name in ("data", "classifier") if name in keys]
     experiments = accuracies[keys].drop_duplicates(ignore_index=True)
-    order = (
-        experiments[groups]
-        .apply(lambda names: pd.factorize(names)[0])
-        .assign(later=~experiments["baseline"].astype(bool))
-    )
-    experiments = experiments.loc[order.sort_values([*groups, "later"], kind="stable").index]
+    order = experiments[groups].apply(lambda names: pd.factorize(names)[0])
+    order = order.assign(later=~experiments["baseline"].astype(bool)).sort_values([*groups, "later"], kind="stable")
     described = accuracies.groupby([*keys, "split"], sort=False)[metric].agg(["mean", "std", "count"])
+    nothing = (float("nan"), float("nan"), 0)
     rows = []
-    for row in experiments.to_dict("records"):
+    for row in experiments.loc[order.index].to_dict("records"):
         for split in SPLITS:
-            place = (*(row[key] for key in keys), split)
-            mean, deviation, n = described.loc[place] if place in described.index else (float("nan"), float("nan"), 0)
+            cell = (*(row[key] for key in keys), split)
+            mean, deviation, n = described.loc[cell] if cell in described.index else nothing
             row |= {f"{split}_mean": float(mean), f"{split}_deviation": float(deviation), f"{split}_n": int(n)}
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def markdown(accuracies: pd.DataFrame, title: str, metric: str) -> str:
-    """Mean ± standard deviation of every experiment and split in percent, with the number of repeats below.
+def spreads(
+    accuracies: pd.DataFrame, metric: str, title: str, *, label: str = "", style: Style = "plus_minus"
+) -> Table:
+    """Mean and standard deviation of every experiment and split in percent, with the number of repeats in its note.
 
     Args:
         accuracies: as for `split_table`; several data sets have a column for their name.
+        metric: a column of fractions.
         title: its heading.
-        metric: a column of fractions.
-    """
-    table = split_table(accuracies, metric=metric)
-    shown = _cells(table).map(lambda cell: cell.replace("|", "\\|"))
-    return f"{markdown_table(shown, title)}\n{_note(table, metric, 'plus_minus')}\n"
-
-
-def latex(accuracies: pd.DataFrame, caption: str, label: str, metric: str, *, style: Style = "superscript") -> str:
-    """As `markdown`, for LaTeX with booktabs, with a rule between classifiers.
-
-    Args:
-        accuracies: as for `split_table`.
-        caption: a sentence, which the number of repeats follows.
         label: to refer to it by.
-        metric: a column of fractions.
-        style: `$39.7^{1.42}$`, or 39.7 ± 1.42.
+        style: 39.7 ± 1.42 or, for LaTeX alone, `$39.7^{1.42}$`.
     """
     table = split_table(accuracies, metric=metric)
-    shown = _cells(table)
-    made = latex_table(shown, f"{caption} {_note(table, metric, style)}", label)
-    texts = shown.shape[1] - len(SPLITS)
-    made = made.replace(f"{{l{'r' * (shown.shape[1] - 1)}}}", f"{{{'l' * texts}{'r' * len(SPLITS)}}}", 1)
-    head, body = made.split("\\midrule\n", 1)
-    lines = body.splitlines(keepends=True)
-    groups = [name for name in ("data", "classifier") if name in table]
-    begins = table[groups].ne(table[groups].shift()).any(axis=1).tolist()
-    for place, begin in enumerate(begins):
-        if style == "superscript":
-            lines[place] = _CELL.sub(r"& $\1^{\2}$", lines[place])
-        if begin:
-            lines[place] = "\\midrule\n" + lines[place]
-    return head + "".join(lines)
+    several = _several(table)
+    groups = table[[name for name in ("data", "classifier") if name in table]]
+    begins = [place for place, new in enumerate(groups.ne(groups.shift()).any(axis=1)) if new]
+    rows: list[dict[str, Any]] = []
+    above = None
+    for row in table.to_dict("records"):
+        # A data set is named in the first of its rows alone.
+        name = {"Data": "" if row["data"] == above else str(row["data"])} if several else {}
+        above = row["data"] if several else None
+        cells = {
+            heading: _spread(100 * row[f"{split}_mean"], 100 * row[f"{split}_deviation"], style)
+            for split, heading in zip(SPLITS, _HEADINGS, strict=True)
+        }
+        rows.append({**name, "Experiment": str(row["experiment"]), **cells})
+    align = ("ll" if several else "l") + "r" * len(SPLITS)
+    return Table(rows, title, label=label, note=_note(table, metric, style), align=align, begins=begins)
 
 
-def csv(accuracies: pd.DataFrame, metric: str) -> str:
-    """Means alone, in percent with one decimal, as comma-separated values; a missing mean is left empty.
+def means(accuracies: pd.DataFrame, metric: str) -> Table:
+    """Means alone, in percent, as numbers for a spreadsheet.
 
     Args:
         accuracies: as for `split_table`; several data sets have a column for their name.
         metric: a column of fractions.
     """
     table = split_table(accuracies, metric=metric)
-    columns = {"data": "Data"} if _several(table) else {}
-    columns |= {"experiment": "Experiment"} | {f"{split}_mean": split.capitalize() for split in SPLITS}
-    means = table[list(columns)].rename(columns=columns)
-    for split in SPLITS:
-        means[split.capitalize()] *= 100
-    return csv_table(means, "%.1f")
+    names = {"data": "Data"} if _several(table) else {}
+    names |= {"experiment": "Experiment"}
+    return Table(
+        [
+            {heading: row[name] for name, heading in names.items()}
+            | {split.capitalize(): 100 * row[f"{split}_mean"] for split in SPLITS}
+            for row in table.to_dict("records")
+        ]
+    )
 
 
 def text(
@@ -163,20 +152,17 @@ def text(
         ParameterError: a width is too small for what the column holds.
     """
     table = split_table(accuracies, metric=metric)
-    if not _several(table):
-        parts = [("", table)]
-    else:
-        parts = [(f"{name}:\n{'=' * (len(str(name)) + 1)}\n\n", own) for name, own in table.groupby("data", sort=False)]
     blocks = []
-    for title, own in parts:
-        columns = [[*own["experiment"].astype(str)]]
-        columns += [_aligned(own, split, style=style, web=web, width=deviation_width) for split in SPLITS]
+    for name, rows in table.groupby("data", sort=False) if _several(table) else [("", table)]:
+        columns = [[*rows["experiment"].astype(str)]]
+        columns += [_aligned(rows, split, style=style, web=web, width=deviation_width) for split in SPLITS]
         headings = [heading, *_HEADINGS] if show_headings else [""] * 5
         widths = [_width("name_width", name_width, [headings[0], *columns[0]])]
         widths += [_width("number_width", number_width, [headings[i], *columns[i]]) for i in range(1, 5)]
-        rows = [headings, ["-" * width for width in widths]] if show_headings else []
-        rows += [list(row) for row in zip(*columns, strict=True)]
-        blocks.append(title + "\n".join(_line(row, widths) for row in rows))
+        lines = [headings, ["-" * width for width in widths]] if show_headings else []
+        lines += [list(row) for row in zip(*columns, strict=True)]
+        title = f"{name}:\n{'=' * (len(str(name)) + 1)}\n\n" if name else ""
+        blocks.append(title + "\n".join(_line(line, widths) for line in lines))
     return "\n\n".join(blocks)
 
 
@@ -184,23 +170,12 @@ def _several(table: pd.DataFrame) -> bool:
     return "data" in table and table["data"].nunique() > 1
 
 
-def _cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Texts with ± between mean and deviation; a data set is named in the first of its rows alone."""
-    shown = {}
-    if _several(table):
-        begins = table["data"].ne(table["data"].shift())
-        shown["Data"] = table["data"].astype(str).where(begins, "")
-    shown["Experiment"] = table["experiment"].astype(str)
-    for split, heading in zip(SPLITS, _HEADINGS, strict=True):
-        pairs = zip(table[f"{split}_mean"], table[f"{split}_deviation"], strict=True)
-        shown[heading] = pd.Series([_spread(mean, deviation) for mean, deviation in pairs], index=table.index)
-    return pd.DataFrame(shown)
-
-
-def _spread(mean: float, deviation: float) -> str:
+def _spread(mean: float, deviation: float, style: Style) -> str:
     if is_missing(mean):
         return MISSING
-    return f"{100 * mean:.1f}" if is_missing(deviation) else f"{100 * mean:.1f} ± {100 * deviation:.2f}"
+    if is_missing(deviation):
+        return f"{mean:.1f}"
+    return f"{mean:.1f} ± {deviation:.2f}" if style == "plus_minus" else Latex(f"${mean:.1f}^{{{deviation:.2f}}}$")
 
 
 def _note(table: pd.DataFrame, metric: str, style: Style) -> str:

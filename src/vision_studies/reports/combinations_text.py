@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pandas as pd
-from tabulate import tabulate
 
 from vision_studies.errors import ParameterError
 from vision_studies.reports.formatting import is_missing, text
+from vision_studies.reports.table import Table
 
 _RULE = "*" * 44
 _INDENT = " " * 8
@@ -125,7 +125,7 @@ def _section(combination: Combination, mistake_n: int | None) -> str:
     wrong = combination.mistakes
     neighbours = [
         {
-            "Neighbour": _escaped(f"{row['name']}{_seen(row, combination)}"),
+            "Neighbour": f"{row['name']}{_seen(row, combination)}",
             "Split": text(row["split"]),
             "Coefficient": _coefficient(row),
         }
@@ -137,24 +137,20 @@ def _section(combination: Combination, mistake_n: int | None) -> str:
         f"{combination.accuracy:.2f} on average with AlphaNet ({wrong['after_total'].sum()} of "
         f"{combination.test_images * combination.repeats} are wrong, {_repeats(combination)})."
     )
-    parts = [f"### {combination.name}", facts, _table(neighbours)]
+    parts = [f"### {combination.name}", facts, Table(neighbours).markdown().rstrip("\n")]
     for title, column in (("the baseline", "before"), ("AlphaNet", "after")):
         rows = [
             {
-                "Predicted": _escaped(row["name"]),
+                "Predicted": row["name"],
                 "Split": text(row["split"]),
                 "Baseline → AlphaNet": _counts(row, "", combination, "→"),
-                f"As {_escaped(combination.name)}": _counts(row, "reverse_", combination, "→"),
+                f"As {combination.name}": _counts(row, "reverse_", combination, "→"),
             }
             for row in _most_frequent(wrong, column, mistake_n)
         ]
         parts.append(f"Most frequent mistakes of {title}:" if rows else f"There are no mistakes of {title}.")
-        parts += [_table(rows)] if rows else []
+        parts += [Table(rows).markdown().rstrip("\n")] if rows else []
     return "\n\n".join(parts) + "\n"
-
-
-def _table(rows: list[dict[str, str]]) -> str:
-    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
 
 def _most_frequent(wrong: pd.DataFrame, column: str, number: int | None) -> list[dict[Any, Any]]:
@@ -185,7 +181,3 @@ def _seen(row: dict[Any, Any], combination: Combination) -> str:
 
 def _repeats(combination: Combination) -> str:
     return "1 repeat" if combination.repeats == 1 else f"{combination.repeats} repeats"
-
-
-def _escaped(name: str) -> str:
-    return name.replace("|", "\\|")

@@ -10,6 +10,7 @@ import pandas as pd
 from vision_studies.reports.charts import Chart
 from vision_studies.reports.formatting import count, duration
 from vision_studies.reports.page import render_page
+from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
 
 CAPTION = "Best configuration of each pipeline on each set of images, by validation"
@@ -52,22 +53,6 @@ class StudyCard:
         return _address(self.name)
 
 
-@dataclass(frozen=True)
-class _Index:
-    studies: Sequence[StudyCard]
-    problems: Sequence[str]
-    confidence: float
-    configurations_left_out: int
-
-    @property
-    def runs(self) -> int:
-        return sum(study.runs for study in self.studies)
-
-    @property
-    def seconds(self) -> float:
-        return sum(study.seconds for study in self.studies)
-
-
 def render_index(
     studies: Sequence[StudyCard],
     configurations: pd.DataFrame,
@@ -92,15 +77,22 @@ def render_index(
         styles=["report.css"],
         scripts=["report.js"],
         charts=charts,
-        report=_Index(studies, problems, confidence, max(0, len(configurations) - _SHOWN)),
+        report={
+            "studies": studies,
+            "problems": problems,
+            "confidence": confidence,
+            "configurations_left_out": max(0, len(configurations) - _SHOWN),
+            "runs": sum(study.runs for study in studies),
+            "seconds": sum(study.seconds for study in studies),
+        },
         configurations=_rows(configurations.head(_SHOWN)),
         best=_rows(best),
     )
 
 
-def best_table(best: pd.DataFrame) -> pd.DataFrame:
+def best_table(best: pd.DataFrame) -> Table:
     """The best configurations as texts, for Markdown and LaTeX."""
-    return pd.DataFrame(
+    rows = [
         {
             "Images": row["data"],
             "Pipeline": row["pipeline"],
@@ -115,7 +107,8 @@ def best_table(best: pd.DataFrame) -> pd.DataFrame:
             "Time a run": duration(row["seconds"]),
         }
         for row in _rows(best)
-    )
+    ]
+    return Table(rows, CAPTION, label="tab:best_configurations")
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from vision_studies.reports.booktabs import csv_table, latex_table, markdown_table
 from vision_studies.reports.formatting import MISSING, count, is_missing
+from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
 
 CAPTIONS = {
@@ -17,8 +17,8 @@ CAPTIONS = {
 """Name of a table -> its heading."""
 
 
-def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str]) -> dict[str, pd.DataFrame]:
-    """Tables of texts, one row a configuration that has been scored on test images, in the order of the results.
+def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str]) -> dict[str, list[dict[str, str]]]:
+    """Rows of texts, one a configuration that has been scored on test images, in the order of the results.
 
     Args:
         results: rows of one study's results tables.
@@ -31,46 +31,44 @@ def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str])
     tables: dict[str, list[dict[str, str]]] = {name: [] for name in CAPTIONS}
     several = results["pipeline"].nunique() > 1
     scored = results.dropna(subset=["test_accuracy"])
-    for (pipeline, variant), own in scored.groupby(["pipeline", "variant"], sort=False):
+    for (pipeline, variant), runs in scored.groupby(["pipeline", "variant"], sort=False):
         named = {"Pipeline": str(pipeline)} if several else {}
-        named["Configuration"] = " ".join([str(variant), *_labels(own)])
-        accuracy, seconds = 100 * own["test_accuracy"], own["seconds"]
-        parameters, macs = own["parameters"].iloc[0], own["macs"].iloc[0]
+        named["Configuration"] = " ".join([str(variant), *_labels(runs)])
+        accuracy, seconds = 100 * runs["test_accuracy"], runs["seconds"]
+        parameters, macs = runs["parameters"].iloc[0], runs["macs"].iloc[0]
         final = {"Final Accuracy (%)": mean_and_deviation(accuracy, 2)}
         time = {"Training Time (s)": mean_and_deviation(seconds, 1)}
         size = {"Total Parameters": count(parameters), "Operations (MACs)": count(macs)}
-        tables["configuration_comparison"].append(named | {"n": str(len(own))} | final | size | time)
-        tables["efficiency_metrics"].append(
-            named
-            | {
-                "Accuracy per million parameters": _ratio(accuracy.mean(), parameters / 1e6),
-                "Accuracy per second": _ratio(accuracy.mean(), seconds.mean()),
-            }
-        )
-        tables["training_time_and_accuracy"].append(
-            named
-            | time
-            | {"Images per second": mean_and_deviation(own["images_per_second"], 0)}
-            | {"Best epoch": mean_and_deviation(own["best_epoch"].astype(float), 1)}
-            | {"Validation Accuracy (%)": mean_and_deviation(100 * own["validation_accuracy"], 2)}
-            | final
-        )
-        tables["architecture_details"].append(
-            named | {"Networks": name_network(str(pipeline), own["configuration"].iloc[0]) or MISSING} | size
-        )
-    return {name: pd.DataFrame(rows) for name, rows in tables.items()}
+        per_cost = {
+            "Accuracy per million parameters": _ratio(accuracy.mean(), parameters / 1e6),
+            "Accuracy per second": _ratio(accuracy.mean(), seconds.mean()),
+        }
+        training = {
+            "Images per second": mean_and_deviation(runs["images_per_second"], 0),
+            "Best epoch": mean_and_deviation(runs["best_epoch"].astype(float), 1),
+            "Validation Accuracy (%)": mean_and_deviation(100 * runs["validation_accuracy"], 2),
+        }
+        networks = {"Networks": name_network(str(pipeline), runs["configuration"].iloc[0]) or MISSING}
+        tables["configuration_comparison"].append(named | {"n": str(len(runs))} | final | size | time)
+        tables["efficiency_metrics"].append(named | per_cost)
+        tables["training_time_and_accuracy"].append(named | time | training | final)
+        tables["architecture_details"].append(named | networks | size)
+    return tables
 
 
-def as_texts(tables: dict[str, pd.DataFrame], study: str) -> dict[str, dict[str, str]]:
+def as_texts(tables: dict[str, list[dict[str, str]]], study: str) -> dict[str, dict[str, str]]:
     """Tables as files: `md`, `tex` (booktabs) and `csv`, each name -> text; empty tables are left out."""
-    filled = {name: table for name, table in tables.items() if len(table)}
+    filled = {
+        name: Table(
+            rows, CAPTIONS[name], caption=f"{CAPTIONS[name]} of the study {study}.", label=f"tab:{study}_{name}"
+        )
+        for name, rows in tables.items()
+        if rows
+    }
     return {
-        "md": {name: markdown_table(table, CAPTIONS[name]) for name, table in filled.items()},
-        "tex": {
-            name: latex_table(table, f"{CAPTIONS[name]} of the study {study}.", f"tab:{study}_{name}")
-            for name, table in filled.items()
-        },
-        "csv": {name: csv_table(table) for name, table in filled.items()},
+        "md": {name: table.markdown() for name, table in filled.items()},
+        "tex": {name: table.latex() for name, table in filled.items()},
+        "csv": {name: table.csv() for name, table in filled.items()},
     }
 
 
@@ -83,10 +81,9 @@ def mean_and_deviation(values: pd.Series, decimals: int) -> str:
     return f"{mean} ± {known.std():.{decimals}f}" if len(known) > 1 else mean
 
 
-def _labels(own: pd.DataFrame) -> list[str]:
-    return [
-        f"[{label}]" for label in dict.fromkeys(label for text in own["configuration"] for label in labels_of(text))
-    ]
+def _labels(runs: pd.DataFrame) -> list[str]:
+    labels = dict.fromkeys(label for text in runs["configuration"] for label in labels_of(text))
+    return [f"[{label}]" for label in labels]
 
 
 def _ratio(accuracy: float, cost: float) -> str:

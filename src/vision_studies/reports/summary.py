@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import pandas as pd
-from tabulate import tabulate
 
 from vision_studies.analysis.metrics import COMPARED, Metric
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent
+from vision_studies.reports.table import Table
 from vision_studies.reports.tables import answers, gaps, run_rows, variant_rows
 
 _WIDTH = 100
@@ -52,8 +52,8 @@ def summary_text(
         )
     if not rows:
         return "There are no runs yet."
-    texts = ("left",) * (2 if several_pipelines else 1)
-    table = tabulate(rows, headers="keys", disable_numparse=True, stralign="right", colalign=texts)
+    texts = 2 if several_pipelines else 1
+    table = Table(rows, align="l" * texts + "r" * (len(rows[0]) - texts)).terminal()
     notes = [f"({len(variants) - _VARIANTS} more variants in the report)"] if len(variants) > _VARIANTS else []
     for pipeline, sentences in answers(compared, conclusions).items():
         notes += [f"{pipeline}:"] if several_pipelines and pipeline else []

@@ -27,9 +27,8 @@ from vision_studies.storage.layout import (
     portions_at,
     written_last,
 )
-from vision_studies.storage.records import FOLDER, Record, Records, contents
+from vision_studies.storage.records import FOLDER, Record, Records
 from vision_studies.storage.store import DamagedError, Store
-from vision_studies.storage.transfer import receive, send
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +39,9 @@ _PAUSE = 60.0  # seconds: a store that is down is not asked again by every run t
 @dataclass(frozen=True)
 class KeptData:
     """Places in a `data/` folder that one store keeps; can be sent to other processes and machines.
+
+    What fetches, keeps, forgets or compares raises StorageError where the store cannot be reached or the disk is too small,
+    but for the methods that end in `or_later`: they warn, and the end of the command, or the next one, catches up.
 
     Attributes:
         root: the `data/` folder, absolute.
@@ -59,10 +61,9 @@ class KeptData:
         root = root.absolute()
         file = root / FOLDER / "identity"
         if not file.is_file():
-            file.parent.mkdir(parents=True, exist_ok=True)
             with atomic_file(file) as temporary:
                 temporary.write_text(uuid4().hex, encoding="utf-8")
-        kept = cls(root, tuple(places), store, file.read_text(encoding="utf-8"))
+        kept = cls(root, tuple(places), store, _identity(root))
         kept.attach()
         return kept
 
@@ -88,29 +89,12 @@ class KeptData:
             folder: of the portion, or in it.
 
         Raises:
-            StorageError: the store cannot be reached, or the disk is too small.
             DamagedError: the store does not hold what its index says.
         """
-        portion = self._portion(folder)
-        with self._records.lock(portion):
-            return self._fetch(portion, self._indexes(portion))
-
-    def keep(self, folder: Path) -> int:
-        """Bring a portion into the store where it has changed here; return the bytes sent.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
-        portion = self._portion(folder)
-        with self._records.lock(portion):
-            return self._keep(portion, self._indexes(portion)) if has_result(self.root, portion) else 0
+        return self._fetch(self._portion(folder), None)
 
     def forget(self, folder: Path) -> None:
-        """Take a portion out of the store, as it is to be made anew.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
+        """Take a portion out of the store, as it is to be made anew."""
         portion = self._portion(folder)
         with self._records.lock(portion):
             self.store.remove_indexes(portion, self._indexes(portion))
@@ -120,15 +104,11 @@ class KeptData:
         """Bring here what the store has of `places` (all, where None); return the number of portions that came.
 
         A portion that is damaged in the store is taken out of it with a warning, and made anew like any that is missing.
-
-        Raises:
-            StorageError: the store cannot be reached, or the disk is too small.
         """
 
         def fetch(portion: str) -> bool:
             try:
-                with self._records.lock(portion):
-                    return self._fetch(portion, known[portion])
+                return self._fetch(portion, known[portion])
             except DamagedError as error:
                 logger.warning("%s Until then it is made anew where it is needed.", error)
                 with self._or_later():
@@ -144,53 +124,38 @@ class KeptData:
 
         Args:
             runs: with the folders of runs, which are kept when they end anyhow.
-
-        Raises:
-            StorageError: the store cannot be reached.
         """
-
-        def keep(portion: str) -> int:
-            with self._records.lock(portion):
-                return self._keep(portion, known.get(portion, []))
-
         known = self._known(self.places)
         waiting = self._waiting(known, runs=runs)
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            sent = list(pool.map(keep, waiting))
+            sent = list(pool.map(lambda portion: self._keep(portion, known.get(portion, [])), waiting))
         self._pause.unlink(missing_ok=True)
         return len(sent), sum(sent)
 
     def compare(self) -> tuple[list[str], list[str]]:
-        """Portions here that the store does not know as they are, and those of the store that are not here as they are there.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
+        """Portions that the store does not know as they are here, and those that are not here as they are in the store."""
         known = self._known(self.places)
         waiting = self._waiting(known)
         there = [portion for portion, names in known.items() if self._is_older(portion, names)]
         return waiting, [portion for portion in there if not (is_whole(portion) and portion in waiting)]
 
     def keep_or_later(self, folders: Sequence[Path]) -> None:
-        """`keep`, but trouble with the store is only told of: the end of the command, or the next one, catches up."""
+        """Bring portions that have a result into the store where they have changed here."""
         with self._or_later():
             for portion, names in self._asked_for(folders):
-                with self._records.lock(portion):
-                    if has_result(self.root, portion):
-                        self._keep(portion, names)
+                self._keep(portion, names)
 
     def keep_all_or_later(self) -> None:
-        """`keep_all` without runs, but trouble with the store is only told of."""
+        """`keep_all` without runs."""
         with self._or_later():
             if not self._is_paused():
                 self.keep_all(runs=False)
 
     def fetch_or_later(self, folders: Sequence[Path]) -> None:
-        """`fetch`, but trouble with the store is only told of."""
+        """`fetch` of several portions."""
         with self._or_later():
             for portion, names in self._asked_for(folders):
-                with self._records.lock(portion):
-                    self._fetch(portion, names)
+                self._fetch(portion, names)
 
     def _asked_for(self, folders: Sequence[Path]) -> list[tuple[str, list[str]]]:
         """Portions with their indexes, which are asked for together; none while a store that is down is left alone."""
@@ -245,56 +210,61 @@ class KeptData:
         known = names and names[0] == record.index
         return bool(names) and not (known and all((self.root / portion / name).is_file() for name in record.files))
 
-    def _fetch(self, portion: str, names: list[str]) -> bool:
-        if not self._is_older(portion, names):
-            return False
-        folder, record = self.root / portion, self._records.read(portion)
-        here = self._records.look(portion, record)
-        changed = {name for name, seen in here.items() if record.files.get(name) != seen}
-        whole = is_whole(portion)
-        if whole and changed and has_result(self.root, portion):
-            return False
-        index = self.store.read_index(portion, names)
-        if index is None:
-            return False
-        kept_here = set() if whole else changed
-        missing = {
-            name: entry
-            for name, entry in index.files.items()
-            if name not in kept_here and (name not in here or here[name].entry != entry)
-        }
-        if whole:
-            # Files of two states of a run must never be taken for one: what tells of the former goes before the new comes.
-            replaced = (here.keys() - index.files.keys()) | (here.keys() & missing.keys())
-            for name in sorted(replaced, key=lambda name: not written_last(name)):
-                (folder / name).unlink(missing_ok=True)
-        receive(self.store, folder, missing)
-        # A file that was changed here is recorded as the store has it, so that it is found to be different.
-        now = self._records.look(portion, Record("", here))
-        agreed = {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
-        self._records.write(portion, Record(index.name, agreed))
-        return bool(missing)
+    def _fetch(self, portion: str, names: list[str] | None) -> bool:
+        """`fetch`; `names` of the portion's indexes are asked for where they are None."""
+        with self._records.lock(portion):
+            names = self._indexes(portion) if names is None else names
+            if not self._is_older(portion, names):
+                return False
+            folder, record = self.root / portion, self._records.read(portion)
+            here = self._records.look(portion, record)
+            changed = {name for name, seen in here.items() if record.files.get(name) != seen}
+            whole = is_whole(portion)
+            if whole and changed and has_result(self.root, portion):
+                return False
+            index = self.store.read_index(portion, names)
+            if index is None:
+                return False
+            kept_here = set() if whole else changed
+            missing = {
+                name: entry
+                for name, entry in index.files.items()
+                if name not in kept_here and (name not in here or here[name].entry != entry)
+            }
+            if whole:
+                # Files of two states of a run must never be taken for one: what tells of the former goes before the new
+                # comes.
+                replaced = (here.keys() - index.files.keys()) | (here.keys() & missing.keys())
+                for name in sorted(replaced, key=lambda name: not written_last(name)):
+                    (folder / name).unlink(missing_ok=True)
+            self.store.receive(folder, missing)
+            # A file that was changed here is recorded as the store has it, so that it is found to be different.
+            now = self._records.look(portion, Record("", here))
+            agreed = {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
+            self._records.write(portion, Record(index.name, agreed))
+            return bool(missing)
 
     def _keep(self, portion: str, names: list[str]) -> int:
-        record = self._records.read(portion)
-        files = self._records.look(portion, record)
-        if names and files == record.files:
-            return 0  # the store has this state, or a later one of another machine
-        newest = self.store.read_index(portion, names)
-        there = newest.files if newest else {}
-        here = contents(files)
-        # Tables and reports may come from several machines, and so may the stages of a run: what only the others have stays.
-        # A run that was trained anew leaves nothing of the former one.
-        alone = is_whole(portion) and contradict(here, there)
-        wanted = here if alone else {**there, **here}
-        known = {entry.sha256 for entry in there.values()}
-        new = {name: entry for name, entry in here.items() if entry.sha256 not in known}
-        sent = send(self.store, self.root / portion, new)
-        same = newest is not None and dict(there) == wanted
-        name = newest.name if newest and same else self.store.write_index(portion, wanted, names)
-        # Without the index's name the next command fetches what only the others have.
-        self._records.write(portion, Record(name if wanted.keys() == here.keys() else "", files))
-        return sent
+        with self._records.lock(portion):
+            record = self._records.read(portion)
+            files = self._records.look(portion, record)
+            if not has_result(self.root, portion) or (names and files == record.files):
+                return 0  # else the store has this state, or a later one of another machine
+            newest = self.store.read_index(portion, names)
+            there = newest.files if newest else {}
+            here = {name: seen.entry for name, seen in files.items()}
+            # Tables and reports may come from several machines, and so may the stages of a run: what only the others have
+            # stays. A run that was trained anew leaves nothing of the former one.
+            alone = is_whole(portion) and contradict(here, there)
+            wanted = here if alone else {**there, **here}
+            known = {entry.sha256 for entry in there.values()}
+            new = {name: entry for name, entry in here.items() if entry.sha256 not in known}
+            sent = self.store.send(self.root / portion, new)
+            same = newest is not None and dict(there) == wanted
+            name = newest.name if newest and same else self.store.write_index(portion, wanted, names)
+            # Without the index's name the next command fetches what only the others have.
+            self._records.write(portion, Record(name if wanted.keys() == here.keys() else "", files))
+            return sent
 
 
 def kept_with(folder: Path) -> KeptData | None:
@@ -302,9 +272,9 @@ def kept_with(folder: Path) -> KeptData | None:
     path = folder.absolute()
     for root in path.parents:
         if (root / FOLDER / "attached").is_dir():
-            parts = path.relative_to(root).parts
-            for length in range(len(parts), 0, -1):
-                file = _attachment(root, "/".join(parts[:length]))
+            relative = path.relative_to(root)
+            for place in (relative, *relative.parents):
+                file = _attachment(root, place.as_posix())
                 if file.is_file():
                     content = json.loads(file.read_text(encoding="utf-8"))
                     return KeptData(

@@ -75,18 +75,16 @@ def has_result(root: Path, portion: str) -> bool:
 def portions_at(root: Path, place: str, *, runs: bool = True) -> list[str]:
     """Portions at or below `place` that have a result here; with or without those of runs."""
     layer, _, name = place.partition("/")
-    folder = root / place
     if layer in (PRIMARY, MODEL_INPUT, REPORTING):
-        found = [place]
+        portions = [place]
     elif layer == OUTPUT:
-        found = [f"{place}/{entry}" for entry in _folders(folder)]
+        portions = _folders(root, f"{place}/*")
     else:
-        own = [f"{place}/{pipeline}/{entry}" for pipeline in _folders(folder) for entry in _folders(folder / pipeline)]
-        below = [f"{path}/{entry}" for path in own if path.endswith("/runs") for entry in _folders(root / path)]
-        found = [path for path in own if not path.endswith("/runs")]
         # Stacks are runs that have not ended.
-        found += [path for path in below if not path.endswith("/runs/stacks") and (runs or not _is_a_run(root, path))]
-    return [portion for portion in found if name and has_result(root, portion)]
+        shared = [path for path in _folders(root, f"{place}/*/*") if not path.endswith("/runs")]
+        portions = shared + [path for path in _folders(root, f"{place}/*/runs/*") if not path.endswith("/runs/stacks")]
+    wanted = (portion for portion in portions if name and (runs or not _is_a_run(root, portion)))
+    return [portion for portion in wanted if has_result(root, portion)]
 
 
 def kept_files(root: Path, portion: str) -> Iterator[tuple[str, Path]]:
@@ -138,7 +136,6 @@ def _is_a_run(root: Path, portion: str) -> bool:
     return _is_run(portion) and (root / portion / "run.json").is_file()
 
 
-def _folders(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+def _folders(root: Path, pattern: str) -> list[str]:
+    paths = (path.relative_to(root) for path in sorted(root.glob(pattern)) if path.is_dir())
+    return [path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)]

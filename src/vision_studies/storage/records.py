@@ -1,4 +1,4 @@
-"""What is remembered here of a store: which data it keeps, and what it was last told of every portion."""
+"""What is remembered here of a store: what it was last told of every portion."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -19,27 +19,22 @@ from vision_studies.storage.store import FileEntry
 FOLDER = ".store"
 
 
-@dataclass(frozen=True)
-class SeenFile:
-    """A file as it was when its content was last hashed.
+class SeenFile(NamedTuple):
+    """A file as it was when its content was last hashed: SHA-256, bytes, and when it was last written."""
 
-    Attributes:
-        entry: hash and size.
-        mtime_ns: when it was last written.
-    """
-
-    entry: FileEntry
+    sha256: str
+    size: int
     mtime_ns: int
+
+    @property
+    def entry(self) -> FileEntry:
+        """What it holds, without when it was written."""
+        return FileEntry(self.sha256, self.size)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a store and this machine agreed upon.
-
-    Attributes:
-        index: name of the store's index at that time; empty where there was none.
-        files: path below the portion -> file.
-    """
+    """What a store and this machine agreed upon: the index's name, empty where there was none, and path -> file."""
 
     index: str
     files: Mapping[str, SeenFile]
@@ -60,15 +55,13 @@ class Records:
             content = json.loads(self._file(portion).read_text(encoding="utf-8"))
             if content["url"] != self._url:
                 return NOTHING
-            files = {name: SeenFile(FileEntry(*entry[:2]), entry[2]) for name, entry in content["files"].items()}
-            return Record(content["index"], files)
+            return Record(content["index"], {name: SeenFile(*seen) for name, seen in content["files"].items()})
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return NOTHING  # it can be made again by hashing
 
     def write(self, portion: str, record: Record) -> None:
         """Remember what a store and this machine agree upon now."""
-        files = {name: [seen.entry.sha256, seen.entry.size, seen.mtime_ns] for name, seen in record.files.items()}
-        write_json(self._file(portion), {"url": self._url, "index": record.index, "files": files})
+        write_json(self._file(portion), {"url": self._url, "index": record.index, "files": dict(record.files)})
 
     def remove(self, portion: str) -> None:
         """Forget a portion."""
@@ -88,22 +81,17 @@ class Records:
 
     def look(self, portion: str, record: Record) -> dict[str, SeenFile]:
         """The portion's files as they are; only those that have been written since `record` are hashed."""
-        found = {}
+        files = {}
         for name, path in kept_files(self._root, portion):
             try:
                 status = path.stat()
-                known = record.files.get(name)
-                if known is None or (known.entry.size, known.mtime_ns) != (status.st_size, status.st_mtime_ns):
-                    known = SeenFile(FileEntry(hash_file(path), status.st_size), status.st_mtime_ns)
+                seen = record.files.get(name)
+                if seen is None or seen[1:] != (status.st_size, status.st_mtime_ns):
+                    seen = SeenFile(hash_file(path), status.st_size, status.st_mtime_ns)
             except FileNotFoundError:
                 continue  # another process tidies up
-            found[name] = known
-        return found
+            files[name] = seen
+        return files
 
     def _file(self, portion: str) -> Path:
         return self._root / FOLDER / "records" / f"{portion}.json"
-
-
-def contents(files: Mapping[str, SeenFile]) -> dict[str, FileEntry]:
-    """What the files hold, without when they were written."""
-    return {name: seen.entry for name, seen in files.items()}

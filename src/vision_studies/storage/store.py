@@ -12,45 +12,35 @@ depends on the clocks of machines.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from vision_studies.errors import MissingDependencyError, StorageError
-from vision_studies.files import hash_file
+from vision_studies.files import atomic_file, full_disk_told, hash_file, require_free_space
+from vision_studies.storage.layout import written_last
 
 _INDEX_FORMAT = 1
 _HASH_DIGITS = 32  # of an index, in its name
-_LOCAL = ("file", "local")
+_SMALL = 8 << 20  # bytes: smaller files travel together ...
+_TOGETHER = 16  # ... so many at once
 
 
 class DamagedError(StorageError):
     """What lies in a store is not what its index says."""
 
 
-@dataclass(frozen=True)
-class FileEntry:
-    """A file as an index names it.
-
-    Attributes:
-        sha256: of its content.
-        size: bytes.
-    """
+class FileEntry(NamedTuple):
+    """A file as an index names it: the SHA-256 of its content, and its bytes."""
 
     sha256: str
     size: int
 
 
-@dataclass(frozen=True)
-class Index:
-    """What a folder holds.
-
-    Attributes:
-        name: of the index's own object.
-        files: path below the folder, with slashes -> content.
-    """
+class Index(NamedTuple):
+    """What a folder holds: name of the index's own object, and path below the folder, with slashes -> content."""
 
     name: str
     files: Mapping[str, FileEntry]
@@ -59,6 +49,8 @@ class Index:
 @dataclass(frozen=True)
 class Store:
     """Where a store lies; can be sent to other processes and machines, which open it with credentials of their own.
+
+    Every method raises StorageError where the store cannot be reached.
 
     Attributes:
         url: address that fsspec understands, such as s3://bucket/folder.
@@ -69,24 +61,20 @@ class Store:
     options: dict[str, Any] = field(default_factory=dict)
 
     def newest_indexes(self, prefix: str) -> dict[str, list[str]]:
-        """Folders at or below `prefix` that the store has -> names of their indexes, the newest first.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
-        root = f"{self._root}/index/"
-        with self._told():
+        """Folders at or below `prefix` that the store has -> names of their indexes, the newest first."""
+        with self._one_sentence():
             self._require_local_root()
             try:
-                found = self._files.find(f"{root}{prefix}")
+                paths = self._files.find(self._index(prefix))
             except FileNotFoundError:
                 # Of a bucket, fsspec says with the same error that a folder in it or that the bucket itself is missing.
                 if self._files.exists(self._root.split("/")[0]):
                     return {}
                 raise
         indexes: dict[str, list[str]] = {}
-        for path in sorted(found, reverse=True):
-            folder, _, name = str(path).rpartition(root)[2].rpartition("/")
+        for path in sorted(paths, reverse=True):
+            below = str(path).lstrip("/").partition(self._index("").lstrip("/"))[2]
+            folder, _, name = below.rpartition("/")
             if folder and _number(name) is not None:
                 indexes.setdefault(folder, []).append(name)
         return indexes
@@ -95,12 +83,12 @@ class Store:
         """The first of `names` that is whole; None where none is.
 
         Raises:
-            StorageError: the store cannot be reached, or an index names a file outside its folder.
+            StorageError: also where an index names a file outside its folder.
         """
         for name in names:
-            with self._told():
+            with self._one_sentence():
                 try:
-                    content = self._files.cat_file(f"{self._root}/index/{folder}/{name}")
+                    content = self._files.cat_file(self._index(folder, name))
                 except FileNotFoundError:
                     continue  # a newer one has just taken its place
             if _index_name(_number(name) or 0, content) == name:
@@ -108,89 +96,95 @@ class Store:
         return None
 
     def write_index(self, folder: str, files: Mapping[str, FileEntry], former: Sequence[str]) -> str:
-        """Make `files`, whose contents the store has, what the store knows of `folder`; return the index's name.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
+        """Make `files`, whose contents the store has, what the store knows of `folder`; return the index's name."""
         described = {name: {"sha256": entry.sha256, "size": entry.size} for name, entry in sorted(files.items())}
         content = json.dumps({"format": _INDEX_FORMAT, "files": described}, sort_keys=True).encode()
         name = _index_name(1 + max((_number(name) or 0 for name in former), default=0), content)
-        self._put({f"{self._root}/index/{folder}/{name}": content})
+        self._pipe({self._index(folder, name): content})
         self.remove_indexes(folder, former)
         return name
 
     def remove_indexes(self, folder: str, names: Sequence[str]) -> None:
-        """Forget what the store knows of `folder`; the contents stay.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
-        with self._told():
+        """Forget what the store knows of `folder`; the contents stay."""
+        with self._one_sentence():
             for name in names:
-                with _already_gone():
-                    self._files.rm_file(f"{self._root}/index/{folder}/{name}")
+                with suppress(FileNotFoundError):
+                    self._files.rm_file(self._index(folder, name))
 
     def write_contents(self, contents: Mapping[str, bytes]) -> None:
-        """Keep small contents under their hashes, at once.
+        """Keep small contents under their hashes, at once."""
+        self._pipe({self._object(sha256): content for sha256, content in contents.items()})
+
+    def send(self, folder: Path, files: Mapping[str, FileEntry]) -> int:
+        """Bring the contents of `files`, which lie below `folder`, into the store; return their bytes.
 
         Raises:
-            StorageError: the store cannot be reached.
+            StorageError: also where a file is being written at the moment.
         """
-        self._put({self._object(sha256): content for sha256, content in contents.items()})
-
-    def write_file(self, sha256: str, path: Path) -> None:
-        """Keep the content of a large file under its hash.
-
-        Raises:
-            StorageError: the store cannot be reached.
-        """
-        target = self._object(sha256)
-        with self._told():
-            self._make_folder(target)
-            self._files.put_file(str(path), target)
-
-    def read_contents(self, hashes: Sequence[str]) -> dict[str, bytes]:
-        """Small contents by their hashes, each checked.
-
-        Raises:
-            StorageError: the store cannot be reached.
-            DamagedError: a content is missing, or not what its name says.
-        """
-        if not hashes:
-            return {}
-        wanted = {self._object(sha256): sha256 for sha256 in hashes}
-        with self._told():
-            found = self._files.cat([*wanted], on_error="return")
-        contents = {}
-        for path, sha256 in wanted.items():
-            content = found.get(path, found.get(f"/{path}"))
-            if isinstance(content, bytes) and hashlib.sha256(content).hexdigest() == sha256:
-                contents[sha256] = content
+        for group in _groups(files):
+            if files[group[0]].size > _SMALL:
+                (name,) = group
+                with self._one_sentence():
+                    self._make_folders([self._object(files[name].sha256)])
+                    self._files.put_file(str(folder / name), self._object(files[name].sha256))
+                _require_unchanged(folder / name, hash_file(folder / name), files[name])
                 continue
-            if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
-                with self._told():
-                    raise content
-            raise self._damaged(sha256)
-        return contents
+            contents = {}
+            for name in group:
+                content = (folder / name).read_bytes()
+                _require_unchanged(folder / name, hashlib.sha256(content).hexdigest(), files[name])
+                contents[files[name].sha256] = content
+            self.write_contents(contents)
+        return sum(entry.size for entry in files.values())
 
-    def read_file(self, sha256: str, path: Path) -> None:
-        """Write a large content to `path`, checked.
+    def receive(self, folder: Path, files: Mapping[str, FileEntry]) -> None:
+        """Write the contents of `files` below `folder`; those that tell that others are there come last.
 
         Raises:
-            StorageError: the store cannot be reached.
-            DamagedError: the content is missing, or not what its name says.
+            StorageError: also where the disk is too small, or a path would leave the folder.
+            DamagedError: a content is missing in the store, or is not what the index says.
         """
-        with self._told():
+        for name in files:
+            # What an index names is a plain path, but a link in the folder could still lead it elsewhere.
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise StorageError(
+                    f"{folder / name} leads out of {folder}; remove the link in it, and run the command again."
+                )
+        require_free_space(folder, sum(entry.size for entry in files.values()))
+        for last in (False, True):
+            for group in _groups({name: entry for name, entry in files.items() if written_last(name) == last}):
+                with ExitStack() as stack:
+                    temporary = {name: stack.enter_context(atomic_file(folder / name)) for name in group}
+                    self._get({temporary[name]: files[name].sha256 for name in group}, folder)
+
+    def _get(self, wanted: Mapping[Path, str], folder: Path) -> None:
+        objects = [self._object(sha256) for sha256 in wanted.values()]
+        with self._one_sentence(), full_disk_told(folder):
             try:
-                self._files.get_file(self._object(sha256), str(path))
+                self._files.get(objects, [str(path) for path in wanted])
             except FileNotFoundError as error:
-                raise self._damaged(sha256) from error
-        if hash_file(path) != sha256:
-            raise self._damaged(sha256)
+                missing = [path for path in objects if not self._files.exists(path)]
+                raise self._damaged((missing or objects)[0]) from error
+        for path, sha256 in wanted.items():
+            if hash_file(path) != sha256:
+                raise self._damaged(self._object(sha256))
+
+    def _pipe(self, contents: Mapping[str, bytes]) -> None:
+        with self._one_sentence():
+            self._require_local_root()
+            self._make_folders(contents)
+            if contents:
+                self._files.pipe(dict(contents))
+
+    def _make_folders(self, paths: Sequence[str] | Mapping[str, Any]) -> None:
+        """Folders for files that are about to come; buckets of objects have none."""
+        if not getattr(self._files, "async_impl", False):
+            for path in paths:
+                self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
+        """The file system, and the store's root in it."""
         try:
             from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
@@ -208,10 +202,6 @@ class Store:
             ) from error
         return files, root.rstrip("/")
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Connections stay where they were made.
-        return {"url": self.url, "options": self.options}
-
     @property
     def _files(self) -> Any:
         return self._opened[0]
@@ -220,43 +210,32 @@ class Store:
     def _root(self) -> str:
         return self._opened[1]
 
-    @property
-    def _has_folders(self) -> bool:
-        """Whether a folder must be made before a file is put into it; buckets of objects have none."""
-        return not getattr(self._files, "async_impl", False)
+    def _index(self, folder: str, name: str | None = None) -> str:
+        return f"{self._root}/index/{folder}" + (f"/{name}" if name else "")
 
     def _object(self, sha256: str) -> str:
         return f"{self._root}/objects/{sha256[:2]}/{sha256}"
 
-    def _make_folder(self, path: str) -> None:
-        if self._has_folders:
-            self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-
-    def _put(self, contents: Mapping[str, bytes]) -> None:
-        with self._told():
-            self._require_local_root()
-            for path in contents:
-                self._make_folder(path)
-            if contents:
-                self._files.pipe(dict(contents))
+    def __getstate__(self) -> dict[str, Any]:
+        # Connections stay where they were made.
+        return {"url": self.url, "options": self.options}
 
     def _require_local_root(self) -> None:
         # A file server that is not mounted leaves an empty folder behind: a store is never made where there was nothing.
-        protocol = self._files.protocol
-        if set(_LOCAL) & {*([protocol] if isinstance(protocol, str) else protocol)} and not Path(self._root).is_dir():
+        if getattr(self._files, "local_file", False) and not Path(self._root).is_dir():
             raise StorageError(
                 f"storage.url is '{self.url}', and there is no folder {self._root}; create it, mount its file server, or "
                 "set storage.url=null to work with the data folder of this machine alone."
             )
 
-    def _damaged(self, sha256: str) -> DamagedError:
+    def _damaged(self, path: str) -> DamagedError:
         return DamagedError(
-            f"{self.url} does not hold what it should: {self._object(sha256)} is missing or damaged; remove it there and "
+            f"{self.url} does not hold what it should: {path} is missing or damaged; remove it there and "
             "run `kedro store push` where its file still is, or make the file anew."
         )
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _one_sentence(self) -> Iterator[None]:
         """Any trouble with the store, of whatever library, as one sentence."""
         try:
             yield
@@ -267,6 +246,18 @@ class Store:
                 f"The store {self.url} cannot be used ({_first_line(error)}); check storage.url, storage.options, the "
                 "credentials in the environment and the network, or set storage.url=null to work without it."
             ) from error
+
+
+def _groups(files: Mapping[str, FileEntry]) -> Iterator[list[str]]:
+    """Names of files that travel at once: small ones together, every large one by itself."""
+    small = [name for name, entry in files.items() if entry.size <= _SMALL]
+    yield from (small[start : start + _TOGETHER] for start in range(0, len(small), _TOGETHER))
+    yield from ([name] for name, entry in files.items() if entry.size > _SMALL)
+
+
+def _require_unchanged(path: Path, sha256: str, entry: FileEntry) -> None:
+    if sha256 != entry.sha256:
+        raise StorageError(f"{path} was written while it was sent to the store; the next command sends it again.")
 
 
 def _number(name: str) -> int | None:
@@ -305,14 +296,6 @@ def _is_safe(name: str) -> bool:
     parts = PurePosixPath(name).parts
     plain = name == "/".join(parts) and not any(part.startswith(".") for part in parts)
     return bool(parts) and plain and not set("\\:\0") & set(name)
-
-
-@contextmanager
-def _already_gone() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        return
 
 
 def _first_line(error: Exception) -> str:

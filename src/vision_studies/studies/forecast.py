@@ -1,21 +1,25 @@
 """What the next call would do with each run of a study, and why. Nothing is trained, written or waited for."""
 
-import fcntl
 import json
-import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, is_run
 from vision_studies.studies.provenance import parameter_differences
 from vision_studies.studies.results import COMPLETE, FAILED
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.sharing import holder_of
-from vision_studies.studies.stacks import _begun
-from vision_studies.studies.stages import read_stage, run_folder, run_lock
+from vision_studies.studies.sharing import holder_of, is_held
+from vision_studies.studies.stages import Artifact, Artifacts, Later, Stage
+from vision_studies.studies.stored_trials import best_trial, meant
+
+if TYPE_CHECKING:
+    from vision_studies.studies.method import Context
+    from vision_studies.studies.trials import Trials
 
 REUSE, TRAIN, CONTINUE, RETRY, BUSY, LATER = "reuse", "train", "continue", "retry", "busy", "later"
 
@@ -79,130 +83,180 @@ class StageForecast:
     decisions: tuple[Decision, ...] = ()
     unknown: tuple[Unknown, ...] = ()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to be done."""
+        return not self.unknown and all(decision.action == REUSE for decision in self.decisions)
+
+
+def forecast(context: "Context[Any]") -> list[StageForecast]:
+    """What `run_stages` would do, stage by stage; stages without runs are left out.
+
+    Raises:
+        VisionStudiesError: something is the user's to mend, before any run.
+    """
+    method = context.method
+    forecaster = Forecaster(method.name, context.runs, fresh=context.fresh)
+    steps, answer = method.stages(context, {}), None
+    stages: dict[str, StageForecast] = {}
+    while True:
+        try:
+            item = steps.send(answer)
+        except StopIteration:
+            return [stage for stage in stages.values() if stage.decisions or stage.unknown]
+        told, answer = forecaster.item(item)
+        earlier = stages.pop(told.stage, None)  # a stage that goes on stands where it ends
+        stages[told.stage] = joined(earlier, told) if earlier is not None else told
+
 
 def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
     """Forecasts of one stage as one; what is not known for the same reason is counted together."""
     every = (first, *others)
     counts: dict[str, int] = {}
-    for unknown in (unknown for own in every for unknown in own.unknown):
+    for unknown in (unknown for forecast in every for unknown in forecast.unknown):
         counts[unknown.reason] = counts.get(unknown.reason, 0) + unknown.count
-    decisions = tuple(decision for own in every for decision in own.decisions)
+    decisions = tuple(decision for forecast in every for decision in forecast.decisions)
     told = tuple(Unknown(count, reason) for reason, count in counts.items())
     return StageForecast(first.pipeline, first.stage, first.verb, decisions, told)
 
 
 class Forecaster:
-    """Decides about the runs of a pipeline as `execute` and `execute_stacks` would.
+    """Decides about the runs of a pipeline as `execute` would.
 
     Args:
         pipeline: name of the pipeline.
-        folder: holds one folder a run.
+        store: where its runs lie.
         fresh: finished runs would be forgotten.
     """
 
-    def __init__(self, pipeline: str, folder: Path, *, fresh: bool) -> None:
+    def __init__(self, pipeline: str, store: RunStore, *, fresh: bool) -> None:
         self.pipeline = pipeline
-        self.folder = folder
+        self.store = store
         self.fresh = fresh
 
-    def stage(
-        self,
-        runs: Iterable[Run],
-        stage: str,
-        *,
-        title: str | None = None,
-        verb: str = "train",
-        after: str | None = None,
-        unknown: Sequence[Unknown] = (),
-    ) -> StageForecast:
-        """What would become of `runs` in a stage.
-
-        Args:
-            runs: the stage's runs, those of equal fingerprint under all their names.
-            stage: name of the stage; a file name.
-            title: what the stage is called; its name without it.
-            verb: what is done to a run.
-            after: the stage that has to be complete before; runs that have ended it in another way have no such stage.
-            unknown: runs that are not known yet.
+    def item(self, item: "Stage | Artifacts | Trials | Later") -> tuple[StageForecast, Any]:
+        """What would become of something that a method does, and what the method is answered.
 
         Raises:
-            DataError: a run's result or a list of a stack's members is damaged.
+            DataError: a run's result or a list of a group's members is damaged.
+        """
+        if isinstance(item, Stage):
+            told = self.stage(item)
+            return told, told.has_ended
+        if isinstance(item, Artifacts):
+            decisions = tuple(self._artifact(artifact) for artifact in item.items)
+            told = StageForecast(self.pipeline, item.label, item.verb, decisions)
+            return told, told.has_ended
+        if isinstance(item, Later):
+            return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
+        return self._trials(item)
+
+    def stage(self, stage: Stage) -> StageForecast:
+        """What would become of the runs of a stage.
+
+        Raises:
+            DataError: a run's result or a list of a group's members is damaged.
         """
         named: dict[str, list[Run]] = {}
-        for run in runs:
+        for run in stage.runs:
             named.setdefault(run.fingerprint, []).append(run)
-        stacks = self._stacks(stage, set(named))
+        groups = self._groups(stage.name, set(named))
         decisions = [
             decision
             for runs_of_one in named.values()
-            if (decision := self._decide(runs_of_one, stage, after, stacks)) is not None
+            if (decision := self._decide(runs_of_one, stage, groups)) is not None
         ]
-        return StageForecast(self.pipeline, title or stage, verb, tuple(decisions), tuple(unknown))
+        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(decisions))
 
-    def _decide(
-        self, names: Sequence[Run], stage: str, after: str | None, stacks: dict[str, tuple[Path, int]]
-    ) -> Decision | None:
+    def _artifact(self, artifact: Artifact) -> Decision:
+        waits = artifact.needs and (
+            self.fresh or not all(self.store.is_finished(run, stage) for run, stage in artifact.needs)
+        )
+        if waits:
+            return Decision(artifact.name, LATER, artifact.waits)
+        if artifact.file.exists() and not self.fresh:
+            return Decision(artifact.name, REUSE, "finished")
+        return Decision(artifact.name, TRAIN, artifact.new)
+
+    def _trials(self, trials: "Trials") -> tuple[StageForecast, dict[str, Any] | None]:
+        stored = [] if self.fresh else trials.stored()
+        decisions = []
+        for trial in stored:
+            name = f"{trials.variant}, trial {trial.number}"
+            if trial.ended:
+                reason = "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
+                decisions.append(Decision(name, REUSE, reason))
+            elif trial.busy:
+                decisions.append(Decision(name, BUSY, "another process works on it now"))
+            else:
+                decisions.append(Decision(name, CONTINUE, "interrupted"))
+        settings = trials.settings
+        over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
+        missing = 0 if over else max(0, settings.trials - len(stored))
+        unknown = (Unknown(missing, "new trials, drawn as the search goes on"),) if missing else ()
+        told = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown)
+        best = best_trial(stored) if told.has_ended else None
+        return told, None if best is None else meant(trials.space, best.params)
+
+    def _decide(self, names: Sequence[Run], stage: Stage, groups: dict[str, tuple[Path, int]]) -> Decision | None:
         run = names[-1]
-        if after is not None:
-            before = None if self.fresh else read_stage(self.folder, run, after)
-            if before is None or before["status"] == FAILED:
-                return _decision(run, LATER, f"when its {after} has ended")
-            if before["status"] != COMPLETE:
+        if stage.after is not None:
+            before = None if self.fresh else self.store.status(run, stage.after)
+            if before in (None, FAILED):
+                return _decision(run, LATER, f"when its {stage.after} has ended")
+            if before != COMPLETE:
                 return None
         elif self.fresh:
             return _decision(run, TRAIN, "fresh=true forgets what is finished")
-        result = read_stage(self.folder, run, stage)
+        result = self.store.result(run, stage.name)
         if result is None or result["status"] == FAILED:
-            return self._undone(names, stage, after, stacks.get(run.fingerprint), result)
+            return self._undone(names, stage, groups.get(run.fingerprint), result)
+        again = stage.again(self.store, run) if stage.again is not None else None
+        if again is not None:
+            return _decision(run, TRAIN, again)
         ended = "" if result["status"] == COMPLETE else f" as {result['status']} ({result['reason']})"
         return _decision(run, REUSE, f"finished{ended}", finished_at=result["provenance"]["finished_at"])
 
     def _undone(
-        self,
-        names: Sequence[Run],
-        stage: str,
-        after: str | None,
-        stack: tuple[Path, int] | None,
-        failed: dict[str, Any] | None,
+        self, names: Sequence[Run], stage: Stage, group: tuple[Path, int] | None, failed: dict[str, Any] | None
     ) -> Decision:
         run = names[-1]
-        own_folder = run_folder(self.folder, run)
-        locks = [run_lock(self.folder, run), *([stack[0].with_suffix(".lock")] if stack is not None else [])]
+        folder = self.store.path(run)
+        locks = [self.store.lock(run), *([group[0].with_suffix(".lock")] if group is not None else [])]
         held = next((lock for lock in locks if is_held(lock)), None)
         if held is not None:
             return _decision(run, BUSY, f"{holder_of(held)} works on it now")
-        if stack is not None and (reached := _reached(stack[0])) != _FROM_BEGINNING:
-            return _decision(run, CONTINUE, f"interrupted, {reached}, in a stack of {stack[1]}")
+        if group is not None and (reached := _reached(group[0])) != _FROM_BEGINNING:
+            return _decision(run, CONTINUE, f"interrupted, {reached}, in a stack of {group[1]}")
         if failed is not None:
-            return _decision(run, RETRY, f"failed: {str(failed['reason']).removeprefix(f'{stage}: ')}")
-        if after is not None:
-            return _decision(run, TRAIN, f"not done yet since its {after}")
-        if (own_folder / "run.json").is_file():
-            reached = _reached(own_folder)
+            return _decision(run, RETRY, f"failed: {str(failed['reason']).removeprefix(f'{stage.name}: ')}")
+        if stage.after is not None:
+            return _decision(run, TRAIN, f"not done yet since its {stage.after}")
+        if is_run(folder):
+            reached = _reached(folder)
             return _decision(run, TRAIN if reached == _FROM_BEGINNING else CONTINUE, f"interrupted, {reached}")
         reason, changes = self._compared(names)
         return _decision(run, TRAIN, reason, changes=changes)
 
-    def _stacks(self, stage: str, known: set[str]) -> dict[str, tuple[Path, int]]:
-        """Fingerprint of a run -> the folder of the interrupted stack that would be continued, and its number of runs."""
+    def _groups(self, stage: str, known: set[str]) -> dict[str, tuple[Path, int]]:
+        """Fingerprint of a run -> the folder of the interrupted group that would be continued, and its number of runs."""
         if self.fresh:
             return {}
-        begun = _begun(self.folder / "stacks" / stage)
-        whole = {stack: members for stack, members in begun.items() if set(members) <= known}
-        return {name: (stack, len(members)) for stack, members in whole.items() for name in members}
+        whole = {folder: members for folder, members in self.store.groups(stage).items() if set(members) <= known}
+        return {name: (folder, len(members)) for folder, members in whole.items() for name in members}
 
     def _compared(self, names: Sequence[Run]) -> tuple[str, tuple[Change, ...]]:
         """Why a run is new, by the newest stored run that was called like it."""
         if not self._stored:
             return "never trained", ()
-        found = [self._stored[key] for run in names if (key := (run.variant, run.trial, run.seed)) in self._stored]
+        namesakes = [self._stored[key] for run in names if (key := (run.variant, run.trial, run.seed)) in self._stored]
         run = names[-1]
-        if not found:
+        if not namesakes:
             known = {variant for variant, _, _ in self._stored}
             if run.variant not in known:
                 return f"new: no run is called {run.variant} yet", ()
             return (f"new: trial {run.trial}" if run.trial else f"new: seed {run.seed}"), ()
-        earlier = max(found, key=lambda own: own[0])[1]
+        earlier = max(namesakes, key=lambda namesake: namesake[0])[1]
         reasons = []
         if earlier["data_fingerprint"] != run.data_fingerprint:
             reasons.append("other data")
@@ -214,36 +268,19 @@ class Forecaster:
     @cached_property
     def _stored(self) -> dict[tuple[str, int, int], tuple[float, dict[str, Any]]]:
         """Variant, trial and seed -> time and description of the newest stored run that is called so."""
-        found: dict[tuple[str, int, int], tuple[float, dict[str, Any]]] = {}
-        for file in self.folder.glob("*/run.json"):
-            try:
-                described = json.loads(file.read_text(encoding="utf-8"))
-                key = described["variant"], described["trial"], described["seed"]
-            except (OSError, ValueError, KeyError):
-                continue  # only words depend on it; whoever needs the run tells of the damage
-            time = file.stat().st_mtime
-            if key not in found or found[key][0] < time:
-                found[key] = (time, described)
-        return found
+        newest: dict[tuple[str, int, int], tuple[float, dict[str, Any]]] = {}
+        for folder, described in descriptions(self.store.folder):
+            if not {"variant", "trial", "seed"} <= described.keys():
+                continue
+            key = described["variant"], described["trial"], described["seed"]
+            time = (folder / DESCRIPTION_FILE).stat().st_mtime
+            if key not in newest or newest[key][0] < time:
+                newest[key] = (time, described)
+        return newest
 
 
 def _decision(run: Run, action: str, reason: str, **more: Any) -> Decision:
     return Decision(run.name, action, reason, fingerprint=run.fingerprint, **more)
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a process holds a file lock; the lock is asked for and not kept, and no file is made."""
-    try:
-        handle = os.open(lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 _FROM_BEGINNING = "from the beginning: there is no checkpoint yet"

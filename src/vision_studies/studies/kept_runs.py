@@ -5,42 +5,42 @@ The command and its workers may be on machines that share no folder. Nothing her
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from vision_studies.errors import StorageError
 from vision_studies.storage.kept_data import KeptData
 from vision_studies.studies.results import FAILED
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome, begin_run, keep_outcome, read_stage, run_folder
+from vision_studies.studies.stages import Outcome
 
 
 @contextmanager
-def kept_runs(kept: KeptData | None, folder: Path, runs: Sequence[Run]) -> Iterator[None]:
+def kept_runs(kept: KeptData | None, store: RunStore, runs: Sequence[Run]) -> Iterator[None]:
     """Do a stage of runs with what the store knows of them, and keep what it finds; the caller holds their locks.
 
     A store that is down stops no work: what could not be kept follows at the end of the command, or with the next one.
 
     Args:
         kept: where the runs are kept; None for nowhere.
-        folder: holds one folder a run.
+        store: where the runs lie.
         runs: those that are worked on, here and now.
     """
     if kept is None:
         yield
         return
     kept.attach()
-    folders = [run_folder(folder, run) for run in runs]
+    folders = [store.path(run) for run in runs]
     kept.fetch_or_later(folders)
     yield
     kept.keep_or_later(folders)
 
 
-def bring_here(kept: KeptData | None, folder: Path, run: Run, stage: str, outcome: Outcome) -> None:
+def bring_here(kept: KeptData | None, store: RunStore, run: Run, stage: str, outcome: Outcome) -> None:
     """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder.
 
     Args:
         kept: where the run is kept; None for nowhere.
-        folder: holds one folder a run.
+        store: where the runs lie.
         run: the run.
         stage: name of the stage.
         outcome: what the worker has told of it.
@@ -48,20 +48,19 @@ def bring_here(kept: KeptData | None, folder: Path, run: Run, stage: str, outcom
     Raises:
         StorageError: the store cannot be reached, or does not have it.
     """
-    if kept is None or _is_told(folder, run, stage, outcome):
+    if kept is None or _is_recorded(store, run, stage, outcome):
         return
     if outcome.status == FAILED:  # is kept in no store, as it is tried again
-        begin_run(folder, run)
-        keep_outcome(folder, run, stage, outcome)
+        store.begin(run)
+        store.record(run, stage, outcome)
         return
-    kept.fetch(run_folder(folder, run))
-    if not _is_told(folder, run, stage, outcome):
+    kept.fetch(store.path(run))
+    if not _is_recorded(store, run, stage, outcome):
         raise StorageError(
             f"The run {run.fingerprint} has ended on another machine, but {kept.store.url} does not have it; see to it that "
             "workers reach the store, and repeat the command: what they have finished is not done again."
         )
 
 
-def _is_told(folder: Path, run: Run, stage: str, outcome: Outcome) -> bool:
-    known = read_stage(folder, run, stage)
-    return known is not None and known["status"] == outcome.status
+def _is_recorded(store: RunStore, run: Run, stage: str, outcome: Outcome) -> bool:
+    return store.status(run, stage) == outcome.status

@@ -3,17 +3,17 @@
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vision_studies.config.merge import flatten
 from vision_studies.errors import DataError
+from vision_studies.run_folders import HISTORY_FILE, MEND
 from vision_studies.stored_tables import READ_OPTIONS
 from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import read_stage, run_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,12 +22,12 @@ _READERS = 8  # threads: small files keep the disk waiting, above all one on a n
 _BATCH = 256  # files that a thread is given at a time
 
 
-def results_table(runs: Sequence[Run], folder: Path, stages: Sequence[str]) -> pd.DataFrame:
+def results_table(runs: Sequence[Run], store: RunStore, stages: Sequence[str]) -> pd.DataFrame:
     """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
     configurations: dict[str, str] = {}  # thousands of runs share a few
     rows = []
     for run in runs:
-        found = _stages(run, folder, stages)
+        found = _stages(run, store, stages)
         if found:
             key = run.configuration_hash
             if key not in configurations:
@@ -36,7 +36,7 @@ def results_table(runs: Sequence[Run], folder: Path, stages: Sequence[str]) -> p
     return validate_results(pd.DataFrame(rows, columns=list(SCHEMA.names)))
 
 
-def history_table(runs: Sequence[Run], folder: Path) -> pd.DataFrame:
+def history_table(runs: Sequence[Run], store: RunStore) -> pd.DataFrame:
     """Histories of all runs, one below the other, with the columns study, variant, trial, seed and run (a name).
 
     Raises:
@@ -46,10 +46,10 @@ def history_table(runs: Sequence[Run], folder: Path) -> pd.DataFrame:
 
     batches = [runs[start : start + _BATCH] for start in range(0, len(runs), _BATCH)]
     with ThreadPoolExecutor(_READERS) as readers:
-        read = [table for tables in readers.map(lambda own: _histories(own, folder), batches) for table in tables]
+        read = [table for tables in readers.map(lambda own: _histories(own, store), batches) for table in tables]
     found = [(run, table) for run, table in zip(runs, read, strict=True) if table is not None]
     if not found:
-        raise DataError(f"None of the {len(runs)} runs in {folder} has a history; train them first.")
+        raise DataError(f"None of the {len(runs)} runs in {store.folder} has a history; train them first.")
     # Runs of two kinds may have other columns each, or whole numbers where others have fractions.
     together = pa.concat_tables([table for _, table in found], promote_options="permissive").to_pandas()
     names = pd.DataFrame([[run.study, run.variant, run.trial, run.seed, run.name] for run, _ in found])
@@ -60,13 +60,13 @@ def history_table(runs: Sequence[Run], folder: Path) -> pd.DataFrame:
     return pd.concat([together[first], repeated, together[others]], axis=1)
 
 
-def _histories(runs: Sequence[Run], folder: Path) -> "list[pa.Table | None]":
+def _histories(runs: Sequence[Run], store: RunStore) -> "list[pa.Table | None]":
     import pyarrow as pa
     from pyarrow import parquet
 
     found: list[pa.Table | None] = []
     for run in runs:
-        file = run_folder(folder, run) / "history.parquet"
+        file = store.path(run, HISTORY_FILE)
         try:
             # Far faster for small files than pandas or `parquet.read_table`, which ask about whole folders of them.
             with parquet.ParquetFile(file, **READ_OPTIONS) as opened:
@@ -75,15 +75,15 @@ def _histories(runs: Sequence[Run], folder: Path) -> "list[pa.Table | None]":
             found.append(None)
         except (OSError, pa.ArrowException) as error:
             reason = " ".join(str(error).split())
-            raise DataError(f"{file} is damaged ({reason}); delete its folder and run the study again.") from error
+            raise DataError(f"{file} is damaged ({reason}); {MEND}.") from error
     return found
 
 
-def _stages(run: Run, folder: Path, stages: Sequence[str]) -> list[dict[str, Any]]:
+def _stages(run: Run, store: RunStore, stages: Sequence[str]) -> list[dict[str, Any]]:
     """What has been found of a run, until a stage is missing or has not been complete."""
     found = []
     for stage in stages:
-        result = read_stage(folder, run, stage)
+        result = store.result(run, stage)
         if result is None:
             break
         found.append(result)

@@ -1,7 +1,7 @@
 """From a study's variants and seeds to its runs."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +42,11 @@ class Run:
         )[:16]
 
     @property
+    def description(self) -> dict[str, Any]:
+        """The run as JSON, without what follows from it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
     def name(self) -> str:
         """How the run is called on the terminal and in figures."""
         trial = f", trial {self.trial}" if self.trial else ""
@@ -49,43 +54,35 @@ class Run:
 
 
 def plan_runs(
+    make: Callable[[str, int, dict[str, Any]], Run],
     *,
-    pipeline: str,
-    study: str,
+    name: str,
     base: Mapping[str, Any],
     variants: Mapping[str, Mapping[str, Any]],
     seeds: Sequence[int],
-    data_fingerprint: str,
-    method_version: int,
     resolve: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> list[Run]:
     """List the runs of a study, seed by seed, so that every variant has a result before any has its second.
 
     Args:
-        pipeline: name of the pipeline.
-        study: name of the study.
+        make: variant, seed and configuration -> run.
+        name: of the parameters that `variants` and `seeds` stand in.
         base: the configuration that every variant starts from.
         variants: name -> nested overrides of `base`.
         seeds: seeds that every variant is trained with, so that variants can be compared in pairs.
-        data_fingerprint: fingerprint of images and splits.
-        method_version: raised by the method's author when its numbers change.
         resolve: checks a merged configuration and returns it complete (the pipeline's settings model).
 
     Raises:
         ParameterError: an override names an unknown key, has a wrong value, or a list is empty or repeats itself.
     """
     if not variants or not seeds:
-        raise ParameterError(f"{pipeline}: 'variants' and 'seeds' need at least one entry each.")
+        raise ParameterError(f"{name}: 'variants' and 'seeds' need at least one entry each.")
     if len(set(seeds)) != len(seeds):
-        raise ParameterError(f"{pipeline}.seeds repeats a seed ({list(seeds)}); every seed counts once.")
+        raise ParameterError(f"{name}.seeds repeats a seed ({list(seeds)}); every seed counts once.")
     configurations = {}
-    for name, overrides in variants.items():
+    for variant, overrides in variants.items():
         try:
-            configurations[name] = resolve(merge_settings(base, overrides))
+            configurations[variant] = resolve(merge_settings(base, overrides))
         except ValueError as error:
-            raise ParameterError(f"{pipeline}.variants.{name}: {error}") from error
-    return [
-        Run(pipeline, study, name, 0, seed, configuration, data_fingerprint, method_version)
-        for seed in seeds
-        for name, configuration in configurations.items()
-    ]
+            raise ParameterError(f"{name}.variants.{variant}: {error}") from error
+    return [make(variant, seed, configuration) for seed in seeds for variant, configuration in configurations.items()]

@@ -22,6 +22,7 @@ from vision_studies.config.merge import merge_settings, nested
 from vision_studies.config.search import (
     IntegerSettings,
     OptionSettings,
+    PrunerSettings,
     SamplerSettings,
     SearchDomain,
     SharedSearchSettings,
@@ -29,6 +30,7 @@ from vision_studies.config.search import (
 from vision_studies.errors import BusyError
 from vision_studies.studies.results import COMPLETE, PRUNED
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
+from vision_studies.studies.stored_trials import best_trial, meant
 
 logger = logging.getLogger(__name__)
 
@@ -159,9 +161,8 @@ class SharedSearch:
             return [self._described(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def best(self) -> SearchTrial | None:
-        """The complete trial with the highest value, the first of equals; None where none is complete."""
-        complete = [trial for trial in self.trials() if trial.status == COMPLETE]
-        return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+        """See `best_trial`."""
+        return best_trial(self.trials())
 
     def importance(self) -> dict[str, float]:
         """Share of the value's variance that each hyperparameter explains (functional ANOVA, Hutter et al. 2014).
@@ -238,11 +239,8 @@ class SharedSearch:
             settings = merge_settings(settings, nested(path, value))
 
     def _described(self, trial: FrozenTrial) -> SearchTrial:
-        drawn = {}
-        for path, value in trial.params.items():
-            domain = self._space[path]
-            drawn[path] = domain.options[value] if isinstance(domain, OptionSettings) else value
         status = trial.user_attrs.get("status", "running")
+        drawn = meant(self._space, trial.params)
         return SearchTrial(trial.number + 1, drawn, dict(trial.params), status, trial.value)
 
     def _frozen(self, number: int) -> FrozenTrial:
@@ -262,6 +260,20 @@ class SharedSearch:
 
     def _reachable(self) -> AbstractContextManager[None]:
         return database_errors(self._settings.storage)
+
+
+def build_pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pruners.BasePruner:
+    """What ends hopeless trials of at most `max_epochs` epochs."""
+    if settings is None:
+        return optuna.pruners.NopPruner()
+    if settings.name == "median":
+        # Optuna spares the steps before the one it is given.
+        return optuna.pruners.MedianPruner(
+            n_startup_trials=settings.startup_trials, n_warmup_steps=settings.warmup_epochs + 1
+        )
+    return optuna.pruners.HyperbandPruner(
+        min_resource=settings.min_epochs, max_resource=max_epochs, reduction_factor=settings.reduction_factor
+    )
 
 
 def _sampler(settings: SamplerSettings, seed: int, number: int) -> optuna.samplers.BaseSampler:

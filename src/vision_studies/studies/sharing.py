@@ -3,18 +3,21 @@
 What is worked on is held with a lock that the system takes from a process that dies, however it dies.
 """
 
+import fcntl
 import logging
 import os
+import shutil
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vision_studies.files import full_disk_told
+from vision_studies.studies.stages import Artifacts
 
 logger = logging.getLogger(__name__)
 
@@ -75,14 +78,18 @@ def hold(lock_file: Path, what: str) -> Iterator[None]:
 
 
 def is_held(lock_file: Path) -> bool:
-    """Whether a living process holds a lock."""
-    if not lock_file.exists():
+    """Whether a living process holds a lock; it is asked for and not kept, and no file is made."""
+    try:
+        handle = os.open(lock_file, os.O_RDONLY)
+    except FileNotFoundError:
         return False
     try:
-        with FileLock(lock_file, blocking=False):
-            return False
-    except Timeout:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def name_holder(lock_file: Path, holder: str | None = None) -> None:
@@ -138,26 +145,35 @@ class Elsewhere:
         self._said = time.monotonic()
 
 
-def share(tasks: Mapping[Path, Callable[[], None]], stage: str) -> None:
-    """Do every task whose file is not there, each in one of the processes that call this; return when all are done.
+def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
+    """Make every artifact that is not there, each in one of the processes that call this; return when all are there.
 
     Args:
-        tasks: file that a task leaves -> the task.
-        stage: what is done.
+        artifacts: what to make.
+        fresh: delete those that are there first.
     """
-    elsewhere = Elsewhere(stage)
-    while waiting := [file for file in tasks if not file.exists()]:
+    for artifact in artifacts.items if fresh else ():
+        if artifact.remove.is_dir():
+            shutil.rmtree(artifact.remove, ignore_errors=True)
+        else:
+            artifact.remove.unlink(missing_ok=True)
+    waiting = [artifact for artifact in artifacts.items if not artifact.file.exists()]
+    reused = len(artifacts.items) - len(waiting)
+    if reused:
+        logger.info("%s: %d of %d are finished and reused", artifacts.label, reused, len(artifacts.items))
+    elsewhere = Elsewhere(artifacts.label)
+    while waiting:
         held = []
-        for file in waiting:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            lock = file.with_name(f".{file.stem}.lock")
-            with try_to_hold(lock, this_process()) as free:
+        for artifact in waiting:
+            artifact.lock.parent.mkdir(parents=True, exist_ok=True)
+            with try_to_hold(artifact.lock, this_process()) as free:
                 if not free:
-                    held.append((lock, 1))
-                elif not file.exists():
-                    tasks[file]()
+                    held.append((artifact.lock, 1))
+                elif not artifact.file.exists():
+                    artifact.make()
         if held:
             elsewhere.wait(held)
+        waiting = [artifact for artifact in waiting if not artifact.file.exists()]
 
 
 def _holder_file(lock_file: Path) -> Path:

@@ -1,11 +1,6 @@
-"""Runs that lie in a project's folders: finding, labelling and tidying them.
+"""Runs that lie in a project's folders: finding, labelling and tidying them."""
 
-A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models` usually `data/06_models`.
-"""
-
-import json
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +9,17 @@ from filelock import FileLock, Timeout
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import write_json
-from vision_studies.studies.stages import read_stage_file
+from vision_studies.run_folders import (
+    CHECKPOINTS,
+    LABEL_FILE,
+    LOCK_FILE,
+    read_description,
+    read_label,
+    read_stage,
+    run_folders,
+    stage_files,
+)
 
-LABEL_FILE = "label.json"
 UNFINISHED = "unfinished"
 
 
@@ -69,7 +72,7 @@ def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
     Raises:
         DataError: a run's file is damaged.
     """
-    runs = [_read(path.parent) for path in sorted(models.glob(f"{study or '*'}/*/runs/*/run.json"))]
+    runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
     keys = ("study", "pipeline", "variant", "seed", "trial")
     return sorted(runs, key=lambda run: [run.description[key] for key in keys])
 
@@ -113,33 +116,19 @@ def superfluous_checkpoints(run: StoredRun) -> list[Path]:
     The selected weights and the final state are never among them, and nothing of a run that is being worked on.
     """
     try:
-        with FileLock(run.folder / ".lock", blocking=False):
-            numbered = sorted((run.folder / "checkpoints").glob("epoch_*.safetensors"))
-            finished = (run.folder / "checkpoints/final.safetensors").is_file()
+        with FileLock(run.folder / LOCK_FILE, blocking=False):
+            numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
+            finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
             return numbered if finished else numbered[:-1]
     except Timeout:
         return []
 
 
 def _read(folder: Path) -> StoredRun:
-    label = folder / LABEL_FILE
-    # A writer that was killed leaves files whose names begin with a dot.
-    files = [path for path in folder.glob("[!.]*.json") if path.name not in ("run.json", LABEL_FILE)]
-    stages = {path.stem: read_stage_file(path) for path in files}
+    stages = {path.stem: read_stage(path) for path in stage_files(folder)}
     try:
         stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
     except (KeyError, TypeError) as error:
         raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
-    description = _json(folder / "run.json", ("study", "pipeline", "variant", "trial", "seed"))
-    return StoredRun(folder, description, stages, _json(label, ("label",))["label"] if label.exists() else None)
-
-
-def _json(path: Path, needed: Iterable[str]) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = [name for name in needed if name not in content]
-        if not isinstance(content, dict) or missing:
-            raise ValueError(f"no {missing}")
-        return content
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is damaged; delete its folder and run the study again.") from error
+    description = read_description(folder, ("study", "pipeline", "variant", "trial", "seed"))
+    return StoredRun(folder, description, stages, read_label(folder))

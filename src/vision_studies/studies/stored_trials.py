@@ -1,10 +1,13 @@
 """Trials of a search as they are stored, for those who only look: no trial is begun, continued or waited for."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from vision_studies.studies.forecast import is_held
+from vision_studies.config.search import OptionSettings, SearchDomain
+from vision_studies.studies.results import COMPLETE
+from vision_studies.studies.sharing import is_held
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -33,6 +36,31 @@ class StoredTrial:
     value: float | None
     seconds: float
     params: dict[str, Any]
+
+
+class _Valued(Protocol):
+    @property
+    def status(self) -> str | None: ...
+    @property
+    def value(self) -> float | None: ...
+
+
+_Trial = TypeVar("_Trial", bound=_Valued)
+
+
+def best_trial(trials: Iterable[_Trial]) -> _Trial | None:
+    """The complete trial with the highest value, the first of equals; None where none is complete."""
+    complete = [trial for trial in trials if trial.status == COMPLETE]
+    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def meant(space: Mapping[str, SearchDomain], params: Mapping[str, Any]) -> dict[str, Any]:
+    """What Optuna keeps of draws as settings have it: of an option what its name stands for."""
+
+    def value_of(domain: SearchDomain, value: Any) -> Any:
+        return domain.options[value] if isinstance(domain, OptionSettings) else value
+
+    return {path: value_of(space[path], value) for path, value in params.items()}
 
 
 def stored_trials(folder: Path, name: str, storage: str | None) -> list[StoredTrial]:

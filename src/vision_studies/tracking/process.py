@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,8 @@ _WANDB_FOLDERS = {"WANDB_CACHE_DIR": "cache", "WANDB_DATA_DIR": "data"}
 
 def tracker_environment(settings: TrackingSettings, project: Path) -> dict[str, str]:
     """Environment variables that keep trackers quiet, impatient and inside the project; what is set already stays."""
-    own = _SETTINGS | {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
-    return own | os.environ
+    quiet = _SETTINGS | {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
+    return quiet | os.environ
 
 
 def require_trackers(settings: TrackingSettings) -> None:
@@ -56,6 +58,9 @@ def require_trackers(settings: TrackingSettings) -> None:
 class RecorderProcess:
     """Starts the recorder, speaks to it without ever waiting, and ends it within a bounded time.
 
+    The libraries' own ways of logging aside do not do: MLflow's queue loses what a server refuses, waits for it at the end of
+    the process, and begins and ends runs in the caller; W&B waits for a server at the beginning of every run.
+
     Args:
         settings: the parameters `tracking`.
         project: the project's folder.
@@ -63,76 +68,50 @@ class RecorderProcess:
     """
 
     def __init__(self, settings: TrackingSettings, project: Path, study: dict[str, str]) -> None:
-        self._settings = settings
-        source = Path(__file__).parents[2]
         environment = tracker_environment(settings, project)
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "vision_studies.tracking.recorder"],
-            cwd=project,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if os.environ.get(TRACEBACKS) else subprocess.DEVNULL,
-            bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the training, which then closes the recorder's input
-        )
-        assert self._process.stdin is not None  # noqa: S101 - it is a pipe
-        assert self._process.stdout is not None  # noqa: S101 - likewise
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._input, self._answers = self._process.stdin, self._process.stdout
-        self._begun = b""  # of an answer whose end has not come yet
-        request = {"project": str(project), "study": study["name"], "title": study["title"]}
-        self._say(json.dumps(request | {"question": study["question"], "settings": settings.model_dump()}))
-        os.set_blocking(self._input.fileno(), False)
+        source = str(Path(__file__).parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (source, environment.get("PYTHONPATH"))))
+        printed = 2 if os.environ.get(TRACEBACKS) else subprocess.DEVNULL  # 2: among the command's errors
+        self._pipe, other = Pipe()
+        with other:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "vision_studies.tracking.recorder", str(other.fileno())],
+                cwd=project,
+                env=environment,
+                pass_fds=[other.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=printed,
+                start_new_session=True,  # Ctrl-C is for the training, which then closes the recorder's pipe
+            )
+        self.say(json.dumps({"project": str(project), "study": study, "settings": settings.model_dump()}))
 
-    def look(self) -> None:
-        """Say that tables may have changed."""
-        self._say("look")
+    def say(self, word: str) -> None:
+        """Say that tables may have changed (`look`), or, as the last word, how the command has ended (`complete`, `failed`)."""
+        with suppress(OSError):  # it has ended: `wait` will see it
+            self._pipe.send_bytes(word.encode())
 
     def answers(self) -> list[dict[str, Any]]:
         """What the recorder has told since the last time."""
-        return self._parse(self._answers.read() or b"")
+        answers = []
+        with suppress(EOFError, OSError):
+            while self._pipe.poll():
+                answers.append(json.loads(self._pipe.recv_bytes()))
+        return answers
 
-    def finish(self, state: str, seconds: float) -> tuple[list[dict[str, Any]], bool]:
-        """Say the last word and wait.
-
-        Args:
-            state: `complete` or `failed`.
-            seconds: longest wait.
-
-        Returns:
-            What was told, and whether the recorder has come to its end; where not, it goes on until `stop`.
-        """
-        self._say(state)
-        return self.wait(seconds)
-
-    def wait(self, seconds: float) -> tuple[list[dict[str, Any]], bool]:
-        """Wait longer; see `finish`."""
-        try:
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; whether the recorder has come to its end. Where not, it goes on until `stop`."""
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            return self.answers(), False
-        return self.answers(), True
+        return self._process.returncode is not None
 
     def stop(self) -> None:
         """End the process and all that it has started, if it has not ended by itself."""
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._input.close()
-        self._answers.close()
+        self._pipe.close()
 
     def has_failed(self) -> bool:
         """Whether the process has ended in another way than by coming to its end."""
         return self._process.returncode != 0
-
-    def _say(self, word: str) -> None:
-        try:
-            self._input.write(f"{word}\n".encode())
-        except (BrokenPipeError, BlockingIOError):
-            return  # it has ended, or does not listen: `finish` will see it
-
-    def _parse(self, read: bytes) -> list[dict[str, Any]]:
-        *lines, self._begun = (self._begun + read).split(b"\n")
-        return [json.loads(line) for line in lines]

@@ -1,25 +1,26 @@
-"""A process of its own that gives a study to trackers: `python -m vision_studies.tracking.recorder`.
+"""A process of its own that gives a study to trackers; see `RecorderProcess`.
 
 What a tracker does - threads, connections, waiting for a server that does not answer - happens here, out of reach of the
-training. The process reads lines: first a request, then `look` whenever tables may have changed, in the end `complete` or
-`failed`. It writes lines, too: each a JSON object with `tracker` and either `written` or `problem`. Where its input ends
-without a last word, the training is gone, and so is this process within `GRACE_SECONDS`.
+training. Over a pipe come first a request, then `look` whenever tables may have changed, in the end `complete` or `failed`.
+What goes back are JSON objects with `tracker` and either `written` or `problem`. Where the pipe ends without a last word, the
+training is gone, and so is this process within `GRACE_SECONDS`.
 """
 
 import json
 import os
-import queue
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from vision_studies.config.tracking import TrackingSettings
 from vision_studies.tracking.records import StudyRecord, Tracker
-from vision_studies.tracking.study_files import FOLDER, StudyPlace, find_artefacts
+from vision_studies.tracking.study_files import FOLDER, StudyFolders, find_artefacts
 from vision_studies.tracking.study_log import read_new_runs, read_runs
 
 GRACE_SECONDS = 10.0
@@ -33,7 +34,7 @@ class Recorder:
     """Gives a study to its trackers, again and again.
 
     Args:
-        request: project (a folder), study, title, question, and settings: the parameters `tracking`.
+        request: project (a folder), study (its name, title and question), and settings: the parameters `tracking`.
         trackers: where the study goes.
         tell: takes what is to be told to the training's process.
         stopped: asked before every run; True ends a look early.
@@ -47,20 +48,20 @@ class Recorder:
         stopped: Callable[[], bool],
     ) -> None:
         self._request, self._trackers, self._tell, self._stopped = request, trackers, tell, stopped
-        self._place = StudyPlace.of(Path(request["project"]), request["study"])
+        self._folders = StudyFolders.of(Path(request["project"]), request["study"]["name"])
         self._began = time.time()
         self._seen: dict[str, dict[str, tuple[int, int]]] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._down: set[str] = set()
         self._written = dict.fromkeys((tracker.name for tracker in trackers), 0)
 
     def look(self, state: str = "running") -> None:
-        """Log what is new. A tracker that fails is told of, once for every reason, and asked again at the next look.
+        """Log what is new. A tracker that fails is asked again at the next look; until it succeeds, it is told of once.
 
         Args:
             state: of the study; after its last look, what it shows is logged, too.
         """
-        files = self._place.state()
-        waiting = [own for own in self._trackers if state != "running" or self._seen.get(own.name) != files]
+        files = self._folders.state()
+        waiting = [tracker for tracker in self._trackers if state != "running" or self._seen.get(tracker.name) != files]
         if not files or not waiting:
             return
         study: StudyRecord | None = None
@@ -69,8 +70,8 @@ class Recorder:
                 study = study or self._read(state)
                 self._written[tracker.name] += tracker.log(study, self._stopped)
                 self._seen[tracker.name] = files
+                self._down.discard(tracker.name)
             except Exception as error:  # whatever it is: a tracker is nothing that a study may fail of
-                traceback.print_exc()
                 self._tell_once(tracker.name, error)
                 continue
             if state != "running" and not self._stopped():
@@ -82,31 +83,28 @@ class Recorder:
             try:
                 tracker.close()
             except Exception as error:  # as above
-                traceback.print_exc()
                 self._tell_once(tracker.name, error)
 
     def _read(self, state: str) -> StudyRecord:
         weights = self._request["settings"]["weights"]
-        runs = read_runs(self._place, with_weights=weights)
+        runs = read_runs(self._folders, with_weights=weights)
         if state == "running":
             listed = {run.tags["run_fingerprint"] for run in runs}
-            new = read_new_runs(self._place, self._began, with_weights=weights)
+            new = read_new_runs(self._folders, self._began, with_weights=weights)
             runs += [run for run in new if run.tags["run_fingerprint"] not in listed]
         return StudyRecord(
-            name=self._request["study"],
-            title=self._request["title"],
-            question=self._request["question"],
+            **self._request["study"],
             runs=tuple(runs),
             state=state,
-            artefacts=None if state == "running" else find_artefacts(self._place),
-            summary=self._place.summary(),
+            artefacts=None if state == "running" else find_artefacts(self._folders),
+            summary=self._folders.summary(),
         )
 
     def _tell_once(self, name: str, error: Exception) -> None:
-        reason = _reason(error)
-        if (name, reason) not in self._told:
-            self._told.add((name, reason))
-            self._tell({"tracker": name, "problem": reason})
+        traceback.print_exc()
+        if name not in self._down:  # one that is down fails again and again, in other words each time
+            self._down.add(name)
+            self._tell({"tracker": name, "problem": _reason(error)})
 
 
 def trackers_of(settings: TrackingSettings, project: Path) -> list[Tracker]:
@@ -123,25 +121,35 @@ def trackers_of(settings: TrackingSettings, project: Path) -> list[Tracker]:
     return trackers
 
 
-def main() -> None:
-    """Read a request and do it, until the last word or the end of the input."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no answer
+def main(pipe: Connection) -> None:
+    """Read a request and do it, until the last word or the end of the pipe."""
     os.nice(10)  # the training comes first
-    words: queue.SimpleQueue[str] = queue.SimpleQueue()
-    gone = threading.Event()
-    request = json.loads(sys.stdin.readline())
+    request = json.loads(pipe.recv_bytes())
     settings = TrackingSettings.model_validate(request["settings"])
-    threading.Thread(target=_listen, args=(words, gone), daemon=True).start()
+    newest, news, gone = ["look"], threading.Event(), threading.Event()
+
+    def listen() -> None:
+        with suppress(EOFError, OSError):
+            while newest[0] not in LAST_WORDS:
+                newest[0] = pipe.recv_bytes().decode()
+                news.set()
+            return
+        gone.set()
+        news.set()
+        time.sleep(GRACE_SECONDS)
+        os._exit(1)
 
     def tell(message: dict[str, Any]) -> None:
-        answers.write(json.dumps(message) + "\n")
-        answers.flush()
+        with suppress(OSError):  # nobody listens any more
+            pipe.send_bytes(json.dumps(message).encode())
 
+    threading.Thread(target=listen, daemon=True).start()
     recorder = Recorder(request, trackers_of(settings, Path(request["project"])), tell, gone.is_set)
     word = "look"
     while not gone.is_set() and word not in LAST_WORDS:
-        word = _next_word(words, settings.interval)
+        news.wait(settings.interval)
+        news.clear()
+        word = newest[0]  # several `look` are one
         recorder.look(word if word in LAST_WORDS else "running")
     recorder.close()
 
@@ -151,31 +159,9 @@ def _reason(error: BaseException) -> str:
     deepest = error
     while deepest.__cause__ or deepest.__context__:
         deepest = deepest.__cause__ or deepest.__context__ or deepest
-    told = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(error)
-    return (" ".join(told.split()) or type(error).__name__)[:300].rstrip(".")
-
-
-def _next_word(words: "queue.SimpleQueue[str]", seconds: float) -> str:
-    """The newest word, waited for at most so long: several `look` are one."""
-    try:
-        word = words.get(timeout=seconds)
-    except queue.Empty:
-        return "look"
-    while word not in LAST_WORDS and not words.empty():
-        word = words.get()
-    return word
-
-
-def _listen(words: "queue.SimpleQueue[str]", gone: threading.Event) -> None:
-    for line in sys.stdin:
-        words.put(line.strip())
-        if line.strip() in LAST_WORDS:
-            return
-    gone.set()
-    words.put("look")
-    time.sleep(GRACE_SECONDS)
-    os._exit(1)
+    reason = deepest.strerror if isinstance(deepest, OSError) and deepest.strerror else str(error)
+    return (" ".join(reason.split()) or type(error).__name__)[:300].rstrip(".")
 
 
 if __name__ == "__main__":
-    main()
+    main(Connection(int(sys.argv[1])))

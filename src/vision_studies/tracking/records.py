@@ -1,6 +1,6 @@
 """A study and its runs as trackers are given them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,6 +37,11 @@ class RunRecord:
     started: float
     ended: float
     files: tuple[Path, ...] = ()
+
+    def epochs(self) -> Iterator[tuple[int, float, dict[str, float]]]:
+        """Epoch, moment and values, in equal steps of time: what a run waited for between epochs is not known."""
+        for number, (epoch, values) in enumerate(self.history.items(), start=1):
+            yield epoch, self.started + (self.ended - self.started) * number / len(self.history), values
 
     @property
     def training_hash(self) -> str:

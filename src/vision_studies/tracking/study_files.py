@@ -8,7 +8,7 @@ FOLDER = Path("data/09_tracking")
 
 
 @dataclass(frozen=True)
-class StudyPlace:
+class StudyFolders:
     """Where a study lies.
 
     Attributes:
@@ -22,16 +22,16 @@ class StudyPlace:
     reports: Path
 
     @classmethod
-    def of(cls, project: Path, study: str) -> "StudyPlace":
-        """The place of a study in a project."""
+    def of(cls, project: Path, study: str) -> "StudyFolders":
+        """The folders of a study in a project."""
         data = project / "data"
         return cls(data / "07_model_output" / study, data / "06_models" / study, data / "08_reporting" / study)
 
     def state(self) -> dict[str, tuple[int, int]]:
         """Size and time of every table and of the results of every run: where they are as they were, no run is new."""
         files = [*self.outputs.glob("*/*.parquet"), *self.models.glob("*/runs/*/*.json")]
-        found = {str(file): file.stat() for file in sorted(files)}
-        return {file: (own.st_size, own.st_mtime_ns) for file, own in found.items()}
+        statuses = {str(file): file.stat() for file in sorted(files)}
+        return {file: (status.st_size, status.st_mtime_ns) for file, status in statuses.items()}
 
     def summary(self) -> str:
         """What the study has found, in a few lines; empty before there is a report."""
@@ -39,23 +39,23 @@ class StudyPlace:
         return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-def find_artefacts(place: StudyPlace, largest_bytes: int = 25_000_000) -> dict[str, Path]:
+def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> dict[str, Path]:
     """What a study shows: figures in their newest version, tables, sentences, the report; and its results tables.
 
     Args:
-        place: where the study lies.
+        folders: where the study lies.
         largest_bytes: files above this size stay where they are.
 
     Returns:
         Path in the tracker -> file.
     """
-    found = {f"{file.parent.name}/{file.name}": file for file in sorted(place.outputs.glob("*/results.*"))}
-    for file in sorted(place.reports.rglob("*")):
-        path = file.relative_to(place.reports)
+    artefacts = {f"{file.parent.name}/{file.name}": file for file in sorted(folders.outputs.glob("*/results.*"))}
+    for file in sorted(folders.reports.rglob("*")):
+        path = file.relative_to(folders.reports)
         if file.is_file() and path.parts[0] != "run_records" and not any(part.startswith(".") for part in path.parts):
             if (
                 path.name in path.parts[:-1]
             ):  # <name>.png/<version>/<name>.png; versions are times, so the last one counts
                 path = Path(*path.parts[: path.parts.index(path.name) + 1])
-            found[path.as_posix()] = file
-    return {path: file for path, file in found.items() if file.stat().st_size <= largest_bytes}
+            artefacts[path.as_posix()] = file
+    return {path: file for path, file in artefacts.items() if file.stat().st_size <= largest_bytes}

@@ -78,9 +78,7 @@ class WandbTracker:
         configuration = record.tags | record.parameters | {"study_run": study.key, "started_at": started}
         labels = [record.pipeline, record.status, record.tags["table"]]
         run = self._begin(record.key, record.name, study.name, record.pipeline, configuration, labels)
-        epochs = max(len(record.history), 1)
-        for place, (epoch, values) in enumerate(record.history.items(), start=1):
-            moment = record.started + (record.ended - record.started) * place / epochs
+        for epoch, moment, values in record.epochs():
             run.log(values | {"epoch": epoch, "_timestamp": moment}, step=epoch)
         run.summary.update(record.metrics)
         if record.files:

@@ -113,9 +113,14 @@ def write_feature_set(
         write_json(temporary / _DESCRIPTION, described | {"fingerprint": digest.hexdigest()[:16]})
 
 
+def description_file(folder: Path) -> Path:
+    """The file that is written last, and makes the feature set in `folder` whole."""
+    return folder / _DESCRIPTION
+
+
 def has_feature_set(folder: Path) -> bool:
     """Whether `folder` holds a whole feature set."""
-    return (folder / _DESCRIPTION).is_file()
+    return description_file(folder).is_file()
 
 
 def open_feature_set(folder: Path) -> FeatureSet:

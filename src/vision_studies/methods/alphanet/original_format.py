@@ -26,7 +26,7 @@ from vision_studies.files import atomic_folder
 from vision_studies.methods.alphanet.classifiers import LinearClassifier
 from vision_studies.methods.alphanet.features import FeatureGroup, FeatureSet, write_feature_set
 from vision_studies.methods.alphanet.original_classifier import COMBINED, LINEAR, read_classifier
-from vision_studies.methods.alphanet.restricted_pickle import load_features_pickle
+from vision_studies.methods.alphanet.original_features import load_features_pickle
 
 logger = logging.getLogger(__name__)
 

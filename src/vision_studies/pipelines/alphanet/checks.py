@@ -7,10 +7,10 @@ from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.config.validation import describe_errors
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.work import Workplace
+from vision_studies.pipelines.alphanet.plan import Plan
 
 
-def check(place: Workplace) -> None:
+def check(plan: Plan) -> None:
     """Check what can be known without features.
 
     Raises:
@@ -22,25 +22,25 @@ def check(place: Workplace) -> None:
     from vision_studies.methods.alphanet.event_logs import require_tensorboard
     from vision_studies.methods.alphanet.optimisation import check_settings
 
-    settings = place.settings
+    settings = plan.settings
     check_settings(settings.network, settings.training)
     if settings.tensorboard:
         require_tensorboard()
     if settings.imported is None:
-        data = place.prepared()
+        data = plan.prepared()
         validated = settings.validation == "carved"
         trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
-        _check_classes(settings, place.class_splits, data.image_set.labels[trained], validated=validated)
+        _check_classes(settings, plan.class_splits, data.image_set.labels[trained], validated=validated)
         return
     if settings.validation == "none":
         raise ParameterError(
             "alphanet.validation is none, but imported validation features cannot be trained on; set it to carved, and leave "
             "'val' out of datagrps in datasets.toml where there is to be no validation."
         )
-    place.original()
+    plan.original()
 
 
-def check_features(place: Workplace) -> None:
+def check_features(plan: Plan) -> None:
     """Check what only imported features tell.
 
     Raises:
@@ -49,12 +49,12 @@ def check_features(place: Workplace) -> None:
     """
     from vision_studies.methods.alphanet.experiments import check_fit
 
-    if place.settings.imported is not None:
-        source = place.source(0)
+    if plan.settings.imported is not None:
+        source = plan.source(0)
         check_fit(source.features, source.experts[0])
         groups = source.features.groups
         validated = "validation" in groups
-        _check_classes(place.settings, source.features.splits, groups["train"].labels, validated=validated)
+        _check_classes(plan.settings, source.features.splits, groups["train"].labels, validated=validated)
 
 
 def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.ndarray, *, validated: bool) -> None:

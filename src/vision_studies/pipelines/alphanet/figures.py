@@ -1,7 +1,6 @@
 """Nodes of `alphanet` that draw."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,11 +8,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.alphanet import AlphanetSettings
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
-from vision_studies.data.image_set import ImageSet
 from vision_studies.pipelines.alphanet.tables import file_name
+from vision_studies.pipelines.partitions import loaded
+from vision_studies.studies.method import Context
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -38,7 +36,7 @@ def plot_study(
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
     return (
-        _over(settings, _loaded(statistics["top_1"]), gain=False, confidence=reporting.confidence),
+        _over(settings, loaded(statistics["top_1"]), gain=False, confidence=reporting.confidence),
         class_gain_bars(_of(class_accuracies, classifier)),
         coefficient_densities(_of(combinations, classifier)),
         _changes(_of(changes, classifier, experiment), _of(relations, classifier), class_accuracies, "all", experiment),
@@ -63,51 +61,43 @@ def plot_every_kind(
             continue
         metric, gain = ("top_5" if name.startswith("top_5") else "top_1"), name.endswith("_gains")
         options: dict[str, Any] = {"gain": gain, "metric": metric, "confidence": reporting.confidence}
-        summary = _loaded(table)
+        summary = loaded(table)
         figures[f"{name}/points"] = split_points(summary, **options)
         figures[f"{name}/lines"] = _over(settings, summary, **options)
     for classifier in settings.improved:
         own = _of(class_accuracies, classifier)
-        for name, drawn in _class_figures(own, reporting.confidence):
-            figures[f"{classifier}/{name}"] = drawn
+        figures |= {f"{classifier}/{name}": drawn for name, drawn in _class_figures(own, reporting.confidence)}
         for experiment in _experiments(class_accuracies, classifier):
             place = f"{classifier}/{file_name(experiment)}"
-            found = _of(changes, classifier, experiment)
-            for name, drawn in _prediction_figures(
-                found, _of(relations, classifier), own, _of(combinations, classifier, experiment), experiment
-            ):
-                figures[f"{place}/{name}"] = drawn
+            of_experiment = _of(changes, classifier, experiment), _of(combinations, classifier, experiment)
+            predictions = _prediction_figures(*of_experiment, _of(relations, classifier), own, experiment)
+            figures |= {f"{place}/{name}": drawn for name, drawn in predictions}
     return figures
 
 
 def plot_examples(
-    settings: AlphanetSettings,
-    study: StudySettings,
-    execution: ExecutionSettings,
-    image_set: ImageSet | None,
-    splits: pd.DataFrame | None,
-    runs_folder: Path,
-    class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
+    context: Context[AlphanetSettings], class_accuracies: pd.DataFrame, combinations: pd.DataFrame
 ) -> dict[str, Figure]:
     """Classifiers and test features on a plane, and examples of a few class with its neighbours; of each first repeat."""
     from vision_studies.pipelines.alphanet.maps import class_maps
-    from vision_studies.pipelines.alphanet.nodes import workplace
+    from vision_studies.pipelines.alphanet.plan import Plan
     from vision_studies.plots.alphanet_map import template_figure
 
-    place = workplace(settings, study, execution, image_set, splits, runs_folder)
+    plan = Plan(context)
     figures: dict[str, Figure] = {}
-    for classifier in settings.improved:
+    for classifier in context.settings.improved:
         own = _of(class_accuracies, classifier)
         mapped = min(_MAPPED_CLASSES, max(1, len(_few(own)) // 2))  # none on both sides
         for experiment in _experiments(class_accuracies, classifier):
             for side, largest in (("largest", True), ("smallest", False)):
-                maps, names = class_maps(place, own, experiment, number=mapped, largest=largest)
+                maps, names = class_maps(plan, own, experiment, number=mapped, largest=largest)
                 title = f"Classes with the {side} gain, {experiment}: classifiers and test images"
                 figures[f"{classifier}/{file_name(experiment)}/map_{side}_gain"] = template_figure(maps, names, title)
-        if place.data is not None:
+        if context.data is not None:
             first = _experiments(class_accuracies, classifier)[0]
-            figures[f"{classifier}/examples"] = _examples(place.data, own, _of(combinations, classifier, first), first)
+            figures[f"{classifier}/examples"] = _examples(
+                context.data, own, _of(combinations, classifier, first), first
+            )
     return figures
 
 
@@ -118,24 +108,20 @@ def _class_figures(own: pd.DataFrame, confidence: float) -> Iterator[tuple[str, 
     yield "class_gains", alphanet_class_bars.class_gain_bars(own)
     yield "accuracy_and_images", alphanet_class_bars.accuracy_and_images(own)
     lines = image_lines(own, confidence=confidence)
-    yield (
-        "accuracy_against_images",
-        alphanet_class_lines.accuracy_against_images(lines, own, confidence=confidence),
-    )
+    images = alphanet_class_lines.accuracy_against_images(lines, own, confidence=confidence)
+    yield "accuracy_against_images", images
     values: tuple[Any, ...] = ("accuracy", "baseline_accuracy", "gain")
     for value in values:
-        found = distance_lines(own, value=value, confidence=confidence)
-        yield (
-            f"{value}_against_distance",
-            alphanet_class_lines.accuracy_against_distance(own, found, value=value, confidence=confidence),
-        )
+        lines = distance_lines(own, value=value, confidence=confidence)
+        distance = alphanet_class_lines.accuracy_against_distance(own, lines, value=value, confidence=confidence)
+        yield f"{value}_against_distance", distance
 
 
 def _prediction_figures(
     changes: pd.DataFrame,
+    combinations: pd.DataFrame,
     relations: pd.DataFrame,
     class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
     experiment: str,
 ) -> Iterator[tuple[str, Figure]]:
     from vision_studies.analysis.prediction_groups import count_groups
@@ -224,8 +210,3 @@ def _experiments(class_accuracies: pd.DataFrame, classifier: str) -> list[str]:
 
 def _few(class_accuracies: pd.DataFrame) -> list[int]:
     return sorted(set(class_accuracies.loc[class_accuracies["split"] == "few", "label"]))
-
-
-def _loaded(partition: Any) -> pd.DataFrame:
-    """A partition of the catalog is a function that loads it; straight from a node it is the table itself."""
-    return partition() if callable(partition) else partition

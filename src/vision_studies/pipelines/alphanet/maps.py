@@ -3,12 +3,11 @@
 import pandas as pd
 
 from vision_studies.config.alphanet import CombinationRunSettings
-from vision_studies.pipelines.alphanet.work import COMBINATIONS_FILE, Workplace, load
-from vision_studies.studies.stages import run_folder
+from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, Plan
 
 
 def class_maps(
-    place: Workplace, class_accuracies: pd.DataFrame, experiment: str, *, number: int, largest: bool
+    plan: Plan, class_accuracies: pd.DataFrame, experiment: str, *, number: int, largest: bool
 ) -> tuple[dict[str, pd.DataFrame], dict[str, list[str]]]:
     """Maps of the few classes with the largest or the smallest gain, in the first repeat of an experiment that there is.
 
@@ -21,13 +20,13 @@ def class_maps(
     from vision_studies.methods.alphanet.experiments import read_combinations
 
     repeat = class_accuracies.loc[class_accuracies["experiment"] == experiment, "repeat"].min()
-    own = next(own for own in place.experiments() if own.run.variant == experiment and own.repeat == repeat)
-    features, before = place.features(own.classifier, own.repeat), load(place, own)
-    folder = run_folder(place.folder, own.run)
+    own = next(own for own in plan.experiments() if own.run.variant == experiment and own.repeat == repeat)
+    features, before = plan.features(own.classifier, own.repeat), plan.classifier(own)
+    folder = plan.runs.path(own.run)
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
     settings = CombinationRunSettings.model_validate(own.run.configuration["combinations"])
     after = improved_classifier(before, neighbours, coefficients, settings.training.prediction_scale)
-    baseline = place.classifier_folder(own.classifier, own.repeat)
+    baseline = plan.classifier_folder(own.classifier, own.repeat)
     predictions = [read_predictions(path)[0] for path in (baseline, folder)]
     rows = class_accuracies[class_accuracies["experiment"] == experiment].groupby("label")[
         ["accuracy", "baseline_accuracy"]

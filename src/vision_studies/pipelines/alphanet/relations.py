@@ -7,10 +7,8 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.config.alphanet import AlphanetSettings
-from vision_studies.config.execution import ExecutionSettings
-from vision_studies.config.study import StudySettings
-from vision_studies.data.image_set import ImageSet
-from vision_studies.pipelines.alphanet.nodes import workplace
+from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.studies.method import Context
 
 logger = logging.getLogger(__name__)
 
@@ -18,14 +16,7 @@ _SEMANTIC_LEVEL = 4  # steps between two synsets, as the paper has it
 
 
 def relate_classes(
-    settings: AlphanetSettings,
-    study: StudySettings,
-    execution: ExecutionSettings,
-    image_set: ImageSet | None,
-    splits: pd.DataFrame | None,
-    runs_folder: Path,
-    classes: pd.DataFrame,
-    _classifiers: pd.DataFrame,
+    context: Context[AlphanetSettings], classes: pd.DataFrame, _classifiers: pd.DataFrame
 ) -> pd.DataFrame:
     """Neighbours of all classes, by the features of the first repeat and, where it is asked for, by meaning.
 
@@ -37,11 +28,11 @@ def relate_classes(
     from vision_studies.methods.alphanet.features import class_means
     from vision_studies.methods.alphanet.neighbours import nearest
 
-    place = workplace(settings, study, execution, image_set, splits, runs_folder)
+    plan, settings = Plan(context), context.settings
     distance = next((own for own in settings.distances if own != "random"), "euclidean")
     parts = []
     for label in settings.improved:
-        features = place.features(label, 0)
+        features = plan.features(label, 0)
         means = class_means(features.groups["train"], features.num_classes)
         everything = np.arange(features.num_classes)
         for kind, among in (("base", features.splits.base), ("few", features.splits.few), ("all", everything)):

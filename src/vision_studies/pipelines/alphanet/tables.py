@@ -57,14 +57,13 @@ def tabulate(
         own = relations[relations["kind"] == kind]
         if len(own):
             tables[name] = (adjusted(accuracies, changes, classes, own), "adjusted")
-    markdown = {
-        name: alphanet_tables.markdown(table, _TITLES[name], metric) for name, (table, metric) in tables.items()
-    }
-    latex = {
-        name: alphanet_tables.latex(table, f"{_TITLES[name]}.", f"tab:alphanet_{name}", metric)
-        for name, (table, metric) in tables.items()
-    }
-    return markdown, latex, {name: alphanet_tables.csv(table, metric) for name, (table, metric) in tables.items()}
+    markdown, latex, comma_separated = {}, {}, {}
+    for name, (table, metric) in tables.items():
+        markdown[name] = alphanet_tables.spreads(table, metric, _TITLES[name]).markdown()
+        label = f"tab:alphanet_{name}"
+        latex[name] = alphanet_tables.spreads(table, metric, _TITLES[name], label=label, style="superscript").latex()
+        comma_separated[name] = alphanet_tables.means(table, metric).csv(1)
+    return markdown, latex, comma_separated
 
 
 def list_combinations(

@@ -1,5 +1,11 @@
 """The `cifar_resnet` pipeline."""
 
-from vision_studies.pipelines.cifar_resnet.pipeline import create_pipeline
+from kedro.pipeline import Pipeline
 
-__all__ = ["create_pipeline"]
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Train small residual networks under the variants and seeds of a study."""
+    from vision_studies.pipelines.cifar_resnet.method import METHOD
+    from vision_studies.pipelines.method_pipeline import method_pipeline
+
+    return method_pipeline(METHOD)

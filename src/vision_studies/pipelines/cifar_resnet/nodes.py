@@ -1,73 +1,33 @@
 """Nodes of `cifar_resnet`."""
 
 import json
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
-from vision_studies.studies.execution import execute
+from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
+from vision_studies.run_folders import read_description
+from vision_studies.studies.method import Context, run_stages
 from vision_studies.studies.results import COMPLETE
-from vision_studies.studies.run_tables import history_table, results_table
-from vision_studies.studies.runs import Run, plan_runs
-from vision_studies.studies.stages import Outcome
-
-if TYPE_CHECKING:
-    from vision_studies.data.prepared import PreparedData
-
-TRAINING, EVALUATION = "training", "evaluation"
 
 
-def train_runs(
-    settings: CifarResnetSettings,
-    study: StudySettings,
-    execution: ExecutionSettings,
-    fresh: bool,
-    image_set: ImageSet,
-    splits: pd.DataFrame,
-    ffcv_files: Mapping[str, Path],
-    runs_folder: Path,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def train_runs(context: Context[CifarResnetSettings]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
-    from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.distributed import require_equal_shares
-
-    data = PreparedData.from_catalog(image_set, splits, ffcv_files)
-    runs = study_runs(settings, study, data)
-    for run in runs:  # all before the first begins
-        require_equal_shares(run.configuration["training"]["batch_size"], execution.processes_per_run)
-    execute(runs, TRAINING, partial(_train, data=data, execution=execution), runs_folder, execution, fresh=fresh)
-    return results_table(runs, runs_folder, [TRAINING]), history_table(runs, runs_folder)
+    run_stages(context, TRAINING)
+    runs = study_runs(context)
+    return context.runs.table(runs, [TRAINING]), context.runs.histories(runs)
 
 
-def evaluate_runs(
-    settings: CifarResnetSettings,
-    study: StudySettings,
-    execution: ExecutionSettings,
-    image_set: ImageSet,
-    splits: pd.DataFrame,
-    ffcv_files: Mapping[str, Path],
-    runs_folder: Path,
-    training_results: pd.DataFrame,
-) -> pd.DataFrame:
+def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame) -> pd.DataFrame:
     """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
-    from vision_studies.data.prepared import PreparedData
-
-    data = PreparedData.from_catalog(image_set, splits, ffcv_files)
-    runs = study_runs(settings, study, data)
-    trained = set(training_results.loc[training_results["status"] == COMPLETE, "run_fingerprint"])
-    scored = [run for run in runs if run.fingerprint in trained]
-    execute(scored, EVALUATION, partial(_evaluate, data=data, execution=execution), runs_folder, execution)
-    return results_table(runs, runs_folder, [TRAINING, EVALUATION])
+    run_stages(context, EVALUATION)
+    return context.runs.table(study_runs(context), [TRAINING, EVALUATION])
 
 
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:
@@ -82,7 +42,7 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
     kept = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
     return {
         "weights": load_state(folder / WEIGHTS_FILE),
-        "configuration": json.loads((folder / "run.json").read_text(encoding="utf-8"))["configuration"],
+        "configuration": read_description(folder)["configuration"],
         "data": data_description(PreparedData.from_catalog(image_set, splits, {})),
         **{name: best[name] for name in kept},
     }
@@ -176,40 +136,6 @@ def plot_comparison(results: pd.DataFrame, comparison: list[dict[str, Any]]) -> 
     from vision_studies.plots.comparison import comparison_figure
 
     return comparison_figure(results, pd.DataFrame(comparison))
-
-
-def study_runs(settings: CifarResnetSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
-    """All runs of the study."""
-    from vision_studies.methods.cifar_resnet import METHOD_VERSION
-
-    return plan_runs(
-        pipeline="cifar_resnet",
-        study=study.name,
-        base=settings.run.model_dump(mode="json"),
-        variants={variant.name: variant.changes for variant in settings.variants},
-        seeds=settings.seeds,
-        data_fingerprint=data.fingerprint,
-        method_version=METHOD_VERSION,
-        resolve=lambda merged: RunSettings.model_validate(merged).model_dump(mode="json"),
-    )
-
-
-def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.methods import cifar_resnet
-    from vision_studies.training.distributed import training_device
-
-    settings = RunSettings.model_validate(run.configuration)
-    processes = execution.processes_per_run
-    device = training_device(execution.device, processes)
-    return cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
-
-
-def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.methods import cifar_resnet
-    from vision_studies.training.runtime import select_device
-
-    settings = RunSettings.model_validate(run.configuration)
-    return Outcome(cifar_resnet.evaluate(settings, data, folder, select_device(execution.device)))
 
 
 def _best_run(results: pd.DataFrame) -> dict[str, Any]:

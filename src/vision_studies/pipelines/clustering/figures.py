@@ -4,21 +4,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.transfer_cuts import TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.figures import notice
 
 
 def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
     """Scores by layer, scores by share of the images, and effective ranks."""
     from vision_studies.plots.clustering import cluster_box_plot, effective_rank_bars, score_lines
+    from vision_studies.plots.style import stamped
 
-    drawn = cluster_box_plot(scores), score_lines(scores), effective_rank_bars(ranks)
-    for figure in drawn:
-        _stamped(figure, cuts)
-    return drawn
+    return stamped((cluster_box_plot(scores), score_lines(scores), effective_rank_bars(ranks)), notice(cuts))
 
 
 def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:
     """Scores of single channels, scores other than the adjusted Rand index, and images in the plane."""
     from vision_studies.plots.clustering import channel_box_plot, cluster_box_plot, scatter
+    from vision_studies.plots.style import stamped
 
     figures = {score: cluster_box_plot(scores, score) for score in ("accuracy", "precision", "recall")}
     if (scores["method"] == "kmeans_channels").any():
@@ -28,13 +28,4 @@ def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd
         labels = own["class_name"].map(names.index).to_numpy()
         title = f"{layer}, {'first' if classes == 'pretraining' else 'new'} classes"
         figures[f"tsne/{classes}_{layer}"] = scatter(own[["x", "y"]].to_numpy(), labels, names, title)
-    for figure in figures.values():
-        _stamped(figure, cuts)
-    return figures
-
-
-def _stamped(drawn: Figure, cuts: TransferCutsSettings) -> None:
-    from vision_studies.plots.style import stamp
-
-    if cuts.protocol == "published":
-        stamp(drawn, "protocol: published")
+    return stamped(figures, notice(cuts))

@@ -142,7 +142,7 @@ def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.
         Columns architecture, hyperparameter, importance (shares of the variance, which sum to 1 in an architecture), trials
         (how many they were computed from).
     """
-    from vision_studies.methods.hyperparameter_search import FinishedTrial, importance, quiet
+    from vision_studies.pipelines.mlp_transfer.search import FinishedTrial, importance, quiet
 
     quiet()
     rows = []

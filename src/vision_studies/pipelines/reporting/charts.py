@@ -7,11 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.analysis.rankings import mode_label
 from vision_studies.errors import DataError
+from vision_studies.pipelines.reporting.sections import page_sections
 from vision_studies.reports.charts import Chart
-
-_BASELINE = "baseline"
+from vision_studies.studies.method import ChartSource
 
 
 def study_charts(outputs: Path) -> dict[str, list[Chart]]:
@@ -24,9 +23,10 @@ def study_charts(outputs: Path) -> dict[str, list[Chart]]:
         DataError: a table is damaged or lacks a column.
     """
     found: dict[str, list[Chart]] = {}
-    for pipeline, file, draw in _CHARTS:
-        for path in sorted(outputs.glob(f"{pipeline}/{file}")):
-            chart = _drawn(path, draw)
+    sources = [(pipeline, source) for pipeline, section in page_sections().items() for source in section.charts]
+    for pipeline, source in [*sources, ("*", _LEARNING_CURVES)]:
+        for path in sorted(outputs.glob(f"{pipeline}/{source.file}")):
+            chart = _drawn(path, source.draw)
             if chart is not None:
                 found.setdefault(path.relative_to(outputs).parts[0], []).append(chart)
     return found
@@ -59,42 +59,9 @@ def _learning_curves(histories: pd.DataFrame) -> Any:
     return learning_curves(histories)
 
 
-def _surface(accuracies: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_heat_maps import accuracy_surface
-
-    modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != _BASELINE]
-    return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})
-
-
-def _regret(regrets: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_heat_maps import regret_heat_map
-
-    return regret_heat_map(regrets.astype({"target_arch": str, "source_arch": str}))
-
-
-def _search(results: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_trials import parallel_coordinates, search_trials
-
-    trials, hyperparameters = search_trials(results)
-    return parallel_coordinates(trials, hyperparameters, objective="validation loss (nats)", lower_is_better=True)
-
-
-def _optuna_search(trials: dict[str, Any]) -> Any:
-    from vision_studies.plots.interactive_trials import optuna_trials, parallel_coordinates
-
-    table, hyperparameters = optuna_trials(trials)
-    return parallel_coordinates(table, hyperparameters, objective="validation accuracy", lower_is_better=False)
-
-
 _READERS: dict[str, Callable[[Path], Any]] = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
     ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
 }
-_CHARTS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
-    ("transfer_cuts", "accuracies.csv", _surface),
-    ("mlp_transfer", "transfer/regret_paired_by_seed.csv", _regret),
-    ("mlp_transfer", "search_results.parquet", _search),
-    ("stacking", "trials.json", _optuna_search),
-    ("*", "histories.parquet", _learning_curves),
-)
+_LEARNING_CURVES = ChartSource("histories.parquet", _learning_curves)

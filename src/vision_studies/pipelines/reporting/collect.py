@@ -9,7 +9,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
-from vision_studies.pipelines.reporting.contents import FIGURES
+from vision_studies.pipelines.reporting.sections import page_sections
 from vision_studies.reports.figures import ReportFigure
 from vision_studies.studies.results import read_results
 
@@ -98,15 +98,16 @@ def collect_figures(study: StudyFolders) -> tuple[list[ReportFigure], list[str]]
     A figure is missing when the folder of its versions is there, and holds none.
     """
     figures, missing = [], []
-    for (pipeline, name), (title, caption) in FIGURES.items():
+    texts = [(pipeline, *entry) for pipeline, section in page_sections().items() for entry in section.figures.items()]
+    for pipeline, name, text in texts:
         folder = study.reports / pipeline / f"{name}.png"
         if not folder.is_dir():
             continue
         versions = sorted(folder.glob(f"*/{name}.png"))  # versions are time stamps: the last one sorts last
         if versions:
-            figures.append(ReportFigure(title, caption, versions[-1].read_bytes(), pipeline))
+            figures.append(ReportFigure(text.title, text.caption, versions[-1].read_bytes(), pipeline))
         else:
-            missing.append(f"The figure '{title}' is missing in {folder}; run `{pipeline}` again to draw it.")
+            missing.append(f"The figure '{text.title}' is missing in {folder}; run `{pipeline}` again to draw it.")
     return figures, missing
 
 

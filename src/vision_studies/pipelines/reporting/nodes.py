@@ -63,8 +63,7 @@ def compare_studies(
 ) -> tuple[str, pd.DataFrame, str, str]:
     """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
     from vision_studies.analysis.configurations import best_configurations, configurations
-    from vision_studies.reports.booktabs import latex_table, markdown_table
-    from vision_studies.reports.index_page import CAPTION, best_table, render_index
+    from vision_studies.reports.index_page import best_table, render_index
 
     tables, cards, problems = [], [], []
     for study in find_studies(outputs, reports):
@@ -81,14 +80,14 @@ def compare_studies(
         raise DataError(f"No study in {outputs} can be read: {' '.join(problems)}")
     compared = configurations(everything, confidence=settings.confidence, interval=settings.interval)
     best = best_configurations(compared)
-    texts = best_table(best)
+    table = best_table(best)
     return (
         render_index(
             cards, compared, best, charts=cost_charts(compared), problems=problems, confidence=settings.confidence
         ),
         compared.drop(columns="configuration"),
-        markdown_table(texts, CAPTION),
-        latex_table(texts, f"{CAPTION}.", "tab:best_configurations"),
+        table.markdown(),
+        table.latex(),
     )
 
 

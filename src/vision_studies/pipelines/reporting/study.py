@@ -17,7 +17,7 @@ from vision_studies.pipelines.reporting.collect import (
     collect_records,
     collect_results,
 )
-from vision_studies.pipelines.reporting.contents import PIPELINES
+from vision_studies.pipelines.reporting.sections import page_sections
 from vision_studies.pipelines.reporting.setting import (
     changes_between_runs,
     describe_setting,
@@ -104,7 +104,7 @@ def make_page(study: CollectedStudy, settings: ReportingSettings) -> str:
             confidence=settings.confidence,
             conclusions=study.conclusions,
             charts=study_charts(study.folders.outputs),
-            pipelines=PIPELINES,
+            pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
             differences=differences_from_base(study.records),
             notes=[*changes_between_runs(study.results, study.records), *missing],
             sources=study.folders.fingerprint(),
@@ -123,8 +123,8 @@ def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.
         name=folders.name,
         title=called["title"],
         question=called["question"],
-        pipelines=tuple(pipeline for pipeline in PIPELINES if pipeline in set(results["pipeline"])),
-        answer=next((own[0] for name in PIPELINES if (own := conclusions.get(name))), ""),
+        pipelines=tuple(pipeline for pipeline in page_sections() if pipeline in set(results["pipeline"])),
+        answer=next((own[0] for name in page_sections() if (own := conclusions.get(name))), ""),
         runs=len(results),
         gaps=len(gaps(runs)),
         seconds=float(results["seconds"].sum()),

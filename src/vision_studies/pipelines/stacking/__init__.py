@@ -1,5 +1,14 @@
 """The `stacking` pipeline."""
 
-from vision_studies.pipelines.stacking.pipeline import create_pipeline
+from kedro.pipeline import Pipeline
 
-__all__ = ["create_pipeline"]
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Train stacks of networks and what they have to beat.
+
+    The tag `search` is a phase that several processes may do at once; without a search in the study it does nothing.
+    """
+    from vision_studies.pipelines.method_pipeline import method_pipeline
+    from vision_studies.pipelines.stacking.method import METHOD
+
+    return method_pipeline(METHOD)

@@ -15,15 +15,17 @@ def plot_comparison(
     """The variants against each other, the best of them against its opponents, and accuracy against cost."""
     from vision_studies.plots.comparison import comparison_figure
     from vision_studies.plots.stacking import efficiency_figure
+    from vision_studies.plots.style import stamped
 
     best = comparison["best_by_validation"]
     opposing = pd.DataFrame(comparison["opponents"][best])
     roles = {entry["name"]: "stack" if entry["role"] == STACK else "opponent" for entry in plan}
-    return (
-        _labelled(comparison_figure(results, pd.DataFrame(comparison["variants"])), settings),
-        _labelled(comparison_figure(results, opposing), settings),
-        _labelled(efficiency_figure(results.assign(role=results["variant"].map(roles))), settings),
+    drawn = (
+        comparison_figure(results, pd.DataFrame(comparison["variants"])),
+        comparison_figure(results, opposing),
+        efficiency_figure(results.assign(role=results["variant"].map(roles))),
     )
+    return stamped(drawn, _notice(settings))
 
 
 def plot_training(
@@ -31,11 +33,12 @@ def plot_training(
 ) -> tuple[Figure, Figure]:
     """Learning curves of the variants, and what their parts do: base learners, meta-learner and diversity by epoch."""
     from vision_studies.plots.stacking import parts_figure
+    from vision_studies.plots.style import stamped
     from vision_studies.plots.training import learning_curves
 
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
     own = histories[histories["variant"].isin(stacks)]
-    return _labelled(learning_curves(own), settings), _labelled(parts_figure(own), settings)
+    return stamped((learning_curves(own), parts_figure(own)), _notice(settings))
 
 
 def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histories: pd.DataFrame) -> dict[str, Figure]:
@@ -45,10 +48,13 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
         `<variant>/training_histories`, `<variant>/hyperparameters` and `<variant>/importance`; nothing without a search.
     """
     from vision_studies.plots import stacking as plots
+    from vision_studies.plots.style import stamped
 
     found: dict[str, Figure] = {}
     for name, own in trials.items():
-        table = pd.DataFrame([{**trial["params"], **_without_params(trial)} for trial in own["trials"]])
+        table = pd.DataFrame([{**trial["params"], **trial} for trial in own["trials"]]).drop(
+            columns="params", errors="ignore"
+        )
         parameters = list(dict.fromkeys(key for trial in own["trials"] for key in trial["params"]))
         status = {trial["number"]: trial["status"] for trial in own["trials"]}
         histories = trial_histories[trial_histories["variant"] == name]
@@ -58,18 +64,11 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
         }
         if own["importance"]:
             figures["importance"] = plots.importance_figure(own["importance"], name)
-        found |= {f"{name}/{kind}": _labelled(drawn, settings) for kind, drawn in figures.items()}
-    return found
+        found |= {f"{name}/{kind}": drawn for kind, drawn in figures.items()}
+    return stamped(found, _notice(settings))
 
 
-def _labelled(drawn: Figure, settings: StackingSettings) -> Figure:
-    """The figure, which says so where its numbers are made up."""
-    from vision_studies.plots.style import stamp
-
-    if any(settings.configured(variant).trainer == "mock" for variant in settings.variants):
-        stamp(drawn, "mock trainer: made-up numbers")
-    return drawn
-
-
-def _without_params(trial: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in trial.items() if key != "params"}
+def _notice(settings: StackingSettings) -> str:
+    """What figures say where their numbers are made up."""
+    mock = any(settings.configured(variant).trainer == "mock" for variant in settings.variants)
+    return "mock trainer: made-up numbers" if mock else ""

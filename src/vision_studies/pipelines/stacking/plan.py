@@ -1,13 +1,20 @@
 """The runs of a stacking study: its variants, and the opponents that each of them has to beat."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.stacking import StackingSettings
-from vision_studies.config.stacking_runs import AnyRun, CombinationRun, CrossValidatedRun, JointRun, stack_run
-from vision_studies.config.study import StudySettings
+from vision_studies.config.stacking_runs import (
+    AnyRun,
+    CombinationRun,
+    CrossValidatedRun,
+    JointRun,
+    read_run,
+    stack_run,
+)
 from vision_studies.errors import ParameterError
+from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 
 if TYPE_CHECKING:
@@ -88,22 +95,39 @@ def plan_entries(
     return [*(entry for entry, _ in stacks), *opponents]
 
 
-def runs_of(entry: Entry, settings: StackingSettings, study: StudySettings, data: "PreparedData") -> list[Run]:
-    """The runs of an entry, one a seed."""
-    return [make_run(entry.name, 0, seed, entry.run, study, data) for seed in settings.seeds]
+def entry_runs(context: Context[StackingSettings], entries: Sequence[Entry]) -> list[Run]:
+    """The runs of all entries, one a seed."""
+    return [make_run(context, entry.name, seed, entry.run) for entry in entries for seed in context.settings.seeds]
 
 
-def make_run(variant: str, trial: int, seed: int, run: AnyRun, study: StudySettings, data: "PreparedData") -> Run:
+def make_run(context: Context[StackingSettings], variant: str, seed: int, run: AnyRun, trial: int = 0) -> Run:
     """One run of the study."""
-    from vision_studies.methods.stacking import METHOD_VERSION
-
-    configuration = run.model_dump(mode="json")
-    return Run("stacking", study.name, variant, trial, seed, configuration, data.fingerprint, METHOD_VERSION)
+    return context.run(variant, seed, run.model_dump(mode="json"), trial=trial)
 
 
-def members_of(run: Run, combined: CombinationRun, study: StudySettings, data: "PreparedData") -> list[Run]:
+def members_of(context: Context[StackingSettings], run: Run, combined: CombinationRun) -> list[Run]:
     """The runs that a combination is made from."""
-    return [make_run(f"learner {member.member + 1}", 0, run.seed, member, study, data) for member in combined.members]
+    return [make_run(context, f"learner {member.member + 1}", run.seed, member) for member in combined.members]
+
+
+def divided(context: Context[StackingSettings], runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs that are trained, with the members of combinations that are no rows of the study, and combinations."""
+    combined = [run for run in runs if run.configuration["method"] == "combination"]
+    trained = [run for run in runs if run.configuration["method"] != "combination"]
+    there = {run.fingerprint for run in trained}
+    for run in combined:
+        for member in members_of(context, run, read_combination(run)):
+            if member.fingerprint not in there:
+                there.add(member.fingerprint)
+                trained.append(member)
+    return trained, combined
+
+
+def read_combination(run: Run) -> CombinationRun:
+    """The settings of a combination."""
+    settings = read_run(run.configuration)
+    assert isinstance(settings, CombinationRun)  # noqa: S101 - asked for only of combinations
+    return settings
 
 
 def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedData") -> list[tuple[str, AnyRun]]:

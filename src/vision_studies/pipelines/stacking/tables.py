@@ -28,11 +28,7 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     if not known:
         reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
         raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
-    options: dict[str, Any] = {
-        "confidence": settings.confidence,
-        "interval": settings.interval,
-        "test": settings.test,
-    }
+    options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
     variants = compare_variants(_rows(table, known), baseline=known[0], **options)
     against = {}
     for name in known:
@@ -63,19 +59,16 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
     planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
     # Architectures are listed part by part below, in the place of a name for each.
     tables = study_tables(_rows(scored, [entry["name"] for entry in planned]), lambda *_: "")
-    labels = dict(
-        zip([entry["name"] for entry in planned], tables["architecture_details"]["Configuration"], strict=True)
-    )
-    tables["architecture_details"] = pd.DataFrame(
+    tables["architecture_details"] = [
         {
-            "Configuration": labels[entry["name"]],
+            "Configuration": row["Configuration"],
             "Part": part["part"],
             "Parameters": count(part["parameters"]),
             "Operations (MACs)": count(part["macs"]),
         }
-        for entry in planned
+        for entry, row in zip(planned, tables["architecture_details"], strict=True)
         for part in entry["parts"]
-    )
+    ]
     texts = as_texts(tables, str(results["study"].iloc[0]))
     return texts["md"], texts["tex"]
 

@@ -1,5 +1,11 @@
 """The `transfer_cuts` pipeline."""
 
-from vision_studies.pipelines.transfer_cuts.pipeline import create_pipeline
+from kedro.pipeline import Pipeline
 
-__all__ = ["create_pipeline"]
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Try every cut with few and with many images of new classes."""
+    from vision_studies.pipelines.method_pipeline import method_pipeline
+    from vision_studies.pipelines.transfer_cuts.method import METHOD
+
+    return method_pipeline(METHOD)

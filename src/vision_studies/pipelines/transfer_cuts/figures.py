@@ -7,7 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.transfer_cuts import TransferCutsSettings
-from vision_studies.pipelines.transfer_cuts.tables import loaded, one_mode
+from vision_studies.pipelines.partitions import loaded
+from vision_studies.pipelines.transfer_cuts.tables import one_mode
 
 
 def plot_cuts(
@@ -19,6 +20,7 @@ def plot_cuts(
     from vision_studies.plots.cut_modes import mode_lines
     from vision_studies.plots.cut_surfaces import heat_map
     from vision_studies.plots.cuts import box_plot
+    from vision_studies.plots.style import stamped
 
     mode = settings.modes[0]
     table, label = one_mode(accuracies, mode), mode_label(mode)
@@ -28,9 +30,7 @@ def plot_cuts(
         difference_lines(table, title=f"Median of each cut minus that of the baseline, {label}"),
         heat_map(table, title=f"Mean test accuracy (%), {label}"),
     )
-    for figure in drawn:
-        _stamped(figure, settings)
-    return drawn
+    return stamped(drawn, notice(settings))
 
 
 def plot_every_mode(
@@ -39,6 +39,7 @@ def plot_every_mode(
     """Every kind of figure for every mode, and every two modes beside each other; for those who look for one."""
     from vision_studies.analysis.rankings import mode_label
     from vision_studies.plots import cut_lines, cut_surfaces, cuts
+    from vision_studies.plots.style import stamped
 
     figures = {}
     for mode in settings.modes:
@@ -46,10 +47,8 @@ def plot_every_mode(
         figures[f"{mode}/box_plot"] = cuts.box_plot(
             table, loaded(statistics[f"{mode}/ranks"]), title=f"Test accuracy of each cut, {label}"
         )
-        for draw in (
-            *(cuts.full_box_plot, cut_lines.difference_lines, cut_lines.accuracy_lines, cut_lines.range_lines),
-            *(cut_surfaces.heat_map, cut_surfaces.bars),
-        ):
+        lines = (cut_lines.difference_lines, cut_lines.accuracy_lines, cut_lines.range_lines)
+        for draw in (cuts.full_box_plot, *lines, cut_surfaces.heat_map, cut_surfaces.bars):
             figures[f"{mode}/{draw.__name__}"] = draw(table)
         cells = table[table["cut"] >= 0]
         if cells["fraction"].nunique() > 1 and cells["cut"].nunique() > 1:  # fewer make no surface
@@ -57,14 +56,9 @@ def plot_every_mode(
     for first, second in combinations([mode for mode in settings.modes if mode != "fine_tune"], 2):
         name = f"{first}_against_{second}"
         figures[name] = cuts.hatched_comparison(one_mode(accuracies, first), loaded(statistics[name]))
-    for figure in figures.values():
-        _stamped(figure, settings)
-    return figures
+    return stamped(figures, notice(settings))
 
 
-def _stamped(drawn: Figure, settings: TransferCutsSettings) -> None:
-    """Let the figure say so where it follows the published protocol."""
-    from vision_studies.plots.style import stamp
-
-    if settings.protocol == "published":
-        stamp(drawn, "protocol: published")
+def notice(settings: TransferCutsSettings) -> str:
+    """What figures say where they follow the published protocol."""
+    return "protocol: published" if settings.protocol == "published" else ""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.transfer_cuts import BASELINE, TransferCutsSettings
+from vision_studies.pipelines.partitions import loaded
 
 
 def compare_cuts(
@@ -76,14 +77,14 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
     for mode in settings.modes:
         title = f"Test accuracy, {mode_label(mode)}{label}"
         own, pairs = found[f"{mode}/description"], found[f"{mode}/comparisons"]
-        markdown[mode] = cut_tables.accuracies_markdown(own, pairs, title)
-        latex[mode] = cut_tables.accuracies_latex(own, pairs, title, f"tab:{mode}")
+        table = cut_tables.accuracies(own, pairs, title, f"tab:{mode}")
+        markdown[mode], latex[mode] = table.markdown(), table.latex()
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         title = f"{mode_label(first)} against {mode_label(second)}{label}"
         one, other = (found[f"{mode}/description"] for mode in (first, second))
-        markdown[name] = cut_tables.experiments_markdown(one, other, found[name], title)
-        latex[name] = cut_tables.experiments_latex(one, other, found[name], title, f"tab:{name}")
+        table = cut_tables.experiments(one, other, found[name], title, f"tab:{name}")
+        markdown[name], latex[name] = table.markdown(), table.latex()
     return markdown, latex
 
 
@@ -107,11 +108,6 @@ def one_mode(accuracies: pd.DataFrame, mode: str) -> pd.DataFrame:
     from vision_studies.analysis.rankings import only_mode
 
     return only_mode(accuracies.dropna(subset=["test_accuracy"]), mode)
-
-
-def loaded(partition: Any) -> pd.DataFrame:
-    """A partition of the catalog is a function that loads it; straight from a node it is the table itself."""
-    return partition() if callable(partition) else partition
 
 
 def _pairs(settings: TransferCutsSettings) -> list[tuple[str, str]]:

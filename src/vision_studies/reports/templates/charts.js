@@ -18,7 +18,10 @@
     circle: "●", square: "■", diamond: "◆", "triangle-up": "▲", "triangle-down": "▼", cross: "✚", x: "✖", star: "★",
   };
   const DASHES = { dash: "5 3", dot: "2 2", dashdot: "6 2 2 2" };
-  const NUMBERS = { i1: Int8Array, i2: Int16Array, i4: Int32Array, f4: Float32Array };
+  const NUMBERS = {
+    i1: Int8Array, i2: Int16Array, i4: Int32Array, u1: Uint8Array, u2: Uint16Array, u4: Uint32Array,
+    f4: Float32Array, f8: Float64Array,
+  };
   const CONFIG = {
     displaylogo: false, responsive: true, displayModeBar: "hover", scrollZoom: false, typesetMath: false, plotlyServerURL: "",
     toImageButtonOptions: { format: "svg" }, // a PNG would need a policy with blob: images
@@ -69,7 +72,8 @@
   }
 
   function unpacked(key, value) {
-    return value && value.bdata && value.dtype in NUMBERS ? new NUMBERS[value.dtype](bytes(value.bdata).buffer) : value;
+    const flat = value && value.bdata && !value.shape && value.dtype in NUMBERS; // Plotly reads those with a shape
+    return flat ? new NUMBERS[value.dtype](bytes(value.bdata).buffer) : value;
   }
 
   function colours() {

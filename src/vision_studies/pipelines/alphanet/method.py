@@ -1,0 +1,86 @@
+"""What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
+
+from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
+from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.stages import most_runs, stages
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+
+SETTINGS = "params:alphanet"
+FOUND = ["class_accuracies", "combinations", "changes"]
+
+METHOD = Method(
+    name="alphanet",
+    version=1,
+    section=PageSection(
+        title="Classes with few images",
+        figures={
+            "split_accuracies": FigureText(
+                "Few, medium and many",
+                "Test accuracy of classes with few, medium and many training images; broken lines are the classifier without "
+                "AlphaNet.",
+            ),
+            "class_gains": FigureText("Who wins and who pays", "Change in test accuracy of every class."),
+            "coefficients": FigureText(
+                "What is borrowed",
+                "Coefficients of each few class's neighbours, from the nearest to the farthest.",
+            ),
+            "prediction_changes": FigureText(
+                "What becomes of predictions",
+                "Test images that are taken for their own class, for a neighbour of it, or for another class, before and "
+                "after.",
+            ),
+        },
+        charts=(),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    prepare=study_data,
+    nodes=(
+        NodeSpec(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features", in_context=True),
+        NodeSpec(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features", in_context=True),
+        NodeSpec(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers", in_context=True),
+        NodeSpec(
+            nodes.learn_combinations,
+            ["feature_sets", "classifiers"],
+            ["training_results", "histories"],
+            "training",
+            in_context=True,
+        ),
+        NodeSpec(
+            nodes.evaluate_experiments,
+            ["training_results"],
+            ["results", "accuracies", *FOUND],
+            "evaluation",
+            in_context=True,
+        ),
+        NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
+        NodeSpec(
+            tables.compare_splits,
+            [SETTINGS, "params:reporting", "accuracies", "feature_sets"],
+            ["statistics", "conclusions"],
+            "evaluation",
+        ),
+        NodeSpec(
+            tables.tabulate,
+            ["accuracies", "changes", "classes", "relations"],
+            ["markdown_tables", "latex_tables", "csv_tables"],
+            "evaluation",
+        ),
+        NodeSpec(tables.list_combinations, FOUND, ["listings", "markdown_listings"], "evaluation"),
+        NodeSpec(
+            figures.plot_study,
+            [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"],
+            ["split_accuracies", "class_gains", "coefficients", "prediction_changes"],
+            "figures",
+        ),
+        NodeSpec(
+            figures.plot_every_kind,
+            [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"],
+            "figures",
+            "figures",
+        ),
+        NodeSpec(
+            figures.plot_examples, ["class_accuracies", "combinations"], "example_figures", "figures", in_context=True
+        ),
+    ),
+)

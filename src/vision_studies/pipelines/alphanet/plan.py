@@ -1,0 +1,250 @@
+"""The runs of `alphanet`: backbones, classifiers on their features, and AlphaNets that improve these."""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.config.alphanet import AlphanetSettings
+from vision_studies.errors import DataError
+from vision_studies.files import hash_json, remove_leftovers
+from vision_studies.studies.method import Context
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Artifact
+
+if TYPE_CHECKING:
+    from vision_studies.data.class_splits import ClassSplits
+    from vision_studies.data.prepared import PreparedData
+    from vision_studies.methods.alphanet.classifiers import LinearClassifier
+    from vision_studies.methods.alphanet.features import FeatureSet
+    from vision_studies.methods.alphanet.original_format import OriginalDataSet
+    from vision_studies.methods.alphanet.sources import FeatureSource
+
+TRAINING = "training"
+CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run with its place in the tables.
+
+    Attributes:
+        classifier: label of the classifier that it is or improves.
+        repeat: from 0.
+        run: what is fitted or trained.
+        rho, neighbours, distance: of an AlphaNet; None of a baseline.
+    """
+
+    classifier: str
+    repeat: int
+    run: Run
+    rho: float | None = None
+    neighbours: int | None = None
+    distance: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a study, and where what they share lies.
+
+    Attributes:
+        context: where and with what.
+    """
+
+    context: Context[AlphanetSettings]
+
+    @property
+    def settings(self) -> AlphanetSettings:
+        """Of the study."""
+        return self.context.settings
+
+    @property
+    def runs(self) -> RunStore:
+        """Where runs lie."""
+        return self.context.runs
+
+    def prepared(self) -> "PreparedData":
+        """The images that features are made from.
+
+        Raises:
+            DataError: the study has none.
+        """
+        if self.context.data is None:
+            raise DataError(
+                "alphanet.imported is null but the study's catalog has no images; name another environment than "
+                "alphanet_imported, or set alphanet.imported."
+            )
+        return self.context.data
+
+    def original(self) -> "OriginalDataSet":
+        """What is imported.
+
+        Raises:
+            DataError: it is not described, or wrongly.
+        """
+        from vision_studies.methods.alphanet.original_format import read_registry
+
+        imported = self.settings.imported
+        if imported is None:
+            raise DataError("alphanet.imported is null; name a data set in the original's files.")
+        if not imported.registry.is_file():
+            raise DataError(
+                f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
+                "features."
+            )
+        return read_registry(imported.registry, imported.data_set)
+
+    @cached_property
+    def class_splits(self) -> "ClassSplits":
+        """Few, medium and many classes of the images."""
+        from vision_studies.methods.alphanet.sources import class_splits
+
+        return class_splits(self.prepared(), self.settings.splits)
+
+    def backbone_runs(self) -> list[list[Run]]:
+        """For every seed one run an expert; none where features are imported."""
+        if self.settings.imported is not None:
+            return []
+        backbone, fingerprint = self.settings.backbone, self.prepared().fingerprint
+        shared = backbone.run.model_dump(mode="json")
+
+        def run(seed: int, expert: int) -> Run:
+            variant = "backbone" if backbone.experts == 1 else f"expert {expert + 1}"
+            return self.context.run(variant, seed, {"backbone": shared, "expert": expert}, data=fingerprint)
+
+        return [[run(seed, expert) for expert in range(backbone.experts)] for seed in backbone.seeds]
+
+    @cached_property
+    def source_folders(self) -> list[Path]:
+        """Where the features of every repeat are kept; one folder where all repeats share them."""
+        if self.settings.imported is not None:
+            from vision_studies.methods.alphanet.sources import files_fingerprint
+
+            return [self.runs.folder / "features" / files_fingerprint(self.original())]
+        # The classes themselves: files of splits may change under their names.
+        kept = [self.class_splits.names().tolist(), self.settings.validation]
+        return [
+            self.runs.folder / "features" / hash_json([*kept, [run.fingerprint for run in runs]])[:16]
+            for runs in self.backbone_runs()
+        ]
+
+    def source(self, repeat: int) -> "FeatureSource":
+        """Features of a repeat."""
+        from vision_studies.methods.alphanet.sources import open_source
+
+        return open_source(self.source_folder(repeat))
+
+    def source_folder(self, repeat: int) -> Path:
+        """Where the features of a repeat are kept."""
+        return self.source_folders[repeat % len(self.source_folders)]
+
+    def is_wide(self, label: str) -> bool:
+        """Whether a classifier takes the features of all experts; others take those of the first."""
+        return self._method(label)["name"] == "multi_expert"
+
+    def features(self, label: str, repeat: int) -> "FeatureSet":
+        """Features that a classifier takes."""
+        return self.source(repeat).taken(wide=self.is_wide(label))
+
+    def classifiers(self) -> list[Experiment]:
+        """The baselines, one a label and network."""
+        return [
+            Experiment(own.label, repeat, self._classifier_run(own.label, repeat))
+            for repeat in range(len(self.source_folders))
+            for own in self.settings.classifiers
+        ]
+
+    def experiments(self) -> list[Experiment]:
+        """The AlphaNets, one an improved classifier, number of neighbours, distance, rho and repeat."""
+        settings, found = self.settings, []
+        grid = product(settings.improved, settings.distances, settings.neighbours, settings.rhos)
+        for label, distance, neighbours, rho in grid:
+            configuration = settings.experiment(neighbours, distance, rho).model_dump(mode="json")
+            name = self._name(label, distance, neighbours, rho)
+            for repeat in range(settings.repeats):
+                base = self._classifier_run(label, repeat % len(self.source_folders))
+                whole = {**base.configuration, "combinations": configuration}
+                run = self.context.run(name, repeat, whole, data=base.data_fingerprint)
+                found.append(Experiment(label, repeat, run, rho, neighbours, distance))
+        return found
+
+    def classifier_folder(self, label: str, repeat: int) -> Path:
+        """Folder of a fitted classifier."""
+        return self.runs.path(self._classifier_run(label, repeat % len(self.source_folders)))
+
+    def classifier(self, experiment: Experiment) -> "LinearClassifier":
+        """The classifier that an experiment is or improves."""
+        from vision_studies.methods.alphanet.classifiers import load_classifier
+
+        return load_classifier(self.classifier_folder(experiment.classifier, experiment.repeat) / CLASSIFIER_FILE)
+
+    def feature_sets(self) -> list[Artifact]:
+        """Features of every repeat, as they are made from networks or imported."""
+        from vision_studies.methods.alphanet.features import description_file
+
+        networks = self.backbone_runs()
+        return [
+            Artifact(
+                name=f"features, repeat {repeat}",
+                file=description_file(folder / "features"),
+                make=partial(self._make_features, repeat),
+                lock=folder / ".lock",
+                needs=[(run, TRAINING) for run in networks[repeat]] if networks else [],
+                waits="when their networks have been trained",
+                new="not made yet",
+                remove=folder,
+            )
+            for repeat, folder in enumerate(self.source_folders)
+        ]
+
+    def _make_features(self, repeat: int) -> None:
+        from vision_studies.methods.alphanet import sources
+        from vision_studies.training.runtime import select_device
+
+        folder = self.source_folders[repeat]
+        remove_leftovers(folder)
+        if self.settings.imported is not None:
+            sources.features_from_files(self.original(), folder)
+            return
+        sources.features_from_images(
+            self.prepared(),
+            [self.runs.path(run) for run in self.backbone_runs()[repeat]],
+            self.settings.backbone.run,
+            self.class_splits,
+            folder,
+            select_device(self.context.execution.device),
+            validated=self.settings.validation == "carved",
+        )
+
+    def _classifier_run(self, label: str, repeat: int) -> Run:
+        folder = self.source_folders[repeat]
+        configuration = {"classifier": self._method(label), "features": folder.name}
+        data = self.context.data
+        known = data.fingerprint if self.settings.imported is None and data is not None else folder.name
+        return self.context.run(label, repeat, configuration, data=known)
+
+    def _method(self, label: str) -> dict[str, Any]:
+        own = next(own for own in self.settings.classifiers if own.label == label)
+        return own.method.model_dump(mode="json")
+
+    def _name(self, label: str, distance: str, neighbours: int, rho: float) -> str:
+        parts = [label, f"rho {rho:g}"]
+        if len(self.settings.neighbours) > 1:
+            parts.append(f"k {neighbours}")
+        if len(self.settings.distances) > 1:
+            parts.append(distance)
+        return ", ".join(parts)
+
+
+def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":
+    """Images with a long tail, where the study cuts one itself; none where features are imported."""
+    from vision_studies.data.prepared import PreparedData
+    from vision_studies.data.splits import cut_tail
+
+    if settings.imported is not None:
+        return None
+    if settings.long_tail is None:
+        return data
+    return PreparedData(data.image_set, cut_tail(data.splits, data.image_set.labels, settings.long_tail), {})

@@ -1,0 +1,154 @@
+"""What is done to the runs of `alphanet`: networks, features, classifiers, AlphaNets, and scoring."""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from vision_studies.config.alphanet import AlphanetSettings, CombinationRunSettings
+from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.config.long_tail_classifiers import ClassifierSettings
+from vision_studies.pipelines.alphanet import checks
+from vision_studies.pipelines.alphanet.plan import (
+    CLASSIFIER_FILE,
+    COMBINATIONS_FILE,
+    TRAINING,
+    Experiment,
+    Plan,
+)
+from vision_studies.studies.method import Context
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Alone, Artifacts, Known, Outcome, Record, Stage, Steps
+
+FITTING, EVALUATION = "fitting", "evaluation"
+BACKBONES, FEATURES, CLASSIFIERS, ALPHANETS = "backbones", "features", "classifiers", "AlphaNets"
+
+Experiments = dict[str, Experiment]
+"""Fingerprint of a run -> what it is."""
+
+
+def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
+    """Backbones, their features, the classifiers on these, and the AlphaNets; all are scored."""
+    plan = Plan(context)
+    checks.check(plan)
+    yield Stage(
+        TRAINING,
+        [run for experts in plan.backbone_runs() for run in experts],
+        Alone(partial(_train_backbone, plan=plan)),
+        title=BACKBONES,
+        required=("backbone", "alphanet.backbone.run.training.optimizer.learning_rate"),
+    )
+    yield Artifacts(FEATURES, "extract", plan.feature_sets())
+    classifiers = {own.run.fingerprint: own for own in plan.classifiers()}
+    fit = Alone(partial(_fit, plan=plan, experiments=classifiers))
+    yield Stage(FITTING, [own.run for own in plan.classifiers()], fit, title=CLASSIFIERS, verb="fit")
+    experiments = {own.run.fingerprint: own for own in plan.experiments()}
+    learn = partial(_learn, plan=plan, experiments=experiments)
+    group = partial(_on_one_classifier, plan, experiments)
+    yield Stage(TRAINING, [own.run for own in plan.experiments()], learn, group, title=ALPHANETS)
+    for known, stage in ((classifiers, FITTING), (experiments, TRAINING)):
+        evaluate = Alone(partial(_evaluate, plan=plan, experiments=known))
+        yield Stage(EVALUATION, [own.run for own in known.values()], evaluate, verb="score", after=stage)
+
+
+def most_runs(settings: AlphanetSettings) -> int:
+    """How many trainings there are at most, found without data: networks, classifiers on them, and AlphaNets."""
+    grid = len(settings.improved) * len(settings.distances) * len(settings.neighbours) * len(settings.rhos)
+    networks = 0 if settings.imported is not None else len(settings.backbone.seeds) * settings.backbone.experts
+    sets = 1 if settings.imported is not None else len(settings.backbone.seeds)
+    return networks + len(settings.classifiers) * sets + grid * settings.repeats
+
+
+def write_logs(plan: Plan, runs: Sequence[Run]) -> None:
+    """Logs for TensorBoard of the runs that are complete and have none, be they trained now or earlier."""
+    from vision_studies.methods.alphanet.event_logs import write_event_logs
+    from vision_studies.training.checkpoints import load_state
+
+    store = plan.runs
+    for run in runs:
+        folder = store.path(run)
+        if store.is_complete(run, TRAINING) and not (folder / "tensorboard").exists():
+            losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
+            write_event_logs(losses, store.history(run), folder / "tensorboard")
+
+
+def _on_one_classifier(plan: Plan, experiments: Experiments, runs: Sequence[Run]) -> list[list[Run]]:
+    """AlphaNets on one classifier share its logits."""
+
+    def classifier(run: Run) -> str:
+        own = experiments[run.fingerprint]
+        return str(plan.classifier_folder(own.classifier, own.repeat))
+
+    return [list(alike) for _, alike in groupby(sorted(runs, key=classifier), key=classifier)]
+
+
+def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
+    from vision_studies.methods import cifar_resnet
+    from vision_studies.training.distributed import training_device
+    from vision_studies.training.runtime import derived_seed
+
+    settings = RunSettings.model_validate(run.configuration["backbone"])
+    expert = run.configuration["expert"]
+    seed = derived_seed(run.seed, expert) if expert else run.seed
+    processes = plan.context.execution.processes_per_run
+    device = training_device(plan.context.execution.device, processes)
+    return cifar_resnet.train(settings, seed, plan.prepared(), folder, device, processes=processes)
+
+
+def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
+    from vision_studies.methods.alphanet.classifiers import save_classifier
+    from vision_studies.methods.alphanet.fitting import fit
+    from vision_studies.training.runtime import select_device
+
+    label = experiments[run.fingerprint].classifier
+    settings: ClassifierSettings = TypeAdapter(ClassifierSettings).validate_python(run.configuration["classifier"])
+    features, experts = plan.features(label, run.seed), plan.source(run.seed).experts
+    classifier, metrics = fit(settings, features, experts, run.seed, select_device(plan.context.execution.device))
+    save_classifier(classifier, folder / CLASSIFIER_FILE)
+    return Outcome(metrics)
+
+
+def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, experiments: Experiments) -> None:
+    from vision_studies.methods.alphanet.experiments import Combination, learn
+    from vision_studies.training.checkpoints import save_state
+    from vision_studies.training.runtime import select_device
+
+    own = experiments[stack[0].fingerprint]
+    asked = [
+        Combination(CombinationRunSettings.model_validate(run.configuration["combinations"]), run.seed) for run in stack
+    ]
+    learnt = learn(
+        asked,
+        plan.features(own.classifier, own.repeat),
+        plan.classifier(own),
+        folder,
+        select_device(plan.context.execution.device),
+        checkpoints=plan.settings.checkpoints,
+        finished={position for position, run in enumerate(stack) if plan.runs.is_finished(run, TRAINING)},
+    )
+    for position, found in learnt:
+        run = stack[position]
+        if found.trained.ended != "diverged":
+            save_state(plan.runs.path(run, COMBINATIONS_FILE), found.state())
+        record(run, found.trained.outcome(found.metrics))
+
+
+def _evaluate(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
+    from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier, improved_scores
+    from vision_studies.methods.alphanet.experiments import read_combinations
+    from vision_studies.methods.alphanet.sources import baseline_scores
+
+    own = experiments[run.fingerprint]
+    features = plan.features(own.classifier, own.repeat)
+    test = features.groups["test"]
+    classifier_file = plan.classifier_folder(own.classifier, own.repeat) / CLASSIFIER_FILE
+    scores = baseline_scores(plan.source_folder(own.repeat), classifier_file, wide=plan.is_wide(own.classifier))
+    if own.neighbours is not None:
+        scale = CombinationRunSettings.model_validate(run.configuration["combinations"]).training.prediction_scale
+        neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
+        improved = improved_classifier(plan.classifier(own), neighbours, coefficients, scale)
+        scores = improved_scores(scores, test, improved, features.splits.few, scale)
+    logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
+    return Outcome(evaluate(scores, test.labels, features.splits, folder, probabilities=logits))

@@ -1,0 +1,51 @@
+"""What `clustering` is: clusters in what the layers of networks give that have learnt some classes."""
+
+from vision_studies.pipelines.clustering import figures, nodes, tables
+from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+
+CUTS = "params:transfer_cuts"
+
+METHOD = Method(
+    name="clustering",
+    version=1,
+    section=PageSection(
+        title="Clusters of activations",
+        figures={
+            "cluster_box_plot": FigureText(
+                "Clusters and classes",
+                "How well clusters of a layer's activations agree with the classes: 0 is chance, 1 is agreement.",
+            ),
+            "score_lines": FigureText(
+                "Clusters and the number of images",
+                "The same by the share of the images, layer by layer.",
+            ),
+            "effective_rank": FigureText(
+                "Effective rank",
+                "How many directions the weights of a layer use, after pretraining and before it.",
+            ),
+        },
+        charts=(),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    parameters=("transfer_cuts", "clustering"),
+    settings=ClusteringStudy,
+    runs_of="transfer_cuts",
+    borrowed={"runs_folder": "transfer_cuts.runs_folder", "pretraining": "transfer_cuts.pretraining"},
+    nodes=(
+        NodeSpec(nodes.cluster_activations, ["pretraining"], ["results", "scores"], "evaluation", in_context=True),
+        NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
+        NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
+        NodeSpec(tables.summarise_scores, ["params:reporting", "scores"], "summary", "evaluation"),
+        NodeSpec(tables.conclude_clustering, ["params:reporting", "summary"], "conclusions", "evaluation"),
+        NodeSpec(tables.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
+        NodeSpec(
+            figures.plot_scores,
+            [CUTS, "scores", "effective_ranks"],
+            ["cluster_box_plot", "score_lines", "effective_rank_figure"],
+            "figures",
+        ),
+        NodeSpec(figures.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),
+    ),
+)

@@ -1,0 +1,158 @@
+"""What `clustering` makes: scores of clusters in the layers of networks that `transfer_cuts` has pretrained."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.config.clustering import ClusteringSettings, MethodSettings
+from vision_studies.config.transfer_cuts import PretrainingRunSettings, TransferCutsSettings
+from vision_studies.files import atomic_file, hash_json
+from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_classes
+from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING
+from vision_studies.stored_tables import write_table
+from vision_studies.studies.method import Context
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Artifact, Artifacts, Known, Steps
+
+if TYPE_CHECKING:
+    from vision_studies.data.subsets import ClassData
+    from vision_studies.methods.clustering import Subset
+    from vision_studies.models.convnet import ConvNet
+
+logger = logging.getLogger(__name__)
+
+
+class ClusteringStudy(NamedTuple):
+    """Settings that decide what is clustered: those of the networks, and those of the clusters."""
+
+    cuts: TransferCutsSettings
+    clustering: ClusteringSettings
+
+
+Clusters = Context[ClusteringStudy]
+
+CLUSTERING = "clustering"
+_VERSION = 1  # raised when scores change: those of the older version are then computed again
+_CHANNELS = "kmeans_channels"
+
+
+def cuts_of(context: Clusters) -> Cuts:
+    """The context of the study whose networks are looked into."""
+    from vision_studies.pipelines.transfer_cuts.method import METHOD
+
+    return replace(context, method=METHOD, settings=context.settings.cuts)  # type: ignore[arg-type, return-value]
+
+
+def stages(context: Clusters, _: Known) -> Steps:
+    """Every method on every pretrained network."""
+    yield Artifacts(CLUSTERING, "cluster", clusterings(context))
+
+
+def most_runs(settings: ClusteringStudy) -> int:
+    """How many clusterings there are, found without data."""
+    return len(settings.cuts.pretraining.seeds) * len(settings.clustering.classes) * len(settings.clustering.methods)
+
+
+def clusterings(context: Clusters) -> list[Artifact]:
+    """All that is clustered, network by network; each is a table of scores beside its network."""
+    settings, cuts = context.settings.clustering, context.settings.cuts
+    subsets = [subset.model_dump(mode="json") for subset in cuts.subsets]
+    both = study_classes(context, cuts)
+    artifacts = []
+    for (number, run), classes, method in product(
+        enumerate(pretraining_runs(cuts_of(context))), settings.classes, settings.methods
+    ):
+        asked = [method.model_dump(mode="json"), settings.split, classes, both]
+        key = hash_json([_VERSION, *asked, subsets, number, len(cuts.pretraining.seeds)])
+        file = context.runs.path(run, f"clusters-{key[:12]}.parquet")
+        earlier = any(file.parent.glob("clusters-*.parquet"))
+        artifacts.append(
+            Artifact(
+                name=f"{method.name} of {classes} classes, network {run.seed}",
+                file=file,
+                make=partial(_write_scores, context, method, run, number, classes, file),
+                lock=file.with_name(f".{file.stem}.lock"),
+                needs=[(run, PRETRAINING)],
+                waits="when its network has been pretrained",
+                new="no such clustering of this network yet" if earlier else "not clustered yet",
+                remove=file,
+            )
+        )
+    return artifacts
+
+
+def pretrained_network(context: Clusters, run: Run) -> "ConvNet":
+    """The network that a run of `transfer_cuts` has pretrained."""
+    from vision_studies.methods.cut_networks import WEIGHTS_FILE, load_pretrained
+
+    settings = PretrainingRunSettings.model_validate(run.configuration)
+    weights = context.runs.path(run, WEIGHTS_FILE)
+    return load_pretrained(settings.network, context.images, settings.classes, weights)
+
+
+def images_of(context: Clusters, classes: str) -> "tuple[ClassData, np.ndarray, np.ndarray]":
+    """Positions and labels of the images that subsets are drawn from."""
+    from vision_studies.data.subsets import class_data
+
+    cuts, split = context.settings.cuts, context.settings.clustering.split
+    names = study_classes(context, cuts)[0 if classes == "pretraining" else 1]
+    data = class_data(context.images, names, published=cuts.protocol == "published")
+    images = data.train if split == "train" else data.test
+    return data, images, data.labels(context.images, images)
+
+
+def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str, file: Path) -> None:
+    table = _scores(context, method, run, number, classes)
+    with atomic_file(file) as temporary:
+        write_table(table, temporary)
+
+
+def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
+    from vision_studies.methods.activations import channel_means, layer_activations, layer_names
+    from vision_studies.methods.clustering import Subset, capped, cluster_subsets
+    from vision_studies.training.runtime import select_device
+
+    device = select_device(context.execution.device)
+    network = pretrained_network(context, run).to(device)
+    data = context.images
+    _, images, labels = images_of(context, classes)
+    subsets = [capped(subset, method.max_samples) for subset in _subsets(context.settings.cuts, labels, number)]
+    if not subsets:
+        return pd.DataFrame()
+    logger.info("%s of %d subsets, %s classes, network %d", method.name, len(subsets), classes, run.seed)
+    wanted = np.unique(np.concatenate([subset.positions for subset in subsets]))
+    moved = [Subset(each.fraction, each.repeat, np.searchsorted(wanted, each.positions)) for each in subsets]
+    layers: Iterable[tuple[str, np.ndarray]]
+    if method.name == _CHANNELS:
+        layers = (
+            (layer, layer_activations(network, data, images[wanted], layer, device)) for layer in layer_names(network)
+        )
+    else:
+        layers = channel_means(network, data, images[wanted], device).items()
+    scores = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=-1)
+    return scores.assign(classes=classes, split=context.settings.clustering.split)
+
+
+def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Sequence[Subset]":
+    """The draws of the cut study that start from this network, where two images of each class are among them."""
+    from vision_studies.data.subsets import balanced_subset
+    from vision_studies.methods.clustering import Subset
+
+    subsets = []
+    for settings in cuts.subsets:
+        for repeat in range(number, settings.repeats, len(cuts.pretraining.seeds)):
+            drawn = balanced_subset(labels, settings.fraction, repeat)
+            if min(map(len, drawn)) < 2:
+                logger.warning(
+                    "%.4g %% of these images are fewer than two a class: not clustered", 100 * settings.fraction
+                )
+                break
+            subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(drawn))))
+    return subsets

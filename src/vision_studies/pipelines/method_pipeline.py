@@ -1,0 +1,69 @@
+"""From a method to its Kedro pipeline."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from kedro.pipeline import Node, Pipeline
+
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.registry import settings_model
+from vision_studies.config.study import StudySettings
+from vision_studies.studies.method import RUNS, Method, NodeSpec, make_context
+from vision_studies.studies.run_store import RunStore
+
+_PARAMETER = "params:"
+_SHARED: dict[str, type] = {"study": StudySettings, "execution": ExecutionSettings, "fresh": bool}
+
+
+def method_pipeline(method: Method[Any], only: Sequence[str] | None = None) -> Pipeline:
+    """The graph of a method, under its name.
+
+    Args:
+        method: the method.
+        only: names of the nodes to take; None for all.
+    """
+    nodes = [_node(method, spec) for spec in method.nodes if only is None or spec.function.__name__ in only]
+    inputs = [name for node in nodes for name in node.inputs]
+    return Pipeline(
+        nodes,
+        namespace=method.name,
+        inputs={name: name for name in method.data if name in inputs} | dict(method.borrowed),
+        parameters={name for name in inputs if name.startswith(_PARAMETER)},
+    )
+
+
+def _node(method: Method[Any], spec: NodeSpec) -> Node:
+    context = _context_inputs(method) if spec.in_context else []
+    outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
+    function = _in_context(method, spec.function) if spec.in_context else spec.function
+    return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
+
+
+def _context_inputs(method: Method[Any]) -> list[str]:
+    parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
+    return [*parameters, *method.data, RUNS]
+
+
+def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes the context of its first inputs, of which Kedro validates the parameters by their types."""
+    names = method.parameter_names
+    types = {name: settings_model(name) for name in names} | _SHARED
+    first = [*types, *method.data, RUNS]
+    last = [*inspect.signature(function).parameters.values()][1:]
+
+    @wraps(function)
+    def node(*inputs: Any) -> Any:
+        models, rest = inputs[: len(names)], inputs[len(names) :]
+        (study, execution, fresh), rest = rest[: len(_SHARED)], rest[len(_SHARED) :]
+        data, (folder, *others) = rest[: len(method.data)], rest[len(method.data) :]
+        context = make_context(method, models, study, execution, fresh, data, RunStore(Path(folder)))
+        return function(context, *others)
+
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    parameters = [inspect.Parameter(name, positional) for name in first]
+    node.__signature__ = inspect.Signature([*parameters, *(own.replace(kind=positional) for own in last)])  # type: ignore[attr-defined]
+    node.__annotations__ = dict(types)
+    return node

@@ -1,0 +1,117 @@
+"""What `mlp_transfer` is: search, retrain at home, transfer, and what comes of it."""
+
+from typing import Any
+
+import pandas as pd
+
+from vision_studies.pipelines.mlp_transfer import figures, nodes, tables
+from vision_studies.pipelines.mlp_transfer.stages import most_runs, stages
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+
+SETTINGS = "params:mlp_transfer"
+
+
+def _regret_chart(regrets: pd.DataFrame) -> Any:
+    from vision_studies.plots.interactive_heat_maps import regret_heat_map
+
+    return regret_heat_map(regrets.astype({"target_arch": str, "source_arch": str}))
+
+
+def _search_chart(results: pd.DataFrame) -> Any:
+    from vision_studies.plots.interactive_trials import parallel_coordinates, search_trials
+
+    trials, hyperparameters = search_trials(results)
+    return parallel_coordinates(trials, hyperparameters, objective="validation loss (nats)", lower_is_better=True)
+
+
+METHOD = Method(
+    name="mlp_transfer",
+    version=1,
+    section=PageSection(
+        title="Hyperparameter transfer",
+        figures={
+            "search_test_loss_over_seeds": FigureText(
+                "Architectures after tuning",
+                "Test loss of every architecture trained anew with its own best hyperparameters, seed by seed.",
+            ),
+            "regret_matrix_mean": FigureText(
+                "Regret",
+                "What it costs an architecture (row) to be trained with the hyperparameters tuned for another (column).",
+            ),
+            "relative_regret_matrix": FigureText("Relative regret", "The same as a ratio: 1 is no loss."),
+            "transfer_test_loss": FigureText(
+                "Test loss of every pair",
+                "Rows are trained, columns gave the hyperparameters; the diagonal is at home.",
+            ),
+            "loss_curves": FigureText(
+                "Loss curves",
+                "Training and validation loss of each architecture's best trial.",
+            ),
+            "importance": FigureText(
+                "Importance of hyperparameters",
+                "Share of the variance of the validation loss that each hyperparameter explains in the search.",
+            ),
+            "slices": FigureText(
+                "The search",
+                "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
+            ),
+        },
+        charts=(
+            ChartSource("transfer/regret_paired_by_seed.csv", _regret_chart),
+            ChartSource("search_results.parquet", _search_chart),
+        ),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    nodes=(
+        NodeSpec(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search", in_context=True),
+        NodeSpec(nodes.select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
+        NodeSpec(
+            nodes.retrain_architectures,
+            ["search_results", "best_hyperparameters"],
+            ["results", "histories"],
+            "search",
+            in_context=True,
+        ),
+        NodeSpec(tables.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
+        NodeSpec(
+            tables.tabulate_search,
+            [SETTINGS, "search_results", "search_histories", "best_hyperparameters", "results"],
+            ["search_files", "search_descriptions"],
+            "search_report",
+        ),
+        NodeSpec(tables.hyperparameter_importance, [SETTINGS, "search_results"], "importance", "search_report"),
+        NodeSpec(
+            figures.plot_search,
+            [SETTINGS, "search_histories", "best_hyperparameters", "search_files", "importance", "results"],
+            ["loss_curves", "seed_losses", "importance_figure", "slices"],
+            ["search_report", "figures"],
+        ),
+        NodeSpec(
+            figures.plot_best_trials,
+            [SETTINGS, "search_histories", "best_hyperparameters"],
+            "best_trial_figures",
+            ["search_report", "figures"],
+        ),
+        NodeSpec(
+            nodes.transfer_hyperparameters,
+            ["search_results", "best_hyperparameters", "results"],
+            "transfer_runs",
+            "transfer",
+            in_context=True,
+        ),
+        NodeSpec(
+            tables.tabulate_transfer,
+            [SETTINGS, "params:reporting", "transfer_runs"],
+            ["transfer_files", "transfer"],
+            "transfer",
+        ),
+        NodeSpec(
+            figures.plot_transfer,
+            [SETTINGS, "transfer_files"],
+            ["transfer_losses", "regret", "relative_regret"],
+            ["transfer", "figures"],
+        ),
+        NodeSpec(tables.conclude, ["architectures", "transfer"], "conclusions", "transfer"),
+    ),
+)

@@ -1,0 +1,83 @@
+"""What `stacking` is: search where asked, train stacks and opponents, score each once, compare and draw."""
+
+from typing import Any
+
+from vision_studies.pipelines.stacking import figures, nodes, tables
+from vision_studies.pipelines.stacking.stages import most_runs, stages
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+
+SETTINGS = "params:stacking"
+
+
+def _search_chart(trials: dict[str, Any]) -> Any:
+    from vision_studies.plots.interactive_trials import optuna_trials, parallel_coordinates
+
+    table, hyperparameters = optuna_trials(trials)
+    return parallel_coordinates(table, hyperparameters, objective="validation accuracy", lower_is_better=False)
+
+
+METHOD = Method(
+    name="stacking",
+    version=2,
+    section=PageSection(
+        title="Stacked networks",
+        figures={
+            "comparison": FigureText(
+                "Stacks compared",
+                "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+            ),
+            "opponents": FigureText(
+                "The best stack and its opponents",
+                "The stack with the best validation accuracy beside what it has to beat: networks and averages of the same "
+                "cost.",
+            ),
+            "efficiency": FigureText(
+                "Accuracy and cost",
+                "Mean test accuracy against parameters, operations for an image and training time.",
+            ),
+            "parts": FigureText(
+                "Stacks and their parts",
+                "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
+            ),
+            "learning_curves": FigureText(
+                "Learning curves of the stacks",
+                "Loss, validation accuracy and learning rate by epoch.",
+            ),
+        },
+        charts=(ChartSource("trials.json", _search_chart),),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    data=("image_set", "splits", "ffcv_files"),
+    nodes=(
+        NodeSpec(
+            nodes.search_hyperparameters,
+            [],
+            ["trials", "trial_results", "trial_histories"],
+            "search",
+            in_context=True,
+        ),
+        NodeSpec(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training", in_context=True),
+        NodeSpec(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation", in_context=True),
+        NodeSpec(
+            tables.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
+        ),
+        NodeSpec(tables.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(
+            tables.describe_study,
+            [SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
+            ["study_files", "search_summaries"],
+            "evaluation",
+        ),
+        NodeSpec(
+            figures.plot_comparison,
+            [SETTINGS, "results", "plan", "comparison"],
+            ["variants_figure", "opponents_figure", "efficiency_figure"],
+            "figures",
+        ),
+        NodeSpec(
+            figures.plot_training, [SETTINGS, "histories", "plan"], ["learning_curves", "parts_figure"], "figures"
+        ),
+        NodeSpec(figures.plot_search, [SETTINGS, "trials", "trial_histories"], "search_figures", "figures"),
+    ),
+)

@@ -1,0 +1,180 @@
+"""What is done to the runs of `stacking`: searching, training, combining and scoring, each once."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.config.stacking import StackingSettings, StackingVariantSettings
+from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, NetworkRun, read_run, stack_run
+from vision_studies.files import hash_json
+from vision_studies.pipelines.stacking.plan import (
+    divided,
+    entry_runs,
+    make_run,
+    members_of,
+    plan_entries,
+    read_combination,
+)
+from vision_studies.studies.method import Context
+from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Alone, Known, Later, Outcome, Stage, Steps
+from vision_studies.studies.trials import Drawn, Trials
+
+if TYPE_CHECKING:
+    from vision_studies.methods.stacking import Report
+    from vision_studies.studies.search import Report as TrialReport
+
+TRAINING, COMBINATIONS, EVALUATION = "training", "combinations", "evaluation"
+SEARCH = Trials.label
+
+Stacking = Context[StackingSettings]
+
+
+def stages(context: Stacking, known: Known) -> Steps:
+    """The search, where there is one, training, combinations of what was trained, and evaluation.
+
+    Args:
+        context: where and with what.
+        known: `drawn`, what the search of each variant has found, where it has been saved.
+    """
+    settings = context.settings
+    drawn = known.get("drawn")
+    if drawn is None:
+        plan_entries(settings, context.images, {})  # what does not fit is told before the first trial
+        drawn = yield from _searched(context)
+        if drawn is None:
+            yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters")
+            return
+    trained, combined = divided(context, entry_runs(context, plan_entries(settings, context.images, drawn)))
+    by_seed = sorted(trained, key=lambda run: settings.seeds.index(run.seed))  # every variant before any has its second
+    yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)))
+    yield Stage(TRAINING, combined, Alone(partial(_combine, context=context)), title=COMBINATIONS, verb="combine")
+    for runs in (trained, combined):
+        yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
+
+
+def most_runs(settings: StackingSettings) -> int:
+    """How many variants and opponents are trained or combined at most, found without data: trials not counted."""
+    found = 0
+    for variant in settings.variants:
+        learners = len(settings.configured(variant).base_learners)
+        found += 1 + sum(learners if role == "alone" else 1 for role in settings.opponents)
+    return found * len(settings.seeds)
+
+
+def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
+    """The search for a variant's hyperparameters, kept beside the runs; another question has another search."""
+    settings, search = context.settings, context.settings.search
+    assert search is not None  # noqa: S101 - asked for only where there is one
+    space = search.spaces[variant.space or next(iter(search.spaces))]
+    configured = settings.configured(variant)
+    question = {
+        "run": stack_run(configured, settings.networks).model_dump(mode="json"),
+        "space": {path: domain.model_dump(mode="json") for path, domain in space.items()},
+        "order": list(space),
+        "search": search.model_dump(mode="json", include={"seed", "sampler", "pruner"}),
+        "data": context.images.fingerprint,
+        "method_version": context.method.version,
+    }
+    name = hash_json(question)[:16]
+    return Trials(
+        variant=variant.name,
+        name=f"stacking/{name}",
+        folder=context.runs.folder.parent / "search" / name,
+        settings=search,
+        space=space,
+        base=configured.model_dump(mode="json"),
+        epochs=configured.training.epochs,
+        stage=TRAINING,
+        run=partial(_trial_run, context, variant, search.seed),
+        train=partial(_train_trial, context=context),
+        mend="narrow the learning rates of stacking.search.spaces, or raise stacking.search.trials",
+    )
+
+
+def _searched(context: Stacking) -> Steps:
+    """Search the hyperparameters of every variant.
+
+    Returns:
+        Variant -> what was found, none without a search; None where a search has not ended.
+    """
+    best = {}
+    for variant in context.settings.variants if context.settings.search is not None else ():
+        best[variant.name] = yield trials_of(context, variant)
+    return None if any(drawn is None for drawn in best.values()) else best
+
+
+def _trial_run(context: Stacking, variant: StackingVariantSettings, seed: int, number: int, drawn: Drawn) -> Run:
+    run = stack_run(context.settings.configured(variant, dict(drawn)), context.settings.networks)
+    return make_run(context, variant.name, seed, run, trial=number)
+
+
+def _train_trial(run: Run, folder: Path, report: "TrialReport", *, context: Stacking) -> Outcome:
+    def tell(row: dict[str, Any]) -> bool:
+        value = row["validation_accuracy"]
+        return value == value and report(row["epoch"], value)  # noqa: PLR0124 - NaN where it was not validated
+
+    return _train(run, folder, context=context, report=tell)
+
+
+def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None" = None) -> Outcome:
+    from vision_studies.methods import cross_validation, mock_trainer, stacking
+    from vision_studies.methods.fair_opponents import network_cost, stack_cost
+    from vision_studies.training.runtime import select_device
+
+    settings = read_run(run.configuration)
+    assert not isinstance(settings, CombinationRun)  # noqa: S101 - those are combined
+    data = context.images
+    if settings.mock:
+        cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
+        return mock_trainer.train(settings, run.seed, data, folder, cost, report)
+    device = select_device(context.execution.device)
+    train = cross_validation.train if isinstance(settings, CrossValidatedRun) else stacking.train
+    return train(settings, run.seed, data, folder, device, report)  # type: ignore[arg-type]
+
+
+def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
+    from vision_studies.methods import combinations
+    from vision_studies.training.runtime import select_device
+
+    settings = read_combination(run)
+    members = members_of(context, run, settings)
+    results = [context.runs.result(member, TRAINING) for member in members]
+    lost = [
+        member.name
+        for member, result in zip(members, results, strict=True)
+        if result is None or result["status"] != COMPLETE
+    ]
+    if lost:
+        # What has failed is tried again, and then this, too; what has diverged would diverge again.
+        diverged = all(result is not None and result["status"] != FAILED for result in results)
+        return Outcome({}, DIVERGED if diverged else FAILED, f"{', '.join(lost)} has no weights to combine")
+    folders = [context.runs.path(member) for member in members]
+    costs = [result["metrics"] for result in results if result is not None]
+    device = select_device(context.execution.device)
+    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
+
+
+def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
+    from vision_studies.methods import combinations, cross_validation, mock_trainer, stacking
+    from vision_studies.methods.outputs import metrics_on_test, save_outputs
+    from vision_studies.training.runtime import select_device
+
+    settings, data = read_run(run.configuration), context.images
+    device = select_device(context.execution.device)
+    trained = context.runs.metrics(run, TRAINING)
+    if isinstance(settings, CombinationRun):
+        folders = [context.runs.path(member) for member in members_of(context, run, settings)]
+        weights = combinations.chosen_weights(trained)
+        outputs = combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device)
+    elif settings.mock:
+        outputs = mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
+    elif isinstance(settings, CrossValidatedRun):
+        outputs = cross_validation.outputs_on_test(settings, run.seed, data, folder, device)
+    else:
+        outputs = stacking.outputs_on_test(settings, run.seed, data, folder, device)
+    save_outputs(outputs, folder, "test")
+    metrics = metrics_on_test(outputs)
+    known = trained.get("other_metrics", {})
+    return Outcome(metrics | {"other_metrics": {**known, **metrics.get("other_metrics", {})}})

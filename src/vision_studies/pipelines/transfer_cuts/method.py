@@ -1,0 +1,73 @@
+"""What `transfer_cuts` is: learn some classes, cut the networks, learn others, compare."""
+
+from typing import Any
+
+import pandas as pd
+
+from vision_studies.config.transfer_cuts import BASELINE
+from vision_studies.pipelines.transfer_cuts import figures, nodes, tables
+from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+
+SETTINGS = "params:transfer_cuts"
+
+
+def _surface_chart(accuracies: pd.DataFrame) -> Any:
+    from vision_studies.analysis.rankings import mode_label
+    from vision_studies.plots.interactive_heat_maps import accuracy_surface
+
+    modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != BASELINE]
+    return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})
+
+
+METHOD = Method(
+    name="transfer_cuts",
+    version=1,
+    section=PageSection(
+        title="Cut networks",
+        figures={
+            "modes": FigureText(
+                "Every cut",
+                "Mean test accuracy of networks that keep so many convolutions, with few and with many images of the new "
+                "classes, over the baseline that starts from nothing.",
+            ),
+            "box_plot": FigureText(
+                "Runs of each cut",
+                "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where so few repeats cannot tell.",
+            ),
+            "difference_lines": FigureText(
+                "What a cut gains",
+                "Median test accuracy of each cut minus that of the baseline, by the share of the images.",
+            ),
+            "heat_map": FigureText(
+                "Share and cut",
+                "Mean test accuracy of every share of the images and every cut.",
+            ),
+        },
+        charts=(ChartSource("accuracies.csv", _surface_chart),),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    nodes=(
+        NodeSpec(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining", in_context=True),
+        NodeSpec(
+            nodes.fine_tune_networks, ["pretraining"], ["training_results", "histories"], "training", in_context=True
+        ),
+        NodeSpec(
+            nodes.evaluate_networks, ["training_results"], ["results", "accuracies"], "evaluation", in_context=True
+        ),
+        NodeSpec(tables.compare_cuts, [SETTINGS, "params:reporting", "accuracies"], "statistics", "evaluation"),
+        NodeSpec(
+            tables.conclude, [SETTINGS, "params:reporting", "accuracies", "statistics"], "conclusions", "evaluation"
+        ),
+        NodeSpec(tables.tabulate_cuts, [SETTINGS, "statistics"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(tables.write_original_layout, [SETTINGS, "accuracies"], "original_files", "evaluation"),
+        NodeSpec(
+            figures.plot_cuts,
+            [SETTINGS, "accuracies", "statistics"],
+            ["modes_figure", "box_plot", "difference_lines", "heat_map"],
+            "figures",
+        ),
+        NodeSpec(figures.plot_every_mode, [SETTINGS, "accuracies", "statistics"], "figures", "figures"),
+    ),
+)

@@ -1,0 +1,127 @@
+"""What the folder of a run looks like: its description, the results of its stages, its history and its label.
+
+A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models` usually `data/06_models`.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.errors import DataError
+from vision_studies.files import hash_json, write_json
+from vision_studies.stored_tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
+CHECKPOINTS = "checkpoints"
+MEND = "delete its folder and run the study again"
+"""What to do about a damaged file of a run, as the end of a sentence."""
+
+_CHECKED = ("metrics", "status", "reason")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run that has begun, and not what runs share, such as features."""
+    return (folder / DESCRIPTION_FILE).is_file()
+
+
+def run_folder_of(path: Path) -> Path | None:
+    """The folder of the run that wrote a file of weights; None where the file lies in none."""
+    return next((folder for folder in path.absolute().parents[:2] if is_run(folder)), None)
+
+
+def run_folders(runs: Path) -> list[Path]:
+    """Folders of the runs in `runs`, by name."""
+    return [file.parent for file in sorted(runs.glob(f"*/{DESCRIPTION_FILE}"))]
+
+
+def read_description(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version of a run.
+
+    Args:
+        folder: of the run.
+        needed: entries that must be there.
+
+    Raises:
+        FileNotFoundError: the folder is not that of a run.
+        DataError: the description is damaged.
+    """
+    return _read_object(folder / DESCRIPTION_FILE, needed)
+
+
+def read_label(folder: Path) -> str | None:
+    """The name that somebody gave a run.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    file = folder / LABEL_FILE
+    return str(_read_object(file, ("label",))["label"]) if file.exists() else None
+
+
+def read_history(folder: Path, columns: Collection[str] | None = None) -> "pd.DataFrame":
+    """What a run measured, one row an epoch.
+
+    Raises:
+        FileNotFoundError: it has no history.
+        DataError: the file is damaged.
+    """
+    return read_table(folder / HISTORY_FILE, MEND, None if columns is None else list(columns))
+
+
+def stage_files(folder: Path) -> list[Path]:
+    """Results of all stages that have ended; a writer that was killed leaves files whose names begin with a dot."""
+    return [path for path in folder.glob("[!.]*.json") if path.name not in (DESCRIPTION_FILE, LABEL_FILE)]
+
+
+def read_stage(path: Path) -> dict[str, Any]:
+    """Metrics, status, reason and provenance of a stage.
+
+    Raises:
+        FileNotFoundError: the stage has not ended.
+        DataError: the file is damaged, be it by a single digit.
+    """
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        checked = [result[name] for name in _CHECKED]
+        if "checksum" in result and result["checksum"] != _checksum(checked):
+            raise ValueError("its numbers are not those that were written")
+        return result
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path} is damaged; {MEND}.") from error
+
+
+def write_stage(
+    path: Path, metrics: dict[str, Any], status: str, reason: str | None, provenance: dict[str, Any]
+) -> None:
+    """Write what a stage has found; the file makes the stage finished."""
+    result = {"metrics": metrics, "status": status, "reason": reason}
+    write_json(path, result | {"checksum": _checksum([*result.values()]), "provenance": provenance})
+
+
+def descriptions(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folder and description of every run in `runs` whose description can be read."""
+    for folder in run_folders(runs):
+        try:
+            yield folder, read_description(folder)
+        except (OSError, DataError):
+            continue  # whoever needs the run itself tells of the damage
+
+
+def _checksum(checked: list[Any]) -> str:
+    """Hash of what a stage has found, as JSON gives it back: a changed digit is valid JSON, too."""
+    return hash_json(json.loads(json.dumps(checked)))[:16]
+
+
+def _read_object(path: Path, needed: Collection[str]) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        missing = [name for name in needed if name not in content]
+        if not isinstance(content, dict) or missing:
+            raise ValueError(f"no {missing}")
+        return content
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged; {MEND}.") from error

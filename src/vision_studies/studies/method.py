@@ -1,0 +1,281 @@
+"""What a method is: one object that says all there is to know of it, and doing what it says.
+
+Kedro's nodes, `kedro runs plan`, the report and the commands read it; nothing about a method is told anywhere else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import StudySettings
+from vision_studies.errors import DataError
+from vision_studies.studies.execution import execute
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
+from vision_studies.studies.sharing import share
+from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
+
+S = TypeVar("S")
+
+RUNS = "runs_folder"
+"""Data set of a method's folder of runs."""
+
+
+@dataclass(frozen=True)
+class Context(Generic[S]):
+    """Where and with what a method works: all that its runs need besides their own settings.
+
+    Attributes:
+        method: what is done.
+        settings: of the method.
+        study: name, title and question.
+        execution: where runs are done.
+        fresh: forget finished runs.
+        data: images and splits; None where the study has none.
+        runs: where runs lie.
+    """
+
+    method: "Method[S]"
+    settings: S
+    study: StudySettings
+    execution: ExecutionSettings
+    fresh: bool
+    data: "PreparedData | None"
+    runs: RunStore
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A process that does runs draws nothing: it need not import what would.
+        method = replace(self.method, nodes=(), section=PageSection("", {}, ()))
+        return Context, (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs)
+
+    @property
+    def images(self) -> "PreparedData":
+        """The images of the study.
+
+        Raises:
+            DataError: it has none.
+        """
+        if self.data is None:
+            raise DataError("The study's catalog has no images; name an environment that prepares some.")
+        return self.data
+
+    def run(
+        self, variant: str, seed: int, configuration: dict[str, Any], *, trial: int = 0, data: str | None = None
+    ) -> Run:
+        """A run of the method.
+
+        Args:
+            variant: how the study calls it.
+            seed: of its training.
+            configuration: all else that decides its numbers, as JSON.
+            trial: of a search, from 1; 0 without one.
+            data: fingerprint of what it learns from; None for the study's images.
+        """
+        known = self.images.fingerprint if data is None else data
+        method = self.method
+        return Run(method.name, self.study.name, variant, trial, seed, configuration, known, method.version)
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """A node of a method's graph.
+
+    Attributes:
+        function: what it does; its name is the node's.
+        inputs: data sets, after those of the context where it takes one.
+        outputs: data sets.
+        tags: phases that can be run alone.
+        in_context: whether the first argument is the `Context`.
+    """
+
+    function: Callable[..., Any]
+    inputs: Sequence[str]
+    outputs: str | Sequence[str]
+    tags: str | Sequence[str]
+    in_context: bool = False
+
+
+@dataclass(frozen=True)
+class FigureText:
+    """How a page calls a figure.
+
+    Attributes:
+        title: of the figure.
+        caption: what to look for in it.
+    """
+
+    title: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class ChartSource:
+    """An interactive figure of the page, and the table that it is drawn from.
+
+    Attributes:
+        file: in the pipeline's folder of results.
+        draw: content of the file -> title, caption and figure as `reports.charts.Chart` takes them; None where there is
+            nothing to see.
+    """
+
+    file: str
+    draw: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class PageSection:
+    """What the page of a study shows of a pipeline.
+
+    Attributes:
+        title: heading.
+        figures: file stem of a figure -> how it is called, in the order of the page.
+        charts: interactive figures.
+    """
+
+    title: str
+    figures: Mapping[str, FigureText]
+    charts: Sequence[ChartSource]
+
+
+def _alone(settings: Any) -> Any:
+    return settings
+
+
+def _as_they_are(_: Any, data: "PreparedData") -> "PreparedData":
+    return data
+
+
+@dataclass(frozen=True)
+class Method(Generic[S]):
+    """A method of the house, one a pipeline that trains.
+
+    Attributes:
+        name: of the pipeline, its namespace and its parameters.
+        version: raised when the numbers of its runs change: all are then done again.
+        section: what the page of a study shows of it.
+        stages: all that it does, in order, as items; the second argument has what earlier nodes have saved. Nothing may be
+            done before an item is given.
+        most_runs: how many trainings there are at most, found without data.
+        nodes: its graph.
+        data: data sets of the images that its runs need.
+        parameters: top-level parameters that decide which runs there are; its own where there are none.
+        settings: settings models of `parameters`, in their order -> `Context.settings`.
+        prepare: images as `data_prep` leaves them -> as the method needs them.
+        runs_of: pipeline whose folder of runs it works in; its own where there is none.
+        borrowed: data sets of another pipeline, by the names that they have here.
+    """
+
+    name: str
+    version: int
+    section: PageSection
+    stages: Callable[[Context[S], Known], Steps]
+    most_runs: Callable[[S], int]
+    nodes: Sequence[NodeSpec]
+    data: Sequence[str] = ("image_set", "splits")
+    parameters: Sequence[str] = ()
+    settings: Callable[..., S] = _alone
+    prepare: "Callable[[S, PreparedData], PreparedData | None]" = _as_they_are
+    runs_of: str = ""
+    borrowed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        """Top-level parameters that decide which runs there are."""
+        return tuple(self.parameters) or (self.name,)
+
+    @property
+    def runs_folder_of(self) -> str:
+        """Pipeline whose folder of runs it works in."""
+        return self.runs_of or self.name
+
+
+def make_context(
+    method: Method[S],
+    models: Sequence[Any],
+    study: StudySettings,
+    execution: ExecutionSettings,
+    fresh: bool,
+    data: Sequence[Any],
+    runs: RunStore,
+) -> Context[S]:
+    """The context of a method.
+
+    Args:
+        method: the method.
+        models: settings models of its parameters.
+        study: name, title and question.
+        execution: where runs are done.
+        fresh: forget finished runs.
+        data: what the catalog has of `method.data`: image set, table of splits and, where asked for, FFCV files.
+        runs: where runs lie.
+    """
+    from vision_studies.data.prepared import PreparedData
+
+    settings = method.settings(*models)
+    image_set, splits, *files = data
+    prepared = None
+    if image_set is not None and splits is not None:
+        prepared = method.prepare(settings, PreparedData.from_catalog(image_set, splits, files[0] if files else {}))
+    return Context(method, settings, study, execution, fresh, prepared, runs)
+
+
+def run_stages(context: Context[S], *labels: str, known: Known | None = None) -> dict[str, list[Run]]:
+    """Do stages of a method; those before them are taken to have been done, and those after them are not asked for.
+
+    Args:
+        context: where and with what.
+        labels: of the stages.
+        known: what earlier nodes have saved.
+
+    Returns:
+        Label -> the runs of the stage, in the order in which the method gave them.
+
+    Raises:
+        VisionStudiesError: something is the user's to mend.
+    """
+    steps, answer = context.method.stages(context, known or {}), None
+    done: dict[str, list[Run]] = {}
+    while True:
+        try:
+            item = steps.send(answer)
+        except StopIteration:
+            break
+        if item.label not in labels and {*labels} <= done.keys():
+            break
+        if isinstance(item, Later) or item.label not in labels:
+            answer = None if isinstance(item, Later) else True
+            continue
+        done.setdefault(item.label, []).extend(item.runs if isinstance(item, Stage) else [])
+        answer = _do(item, context)
+    missing = {*labels} - done.keys()
+    if missing:
+        raise RuntimeError(f"{context.method.name} has no stage {', '.join(sorted(missing))}")
+    return done
+
+
+def _do(item: Any, context: Context[Any]) -> Any:
+    store, execution = context.runs, context.execution
+    if isinstance(item, Stage):
+        execute(item, store, execution, fresh=context.fresh)
+        return True
+    if isinstance(item, Artifacts):
+        share(item, fresh=context.fresh)
+        return True
+    if context.fresh:
+        item.forget(store)
+    return item.work(store, execution)
+
+
+def load_method(name: str) -> Method[Any]:
+    """The method of a pipeline that `config.registry.METHODS` names.
+
+    Raises:
+        ModuleNotFoundError: there is none.
+    """
+    method: Method[Any] = import_module(f"vision_studies.pipelines.{name}.method").METHOD
+    return method

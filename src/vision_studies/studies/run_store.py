@@ -1,0 +1,299 @@
+"""The runs of a pipeline as they lie in a folder: what each stage has found, and who works on what.
+
+`begin` and `record` are the two moments of a stage: nothing of a run is written before the one or after the other, and
+whoever calls them holds the lock of the run, or that of the group that it belongs to.
+"""
+
+import json
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from vision_studies.errors import BusyError, DataError
+from vision_studies.files import atomic_file, hash_json, json_text, remove_leftovers, write_json
+from vision_studies.run_folders import (
+    DESCRIPTION_FILE,
+    HISTORY_FILE,
+    LOCK_FILE,
+    MEND,
+    read_history,
+    read_stage,
+    write_stage,
+)
+from vision_studies.storage.kept_data import kept_with
+from vision_studies.stored_tables import write_table
+from vision_studies.studies.provenance import git_commit, library_versions
+from vision_studies.studies.results import COMPLETE, FAILED, PRUNED
+from vision_studies.studies.runs import Run
+from vision_studies.studies.sharing import holder_of, this_process, try_to_hold
+from vision_studies.studies.stages import Outcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESERVE_BYTES = 32_000_000
+"""Room that the disk must have before a stage begins; each checkpoint asks for its own besides."""
+
+_MEMBERS = "stack.json"
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """Runs in a folder, and the groups in which some are trained as one.
+
+    Attributes:
+        folder: holds one folder a run, and those of unfinished groups.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from vision_studies.studies.run_store import RunStore
+        >>> from vision_studies.studies.runs import Run
+        >>> from vision_studies.studies.stages import Outcome
+        >>> run = Run("cifar_resnet", "widths", "narrow", 0, 0, {"width": 8}, "data", 1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = RunStore(Path(folder))
+        ...     _ = store.begin(run)
+        ...     store.record(run, "training", Outcome({"validation_accuracy": 0.5}))
+        ...     store.is_complete(run, "training"), store.is_finished(run, "evaluation")
+        (True, False)
+    """
+
+    folder: Path
+
+    def path(self, run: Run, *parts: str) -> Path:
+        """Folder of a run's checkpoints, stage results and history, or something in it."""
+        return self.folder.joinpath(run.fingerprint, *parts)
+
+    def lock(self, run: Run) -> Path:
+        """Lock that is held while a run is worked on alone."""
+        return self.path(run, LOCK_FILE)
+
+    def result(self, run: Run, stage: str) -> dict[str, Any] | None:
+        """Metrics, status, reason and provenance of a stage that has ended; None where it has not.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        try:
+            return read_stage(self._stage_file(run, stage))
+        except FileNotFoundError:
+            return None
+
+    def metrics(self, run: Run, stage: str) -> dict[str, Any]:
+        """What a stage that has ended has measured.
+
+        Raises:
+            DataError: it has not ended, or its file is damaged.
+        """
+        result = self.result(run, stage)
+        if result is None:
+            raise DataError(f"{self._stage_file(run, stage)} is not there any more; run the study again.")
+        return result["metrics"]
+
+    def status(self, run: Run, stage: str) -> str | None:
+        """One of `results.STATUSES`; None where the stage has not ended."""
+        result = self.result(run, stage)
+        return None if result is None else result["status"]
+
+    def is_finished(self, run: Run, stage: str) -> bool:
+        """Whether a stage has ended in any way but failure."""
+        return self.status(run, stage) not in (None, FAILED)
+
+    def is_complete(self, run: Run, stage: str) -> bool:
+        """Whether a stage has given what it should."""
+        return self.status(run, stage) == COMPLETE
+
+    def failure_mark(self, run: Run, stage: str) -> int | None:
+        """What tells one failure of a stage from a later one; None where it has not failed."""
+        if self.status(run, stage) != FAILED:
+            return None
+        return self._stage_file(run, stage).stat().st_mtime_ns
+
+    def ended_since(self, run: Run, stage: str, failed_before: int | None) -> Outcome | None:
+        """What a stage has found that need not be done again; None where it has to be done.
+
+        A failure is tried once more by every command. Where processes share the work, one of them is enough: a failure that
+        came after the command began counts.
+
+        Args:
+            run: the run.
+            stage: name of the stage.
+            failed_before: the `failure_mark` of the time when the command began.
+        """
+        result = self.result(run, stage)
+        if result is None or (result["status"] == FAILED and self.failure_mark(run, stage) == failed_before):
+            return None
+        return Outcome(result["metrics"], result["status"], result["reason"])
+
+    def was_pruned_otherwise(self, run: Run, stage: str, pruner: str | None) -> bool:
+        """Whether a search with another pruner than `pruner` (None: without any) has ended a run: this one may let it live."""
+        result = self.result(run, stage)
+        if result is None or result["status"] != PRUNED:
+            return False
+        by = result["metrics"].get("other_metrics", {}).get("pruner")
+        return pruner is None or (by is not None and by != pruner)
+
+    def history(self, run: Run, columns: Collection[str] | None = None) -> "pd.DataFrame":
+        """What a run measured, one row an epoch.
+
+        Raises:
+            FileNotFoundError: it has no history.
+            DataError: the file is damaged.
+        """
+        return read_history(self.path(run), columns)
+
+    def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
+        """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
+        from vision_studies.studies.run_tables import results_table
+
+        return results_table(runs, self, stages)
+
+    def histories(self, runs: Sequence[Run]) -> "pd.DataFrame":
+        """Histories of all runs, one below the other; see `run_tables.history_table`."""
+        from vision_studies.studies.run_tables import history_table
+
+        return history_table(runs, self)
+
+    def begin(self, run: Run) -> Path:
+        """Make a run's folder ready to be worked in; what a process has left there that was killed while it wrote goes.
+
+        Returns:
+            The folder.
+        """
+        folder = self.path(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder)
+        file, description = folder / DESCRIPTION_FILE, run.description
+        if not file.exists() or file.read_text(encoding="utf-8") != json_text(description):
+            write_json(file, description)
+        return folder
+
+    def record(self, run: Run, stage: str, outcome: Outcome) -> None:
+        """Write what a stage of a run has found; the stage's own file comes last and makes it finished."""
+        if outcome.history is not None:
+            with atomic_file(self.path(run, HISTORY_FILE)) as temporary:
+                write_table(outcome.history, temporary)
+        provenance = {
+            "git_commit": git_commit(),
+            "versions": library_versions(),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_stage(self._stage_file(run, stage), outcome.metrics, outcome.status, outcome.reason, provenance)
+
+    def record_failure(self, run: Run, stage: str, error: Exception, traceback: str) -> Outcome:
+        """Write why a stage of a run has failed, with its traceback."""
+        with atomic_file(self.path(run, f"{stage}_failure.txt")) as temporary:
+            temporary.write_text(traceback, encoding="utf-8")
+        outcome = Outcome({}, FAILED, f"{stage}: {type(error).__name__}: {error}")
+        self.record(run, stage, outcome)
+        return outcome
+
+    def forget(self, run: Run) -> None:
+        """Delete all that is known of a run but its lock.
+
+        Raises:
+            BusyError: another process works on it.
+            StorageError: a store keeps it, and cannot be reached.
+        """
+        folder = self.path(run)
+        kept = kept_with(folder)
+        if kept is not None:
+            kept.forget(folder)
+        if not folder.exists():
+            return
+        lock = self.lock(run)
+        with try_to_hold(lock, this_process()) as held:
+            if not held:
+                raise BusyError(
+                    f"The run {run.fingerprint} is being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
+                    "share its work."
+                )
+            # What makes a stage finished goes first: a kill in between must not leave a result without its weights.
+            for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                elif entry != lock:
+                    entry.unlink()
+
+    def forget_all(self, runs: Mapping[str, Run], stage: str) -> None:
+        """Forget runs, by fingerprint, and the unfinished groups of a stage that they belong to.
+
+        Raises:
+            BusyError: another process works on one of them.
+            StorageError: a store keeps one, and cannot be reached.
+        """
+        with ExitStack() as locks:
+            if self._groups(stage).is_dir():
+                locks.enter_context(self.claim(stage))
+            begun = [(own, members) for own, members in self.groups(stage).items() if runs.keys() & set(members)]
+            for _, members in begun:
+                lock = self.group_lock(stage, members)
+                if not locks.enter_context(try_to_hold(lock, this_process())):
+                    raise BusyError(
+                        f"{len(members)} runs are being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
+                        "share its work."
+                    )
+            for run in runs.values():
+                self.forget(run)
+            for folder, _ in begun:
+                shutil.rmtree(folder)
+
+    def claim(self, stage: str) -> FileLock:
+        """Held while groups are looked for and written down."""
+        self._groups(stage).mkdir(parents=True, exist_ok=True)
+        return FileLock(self._groups(stage) / "claim.lock")
+
+    def group_folder(self, stage: str, members: Sequence[str]) -> Path:
+        """Folder of the checkpoints of runs, named by their fingerprints, that are done together."""
+        return self._groups(stage) / hash_json(list(members))[:16]
+
+    def group_lock(self, stage: str, members: Sequence[str]) -> Path:
+        """Lock that is held while a group is worked on."""
+        return self.group_folder(stage, members).with_suffix(".lock")
+
+    def write_group(self, stage: str, members: Sequence[str]) -> None:
+        """Write down that runs are done together, until the last of them has ended."""
+        write_json(self.group_folder(stage, members) / _MEMBERS, list(members))
+
+    def is_group(self, stage: str, members: Sequence[str]) -> bool:
+        """Whether it is written down that these runs are done together."""
+        return (self.group_folder(stage, members) / _MEMBERS).exists()
+
+    def groups(self, stage: str) -> dict[Path, list[str]]:
+        """Folders of groups that were written down and have not ended, with the fingerprints of their runs.
+
+        Raises:
+            DataError: a list of members is damaged.
+        """
+        found = {}
+        for file in sorted(self._groups(stage).glob(f"*/{_MEMBERS}")):
+            try:
+                found[file.parent] = list(json.loads(file.read_text(encoding="utf-8")))
+            except FileNotFoundError:  # another process has ended it just now
+                continue
+            except ValueError as error:
+                raise DataError(f"{file} is damaged; {MEND}.") from error
+        return found
+
+    def _groups(self, stage: str) -> Path:
+        return self.folder / "stacks" / stage
+
+    def _stage_file(self, run: Run, stage: str) -> Path:
+        return self.path(run, f"{stage}.json")
+
+
+def has_begun(group: Path) -> bool:
+    """Whether a group has left more than the list of its runs."""
+    return any(entry.name != _MEMBERS for entry in group.iterdir())
+
+
+def fingerprints(runs: Iterable[Run]) -> list[str]:
+    """Fingerprints of runs, in their order."""
+    return [run.fingerprint for run in runs]

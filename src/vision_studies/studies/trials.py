@@ -1,0 +1,124 @@
+"""The search for the hyperparameters of a variant as a step of a study: trials are runs, and several processes share them."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.search import SearchDomain, SharedSearchSettings, pruner_name
+from vision_studies.errors import DataError
+from vision_studies.studies.execution import execute_one
+from vision_studies.studies.parallel import parallel_runs
+from vision_studies.studies.results import PRUNED
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Outcome
+
+if TYPE_CHECKING:
+    from vision_studies.studies.search import Report, SearchTrial, SharedSearch, TrialOutcome
+    from vision_studies.studies.stored_trials import StoredTrial
+
+Drawn = Mapping[str, Any]
+"""Dotted path -> value."""
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The trials of a variant.
+
+    Attributes:
+        variant: its name.
+        name: of the search; unique in its storage.
+        folder: of journal and locks.
+        settings: how to search.
+        space: dotted path -> where it is looked for, in the order in which values are drawn.
+        base: settings that the draws are laid over.
+        epochs: most epochs of a trial.
+        stage: of a run, in which a trial is trained; its metric `validation_accuracy` is maximised.
+        run: number and draws of a trial -> its run.
+        train: run, folder and `report(epoch, value)`, which tells whether the trial is hopeless -> what was found.
+        mend: what to change where no trial is complete, as the end of a sentence.
+    """
+
+    label: ClassVar[str] = "search"
+
+    variant: str
+    name: str
+    folder: Path
+    settings: SharedSearchSettings
+    space: Mapping[str, SearchDomain]
+    base: Mapping[str, Any]
+    epochs: int
+    stage: str
+    run: Callable[[int, Drawn], Run]
+    train: "Callable[[Run, Path, Report], Outcome]"
+    mend: str
+
+    def search(self) -> "SharedSearch":
+        """The search as its storage has it."""
+        from vision_studies.studies.search import SharedSearch, build_pruner
+
+        pruner = build_pruner(self.settings.pruner, self.epochs)
+        return SharedSearch(self.settings, self.space, self.base, name=self.name, folder=self.folder, pruner=pruner)
+
+    def stored(self) -> "list[StoredTrial]":
+        """All trials as they are stored, without a look into any of them being begun."""
+        from vision_studies.studies.stored_trials import stored_trials
+
+        return stored_trials(self.folder, self.name, self.settings.storage)
+
+    def forget(self, store: RunStore) -> None:
+        """Delete all trials with their runs.
+
+        Raises:
+            BusyError: another process works on one of them.
+        """
+        for trial in self.search().forget():
+            shutil.rmtree(store.path(self.run(trial.number, trial.drawn)), ignore_errors=True)
+
+    def work(self, store: RunStore, execution: ExecutionSettings) -> dict[str, Any]:
+        """Do trials, in as many processes as the execution settings say, until the search has ended.
+
+        Returns:
+            What the best trial has drawn.
+
+        Raises:
+            DataError: no trial is complete.
+        """
+        import joblib
+
+        workers = execution.workers if execution.backend != "sequential" else 1
+        with parallel_runs(execution) as parallel:
+            list(parallel(joblib.delayed(_worker)(self, store) for _ in range(workers)))
+        search = self.search()
+        best = search.best()
+        if best is None:
+            statuses = [trial.status for trial in search.trials()]
+            told = ", ".join(
+                f"{statuses.count(status)} {status}"
+                for status in sorted(set(statuses), key=statuses.count, reverse=True)
+            )
+            raise DataError(f"No trial of the variant {self.variant} is complete ({told}); {self.mend}.")
+        return best.drawn
+
+
+def _worker(trials: Trials, store: RunStore) -> None:
+    trials.search().work(partial(_do_trial, trials=trials, store=store))
+
+
+def _do_trial(trial: "SearchTrial", report: "Report", *, trials: Trials, store: RunStore) -> "TrialOutcome":
+    from vision_studies.studies.search import TrialOutcome
+
+    run, pruner = trials.run(trial.number, trial.drawn), pruner_name(trials.settings.pruner)
+    if store.was_pruned_otherwise(run, trials.stage, pruner):
+        store.forget(run)
+
+    def train(run: Run, folder: Path) -> Outcome:
+        outcome = trials.train(run, folder, report)
+        return outcome.pruned_by(pruner) if outcome.status == PRUNED and pruner else outcome
+
+    outcome = execute_one(run, trials.stage, train, store)
+    return TrialOutcome(outcome.status, outcome.metrics.get("validation_accuracy"), outcome.metrics.get("seconds", 0.0))
