@@ -25,9 +25,7 @@ from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import MixingSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.loaders import device_loader
-from vision_studies.models.build import build_model
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.mixing import mix_batch
 from vision_studies.training.precision import has_fast_bfloat16
@@ -53,9 +51,7 @@ def published_steps() -> list[dict[str, Any]]:
 
 def loading(steps: list[dict[str, Any]]) -> Callable[[int], int]:
     """A function that loads some batches and returns how many images they had."""
-    augmentation = build_augmentation(
-        AugmentationSettings.model_validate({"steps": steps}), normalisation_mean=NORMALISATION.mean
-    )
+    augmentation = AugmentationSettings.model_validate({"steps": steps}).build(NORMALISATION.mean)
     loader = device_loader(
         random_images(),
         np.arange(LOADER_BATCHES * BATCH),
@@ -72,7 +68,7 @@ def training() -> Callable[[int], int]:
     """A function that takes some training steps of `resnet_small` as `fit` does and returns how many images they had."""
     torch.manual_seed(0)
     settings = TypeAdapter(ModelSettings).validate_python({"name": "resnet_small"})
-    model = build_model(settings, in_channels=3, num_classes=10, image_size=32).to(memory_format=torch.channels_last)
+    model = settings.build(in_channels=3, num_classes=10, image_size=32).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     images = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (BATCH,))

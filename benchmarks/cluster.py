@@ -58,8 +58,7 @@ CHANGES = {
 def train(run: Run, folder: Path, *, data: PreparedData) -> Outcome:
     """One training, on the processor."""
     settings = RunSettings.model_validate(run.configuration)
-    trained = cifar_resnet.train(settings, run.seed, data, folder, torch.device("cpu"))
-    return Outcome(trained.metrics, history=trained.history)
+    return cifar_resnet.train(settings, run.seed, data, folder, torch.device("cpu"))
 
 
 def random_data(folder: Path) -> PreparedData:

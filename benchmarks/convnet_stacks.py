@@ -35,8 +35,9 @@ from vision_studies.config.transfer_cuts import (
 )
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.cut_networks import cut_network, load_pretrained, pretraining_network
-from vision_studies.methods.transfer_cuts import CutRun, TrainedCut, train_stack
+from vision_studies.methods.transfer_cuts import CutRun, train_stack
 from vision_studies.models import convnet
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import save_weights
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.runtime import tune_process
@@ -100,7 +101,7 @@ def epoch_rows(
 
 def _epoch_seconds(stack: Sequence[CutRun], data: PreparedData, options: CutStackSettings, folder: Path) -> float:
     """Seconds of the epochs alone, of all networks together."""
-    ended: list[TrainedCut] = []
+    ended: list[Outcome] = []
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         train_stack(
             stack,
@@ -108,10 +109,10 @@ def _epoch_seconds(stack: Sequence[CutRun], data: PreparedData, options: CutStac
             Path(temporary),
             CPU,
             options,
-            on_end=lambda _, trained: ended.append(trained),
+            on_end=lambda _, outcome: ended.append(outcome),
             weights_file=lambda member: Path(temporary) / f"{member}.safetensors",
         )
-    return sum(trained.result.seconds for trained in ended)
+    return sum(outcome.metrics["seconds"] for outcome in ended)
 
 
 def step_rows(

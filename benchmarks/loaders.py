@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import write_beton
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
@@ -92,9 +91,7 @@ def main() -> None:
     image_set = random_images()
     everything = np.arange(IMAGES)
     steps = ({"name": "random_crop", "padding": 4, "mode": "zero"}, {"name": "random_flip", "probability": 0.5})
-    augmentation = build_augmentation(
-        AugmentationSettings.model_validate({"steps": steps}), normalisation_mean=NORMALISATION.mean
-    )
+    augmentation = AugmentationSettings.model_validate({"steps": steps}).build(NORMALISATION.mean)
     options = {
         "batch_size": BATCH,
         "normalisation": NORMALISATION,

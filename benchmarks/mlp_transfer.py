@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,8 +25,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
 from vision_studies.config.ensemble import EnsembleSettings
-from vision_studies.config.mlp_transfer import MlpTransferSettings
-from vision_studies.methods.mlp_transfer import optimizer_settings
+from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings
 from vision_studies.models.mlp import MLP
 from vision_studies.pipelines.mlp_transfer.search import shared_draws
 from vision_studies.training.ensemble import fit_ensemble
@@ -129,6 +129,7 @@ def stack(widths: Widths, trials: Sequence[dict[str, float]], images: torch.Tens
             "precision": "auto",
         }
     )
+    run = partial(MlpRunSettings, widths=widths, normalise=True, training=settings, protocol=None)
     places = torch.arange(TRAINING + VALIDATION, device=images.device)
     data = TensorData(images, labels, places[:TRAINING], places[TRAINING:])
     members = [
@@ -139,7 +140,7 @@ def stack(widths: Widths, trials: Sequence[dict[str, float]], images: torch.Tens
                 ),
                 1,
             ),
-            optimizer_settings(trial),
+            run(hyperparameters=trial).optimizer,
             seed=1,
         )
         for trial in trials

@@ -33,7 +33,6 @@ from vision_studies.data.unlabelled import open_images
 from vision_studies.methods.image_classifier import Predictor
 from vision_studies.methods.image_predictions import predictions, write_predictions
 from vision_studies.methods.opened_models import open_model_file
-from vision_studies.models.build import build_model
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.checkpoints import save_state
 from vision_studies.training.evaluation import evaluate
@@ -60,7 +59,7 @@ def prepare(folder: Path, images: int) -> None:
         for number, image in enumerate(pixels):
             Image.fromarray(image).save(folder / suffix / f"{number:06d}.{suffix}")
     settings = published_run()
-    network = build_model(settings.model, in_channels=3, num_classes=10, image_size=32)
+    network = settings.model.build(in_channels=3, num_classes=10, image_size=32)
     description = {
         "class_names": [str(label) for label in range(10)],
         "image_size": 32,

@@ -32,7 +32,6 @@ from benchmarks.rounds import measure
 from benchmarks.training_step import machine
 from vision_studies.config.stacking import StackingSettings
 from vision_studies.config.stacking_runs import JointRun, stack_run
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
@@ -148,7 +147,7 @@ def own_step(run: JointRun, data: PreparedData) -> Callable[[], None]:
     optimizers = build_optimizers(model, run.training.optimizer)
     forward = torch.compile(model) if run.training.compile else model
     gradients = BatchGradients(forward, JointStacking("sum", 1.0), optimizers, run.training, CPU)
-    augmentation = build_augmentation(run.augmentation, normalisation_mean=data.normalisation.mean)
+    augmentation = run.augmentation.build(data.normalisation.mean)
     loader = data.loader(
         "train",
         kind=run.loader,

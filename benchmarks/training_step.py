@@ -42,7 +42,6 @@ def serve(form: str) -> None:
     from torch.nn import functional as F
 
     from vision_studies.config.models import ModelSettings
-    from vision_studies.models.build import build_model
     from vision_studies.training.runtime import tune_process
 
     options = FORMS[form]
@@ -50,7 +49,7 @@ def serve(form: str) -> None:
         tune_process()
     torch.manual_seed(0)
     settings = TypeAdapter(ModelSettings).validate_python({"name": "resnet_small"})
-    model = build_model(settings, in_channels=3, num_classes=10, image_size=32)
+    model = settings.build(in_channels=3, num_classes=10, image_size=32)
     images, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(10, (BATCH,))
     order = torch.channels_last if options["channels_last"] else torch.contiguous_format
     model, images = model.to(memory_format=order), images.contiguous(memory_format=order)

@@ -9,13 +9,14 @@ from mkdocs.structure.pages import Page
 
 from docs_tools.api_pages import api_pages
 from docs_tools.equations import draw_equations
+from docs_tools.metric_pages import metric_pages
 from docs_tools.parameter_pages import ParameterPages
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made from the code."""
     project = Path(config.config_file_path).parent
-    pages = ParameterPages(project / "conf").pages() | api_pages(project / "src/vision_studies")
+    pages = ParameterPages(project / "conf").pages() | api_pages(project / "src/vision_studies") | metric_pages()
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
     return files

@@ -19,7 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their ow
 NUMERIC = frozenset({"analysis", "data", "methods", "models", "training"})
 """Folders of tests whose numbers depend on the processor: `make test-processors` runs them under several instruction sets."""
 SLOW_FIXTURES = frozenset(
-    {"project", "demo_project", "chromium", "killed", "together", "site", "rehearsals", "prepared"}
+    {"project", "demo_project", "chromium", "killed", "together", "site", "rehearsals", "prepared", "extended_project"}
 )
 """What starts commands, a browser or processes that train together, or builds a site, and so takes more than a second."""
 

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 from PIL import Image
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.cli import cli
 from vision_studies.methods.image_classifier import Predictor
 from vision_studies.methods.opened_models import open_run
@@ -86,9 +86,9 @@ def test_every_usable_run_says_of_the_test_split_what_its_study_has_recorded(dem
         labels = [data.image_set.class_names.index(name) for name in classifier.images.class_names]
         own = data.splits.test[np.isin(data.image_set.labels[data.splits.test], labels)]
         probabilities = Predictor(classifier, torch.device("cpu"))(data.image_set.images[own])
-        found = classification_metrics(probabilities, np.searchsorted(labels, data.image_set.labels[own]))
-        assert found["accuracy"] == pytest.approx(metrics["test_accuracy"]), kind
-        assert found["loss"] == pytest.approx(metrics["test_loss"], abs=1e-4), kind
+        found = measured(probabilities, np.searchsorted(labels, data.image_set.labels[own]))
+        assert found["test_accuracy"] == pytest.approx(metrics["test_accuracy"]), kind
+        assert found["test_loss"] == pytest.approx(metrics["test_loss"], abs=1e-4), kind
 
 
 def test_models_are_listed_with_their_accuracies_and_what_cannot_be_used_in_a_sentence(demo_project, models):
@@ -160,8 +160,8 @@ def test_a_labelled_folder_is_scored_as_the_study_scores_it(demo_project, models
     done = models("evaluate", tmp_path / "labelled", *arguments)
     assert "0/bad.png: no image" in done.stderr
     found = json.loads((tmp_path / "score.json").read_text())
-    assert found["accuracy"] == pytest.approx(row["test_accuracy"])
-    assert found["loss"] == pytest.approx(row["test_loss"], abs=1e-4)
+    assert found["test_accuracy"] == pytest.approx(row["test_accuracy"])
+    assert found["test_loss"] == pytest.approx(row["test_loss"], abs=1e-4)
     assert found["calibration_error"] == pytest.approx(row["test_calibration_error"], abs=1e-3)
     assert found["left_out"] == {"0/bad.png": "no image"}
     assert [own["class"] for own in found["classes"]] == [str(label) for label in range(10)]

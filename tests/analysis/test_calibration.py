@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.metrics import log_loss
+from sklearn import metrics as reference
 
-from vision_studies.analysis.calibration import classification_metrics, expected_calibration_error, reliability_table
+from vision_studies.analysis.calibration import expected_calibration_error, log_loss, reliability_table
+from vision_studies.analysis.metrics import measured
 
 
 def random_predictions(images=500, classes=4, seed=0):
@@ -12,12 +13,12 @@ def random_predictions(images=500, classes=4, seed=0):
 
 def test_metrics_are_their_formulas():
     probabilities, labels = random_predictions()
-    metrics = classification_metrics(probabilities, labels)
+    metrics = measured(probabilities, labels)
     one_hot = np.eye(4)[labels]
-    assert metrics.keys() == {"accuracy", "loss", "calibration_error", "brier"}
-    assert metrics["accuracy"] == pytest.approx(np.mean(probabilities.argmax(1) == labels))
-    assert metrics["loss"] == pytest.approx(log_loss(labels, probabilities), rel=1e-5)
-    assert metrics["brier"] == pytest.approx(np.mean(np.sum((probabilities - one_hot) ** 2, axis=1)))
+    assert metrics.keys() == {"test_accuracy", "test_loss", "test_calibration_error", "test_brier"}
+    assert metrics["test_accuracy"] == pytest.approx(np.mean(probabilities.argmax(1) == labels))
+    assert metrics["test_loss"] == pytest.approx(reference.log_loss(labels, probabilities), rel=1e-5)
+    assert metrics["test_brier"] == pytest.approx(np.mean(np.sum((probabilities - one_hot) ** 2, axis=1)))
 
 
 def test_calibration_error_is_the_loop_of_its_paper():
@@ -40,7 +41,7 @@ def test_honest_confidence_has_no_error_and_boasting_has():
 
 
 def test_a_sure_and_wrong_prediction_has_a_finite_loss():
-    assert np.isfinite(classification_metrics(np.array([[1.0, 0.0]]), np.array([1]))["loss"])
+    assert np.isfinite(log_loss(np.array([[1.0, 0.0]]), np.array([1])))
 
 
 def test_reliability_table_holds_every_image_once_and_marks_empty_bins():

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vision_studies.analysis.comparisons import compare_metrics, compare_variants
+from vision_studies.analysis.metrics import COMPARED
 from vision_studies.analysis.statistics import holm, paired_comparison, summary
 from vision_studies.errors import DataError, ParameterError
 
@@ -161,7 +162,7 @@ def test_every_pipeline_and_metric_is_compared_with_its_own_first_variant():
         for variant in variants
         for seed in range(2)
     ]
-    found = compare_metrics(pd.DataFrame(rows), metrics={"test_accuracy": True, "test_loss": False})
+    found = compare_metrics(pd.DataFrame(rows), metrics=COMPARED[:2])
     assert found.groupby(["pipeline", "metric"])["variant"].agg("".join).tolist() == ["ab", "ab", "bc", "bc"]
     baselines = found[found["pairs"].isna()]
     assert baselines["variant"].tolist() == ["a", "a", "b", "b"]
@@ -170,7 +171,7 @@ def test_every_pipeline_and_metric_is_compared_with_its_own_first_variant():
 
 def test_results_without_any_score_give_an_empty_comparison():
     rows = [{"pipeline": "one", "variant": "a", "seed": 0, "test_accuracy": None}]
-    found = compare_metrics(pd.DataFrame(rows), metrics={"test_accuracy": True})
+    found = compare_metrics(pd.DataFrame(rows), metrics=COMPARED[:1])
     assert found.empty
     assert {"metric", "sentence"} <= set(found.columns)
 
@@ -187,8 +188,8 @@ def test_variants_are_compared_under_one_condition():
         for (condition, variant), values in scores.items()
         for seed, value in enumerate(values)
     ]
-    found = compare_metrics(pd.DataFrame(rows), metrics={"test_accuracy": True}).set_index("variant")
+    found = compare_metrics(pd.DataFrame(rows), metrics=COMPARED[:1]).set_index("variant")
     assert found["pairs"].isna().to_dict() == {"a": True, "b": False, "c": True}  # a and c are baselines
     assert found.loc["b", "p_holm"] == found.loc["b", "p"]  # of one comparison, not of two
-    apart = compare_metrics(pd.DataFrame(rows).drop(columns="condition"), metrics={"test_accuracy": True})
+    apart = compare_metrics(pd.DataFrame(rows).drop(columns="condition"), metrics=COMPARED[:1])
     assert apart["pairs"].isna().sum() == 1

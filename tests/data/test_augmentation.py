@@ -3,11 +3,10 @@ import pytest
 import torch
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.erasing import cutout
 from vision_studies.data.augmentation.geometry import alternating_flip, crop_at, pad, random_crop, random_flip
+from vision_studies.data.augmentation.step import Occasion
 from vision_studies.data.augmentation.views import average_probabilities, views_of
-from vision_studies.data.loaders import Occasion
 from vision_studies.torchvision_compat import torchvision_module
 
 transforms = torchvision_module("torchvision.transforms.v2.functional")
@@ -92,7 +91,7 @@ def test_steps_are_done_in_order_and_repeat_with_the_generator(images):
             {"name": "cutout", "size": 3},
         )
     )
-    augment = build_augmentation(settings, normalisation_mean=(10.0,) * images.shape[1])
+    augment = settings.build((10.0,) * images.shape[1])
     shared = generator(5)
     expected = cutout(random_flip(random_crop(images, shared, 2), shared, 0.5), shared, 3, (10.0,) * images.shape[1])
     assert torch.equal(augment(images, generator(5), OCCASION), expected)
@@ -102,7 +101,7 @@ def test_steps_are_done_in_order_and_repeat_with_the_generator(images):
 
 
 def test_no_steps_are_no_function():
-    assert build_augmentation(AugmentationSettings(steps=()), normalisation_mean=(0.0,)) is None
+    assert AugmentationSettings(steps=()).build((0.0,)) is None
 
 
 def test_views_are_plain_mirrored_and_shifted_per_image(images):

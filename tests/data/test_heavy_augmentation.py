@@ -8,9 +8,9 @@ from tests.conftest import ROOT
 
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.data.augmentation.color import color_jitter, jitter_colors
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.erasing import random_erasing
 from vision_studies.data.augmentation.rand_augment import OPERATIONS, build_operation, rand_augment
+from vision_studies.data.augmentation.step import Occasion
 from vision_studies.data.augmentation.warping import (
     corners_of,
     perspective,
@@ -18,7 +18,6 @@ from vision_studies.data.augmentation.warping import (
     random_rotation,
     rotate,
 )
-from vision_studies.data.loaders import Occasion
 from vision_studies.torchvision_compat import torchvision_module
 
 functional = torchvision_module("torchvision.transforms.v2.functional")
@@ -166,10 +165,8 @@ def test_boxes_that_never_fit_leave_the_image_alone():
 
 
 def test_all_steps_together_repeat_with_their_generator(images):
-    augment = build_augmentation(
-        AugmentationSettings.model_validate({"steps": [*PUBLISHED, {"name": "cutout", "size": 16}]}),
-        normalisation_mean=(120.0,) * images.shape[1],
-    )
+    settings = AugmentationSettings.model_validate({"steps": [*PUBLISHED, {"name": "cutout", "size": 16}]})
+    augment = settings.build((120.0,) * images.shape[1])
     before = images.clone()
     once, again, other = (augment(images, generator(seed), OCCASION) for seed in (5, 5, 6))
     assert torch.equal(once, again)

@@ -11,7 +11,6 @@ from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import check_beton, write_beton
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
@@ -132,9 +131,7 @@ STEPS = [
 
 @pytest.mark.parametrize("processes", [2, 3])
 def test_shares_of_processes_together_are_the_batches_of_one(image_set, processes):
-    augmentation = build_augmentation(
-        AugmentationSettings.model_validate({"steps": STEPS}), normalisation_mean=(9, 9, 9)
-    )
+    augmentation = AugmentationSettings.model_validate({"steps": STEPS}).build((9, 9, 9))
     settings = options(image_set, batch_size=8, shuffle=True, augmentation=augmentation)
     chosen = np.arange(3, 53)  # 50 images: the last batch has 2, and none for the last process
     shares = [device_loader(image_set, chosen, share=Share(rank, processes), **settings) for rank in range(processes)]

@@ -3,6 +3,7 @@ import pytest
 import torch
 from tests.data.conftest import make_image_set
 from tests.models.test_networks import build
+from tests.models.test_networks import settings as options_of
 from tests.rounding import bfloat16_bound
 from tests.test_base_parameters import base_run
 from torch import nn
@@ -81,7 +82,7 @@ def seen_and_said(network, images):
 def test_scores_are_the_logits_of_every_network(name, options):
     network = build(name, image_size=32, **options)
     features, logits = seen_and_said(network, torch.randn(3, 3, 32, 32))
-    classifier = own_classifier(network)
+    classifier = own_classifier(network, options_of(name, **options).logit_scale)
     assert classifier.weight.dtype == classifier.bias.dtype == np.float32
     np.testing.assert_allclose(classifier.scores(features), logits, atol=1e-5 * max(1, np.abs(logits).max()))
 
@@ -90,11 +91,11 @@ def test_scores_are_the_logits_of_a_perceptron():
     torch.manual_seed(0)
     features, logits = seen_and_said(network := MLP(12, [8, 6], 4, dropout=0.5, slope=0.1), torch.randn(5, 3, 2, 2))
     assert features.shape == (5, 6)
-    np.testing.assert_allclose(own_classifier(network).scores(features), logits, atol=1e-5)
+    np.testing.assert_allclose(own_classifier(network, 1.0).scores(features), logits, atol=1e-5)
 
 
 def test_the_classifier_does_not_change_with_the_network(model):
-    classifier = own_classifier(model)
+    classifier = own_classifier(model, 1.0)
     before = classifier.weight.copy()
     with torch.no_grad():
         model.classifier.weight.zero_()
@@ -103,7 +104,7 @@ def test_the_classifier_does_not_change_with_the_network(model):
 
 def test_a_network_without_a_linear_layer_is_refused():
     with pytest.raises(ParameterError, match="Sequential has no linear layer"):
-        own_classifier(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1)))
+        own_classifier(nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1)), 1.0)
     with pytest.raises(ParameterError, match="SqueezeNet has no linear layer"):
         classifier_layer(build("torchvision", network="squeezenet1_1"))
 
@@ -116,7 +117,7 @@ def test_features_are_those_of_the_splits_images_in_order(model, data, split):
     assert group.labels.dtype == np.int64
     np.testing.assert_array_equal(group.labels, data.image_set.labels[getattr(data.splits, split)])
     np.testing.assert_allclose(group.features, expected, atol=1e-5)
-    np.testing.assert_allclose(own_classifier(model).scores(group.features), logits, atol=1e-5)
+    np.testing.assert_allclose(own_classifier(model, 1.0).scores(group.features), logits, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -125,7 +126,7 @@ def test_numbers_are_in_the_format_in_which_a_run_is_scored(model, data, precisi
     group = extract_features(model, data, "test", settings=own, device=CPU)
     loader = data.loader("test", kind="device", batch_size=7, device=CPU)
     probabilities = predict_with_views(model, loader, own, CPU)[1]
-    scores = torch.from_numpy(own_classifier(model).scores(group.features))
+    scores = torch.from_numpy(own_classifier(model, 1.0).scores(group.features))
     # In bfloat16 the last layer is rounded, too; a probability moves by half of what the logits move by at most.
     tolerance = 1e-5 if precision == "fp32" else bfloat16_bound(1) * scores.abs().max().item() / 2
     np.testing.assert_allclose(scores.softmax(dim=1).numpy(), probabilities, atol=tolerance)

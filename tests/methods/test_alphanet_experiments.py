@@ -18,6 +18,7 @@ from vision_studies.methods.alphanet.experiments import (
     side_distances,
 )
 from vision_studies.methods.alphanet.features import FeatureSet, class_means
+from vision_studies.outcomes import DIVERGED
 from vision_studies.training.checkpoints import save_state
 
 CPU = torch.device("cpu")
@@ -96,7 +97,8 @@ def test_networks_whose_epochs_differ_in_length_are_trained_one_by_one():
 def test_a_network_that_diverges_has_no_epoch_to_show():
     wild = changed(training={"optimizer": {"name": "SGD", "parameters": {"lr": 1e38}}})
     lost, kept = learnt([Combination(wild, 0), Combination(SETTINGS, 0)])
-    assert lost.trained.diverged
+    assert lost.trained.outcome(lost.metrics).status == DIVERGED
+    assert "lower the learning rate (alphanet.training.optimizer)" in lost.trained.reason
     assert "best_epoch" not in lost.metrics
     assert "validation_accuracy" not in lost.metrics
     assert kept.metrics["best_epoch"] == kept.trained.best_epoch > 0

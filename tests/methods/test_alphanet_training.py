@@ -291,7 +291,7 @@ def test_other_schedulers_move_the_rate(place, scheduler):
 def test_networks_whose_losses_are_not_finite_are_given_up(place):
     settings = with_training(optimizer={"name": "SGD", "parameters": {"lr": 1e38, "momentum": 0.9}})
     found = train(place, [1, 2], settings)
-    assert [own.diverged for own in found] == [True, True]
+    assert [own.ended for own in found] == ["diverged", "diverged"]
     assert all(len(own.history) < settings.training.epochs for own in found)
 
 
@@ -304,8 +304,8 @@ def test_a_network_that_diverges_leaves_the_others_as_they_are(place):
     lost, kept = train_stack(
         stack, neighbours, SETTINGS, [1, 2], place.cached("train"), place.cached("validation"), SPLITS
     )
-    assert lost.diverged
+    assert lost.ended == "diverged"
     assert lost.history.empty
-    assert not kept.diverged
+    assert kept.ended == "complete"
     assert kept.best_epoch == expected.best_epoch
     torch.testing.assert_close(kept.coefficients, expected.coefficients, rtol=1e-4, atol=1e-5)

@@ -11,6 +11,7 @@ from vision_studies.data.splits import make_splits
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.methods import cifar_resnet
 from vision_studies.models.speedrun import whitening_weights
+from vision_studies.outcomes import COMPLETE, DIVERGED
 from vision_studies.training.checkpoints import load_state
 
 CPU = torch.device("cpu")
@@ -50,7 +51,7 @@ def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_pa
     assert data.asked == ["train", "validation"]
     metrics = cifar_resnet.evaluate(settings, data, tmp_path, CPU)
     assert data.asked == ["train", "validation", "test"]
-    assert not trained.diverged
+    assert (trained.status, trained.reason) == (COMPLETE, None)
     assert {"validation_accuracy", "parameters", "macs", "best_epoch"} <= trained.metrics.keys()
     assert not [name for name in trained.metrics if name.startswith("test_")]
     assert set(metrics["other_metrics"]) == {"test_accuracy_views_3"}
@@ -92,7 +93,7 @@ def test_a_training_that_diverges_says_so(tmp_path, data, settings):
         }
     )
     trained = cifar_resnet.train(settings.model_copy(update={"training": training}), 0, data, tmp_path, CPU)
-    assert trained.diverged
+    assert (trained.status, trained.reason) == (DIVERGED, "the training loss was not finite")
 
 
 def test_weights_of_another_network_are_refused(tmp_path, data, settings):

@@ -8,7 +8,6 @@ from vision_studies.methods.fair_opponents import (
     network_cost,
     same_macs,
     same_parameters,
-    scale_width,
     stack_cost,
     training_macs,
     widened_to,
@@ -56,7 +55,7 @@ def test_a_widened_network_has_about_the_parameters_that_were_asked_for(counting
 
 
 def test_a_network_without_a_width_is_not_widened(counting_data):
-    assert scale_width(model(name="torchvision"), 3) is None
+    assert model(name="torchvision").widened(3) is None
     assert widened_to(model(name="torchvision"), 1000, counting_data) is None
 
 

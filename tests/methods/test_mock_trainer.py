@@ -7,6 +7,7 @@ from vision_studies.config.merge import flatten
 from vision_studies.methods import mock_trainer
 from vision_studies.methods.fair_opponents import independent_members, stack_cost
 from vision_studies.methods.outputs import load_outputs
+from vision_studies.outcomes import PRUNED
 from vision_studies.reports.tables import labels_of
 
 
@@ -59,7 +60,7 @@ def test_a_far_learning_rate_makes_up_a_worse_network_and_pruning_works(tmp_path
     bad = train(counting_data, tmp_path / "b", training={"epochs": 20, "optimizer": {"learning_rate": 0.001}})[1]
     assert good.metrics["validation_accuracy"] > bad.metrics["validation_accuracy"]
     pruned = train(counting_data, tmp_path / "c", report=lambda row: row["epoch"] == 5)[1]
-    assert (pruned.pruned, len(pruned.history)) == (True, 5)
+    assert (pruned.status, pruned.reason, len(pruned.history)) == (PRUNED, "the search ended it", 5)
 
 
 def test_longer_training_takes_longer(tmp_path, counting_data):

@@ -11,7 +11,6 @@ from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.methods import model_export
 from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, Predictor
 from vision_studies.methods.model_export import FORMATS, export_model, read_exported
-from vision_studies.models.build import build_model
 
 IMAGES = ImageFormat(("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)))
 
@@ -21,7 +20,7 @@ def classifier():
     small = {"widths": [4], "blocks": [1], "strides": [1], "stem_width": 4, "squeeze_reduction": 2}
     settings = base_run({"model": small, "training": {"precision": "fp32"}})
     torch.manual_seed(0)
-    network = build_model(settings.model, in_channels=3, num_classes=3, image_size=8).eval()
+    network = settings.model.build(in_channels=3, num_classes=3, image_size=8).eval()
     return ImageClassifier(Path("model"), network, IMAGES, settings.training, 16, 1, 0)
 
 

@@ -9,6 +9,7 @@ from vision_studies.methods import stacking
 from vision_studies.methods.fair_opponents import independent_members, stack_cost
 from vision_studies.methods.outputs import load_outputs, metrics_on_test
 from vision_studies.methods.stacked_networks import build_stack, order_seed
+from vision_studies.outcomes import DIVERGED, PRUNED
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
 
 CPU = torch.device("cpu")
@@ -97,7 +98,7 @@ def test_seed_and_member_decide_everything(tmp_path, counting_data):
 def test_a_caller_prunes_a_stack_and_an_interrupted_one_goes_on_to_the_same_numbers(tmp_path, counting_data):
     run = joint(training={"epochs": 4})
     pruned = stacking.train(run, 0, counting_data, tmp_path / "pruned", CPU, lambda row: row["epoch"] == 2)
-    assert (pruned.pruned, len(pruned.history)) == (True, 2)
+    assert (pruned.status, pruned.reason, len(pruned.history)) == (PRUNED, "the search ended it", 2)
 
     class StoppedError(Exception):
         pass
@@ -117,7 +118,7 @@ def test_a_caller_prunes_a_stack_and_an_interrupted_one_goes_on_to_the_same_numb
 def test_a_loss_that_is_not_finite_is_recorded_as_divergence(tmp_path, counting_data):
     run = joint(training={"optimizer": {"learning_rate": 1e30}, "schedule": {"name": "constant", "warmup_epochs": 0}})
     trained = stacking.train(run, 0, counting_data, tmp_path, CPU)
-    assert trained.diverged
+    assert (trained.status, trained.reason) == (DIVERGED, "the training loss was not finite")
 
 
 def test_label_smoothing_changes_a_joint_training(tmp_path, counting_data):

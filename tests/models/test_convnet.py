@@ -5,10 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vision_studies.config.models import ConvNetSettings
 from vision_studies.errors import ParameterError
 from vision_studies.models import convnet
-from vision_studies.models.build import build_model
+from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ACTIVATIONS, ConvNet
 from vision_studies.models.statistics import count_macs, count_parameters
 
@@ -105,7 +104,7 @@ def test_the_published_network_has_its_number_of_parameters(size, channels, clas
     assert parameters - count_parameters(model.fc) == (185_280 if channels == 1 else 186_432)
     settings = ConvNetSettings(name="convnet")
     assert settings.depth == 6
-    built = build_model(settings, in_channels=channels, num_classes=classes, image_size=size)
+    built = settings.build(in_channels=channels, num_classes=classes, image_size=size)
     assert built.state_dict().keys() == model.state_dict().keys()
     assert count_parameters(built) == parameters
 

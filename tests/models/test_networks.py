@@ -7,7 +7,6 @@ from torch.nn import functional as F
 
 from vision_studies.config.models import PRESETS, ModelSettings
 from vision_studies.errors import ParameterError
-from vision_studies.models.build import build_model
 from vision_studies.models.resnet import BasicBlock, SqueezeExcitation, survival_scale
 from vision_studies.models.statistics import count_macs, count_parameters
 
@@ -18,9 +17,7 @@ def settings(name, **options):
 
 def build(name, in_channels=3, num_classes=10, image_size=32, **options):
     torch.manual_seed(0)
-    return build_model(
-        settings(name, **options), in_channels=in_channels, num_classes=num_classes, image_size=image_size
-    )
+    return settings(name, **options).build(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ from torch import nn
 
 from vision_studies.config.models import ModelSettings
 from vision_studies.errors import CheckpointError, ParameterError
-from vision_studies.models.build import build_model
 from vision_studies.models.initialisation import RULES, freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import (
     ImageFeatures,
@@ -20,9 +19,10 @@ from vision_studies.models.statistics import count_parameters
 CLASSES = 5
 
 
-def network(spec, channels=3, classes=CLASSES, size=16):
+def network(spec, channels=3, classes=CLASSES, size=16, frozen=0):
     settings = TypeAdapter(ModelSettings).validate_python(spec)
-    return build_model(settings, in_channels=channels, num_classes=classes, image_size=size)
+    built = settings.build(in_channels=channels, num_classes=classes, image_size=size)
+    return freeze_blocks(built, settings.freezable_blocks(built), frozen)
 
 
 def learner():
@@ -165,15 +165,18 @@ def test_a_file_that_is_no_weights_is_told_and_nothing_in_it_is_run(tmp_path):
 
 
 def test_frozen_blocks_do_not_learn():
-    model = freeze_blocks(network({"name": "vit_compact", "width": 8, "depth": 3, "heads": 2}), 2)
+    model = network({"name": "vit_compact", "width": 8, "depth": 3, "heads": 2}, frozen=2)
     assert [all(p.requires_grad for p in block.parameters()) for block in model.blocks] == [False, False, True]
     assert not model.positions.requires_grad
+    assert not model.patches.weight.requires_grad
     assert model.classifier.weight.requires_grad
     with torch.device("meta"):
-        large = network({"name": "torchvision", "network": "vit_b_16"})
-    freeze_blocks(large, 8)
+        large = network({"name": "torchvision", "network": "vit_b_16"}, size=224, frozen=8)
     frozen = [not next(block.parameters()).requires_grad for block in large.network.encoder.layers]
     assert frozen == [True] * 8 + [False] * 4
     assert not large.network.conv_proj.weight.requires_grad
+    assert not large.network.class_token.requires_grad
+    assert not large.network.encoder.pos_embedding.requires_grad
+    assert large.network.heads.head.weight.requires_grad
     with pytest.raises(ParameterError, match="frozen_blocks=1 but ResNet9 has 0 transformer blocks"):
-        freeze_blocks(network({"name": "resnet9", "width": 4}), 1)
+        network({"name": "resnet9", "width": 4}, frozen=1)

@@ -18,7 +18,6 @@ from tests.training.conftest import plain_settings
 from torch import nn
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.beton import write_beton
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
@@ -126,9 +125,7 @@ def _train_recipe(name, loader, folder, share, device, on_epoch, epochs):
     image_set = make_image_set(count=recipe["images"] + 21, size=6)
     chosen = [np.arange(recipe["images"]), np.arange(recipe["images"], recipe["images"] + 21)]
     statistics = channel_statistics(image_set, chosen[0])
-    augmentation = build_augmentation(
-        AugmentationSettings.model_validate({"steps": recipe["steps"]}), normalisation_mean=statistics.mean
-    )
+    augmentation = AugmentationSettings.model_validate({"steps": recipe["steps"]}).build(statistics.mean)
     common = {"normalisation": statistics, "device": device, "share": share}
     training = {"batch_size": 16, "seed": 3, "shuffle": True, "augmentation": augmentation}
     if loader == "ffcv":

@@ -228,7 +228,7 @@ def test_a_member_that_diverges_is_marked_and_leaves_without_touching_the_others
     own = settings(epochs=6)
     good = [Member(mlp(0), adamw(), 1), Member(mlp(1), adamw(), 1)]
     results = train([good[0], Member(broken, adamw(), 1), good[1]], data, own)
-    assert results[1].ended == "diverged"
+    assert (results[1].ended, results[1].reason) == ("diverged", "the loss was not finite")
     assert len(results[1].history) == 1
     assert results[1].best_epoch is None
     assert results[1].weights == {}
@@ -365,6 +365,7 @@ def test_a_pruner_sees_what_an_interrupted_call_has_validated(data, tmp_path):
     results = train(members, data, own, prune=pruner(continued), **options)
     assert continued == whole
     assert results[0].ended == expected[0].ended == "pruned"
+    assert results[0].reason == "worse than other trials at the same epoch"
     assert results[2].ended == "complete"
 
 

@@ -100,7 +100,7 @@ def test_an_interrupted_training_ends_bit_identical(
         assert ours.keys() == theirs.keys() != set()
         assert all(torch.equal(ours[name], theirs[name]) for name in ours), kind
     assert (whole.best_epoch, whole.best_value) == (continued.best_epoch, continued.best_value)
-    assert whole.stopped_early == continued.stopped_early
+    assert whole.ended == continued.ended
     assert all(torch.equal(value, continued.final_weights[name]) for name, value in model.state_dict().items())
     assert continued.history["seconds"].is_monotonic_increasing
 
@@ -194,7 +194,7 @@ def test_training_learns(make_settings, make_network, loaders):
 def test_early_stopping_waits_for_its_patience(make_settings, make_network, loaders):
     stopping = {"metric": "validation_accuracy", "patience": 2, "min_delta": 1.0}  # nothing can gain so much
     result = run(make_network(), loaders, make_settings(epochs=10, early_stopping=stopping))
-    assert result.stopped_early
+    assert (result.ended, result.reason) == ("stopped", None)
     assert len(result.history) == 3
 
 
@@ -207,7 +207,7 @@ def test_a_loss_that_is_not_finite_ends_the_training(make_settings, make_network
     train, validation = loaders
     train.images[0] = math.nan
     result = run(make_network(), (train, validation), make_settings(epochs=4))
-    assert result.diverged
+    assert (result.ended, result.reason) == ("diverged", "the training loss was not finite")
     assert len(result.history) == 1
     assert result.best_epoch is None
     assert not result.weights  # never the untrained ones

@@ -127,9 +127,9 @@ def test_a_caller_ends_a_training_and_it_stays_ended(tmp_path, make_settings):
 
     options = {"seed": 0, "device": CPU, "folder": tmp_path}
     result = fit(Greedy(100), *loaders, make_settings(epochs=5), on_epoch=on_epoch, **options)
-    assert (result.pruned, told) == (True, [1, 2])
+    assert (result.ended, told) == ("pruned", [1, 2])
     again = fit(Greedy(100), *loaders, make_settings(epochs=5), on_epoch=on_epoch, **options)
-    assert (again.pruned, told) == (True, [1, 2])
+    assert (again.ended, told) == ("pruned", [1, 2])
     assert len(again.history) == 2
 
 

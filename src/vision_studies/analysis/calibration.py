@@ -1,4 +1,4 @@
-"""How far a classifier's confidence can be trusted."""
+"""How good class probabilities are, and how far a classifier's confidence can be trusted."""
 
 import numpy as np
 import pandas as pd
@@ -6,34 +6,32 @@ import pandas as pd
 _SMALLEST_PROBABILITY = 1e-12
 
 
-def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy, loss and calibration of class probabilities.
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Share of the images whose class has the highest probability.
 
     Args:
-        probabilities: [N, classes], rows sum to 1.
+        probabilities: [N, classes].
         labels: int [N].
-
-    Returns:
-        accuracy (fraction), loss (negative log-likelihood, nats), calibration_error (expected calibration error, 15 bins)
-        and brier (Brier 1950: mean squared distance to the one-hot label, 0 to 2).
-
-    Examples:
-        >>> import numpy as np
-        >>> from vision_studies.analysis.calibration import classification_metrics
-        >>> probabilities, labels = np.array([[0.75, 0.25], [0.75, 0.25]]), np.array([0, 1])
-        >>> {name: round(value, 3) for name, value in classification_metrics(probabilities, labels).items()}
-        {'accuracy': 0.5, 'loss': 0.837, 'calibration_error': 0.25, 'brier': 0.625}
     """
-    rows = np.arange(len(labels))
-    likelihood = np.maximum(probabilities[rows, labels].astype(np.float64), _SMALLEST_PROBABILITY)
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood, in nats."""
+    return float(-np.log(_likelihood(probabilities, labels)).mean())
+
+
+def brier_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean squared distance to the one-hot label, 0 to 2 (Brier 1950)."""
     # The squared distance written out: one-hot labels of a thousand classes would be as large as all probabilities.
-    distances = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64) - 2 * likelihood + 1
-    return {
-        "accuracy": float((probabilities.argmax(axis=1) == labels).mean()),
-        "loss": float(-np.log(likelihood).mean()),
-        "calibration_error": expected_calibration_error(probabilities, labels),
-        "brier": float(distances.mean()),
-    }
+    squares = np.einsum("nc,nc->n", probabilities, probabilities, dtype=np.float64)
+    return float((squares - 2 * _likelihood(probabilities, labels) + 1).mean())
+
+
+def _likelihood(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Probability of the right class of each image, float64 [N], never 0."""
+    right = probabilities[np.arange(len(labels)), labels]
+    return np.maximum(right.astype(np.float64), _SMALLEST_PROBABILITY)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

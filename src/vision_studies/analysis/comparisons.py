@@ -1,17 +1,14 @@
 """Variants of a study summed up and compared, with what follows from it in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
+from vision_studies.analysis.metrics import COMPARED, Metric
 from vision_studies.analysis.statistics import Interval, PairedComparison, Test, holm, paired_comparison, summary
 from vision_studies.errors import ParameterError
-
-TEST_METRICS = MappingProxyType({"test_accuracy": True, "test_loss": False, "test_calibration_error": True})
-"""Columns of the results table that are compared, and whether their values are fractions."""
 
 
 def compare_variants(
@@ -85,7 +82,7 @@ def compare_metrics(
     confidence: float = 0.95,
     interval: Interval = "t",
     test: Test = "t",
-    metrics: Mapping[str, bool] = TEST_METRICS,
+    metrics: Sequence[Metric] = COMPARED,
 ) -> pd.DataFrame:
     """`compare_variants` for every pipeline, condition and metric of a results table, one below the other.
 
@@ -95,7 +92,7 @@ def compare_metrics(
         confidence: of the intervals.
         interval: kind of the intervals.
         test: kind of the paired test.
-        metrics: column -> whether its values are fractions.
+        metrics: what is compared.
 
     Returns:
         The columns of `compare_variants` after the columns pipeline and metric.
@@ -103,17 +100,17 @@ def compare_metrics(
     compared = []
     conditions = results["condition"].fillna("") if "condition" in results else pd.Series("", index=results.index)
     for (pipeline, _), own in results.groupby(["pipeline", conditions], sort=False):
-        for metric, fractions in metrics.items():
-            table = own[["variant", "seed"]].assign(value=own[metric].astype(float)).dropna(subset=["value"])
+        for metric in metrics:
+            table = own[["variant", "seed"]].assign(value=own[metric.column].astype(float)).dropna(subset=["value"])
             found = compare_variants(
                 table,
                 baseline=str(table["variant"].iloc[0]) if len(table) else "",
                 confidence=confidence,
                 interval=interval,
                 test=test,
-                fractions=fractions,
+                fractions=metric.is_fraction,
             )
-            found.insert(0, "metric", metric)
+            found.insert(0, "metric", metric.column)
             found.insert(0, "pipeline", pipeline)
             compared.append(found)
     filled = [table for table in compared if len(table)]

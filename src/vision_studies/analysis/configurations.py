@@ -3,13 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from vision_studies.analysis.metrics import METRICS
 from vision_studies.analysis.statistics import Interval, summary
 
 _GROUP = ["study", "pipeline", "data", "variant"]
-_CHOICES = (
-    ("validation_accuracy", True),
-    ("validation_loss", False),
-)  # the first that is known chooses; highest or lowest
+_CHOICES = tuple(metric for metric in METRICS if metric.of == "validation")  # the first that is known chooses
 
 
 def configurations(results: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
@@ -54,10 +52,11 @@ def best_configurations(table: pd.DataFrame) -> pd.DataFrame:
     """
     kept = []
     for _, own in table.groupby(["data", "pipeline"], sort=True):
-        for metric, highest in _CHOICES:
-            known = own.dropna(subset=[metric])
+        for metric in _CHOICES:
+            known = own.dropna(subset=[metric.column])
             if len(known):
-                best = known[metric].idxmax() if highest else known[metric].idxmin()
+                values = known[metric.column]
+                best = values.idxmax() if metric.better == "higher" else values.idxmin()
                 kept.append(known.loc[[best]].assign(among=len(known)))
                 break
     return pd.concat(kept, ignore_index=True) if kept else table.head(0).assign(among=pd.Series(dtype=int))

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.analysis.metrics import COMPARED, METRICS
 from vision_studies.cli.model_choice import ChosenModel, results_file
 from vision_studies.config.merge import flatten
 from vision_studies.methods.run_architecture import architecture
@@ -17,12 +18,7 @@ if TYPE_CHECKING:
 
 _RECORDS = "data/08_reporting/{study}/run_records"
 _CONFIDENCE = 0.95
-_METRICS = {
-    "test_accuracy": "test accuracy",
-    "test_loss": "test loss (nats)",
-    "test_calibration_error": "test calibration error",
-    "validation_accuracy": "validation accuracy",
-}
+_METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validation" and metric.shown == "column"))
 
 
 def card_text(project: Path, chosen: ChosenModel) -> str:
@@ -40,7 +36,8 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
     known = run.description if run else {"pipeline": "cifar_resnet", **(selected or {})}
     record = _record(project, run) if run else {}
     name = architecture(known["pipeline"], known["configuration"])
-    own = {metric: run.metric(metric) if run else (selected or {}).get(metric) for metric in _METRICS}
+    columns = [metric.column for metric in _METRICS]
+    own = {column: run.metric(column) if run else (selected or {}).get(column) for column in columns}
     training = next(iter(run.stages.values()), {}) if run else {}
     results = _results(project, run, own) if run else []
     return model_card(
@@ -124,16 +121,16 @@ def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> lis
         return []
     alike = table[(table["variant"] == rows["variant"].iloc[0]) & (table["trial"] == rows["trial"].iloc[0])]
     found = []
-    for metric, name in _METRICS.items():
-        over = summary(alike[metric].to_numpy(dtype=float), confidence=_CONFIDENCE)
+    for metric in _METRICS:
+        over = summary(alike[metric.column].to_numpy(dtype=float), confidence=_CONFIDENCE)
         if over.n:
-            fraction = metric != "test_loss"
-            low, high = np.clip((over.low, over.high), 0, 1 if fraction else None)
-            show = percent if fraction else _four_decimals
+            low, high = np.clip((over.low, over.high), 0, 1 if metric.is_fraction else None)
+            show = percent if metric.is_fraction else _four_decimals
+            name = metric.column.replace("_", " ")
             found.append(
                 {
-                    "name": name,
-                    "own": show(own[metric]),
+                    "name": name if metric.is_fraction else f"{name} ({metric.unit})",
+                    "own": show(own[metric.column]),
                     "n": over.n,
                     "mean": show(over.mean),
                     "deviation": show(over.standard_deviation),

@@ -9,6 +9,7 @@ from vision_studies.config.base import Settings
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.long_tail_classifiers import ClassifierSettings
+from vision_studies.config.training import OptimisationSettings
 
 SamplerName = Literal[
     "all_few",
@@ -139,7 +140,7 @@ class SelectionSettings(Settings):
     )
 
 
-class CombinationTrainingSettings(Settings):
+class CombinationTrainingSettings(OptimisationSettings):
     """How the network learns."""
 
     epochs: int = Field(ge=1, description="passes over what the samplers draw anew for each")

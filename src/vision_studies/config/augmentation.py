@@ -1,121 +1,52 @@
-"""What is done to training images; parameters of `data.augmentation`."""
+"""What is done to training images: steps, of the kinds that `data.augmentation.steps` has."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from vision_studies.config.base import Settings
+from vision_studies.config.base import Settings, one_of, read_kinds
+from vision_studies.data.augmentation.step import Augmentation, AugmentationStep, Occasion
+from vision_studies.data.augmentation.steps import FIRST
 
-Interpolation = Literal["nearest", "bilinear"]
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-
-class RandomCropSettings(Settings):
-    """Shift each image by a few pixels."""
-
-    name: Literal["random_crop"] = Field(description="pad, then cut out a window of the old size")
-    padding: int = Field(ge=0, description="pixels that an image may be shifted by, to each side")
-    mode: Literal["zero", "reflect"] = Field(description="what comes in at the edge")
-
-
-class RandomFlipSettings(Settings):
-    """Mirror images left to right."""
-
-    name: Literal["random_flip"] = Field(description="mirror left to right")
-    probability: float = Field(ge=0, le=1, description="chance of an image to be mirrored")
-
-
-class AlternatingFlipSettings(Settings):
-    """Mirror half of the images, and the other half in the next epoch (Jordan 2024)."""
-
-    name: Literal["alternating_flip"] = Field(description="mirror left to right, every image in every other epoch")
-
-
-class CutoutSettings(Settings):
-    """Cover a square of each image (DeVries and Taylor 2017)."""
-
-    name: Literal["cutout"] = Field(description="cover a square with the mean colour")
-    size: int = Field(ge=1, description="side of the square in pixels")
-
-
-class RandomRotationSettings(Settings):
-    """Rotate each image about its centre."""
-
-    name: Literal["random_rotation"] = Field(description="rotate about the centre; corners become 0")
-    degrees: float = Field(ge=0, le=180, description="largest angle, either way")
-    interpolation: Interpolation = Field(description="how values between pixels are read")
-
-
-class RandomPerspectiveSettings(Settings):
-    """Distort some images as if they were seen from the side."""
-
-    name: Literal["random_perspective"] = Field(description="move the corners inwards; what comes in from outside is 0")
-    distortion_scale: float = Field(ge=0, le=1, description="longest move of a corner, as a share of half the image")
-    probability: float = Field(ge=0, le=1, description="chance of an image to be distorted")
-    interpolation: Interpolation = Field(description="how values between pixels are read")
-
-
-class ColorJitterSettings(Settings):
-    """Change the colours of each image, in an order of its own."""
-
-    name: Literal["color_jitter"] = Field(description="change brightness, contrast, saturation and hue")
-    brightness: float = Field(ge=0, description="factors from 1 - this to 1 + this")
-    contrast: float = Field(ge=0, description="factors from 1 - this to 1 + this")
-    saturation: float = Field(ge=0, description="factors from 1 - this to 1 + this")
-    hue: float = Field(ge=0, le=0.5, description="turns from -this to this, as shares of the colour circle")
-
-
-class RandAugmentSettings(Settings):
-    """A few of fourteen operations on each image (Cubuk et al. 2020)."""
-
-    name: Literal["rand_augment"] = Field(description="random operations of one strength")
-    num_ops: int = Field(ge=1, description="operations an image")
-    magnitude: int = Field(ge=0, description="strength of the operations; below num_magnitude_bins")
-    num_magnitude_bins: int = Field(
-        ge=2, description="number of strengths: torchvision has 31, which makes 9 mild; with 10 the strongest is 9"
-    )
-
-    @model_validator(mode="after")
-    def _magnitude_is_one_of_them(self) -> "RandAugmentSettings":
-        if self.magnitude >= self.num_magnitude_bins:
-            raise ValueError(
-                f"magnitude ({self.magnitude}) must be below num_magnitude_bins ({self.num_magnitude_bins})"
-            )
-        return self
-
-
-class RandomErasingSettings(Settings):
-    """Cover a box in some images (Zhong et al. 2020)."""
-
-    name: Literal["random_erasing"] = Field(description="cover a box with the mean colour")
-    probability: float = Field(ge=0, le=1, description="chance of an image to be covered")
-    scale: tuple[Share, Share] = Field(description="smallest and largest area, as shares of the image's")
-    ratio: tuple[Positive, Positive] = Field(description="smallest and largest height over width")
-
-    @model_validator(mode="after")
-    def _ranges_rise(self) -> "RandomErasingSettings":
-        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
-            if low > high:
-                raise ValueError(f"{name} goes from its smallest to its largest value, not from {low} to {high}")
-        return self
-
-
-Step = Annotated[
-    RandomCropSettings
-    | RandomFlipSettings
-    | AlternatingFlipSettings
-    | RandomRotationSettings
-    | ColorJitterSettings
-    | RandomPerspectiveSettings
-    | RandAugmentSettings
-    | RandomErasingSettings
-    | CutoutSettings,
-    Field(discriminator="name"),
-]
+    Step: TypeAlias = AugmentationStep
+else:
+    Step = one_of(read_kinds(AugmentationStep, "vision_studies.data.augmentation.steps", FIRST))
 
 
 class AugmentationSettings(Settings):
     """Steps of augmentation, in the order in which they are done."""
 
     steps: tuple[Step, ...] = Field(description="done one after the other; none leaves the images alone")
+
+    def build(self, fill: tuple[float, ...]) -> Augmentation | None:
+        """A function that does all steps to a batch, in order; None for no steps.
+
+        Args:
+            fill: value of each channel where pixels are erased: the mean, which is 0 after normalisation.
+
+        Examples:
+            >>> import torch
+            >>> from vision_studies.config.augmentation import AugmentationSettings
+            >>> from vision_studies.data.augmentation.step import Occasion
+            >>> settings = AugmentationSettings.model_validate(
+            ...     {"steps": [{"name": "random_crop", "padding": 2, "mode": "zero"}, {"name": "cutout", "size": 2}]}
+            ... )
+            >>> augment = settings.build(fill=(0.0,))
+            >>> images = torch.full((3, 1, 8, 8), 255, dtype=torch.uint8)
+            >>> occasion = Occasion(seed=0, epoch=0, indices=torch.arange(3))
+            >>> changed = augment(images, torch.Generator().manual_seed(0), occasion)
+            >>> changed.shape == images.shape, changed.unique().tolist()
+            (True, [0, 255])
+        """
+        # Some steps take a second or two to import what they need: only those that are asked for wait for that.
+        built = [step.build(fill) for step in self.steps]
+
+        def augment(images: "Tensor", generator: "Generator", occasion: Occasion) -> "Tensor":
+            for step in built:
+                images = step(images, generator, occasion)
+            return images
+
+        return augment if built else None

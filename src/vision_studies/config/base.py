@@ -1,9 +1,73 @@
-"""What every settings model shares."""
+"""What every settings model shares, and groups of settings that come in kinds of which each is one file."""
 
-from pydantic import BaseModel, ConfigDict
+import pkgutil
+from collections.abc import Sequence
+from functools import reduce
+from importlib import import_module
+from operator import or_
+from typing import Annotated, Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Settings(BaseModel):
     """Typed, immutable parameters. Values live in `conf/`; a key that no field names is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Kind(Settings):
+    """A group of parameters of which there are several kinds; `name` says which.
+
+    What stands directly below is a family: its abstract methods, and its class variables without a value, are the answers
+    that each of its kinds must give. One that leaves out an answer is a TypeError that names it, when its file is imported.
+    """
+
+    name: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        if Kind in cls.__bases__:
+            return
+        missing = [answer for answer in sorted(cls.__class_vars__) if not hasattr(cls, answer)]
+        missing += sorted(cls.__abstractmethods__)
+        missing += [] if cls.names() else ["name (a Literal of what it is called)"]
+        missing += [] if cls.__dict__.get("__doc__") else ["a docstring (it stands in the reference)"]
+        if missing:
+            family = next(base for base in cls.__mro__ if Kind in base.__bases__)
+            raise TypeError(
+                f"{cls.__module__}.{cls.__name__} leaves out {', '.join(missing)}; every kind of {family.__name__} must "
+                f"say so: see {family.__module__}."
+            )
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What `name` may be."""
+        return get_args(cls.model_fields["name"].annotation)
+
+
+Family = TypeVar("Family", bound=Kind)
+
+
+def read_kinds(family: type[Family], package: str, first: Sequence[str] = ()) -> tuple[type[Family], ...]:
+    """All kinds of a family: those in the files of a package, of which no list is kept anywhere.
+
+    Args:
+        family: what they are kinds of.
+        package: its name; all of its files are imported.
+        first: files that come first in messages and in the reference; the others follow by name.
+    """
+    files = sorted(module.name for module in pkgutil.iter_modules(import_module(package).__path__))
+    files.sort(key=lambda file: first.index(file) if file in first else len(first))
+    return tuple(
+        member
+        for module in (import_module(f"{package}.{file}") for file in files)
+        for member in vars(module).values()
+        if isinstance(member, type) and issubclass(member, family) and member.__module__ == module.__name__
+    )
+
+
+def one_of(kinds: Sequence[type[Kind]]) -> Any:
+    """The type of a field that takes any of these kinds."""
+    return Annotated[reduce(or_, kinds), Field(discriminator="name")]

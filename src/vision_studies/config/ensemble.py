@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from vision_studies.config.base import Settings
-from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
+from vision_studies.config.training import EarlyStoppingSettings, OptimisationSettings, Precision, Selection
 
 
 class StackSettings(Settings):
@@ -24,7 +24,7 @@ class ValidationStage(Settings):
     interval: int = Field(ge=1, description="epochs from one validation to the next")
 
 
-class EnsembleSettings(Settings):
+class EnsembleSettings(OptimisationSettings):
     """All that the members of a stack share; optimiser, seed and data subset are each member's own."""
 
     epochs: int = Field(ge=1, description="most passes over the training images")
@@ -40,15 +40,13 @@ class EnsembleSettings(Settings):
     validation_schedule: tuple[ValidationStage, ...] = Field(
         min_length=1, description="stages in order; the last epoch is always validated"
     )
-    selection: ValidationMetric = Field(description="which epoch's weights are kept: the first with the best value")
+    selection: Selection
     restore: Literal["best", "best_if_stopped"] = Field(
         description="weights in the end. best: of the selected epoch. best_if_stopped: of the selected epoch after an early "
         "stop, else of the last epoch"
     )
     early_stopping: EarlyStoppingSettings | None = Field(description="null trains all epochs")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        description="bf16: bfloat16 autocast with float32 weights; auto: bf16 where the device is fast at it, else fp32"
-    )
+    precision: Precision
 
     @model_validator(mode="after")
     def _stages_in_order(self) -> "EnsembleSettings":

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from vision_studies.config.base import Settings
+from vision_studies.config.training import OptimisationSettings, SgdSettings
 
 
 class OwnSettings(Settings):
@@ -13,7 +14,7 @@ class OwnSettings(Settings):
     name: Literal["own"] = Field(description="the backbone's own classifier, as it is")
 
 
-class _BalancedTrainingSettings(Settings):
+class _BalancedTrainingSettings(OptimisationSettings):
     """Stochastic gradient descent on images of all classes alike, along half a cosine."""
 
     epochs: int = Field(ge=1, description="times that as many images are drawn as there are training images")
@@ -21,6 +22,17 @@ class _BalancedTrainingSettings(Settings):
     learning_rate: float = Field(gt=0, description="of the first step; it falls to 0 along half a cosine")
     momentum: float = Field(ge=0, lt=1, description="share of the last update that is kept")
     weight_decay: float = Field(ge=0, description="L2 penalty on all that is learnt")
+
+    @property
+    def optimizer(self) -> SgdSettings:
+        """What builds the optimiser."""
+        return SgdSettings(
+            name="sgd",
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            nesterov=False,
+            weight_decay=self.weight_decay,
+        )
 
 
 class CrtSettings(_BalancedTrainingSettings):

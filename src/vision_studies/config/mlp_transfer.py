@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from vision_studies.config.base import Settings
 from vision_studies.config.ensemble import EnsembleSettings, StackSettings
 from vision_studies.config.search import PrunerSettings, RangeSettings
+from vision_studies.config.training import AdamWSettings
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -121,6 +122,17 @@ class MlpRunSettings(Settings):
     normalise: bool = Field(description="bring channels to mean 0 and deviation 1; else pixels are divided by 255")
     training: EnsembleSettings = Field(description="length and early stopping")
     protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+    @property
+    def optimizer(self) -> AdamWSettings:
+        """AdamW with the hyperparameters of the run."""
+        return AdamWSettings(
+            name="adamw",
+            learning_rate=self.hyperparameters["lr"],
+            betas=(self.hyperparameters["beta1"], self.hyperparameters["beta2"]),
+            eps=self.hyperparameters["eps"],
+            weight_decay=self.hyperparameters["weight_decay"],
+        )
 
 
 class MlpTransferSettings(Settings):

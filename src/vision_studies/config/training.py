@@ -9,13 +9,36 @@ from vision_studies.config.base import Settings
 ValidationMetric = Literal["validation_accuracy", "validation_loss"]
 """A metric that training may steer by; accuracy is to rise, loss is to fall."""
 
+LearningRate = Annotated[
+    float, Field(gt=0, description="highest learning rate; the schedule moves it below this value")
+]
+Momentum = Annotated[
+    float, Field(ge=0, lt=1, description="share of the last update that is kept; highest value of a cycle")
+]
+Warmup = Annotated[float, Field(ge=0, description="epochs of linear rise from 0; 0 for none")]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Field(
+        description="bf16: bfloat16 autocast with float32 weights; auto: bf16 where the device is fast at it, else fp32"
+    ),
+]
+Selection = Annotated[
+    ValidationMetric, Field(description="which epoch's weights are kept: the first with the best value")
+]
+
+
+class OptimisationSettings(Settings):
+    """What every way of training says, whatever it trains: for how long. Epochs of some are no passes over all images."""
+
+    epochs: int = Field(ge=1, description="passes over the training images")
+
 
 class SgdSettings(Settings):
     """Stochastic gradient descent with momentum."""
 
     name: Literal["sgd"] = Field(description="stochastic gradient descent")
-    learning_rate: float = Field(gt=0, description="highest learning rate; the schedule moves it below this value")
-    momentum: float = Field(ge=0, lt=1, description="share of the last update that is kept; highest value of a cycle")
+    learning_rate: LearningRate
+    momentum: Momentum
     nesterov: bool = Field(description="look ahead along the momentum before the gradient is applied")
     weight_decay: float = Field(ge=0, description="L2 penalty on every parameter, biases and norms included")
 
@@ -30,7 +53,7 @@ class AdamWSettings(Settings):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     name: Literal["adamw"] = Field(description="Adam with decoupled weight decay")
-    learning_rate: float = Field(gt=0, description="highest learning rate; the schedule moves it below this value")
+    learning_rate: LearningRate
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
         description="decay of the running mean of gradients and of their squares"
     )
@@ -43,7 +66,7 @@ class MuonSettings(Settings):
 
     name: Literal["muon"] = Field(description="orthogonalised momentum for the hidden weights")
     learning_rate: float = Field(gt=0, description="highest learning rate of the hidden weights")
-    momentum: float = Field(ge=0, lt=1, description="share of the last update that is kept; highest value of a cycle")
+    momentum: Momentum
     nesterov: bool = Field(description="look ahead along the momentum before the update is orthogonalised")
     weight_decay: float = Field(ge=0, description="decoupled decay of the hidden weights")
     unit_weights: bool = Field(
@@ -100,14 +123,14 @@ class PlateauSettings(Settings):
     patience: int = Field(ge=0, description="validations without improvement that are tolerated")
     min_delta: float = Field(ge=0, description="smallest change that counts as improvement")
     min_learning_rate: float = Field(ge=0, description="the rate never falls below this")
-    warmup_epochs: float = Field(ge=0, description="epochs of linear rise from 0; 0 for none")
+    warmup_epochs: Warmup
 
 
 class ConstantSettings(Settings):
     """The optimiser's learning rate throughout."""
 
     name: Literal["constant"] = Field(description="a learning rate that does not move")
-    warmup_epochs: float = Field(ge=0, description="epochs of linear rise from 0; 0 for none")
+    warmup_epochs: Warmup
 
 
 ScheduleSettings = Annotated[
@@ -141,10 +164,9 @@ class MixingSettings(Settings):
     probability: float = Field(ge=0, le=1, description="chance that a batch is mixed")
 
 
-class TrainingSettings(Settings):
+class TrainingSettings(OptimisationSettings):
     """All that decides how one network is trained."""
 
-    epochs: int = Field(ge=1, description="passes over the training images")
     batch_size: int = Field(ge=1, description="training images a step")
     optimizer: OptimizerSettings = Field(description="what turns gradients into steps")
     schedule: ScheduleSettings = Field(description="how the learning rate moves")
@@ -152,9 +174,7 @@ class TrainingSettings(Settings):
         ge=0, lt=1, description="probability spread evenly over all classes in the training loss (not in validation)"
     )
     gradient_clip: float | None = Field(gt=0, description="largest norm of all gradients together; null for no limit")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        description="bf16: bfloat16 autocast with float32 weights; auto: bf16 where the device is fast at it, else fp32"
-    )
+    precision: Precision
     channels_last: bool = Field(description="keep the channels of a pixel side by side; convolutions are faster so")
     compile: bool = Field(description="compile the training step: about a minute first, faster steps afterwards")
     ema_decay: float | None = Field(
@@ -166,7 +186,7 @@ class TrainingSettings(Settings):
         description="sizes of training images in equal shares of the epochs, as parts of their own size; [1] leaves them",
     )
     mixing: MixingSettings | None = Field(description="cutmix or mixup; null for none")
-    selection: ValidationMetric = Field(description="which epoch's weights are kept: the first with the best value")
+    selection: Selection
     early_stopping: EarlyStoppingSettings | None = Field(description="null trains all epochs")
     validate_every: int = Field(
         ge=1, description="epochs from one validation to the next; the last is always validated"

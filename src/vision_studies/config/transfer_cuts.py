@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from vision_studies.config.base import Settings
 from vision_studies.config.ensemble import EnsembleSettings, StackSettings
-from vision_studies.config.models import ConvNetSettings
 from vision_studies.config.training import AdamWSettings
+from vision_studies.models.architectures.convnet import ConvNetSettings
 
 Mode = Literal["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]
 """What is done at a cut before convolution k.

@@ -4,32 +4,15 @@ What a batch holds depends on (seed, epoch, batch) alone and not on the loader: 
 augmentation and its normalisation from here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from vision_studies.data.augmentation.step import Augmentation, Occasion
 from vision_studies.data.image_set import ImageSet
-
-
-class Occasion(NamedTuple):
-    """Which images of which epoch a batch holds, for augmentation that is not drawn anew each time.
-
-    Attributes:
-        seed: seed of the loader.
-        epoch: number of the epoch, from 0.
-        indices: int64 [B], positions in the image set.
-    """
-
-    seed: int
-    epoch: int
-    indices: torch.Tensor
-
-
-Augmentation = Callable[[torch.Tensor, torch.Generator, Occasion], torch.Tensor]
-"""uint8 [B, C, H, W], a generator and the occasion -> uint8 [B, C, H, W]."""
 
 
 class Batch(NamedTuple):

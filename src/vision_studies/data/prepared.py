@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vision_studies.data.augmentation.step import Augmentation
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import WHOLE, Augmentation, Loader, Normalisation, Share, device_loader
+from vision_studies.data.loaders import WHOLE, Loader, Normalisation, Share, device_loader
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
@@ -91,6 +92,16 @@ class PreparedData:
                 "images: set data_prep.image_size."
             )
         return int(height)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image, as networks take it."""
+        return self.in_channels, self.image_size, self.image_size
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What networks are built for: in_channels, num_classes and image_size."""
+        return {"in_channels": self.in_channels, "num_classes": self.num_classes, "image_size": self.image_size}
 
     def loader(
         self,

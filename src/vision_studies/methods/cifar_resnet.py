@@ -4,7 +4,6 @@ Source: the project "Deep Learning Spring 2025 Project 1" (SE-ResNet, RandAugmen
 augmentation), without its defects: a stratified validation split selects, the official test split is scored once.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,58 +14,37 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.calibration import accuracy
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.cifar_resnet import RunSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
-from vision_studies.models.build import build_model
-from vision_studies.models.speedrun import SpeedrunNet
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
 from vision_studies.training.fit import fit
 from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
-from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
-
-WHITENING_IMAGES = 5000
-"""Training images that a first layer which whitens is made from."""
+from vision_studies.training.runtime import seed_everything, tune_process
 
 WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
 
 
-@dataclass(frozen=True)
-class TrainedRun:
-    """What training one run gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        history: one row an epoch.
-        diverged: a loss was not finite; the weights are those of the best epoch before, if there was one.
-    """
-
-    metrics: dict[str, Any]
-    history: pd.DataFrame
-    diverged: bool
-
-
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
     """The network of a run, made to fit the images and the classes of the data."""
-    return build_model(
-        settings.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
-    )
+    return settings.model.build(**data.sizes)
 
 
 def train(
     settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device, *, processes: int = 1
-) -> TrainedRun:
+) -> Outcome:
     """Train one network; an interrupted call continues from the checkpoints in `folder`.
 
-    Writes the weights of the best validation epoch to `folder/weights.safetensors`.
+    Writes the weights of the best validation epoch, if there was one, to `folder/weights.safetensors`.
 
     Args:
         settings: the run.
@@ -96,13 +74,14 @@ def _train(
     share: Share,
     device: torch.device,
     on_epoch: OnEpoch | None = None,
-) -> TrainedRun:
+) -> Outcome:
     tune_process()
     seed_everything(seed)
     model = build_network(settings, data)
-    if isinstance(model, SpeedrunNet):
-        _initialise_from_data(model, data, device)
-    augmentation = build_augmentation(settings.augmentation, normalisation_mean=data.normalisation.mean)
+    if settings.model.images_at_first:
+        plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
+        model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
+    augmentation = settings.augmentation.build(data.normalisation.mean)
     train_loader = data.loader(
         "train",
         kind=settings.loader,
@@ -126,30 +105,13 @@ def _train(
         folder=folder / "checkpoints",
         on_epoch=on_epoch,
     )
-    metrics: dict[str, Any] = {
-        "parameters": count_parameters(model),
-        "macs": count_macs(model, (data.in_channels, data.image_size, data.image_size)),
-        "seconds": result.seconds,
-        "images_per_second": len(result.history) * train_loader.num_samples / max(result.seconds, 1e-9),
-        "peak_memory_mb": peak_memory_mb(device),
-        "device": str(device) if share == WHOLE else f"{share.processes} x {device.type}",
-    }
-    if result.best_epoch is not None:
-        if share.rank == 0:
-            model.load_state_dict(result.weights)
-            save_weights(model, folder / WEIGHTS_FILE)
-        best = result.history.set_index("epoch").loc[result.best_epoch]
-        metrics |= {
-            "best_epoch": int(result.best_epoch),
-            "validation_accuracy": float(best["validation_accuracy"]),
-            "validation_loss": float(best["validation_loss"]),
-        }
-    return TrainedRun(metrics, result.history, result.diverged)
-
-
-def _initialise_from_data(model: SpeedrunNet, data: PreparedData, device: torch.device) -> None:
-    plain = data.loader("train", kind="device", batch_size=WHITENING_IMAGES, device=device)
-    model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())
+    metrics = result.metrics(network_size(model, data.image_shape), device, images=train_loader.num_samples)
+    if share != WHOLE:
+        metrics["device"] = f"{share.processes} x {device.type}"
+    if result.best_epoch is not None and share.rank == 0:
+        model.load_state_dict(result.weights)
+        save_weights(model, folder / WEIGHTS_FILE)
+    return result.outcome(metrics)
 
 
 def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:
@@ -170,17 +132,10 @@ def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: to
     predictions = {f"probabilities_{views}": values for views, values in probabilities.items()}
     with atomic_file(folder / PREDICTIONS_FILE) as temporary:
         save_file({"indices": indices, "labels": labels, **predictions}, temporary)
-    scores = {views: classification_metrics(values, labels) for views, values in probabilities.items()}
-    plain = scores[1]
-    return {
-        "test_accuracy": plain["accuracy"],
-        "test_loss": plain["loss"],
-        "test_calibration_error": plain["calibration_error"],
-        "test_brier": plain["brier"],
-        "other_metrics": {
-            f"test_accuracy_views_{views}": values["accuracy"] for views, values in scores.items() if views > 1
-        },
+    others = {
+        f"test_accuracy_views_{views}": accuracy(values, labels) for views, values in probabilities.items() if views > 1
     }
+    return {**measured(probabilities[1], labels), "other_metrics": others}
 
 
 def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.optimize import minimize
 from scipy.special import softmax
@@ -25,7 +24,8 @@ from vision_studies.methods.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.methods.stacking import WEIGHTS_FILE, Trained, build, outputs_on_test, score
+from vision_studies.methods.stacking import WEIGHTS_FILE, build, outputs_on_test, score
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model
 
@@ -41,7 +41,7 @@ def combine(
     data: PreparedData,
     folder: Path,
     device: torch.device,
-) -> Trained:
+) -> Outcome:
     """Choose how the members are combined, by what they say of the validation images.
 
     Writes what the combination says of the validation images; the weights of the members stand in `other_metrics`.
@@ -80,7 +80,7 @@ def combine(
         **metrics_on_validation(outputs),
         "other_metrics": {f"weight_{number}": float(weight) for number, weight in enumerate(weights, start=1)},
     }
-    return Trained(metrics, pd.DataFrame())
+    return Outcome(metrics)
 
 
 def chosen_weights(metrics: dict[str, Any]) -> list[float]:

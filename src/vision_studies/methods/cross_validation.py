@@ -22,9 +22,10 @@ from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.methods.outputs import SplitOutputs, from_probabilities, metrics_on_validation, save_outputs
 from vision_studies.methods.stacked_networks import build_learner, build_meta_learner, order_seed
-from vision_studies.methods.stacking import WEIGHTS_FILE, Report, Trained, fit_split, score
+from vision_studies.methods.stacking import WEIGHTS_FILE, Report, fit_split, score
 from vision_studies.models.stacked import MetaLearner
 from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.outcomes import Outcome
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.objectives import LevelOne
@@ -80,7 +81,7 @@ def train(
     folder: Path,
     device: torch.device,
     report: Report | None = None,
-) -> Trained:
+) -> Outcome:
     """Train base learners and meta-learner; an interrupted call continues where it was.
 
     Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner),
@@ -110,7 +111,7 @@ def train(
         images = len(labels) if network.positions is None else len(network.positions)
         trained_images += len(result.history) * images
         if result.best_epoch is None:
-            return Trained({"seconds": seconds, "device": str(device)}, result.history, diverged=True)
+            return result.outcome({"seconds": seconds, "device": str(device)})
         model.load_state_dict(result.weights)
         save_weights(model, network.folder / WEIGHTS_FILE)
         if network.fold != _REFIT:
@@ -151,7 +152,7 @@ def train(
         right = held_out.argmax(axis=2) == labels[:, None]
         others = {f"out_of_fold_accuracy_base_{n}": float(own.mean()) for n, own in enumerate(right.T, start=1)}
         metrics |= {"best_epoch": result.best_epoch, **metrics_on_validation(outputs), "other_metrics": others}
-    return Trained(metrics, result.history, result.diverged, result.pruned)
+    return result.outcome(metrics)
 
 
 def outputs_on_test(
@@ -272,7 +273,7 @@ def _meta_learner(run: CrossValidatedRun, data: PreparedData, seed: int) -> Meta
 
 def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: MetaLearner) -> dict[str, Any]:
     """Parameters and operations an image of what is used in the end."""
-    shape = (data.in_channels, data.image_size, data.image_size)
+    shape = data.image_shape
     learners = [build_learner(own, data, seed=seed, member=place) for place, own in enumerate(run.base_learners)]
     sets = run.folds if run.inference in ("all_folds", "weighted") else 1
     features = meta_learner.image_features

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from vision_studies.config.ensemble import EnsembleSettings
-from vision_studies.config.models import ConvNetSettings
 from vision_studies.config.transfer_cuts import CutRunSettings, PretrainingRunSettings
 from vision_studies.data.prepared import PreparedData
+from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ConvNet
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.members import TensorData, initial_network
@@ -35,12 +35,7 @@ def build_convnet(
         ParameterError: the images are too small for the network.
     """
     return ConvNet(
-        in_channels=data.in_channels,
-        num_classes=num_classes,
-        image_size=data.image_size,
-        start=start,
-        stop=stop,
-        **settings.options(),
+        **{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()},
     )
 
 

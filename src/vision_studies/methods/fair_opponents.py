@@ -5,20 +5,13 @@ from typing import Any
 
 import torch
 
-from vision_studies.config.models import (
-    ModelSettings,
-    ResNet9Settings,
-    ResNetSettings,
-    SpeedrunNetSettings,
-    VitSettings,
-)
 from vision_studies.config.stacking import NetworkSettings
 from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, JointRun, LearnerSettings, NetworkRun
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.stacked_networks import build_meta_learner
-from vision_studies.models.build import build_model
+from vision_studies.models.architecture import Architecture
 from vision_studies.models.stacked import ImageFeatures, StackedClassifier, base_dimension
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import count_parameters, network_size
 
 Stack = JointRun | CrossValidatedRun
 
@@ -81,11 +74,11 @@ def training_macs(stack: Stack, data: PreparedData) -> float:
 def stack_cost(stack: Stack, data: PreparedData) -> dict[str, int]:
     """Parameters of one set of base learners with their meta-learner, and their operations for one image."""
     with torch.device("meta"):
-        learners = [_network(learner, data) for learner in stack.base_learners]
+        learners = [learner.model.build(**data.sizes) for learner in stack.base_learners]
         dimension = base_dimension(learners, stack.meta_learner.inputs, data.num_classes)
         meta_learner = build_meta_learner(stack.meta_learner, dimension, data, seed=0)
         model = StackedClassifier(learners, meta_learner, inputs=stack.meta_learner.inputs, detach=False)
-        return _cost(model, data)
+        return network_size(model, data.image_shape)
 
 
 def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
@@ -99,7 +92,7 @@ def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
         with torch.device("meta"):
             seen = meta.image_features
             features = ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension)
-            found.append({"part": "image features", **_cost(features, data)})
+            found.append({"part": "image features", **network_size(features, data.image_shape)})
     rest = {name: whole[name] - sum(own[name] for own in found) for name in ("parameters", "macs")}
     return [*found, {"part": "meta-learner", **rest}]
 
@@ -110,31 +103,26 @@ def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]
     Raises:
         ParameterError: the network does not exist, or does not fit the images.
     """
-    return dict(_cost_of(network.model, data.in_channels, data.num_classes, data.image_size))
+    return dict(_size_of(network.model, **data.sizes))
 
 
 @cache  # a plan asks for the same few networks again and again, for every variant and opponent
-def _cost_of(model: ModelSettings, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
+def _size_of(model: Architecture, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
     with torch.device("meta"):
-        network = build_model(model, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
-        macs = count_macs(network, (in_channels, image_size, image_size))
-        return {"parameters": count_parameters(network), "macs": macs}
+        network = model.build(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
+        return network_size(network, (in_channels, image_size, image_size))
 
 
-def widened_to(model: ModelSettings, parameters: int, data: PreparedData) -> ModelSettings | None:
+def widened_to(model: Architecture, parameters: int, data: PreparedData) -> Architecture | None:
     """The network with another width, whose number of parameters is the nearest that widths allow; None without a width."""
 
     def size(width: int) -> int:
-        scaled = scale_width(model, width)
-        assert scaled is not None  # noqa: S101 - looked at below, before the first call
+        wide = model.widened(width)
+        assert wide is not None  # noqa: S101 - looked at below, before the first call
         with torch.device("meta"):
-            return count_parameters(
-                build_model(
-                    scaled, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
-                )
-            )
+            return count_parameters(wide.build(**data.sizes))
 
-    if scale_width(model, 1) is None:
+    if model.widened(1) is None:
         return None
     low, high = 1, 2
     while size(high) < parameters:
@@ -142,37 +130,7 @@ def widened_to(model: ModelSettings, parameters: int, data: PreparedData) -> Mod
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if size(middle) < parameters else (low, middle)
-    nearest = min((low, high), key=lambda width: abs(size(width) - parameters))
-    return scale_width(model, nearest)
-
-
-def scale_width(model: ModelSettings, width: int) -> ModelSettings | None:
-    """The network with `width` channels where it is narrowest (of a transformer, for each head), all others in proportion."""
-    if isinstance(model, ResNet9Settings):
-        return model.model_copy(update={"width": width})
-    if isinstance(model, VitSettings):
-        return model.model_copy(update={"width": width * model.heads})
-    if isinstance(model, ResNetSettings):
-        stem = model.stem_width
-        widths = tuple(max(1, round(own * width / stem)) for own in model.widths)
-        squeeze = model.squeeze_reduction
-        reduction = None if squeeze is None else min(squeeze, *widths)
-        return model.model_copy(update={"stem_width": width, "widths": widths, "squeeze_reduction": reduction})
-    if isinstance(model, SpeedrunNetSettings):
-        first = model.widths[0]
-        return model.model_copy(update={"widths": tuple(max(1, round(own * width / first)) for own in model.widths)})
-    return None
-
-
-def _network(network: NetworkSettings, data: PreparedData) -> torch.nn.Module:
-    return build_model(
-        network.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
-    )
-
-
-def _cost(model: torch.nn.Module, data: PreparedData) -> dict[str, int]:
-    shape = (data.in_channels, data.image_size, data.image_size)
-    return {"parameters": count_parameters(model), "macs": count_macs(model, shape)}
+    return model.widened(min((low, high), key=lambda width: abs(size(width) - parameters)))
 
 
 def _shared(stack: Stack) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Source: the project "Hyperparameter-Experiment" (hyperparameters of MNIST percep
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,18 +13,18 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.mlp_transfer import MlpRunSettings, StackSettings, architecture_name
-from vision_studies.config.training import AdamWSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.tensors import image_tensor
 from vision_studies.models.mlp import MLP
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.fit_result import FitResult
 from vision_studies.training.members import (
     Member,
-    MemberResult,
     Prune,
     TensorData,
     initial_network,
@@ -34,25 +33,12 @@ from vision_studies.training.members import (
 )
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.progress import stack_progress
-from vision_studies.training.runtime import deterministic, peak_memory_mb, tune_process
+from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
 
 WEIGHTS_FILE = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class TrainedPerceptron:
-    """What a member of a stack gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        result: history and why the training ended.
-    """
-
-    metrics: dict[str, Any]
-    result: MemberResult
 
 
 def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
@@ -63,17 +49,6 @@ def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
         data.num_classes,
         dropout=settings.hyperparameters["dropout"],
         slope=settings.hyperparameters["leaky_relu_alpha"],
-    )
-
-
-def optimizer_settings(hyperparameters: dict[str, float]) -> AdamWSettings:
-    """AdamW with the hyperparameters of a run."""
-    return AdamWSettings(
-        name="adamw",
-        learning_rate=hyperparameters["lr"],
-        betas=(hyperparameters["beta1"], hyperparameters["beta2"]),
-        eps=hyperparameters["eps"],
-        weight_decay=hyperparameters["weight_decay"],
     )
 
 
@@ -90,7 +65,7 @@ def train_stack(
     device: torch.device,
     options: StackSettings,
     *,
-    on_end: Callable[[int, TrainedPerceptron], None],
+    on_end: Callable[[int, Outcome], None],
     weights_file: Callable[[int], Path],
     prune: Prune | None = None,
 ) -> None:
@@ -112,7 +87,7 @@ def train_stack(
     members = [
         Member(
             initial_network(partial(build_network, settings, data), seed),
-            optimizer_settings(settings.hyperparameters),
+            settings.optimizer,
             seed,
         )
         for settings, seed in stack
@@ -121,32 +96,17 @@ def train_stack(
     first = members[0].network
     seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in stack}))
     logger.info("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
-    size = {
-        "parameters": count_parameters(first),
-        "macs": count_macs(first, (data.in_channels, *data.image_set.images.shape[1:3])),
-    }
+    size = network_size(first, (data.in_channels, *data.image_set.images.shape[1:3]))
 
-    def end(place: int, result: MemberResult) -> None:
-        epochs = len(result.history)
-        metrics: dict[str, Any] = {
-            **size,
-            "seconds": result.seconds,
-            "images_per_second": epochs * len(tensors.train) / max(result.seconds, 1e-9),
-            "peak_memory_mb": peak_memory_mb(device),
-            "device": str(device),
-            "other_metrics": {"terminating_epoch": epochs, "seed_of_first_weights": weights_seed(stack[place][1])},
-        }
+    def end(place: int, result: FitResult) -> None:
+        metrics = result.metrics(size, device, images=len(tensors.train))
+        seed = weights_seed(stack[place][1])
+        metrics["other_metrics"] = {"terminating_epoch": len(result.history), "seed_of_first_weights": seed}
         if result.best_epoch is not None:
             network = members[place].network
             network.load_state_dict(result.weights)
             save_weights(network, weights_file(place))
-            best = result.history.set_index("epoch").loc[result.best_epoch]
-            metrics |= {
-                "best_epoch": int(result.best_epoch),
-                "validation_accuracy": float(best["validation_accuracy"]),
-                "validation_loss": float(best["validation_loss"]),
-            }
-        on_end(place, TrainedPerceptron(metrics, result))
+        on_end(place, result.outcome(metrics))
 
     with stack_progress(len(members), shared.training.epochs) as advance:
         fit_ensemble(
@@ -190,7 +150,7 @@ def evaluate_stack(
     settings = stack[0][0]
     dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
     images, labels = image_tensor(data, data.splits.test, normalise=settings.normalise, dtype=dtype, device=device)
-    scores = []
+    scores: list[dict[str, Any]] = []
     for own, folder in stack:
         network = load_weights(build_network(own, data), folder / WEIGHTS_FILE).to(device).eval()
         parts = []
@@ -198,13 +158,5 @@ def evaluate_stack(
             with autocast(own.training, device):
                 parts.append(network(batch).float())
         probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
-        found = classification_metrics(probabilities, labels.cpu().numpy())
-        scores.append(
-            {
-                "test_accuracy": found["accuracy"],
-                "test_loss": found["loss"],
-                "test_calibration_error": found["calibration_error"],
-                "test_brier": found["brier"],
-            }
-        )
+        scores.append(measured(probabilities, labels.cpu().numpy()))
     return scores

@@ -16,7 +16,8 @@ from vision_studies.config.stacking_runs import CrossValidatedRun, JointRun, Net
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.methods.outputs import SplitOutputs, metrics_on_validation, save_outputs
-from vision_studies.methods.stacking import Report, Trained
+from vision_studies.methods.stacking import Report
+from vision_studies.outcomes import PRUNED, Outcome
 
 OPERATIONS_A_SECOND = 1e12
 """Of the machine that is made up."""
@@ -32,7 +33,7 @@ def train(
     folder: Path,
     cost: dict[str, int],
     report: Report | None = None,
-) -> Trained:
+) -> Outcome:
     """Make up a training; the same for the same configuration and seed.
 
     Args:
@@ -80,7 +81,7 @@ def train(
         "best_epoch": int(best["epoch"]),
         **metrics_on_validation(outputs),
     }
-    return Trained(metrics, history, pruned=pruned)
+    return Outcome(metrics, PRUNED, "the search ended it", history) if pruned else Outcome(metrics, history=history)
 
 
 def make_up_outputs(

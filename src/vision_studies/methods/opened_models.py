@@ -13,7 +13,6 @@ from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError, ParameterError
 from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat
 from vision_studies.methods.run_architecture import WEIGHTS_FILE, why_unusable
-from vision_studies.models.build import build_model
 from vision_studies.training.checkpoints import load_state
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
@@ -39,12 +38,11 @@ def open_model_file(path: Path) -> ImageClassifier:
         >>> from vision_studies.config.cifar_resnet import RunSettings
         >>> from vision_studies.config.merge import merge_settings
         >>> from vision_studies.methods.opened_models import open_model_file
-        >>> from vision_studies.models.build import build_model
         >>> from vision_studies.training.checkpoints import save_state
         >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
         >>> small = {"stem_width": 8, "widths": [8], "blocks": [1], "strides": [1], "squeeze_reduction": None}
         >>> run = merge_settings(base, {"model": small})
-        >>> network = build_model(RunSettings.model_validate(run).model, in_channels=1, num_classes=2, image_size=8)
+        >>> network = RunSettings.model_validate(run).model.build(in_channels=1, num_classes=2, image_size=8)
         >>> data = {"class_names": ["cat", "dog"], "image_size": 8, "in_channels": 1}
         >>> data["normalisation"] = {"mean": [128.0], "std": [64.0]}
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -123,7 +121,7 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
     except ValidationError as error:
         raise _other_version(path, error) from error
     names, size, channels = tuple(known["class_names"]), known["image_size"], known["in_channels"]
-    network = build_model(settings.model, in_channels=channels, num_classes=len(names), image_size=size)
+    network = settings.model.build(in_channels=channels, num_classes=len(names), image_size=size)
     try:
         network.load_state_dict(state["weights"])
     except RuntimeError as error:

@@ -8,8 +8,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 
-from vision_studies.analysis.calibration import classification_metrics
 from vision_studies.analysis.diversity import diversity
+from vision_studies.analysis.metrics import measured
 from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file
 
@@ -81,13 +81,7 @@ def metrics_on_test(outputs: SplitOutputs) -> dict[str, Any]:
     Of several heads, `other_metrics` has the accuracy of every base learner, that of the mean of their probabilities, and
     how differently they err.
     """
-    found = classification_metrics(outputs.probabilities, outputs.labels)
-    metrics: dict[str, Any] = {
-        "test_accuracy": found["accuracy"],
-        "test_loss": found["loss"],
-        "test_calibration_error": found["calibration_error"],
-        "test_brier": found["brier"],
-    }
+    metrics: dict[str, Any] = {**measured(outputs.probabilities, outputs.labels)}
     heads = outputs.logits[:, :-1].swapaxes(0, 1)
     if len(heads):
         predictions = heads.argmax(axis=2)
@@ -105,5 +99,4 @@ def metrics_on_test(outputs: SplitOutputs) -> dict[str, Any]:
 
 def metrics_on_validation(outputs: SplitOutputs) -> dict[str, float]:
     """Columns of the results table from the outputs for the validation split."""
-    found = classification_metrics(outputs.probabilities, outputs.labels)
-    return {"validation_accuracy": found["accuracy"], "validation_loss": found["loss"]}
+    return measured(outputs.probabilities, outputs.labels, of="validation")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""
@@ -38,7 +38,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str,
     return {
         **_accuracy(int((predicted == labels).sum()), len(labels)),
         "confidence": CONFIDENCE,
-        **{name: value for name, value in classification_metrics(probabilities, labels).items() if name != "accuracy"},
+        **{column.removeprefix("test_"): value for column, value in measured(probabilities, labels).items()},
         "classes": classes,
     }
 

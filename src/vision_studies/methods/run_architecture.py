@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_studies.config.mlp_transfer import architecture_name
+from vision_studies.config.models import ARCHITECTURES
 
 WEIGHTS_FILE = "weights.safetensors"
 _PIPELINES = ("cifar_resnet", "mlp_transfer", "stacking", "transfer_cuts")
@@ -61,7 +62,8 @@ def _stacked(configuration: Mapping[str, Any]) -> str:
 
 
 def _network(settings: Mapping[str, Any]) -> str:
-    return str(settings["network"] if settings["name"] == "torchvision" else settings["name"])
+    kind = ARCHITECTURES.get(settings["name"])  # of an older version's network nothing but the name is known
+    return str(settings[kind.named_by if kind else "name"])
 
 
 def _networks(learners: Sequence[Mapping[str, Any]]) -> str:

@@ -9,7 +9,6 @@ from torch import nn
 from vision_studies.config.stacking import MetaLearnerSettings
 from vision_studies.config.stacking_runs import JointRun, LearnerSettings
 from vision_studies.data.prepared import PreparedData
-from vision_studies.models.build import build_model
 from vision_studies.models.initialisation import freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import ImageFeatures, MetaLearner, StackedClassifier, base_dimension
 from vision_studies.training.runtime import derived_seed
@@ -37,14 +36,12 @@ def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, m
         CheckpointError: its file of weights does not fit the network.
     """
     torch.manual_seed(derived_seed(seed, 0, member))
-    network = build_model(
-        settings.model, in_channels=data.in_channels, num_classes=data.num_classes, image_size=data.image_size
-    )
+    network = settings.model.build(**data.sizes)
     if settings.initialisation is not None:
         initialise(network, settings.initialisation)
     if settings.weights_file is not None:
         load_pretrained(network, Path(settings.weights_file))
-    return freeze_blocks(network, settings.frozen_blocks)
+    return freeze_blocks(network, settings.model.freezable_blocks(network), settings.frozen_blocks)
 
 
 def build_meta_learner(settings: MetaLearnerSettings, dimension: int, data: PreparedData, *, seed: int) -> MetaLearner:

@@ -5,51 +5,32 @@ split selects, label smoothing reaches every loss, and the test split is scored 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
 from vision_studies.config.stacking_runs import JointRun, NetworkRun
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.augmentation.compose import build_augmentation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.outputs import SplitOutputs, save_outputs
 from vision_studies.methods.stacked_networks import build_learner, build_stack, order_seed
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.fit import fit
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Objective
 from vision_studies.training.precision import place_model
-from vision_studies.training.runtime import peak_memory_mb, seed_everything, tune_process
+from vision_studies.training.runtime import seed_everything, tune_process
 
 WEIGHTS_FILE = "weights.safetensors"
 
 Report = Callable[[dict[str, Any]], bool | None]
 """Is given the history row of every epoch; True ends the training."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training one run gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        history: one row an epoch.
-        diverged: a loss was not finite.
-        pruned: the caller ended the training.
-    """
-
-    metrics: dict[str, Any]
-    history: pd.DataFrame
-    diverged: bool = False
-    pruned: bool = False
 
 
 def build(run: JointRun | NetworkRun, seed: int, data: PreparedData) -> nn.Module:
@@ -66,7 +47,7 @@ def train(
     folder: Path,
     device: torch.device,
     report: Report | None = None,
-) -> Trained:
+) -> Outcome:
     """Train a stack or a network; an interrupted call continues from the checkpoints in `folder`.
 
     Writes the weights of the best validation epoch and what they say of the validation images.
@@ -84,31 +65,18 @@ def train(
         report=report,
         objective=objective_of(run),
     )
-    shape = (data.in_channels, data.image_size, data.image_size)
-    metrics: dict[str, Any] = {
-        "parameters": count_parameters(model),
-        "macs": count_macs(model, shape),
-        "seconds": result.seconds,
-        "images_per_second": len(result.history) * len(data.splits.train) / max(result.seconds, 1e-9),
-        "peak_memory_mb": peak_memory_mb(device),
-        "device": str(device),
-    }
+    metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
     if result.best_epoch is not None:
         model.load_state_dict(result.weights)
         save_weights(model, folder / WEIGHTS_FILE)
-        if not result.pruned:
+        if result.ended != "pruned":
             save_outputs(score(model, run, data, "validation", device), folder, "validation")
         best = result.history.set_index("epoch").loc[result.best_epoch]
-        metrics |= {
-            "best_epoch": int(result.best_epoch),
-            "validation_accuracy": float(best["validation_accuracy"]),
-            "validation_loss": float(best["validation_loss"]),
-        }
         others = {
             name: float(best[name]) for name in best.index if name.startswith("validation_") and name not in metrics
         }
         metrics["other_metrics"] = {name: value for name, value in others.items() if not np.isnan(value)}
-    return Trained(metrics, result.history, result.diverged, result.pruned)
+    return result.outcome(metrics)
 
 
 def outputs_on_test(
@@ -148,7 +116,7 @@ def fit_split(
         positions: int64 [N], which of the training images; None for all.
     """
     seed_everything(seed)
-    augmentation = build_augmentation(run.augmentation, normalisation_mean=data.normalisation.mean)
+    augmentation = run.augmentation.build(data.normalisation.mean)
     train_loader = data.loader(
         "train",
         kind=run.loader,

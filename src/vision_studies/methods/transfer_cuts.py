@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.transfer_cuts import CutRunSettings, CutStackSettings, PretrainingRunSettings
 from vision_studies.data.prepared import PreparedData
@@ -30,13 +30,15 @@ from vision_studies.methods.cut_networks import (
     tensor_data,
 )
 from vision_studies.models.convnet import ConvNet
-from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.models.statistics import count_parameters, network_size
+from vision_studies.outcomes import Outcome
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import BYTES_A_PARAMETER, Member, MemberResult
+from vision_studies.training.fit_result import FitResult
+from vision_studies.training.members import BYTES_A_PARAMETER, Member
 from vision_studies.training.precision import autocast
 from vision_studies.training.progress import stack_progress
-from vision_studies.training.runtime import deterministic, peak_memory_mb, tune_process
+from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +62,6 @@ class _FeatureStore:
 
 
 _FEATURES = _FeatureStore()
-
-
-@dataclass(frozen=True)
-class TrainedCut:
-    """What a member of a stack gave.
-
-    Attributes:
-        metrics: columns of the results table known before the test split is touched.
-        result: history and why the training ended.
-    """
-
-    metrics: dict[str, Any]
-    result: MemberResult
 
 
 @dataclass(frozen=True)
@@ -105,7 +94,7 @@ def pretrain(
     folder: Path,
     device: torch.device,
     options: CutStackSettings,
-) -> TrainedCut:
+) -> Outcome:
     """Train a network on the first classes and score it on their test images, once.
 
     Args:
@@ -126,7 +115,7 @@ def pretrain(
     tensors = tensor_data(
         layers.features(data, pool), own.labels(data, pool), rows[: len(own.train)], rows[len(own.train) :], device
     )
-    ended: list[MemberResult] = []
+    ended: list[FitResult] = []
     with stack_progress(1, settings.training.epochs) as advance:
         fit_ensemble(
             [Member(network, settings.optimizer, seed)],
@@ -145,7 +134,7 @@ def pretrain(
         save_weights(network, folder / WEIGHTS_FILE)
         logits = _logits([network.eval().to(device)], layers, data, own.test, settings.training, device)
         metrics |= _test_metrics(logits[0], own.labels(data, own.test))
-    return TrainedCut(metrics, ended[0])
+    return ended[0].outcome(metrics)
 
 
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
@@ -179,7 +168,7 @@ def train_stack(
     device: torch.device,
     options: CutStackSettings,
     *,
-    on_end: Callable[[int, TrainedCut], None],
+    on_end: Callable[[int, Outcome], None],
     weights_file: Callable[[int], Path],
 ) -> None:
     """Train networks of one cut, fraction and pretraining as one; an interrupted call continues from its checkpoint.
@@ -221,7 +210,7 @@ def train_stack(
         )
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
-    def end(place: int, result: MemberResult) -> None:
+    def end(place: int, result: FitResult) -> None:
         metrics = _metrics(result, whole, data, device)
         learns, validates = drawn[place]
         metrics["other_metrics"] |= {"training_images": len(learns), "validation_images": len(validates)}
@@ -230,7 +219,7 @@ def train_stack(
             kept = network.state_dict().keys()
             network.load_state_dict({name: value for name, value in result.weights.items() if name in kept})
             save_weights(network, weights_file(place))
-        on_end(place, TrainedCut(metrics, result))
+        on_end(place, result.outcome(metrics))
 
     logger.info(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
@@ -311,33 +300,13 @@ def _logits(
 
 
 def _test_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    found = classification_metrics(softmax(logits.astype(np.float64), axis=1), labels)
-    return {
-        "test_accuracy": found["accuracy"],
-        "test_loss": found["loss"],
-        "test_calibration_error": found["calibration_error"],
-        "test_brier": found["brier"],
-    }
+    return measured(softmax(logits.astype(np.float64), axis=1), labels)
 
 
-def _metrics(result: MemberResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:
+def _metrics(result: FitResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:
     """What is known of a run before the test split is touched."""
-    metrics: dict[str, Any] = {
-        "parameters": count_parameters(network),
-        "macs": count_macs(network, (data.in_channels, data.image_size, data.image_size)),
-        "seconds": result.seconds,
-        "peak_memory_mb": peak_memory_mb(device),
-        "device": str(device),
-        "other_metrics": {"epochs": len(result.history), "ended": result.ended},
-    }
-    if result.best_epoch is not None and result.weights:
-        row = result.history.set_index("epoch").loc[result.best_epoch]
-        metrics |= {
-            "best_epoch": int(result.best_epoch),
-            "validation_accuracy": float(row["validation_accuracy"]),
-            "validation_loss": float(row["validation_loss"]),
-        }
-    return metrics
+    metrics = result.metrics(network_size(network, data.image_shape), device)
+    return metrics | {"other_metrics": {"epochs": len(result.history), "ended": result.ended}}
 
 
 def member_bytes(run: CutRun, data: PreparedData) -> int:

@@ -1,6 +1,6 @@
 """First weights of a network: drawn by a named rule, or read from a file; and layers that stay as they are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,24 +74,23 @@ def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
     return network
 
 
-def freeze_blocks(network: nn.Module, count: int) -> nn.Module:
-    """Keep the first blocks of a vision transformer, and what stands before them, from learning.
+def freeze_blocks(network: nn.Module, blocks: Sequence[Sequence[nn.Parameter]], count: int) -> nn.Module:
+    """Keep the first blocks of a network, and what stands before them, from learning.
+
+    Args:
+        network: changed in place.
+        blocks: parameters of each block, from `Architecture.freezable_blocks`.
+        count: how many of them.
 
     Raises:
-        ParameterError: the network has no such blocks, or too few.
+        ParameterError: there are fewer.
     """
-    if count == 0:
-        return network
-    inner = getattr(network, "network", network)
-    found = getattr(getattr(inner, "encoder", None), "layers", None) or getattr(inner, "blocks", None)
-    blocks = list(found) if isinstance(found, nn.Sequential) else []
     if count > len(blocks):
+        inner = getattr(network, "network", network)
         raise ParameterError(
             f"frozen_blocks={count} but {type(inner).__name__} has {len(blocks)} transformer blocks; set a smaller number."
         )
-    for name, parameter in inner.named_parameters():
-        if name.startswith(("conv_proj", "class_token", "encoder.pos_embedding", "patches", "positions")):
-            parameter.requires_grad_(False)
     for block in blocks[:count]:
-        block.requires_grad_(False)
+        for parameter in block:
+            parameter.requires_grad_(False)
     return network

@@ -42,3 +42,8 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
     finally:
         model.train(was_training)
     return counter.get_total_flops() // 2
+
+
+def network_size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
+    """`parameters`, and `macs` for one image: columns of the results table; see `count_parameters` and `count_macs`."""
+    return {"parameters": count_parameters(model), "macs": count_macs(model, image_shape)}

@@ -1,10 +1,11 @@
 """The table of a study's runs, and all that is known of each of them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vision_studies.analysis.metrics import METRICS, Unit
 from vision_studies.reports.formatting import count, duration, is_missing, number, percent, text
 
 SHOWN = 50
@@ -30,28 +31,38 @@ class Column:
     is_text: bool = False
 
 
-_COLUMNS = (
-    Column("Pipeline", "pipeline", text, is_text=True),
-    Column("Trial", "trial", number),
-    Column("Seed", "seed", text),
-    Column("Status", "status", text, is_text=True),
-    Column("Validation accuracy", "validation_accuracy", percent),
-    Column("Test accuracy", "test_accuracy", percent),
-    Column("With test-time views", "views", text),
-    Column("Test loss", "test_loss", lambda value: number(value, 4)),
-    Column("Calibration error", "test_calibration_error", percent),
-    Column("Best epoch", "best_epoch", number),
-    Column("Time", "seconds", duration),
-    Column("Images/s", "images_per_second", number),
-    Column("Memory (MB)", "peak_memory_mb", number),
-    Column("Parameters", "parameters", number),
-    Column("MACs", "macs", count),
-)
+_SHOW: dict[Unit, Callable[[Any], str]] = {
+    "fraction": percent,
+    "points": percent,
+    "nats": lambda value: number(value, 4),
+    "score": lambda value: number(value, 4),
+    "epoch": number,
+    "parameters": number,
+    "operations": count,
+    "seconds": duration,
+    "images a second": number,
+    "MB": number,
+}
+
+
+def _columns() -> Iterator[Column]:
+    yield Column("Pipeline", "pipeline", text, is_text=True)
+    yield Column("Trial", "trial", number)
+    yield Column("Seed", "seed", text)
+    yield Column("Status", "status", text, is_text=True)
+    # What a network is, the same in every row of a variant, stands last.
+    for metric in sorted(METRICS, key=lambda metric: metric.unit in ("parameters", "operations")):
+        if metric.shown == "column":
+            yield Column(metric.title, metric.column, _SHOW[metric.unit])
+        if metric.column == "test_accuracy":
+            yield Column("With test-time views", "views", text)
+
+
+_COLUMNS = tuple(_columns())
 _MORE = (
     ("reason", "Reason"),
     ("condition", "Condition"),
-    ("validation_loss", "Validation loss"),
-    ("test_brier", "Brier score"),
+    *((metric.column, metric.title) for metric in METRICS if metric.shown == "details"),
     ("device", "Device"),
     ("finished_at", "Finished (UTC)"),
     ("git_commit", "Commit"),

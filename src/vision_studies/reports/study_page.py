@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from vision_studies.analysis.metrics import COMPARED
 from vision_studies.reports import formatting
 from vision_studies.reports.charts import Chart
 from vision_studies.reports.embedding import packed
@@ -77,6 +78,7 @@ def render_study(report: StudyReport) -> str:
         charts=[chart for charts in report.charts.values() for chart in charts],
         report=report,
         runs=table,
+        metrics=COMPARED,
         run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
         sections=_sections(report, runs, places),
         labels=list(dict.fromkeys(label for run in runs for label in run["labels"])),

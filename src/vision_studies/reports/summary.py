@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
+from vision_studies.analysis.metrics import COMPARED, Metric
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent
 from vision_studies.reports.table import Table
 from vision_studies.reports.tables import answers, gaps, run_rows, variant_rows
@@ -34,17 +35,17 @@ def summary_text(
     rows = []
     variants = variant_rows(runs, compared)
     for row in variants[:_VARIANTS]:
-        accuracy = row["test_accuracy"]
+        first, *others = COMPARED
+        accuracy = row[first.column]
         rows.append(
             ({"pipeline": row["pipeline"]} if several_pipelines else {})
             | {
                 "variant": " ".join([row["variant"], *(f"[{label}]" for label in row["labels"])]),
                 "n": accuracy["n"],
-                "test accuracy": percent(accuracy["mean"]),
+                first.short: percent(accuracy["mean"]),
                 "sd": percent(accuracy["standard_deviation"]),
                 interval: _interval(accuracy["low"], accuracy["high"]),
-                "test loss": number(row["test_loss"]["mean"], 4),
-                "calibration": percent(row["test_calibration_error"]["mean"]),
+                **{own.short: _mean(own, row[own.column]["mean"]) for own in others},
                 "parameters": count(row["parameters"]),
                 "time a run": duration(row["seconds"]),
             }
@@ -64,6 +65,10 @@ def summary_text(
 def _shortened(sentences: Sequence[str], shown: int) -> list[str]:
     filled = [f"  {textwrap.fill(sentence, _WIDTH - 2, subsequent_indent='    ')}" for sentence in sentences[:shown]]
     return [*filled, f"  ({len(sentences) - shown} more in the report)"] if len(sentences) > shown else filled
+
+
+def _mean(metric: Metric, value: float | None) -> str:
+    return percent(value) if metric.is_fraction else number(value, 4)
 
 
 def _interval(low: float, high: float) -> str:

@@ -7,21 +7,15 @@ from typing import Any
 
 import pandas as pd
 
+from vision_studies.analysis.metrics import COMPARED, METRICS
+from vision_studies.outcomes import COMPLETE
 from vision_studies.reports.formatting import is_missing
-
-COMPLETE = "complete"
 
 _TEXTS = (
     *("pipeline", "study", "variant", "condition", "status", "reason", "configuration", "other_metrics"),
     *("run_fingerprint", "data_fingerprint", "git_commit", "device", "finished_at"),
 )
-_NUMBERS = (
-    *("trial", "seed", "validation_accuracy", "validation_loss", "test_accuracy", "test_loss"),
-    *("test_calibration_error", "test_brier", "best_epoch", "parameters", "macs", "seconds"),
-    *("images_per_second", "peak_memory_mb"),
-)
-METRICS = ("test_accuracy", "test_loss", "test_calibration_error")
-"""What the table of variants sums up."""
+_NUMBERS = ("trial", "seed", *(metric.column for metric in METRICS))
 
 
 def run_rows(results: pd.DataFrame) -> list[dict[str, Any]]:
@@ -52,7 +46,7 @@ def labels_of(configuration: str | None) -> tuple[str, ...]:
 
 
 def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """One dictionary a pipeline and variant: its labels, size, mean training time, and for each of `METRICS` a summary.
+    """One dictionary a pipeline and variant: its labels, size, mean training time, and a summary of each of `COMPARED`.
 
     A summary has n, mean, standard_deviation, low and high; the interval comes from `comparison` and is missing where
     that has none.
@@ -66,7 +60,7 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
     intervals = _intervals(comparison)
     for (pipeline, variant), own in _by_variant(runs).items():
         row: dict[str, Any] = {"pipeline": pipeline, "variant": variant}
-        for metric in METRICS:
+        for metric in (compared.column for compared in COMPARED):
             values = [run[metric] for run in own if run[metric] is not None]
             row[metric] = {
                 "n": len(values),

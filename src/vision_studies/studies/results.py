@@ -7,13 +7,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vision_studies.analysis.metrics import METRICS, Metric
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED, STATUSES  # noqa: F401 - read with the table
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 SCHEMA_VERSION = 1
 
-COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
-STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+def _field(metric: Metric) -> pa.Field:
+    return pa.field(metric.column, pa.int64() if metric.is_whole else pa.float64())
+
 
 SCHEMA = pa.schema(
     [
@@ -27,20 +31,9 @@ SCHEMA = pa.schema(
         # configuration: JSON, flattened to dotted keys
         pa.field("configuration", pa.string(), nullable=False),
         # metrics: accuracies are fractions, losses are nats per image
-        pa.field("validation_accuracy", pa.float64()),
-        pa.field("validation_loss", pa.float64()),
-        pa.field("test_accuracy", pa.float64()),
-        pa.field("test_loss", pa.float64()),
-        pa.field("test_calibration_error", pa.float64()),
-        pa.field("test_brier", pa.float64()),
-        pa.field("best_epoch", pa.int64()),
+        *(_field(metric) for metric in METRICS if metric.of != "cost"),
         pa.field("other_metrics", pa.string()),  # JSON: what only this pipeline measures
-        # cost
-        pa.field("parameters", pa.int64()),
-        pa.field("macs", pa.int64()),
-        pa.field("seconds", pa.float64()),
-        pa.field("images_per_second", pa.float64()),
-        pa.field("peak_memory_mb", pa.float64()),
+        *(_field(metric) for metric in METRICS if metric.of == "cost"),
         # status
         pa.field("status", pa.string(), nullable=False),
         pa.field("reason", pa.string()),
@@ -65,7 +58,7 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         DataError: a column is unknown, a required one is missing or empty, a type does not fit, a status is not one
-            of `STATUSES`, or two rows share one identity.
+            of `outcomes.STATUSES`, or two rows share one identity.
     """
     unknown = sorted(set(table.columns) - set(SCHEMA.names))
     if unknown:

@@ -10,40 +10,16 @@ what a method sends back says what is known by then:
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.studies.results import COMPLETE
+from vision_studies.outcomes import Outcome
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from vision_studies.studies.run_store import RunStore
     from vision_studies.studies.runs import Run
     from vision_studies.studies.trials import Trials
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one stage of a run found.
-
-    Attributes:
-        metrics: columns of the results table.
-        status: one of `results.STATUSES`.
-        reason: why the status is not `complete`.
-        history: per-epoch metrics, where the stage has epochs.
-    """
-
-    metrics: dict[str, Any]
-    status: str = COMPLETE
-    reason: str | None = None
-    history: "pd.DataFrame | None" = None
-
-    def pruned_by(self, pruner: str) -> "Outcome":
-        """The outcome of a run that a search has ended, with what ended it."""
-        others = {**self.metrics.get("other_metrics", {}), "pruner": pruner}
-        return replace(self, metrics={**self.metrics, "other_metrics": others})
 
 
 Record = Callable[["Run", Outcome], None]

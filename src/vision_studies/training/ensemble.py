@@ -16,7 +16,8 @@ from vision_studies.data.loaders import epoch_order
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
 from vision_studies.training.checkpoints import load_state, save_state
-from vision_studies.training.members import Member, MemberResult, Prune, TensorData
+from vision_studies.training.fit_result import MEMBER_REASONS, FitResult
+from vision_studies.training.members import Member, Prune, TensorData
 from vision_studies.training.noise import EpochNoise
 from vision_studies.training.precision import autocast
 from vision_studies.training.selection import Tracker
@@ -32,7 +33,7 @@ def fit_ensemble(
     settings: EnsembleSettings,
     *,
     device: torch.device,
-    on_end: Callable[[int, MemberResult], None],
+    on_end: Callable[[int, FitResult], None],
     folder: Path | None = None,
     checkpoint_seconds: float = 30.0,
     prune: Prune | None = None,
@@ -127,7 +128,7 @@ class _EnsembleTraining:
         self._best: dict[str, dict[str, Tensor]] = {}  # by member; names are strings, as checkpoints have them
         self._seconds = [0.0] * len(members)
 
-    def run_epoch(self) -> list[tuple[int, MemberResult]]:
+    def run_epoch(self) -> list[tuple[int, FitResult]]:
         """Train an epoch, validate where it is due, and take the members that have ended out of the stack."""
         started = time.perf_counter()
         losses, accuracies = self._train()
@@ -271,19 +272,20 @@ class _EnsembleTraining:
                 return "stopped"
         return "pruned" if pruned and self.epoch < self._settings.epochs else None
 
-    def _result(self, member: int, ended: Any) -> MemberResult:
-        epoch, value = self._selection[member].best_epoch, self._selection[member].best
-        weights = self._best.get(str(member), {})
+    def _result(self, member: int, ended: Any) -> FitResult:
+        selection, weights = self._selection[member], self._best.get(str(member), {})
+        epoch, value = selection.best_epoch, selection.best
         if ended == "complete" and self._settings.restore == "best_if_stopped":
             epoch, value = self.epoch, self._rows[member][-1][self._settings.selection]
             weights = self._stack.weights(self.active.index(member))
-        return MemberResult(
+        return FitResult(
             history=pd.DataFrame(self._rows[member]),
             best_epoch=epoch,
             best_value=value,
             weights=weights,
             seconds=self._seconds[member],
             ended=ended,
+            reason=MEMBER_REASONS.get(ended),
         )
 
     def _remove(self, places: Sequence[int]) -> None:

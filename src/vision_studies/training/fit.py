@@ -26,7 +26,7 @@ from vision_studies.training.checkpoints import (
 )
 from vision_studies.training.collectives import BatchPart, agreed, joined, total
 from vision_studies.training.evaluation import predict_outputs
-from vision_studies.training.fit_result import FitResult
+from vision_studies.training.fit_result import REASONS, Ended, FitResult
 from vision_studies.training.gradients import BatchGradients
 from vision_studies.training.mixing import mix_batch
 from vision_studies.training.objectives import CLASSIFICATION, Objective
@@ -194,16 +194,17 @@ class _Training:
 
     def result(self) -> FitResult:
         """What the training gave."""
+        ended: Ended = "stopped" if self._stopped_early else "complete"
+        ended = "diverged" if self._diverged else "pruned" if self._pruned else ended
         return FitResult(
             history=pd.DataFrame(self._rows),
             best_epoch=self._selection.best_epoch,
             best_value=self._selection.best,
             weights=self._best_weights,
-            final_weights=copied_weights(self._model),
             seconds=self._seconds,
-            stopped_early=self._stopped_early,
-            diverged=self._diverged,
-            pruned=self._pruned,
+            ended=ended,
+            reason=REASONS.get(ended),
+            final_weights=copied_weights(self._model),
         )
 
     def prune(self, folder: Path | None) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -66,30 +65,6 @@ class TensorData:
             rows = self.images.permute(0, 2, 3, 1).index_select(0, positions.flatten())
             return rows.permute(0, 3, 1, 2).unflatten(0, positions.shape)
         return self.images.index_select(0, positions.flatten()).unflatten(0, positions.shape)
-
-
-@dataclass(frozen=True)
-class MemberResult:
-    """What a member's training gave.
-
-    Attributes:
-        history: one row an epoch: epoch (from 1), train_loss, train_accuracy (both with dropout), validation_loss,
-            validation_accuracy (missing where not validated), learning_rate, seconds (the member's share of the stack's
-            time so far).
-        best_epoch: epoch of the weights: the one with the best value of the selection metric, or the last one where the
-            settings restore the best only after an early stop; None if there is none with finite values.
-        best_value: the selection metric then.
-        weights: parameters and buffers of that epoch; empty if there is none.
-        seconds: the member's share of the time.
-        ended: why it ended: `stopped` early, `complete` after all epochs, `diverged`, or `pruned`.
-    """
-
-    history: pd.DataFrame
-    best_epoch: int | None
-    best_value: float | None
-    weights: dict[str, Tensor]
-    seconds: float
-    ended: Literal["stopped", "complete", "diverged", "pruned"]
 
 
 def weights_seed(seed: int) -> int:

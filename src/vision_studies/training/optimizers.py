@@ -41,7 +41,7 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not isinstance(settings, MuonSettings):
-        return [_ordinary(trainable, settings)]
+        return [ordinary_optimizer(trainable, settings)]
     hidden = hidden_weights(model)
     among_hidden = {id(parameter) for parameter in hidden}
     rest = [parameter for parameter in trainable if id(parameter) not in among_hidden]
@@ -59,7 +59,7 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
             )
         )
     if rest:
-        optimizers.append(_ordinary(rest, settings.rest))
+        optimizers.append(ordinary_optimizer(rest, settings.rest))
     return optimizers
 
 
@@ -184,7 +184,8 @@ def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
     return x.mT if tall else x
 
 
-def _ordinary(parameters: list[nn.Parameter], settings: SgdSettings | AdamWSettings) -> Optimizer:
+def ordinary_optimizer(parameters: Iterable[Tensor], settings: SgdSettings | AdamWSettings) -> Optimizer:
+    """An optimiser of torch for these parameters, whatever they belong to."""
     if isinstance(settings, SgdSettings):
         return SGD(
             parameters,

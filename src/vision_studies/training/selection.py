@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from vision_studies.analysis.metrics import BETTER
 from vision_studies.config.training import ValidationMetric
 
 
@@ -20,7 +21,7 @@ class Tracker:
         self.best_epoch: int | None = None
         self.waited = 0
         self._min_delta = min_delta
-        self._sign = 1.0 if metric == "validation_accuracy" else -1.0
+        self._sign = 1.0 if BETTER[metric] == "higher" else -1.0
 
     def update(self, row: dict[str, Any]) -> bool:
         """Take note of a validated epoch.

@@ -11,8 +11,6 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import ParameterError
 from vision_studies.methods.alphanet.classifiers import LinearClassifier
 from vision_studies.methods.alphanet.features import FeatureGroup
-from vision_studies.models.resnet9 import LOGIT_SCALE, ResNet9
-from vision_studies.models.speedrun import LOGIT_GAIN, SpeedrunNet
 from vision_studies.training.precision import autocast, place_images
 
 
@@ -32,16 +30,19 @@ def classifier_layer(model: nn.Module) -> nn.Linear:
     return layers[-1]
 
 
-def own_classifier(model: nn.Module) -> LinearClassifier:
-    """The classifier that a network was trained with; what it multiplies its logits by is part of the weights.
+def own_classifier(model: nn.Module, logit_scale: float) -> LinearClassifier:
+    """The classifier that a network was trained with; what its outputs are multiplied by is part of the weights.
+
+    Args:
+        model: the network.
+        logit_scale: see `models.architecture.Architecture`.
 
     Raises:
         ParameterError: the network has no linear layer.
     """
     layer = classifier_layer(model)
-    scale = _logit_scale(model, layer)
-    weight = layer.weight.detach().float() * scale
-    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float() * scale
+    weight = layer.weight.detach().float() * logit_scale
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float() * logit_scale
     return LinearClassifier(weight.cpu().numpy(), bias.cpu().numpy())
 
 
@@ -87,10 +88,3 @@ def extract_features(
         hook.remove()
         model.train(was_training)
     return FeatureGroup(features, labels)
-
-
-def _logit_scale(model: nn.Module, layer: nn.Linear) -> float:
-    """What a network multiplies the outputs of its classifier by."""
-    if isinstance(model, SpeedrunNet):
-        return LOGIT_GAIN / layer.in_features
-    return LOGIT_SCALE if isinstance(model, ResNet9) else 1.0

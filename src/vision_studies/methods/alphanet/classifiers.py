@@ -29,6 +29,7 @@ from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.files import atomic_file
 from vision_studies.methods.alphanet.accuracy import class_accuracies
 from vision_studies.methods.alphanet.features import FeatureGroup, class_means
+from vision_studies.training.optimizers import ordinary_optimizer
 from vision_studies.training.runtime import derived_seed
 
 CPU = torch.device("cpu")
@@ -313,9 +314,7 @@ def _train(
 ) -> None:
     """Lower the cross-entropy of `scores` on class-balanced draws; only the rows of a batch are copied from the features."""
     count = len(group.labels)
-    optimizer = torch.optim.SGD(
-        parameters, lr=settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    optimizer = ordinary_optimizer(parameters, settings.optimizer)
     steps = settings.epochs * ceil(count / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     for _ in range(settings.epochs):

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.special import softmax
 from torch import Tensor
 
-from vision_studies.analysis.calibration import classification_metrics
+from vision_studies.analysis.metrics import measured
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file
@@ -77,8 +77,7 @@ def evaluate(
         save_file({"predictions": predictions.astype(np.int32), "among_top": among_top.astype(np.uint8)}, temporary)
     metrics: dict[str, Any] = {"test_accuracy": float(hits.mean())}
     if probabilities:
-        found = classification_metrics(softmax(scores, axis=1), labels)
-        metrics |= {f"test_{name}": found[name] for name in ("loss", "calibration_error", "brier")}
+        metrics = {**measured(softmax(scores, axis=1), labels), **metrics}
     by_split = {f"test_{split}": value for split, value in split_accuracies(hits, labels, splits).items()}
     top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, labels, splits).items()}
     other = {**by_split, **top, "test_f1": macro_f1(predictions, labels, scores.shape[1])}

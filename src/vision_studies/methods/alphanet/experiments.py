@@ -22,7 +22,7 @@ from vision_studies.methods.alphanet.network import StackedAlphaNetworks, source
 from vision_studies.methods.alphanet.samplers import ClassIndex, epoch_length
 from vision_studies.methods.alphanet.training import TrainedAlphaNet, discard_checkpoints, train_stack
 from vision_studies.training.checkpoints import load_state
-from vision_studies.training.runtime import peak_memory_mb, tune_process
+from vision_studies.training.runtime import tune_process
 
 _BYTES_A_WEIGHT = 16  # itself, its gradient and two moments
 _STACK_BYTES = 1_000_000_000
@@ -147,18 +147,7 @@ def _learn_stack(
     )
     size = sum(parameter.numel() for parameter in networks.parameters()) // len(seeds)
     for position, found, near in zip(stack, results, own, strict=True):
-        metrics: dict[str, Any] = {
-            "parameters": size,
-            "seconds": found.seconds,
-            "peak_memory_mb": peak_memory_mb(device),
-            "device": str(device),
-        }
-        if not found.diverged:
-            kept = found.history.set_index("epoch").loc[found.best_epoch]
-            metrics["best_epoch"] = found.best_epoch
-            if "validation_accuracy" in kept:
-                metrics["validation_accuracy"] = float(kept["validation_accuracy"])
-        yield position, TrainedCombination(near, found, metrics)
+        yield position, TrainedCombination(near, found, found.metrics({"parameters": size}, device))
     if place is not None:
         discard_checkpoints(place)
 

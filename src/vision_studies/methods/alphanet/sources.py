@@ -98,7 +98,7 @@ def features_from_images(
         groups: dict[str, list[FeatureGroup]] = {"train": [], "validation": [], "test": []}
         for number, network in enumerate(networks):
             model = load_weights(build_network(run, data), network / WEIGHTS_FILE).to(device)
-            save_classifier(own_classifier(model), folder / f"expert_{number}.safetensors")
+            save_classifier(own_classifier(model, run.model.logit_scale), folder / f"expert_{number}.safetensors")
             for split, parts in groups.items():
                 parts.append(extract_features(model, data, split, settings=run, device=device))
         write_json(folder / _EXPERTS, len(networks))

@@ -26,34 +26,30 @@ from vision_studies.methods.alphanet.network import StackedAlphaNetworks
 from vision_studies.methods.alphanet.optimisation import build_optimizer, build_scheduler
 from vision_studies.methods.alphanet.samplers import ClassIndex, draw_epoch
 from vision_studies.training.checkpoints import load_state, save_state
+from vision_studies.training.fit_result import FitResult
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
 
 _DRAW, _ORDER = 1, 2  # purposes of a run's generators
+_LOST = "the loss was not finite; lower the learning rate (alphanet.training.optimizer)"
 
 
-@dataclass
-class TrainedAlphaNet:
-    """What one network has learnt.
+@dataclass(frozen=True, kw_only=True)
+class TrainedAlphaNet(FitResult):
+    """What one network has learnt; nothing of it is used where it diverged.
+
+    Its history has one row an epoch: train_loss, learning_rate, of each coefficient its mean, minimum and maximum over
+    classes, and with validation its accuracies.
 
     Attributes:
         coefficients: float32 [F, k], of the kept epoch.
         layers: weights and biases of the kept epoch.
-        best_epoch: from 1.
-        history: one row an epoch: train_loss, learning_rate, of each coefficient its mean, minimum and maximum over classes,
-            and with validation its accuracies.
         batch_losses: float32, of every step.
-        seconds: of training, this network's share of the stack's.
-        diverged: a loss was not finite; nothing of the network is used then.
     """
 
     coefficients: Tensor
     layers: list[tuple[Tensor, Tensor]]
-    best_epoch: int
-    history: pd.DataFrame
     batch_losses: Tensor
-    seconds: float
-    diverged: bool
 
 
 @dataclass
@@ -147,13 +143,16 @@ def train_stack(
                 break
     return [
         TrainedAlphaNet(
-            member.coefficients,
-            member.layers,
-            member.best_epoch,
-            pd.DataFrame(member.records),
-            torch.tensor(member.losses),
-            seconds / len(seeds),
-            member.diverged,
+            history=pd.DataFrame(member.records),
+            best_epoch=None if member.diverged else member.best_epoch,
+            best_value=None if member.diverged else member.best,
+            weights={},
+            seconds=seconds / len(seeds),
+            ended="diverged" if member.diverged else "complete",
+            reason=_LOST if member.diverged else None,
+            coefficients=member.coefficients,
+            layers=member.layers,
+            batch_losses=torch.tensor(member.losses),
         )
         for member in members
     ]

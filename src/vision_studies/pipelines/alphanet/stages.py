@@ -19,7 +19,6 @@ from vision_studies.pipelines.alphanet.plan import (
     Plan,
 )
 from vision_studies.studies.method import Context
-from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Outcome, Record, Stage, Steps
 
@@ -95,9 +94,7 @@ def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     seed = derived_seed(run.seed, expert) if expert else run.seed
     processes = plan.context.execution.processes_per_run
     device = training_device(plan.context.execution.device, processes)
-    trained = cifar_resnet.train(settings, seed, plan.prepared(), folder, device, processes=processes)
-    status, reason = (DIVERGED, "the training loss was not finite") if trained.diverged else (COMPLETE, None)
-    return Outcome(trained.metrics, status, reason, trained.history)
+    return cifar_resnet.train(settings, seed, plan.prepared(), folder, device, processes=processes)
 
 
 def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
@@ -133,13 +130,9 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, ex
     )
     for position, found in learnt:
         run = stack[position]
-        history = found.trained.history if len(found.trained.history) else None
-        if found.trained.diverged:
-            reason = "the loss was not finite; lower the learning rate (alphanet.training.optimizer)"
-            record(run, Outcome(found.metrics, DIVERGED, reason, history))
-            continue
-        save_state(plan.runs.path(run, COMBINATIONS_FILE), found.state())
-        record(run, Outcome(found.metrics, history=history))
+        if found.trained.ended != "diverged":
+            save_state(plan.runs.path(run, COMBINATIONS_FILE), found.state())
+        record(run, found.trained.outcome(found.metrics))
 
 
 def _evaluate(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.studies.method import Context
-from vision_studies.studies.results import DIVERGED
 from vision_studies.studies.runs import Run, plan_runs
 from vision_studies.studies.stages import Alone, Known, Outcome, Stage, Steps
 
@@ -58,10 +57,7 @@ def _train(run: Run, folder: Path, *, data: "PreparedData", execution: Execution
     settings = RunSettings.model_validate(run.configuration)
     processes = execution.processes_per_run
     device = training_device(execution.device, processes)
-    trained = cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
-    if trained.diverged:
-        return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
-    return Outcome(trained.metrics, history=trained.history)
+    return cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
 
 
 def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:

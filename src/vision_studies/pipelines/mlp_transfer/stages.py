@@ -18,13 +18,12 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     transfer_cells,
     without,
 )
-from vision_studies.studies.results import COMPLETE, DIVERGED, PRUNED
+from vision_studies.studies.results import COMPLETE, PRUNED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Outcome, Record, Stage, Steps
 
 if TYPE_CHECKING:
-    from vision_studies.methods.mlp_transfer import TrainedPerceptron
     from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, FinishedTrial
 
 TRAINING, EVALUATION = "training", "evaluation"
@@ -219,13 +218,8 @@ def _train(
 
     pruner = pruner_name(context.settings.search.pruner)
 
-    def end(member: int, trained: "TrainedPerceptron") -> None:
-        status, reason = {
-            "diverged": (DIVERGED, "the loss was not finite"),
-            "pruned": (PRUNED, "worse than other trials at the same epoch"),
-        }.get(trained.result.ended, (COMPLETE, None))
-        outcome = Outcome(trained.metrics, status, reason, trained.result.history)
-        record(stack[member], outcome.pruned_by(pruner) if status == PRUNED and pruner else outcome)
+    def end(member: int, outcome: Outcome) -> None:
+        record(stack[member], outcome.pruned_by(pruner) if outcome.status == PRUNED and pruner else outcome)
 
     search = searches.get(stack[0].fingerprint)
     mlp_transfer.train_stack(

@@ -16,13 +16,13 @@ from vision_studies.pipelines.stacking.plan import (
     read_combination,
 )
 from vision_studies.studies.method import Context
-from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED, PRUNED
+from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Later, Outcome, Stage, Steps
 from vision_studies.studies.trials import Drawn, Trials
 
 if TYPE_CHECKING:
-    from vision_studies.methods.stacking import Report, Trained
+    from vision_studies.methods.stacking import Report
     from vision_studies.studies.search import Report as TrialReport
 
 TRAINING, COMBINATIONS, EVALUATION = "training", "combinations", "evaluation"
@@ -128,10 +128,10 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     data = context.images
     if settings.mock:
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
-        return _outcome(mock_trainer.train(settings, run.seed, data, folder, cost, report))
+        return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     device = select_device(context.execution.device)
     train = cross_validation.train if isinstance(settings, CrossValidatedRun) else stacking.train
-    return _outcome(train(settings, run.seed, data, folder, device, report))  # type: ignore[arg-type]
+    return train(settings, run.seed, data, folder, device, report)  # type: ignore[arg-type]
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
@@ -153,8 +153,7 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     folders = [context.runs.path(member) for member in members]
     costs = [result["metrics"] for result in results if result is not None]
     device = select_device(context.execution.device)
-    combined = combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
-    return Outcome(combined.metrics)
+    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
@@ -179,11 +178,3 @@ def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     metrics = metrics_on_test(outputs)
     known = trained.get("other_metrics", {})
     return Outcome(metrics | {"other_metrics": {**known, **metrics.get("other_metrics", {})}})
-
-
-def _outcome(trained: "Trained") -> Outcome:
-    if trained.diverged:
-        return Outcome(trained.metrics, DIVERGED, "the training loss was not finite", trained.history)
-    if trained.pruned:
-        return Outcome(trained.metrics, PRUNED, "the search ended it", trained.history)
-    return Outcome(trained.metrics, history=trained.history)

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.transfer_cuts import CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
-from vision_studies.studies.results import COMPLETE, DIVERGED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Outcome, Record, Stage, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.transfer_cuts import CutRun, TrainedCut
+    from vision_studies.methods.transfer_cuts import CutRun
 
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
 FINE_TUNING = "fine-tuning"
@@ -92,19 +91,13 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
     return CutRun(settings, run.seed, weights, PretrainingRunSettings.model_validate(first.configuration))
 
 
-def _outcome(trained: "TrainedCut") -> Outcome:
-    diverged = trained.result.ended == "diverged"
-    status, reason = (DIVERGED, "the loss was not finite") if diverged else (COMPLETE, None)
-    return Outcome(trained.metrics, status, reason, trained.result.history)
-
-
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
     from vision_studies.methods.transfer_cuts import pretrain
     from vision_studies.training.runtime import select_device
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
     device = select_device(context.execution.device)
-    return _outcome(pretrain(settings, run.seed, context.images, folder, device, context.settings.stack))
+    return pretrain(settings, run.seed, context.images, folder, device, context.settings.stack)
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts) -> None:
@@ -118,7 +111,7 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts)
         folder,
         select_device(context.execution.device),
         context.settings.stack,
-        on_end=lambda member, trained: record(stack[member], _outcome(trained)),
+        on_end=lambda member, outcome: record(stack[member], outcome),
         weights_file=lambda member: context.runs.path(stack[member], WEIGHTS_FILE),
     )
 

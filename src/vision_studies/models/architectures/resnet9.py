@@ -1,0 +1,43 @@
+"""The nine-layer residual network."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field
+from typing_extensions import override
+
+from vision_studies.models.architecture import Architecture, Count
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ResNet9Settings(Architecture):
+    """The nine-layer residual network of fast CIFAR training."""
+
+    presets: ClassVar = {"resnet9": {"width": 64}}  # 2,274,880 parameters for three channels and ten classes
+    named_by: ClassVar = "name"
+    images_at_first: ClassVar = 0
+
+    name: Literal["resnet9"] = Field(description="the network")
+    width: Count = Field(description="channels after the first convolution; later ones have two and four times as many")
+
+    @override
+    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
+        from vision_studies.models.resnet9 import ResNet9
+
+        return ResNet9(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options())
+
+    @override
+    def widened(self, width: int) -> Self:
+        return self.model_copy(update={"width": width})
+
+    @property
+    @override
+    def logit_scale(self) -> float:
+        from vision_studies.models.resnet9 import LOGIT_SCALE
+
+        return LOGIT_SCALE
+
+    @override
+    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
+        return ()

@@ -1,0 +1,48 @@
+"""The network for trainings of minutes."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field
+from typing_extensions import override
+
+from vision_studies.models.architecture import Architecture, Count
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class SpeedrunNetSettings(Architecture):
+    """A whitened convolutional network for trainings of minutes (Jordan 2024)."""
+
+    # 1,530,168 parameters for three channels and ten classes, of which 1,528,856 learn
+    presets: ClassVar = {"speedrun_net": {"widths": (64, 192, 256), "norm_momentum": 0.6}}
+    named_by: ClassVar = "name"
+    images_at_first: ClassVar = 5000  # their patches are what the first layer whitens
+
+    name: Literal["speedrun_net"] = Field(description="preset that gives every option not named here")
+    widths: tuple[Count, ...] = Field(min_length=1, description="channels of each stage")
+    norm_momentum: float = Field(
+        gt=0, le=1, description="share of a batch in the running statistics of the norms; short trainings need much"
+    )
+
+    @override
+    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
+        from vision_studies.models.speedrun import SpeedrunNet
+
+        return SpeedrunNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options())
+
+    @override
+    def widened(self, width: int) -> Self:
+        widths = tuple(max(1, round(stage * width / self.widths[0])) for stage in self.widths)
+        return self.model_copy(update={"widths": widths})
+
+    @property
+    @override
+    def logit_scale(self) -> float:
+        from vision_studies.models.speedrun import LOGIT_GAIN
+
+        return LOGIT_GAIN / self.widths[-1]
+
+    @override
+    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
+        return ()

@@ -1,0 +1,55 @@
+"""Networks of torchvision."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from vision_studies.models.architecture import Architecture, Count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+
+class TorchvisionSettings(Architecture):
+    """Any classifier of torchvision."""
+
+    presets: ClassVar = {"torchvision": {"network": "resnet18", "stem": "imagenet", "resize": None}}
+    named_by: ClassVar = "network"
+    images_at_first: ClassVar = 0
+
+    name: Literal["torchvision"] = Field(description="a network that torchvision.models.list_models() names")
+    network: str = Field(description="its name there, such as resnet50 or vit_b_16")
+    stem: Literal["imagenet", "cifar"] = Field(
+        description="of residual networks; imagenet: 7 x 7 with stride 2 and pooling; cifar: 3 x 3, for small images"
+    )
+    resize: Count | None = Field(description="pixels that images are brought to first; null leaves them")
+
+    @override
+    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
+        from vision_studies.models.torchvision_network import TorchvisionNetwork
+
+        return TorchvisionNetwork(num_classes=num_classes, **self.options())
+
+    @override
+    def widened(self, width: int) -> None:
+        return None
+
+    @property
+    @override
+    def logit_scale(self) -> float:
+        return 1.0
+
+    @override
+    def freezable_blocks(self, network: "nn.Module") -> "Sequence[Sequence[nn.Parameter]]":
+        from vision_studies.models.torchvision_network import TorchvisionNetwork
+        from vision_studies.torchvision_compat import torchvision_module
+
+        assert isinstance(network, TorchvisionNetwork)  # noqa: S101 - from `build`
+        inner = network.network
+        if not isinstance(inner, torchvision_module("torchvision.models").VisionTransformer):
+            return []
+        first, *others = (tuple(block.parameters()) for block in inner.encoder.layers)
+        return [(*inner.conv_proj.parameters(), inner.class_token, inner.encoder.pos_embedding, *first), *others]

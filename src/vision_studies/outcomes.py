@@ -1,0 +1,32 @@
+"""What a stage of a run has found: what methods give, and what studies keep."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
+STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one stage of a run found.
+
+    Attributes:
+        metrics: columns of the results table.
+        status: one of `STATUSES`.
+        reason: why the status is not `complete`.
+        history: per-epoch metrics, where the stage has epochs.
+    """
+
+    metrics: dict[str, Any]
+    status: str = COMPLETE
+    reason: str | None = None
+    history: "pd.DataFrame | None" = None
+
+    def pruned_by(self, pruner: str) -> "Outcome":
+        """The outcome of a run that a search has ended, with what ended it."""
+        others = {**self.metrics.get("other_metrics", {}), "pruner": pruner}
+        return replace(self, metrics={**self.metrics, "other_metrics": others})
