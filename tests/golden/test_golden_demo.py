@@ -84,7 +84,7 @@ def test_the_demo_leaves_the_files_and_tables_it_left(demo_project):
 @pytest.mark.slow
 def test_a_study_that_is_finished_draws_nothing_again(demo_project):
     def drawn():
-        return {file for file in (demo_project.folder / "data/08_reporting").rglob("*.png")}
+        return set((demo_project.folder / "data/08_reporting").rglob("*.png"))
 
     demo_project.run("run", "--env=demo+quick")  # other tests may have changed something
     before = drawn()
