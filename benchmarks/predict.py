@@ -30,9 +30,9 @@ from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import Normalisation, device_loader
 from vision_studies.data.unlabelled import open_images
-from vision_studies.methods.image_classifier import Predictor
-from vision_studies.methods.image_predictions import predictions, write_predictions
-from vision_studies.methods.opened_models import open_model_file
+from vision_studies.serving.image_classifier import Predictor
+from vision_studies.serving.image_predictions import predictions, write_predictions
+from vision_studies.serving.opened_models import open_model_file
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.checkpoints import save_state
 from vision_studies.training.evaluation import evaluate

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-NUMERIC = frozenset({"analysis", "data", "methods", "models", "training"})
+NUMERIC = frozenset({"analysis", "data", "methods", "models", "serving", "training"})
 """Folders of tests whose numbers depend on the processor: `make test-processors` runs them under several instruction sets."""
 SLOW_FIXTURES = frozenset(
     {"project", "demo_project", "chromium", "killed", "together", "site", "rehearsals", "prepared", "extended_project"}

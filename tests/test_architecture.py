@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "data": SHARED | DATA | {"storage"},
     "training": SHARED | DATA | METRICS | {"models", "analysis", "storage"},
     "methods": SHARED | DATA | METRICS | {"models", "analysis", "storage", "training"},
+    "serving": SHARED | DATA | METRICS | {"models", "analysis", "storage", "training", "methods", "studies"},
     "tracking": SHARED | METRICS | {"studies"},
-    "studies": SHARED | DATA | METRICS | {"analysis", "storage"},
+    "studies": SHARED | DATA | METRICS | {"analysis", "storage", "training"},
 }
 MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]

@@ -14,10 +14,10 @@ from PIL import Image
 
 from vision_studies.analysis.metrics import measured
 from vision_studies.cli import cli
-from vision_studies.methods.image_classifier import Predictor
-from vision_studies.methods.opened_models import open_run
-from vision_studies.methods.run_architecture import why_unusable
-from vision_studies.methods.stored_data import data_of_run, prepared_data_sets
+from vision_studies.serving.image_classifier import Predictor
+from vision_studies.serving.networks import why_unusable
+from vision_studies.serving.opened_models import open_run
+from vision_studies.serving.stored_data import data_of_run, prepared_data_sets
 from vision_studies.training.checkpoints import save_state
 
 STUDY = "demo+quick"
@@ -283,7 +283,7 @@ def test_a_folder_without_a_picture_is_told(models, tmp_path, make, message):
 def test_the_folder_that_a_model_learnt_from_is_pointed_out(
     demo_project, models, labelled_folder, tmp_path, monkeypatch
 ):
-    from vision_studies.methods import stored_data
+    from vision_studies.serving import stored_data
 
     run = run_folders(demo_project, "cifar_resnet")[0]
     fingerprint = json.loads((run / "run.json").read_text())["data_fingerprint"]

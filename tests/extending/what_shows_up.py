@@ -41,8 +41,8 @@ from vision_studies.data.prepared import PreparedData  # noqa: E402
 from vision_studies.data.splits import Splits  # noqa: E402
 from vision_studies.methods.alphanet.backbone import classifier_layer, own_classifier  # noqa: E402
 from vision_studies.methods.fair_opponents import widened_to  # noqa: E402
-from vision_studies.methods.run_architecture import architecture  # noqa: E402
 from vision_studies.models.statistics import count_parameters  # noqa: E402
+from vision_studies.serving.networks import network_title  # noqa: E402
 
 settings = RunSettings.model_validate(run)
 images = make_image_set(count=60, size=8)
@@ -61,7 +61,7 @@ scores = own_classifier(network, settings.model.logit_scale).scores(seen[0].deta
 found["largest_error_of_scores"] = float(np.abs(scores - logits).max())
 
 # What the network is called.
-found["architecture"] = architecture("cifar_resnet", {"model": settings.model.model_dump(mode="json")})
+found["architecture"] = network_title("cifar_resnet", {"model": settings.model.model_dump(mode="json")})
 
 # Tables, comparisons and trackers, from rows of the results table.
 from vision_studies.analysis.comparisons import compare_metrics  # noqa: E402

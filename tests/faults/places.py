@@ -31,8 +31,8 @@ from vision_studies.data.unlabelled import open_images
 from vision_studies.methods.alphanet.classifiers import LinearClassifier
 from vision_studies.methods.alphanet.features import FeatureGroup, open_feature_set, write_feature_set
 from vision_studies.methods.alphanet.original_format import export_data_set, import_data_set, read_registry
-from vision_studies.methods.stored_data import prepared_data_sets
 from vision_studies.models.initialisation import load_pretrained
+from vision_studies.serving.stored_data import prepared_data_sets
 from vision_studies.studies.results import read_results, write_results
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run

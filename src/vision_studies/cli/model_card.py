@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.analysis.metrics import COMPARED, METRICS
 from vision_studies.cli.model_choice import ChosenModel, results_file
 from vision_studies.config.merge import flatten
-from vision_studies.methods.run_architecture import architecture
 from vision_studies.reports.formatting import MISSING, percent
 from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
+from vision_studies.serving.networks import network_title
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
-    from vision_studies.methods.image_classifier import ImageClassifier
+    from vision_studies.serving.image_classifier import ImageClassifier
 
 _RECORDS = "data/08_reporting/{study}/run_records"
 _CONFIDENCE = 0.95
@@ -27,15 +27,15 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
     Raises:
         CheckpointError, ParameterError, DataError: the model cannot be read.
     """
-    from vision_studies.methods.opened_models import selected_model
     from vision_studies.models.statistics import count_parameters
+    from vision_studies.serving.opened_models import selected_model
 
     classifier = chosen.open()
     run = chosen.run
     selected = selected_model(chosen.path) if chosen.path.is_file() else None
     known = run.description if run else {"pipeline": "cifar_resnet", **(selected or {})}
     record = _record(project, run) if run else {}
-    name = architecture(known["pipeline"], known["configuration"])
+    name = network_title(known["pipeline"], known["configuration"])
     columns = [metric.column for metric in _METRICS]
     own = {column: run.metric(column) if run else (selected or {}).get(column) for column in columns}
     training = next(iter(run.stages.values()), {}) if run else {}
@@ -80,7 +80,7 @@ def _data(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from vision_studies.methods.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import prepared_data_sets
 
     data = prepared_data_sets(project).get(fingerprint)
     if data is None:

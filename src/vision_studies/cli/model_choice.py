@@ -10,11 +10,11 @@ import click
 
 from vision_studies.cli.study_data import MODELS, study_name
 from vision_studies.errors import ParameterError
-from vision_studies.methods.run_architecture import why_unusable
+from vision_studies.serving.networks import why_unusable
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
-    from vision_studies.methods.image_classifier import ImageClassifier
+    from vision_studies.serving.image_classifier import ImageClassifier
 
 OUTPUTS = Path("data/07_model_output")
 """Where the studies' results tables lie, below the project's folder."""
@@ -50,7 +50,7 @@ class ChosenModel:
         Raises:
             CheckpointError, ParameterError, DataError: as `methods.opened_models.open_model_file`.
         """
-        from vision_studies.methods.opened_models import open_model_file, open_run
+        from vision_studies.serving.opened_models import open_model_file, open_run
 
         return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)
 
@@ -155,7 +155,8 @@ def _run_in(folder: Path) -> StoredRun | None:
 
 
 def _run_of_file(project: Path, path: Path) -> StoredRun | None:
-    from vision_studies.methods.opened_models import run_folder_of, selected_model
+    from vision_studies.run_folders import run_folder_of
+    from vision_studies.serving.opened_models import selected_model
 
     folder = run_folder_of(path)
     if folder is not None:

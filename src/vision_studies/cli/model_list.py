@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.cli.model_choice import best_runs, newest_selected
 from vision_studies.cli.study_data import MODELS
-from vision_studies.methods.run_architecture import WEIGHTS_FILE, architecture, why_unusable
 from vision_studies.reports.formatting import count, percent
 from vision_studies.reports.table import Table
+from vision_studies.serving.networks import network_title, why_unusable
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.studies.stored_runs import StoredRun, find_runs
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
     Returns:
         Empty where there are no runs.
     """
-    from vision_studies.methods.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import prepared_data_sets
 
     runs = find_runs(project / MODELS, study)
     data = prepared_data_sets(project)
@@ -70,7 +71,7 @@ def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, An
         "variant": run.description["variant"],
         "trial": run.description["trial"],
         "seed": run.description["seed"],
-        "architecture": architecture(run.description["pipeline"], configuration),
+        "architecture": network_title(run.description["pipeline"], configuration),
         "parameters": count(run.metric("parameters")),
         "validation": percent(run.metric("validation_accuracy")),
         "test": percent(run.metric("test_accuracy")),

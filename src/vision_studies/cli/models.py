@@ -80,8 +80,8 @@ def predict(
     """
     from vision_studies.cli.image_progress import image_progress
     from vision_studies.data.unlabelled import open_images
-    from vision_studies.methods.image_classifier import Predictor
-    from vision_studies.methods.image_predictions import predictions, write_predictions
+    from vision_studies.serving.image_classifier import Predictor
+    from vision_studies.serving.image_predictions import predictions, write_predictions
     from vision_studies.training.runtime import select_device
 
     source = open_images(images)
@@ -120,9 +120,9 @@ def evaluate(
     from vision_studies.cli.image_progress import image_progress
     from vision_studies.data.labelled_folder import open_labelled
     from vision_studies.files import write_json
-    from vision_studies.methods.image_classifier import Predictor
-    from vision_studies.methods.image_predictions import predictions
-    from vision_studies.methods.prediction_scores import score
+    from vision_studies.serving.image_classifier import Predictor
+    from vision_studies.serving.image_predictions import predictions
+    from vision_studies.serving.prediction_scores import score
     from vision_studies.training.runtime import select_device
 
     chosen = choose_model(Path.cwd(), env, pipeline, model)
@@ -175,7 +175,7 @@ def export(env: str | None, pipeline: str | None, model: str | None, kind: str, 
     [N, classes]. Names of the classes and the images' size lie in the file as metadata. It is read back and compared with
     the original first.
     """
-    from vision_studies.methods.model_export import FORMATS, export_model
+    from vision_studies.serving.model_export import FORMATS, export_model
 
     chosen = choose_model(Path.cwd(), env, pipeline, model)
     classifier = chosen.open()
@@ -226,7 +226,7 @@ def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
 
 def _warn_of_own_images(folder: Path, description: dict[str, Any] | None) -> None:
     """Say so if the folder is where the model's own images were read from, which costs nothing to know."""
-    from vision_studies.methods.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import prepared_data_sets
 
     if description is None:
         return

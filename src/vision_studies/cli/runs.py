@@ -74,7 +74,7 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     study's model.
     """
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
-    from vision_studies.methods.trained_network import accuracy_of, read_trained
+    from vision_studies.serving.trained_network import accuracy_of, read_trained
     from vision_studies.training.runtime import select_device
 
     path = Path(checkpoint)
@@ -155,7 +155,7 @@ def export(run: str, folder: Path, env: str | None) -> None:
     from vision_studies.files import atomic_folder, write_json
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
     from vision_studies.methods.original_layout import config_table, metrics_table, training_log
-    from vision_studies.methods.trained_network import require_pipeline
+    from vision_studies.serving.trained_network import require_pipeline
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")

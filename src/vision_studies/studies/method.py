@@ -6,6 +6,7 @@ Kedro's nodes, `kedro runs plan`, the report and the commands read it; nothing a
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from vision_studies.config.execution import ExecutionSettings
@@ -19,8 +20,14 @@ from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.training.rebuilt import Rebuilt
 
 S = TypeVar("S")
+
+WEIGHTS_FILE = "weights.safetensors"
+"""Selected weights of a network, in the folder of its run."""
+
+NO_WEIGHTS = "they have no selected weights: they are unfinished, have failed, or their weights were deleted"
 
 RUNS = "runs_folder"
 """Data set of a method's folder of runs."""
@@ -144,6 +151,70 @@ class PageSection:
     charts: Sequence[ChartSource]
 
 
+@dataclass(frozen=True)
+class StoredNetwork:
+    """A run whose network is to be used again.
+
+    Attributes:
+        folder: of the run.
+        description: content of its `run.json`.
+        checkpoint: a numbered one, instead of the selected weights; of networks that are trained as one alone.
+    """
+
+    folder: Path
+    description: Mapping[str, Any]
+    checkpoint: Path | None = None
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """Of the run."""
+        return dict(self.description["configuration"])
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return int(self.description["seed"])
+
+    @property
+    def weights(self) -> Path:
+        """The file that is read."""
+        return self.checkpoint or self.folder / WEIGHTS_FILE
+
+
+def has_weights(_: Mapping[str, Any], folder: Path) -> str | None:
+    """Why a run whose network has selected weights cannot be used; None where it can."""
+    return None if (folder / WEIGHTS_FILE).is_file() else NO_WEIGHTS
+
+
+@dataclass(frozen=True)
+class Networks:
+    """How the networks that runs have trained are called, and how they are used again.
+
+    Attributes:
+        title: configuration of a run -> name of its network.
+        rebuild: run, and the images and splits that it was trained on -> the network as it was trained.
+        unusable: configuration and folder of a run -> why no classifier of images can be made of it, in words that follow
+            "cannot be used: "; None where one can.
+    """
+
+    title: Callable[[Mapping[str, Any]], str]
+    rebuild: "Callable[[StoredNetwork, PreparedData], Rebuilt]"
+    unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
+
+
+@dataclass(frozen=True)
+class NoNetworks:
+    """Runs of which no classifier of images can be made.
+
+    Attributes:
+        reason: why, in words that follow "cannot be used: ".
+        title: configuration of a run -> name of the network that it looked into; empty where there is none.
+    """
+
+    reason: str
+    title: Callable[[Mapping[str, Any]], str]
+
+
 def _alone(settings: Any) -> Any:
     return settings
 
@@ -164,6 +235,7 @@ class Method(Generic[S]):
             done before an item is given.
         most_runs: how many trainings there are at most, found without data.
         nodes: its graph.
+        networks: how what its runs have trained is used again, or why it is not.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.
@@ -178,6 +250,7 @@ class Method(Generic[S]):
     stages: Callable[[Context[S], Known], Steps]
     most_runs: Callable[[S], int]
     nodes: Sequence[NodeSpec]
+    networks: Networks | NoNetworks
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone

@@ -1,12 +1,20 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.plan import study_data
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
 
 SETTINGS = "params:alphanet"
 FOUND = ["class_accuracies", "combinations", "changes"]
+
+
+def _no_title(_: Mapping[str, Any]) -> str:
+    return ""
+
 
 METHOD = Method(
     name="alphanet",
@@ -33,6 +41,10 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    networks=NoNetworks(
+        "they are parts (networks that give features, classifiers of these), and none classifies images alone",
+        _no_title,
+    ),
     most_runs=most_runs,
     prepare=study_data,
     nodes=(

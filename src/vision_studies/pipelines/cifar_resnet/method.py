@@ -1,6 +1,7 @@
 """What `cifar_resnet` is: train the study's runs, score each once on test, draw what they learned."""
 
 from vision_studies.pipelines.cifar_resnet import nodes
+from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
 from vision_studies.pipelines.cifar_resnet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
 
@@ -36,6 +37,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    networks=NETWORKS,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

@@ -34,7 +34,7 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
     """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere."""
     from vision_studies.data.prepared import PreparedData
     from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
-    from vision_studies.methods.trained_network import data_description
+    from vision_studies.serving.trained_network import data_description
     from vision_studies.training.checkpoints import load_state
 
     best = _best_run(results)

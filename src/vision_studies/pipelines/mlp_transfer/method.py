@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.pipelines.mlp_transfer import figures, nodes, tables
+from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
 from vision_studies.pipelines.mlp_transfer.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
 
@@ -62,6 +63,7 @@ METHOD = Method(
         ),
     ),
     stages=stages,
+    networks=NETWORKS,
     most_runs=most_runs,
     nodes=(
         NodeSpec(

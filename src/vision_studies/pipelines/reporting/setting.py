@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
-from vision_studies.methods.run_architecture import architecture
 from vision_studies.reports.formatting import duration, text
+from vision_studies.serving.networks import network_title
 
 Record = dict[str, Any]
 
@@ -57,13 +57,13 @@ def image_source(records: Sequence[Record]) -> str:
 
 
 def network_name(pipeline: str, configuration: str) -> str:
-    """What a run's network is called; empty for `alphanet`, whose runs are parts of networks.
+    """What a run's network is called; empty where runs are parts of networks.
 
     Args:
         pipeline: whose run it is.
         configuration: JSON object with dotted keys, as the results table has it.
     """
-    return "" if pipeline == "alphanet" else architecture(pipeline, unflatten(json.loads(configuration)))
+    return network_title(pipeline, unflatten(json.loads(configuration)))
 
 
 def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from vision_studies.pipelines.stacking import figures, nodes, tables
+from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
 
@@ -47,6 +48,7 @@ METHOD = Method(
         charts=(ChartSource("trials.json", _search_chart),),
     ),
     stages=stages,
+    networks=NETWORKS,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

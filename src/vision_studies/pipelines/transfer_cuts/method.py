@@ -6,6 +6,7 @@ import pandas as pd
 
 from vision_studies.config.transfer_cuts import BASELINE
 from vision_studies.pipelines.transfer_cuts import figures, nodes, tables
+from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
 
@@ -47,6 +48,7 @@ METHOD = Method(
         charts=(ChartSource("accuracies.csv", _surface_chart),),
     ),
     stages=stages,
+    networks=NETWORKS,
     most_runs=most_runs,
     nodes=(
         NodeSpec(

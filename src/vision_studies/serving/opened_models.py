@@ -1,6 +1,5 @@
 """Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ from safetensors import SafetensorError, safe_open
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError, ParameterError
-from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat
-from vision_studies.methods.run_architecture import WEIGHTS_FILE, why_unusable
+from vision_studies.run_folders import read_description, run_folder_of
+from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
+from vision_studies.serving.networks import rebuild, why_unusable
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_state
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
@@ -37,7 +38,7 @@ def open_model_file(path: Path) -> ImageClassifier:
         >>> import yaml
         >>> from vision_studies.config.cifar_resnet import RunSettings
         >>> from vision_studies.config.merge import merge_settings
-        >>> from vision_studies.methods.opened_models import open_model_file
+        >>> from vision_studies.serving.opened_models import open_model_file
         >>> from vision_studies.training.checkpoints import save_state
         >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
         >>> small = {"stem_width": 8, "widths": [8], "blocks": [1], "strides": [1], "squeeze_reduction": None}
@@ -74,12 +75,9 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
     Raises:
         CheckpointError, ParameterError, DataError: as `open_model_file`.
     """
-    from vision_studies.methods.rebuilt_networks import (
-        rebuild,  # of every pipeline: a second that model.safetensors spares
-    )
-    from vision_studies.methods.stored_data import data_of_run
+    from vision_studies.serving.stored_data import data_of_run
 
-    description = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    description = read_description(folder)
     reason = why_unusable(description, folder)
     if reason is not None:
         raise ParameterError(
@@ -100,11 +98,6 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
         padding=max(1, data.image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
         seed=rebuilt.seed,
     )
-
-
-def run_folder_of(path: Path) -> Path | None:
-    """The folder of the run that wrote a file of weights; None where the file lies in none."""
-    return next((folder for folder in path.absolute().parents[:2] if (folder / "run.json").is_file()), None)
 
 
 def selected_model(path: Path) -> dict[str, Any] | None:

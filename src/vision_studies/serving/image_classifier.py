@@ -69,7 +69,7 @@ class Predictor:
         >>> import numpy as np, torch, yaml
         >>> from vision_studies.config.training import TrainingSettings
         >>> from vision_studies.data.loaders import Normalisation
-        >>> from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, Predictor
+        >>> from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, Predictor
         >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
         >>> images = ImageFormat(("cat", "dog"), image_size=4, in_channels=1, normalisation=Normalisation((128.0,), (64.0,)))

@@ -1,6 +1,5 @@
 """Files of networks that `cifar_resnet` has trained: reading them, and scoring them on the images they belong to."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.methods.cifar_resnet import build_network
+from vision_studies.run_folders import read_description, run_folder_of
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.precision import place_model
@@ -45,12 +45,12 @@ def read_trained(path: Path) -> TrainedNetwork:
     if "configuration" in state:
         settings = RunSettings.model_validate(state["configuration"])
         return TrainedNetwork(path, settings, state["weights"], state["data_fingerprint"])
-    description = next((folder / "run.json" for folder in path.parents[:2] if (folder / "run.json").is_file()), None)
-    if description is None:
+    folder = run_folder_of(path)
+    if folder is None:
         raise CheckpointError(
             f"{path} lies in no run's folder (run.json is missing); name a file where it was written."
         )
-    run = json.loads(description.read_text(encoding="utf-8"))
+    run = read_description(folder)
     require_pipeline(run, str(path))
     weights = state["model"] if "optimizers" in state else state
     settings = RunSettings.model_validate(run["configuration"])

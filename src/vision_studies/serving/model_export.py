@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.files import atomic_file, require_free_space
-from vision_studies.methods.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities
+from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "torch_export": ".pt2"}
 """Format -> usual end of its files' names."""

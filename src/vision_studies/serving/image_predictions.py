@@ -12,7 +12,7 @@ from PIL import Image
 from vision_studies.data.unlabelled import ImageSource
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
-from vision_studies.methods.image_classifier import ImageFormat, Predictor
+from vision_studies.serving.image_classifier import ImageFormat, Predictor
 
 Advance = Callable[[int], None]
 """Is told how many images more have been dealt with."""

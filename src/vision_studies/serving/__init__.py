@@ -1,0 +1,1 @@
+"""Trained networks in use: opening, predicting, scoring, exporting and describing them."""
