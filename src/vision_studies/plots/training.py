@@ -5,8 +5,9 @@ A table of histories has one row an epoch and the columns epoch, train_loss, val
 `variant`: runs of one variant share a colour and an entry of the legend.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vision_studies.plots.panels import finished, key, single, small_multiples
+from vision_studies.plots.panels import finished, key, small_multiples
 from vision_studies.plots.style import COLOURS, FAINT, SOFT, short, styled
 from vision_studies.plots.ticks import whole_numbers
 
@@ -26,11 +27,7 @@ _BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the
 @styled
 def loss_figure(histories: pd.DataFrame) -> Figure:
     """Training and validation loss by epoch."""
-    drawn, axes = single(9, 5)
-    groups = _groups(histories)
-    _losses(axes, groups)
-    _finish(drawn, [axes], groups)
-    return drawn
+    return _column(_groups(histories), [_losses], 5)
 
 
 @styled
@@ -38,50 +35,36 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     """Validation loss and accuracy by epoch: on two axes of one panel for one run, else in two panels."""
     groups = _groups(histories)
     if _runs_in(groups) > 1:
-        drawn, (upper, lower), _ = small_multiples(2, columns=1, size=(9, 3.75), margin=(0, 0), sharex=True)
-        _validation_loss(upper, groups)
-        _accuracy(lower, groups)
-        upper.set_title("Validation (star: best epoch)")
-        _finish(drawn, [upper, lower], groups)
-    else:
-        drawn, left = single(9, 5)
-        right = left.twinx()
-        _validation_loss(left, groups, color=COLOURS[0])
-        _accuracy(right, groups, color=COLOURS[1])
-        left.set_title("Validation")
-        right.grid(visible=False)  # two grids would cross each other
-        right.spines["right"].set(visible=True, color=COLOURS[1])
-        for axes, colour in ((left, COLOURS[0]), (right, COLOURS[1])):
-            axes.yaxis.label.set_color(colour)
-            axes.tick_params(axis="y", labelcolor=colour)
-        _finish(drawn, [left], groups)
-        loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
-        finished(drawn, legend=[loss, *_best_entry(groups, COLOURS[1])], columns=2)
-    return drawn
+        drawn = _column(groups, [_validation_loss, _accuracy], 3.75)
+        drawn.axes[0].set_title("Validation (star: best epoch)")
+        return drawn
+    drawn = _column(groups, [partial(_validation_loss, color=COLOURS[0])], 5)
+    left = drawn.axes[0]
+    right = left.twinx()
+    _accuracy(right, groups, color=COLOURS[1])
+    left.set_title("Validation")
+    right.grid(visible=False)  # two grids would cross each other
+    right.spines["right"].set(visible=True, color=COLOURS[1])
+    for axes, colour in ((left, COLOURS[0]), (right, COLOURS[1])):
+        axes.yaxis.label.set_color(colour)
+        axes.tick_params(axis="y", labelcolor=colour)
+    loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
+    return finished(drawn, legend=[loss, *_best_entry(groups, COLOURS[1])], columns=2)
 
 
 @styled
 def learning_rate_figure(histories: pd.DataFrame) -> Figure:
     """Learning rate after each epoch; runs with one schedule share one line."""
-    drawn, axes = single(9, 4.5)
     groups = _groups(histories)
-    _learning_rate(axes, groups)
-    _finish(drawn, [axes], groups if _schedules(groups) > 1 else [])
-    return drawn
+    return _column(groups, [_learning_rate], 4.5, told_apart=_schedules(groups) > 1)
 
 
 @styled
 def learning_curves(histories: pd.DataFrame) -> Figure:
     """Loss, validation accuracy and learning rate by epoch, one panel below the other."""
-    panels = small_multiples(3, columns=1, size=(9, 3.5), margin=(0, 0), sharex=True)
-    groups = _groups(histories)
-    losses, accuracy, learning_rate = panels.axes
-    _losses(losses, groups)
-    _accuracy(accuracy, groups)
-    accuracy.set_title("Validation accuracy (star: best epoch)")
-    _learning_rate(learning_rate, groups)
-    _finish(panels.figure, panels.axes, groups)
-    return panels.figure
+    drawn = _column(_groups(histories), [_losses, _accuracy, _learning_rate], 3.5)
+    drawn.axes[1].set_title("Validation accuracy (star: best epoch)")
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -212,16 +195,17 @@ def _best_entry(groups: list[_Group], colour: str) -> list[Line2D]:
     return entries
 
 
-def _finish(drawn: Figure, panels: list[Axes], groups: list[_Group]) -> None:
-    """Epochs as whole numbers below the last panel and, for several runs, one legend of all colours below that."""
-    for axes in panels:
+def _column(groups: list[_Group], draw: Sequence[Callable], height: float, *, told_apart: bool = True) -> Figure:
+    """A panel for each of these functions, one below the other, and one legend for several runs that are told apart."""
+    panels = small_multiples(len(draw), columns=1, size=(9, height), margin=(0, 0), sharex=True)
+    for axes, draw_into in zip(panels.axes, draw, strict=True):
+        draw_into(axes, groups)
         whole_numbers(axes.xaxis)
-    panels[-1].set_xlabel("epoch")
-    if _runs_in(groups) > 1:
-        handles = []
-        for group in groups:
-            runs = f" ({len(group.runs)} runs)" if len(group.runs) > 1 else ""
-            # A legend leaves out labels that start with an underscore, but not with a space.
-            name = f" {group.label}" if group.label.startswith("_") else group.label
-            handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5))
-        finished(drawn, legend=handles)
+    panels.axes[-1].set_xlabel("epoch")
+    handles = []
+    for group in groups if told_apart and _runs_in(groups) > 1 else []:
+        runs = f" ({len(group.runs)} runs)" if len(group.runs) > 1 else ""
+        # A legend leaves out labels that start with an underscore, but not with a space.
+        name = f" {group.label}" if group.label.startswith("_") else group.label
+        handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5))
+    return finished(panels.figure, legend=handles or None)
