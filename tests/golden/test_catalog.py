@@ -15,7 +15,7 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
 GOLDEN = Path(__file__).with_name("catalog.json")
-PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/pipeline.py"))
+PIPELINES = sorted(file.parent.name for file in (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py"))
 ENVIRONMENTS = ["base", "alphanet_imported+demo"]  # the second has no images, and says so in its own catalog
 
 
@@ -23,7 +23,7 @@ def data_sets():
     """Names of all data sets that nodes read or write, without parameters."""
     names = set()
     for name in PIPELINES:
-        names |= import_module(f"vision_studies.pipelines.{name}.pipeline").create_pipeline().datasets()
+        names |= import_module(f"vision_studies.pipelines.{name}").create_pipeline().datasets()
     return sorted(name for name in names if not name.startswith("params:") and name != "parameters")
 
 

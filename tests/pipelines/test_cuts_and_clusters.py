@@ -43,7 +43,7 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     check_the_cuts(project)
     check_the_clusters(project)
     again = project.run("run", "--env=demo+small", "--pipeline=clustering")
-    assert "12 of 12 clusterings are finished and reused" in again.stdout  # networks, sets of classes, methods
+    assert "clustering: 12 of 12 are finished and reused" in again.stdout  # networks, sets of classes, methods
 
     project.run("run", "--env=demo+small", "--pipeline=reporting")
     page = (project.folder / "data/08_reporting/demo+small/report.html").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from tests.methods.conftest import make_run
 from vision_studies.config.stacking_runs import CombinationRun
 from vision_studies.errors import CheckpointError
 from vision_studies.methods import cross_validation, stacking
+from vision_studies.run_folders import write_stage
 from vision_studies.serving.networks import network_title, rebuild, why_unusable
 from vision_studies.training.checkpoints import save_state
 
@@ -67,7 +68,7 @@ def test_a_combination_whose_members_are_gone_is_told(tmp_path, counting_data):
     folder = tmp_path / "average"
     folder.mkdir()
     weights = {"weight_1": 0.5, "weight_2": 0.5}
-    (folder / "training.json").write_text(json.dumps({"metrics": {"other_metrics": weights}}))
+    write_stage(folder / "training.json", {"other_metrics": weights}, "complete", None, {})
     (folder / "run.json").write_text(json.dumps(described(run, counting_data)))
     assert network_title("stacking", run.model_dump(mode="json")) == "2 × resnet_small together"
     assert why_unusable(described(run, counting_data), folder) is None

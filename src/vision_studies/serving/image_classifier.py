@@ -7,12 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import Finisher, Normalisation, augmentation_generator
 from vision_studies.errors import ParameterError
-from vision_studies.training.precision import autocast
+from vision_studies.training.precision import HasPrecision, autocast
 from vision_studies.training.runtime import tune_process
 
 
@@ -50,7 +49,7 @@ class ImageClassifier:
     path: Path
     network: nn.Module
     images: ImageFormat
-    training: TrainingSettings | EnsembleSettings
+    training: HasPrecision
     batch_size: int
     padding: int
     seed: int

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vision_studies.errors import StorageError
+from vision_studies.run_folders import DESCRIPTION_FILE, LABEL_FILE, is_run, stage_files
 
 PRIMARY, MODEL_INPUT, MODELS, OUTPUT, REPORTING = (
     "03_primary",
@@ -17,8 +18,6 @@ PRIMARY, MODEL_INPUT, MODELS, OUTPUT, REPORTING = (
 _DEPTHS = {PRIMARY: 2, MODEL_INPUT: 2, OUTPUT: 3, REPORTING: 2}
 # The state of the optimiser is three times as large as the weights, and nothing reads it once the training has ended.
 _LEFT_OUT = ("*.lock", "*.holder", "epoch_*.safetensors", "final.safetensors")
-LABEL_FILE = "label.json"
-_NO_RESULT = ("run.json", LABEL_FILE)
 
 
 def data_places(data_set: str) -> tuple[str, ...]:
@@ -59,16 +58,15 @@ def contradict(here: Mapping[str, object], there: Mapping[str, object]) -> bool:
 
 def is_whole(portion: str) -> bool:
     """Whether files of two origins must not be mixed: those of a run and of an image set belong together."""
-    return portion.startswith(f"{PRIMARY}/") or _is_run(portion)
+    return portion.startswith(f"{PRIMARY}/") or _is_in_runs(portion)
 
 
 def has_result(root: Path, portion: str) -> bool:
     """Whether there is anything here that is worth keeping: of a run, a stage that has ended without failure."""
     if portion.startswith(f"{PRIMARY}/"):
         return (root / portion / "image_set/image_set.json").is_file()
-    if _is_a_run(root, portion):
-        stages = (file for file in (root / portion).glob("*.json") if file.name not in _NO_RESULT)
-        return any(not _has_failed(file) for file in stages)
+    if _holds_run(root, portion):
+        return any(not _has_failed(file) for file in stage_files(root / portion))
     return any(True for _ in kept_files(root, portion))
 
 
@@ -83,21 +81,21 @@ def portions_at(root: Path, place: str, *, runs: bool = True) -> list[str]:
         # Stacks are runs that have not ended.
         shared = [path for path in _folders(root, f"{place}/*/*") if not path.endswith("/runs")]
         portions = shared + [path for path in _folders(root, f"{place}/*/runs/*") if not path.endswith("/runs/stacks")]
-    wanted = (portion for portion in portions if name and (runs or not _is_a_run(root, portion)))
+    wanted = (portion for portion in portions if name and (runs or not _holds_run(root, portion)))
     return [portion for portion in wanted if has_result(root, portion)]
 
 
 def kept_files(root: Path, portion: str) -> Iterator[tuple[str, Path]]:
     """Files of a portion that are kept, by their path below it."""
     folder = root / portion
-    is_run = _is_run(portion)
+    in_runs = _is_in_runs(portion)
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or not path.is_file() or path.is_symlink():
             continue
         # A failure is tried again by every command; it must not take the place of what another machine has found.
-        failed = is_run and path.parent == folder and _has_failed(path)
+        failed = in_runs and path.parent == folder and _has_failed(path)
         if not failed and not any(fnmatch(path.name, pattern) for pattern in _LEFT_OUT):
             yield relative.as_posix(), path
 
@@ -110,7 +108,7 @@ def written_last(name: str) -> bool:
 def _has_failed(file: Path) -> bool:
     if file.name.endswith("_failure.txt"):
         return True
-    if file.suffix != ".json" or file.name in _NO_RESULT:
+    if file.suffix != ".json" or file.name in (DESCRIPTION_FILE, LABEL_FILE):
         return False
     try:
         stage = json.loads(file.read_bytes())
@@ -127,13 +125,13 @@ def _depth(relative: Path) -> int:
     return _DEPTHS.get(parts[0], 0) if parts else 0
 
 
-def _is_run(portion: str) -> bool:
+def _is_in_runs(portion: str) -> bool:
     return portion.startswith(f"{MODELS}/") and portion.split("/")[3:4] == ["runs"]
 
 
-def _is_a_run(root: Path, portion: str) -> bool:
+def _holds_run(root: Path, portion: str) -> bool:
     """Whether it is one, and not what runs share, such as features."""
-    return _is_run(portion) and (root / portion / "run.json").is_file()
+    return _is_in_runs(portion) and is_run(root / portion)
 
 
 def _folders(root: Path, pattern: str) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from vision_studies.config.merge import flatten
 from vision_studies.files import hash_json
+from vision_studies.run_folders import HISTORY_FILE, read_description, read_stage, run_folders, stage_files
 from vision_studies.studies.results import IDENTITY, SCHEMA
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
@@ -49,7 +50,7 @@ def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunR
                     continue  # the second: an earlier configuration's row, which the new one is about to replace
                 run_folder = folders.models / folder.name / "runs" / row["run_fingerprint"]
                 together = stem != "results" or key in trained  # else its history is not in the newest table of them
-                history = by_run.get(names) if together else _read(run_folder / "history.parquet")
+                history = by_run.get(names) if together else _read(run_folder / HISTORY_FILE)
                 records[key] = run_record(
                     row,
                     history,
@@ -64,10 +65,10 @@ def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunR
 def read_new_runs(folders: StudyFolders, since: float, *, with_weights: bool = False) -> list[RunRecord]:
     """Runs that have ended a stage since a moment (seconds since 1970), from their own folders: no table has them yet."""
     records = []
-    for folder in sorted(folders.models.glob("*/runs/*/")):
-        files = [file for file in folder.glob("*.json") if file.name not in ("run.json", "label.json")]
+    for folder in [folder for runs in sorted(folders.models.glob("*/runs")) for folder in run_folders(runs)]:
+        files = stage_files(folder)
         if files and max(file.stat().st_mtime for file in files) >= since:
-            row, history = _row_of_folder(folder, files), _read(folder / "history.parquet")
+            row, history = _row_of_folder(folder, files), _read(folder / HISTORY_FILE)
             folds, weights = _read(folder / _FOLD_HISTORIES), _weights(folder, with_weights)
             records.append(run_record(row, history, folds, table="training", files=weights))
     return records
@@ -148,14 +149,13 @@ def _weights(folder: Path, with_weights: bool) -> list[Path]:
 
 def _row_of_folder(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     """A row of the results table, as far as the stages of a run have come."""
-    described = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    stages = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    row: dict[str, Any] = described | {
-        "configuration": json.dumps(flatten(described["configuration"])),
+    description = read_description(folder, ("configuration",))
+    row: dict[str, Any] = description | {
+        "configuration": json.dumps(flatten(description["configuration"])),
         "run_fingerprint": folder.name,
-        "configuration_hash": hash_json(described["configuration"]),
+        "configuration_hash": hash_json(description["configuration"]),
     }
-    for stage in sorted(stages, key=lambda stage: stage["provenance"]["finished_at"]):
+    for stage in sorted(map(read_stage, files), key=lambda stage: stage["provenance"]["finished_at"]):
         row |= stage["metrics"] | {"status": stage["status"], "reason": stage["reason"]}
         row |= {name: stage["provenance"][name] for name in ("git_commit", "finished_at")}
     row["other_metrics"] = json.dumps(row.get("other_metrics", {}))

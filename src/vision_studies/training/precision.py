@@ -2,15 +2,39 @@
 
 import os
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.training import TrainingSettings
+
+
+class HasPrecision(Protocol):
+    """Settings that say in which number format a network computes."""
+
+    @property
+    def precision(self) -> str:
+        """`auto`, `bf16` or `fp32`."""
+        ...
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """The number format of a network that no training settings describe.
+
+    Attributes:
+        precision: `auto`, `bf16` or `fp32`.
+    """
+
+    precision: str
+
+
+FLOAT32 = NumberFormat("fp32")
 
 _INSTRUCTION_SETS_WITHOUT_BFLOAT16 = frozenset(
     {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
@@ -38,14 +62,14 @@ def has_fast_bfloat16(device_type: str) -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def uses_bfloat16(settings: TrainingSettings | EnsembleSettings, device: torch.device) -> bool:
+def uses_bfloat16(settings: HasPrecision, device: torch.device) -> bool:
     """Whether networks compute in bfloat16 under these settings on this device."""
     if settings.precision == "auto":
         return has_fast_bfloat16(device.type)
     return settings.precision == "bf16"
 
 
-def autocast(settings: TrainingSettings | EnsembleSettings, device: torch.device) -> AbstractContextManager[None]:
+def autocast(settings: HasPrecision, device: torch.device) -> AbstractContextManager[None]:
     """Context in which a network computes: bfloat16 where that pays, float32 weights either way."""
     return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(settings, device))
 

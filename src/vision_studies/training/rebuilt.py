@@ -5,11 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
-from vision_studies.config.ensemble import EnsembleSettings
-from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError
 from vision_studies.training.checkpoints import load_state, load_weights
+from vision_studies.training.precision import HasPrecision
 
 _BATCH = 256  # images at a time, where a run's settings do not say
 
@@ -31,7 +30,7 @@ class Rebuilt:
     network: nn.Module
     class_names: tuple[str, ...]
     normalisation: Normalisation
-    training: TrainingSettings | EnsembleSettings
+    training: HasPrecision
     batch_size: int = _BATCH
     padding: int | None = None
     seed: int = 0

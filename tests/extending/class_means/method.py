@@ -1,0 +1,28 @@
+"""What `class_means` is."""
+
+from vision_studies.pipelines.class_means import nodes
+from vision_studies.pipelines.class_means.networks import NETWORKS
+from vision_studies.pipelines.class_means.stages import most_runs, stages
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+
+METHOD = Method(
+    name="class_means",
+    version=1,
+    section=PageSection(
+        title="Mean images",
+        figures={
+            "shares": FigureText("Shares compared", "Test accuracy by the share of the images that are averaged.")
+        },
+        charts=(),
+    ),
+    stages=stages,
+    most_runs=most_runs,
+    networks=NETWORKS,
+    nodes=(
+        NodeSpec(nodes.take_means, [], "training_results", "training", in_context=True, does_runs=True),
+        NodeSpec(nodes.score, ["training_results"], "results", "evaluation", in_context=True, does_runs=True),
+        NodeSpec(nodes.compare, ["results", "params:reporting"], "comparison", "evaluation"),
+        NodeSpec(nodes.conclude, ["comparison"], "conclusions", "evaluation"),
+        NodeSpec(nodes.plot_comparison, ["results", "comparison"], "shares_figure", "figures"),
+    ),
+)
