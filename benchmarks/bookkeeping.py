@@ -37,6 +37,7 @@ from vision_studies.studies.forecast import Forecaster
 from vision_studies.studies.method import Context, load_method
 from vision_studies.studies.provenance import processor_name
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Outcome, Record, Stage, Work
 
@@ -187,10 +188,10 @@ def main() -> None:
             ["until the one that is not finished begins, seconds", f"{begun:.2f}", "3"],
             [
                 "results table, seconds",
-                f"{seconds(lambda: RunStore(folder).table(runs, [TRAINING, EVALUATION])):.2f}",
+                f"{seconds(lambda: results_table(runs, RunStore(folder), [TRAINING, EVALUATION])):.2f}",
                 "",
             ],
-            ["table of histories, seconds", f"{seconds(lambda: RunStore(folder).histories(runs)):.2f}", ""],
+            ["table of histories, seconds", f"{seconds(lambda: history_table(runs, RunStore(folder))):.2f}", ""],
             [
                 "what a command would do (`kedro runs plan`), seconds",
                 f"{seconds(lambda: forecast(plan(), folder)):.2f}",

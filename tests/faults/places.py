@@ -35,6 +35,7 @@ from vision_studies.models.initialisation import load_pretrained
 from vision_studies.serving.stored_data import prepared_data_sets
 from vision_studies.studies.results import read_results, write_results
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Outcome
 from vision_studies.studies.stored_runs import find_runs
@@ -94,13 +95,15 @@ def _run(folder: Path) -> None:
 
 def _read_run(folder: Path) -> Any:
     runs = folder / "study/cifar_resnet/runs"
-    table = RunStore(runs).table([RUN], ["training"]).drop(columns=["versions", "finished_at", "git_commit"])
-    return [table.to_json(), RunStore(runs).histories([RUN]).to_json()]
+    table = results_table([RUN], RunStore(runs), ["training"]).drop(columns=["versions", "finished_at", "git_commit"])
+    return [table.to_json(), history_table([RUN], RunStore(runs)).to_json()]
 
 
 def _results(folder: Path) -> None:
     _run(folder)
-    write_results(RunStore(folder / "study/cifar_resnet/runs").table([RUN], ["training"]), folder / "results.parquet")
+    write_results(
+        results_table([RUN], RunStore(folder / "study/cifar_resnet/runs"), ["training"]), folder / "results.parquet"
+    )
 
 
 def _state(folder: Path) -> None:

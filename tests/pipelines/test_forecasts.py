@@ -24,7 +24,7 @@ from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs, study_
 from vision_studies.studies.forecast import LATER, REUSE, TRAIN, forecast
 from vision_studies.studies.results import PRUNED
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.stages import Outcome
+from vision_studies.studies.stages import Outcome, pruned_otherwise
 
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal")
 
@@ -191,8 +191,8 @@ def test_trials_that_another_pruner_has_ended_are_trained_again(data, tmp_path):
         found = told(**changes)
         assert {name for name, own in found.items() if own.action == TRAIN} == {ended.name}
         assert found[ended.name].reason == "a search with another pruner had ended it"
-    store = RunStore(tmp_path)
-    assert [run for run in (ended, *others) if store.was_pruned_otherwise(run, "training", None)] == [ended]
+    results = {run.fingerprint: RunStore(tmp_path).result(run, "training") for run in (ended, *others)}
+    assert [name for name, result in results.items() if pruned_otherwise(result, None)] == [ended.fingerprint]
 
 
 def alphanet(**changes):

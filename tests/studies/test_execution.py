@@ -11,6 +11,7 @@ from vision_studies.errors import DataError
 from vision_studies.studies import execution
 from vision_studies.studies.results import DIVERGED, FAILED
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Outcome
 
@@ -64,29 +65,29 @@ def test_every_run_is_done_once_and_reused_afterwards(tmp_path, execution, caplo
     execute(runs, "training", measure, tmp_path, execution)
     assert [calls(tmp_path, run) for run in runs] == [1, 1, 1]
     assert "3 of 3 runs are finished and reused" in caplog.text
-    table = RunStore(tmp_path).table(runs, ["training"])
+    table = results_table(runs, RunStore(tmp_path), ["training"])
     assert table["validation_accuracy"].tolist() == [0.0, 0.1, 0.2]
     assert table["other_metrics"].tolist() == ['{"views": 3}'] * 3
-    assert set(RunStore(tmp_path).histories(runs)["run"]) == {"plain, seed 0", "plain, seed 1", "plain, seed 2"}
+    assert set(history_table(runs, RunStore(tmp_path))["run"]) == {"plain, seed 0", "plain, seed 1", "plain, seed 2"}
 
 
 def test_runs_of_one_configuration_under_two_names_are_trained_once_and_both_reported(tmp_path):
     runs = [make_run(0, "plain"), make_run(0, "same")]
     execute(runs, "training", measure, tmp_path, settings())
     assert calls(tmp_path, runs[0]) == 1
-    assert RunStore(tmp_path).table(runs, ["training"])["variant"].tolist() == ["plain", "same"]
+    assert results_table(runs, RunStore(tmp_path), ["training"])["variant"].tolist() == ["plain", "same"]
 
 
 def test_a_failing_run_is_recorded_the_others_go_on_and_it_is_tried_again(tmp_path):
     runs = [make_run(seed) for seed in range(3)]
     execute(runs, "training", fail_on_seed_one, tmp_path, settings())
-    table = RunStore(tmp_path).table(runs, ["training"]).set_index("seed")
+    table = results_table(runs, RunStore(tmp_path), ["training"]).set_index("seed")
     assert table["status"].tolist() == ["complete", FAILED, "complete"]
     assert "out of luck" in table.loc[1, "reason"]
     assert "Traceback" in (RunStore(tmp_path).path(runs[1]) / "training_failure.txt").read_text()
     (RunStore(tmp_path).path(runs[1]) / "mended").touch()
     execute(runs, "training", fail_on_seed_one, tmp_path, settings())
-    assert RunStore(tmp_path).table(runs, ["training"])["status"].tolist() == ["complete"] * 3
+    assert results_table(runs, RunStore(tmp_path), ["training"])["status"].tolist() == ["complete"] * 3
     assert calls(tmp_path, runs[0]) == 1
 
 
@@ -100,7 +101,7 @@ def test_a_diverged_run_is_finished_and_has_no_later_stage(tmp_path):
     run = make_run(0)
     execute([run], "training", lambda *_: Outcome({}, DIVERGED, "loss not finite"), tmp_path, settings())
     assert RunStore(tmp_path).is_finished(run, "training")
-    table = RunStore(tmp_path).table([run], ["training", "evaluation"])
+    table = results_table([run], RunStore(tmp_path), ["training", "evaluation"])
     assert table.loc[0, ["status", "reason"]].tolist() == [DIVERGED, "loss not finite"]
 
 
@@ -118,12 +119,12 @@ def test_a_damaged_stage_file_is_named(tmp_path):
     execute([run], "training", measure, tmp_path, settings())
     (RunStore(tmp_path).path(run) / "training.json").write_text('{"metr')
     with pytest.raises(DataError, match="training.json is damaged"):
-        RunStore(tmp_path).table([run], ["training"])
+        results_table([run], RunStore(tmp_path), ["training"])
 
 
 def test_no_history_is_a_clear_error(tmp_path):
     with pytest.raises(DataError, match="has a history"):
-        RunStore(tmp_path).histories([make_run(0)])
+        history_table([make_run(0)], RunStore(tmp_path))
 
 
 @pytest.mark.slow
@@ -134,7 +135,7 @@ def test_a_dask_cluster_does_the_same(tmp_path):
         execute(
             runs, "training", measure, tmp_path, settings(backend="dask", scheduler_address=cluster.scheduler_address)
         )
-    assert RunStore(tmp_path).table(runs, ["training"])["validation_accuracy"].tolist() == [0.0, 0.1, 0.2]
+    assert results_table(runs, RunStore(tmp_path), ["training"])["validation_accuracy"].tolist() == [0.0, 0.1, 0.2]
 
 
 def test_a_run_that_kills_the_workers_of_a_cluster_fails_and_the_others_are_done(tmp_path, monkeypatch):
@@ -150,7 +151,7 @@ def test_a_run_that_kills_the_workers_of_a_cluster_fails_and_the_others_are_done
     monkeypatch.setattr(execution, "parallel_runs", deadly_to_seed_one)
     runs = [make_run(seed) for seed in range(3)]
     execute(runs, "training", measure, tmp_path, settings())
-    table = RunStore(tmp_path).table(runs, ["training"]).set_index("seed")
+    table = results_table(runs, RunStore(tmp_path), ["training"]).set_index("seed")
     assert table["status"].tolist() == ["complete", FAILED, "complete"]
     assert table.loc[1, "reason"] == "training: ClusterError: 3 workers died of it"
     monkeypatch.undo()

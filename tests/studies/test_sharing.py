@@ -18,6 +18,7 @@ from vision_studies.errors import BusyError, StorageError
 from vision_studies.studies.execution import execute_one
 from vision_studies.studies.results import FAILED
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.run_tables import results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import hold, is_held, share
 from vision_studies.studies.stages import Artifact, Artifacts, Outcome
@@ -64,7 +65,7 @@ class Shared:
             execute(RUNS, "training", self._run, self.folder, HERE)
         else:
             execute_stacks(RUNS, "training", self._stack, group, self.folder, HERE)
-        RunStore(self.folder).table(RUNS, ["training"]).to_csv(self.folder / f"{name}.csv")
+        results_table(RUNS, RunStore(self.folder), ["training"]).to_csv(self.folder / f"{name}.csv")
 
     def _run(self, own, folder):
         with (folder / "calls").open("a") as calls:

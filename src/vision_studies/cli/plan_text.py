@@ -5,7 +5,8 @@ import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from vision_studies.studies.forecast import (
     BUSY,
@@ -19,9 +20,6 @@ from vision_studies.studies.forecast import (
     StageForecast,
 )
 
-if TYPE_CHECKING:
-    from vision_studies.cli.run_plan import StudyPlan
-
 _ORDER = (REUSE, BUSY, CONTINUE, RETRY, TRAIN, LATER)
 _WORDS = {BUSY: "at work"}
 _SCORE = "score"
@@ -31,7 +29,26 @@ _MOST_CHANGES = 4
 _NARROWEST = 24  # characters of the last column
 
 
-def plan_text(plan: "StudyPlan", *, each: bool) -> str:
+@dataclass(frozen=True)
+class StudyPlan:
+    """What would become of a study.
+
+    Attributes:
+        study: what `--env` names.
+        pipelines: what would be done, in order.
+        images: what is prepared; None where nothing is yet, or the study has no images.
+        forecasts: stages of the pipelines; None where the data are not prepared.
+        most: pipeline -> how many trainings there are at most.
+    """
+
+    study: str
+    pipelines: tuple[str, ...]
+    images: str | None
+    forecasts: tuple[StageForecast, ...] | None
+    most: dict[str, int]
+
+
+def plan_text(plan: StudyPlan, *, each: bool) -> str:
     """A plan as it is printed.
 
     Args:
@@ -49,7 +66,7 @@ def plan_text(plan: "StudyPlan", *, each: bool) -> str:
     return "\n\n".join([*parts, _sentence(plan)])
 
 
-def _heading(plan: "StudyPlan") -> str:
+def _heading(plan: StudyPlan) -> str:
     lines = [f"Study {plan.study}"]
     option = "" if plan.study == "base" else f" --env={plan.study}"
     if plan.forecasts is None:
@@ -139,7 +156,7 @@ def _table(rows: list[list[str]], headings: Sequence[str]) -> str:
     return tabulate(shown, headings, tablefmt="simple", disable_numparse=True, colalign=right)
 
 
-def _sentence(plan: "StudyPlan") -> str:
+def _sentence(plan: StudyPlan) -> str:
     """What it comes to, in words."""
     if plan.forecasts is None:
         count = sum(plan.most.values())

@@ -1,7 +1,7 @@
 """`kedro runs plan`: what `kedro run` would do with each run of a study, and why."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
+from vision_studies.cli.plan_text import StudyPlan, plan_text
 from vision_studies.cli.study_data import MODELS, study_name
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.settings import CONFIG_LOADER_ARGS
@@ -21,25 +22,6 @@ from vision_studies.studies.method import Method, load_method, make_context
 from vision_studies.studies.run_store import RunStore
 
 _DATA = ("image_set", "splits")
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """What would become of a study.
-
-    Attributes:
-        study: what `--env` names.
-        pipelines: what would be done, in order.
-        images: what is prepared; None where nothing is yet, or the study has no images.
-        forecasts: stages of the pipelines; None where the data are not prepared.
-        most: pipeline -> how many trainings there are at most.
-    """
-
-    study: str
-    pipelines: tuple[str, ...]
-    images: str | None
-    forecasts: tuple[StageForecast, ...] | None
-    most: dict[str, int]
 
 
 @click.command(
@@ -62,8 +44,6 @@ def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bo
     Give it the options of the command you are about to start. It trains, changes and holds up nothing.
     """
     import json
-
-    from vision_studies.cli.plan_text import plan_text
 
     if pipeline is not None:
         check_pipelines([pipeline])

@@ -58,7 +58,8 @@ def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh
         store.forget_all(unique, stage.name)
     if stage.again is not None:
         for run in unique.values():
-            if store.is_finished(run, stage.name) and stage.again(store, run) is not None:
+            result = store.result(run, stage.name)
+            if result is not None and stage.again(result) is not None:
                 store.forget(run)
     waiting = {name: run for name, run in unique.items() if not store.is_finished(run, stage.name)}
     log_reused(stage.name, len(unique) - len(waiting), len(unique))

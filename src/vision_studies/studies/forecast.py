@@ -134,7 +134,7 @@ class Forecaster:
         self.store = store
         self.fresh = fresh
 
-    def item(self, item: "Stage | Artifacts | Trials | Later") -> tuple[StageForecast, Any]:
+    def item(self, item: Any) -> tuple[StageForecast, Any]:
         """What would become of something that a method does, and what the method is answered.
 
         Raises:
@@ -211,7 +211,7 @@ class Forecaster:
         result = self.store.result(run, stage.name)
         if result is None or result["status"] == FAILED:
             return self._undone(names, stage, groups.get(run.fingerprint), result)
-        again = stage.again(self.store, run) if stage.again is not None else None
+        again = stage.again(result) if stage.again is not None else None
         if again is not None:
             return _decision(run, TRAIN, again)
         ended = "" if result["status"] == COMPLETE else f" as {result['status']} ({result['reason']})"

@@ -19,6 +19,8 @@ from vision_studies.studies.sharing import share
 from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from vision_studies.data.prepared import PreparedData
     from vision_studies.training.rebuilt import Rebuilt
 
@@ -86,6 +88,18 @@ class Context(Generic[S]):
         known = self.images.fingerprint if data is None else data
         method = self.method
         return Run(method.name, self.study.name, variant, trial, seed, configuration, known, method.version)
+
+    def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
+        """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
+        from vision_studies.studies.run_tables import results_table
+
+        return results_table(runs, self.runs, stages)
+
+    def histories(self, runs: Sequence[Run]) -> "pd.DataFrame":
+        """Histories of all runs, one below the other; see `run_tables.history_table`."""
+        from vision_studies.studies.run_tables import history_table
+
+        return history_table(runs, self.runs)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from vision_studies.run_folders import (
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.provenance import git_commit, library_versions
-from vision_studies.studies.results import COMPLETE, FAILED, PRUNED
+from vision_studies.studies.results import COMPLETE, FAILED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, this_process, try_to_hold
 from vision_studies.studies.stages import Outcome
@@ -132,14 +132,6 @@ class RunStore:
             return None
         return Outcome(result["metrics"], result["status"], result["reason"])
 
-    def was_pruned_otherwise(self, run: Run, stage: str, pruner: str | None) -> bool:
-        """Whether a search with another pruner than `pruner` (None: without any) has ended a run: this one may let it live."""
-        result = self.result(run, stage)
-        if result is None or result["status"] != PRUNED:
-            return False
-        by = result["metrics"].get("other_metrics", {}).get("pruner")
-        return pruner is None or (by is not None and by != pruner)
-
     def history(self, run: Run, columns: Collection[str] | None = None) -> "pd.DataFrame":
         """What a run measured, one row an epoch.
 
@@ -148,18 +140,6 @@ class RunStore:
             DataError: the file is damaged.
         """
         return read_history(self.path(run), columns)
-
-    def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
-        """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
-        from vision_studies.studies.run_tables import results_table
-
-        return results_table(runs, self, stages)
-
-    def histories(self, runs: Sequence[Run]) -> "pd.DataFrame":
-        """Histories of all runs, one below the other; see `run_tables.history_table`."""
-        from vision_studies.studies.run_tables import history_table
-
-        return history_table(runs, self)
 
     def begin(self, run: Run) -> Path:
         """Make a run's folder ready to be worked in; what a process has left there that was killed while it wrote goes.

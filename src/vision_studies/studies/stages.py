@@ -12,25 +12,20 @@ what a method sends back says what is known by then:
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from vision_studies.outcomes import Outcome
+from vision_studies.outcomes import PRUNED, Outcome
+from vision_studies.studies.runs import Run
 
-if TYPE_CHECKING:
-    from vision_studies.studies.run_store import RunStore
-    from vision_studies.studies.runs import Run
-    from vision_studies.studies.trials import Trials
-
-
-Record = Callable[["Run", Outcome], None]
-Work = Callable[["Run", Path], Outcome]
+Record = Callable[[Run, Outcome], None]
+Work = Callable[[Run, Path], Outcome]
 """What does a stage of one run: `work(run, folder)`; `folder` is the run's own and survives an interruption."""
 
-GroupWork = Callable[[Sequence["Run"], Path, Record], None]
+GroupWork = Callable[[Sequence[Run], Path, Record], None]
 """What does a stage of runs together: `work(runs, folder, record)`; `folder` survives an interruption, `record` is called
 once a run."""
 
-Grouping = Callable[[Sequence["Run"]], Sequence[Sequence["Run"]]]
+Grouping = Callable[[Sequence[Run]], Sequence[Sequence[Run]]]
 """Which runs are done together; the last digits of a run's numbers depend on its company."""
 
 
@@ -40,7 +35,7 @@ class Alone:
 
     work: Work
 
-    def __call__(self, runs: Sequence["Run"], folder: Path, record: Record) -> None:
+    def __call__(self, runs: Sequence[Run], folder: Path, record: Record) -> None:
         """Do the work for each of `runs`."""
         for run in runs:
             record(run, self.work(run, folder))
@@ -60,23 +55,31 @@ class Stage:
         after: stage that has to be complete before; other runs are left out. None: `fresh` forgets the runs first.
         required: where others build on every run of it, what such a run is called, and the parameter to lower where its
             training diverged.
-        again: why a run that has ended has to be done again; None where it need not.
+        again: result of a run that has ended -> why it has to be done again; None where it need not.
     """
 
     name: str
-    runs: Sequence["Run"]
+    runs: Sequence[Run]
     work: GroupWork
     group: Grouping | None = None
     title: str = ""
     verb: str = "train"
     after: str | None = None
     required: tuple[str, str] | None = None
-    again: "Callable[[RunStore, Run], str | None] | None" = None
+    again: Callable[[Mapping[str, Any]], str | None] | None = None
 
     @property
     def label(self) -> str:
         """How a reader knows the stage."""
         return self.title or self.name
+
+
+def pruned_otherwise(result: Mapping[str, Any], pruner: str | None) -> bool:
+    """Whether a search with another pruner than `pruner` (None: without any) has ended a run: this one may let it live."""
+    if result["status"] != PRUNED:
+        return False
+    by = result["metrics"].get("other_metrics", {}).get("pruner")
+    return pruner is None or (by is not None and by != pruner)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Artifact:
     file: Path
     make: Callable[[], None]
     lock: Path
-    needs: "Sequence[tuple[Run, str]]"
+    needs: Sequence[tuple[Run, str]]
     waits: str
     new: str
     remove: Path
@@ -134,7 +137,16 @@ class Later:
     reason: str
 
 
-Steps = Generator["Stage | Artifacts | Trials | Later", Any, Any]
+class Item(Protocol):
+    """Something that a method does: `Stage`, `Artifacts`, `trials.Trials` or `Later`."""
+
+    @property
+    def label(self) -> str:
+        """How a reader knows it."""
+        ...
+
+
+Steps = Generator[Item, Any, Any]
 """Gives what is to be done; what it returns is for whoever delegates to it."""
 
 Known = Mapping[str, Any]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.search import SearchDomain, SharedSearchSettings, pruner_name
 from vision_studies.errors import DataError
+from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.studies.execution import execute_one
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.results import PRUNED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
+from vision_studies.studies.stages import pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.studies.search import Report, SearchTrial, SharedSearch, TrialOutcome
@@ -113,7 +113,8 @@ def _do_trial(trial: "SearchTrial", report: "Report", *, trials: Trials, store: 
     from vision_studies.studies.search import TrialOutcome
 
     run, pruner = trials.run(trial.number, trial.drawn), pruner_name(trials.settings.pruner)
-    if store.was_pruned_otherwise(run, trials.stage, pruner):
+    result = store.result(run, trials.stage)
+    if result is not None and pruned_otherwise(result, pruner):
         store.forget(run)
 
     def train(run: Run, folder: Path) -> Outcome:

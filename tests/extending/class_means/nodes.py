@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def take_means(context: Means) -> pd.DataFrame:
     """Take the means that no earlier call has taken."""
     run_stages(context, TRAINING)
-    return context.runs.table(study_runs(context), [TRAINING])
+    return context.table(study_runs(context), [TRAINING])
 
 
 def score(context: Means, _training: pd.DataFrame) -> pd.DataFrame:
     """Score every classifier once."""
     run_stages(context, EVALUATION)
-    return context.runs.table(study_runs(context), [TRAINING, EVALUATION])
+    return context.table(study_runs(context), [TRAINING, EVALUATION])
 
 
 def compare(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:

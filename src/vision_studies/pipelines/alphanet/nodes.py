@@ -33,7 +33,7 @@ def train_backbones(context: Context[AlphanetSettings]) -> tuple[pd.DataFrame, p
     runs = run_stages(context, BACKBONES)[BACKBONES]
     if not runs:
         return validate_results(pd.DataFrame(columns=list(SCHEMA.names))), pd.DataFrame(columns=["epoch"])
-    return context.runs.table(runs, [TRAINING]), context.runs.histories(runs)
+    return context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def extract_features(context: Context[AlphanetSettings], _backbones: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,7 +64,7 @@ def extract_features(context: Context[AlphanetSettings], _backbones: pd.DataFram
 def fit_classifiers(context: Context[AlphanetSettings], feature_sets: pd.DataFrame) -> pd.DataFrame:
     """Fit the baselines on the features; rows without test columns."""
     _require(Plan(context), feature_sets)
-    return context.runs.table(run_stages(context, CLASSIFIERS)[CLASSIFIERS], [FITTING])
+    return context.table(run_stages(context, CLASSIFIERS)[CLASSIFIERS], [FITTING])
 
 
 def learn_combinations(
@@ -76,9 +76,9 @@ def learn_combinations(
     runs = run_stages(context, ALPHANETS)[ALPHANETS]
     if context.settings.tensorboard:
         write_logs(plan, runs)
-    results = context.runs.table(runs, [TRAINING])
+    results = context.table(runs, [TRAINING])
     _require_one(results)
-    return results, context.runs.histories(runs)
+    return results, context.histories(runs)
 
 
 def evaluate_experiments(
@@ -95,8 +95,8 @@ def evaluate_experiments(
     plan = Plan(context)
     baselines, experiments = plan.classifiers(), plan.experiments()
     tables = [
-        context.runs.table([own.run for own in baselines], [FITTING, EVALUATION]),
-        context.runs.table([own.run for own in experiments], [TRAINING, EVALUATION]),
+        context.table([own.run for own in baselines], [FITTING, EVALUATION]),
+        context.table([own.run for own in experiments], [TRAINING, EVALUATION]),
     ]
     results = _with_conditions(pd.concat(tables, ignore_index=True), context.settings, baselines, experiments)
     known = results.set_index(["variant", "seed"])["test_accuracy"].notna()

@@ -21,13 +21,13 @@ def train_runs(context: Context[CifarResnetSettings]) -> tuple[pd.DataFrame, pd.
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
     run_stages(context, TRAINING)
     runs = study_runs(context)
-    return context.runs.table(runs, [TRAINING]), context.runs.histories(runs)
+    return context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame) -> pd.DataFrame:
     """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
     run_stages(context, EVALUATION)
-    return context.runs.table(study_runs(context), [TRAINING, EVALUATION])
+    return context.table(study_runs(context), [TRAINING, EVALUATION])
 
 
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:

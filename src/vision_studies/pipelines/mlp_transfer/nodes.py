@@ -32,7 +32,7 @@ def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataF
     names = [architecture_name(widths) for widths in context.settings.architectures]
     runs = sorted(done[SEARCH], key=lambda run: names.index(run.variant))
     stages = [TRAINING, *([EVALUATION] if scored else [])]
-    return context.runs.table(runs, stages), context.runs.histories(runs)
+    return context.table(runs, stages), context.histories(runs)
 
 
 def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def retrain_architectures(
     _check_search(context, best)
     run_stages(context, RETRAINING, EVALUATION, known=_known(search_results, best))
     runs = home_runs(context, best)
-    return context.runs.table(runs, [TRAINING, EVALUATION]), context.runs.histories(runs)
+    return context.table(runs, [TRAINING, EVALUATION]), context.histories(runs)
 
 
 def transfer_hyperparameters(
@@ -65,7 +65,7 @@ def transfer_hyperparameters(
     rows = []
     seen = {*search_results["run_fingerprint"], *results["run_fingerprint"]}
     for target, source, run in transfer_cells(context, best):
-        table = context.runs.table([run], [TRAINING, EVALUATION])
+        table = context.table([run], [TRAINING, EVALUATION])
         row: dict[str, Any] = table.iloc[0].to_dict() if len(table) else {"status": "failed"}
         names = ("seed", "status", "test_loss", "test_accuracy", "validation_loss", "best_epoch", "run_fingerprint")
         reused = run.fingerprint in seen

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.config.search import pruner_name
@@ -21,7 +21,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
 from vision_studies.studies.results import COMPLETE, PRUNED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Known, Later, Outcome, Record, Stage, Steps
+from vision_studies.studies.stages import Known, Later, Outcome, Record, Stage, Steps, pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, FinishedTrial
@@ -48,7 +48,7 @@ def stages(context: Perceptrons, known: Known) -> Steps:
         runs, reason = yield from _searched(context)
         if reason is None:
             try:
-                best = choose_hyperparameters(context, context.runs.table(runs, [TRAINING]))
+                best = choose_hyperparameters(context, context.table(runs, [TRAINING]))
             except DataError as error:  # the run stops here and says so
                 reason = str(error)
         if best is None:
@@ -186,9 +186,8 @@ def _evaluation(context: Perceptrons, runs: Sequence[Run], title: str) -> Stage:
     return Stage(EVALUATION, runs, work, _by_shape, title=title, verb="score", after=TRAINING)
 
 
-def _pruned_otherwise(store: RunStore, run: Run, *, pruner: str | None) -> str | None:
-    otherwise = store.was_pruned_otherwise(run, TRAINING, pruner)
-    return "a search with another pruner had ended it" if otherwise else None
+def _pruned_otherwise(result: Mapping[str, Any], *, pruner: str | None) -> str | None:
+    return "a search with another pruner had ended it" if pruned_otherwise(result, pruner) else None
 
 
 def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:

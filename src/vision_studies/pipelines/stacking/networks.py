@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.network_names import network_name, network_names
+from vision_studies.pipelines.stacking.plan import TRAINED
 from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, StoredNetwork
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
     from vision_studies.training.rebuilt import Rebuilt
-
-TRAINED = "training.json"
-"""What is left of a combination that keeps no weights."""
 
 _ONE_OF_SEVERAL = ("best_learner", "soup")
 """Rules that leave one network."""

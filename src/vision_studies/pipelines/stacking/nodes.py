@@ -20,9 +20,9 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
         Variant -> its best trial, all its trials and the importance of what was searched; rows of the results table, one a
         trial; their histories.
     """
-    settings, store = context.settings, context.runs
+    settings = context.settings
     if settings.search is None:
-        return {}, store.table([], [TRAINING]), pd.DataFrame({"variant": [], "trial": [], "epoch": []})
+        return {}, context.table([], [TRAINING]), pd.DataFrame({"variant": [], "trial": [], "epoch": []})
     run_stages(context, SEARCH)
     found: SearchResults = {}
     runs = []
@@ -41,7 +41,7 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
             ],
             "importance": search.importance(),
         }
-    return found, store.table(runs, [TRAINING]), store.histories(runs)
+    return found, context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame]:
@@ -55,14 +55,14 @@ def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str,
     entries = _entries(context, drawn)
     runs = entry_runs(context, entries)
     plan = [entry.described() for entry in entries]
-    return plan, context.runs.table(runs, [TRAINING]), context.runs.histories(runs)
+    return plan, context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFrame) -> pd.DataFrame:
     """Score every trained run on the test split, once; return the rows of the results table."""
     drawn = _drawn(context.settings, trials)
     run_stages(context, EVALUATION, known={"drawn": drawn})
-    return context.runs.table(entry_runs(context, _entries(context, drawn)), [TRAINING, EVALUATION])
+    return context.table(entry_runs(context, _entries(context, drawn)), [TRAINING, EVALUATION])
 
 
 def _entries(context: Stacking, drawn: dict[str, dict[str, Any]]) -> list[Entry]:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 STACK = "stack"
 
+TRAINED = "training.json"
+"""What is left of a combination that keeps no weights."""
+
 TITLES = {
     "best_learner": "best learner",
     "average": "average",

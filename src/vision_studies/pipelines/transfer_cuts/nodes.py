@@ -15,7 +15,7 @@ def pretrain_networks(context: Cuts) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train a network on the first classes with every pretraining seed; return rows and histories of all."""
     run_stages(context, PRETRAINING)
     runs = pretraining_runs(context)
-    return context.runs.table(runs, [PRETRAINING]), context.runs.histories(runs)
+    return context.table(runs, [PRETRAINING]), context.histories(runs)
 
 
 def fine_tune_networks(context: Cuts, pretraining: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -28,7 +28,7 @@ def fine_tune_networks(context: Cuts, pretraining: pd.DataFrame) -> tuple[pd.Dat
     run_stages(context, FINE_TUNING)
     runs = [cell.run for cell in study_cells(context)]
     unique = {run.fingerprint: run for run in runs}
-    return context.runs.table(runs, [TRAINING]), context.runs.histories([*unique.values()])
+    return context.table(runs, [TRAINING]), context.histories([*unique.values()])
 
 
 def evaluate_networks(context: Cuts, _training: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -39,7 +39,7 @@ def evaluate_networks(context: Cuts, _training: pd.DataFrame) -> tuple[pd.DataFr
     """
     run_stages(context, EVALUATION)
     cells = study_cells(context)
-    results = context.runs.table([cell.run for cell in cells], [TRAINING, EVALUATION])
+    results = context.table([cell.run for cell in cells], [TRAINING, EVALUATION])
     cell_of = {(cell.run.variant, cell.run.seed): cell for cell in cells}
     rows, conditions = [], []
     for row in results.to_dict("records"):
