@@ -160,8 +160,8 @@ def test_a_labelled_folder_is_scored_as_the_study_scores_it(demo_project, models
     done = models("evaluate", tmp_path / "labelled", *arguments)
     assert "0/bad.png: no image" in done.stderr
     found = json.loads((tmp_path / "score.json").read_text())
-    assert found["test_accuracy"] == pytest.approx(row["test_accuracy"])
-    assert found["test_loss"] == pytest.approx(row["test_loss"], abs=1e-4)
+    assert found["accuracy"] == pytest.approx(row["test_accuracy"])
+    assert found["loss"] == pytest.approx(row["test_loss"], abs=1e-4)
     assert found["calibration_error"] == pytest.approx(row["test_calibration_error"], abs=1e-3)
     assert found["left_out"] == {"0/bad.png": "no image"}
     assert [own["class"] for own in found["classes"]] == [str(label) for label in range(10)]

@@ -262,3 +262,10 @@ def test_names_of_fractions_that_lie_close_are_left_out():
 def test_looks_of_many_cuts_differ():
     looks = cut_looks([-1, *range(14)])
     assert len({str(look) for look in looks.values()}) == 15
+
+
+def test_the_label_of_a_map_of_one_fraction_stands_below_its_heading():
+    drawn = cut_surfaces.heat_map(accuracies().query("fraction == 0.5"))
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    label, heading = (text.get_window_extent(renderer) for text in (drawn.axes[0].yaxis.label, drawn._suptitle))
+    assert not label.overlaps(heading)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vision_studies.reports.formatting import count, duration, is_missing, number, percent, points, significant
+from vision_studies.reports.formatting import count, duration, is_missing, number, percent, points, significant, spread
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT])
@@ -53,3 +53,10 @@ def test_fractions_and_numbers():
     assert points(0.0123) == "+1.23"
     assert number(1234.56, 1) == "1,234.6"
     assert significant(0.000481) == "0.00048"
+
+
+def test_a_mean_stands_before_its_deviation_where_there_is_one():
+    assert spread(91.234, 1.414) == "91.23 ± 1.41"
+    assert spread(91.234, 1.414, 1, 2) == "91.2 ± 1.41"
+    assert spread(91.234, float("nan"), 0) == "91"
+    assert spread(float("nan"), 1.0) == "–"

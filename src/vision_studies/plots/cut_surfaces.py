@@ -39,7 +39,7 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
         title: of the figure.
     """
     fractions, cuts = fractions_of(table), cuts_of(table)
-    drawn, axes = single(3 + 0.85 * max(1, len(cuts)), 1.9 + 0.62 * max(1, len(fractions)))
+    drawn, axes = single(3 + 0.85 * max(1, len(cuts)), max(3.6, 1.9 + 0.62 * len(fractions)))
     image = cells(
         axes,
         cell_means(table, fractions, cuts),

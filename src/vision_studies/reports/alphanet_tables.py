@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from vision_studies.errors import ParameterError
-from vision_studies.reports.formatting import MISSING, is_missing
+from vision_studies.reports.formatting import MISSING, is_missing, spread
 from vision_studies.reports.table import Latex, Table
 
 SPLITS = ("few", "medium", "many", "overall")
@@ -171,11 +171,9 @@ def _several(table: pd.DataFrame) -> bool:
 
 
 def _spread(mean: float, deviation: float, style: Style) -> str:
-    if is_missing(mean):
-        return MISSING
-    if is_missing(deviation):
-        return f"{mean:.1f}"
-    return f"{mean:.1f} ± {deviation:.2f}" if style == "plus_minus" else Latex(f"${mean:.1f}^{{{deviation:.2f}}}$")
+    if style == "plus_minus" or is_missing(deviation):
+        return spread(mean, deviation, 1, 2)
+    return Latex(f"${mean:.1f}^{{{deviation:.2f}}}$")
 
 
 def _note(table: pd.DataFrame, metric: str, style: Style) -> str:

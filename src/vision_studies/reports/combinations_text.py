@@ -1,10 +1,11 @@
 """Learnt combinations of classifiers and the mistakes that they change, for the terminal and for documents."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
+from vision_studies.analysis.learnt_combinations import LearntCombination
 from vision_studies.errors import ParameterError
 from vision_studies.reports.formatting import is_missing, text
 from vision_studies.reports.table import Table
@@ -13,47 +14,7 @@ _RULE = "*" * 44
 _INDENT = " " * 8
 
 
-class Combination(Protocol):
-    """What is shown of a class: the part of `analysis.learnt_combinations.LearntCombination` that reports need."""
-
-    @property
-    def name(self) -> str:
-        """Of the class."""
-
-    @property
-    def repeats(self) -> int:
-        """How many there are."""
-
-    @property
-    def train_images(self) -> int:
-        """Of the class."""
-
-    @property
-    def test_images(self) -> int:
-        """Of the class, in each repeat."""
-
-    @property
-    def baseline_accuracy(self) -> float:
-        """Fraction of the test images."""
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of the test images that AlphaNet classifies rightly, mean over repeats."""
-
-    @property
-    def neighbours(self) -> pd.DataFrame:
-        """One row a neighbour, in their order: name, split, coefficient, deviation, repeats."""
-
-    @property
-    def mistakes(self) -> pd.DataFrame:
-        """One row a wrongly predicted class.
-
-        Columns: predicted (label), name, split, before, after, after_total, reverse_before, reverse_after and
-        reverse_after_total, as images.
-        """
-
-
-def combinations_text(combinations: Sequence[Combination], mistake_n: int | None = None) -> str:
+def combinations_text(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
     """Coefficients, accuracies and most frequent mistakes of each class, in the layout of the AlphaNet project.
 
     A line of mistakes reads: class (split): images with the baseline -> mean with AlphaNet (total / repeats); the one below
@@ -71,7 +32,7 @@ def combinations_text(combinations: Sequence[Combination], mistake_n: int | None
     return "\n".join([_RULE, *(f"{block}\n{_RULE}" for block in blocks)])
 
 
-def combinations_markdown(combinations: Sequence[Combination], mistake_n: int | None = None) -> str:
+def combinations_markdown(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
     """As `combinations_text`, as a section with tables for each class.
 
     Raises:
@@ -86,7 +47,7 @@ def _check(mistake_n: int | None) -> None:
         raise ParameterError(f"mistake_n is {mistake_n}, but must be at least 1, or missing to show all mistakes.")
 
 
-def _block(combination: Combination, mistake_n: int | None) -> str:
+def _block(combination: LearntCombination, mistake_n: int | None) -> str:
     start = f"[{combination.name}] = "
     terms = [
         f"{' ' * len(start)}+ ({_coefficient(row)})[{row['name']}]{_seen(row, combination)}"
@@ -113,7 +74,7 @@ def _block(combination: Combination, mistake_n: int | None) -> str:
     return "\n".join(lines)
 
 
-def _mistake_lines(combination: Combination, rows: list[dict[Any, Any]]) -> list[str]:
+def _mistake_lines(combination: LearntCombination, rows: list[dict[Any, Any]]) -> list[str]:
     lines = []
     for row in rows:
         lines.append(f"{_INDENT}{row['name']} ('{row['split']}' split): {_counts(row, '', combination)}")
@@ -121,7 +82,7 @@ def _mistake_lines(combination: Combination, rows: list[dict[Any, Any]]) -> list
     return lines or [f"{_INDENT}none"]
 
 
-def _section(combination: Combination, mistake_n: int | None) -> str:
+def _section(combination: LearntCombination, mistake_n: int | None) -> str:
     wrong = combination.mistakes
     neighbours = [
         {
@@ -159,7 +120,7 @@ def _most_frequent(wrong: pd.DataFrame, column: str, number: int | None) -> list
     return ordered.head(len(ordered) if number is None else number).to_dict("records")
 
 
-def _counts(row: dict[Any, Any], direction: str, combination: Combination, arrow: str = "->") -> str:
+def _counts(row: dict[Any, Any], direction: str, combination: LearntCombination, arrow: str = "->") -> str:
     before, after = row[f"{direction}before"], row[f"{direction}after"]
     return f"{_count(before)} {arrow} {after:.2f} ({row[f'{direction}after_total']}/{combination.repeats})"
 
@@ -174,10 +135,10 @@ def _coefficient(row: dict[Any, Any]) -> str:
     return f"{row['coefficient']:.2g}{deviation}"
 
 
-def _seen(row: dict[Any, Any], combination: Combination) -> str:
+def _seen(row: dict[Any, Any], combination: LearntCombination) -> str:
     """Neighbours that are drawn at random differ between repeats."""
     return "" if row["repeats"] == combination.repeats else f" in {row['repeats']} of {_repeats(combination)}"
 
 
-def _repeats(combination: Combination) -> str:
+def _repeats(combination: LearntCombination) -> str:
     return "1 repeat" if combination.repeats == 1 else f"{combination.repeats} repeats"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.reports.formatting import MISSING, is_missing, number, points, significant
+from vision_studies.reports.formatting import MISSING, is_missing, number, points, significant, spread
 from vision_studies.reports.table import Table
 
 _BASELINE = -1
@@ -40,8 +40,8 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
                 "Images": _share(cell),
                 "Cut": _cut(cell["cut"]),
                 "Repeats": number(cell["n"]),
-                "Train (%)": _percent(cell["train_mean"]),
-                "Test (%)": _spread(cell),
+                "Train (%)": spread(100 * cell["train_mean"], None),
+                "Test (%)": spread(100 * cell["mean"], 100 * cell["standard_deviation"]),
                 "Minus baseline (points)": points(pair.get("difference")) + "*" * bool(pair.get("significant")),
                 "Corrected p": significant(pair.get("p_holm")),
             }
@@ -76,8 +76,8 @@ def experiments(
             {
                 "Images": _share(first[cell]),
                 "Cut": _cut(pair["cut"]),
-                f"{pair['first']} (%)": _spread(first[cell]),
-                f"{pair['second']} (%)": _spread(second[cell]),
+                f"{pair['first']} (%)": spread(100 * first[cell]["mean"], 100 * first[cell]["standard_deviation"]),
+                f"{pair['second']} (%)": spread(100 * second[cell]["mean"], 100 * second[cell]["standard_deviation"]),
                 "Difference (points)": points(pair["difference"]),
                 "Corrected p": significant(pair["p_holm"]),
                 "Higher": (higher or MISSING) if pair["can_be_significant"] else _TOO_FEW,
@@ -104,12 +104,3 @@ def _share(cell: dict[Any, Any]) -> str:
 
 def _cut(cut: int) -> str:
     return "baseline" if cut == _BASELINE else str(cut)
-
-
-def _percent(value: Any) -> str:
-    return MISSING if is_missing(value) else f"{100 * value:.2f}"
-
-
-def _spread(cell: dict[Any, Any]) -> str:
-    mean, deviation = _percent(cell["mean"]), _percent(cell["standard_deviation"])
-    return mean if deviation == MISSING else f"{mean} ± {deviation}"

@@ -40,6 +40,14 @@ def number(value: Any, decimals: int = 0) -> str:
     return MISSING if is_missing(value) else f"{float(value):,.{decimals}f}"
 
 
+def spread(mean: Any, deviation: Any, decimals: int = 2, decimals_of_deviation: int | None = None) -> str:
+    """Mean ± standard deviation, with as many decimals as the mean unless said otherwise; of one value the mean alone."""
+    if is_missing(mean):
+        return MISSING
+    fine = decimals if decimals_of_deviation is None else decimals_of_deviation
+    return f"{mean:.{decimals}f}" + ("" if is_missing(deviation) else f" ± {deviation:.{fine}f}")
+
+
 def significant(value: Any, digits: int = 2) -> str:
     """A number with so many significant digits, as p values are written."""
     return MISSING if is_missing(value) else f"{float(value):.{digits}g}"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from vision_studies.reports.charts import Chart
-from vision_studies.reports.formatting import count, duration
+from vision_studies.reports.formatting import count, duration, spread
 from vision_studies.reports.page import render_page
 from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
@@ -99,8 +99,9 @@ def best_table(best: pd.DataFrame) -> Table:
             "Configuration": " ".join([row["variant"], *(f"[{label}]" for label in row["labels"])]),
             "Study": row["study"],
             "n": row["n"],
-            "Test accuracy (%)": f"{100 * row['accuracy']:.2f}"
-            + (f" ± {100 * row['standard_deviation']:.2f}" if row["n"] > 1 else ""),
+            "Test accuracy (%)": spread(
+                100 * row["accuracy"], 100 * row["standard_deviation"] if row["n"] > 1 else None
+            ),
             "Interval (%)": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["n"] > 1 else "–",
             "Parameters": count(row["parameters"]),
             "MACs": count(row["macs"]),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from vision_studies.reports.formatting import MISSING, count, is_missing
+from vision_studies.reports.formatting import MISSING, count, is_missing, spread
 from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
 
@@ -74,11 +74,7 @@ def as_texts(tables: dict[str, list[dict[str, str]]], study: str) -> dict[str, d
 
 def mean_and_deviation(values: pd.Series, decimals: int) -> str:
     """Mean ± standard deviation of the sample; the mean alone of one value."""
-    known = values.dropna()
-    if known.empty:
-        return MISSING
-    mean = f"{known.mean():.{decimals}f}"
-    return f"{mean} ± {known.std():.{decimals}f}" if len(known) > 1 else mean
+    return spread(values.mean(), values.std(), decimals)
 
 
 def _labels(runs: pd.DataFrame) -> list[str]:
