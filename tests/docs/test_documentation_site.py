@@ -37,6 +37,7 @@ class Page(HTMLParser):
         self.values: dict[str, str] = {}
         self._parameter = ""
         self._in_value = False
+        self.text = ""
         self.feed(file.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -56,6 +57,7 @@ class Page(HTMLParser):
             self._in_value = True
 
     def handle_data(self, data: str) -> None:
+        self.text += data
         if self._in_value:
             self.values[self._parameter] = self.values.get(self._parameter, "") + data
 
@@ -198,3 +200,12 @@ def test_the_search_works_on_pages_from_the_disk(site, chromium):  # noqa: F811 
     page.locator(".md-search__input").press_sequentially("momentum")
     page.locator(".md-search-result__item a").first.wait_for(timeout=10_000)
     assert not [address for address in asked if not address.startswith(("file:", "data:", "blob:"))]
+
+
+def test_pages_that_show_how_to_extend_show_the_code_that_is_tested(site):
+    for page in sorted((ROOT / "docs/extending").glob("*.md")):
+        shown = Page(site / "extending" / f"{page.stem}.html").text
+        for file in re.findall(r'^--8<-- "([^"]+)"$', page.read_text(encoding="utf-8"), re.MULTILINE):
+            lines = [line.strip() for line in (ROOT / file).read_text(encoding="utf-8").splitlines() if line.strip()]
+            assert [line for line in lines if line not in shown] == [], file
+        assert "8<" not in shown.replace("&lt;", "<"), page
