@@ -1,4 +1,5 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from tests.conftest import ROOT
 from vision_studies.config.registry import METHODS
 
 PACKAGE = ROOT / "src/vision_studies"
-LEAVES = {"errors", "files", "outcomes", "run_folders", "stored_tables", "torchvision_compat"}
+LEAVES = {"errors", "files", "outcomes", "project_folders", "run_folders", "stored_tables", "torchvision_compat"}
 SHARED = LEAVES | {"config", "config.base"}
 DATA = {"data", "data.image_set", "data.augmentation"}
 METRICS = {"analysis.calibration", "analysis.metrics"}
@@ -17,6 +18,7 @@ MAY_IMPORT = {
     "errors": set(),
     "files": LEAVES,
     "outcomes": set(),
+    "project_folders": set(),
     "run_folders": LEAVES,
     "stored_tables": LEAVES,
     "torchvision_compat": set(),
@@ -107,3 +109,20 @@ def test_starting_a_command_does_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def texts_in(path: Path) -> set[str]:
+    """Strings of a module, those of its documentation excepted."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation]
+    return {node.value for node in constants if isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [("project_folders.py", r"0[1-8]_[a-z]"), ("run_folders.py", r"^(run\.json|label\.json|history\.parquet)$")],
+)
+def test_what_folders_hold_is_told_in_one_room(file, names):
+    telling = {path.name for path in modules() if any(re.search(names, text) for text in texts_in(path))}
+    assert telling == {file}

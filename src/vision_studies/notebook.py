@@ -10,6 +10,7 @@ from kedro.io import CatalogProtocol
 from kedro.utils import find_kedro_project
 
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.project_folders import REPORTS
 
 
 class OpenedStudy(NamedTuple):
@@ -36,7 +37,7 @@ def open_study(name: str) -> OpenedStudy:
     project = find_kedro_project(Path.cwd())
     if project is None:
         raise ParameterError(f"{Path.cwd()} lies in no Kedro project; open the notebook in the project's folder.")
-    if not (project / "data/08_reporting" / name).is_dir():
+    if not (project / REPORTS / name).is_dir():
         raise DataError(f"The study '{name}' has not run yet; run it first: kedro run --env={name}")
     bootstrap_project(project)
     with KedroSession.create(project, env=name) as session:

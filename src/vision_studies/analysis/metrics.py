@@ -61,6 +61,22 @@ class Metric:
         return self.unit in ("epoch", "parameters", "operations")
 
 
+def _cost(column: str, title: str, meaning: str, unit: Unit, better: Literal["higher", "lower"] = "lower") -> Metric:
+    """What a run cost: nothing that variants are compared by."""
+    return Metric(
+        column=column,
+        title=title,
+        short=title,
+        meaning=meaning,
+        unit=unit,
+        better=better,
+        of="cost",
+        compared=False,
+        shown="column",
+        measure=None,
+    )
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         column="validation_accuracy",
@@ -146,66 +162,11 @@ METRICS: tuple[Metric, ...] = (
         shown="column",
         measure=None,
     ),
-    Metric(
-        column="parameters",
-        title="Parameters",
-        short="parameters",
-        meaning="parameters of the network",
-        unit="parameters",
-        better="lower",
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
-    ),
-    Metric(
-        column="macs",
-        title="MACs",
-        short="MACs",
-        meaning="multiply-accumulate operations for one image",
-        unit="operations",
-        better="lower",
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
-    ),
-    Metric(
-        column="seconds",
-        title="Time",
-        short="time",
-        meaning="time of training and validation",
-        unit="seconds",
-        better="lower",
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
-    ),
-    Metric(
-        column="images_per_second",
-        title="Images/s",
-        short="images/s",
-        meaning="training images a second",
-        unit="images a second",
-        better="higher",
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
-    ),
-    Metric(
-        column="peak_memory_mb",
-        title="Memory (MB)",
-        short="memory",
-        meaning="largest memory of the process or, on a GPU, of its tensors",
-        unit="MB",
-        better="lower",
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
-    ),
+    _cost("parameters", "Parameters", "parameters of the network", "parameters"),
+    _cost("macs", "MACs", "multiply-accumulate operations for one image", "operations"),
+    _cost("seconds", "Time", "time of training and validation", "seconds"),
+    _cost("images_per_second", "Images/s", "training images a second", "images a second", better="higher"),
+    _cost("peak_memory_mb", "Memory (MB)", "largest memory of the process or, on a GPU, of its tensors", "MB"),
 )
 """In the order of the results table."""
 

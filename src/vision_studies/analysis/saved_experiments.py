@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from vision_studies.errors import DataError
+from vision_studies.project_folders import OUTPUTS, REPORTS
 
 _COLUMNS = (
     *("classifier", "experiment", "baseline", "rho", "neighbours", "distance", "repeat", "split"),
@@ -18,7 +19,6 @@ _TYPES = {
     "repeat": "int64",
 }
 _FRACTIONS = ("top_1", "top_5")
-_LAYERS = ("07_model_output", "08_reporting")
 
 
 def read_experiments(files: Sequence[Path], names: Sequence[str] | None = None) -> pd.DataFrame:
@@ -95,4 +95,4 @@ def _read(file: Path) -> pd.DataFrame:
 
 def _name(file: Path) -> str:
     folders = file.absolute().parts[:-1]
-    return next((part for before, part in pairwise(folders) if before in _LAYERS), folders[-1])
+    return next((part for before, part in pairwise(folders) if before in (OUTPUTS.name, REPORTS.name)), folders[-1])

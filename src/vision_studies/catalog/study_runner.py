@@ -25,6 +25,7 @@ import vision_studies
 from vision_studies.catalog.folder_dataset import FolderDataset
 from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import hash_json, write_json
+from vision_studies.project_folders import LAYERS
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ _WITHOUT_EFFECT = (f"{_PARAMETER}fresh", f"{_PARAMETER}execution")
 """Where and whether runs are done: it decides no table and no figure."""
 _MARK = "only_from_inputs"
 _LEDGER = ".nodes"
-_LAYERS = ("03_primary", "05_model_input", "06_models", "07_model_output", "08_reporting")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Signature = dict[str, Any]
@@ -126,7 +126,7 @@ def _ledger(node: Node, catalog: CatalogProtocol) -> Path | None:
     if any(dataset is None or isinstance(dataset, MemoryDataset) for dataset in datasets.values()):
         return None
     first = next(iter(_paths(datasets[node.outputs[0]])), Path())
-    root = next((folder.parent for folder in (first, *first.parents) if folder.name in _LAYERS), None)
+    root = next((folder.parent for folder in (first, *first.parents) if folder.name in LAYERS), None)
     return None if root is None else root / _LEDGER / f"{hash_json([node.name, str(first)])[:16]}.json"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.study_data import MODELS
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.project_folders import MODELS, OUTPUTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from vision_studies.methods.alphanet.classifiers import LinearClassifier
     from vision_studies.methods.alphanet.features import FeatureSet
 
-OUTPUTS = Path("data/07_model_output")
 _MEND = "delete it and run the study again"
 OUTPUT = click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."

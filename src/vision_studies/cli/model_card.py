@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.analysis.metrics import COMPARED, METRICS
 from vision_studies.cli.model_choice import ChosenModel, results_file
 from vision_studies.config.merge import flatten
+from vision_studies.project_folders import run_records
 from vision_studies.reports.formatting import MISSING, percent
 from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
@@ -16,7 +17,6 @@ from vision_studies.studies.stored_runs import StoredRun
 if TYPE_CHECKING:
     from vision_studies.serving.image_classifier import ImageClassifier
 
-_RECORDS = "data/08_reporting/{study}/run_records"
 _CONFIDENCE = 0.95
 _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validation" and metric.shown == "column"))
 
@@ -146,7 +146,7 @@ def _record(project: Path, run: StoredRun) -> dict[str, Any]:
     if training is None:
         return {}
     ended = training["provenance"]["finished_at"]
-    folder = project / _RECORDS.format(study=run.description["study"])
+    folder = run_records(project, run.description["study"])
     for file in sorted(folder.glob("*.json"), reverse=True):
         record = json.loads(file.read_text(encoding="utf-8"))
         if record["started_at"] <= ended <= record.get("finished_at", ended):

@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from vision_studies.cli.study_data import MODELS, study_name
+from vision_studies.cli.study_data import study_name
 from vision_studies.errors import ParameterError
+from vision_studies.project_folders import MODELS, OUTPUTS
 from vision_studies.serving.networks import why_unusable
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
     from vision_studies.serving.image_classifier import ImageClassifier
-
-OUTPUTS = Path("data/07_model_output")
-"""Where the studies' results tables lie, below the project's folder."""
 
 SELECTED = "cifar_resnet"
 """The pipeline that keeps its best model as a file of its own."""

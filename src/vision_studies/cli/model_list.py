@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.cli.model_choice import best_runs, newest_selected
-from vision_studies.cli.study_data import MODELS
+from vision_studies.project_folders import MODELS, PRIMARY
 from vision_studies.reports.formatting import count, percent
 from vision_studies.reports.table import Table
 from vision_studies.serving.networks import network_title, why_unusable
@@ -15,7 +15,7 @@ from vision_studies.studies.stored_runs import StoredRun, find_runs
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
 
-_NO_IMAGES = "the images that they were trained on are no longer in data/03_primary"
+_NO_IMAGES = f"the images that they were trained on are no longer in {PRIMARY}"
 
 
 def models_text(project: Path, study: str | None, *, every: bool) -> str:

@@ -7,8 +7,8 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import choice_options, choose_model
-from vision_studies.cli.study_data import MODELS
 from vision_studies.errors import ParameterError
+from vision_studies.project_folders import MODELS
 
 if TYPE_CHECKING:
     from vision_studies.data.unlabelled import ImageSource

@@ -14,8 +14,9 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
 from vision_studies.cli.plan_text import StudyPlan, plan_text
-from vision_studies.cli.study_data import MODELS, study_name
+from vision_studies.cli.study_data import study_name
 from vision_studies.config.registry import METHODS, settings_model
+from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import StageForecast, forecast
 from vision_studies.studies.method import Method, load_method, make_context

@@ -6,9 +6,11 @@ from typing import Any
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.study_data import MODELS, load_prepared_data, study_name
+from vision_studies.cli.study_data import load_prepared_data, study_name
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
+from vision_studies.run_folders import read_history
 from vision_studies.studies.stored_runs import (
     StoredRun,
     find_run,
@@ -204,12 +206,10 @@ def _described(run: StoredRun) -> dict[str, Any]:
 
 
 def _history(run: StoredRun) -> Any:
-    from vision_studies.stored_tables import read_table
-
-    path = run.folder / "history.parquet"
-    if not path.is_file():
-        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.")
-    return read_table(path, "delete its folder and run the study again")
+    try:
+        return read_history(run.folder)
+    except FileNotFoundError as error:
+        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.") from error
 
 
 def _draw(history: Any, folder: Path) -> None:

@@ -9,9 +9,6 @@ from kedro.framework.session import KedroSession
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
 
-MODELS = Path("data/06_models")
-"""Where the studies' runs lie, below the project's folder."""
-
 
 def study_name(env: str | None) -> str:
     """The study that `--env` names, as it is spelt in paths."""

@@ -18,6 +18,7 @@ from vision_studies.config.merge import flatten
 from vision_studies.errors import BusyError
 from vision_studies.files import full_disk_told, hash_json, remove_leftovers, write_json
 from vision_studies.hooks.study import StudyHooks
+from vision_studies.project_folders import OF_DATA_SETS, OF_STUDIES
 from vision_studies.studies.provenance import parameter_differences
 from vision_studies.studies.sharing import holder_of, is_held, name_holder
 
@@ -140,11 +141,12 @@ class StudyLockHooks(StudyHooks):
 
     def _tidy(self) -> None:
         """Remove what killed processes have left half written in the folders of this study and of its data set."""
-        data = self._project / "data"
-        for folder in ("06_models", "07_model_output", "08_reporting"):
-            remove_leftovers(data / folder / self._study, without=("runs",))  # those are tidied when they are worked on
-        for folder in ("03_primary", "05_model_input"):
-            remove_leftovers(data / folder / self._load_data_set())
+        for folder in OF_STUDIES:
+            remove_leftovers(
+                self._project / folder / self._study, without=("runs",)
+            )  # those are tidied when they are worked on
+        for folder in OF_DATA_SETS:
+            remove_leftovers(self._project / folder / self._load_data_set())
 
     def _release(self) -> None:
         self._release_data()

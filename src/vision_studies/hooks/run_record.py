@@ -12,6 +12,7 @@ from kedro.framework.hooks import hook_impl
 
 from vision_studies.files import write_json
 from vision_studies.hooks.study import StudyHooks
+from vision_studies.project_folders import run_records
 from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
 from vision_studies.studies.sharing import hold
 
@@ -33,7 +34,7 @@ class RunRecordHooks(StudyHooks):
         base = self._load_base_parameters()  # first: who reads last resolves paths for the rest of the run
         parameters = self._load_parameters()
         run_id = run_params.get("run_id") or run_params["session_id"]
-        records = self._project / "data/08_reporting" / self._study / "run_records"
+        records = run_records(self._project, self._study)
         self._record = {
             "run_id": run_id,
             "study": self._study,

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from vision_studies.errors import visible
 from vision_studies.hooks.study import StudyHooks
+from vision_studies.project_folders import OUTPUTS, PRIMARY, REPORTS
 from vision_studies.studies.provenance import processor_name
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class TerminalHooks(StudyHooks):
         steps = f"{self._steps} step{'' if self._steps == 1 else 's'}"
         logger.info("%s: %s on %s", ", ".join(self._pipelines), steps, self._machine())
         if set(self._pipelines) != {"data_prep"}:
-            logger.info("results: data/07_model_output/%s, data/08_reporting/%s", self._study, self._study)
+            logger.info("results: %s, %s", OUTPUTS / self._study, REPORTS / self._study)
 
     @hook_impl
     def before_node_run(self, node: Any) -> None:
@@ -113,7 +114,7 @@ class TerminalHooks(StudyHooks):
     def after_pipeline_run(self) -> None:
         """Print the summary and where the report lies, or how to make one."""
         _say(f"Done in {_duration(time.monotonic() - self._started)}")
-        reports = self._project / "data/08_reporting"
+        reports = self._project / REPORTS
         if self._summary is None and "reporting" in self._pipelines:  # nothing new was reported
             file = reports / self._study / "summary.txt"
             self._summary = file.read_text(encoding="utf-8") if file.is_file() else None
@@ -123,7 +124,7 @@ class TerminalHooks(StudyHooks):
             print(f"\n{visible(self._summary)}\n", *places, sep="\n")
             return
         if "data_prep" in self._pipelines:
-            logger.info("images: data/03_primary/%s", self._load_data_set())
+            logger.info("images: %s", PRIMARY / self._load_data_set())
         if set(self._pipelines) - {"data_prep", "reporting"}:
             env = "" if self._study == "base" else f" --env={self._study}"
             logger.info("for the report: kedro run%s --pipeline=reporting", env)

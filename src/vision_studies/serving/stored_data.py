@@ -6,10 +6,8 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
+from vision_studies.project_folders import PRIMARY
 from vision_studies.stored_tables import read_table
-
-PRIMARY = Path("data/03_primary")
-"""Where prepared images lie, below the project's folder."""
 
 _MEND = "delete it and run `kedro run --pipeline=data_prep` again"
 

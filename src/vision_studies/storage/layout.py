@@ -6,15 +6,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vision_studies.errors import StorageError
+from vision_studies.project_folders import LAYERS
 from vision_studies.run_folders import DESCRIPTION_FILE, LABEL_FILE, is_run, stage_files
 
-PRIMARY, MODEL_INPUT, MODELS, OUTPUT, REPORTING = (
-    "03_primary",
-    "05_model_input",
-    "06_models",
-    "07_model_output",
-    "08_reporting",
-)
+PRIMARY, MODEL_INPUT, MODELS, OUTPUT, REPORTING = LAYERS
 _DEPTHS = {PRIMARY: 2, MODEL_INPUT: 2, OUTPUT: 3, REPORTING: 2}
 # The state of the optimiser is three times as large as the weights, and nothing reads it once the training has ended.
 _LEFT_OUT = ("*.lock", "*.holder", "epoch_*.safetensors", "final.safetensors")

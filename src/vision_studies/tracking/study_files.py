@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from vision_studies.project_folders import MODELS, OUTPUTS, REPORTS
+
 FOLDER = Path("data/09_tracking")
 """Where trackers keep what they keep on this machine, as seen from the project."""
 
@@ -24,8 +26,7 @@ class StudyFolders:
     @classmethod
     def of(cls, project: Path, study: str) -> "StudyFolders":
         """The folders of a study in a project."""
-        data = project / "data"
-        return cls(data / "07_model_output" / study, data / "06_models" / study, data / "08_reporting" / study)
+        return cls(project / OUTPUTS / study, project / MODELS / study, project / REPORTS / study)
 
     def state(self) -> dict[str, tuple[int, int]]:
         """Size and time of every table and of the results of every run: where they are as they were, no run is new."""
