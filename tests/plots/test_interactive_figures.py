@@ -42,6 +42,11 @@ def test_every_run_is_a_line_in_the_colour_of_its_variant():
     assert drawn.caption.startswith("All 6 runs")
 
 
+@pytest.mark.parametrize(("epochs", "step"), [(3, 1), (12, 1), (40, None)])
+def test_every_one_of_few_epochs_is_named_once(epochs, step):
+    assert learning_curves(histories(epochs=epochs)).figure.layout.xaxis.dtick == step
+
+
 def test_metrics_name_their_epochs_only_where_they_differ():
     views = learning_curves(histories()).figure.data[0].meta["views"]
     assert views[0]["x"].tolist() == [1, 3, 5]

@@ -70,7 +70,7 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
             _boxes(axes, values, shift, 0.84 * step, colour(number))
         axes.set_title(f"{title}  ({_range(rows.groupby(['method', 'layer']).size(), 'n')})", fontsize=11)
         names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
-    _label_rows(panels, _SCORES[score])
+    panels.label("", _SCORES[score], fontsize=10)
     handles = [
         Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
@@ -102,7 +102,7 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         names(axes, "x", counts, beside=0.6)
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
-    _label_rows(panels, _SCORES[score])
+    panels.label("", _SCORES[score], fontsize=10)
     handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
     return finished(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
@@ -134,7 +134,7 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
         if _crowded(fractions):
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
         axes.set_title(title, fontsize=11)
-    _label_rows(panels, f"mean {_SCORES[score]}", "share of the images")
+    panels.label("share of the images", f"mean {_SCORES[score]}", fontsize=10)
     title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
     handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
     return finished(panels.figure, title, legend=handles)
@@ -231,14 +231,6 @@ def _facets(
 def _boxes(axes: Axes, groups: Sequence[pd.Series], shift: float, width: float, edge: str) -> None:
     places = np.arange(len(groups)) + shift
     boxes(axes, groups, places, width, fill=light(edge), edge=edge, dots=edge)
-
-
-def _label_rows(panels: Panels, label: str, below: str = "") -> None:
-    for number, axes in enumerate(panels.axes):
-        if number % panels.columns == 0:
-            axes.set_ylabel(label, fontsize=10)
-        if number + panels.columns >= len(panels.axes):
-            axes.set_xlabel(below)
 
 
 def _layers(table: pd.DataFrame) -> list[str]:

@@ -61,6 +61,8 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     variants = list(dict.fromkeys(variant for variant, _, _ in runs))
     traces = [_curve(variants.index(variant), variant, label, own, metrics) for variant, label, own in chosen]
     views = [view(_METRICS[name][0], **_axis(name, [own for _, _, own in chosen])) for name in metrics]
+    # Of few epochs Plotly names halves, which would be shown as whole numbers twice.
+    every_epoch = {"dtick": 1} if histories["epoch"].max() <= _MARKED else {}
     drawn = figure(
         traces,
         height=440,
@@ -69,7 +71,7 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
         wide=True,
         switches_label="Runs",
         hovermode="closest",
-        xaxis={"title": {"text": "epoch"}, "tickformat": "d", "rangemode": "tozero"},
+        xaxis={"title": {"text": "epoch"}, "tickformat": "d", "rangemode": "tozero"} | every_epoch,
         yaxis={"automargin": True},
     )
     drawn.update_layout({key.replace(".", "_"): value for key, value in views[0]["layout"].items()})

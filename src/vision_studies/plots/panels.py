@@ -30,13 +30,13 @@ class Panels(NamedTuple):
     axes: list[Axes]
     columns: int
 
-    def label(self, x: str, y: str) -> None:
+    def label(self, x: str, y: str, **look: Any) -> None:
         """Label the vertical axes at the left edge, and the horizontal ones that have no panel below them."""
         for number, axes in enumerate(self.axes):
             if number % self.columns == 0:
-                axes.set_ylabel(y)
+                axes.set_ylabel(y, **look)
             if number + self.columns >= len(self.axes):
-                axes.set_xlabel(x)
+                axes.set_xlabel(x, **look)
                 axes.xaxis.set_tick_params(labelbottom=True)
 
     def ends_row(self, number: int) -> bool:
