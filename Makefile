@@ -51,7 +51,7 @@ docs: install  ## build the documentation into site/, without a network
 	@echo "Documentation: $(CURDIR)/site/index.html"
 
 cluster-demo: install  ## run a small study on a Dask scheduler and two workers, which end with it
-	@$(BIN)/python cluster_demo.py
+	@$(BIN)/python -m scripts.cluster_demo
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
 	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet predict reporting bookkeeping cluster; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
@@ -60,7 +60,7 @@ faults: install  ## kill, damage and fill up everything (some twenty minutes) an
 	@$(BIN)/python -m tests.faults --write
 
 audit: install  ## compare the libraries with the known vulnerabilities (needs a network)
-	@PYTHON=$(BIN)/python ./audit.sh
+	@PYTHON=$(BIN)/python ./scripts/audit.sh
 
 viz: viz-site  ## show the pipelines of STUDY (demo), with its figures and tables, at http://localhost:PORT (4141)
 	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT)))" 2>/dev/null || \

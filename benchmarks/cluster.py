@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from cluster_demo import LocalDask
+from scripts.cluster_demo import LocalDask
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine

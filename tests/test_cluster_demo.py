@@ -15,7 +15,7 @@ pytest.importorskip("distributed", reason="Dask is an optional library")
 
 def start(project, *arguments):
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "cluster_demo.py"), *arguments],
+        [sys.executable, str(ROOT / "scripts/cluster_demo.py"), *arguments],
         cwd=project.folder,
         env=project.environment() | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

@@ -45,7 +45,7 @@ def test_a_form_is_one_that_the_host_shows(form):
 def test_the_version_stands_in_one_place():
     assert "version" in PROJECT["project"]["dynamic"]
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "vision_studies.__version__"}
-    folders = (".github", "benchmarks", "conf/base", "docs", "docs_tools", "notebooks", "src", "tests")
+    folders = (".github", "benchmarks", "conf/base", "docs", "notebooks", "scripts", "src", "tests")
     files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
     texts = [path for path in files if path.suffix in {".py", ".md", ".toml", ".cff", ".yml", ".yaml", ".sh", ".ipynb"}]
     version = re.compile(rf"(?<![\w.=]){re.escape(vision_studies.__version__)}(?![\w.])")

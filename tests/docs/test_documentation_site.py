@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from docs_tools.api_pages import PACKAGES
+from scripts.docs_tools.api_pages import PACKAGES
 from tests.browser.conftest import chromium  # noqa: F401 - a fixture
 from tests.conftest import ROOT
 from tests.docs.test_docstring_examples import examples

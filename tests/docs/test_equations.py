@@ -1,5 +1,5 @@
 import pytest
-from docs_tools.equations import draw_equations
+from scripts.docs_tools.equations import draw_equations
 
 
 def marked(latex: str, *, block: bool = False) -> str:

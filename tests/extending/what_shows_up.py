@@ -90,8 +90,8 @@ found["cell"], found["value"] = table["rows"][0]["cells"][place], float(results[
 found["tracked"] = run_record(results.to_dict("records")[0], None, table="results").metrics["test_top_two"]
 
 # The reference.
-from docs_tools.metric_pages import PAGE, metric_pages  # noqa: E402
-from docs_tools.parameter_pages import ParameterPages  # noqa: E402
+from scripts.docs_tools.metric_pages import PAGE, metric_pages  # noqa: E402
+from scripts.docs_tools.parameter_pages import ParameterPages  # noqa: E402
 
 found["kinds"] = ParameterPages(Path("conf")).pages()["reference/parameters/kinds.md"]
 found["metrics_page"] = metric_pages()[PAGE]

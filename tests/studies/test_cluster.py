@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("distributed", reason="Dask is an optional library")
 import cloudpickle
 from cloudpickle import dumps
-from cluster_demo import LocalDask
+from scripts.cluster_demo import LocalDask
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import ClusterError, DataError

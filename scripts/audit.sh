@@ -2,7 +2,7 @@
 # Compares torch and the libraries of requirements.txt with the known vulnerabilities, in an environment of its own that goes afterwards.
 # Ends with 0 if none is known, 1 if there are some, and 2 if not all could be looked up.
 set -euo pipefail
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
 
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

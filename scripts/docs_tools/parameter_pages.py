@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from scripts.docs_tools.parameter_schema import MISSING, Group, Kind, Parameter, PipelineSchema, members
+from scripts.docs_tools.parameter_types import type_in_words, value_in_yaml
 
-from docs_tools.parameter_schema import MISSING, Group, Kind, Parameter, PipelineSchema, members
-from docs_tools.parameter_types import type_in_words, value_in_yaml
 from vision_studies.config.registry import MODELS, SCALARS, SUPPLIED
 
 FOLDER = "reference/parameters"

@@ -1,6 +1,6 @@
 """A Dask scheduler and workers on this machine, and a small study on them: `make cluster-demo`.
 
-    python cluster_demo.py [--env resnet_se+demo+cluster] [--workers 2] [further options of kedro run]
+    python -m scripts.cluster_demo [--env resnet_se+demo+cluster] [--workers 2] [further options of kedro run]
 
 Everything listens on 127.0.0.1 alone, at ports that the system chooses, and ends with this command, also on Ctrl-C.
 """

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
-
-from docs_tools.parameter_schema import Parameter, Schema, choices, members
+from scripts.docs_tools.parameter_schema import Parameter, Schema, choices, members
 
 _SINGULAR = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false"}
 _PLURAL = _SINGULAR | {"integer": "whole numbers", "number": "numbers", "string": "texts"}

@@ -6,11 +6,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-from docs_tools.api_pages import api_pages
-from docs_tools.equations import draw_equations
-from docs_tools.metric_pages import metric_pages
-from docs_tools.parameter_pages import ParameterPages
+from scripts.docs_tools.api_pages import api_pages
+from scripts.docs_tools.equations import draw_equations
+from scripts.docs_tools.metric_pages import metric_pages
+from scripts.docs_tools.parameter_pages import ParameterPages
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
