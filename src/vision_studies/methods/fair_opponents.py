@@ -1,11 +1,11 @@
 """What a stack of networks has to beat: single networks and combinations of the same cost."""
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from vision_studies.config.stacking import NetworkSettings
+from vision_studies.config.stacking import MetaLearnerSettings, NetworkSettings
 from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, JointRun, LearnerSettings, NetworkRun
 from vision_studies.data.prepared import PreparedData
 from vision_studies.methods.stacked_networks import build_meta_learner
@@ -73,12 +73,26 @@ def training_macs(stack: Stack, data: PreparedData) -> float:
 
 def stack_cost(stack: Stack, data: PreparedData) -> dict[str, int]:
     """Parameters of one set of base learners with their meta-learner, and their operations for one image."""
+    models = tuple(learner.model for learner in stack.base_learners)
+    return dict(_size_of_stack(models, stack.meta_learner, _Sizes(**data.sizes)))
+
+
+class _Sizes(NamedTuple):
+    in_channels: int
+    num_classes: int
+    image_size: int
+
+
+@cache  # variants that differ in their training alone cost the same
+def _size_of_stack(
+    models: tuple[Architecture, ...], meta_learner: MetaLearnerSettings, sizes: _Sizes
+) -> dict[str, int]:
     with torch.device("meta"):
-        learners = [learner.model.build(**data.sizes) for learner in stack.base_learners]
-        dimension = base_dimension(learners, stack.meta_learner.inputs, data.num_classes)
-        meta_learner = build_meta_learner(stack.meta_learner, dimension, data, seed=0)
-        model = StackedClassifier(learners, meta_learner, inputs=stack.meta_learner.inputs, detach=False)
-        return network_size(model, data.image_shape)
+        learners = [model.build(**sizes._asdict()) for model in models]
+        dimension = base_dimension(learners, meta_learner.inputs, sizes.num_classes)
+        top = build_meta_learner(meta_learner, dimension, sizes, seed=0)
+        stack = StackedClassifier(learners, top, inputs=meta_learner.inputs, detach=False)
+        return network_size(stack, (sizes.in_channels, sizes.image_size, sizes.image_size))
 
 
 def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
@@ -115,12 +129,16 @@ def _size_of(model: Architecture, in_channels: int, num_classes: int, image_size
 
 def widened_to(model: Architecture, parameters: int, data: PreparedData) -> Architecture | None:
     """The network with another width, whose number of parameters is the nearest that widths allow; None without a width."""
+    return _widened_to(model, parameters, _Sizes(**data.sizes))
 
+
+@cache
+def _widened_to(model: Architecture, parameters: int, sizes: _Sizes) -> Architecture | None:
     def size(width: int) -> int:
         wide = model.widened(width)
         assert wide is not None  # noqa: S101 - looked at below, before the first call
         with torch.device("meta"):
-            return count_parameters(wide.build(**data.sizes))
+            return count_parameters(wide.build(**sizes._asdict()))
 
     if model.widened(1) is None:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -44,7 +45,21 @@ def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, m
     return freeze_blocks(network, settings.model.freezable_blocks(network), settings.frozen_blocks)
 
 
-def build_meta_learner(settings: MetaLearnerSettings, dimension: int, data: PreparedData, *, seed: int) -> MetaLearner:
+class ImageSizes(Protocol):
+    """What a network is built for."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of an image."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        ...
+
+
+def build_meta_learner(settings: MetaLearnerSettings, dimension: int, data: ImageSizes, *, seed: int) -> MetaLearner:
     """The network that decides, as it is before training.
 
     Args:

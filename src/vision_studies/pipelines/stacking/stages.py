@@ -41,7 +41,8 @@ def stages(context: Stacking, known: Known) -> Steps:
     settings = context.settings
     drawn = known.get("drawn")
     if drawn is None:
-        plan_entries(settings, context.images, {})  # what does not fit is told before the first trial
+        if settings.search is not None:
+            plan_entries(settings, context.images, {})  # what does not fit is told before the first trial
         drawn = yield from _searched(context)
         if drawn is None:
             yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters")
