@@ -36,13 +36,15 @@ def project(tmp_path):
     layer = tmp_path / "data/07_model_output/study"
     (tmp_path / "data/06_models/study").mkdir(parents=True)
 
-    def run(width=3, fresh=False, describe=describe):
+    def run(width=3, fresh=False, describe=describe, indent=None):
         CALLS.clear()
         catalog = DataCatalog(
             {
                 "runs": FolderDataset(filepath=str(tmp_path / "data/06_models/study")),
                 "results": JSONDataset(filepath=str(layer / "results.json")),
-                "description": JSONDataset(filepath=str(layer / "description.json"), version=None),
+                "description": JSONDataset(
+                    filepath=str(layer / "description.json"), version=None, save_args={"indent": indent}
+                ),
                 "tables": PartitionedDataset(
                     path=str(layer / "tables"),
                     filename_suffix=".json",
@@ -102,6 +104,12 @@ def test_what_was_deleted_or_changed_by_hand_is_made_again(project, name, harm):
         (layer / name).write_text('{"accuracy": "made up"}')
     assert set(run()) >= {"train", "describe" if name == "description.json" else "tabulate"}
     assert (layer / name).read_bytes() == before
+
+
+def test_what_is_to_be_written_otherwise_is_made_again(project):
+    _, _, run = project
+    run()
+    assert run(indent=2) == ["train", "describe", "tabulate"]
 
 
 def test_a_damaged_note_is_written_anew(project):

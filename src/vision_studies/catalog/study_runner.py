@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from vision_studies.catalog.folder_dataset import FolderDataset
 from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import hash_json, write_json
 from vision_studies.project_folders import LAYERS
+from vision_studies.studies.provenance import library_versions
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,7 @@ _WITHOUT_EFFECT = (f"{_PARAMETER}fresh", f"{_PARAMETER}execution")
 """Where and whether runs are done: it decides no table and no figure."""
 _MARK = "only_from_inputs"
 _LEDGER = ".nodes"
+_DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Signature = dict[str, Any]
@@ -131,14 +134,16 @@ def _ledger(node: Node, catalog: CatalogProtocol) -> Path | None:
 
 
 def _state(name: str, catalog: CatalogProtocol) -> Any:
-    """A parameter itself, or sizes and times of the files of a data set; None where there is none."""
+    """A parameter itself, or how a data set is described, with sizes and times of its files."""
     if name.startswith(_PARAMETER):
         value = catalog.load(name)
         return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     dataset = _dataset(name, catalog)
     ending = getattr(dataset, "_filename_suffix", "")  # partitions of other kinds may lie beside
+    described = {key: str(value) for key, value in (dataset._describe() if dataset else {}).items() if key != "version"}
     files = [file for path in _newest(dataset) for file in _files(path) if str(file).endswith(ending)]
-    return [[str(file), status.st_size, status.st_mtime_ns] for file in files for status in (file.stat(),)] or None
+    times = [[str(file), status.st_size, status.st_mtime_ns] for file in files for status in (file.stat(),)]
+    return {"described": described, "files": times}
 
 
 def _dataset(name: str, catalog: CatalogProtocol) -> AbstractDataset[Any, Any] | None:
@@ -172,10 +177,11 @@ def _files(path: Path) -> Iterator[Path]:
 
 @cache
 def _program() -> str:
-    """Changes with every file of this package."""
+    """Changes with every file of this package, and with the libraries that draw and write."""
     package = Path(vision_studies.__file__).parent
     files = sorted(file for file in package.rglob("*.py"))
-    return hash_json([[str(file.relative_to(package)), *_size_and_time(file)] for file in files])[:16]
+    libraries = [library_versions(), *(version(name) for name in _DRAWING)]
+    return hash_json([libraries, [[str(file.relative_to(package)), *_size_and_time(file)] for file in files]])[:16]
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:
