@@ -1,6 +1,6 @@
 """Methods as objects: what they say before they do it, and what is done of it."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from tests.conftest import ROOT
@@ -84,6 +84,15 @@ def toy(stages) -> Method:
 def context_of_toy(stages, folder, **changes) -> Context:
     context = Context(toy(stages), {"a": 1}, STUDY, HERE, False, None, RunStore(folder))
     return replace(context, **changes)
+
+
+@pytest.mark.parametrize("answer", ["name", "version", "section", "stages", "most_runs", "nodes", "networks"])
+def test_a_method_that_leaves_out_an_answer_cannot_be_made(answer):
+    method = load_method("cifar_resnet")
+    answers = {field.name: getattr(method, field.name) for field in fields(method)}
+    del answers[answer]
+    with pytest.raises(TypeError, match=f"'{answer}'"):
+        Method(**answers)
 
 
 def worked(calls):
