@@ -29,6 +29,7 @@ from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
 from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS
@@ -39,7 +40,7 @@ from vision_studies.studies.provenance import processor_name
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Outcome, Record, Stage, Work
+from vision_studies.studies.stages import Alone, Record, Stage, Work
 
 FINISHED = 5000
 SEEDS = 10

@@ -31,10 +31,11 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.methods import cifar_resnet
+from vision_studies.outcomes import Outcome
 from vision_studies.studies.execution import execute
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Outcome, Stage
+from vision_studies.studies.stages import Alone, Stage
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "cluster.md"

@@ -21,10 +21,10 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import environments
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
+from vision_studies.outcomes import Outcome
 from vision_studies.studies import run_log
 from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
 from vision_studies.training import progress
 
 

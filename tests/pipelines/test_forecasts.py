@@ -17,14 +17,14 @@ from vision_studies.config.merge import merge_settings
 from vision_studies.config.search import pruner_name
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import make_splits
+from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.alphanet.plan import Plan
 from vision_studies.pipelines.cifar_resnet.stages import study_runs
 from vision_studies.pipelines.mlp_transfer.stages import search_batches
 from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs, study_cells
 from vision_studies.studies.forecast import LATER, REUSE, TRAIN, forecast
-from vision_studies.studies.results import PRUNED
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.stages import Outcome, pruned_otherwise
+from vision_studies.studies.stages import pruned_otherwise
 
 NAMES = ("shirt", "coat", "dress", "bag", "boot", "sandal")
 

@@ -11,10 +11,10 @@ from tests.properties.law_profiles import law, slow_law
 
 from vision_studies.analysis.statistics import holm, paired_comparison, summary
 from vision_studies.errors import DataError
+from vision_studies.outcomes import STATUSES
 from vision_studies.studies.results import (
     IDENTITY,
     SCHEMA,
-    STATUSES,
     merge_results,
     read_results,
     validate_results,

@@ -6,6 +6,7 @@ from tests.studies.engine import execute, execute_stacks
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.outcomes import DIVERGED, Outcome
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
     BUSY,
@@ -19,11 +20,10 @@ from vision_studies.studies.forecast import (
     Unknown,
     joined,
 )
-from vision_studies.studies.results import DIVERGED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import is_held
-from vision_studies.studies.stages import Alone, Outcome, Stage
+from vision_studies.studies.stages import Alone, Stage
 from vision_studies.training.checkpoints import save_state
 
 HERE = ExecutionSettings.model_validate(

@@ -9,11 +9,11 @@ from tests.studies.engine import execute, execute_stacks
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import StorageError
+from vision_studies.outcomes import Outcome
 from vision_studies.storage.store import Store
 from vision_studies.studies import execution
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
 
 SEQUENTIAL = ExecutionSettings.model_construct(backend="sequential", workers=1)
 RUNS = [Run("cifar_resnet", "study", "plain", 0, seed, {}, "data", 1) for seed in (0, 1)]

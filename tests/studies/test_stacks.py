@@ -8,10 +8,10 @@ from tests.studies.engine import execute_stacks
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.outcomes import Outcome
 from vision_studies.studies import execution
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
 
 HERE = ExecutionSettings(
     backend="sequential", workers=1, scheduler_address=None, resources={}, processes_per_run=1, device="cpu"

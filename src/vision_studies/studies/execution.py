@@ -18,15 +18,15 @@ from filelock import FileLock
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import ClusterError, DataError, VisionStudiesError
 from vision_studies.files import full_disk_told, require_free_space
+from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.storage.kept_data import KeptData, kept_with
 from vision_studies.studies.kept_runs import bring_here, kept_runs
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.results import COMPLETE
 from vision_studies.studies.run_log import RunLog, log_reused
 from vision_studies.studies.run_store import RESERVE_BYTES, RunStore, fingerprints, has_begun
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import Elsewhere, is_held, this_process, try_to_hold
-from vision_studies.studies.stages import Grouping, GroupWork, Outcome, Stage, Work
+from vision_studies.studies.stages import Grouping, GroupWork, Stage, Work
 
 _Outcomes = list[tuple[Run, Outcome]]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.outcomes import COMPLETE, FAILED
 from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, is_run
 from vision_studies.studies.provenance import parameter_differences
-from vision_studies.studies.results import COMPLETE, FAILED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, is_held

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from vision_studies.errors import StorageError
+from vision_studies.outcomes import FAILED, Outcome
 from vision_studies.storage.kept_data import KeptData
-from vision_studies.studies.results import FAILED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
 
 
 @contextmanager

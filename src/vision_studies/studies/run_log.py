@@ -4,9 +4,8 @@ import logging
 import time
 from collections.abc import Sequence
 
-from vision_studies.studies.results import COMPLETE
+from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Outcome
 
 logger = logging.getLogger(__name__)
 

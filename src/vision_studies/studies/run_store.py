@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from vision_studies.errors import BusyError, DataError
 from vision_studies.files import atomic_file, hash_json, json_text, remove_leftovers, write_json
+from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
     HISTORY_FILE,
@@ -29,10 +30,8 @@ from vision_studies.run_folders import (
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.provenance import git_commit, library_versions
-from vision_studies.studies.results import COMPLETE, FAILED
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, this_process, try_to_hold
-from vision_studies.studies.stages import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +97,7 @@ class RunStore:
         return result["metrics"]
 
     def status(self, run: Run, stage: str) -> str | None:
-        """One of `results.STATUSES`; None where the stage has not ended."""
+        """One of `outcomes.STATUSES`; None where the stage has not ended."""
         result = self.result(run, stage)
         return None if result is None else result["status"]
 

@@ -9,9 +9,10 @@ import pandas as pd
 
 from vision_studies.config.merge import flatten
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE
 from vision_studies.run_folders import HISTORY_FILE, MEND
 from vision_studies.stored_tables import READ_OPTIONS
-from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
+from vision_studies.studies.results import SCHEMA, validate_results
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 

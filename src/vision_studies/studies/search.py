@@ -28,7 +28,7 @@ from vision_studies.config.search import (
     SharedSearchSettings,
 )
 from vision_studies.errors import BusyError
-from vision_studies.studies.results import COMPLETE, PRUNED
+from vision_studies.outcomes import COMPLETE, PRUNED
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
 from vision_studies.studies.stored_trials import best_trial, meant
 
@@ -46,7 +46,7 @@ class TrialOutcome:
     """What a trial found.
 
     Attributes:
-        status: one of `results.STATUSES`.
+        status: one of `outcomes.STATUSES`.
         value: what is maximised; None where there is none.
         seconds: of training.
     """
@@ -64,7 +64,7 @@ class SearchTrial:
         number: from 1.
         drawn: dotted path -> value.
         names: dotted path -> how the value is called: of an option its name, else the value.
-        status: one of `results.STATUSES`, or "running".
+        status: one of `outcomes.STATUSES`, or "running".
         value: what is maximised; None where there is none.
     """
 

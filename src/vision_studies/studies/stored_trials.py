@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vision_studies.config.search import OptionSettings, SearchDomain
-from vision_studies.studies.results import COMPLETE
+from vision_studies.outcomes import COMPLETE
 from vision_studies.studies.sharing import is_held
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class StoredTrial:
         number: from 1.
         ended: it has a result of some kind.
         busy: a process works on it now.
-        status: one of `results.STATUSES`; None where it has not ended.
+        status: one of `outcomes.STATUSES`; None where it has not ended.
         value: what is maximised; None where there is none.
         seconds: of training.
         params: dotted path -> what Optuna keeps of the draw: of an option its name.

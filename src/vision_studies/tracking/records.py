@@ -16,7 +16,7 @@ class RunRecord:
         key: identifies the row in trackers: names of the row and fingerprint of its run.
         name: how trackers show it.
         pipeline: name of the pipeline.
-        status: one of `studies.results.STATUSES`.
+        status: one of `outcomes.STATUSES`.
         parameters: the configuration under dotted keys, with variant, trial and seed.
         tags: everything else that is text.
         metrics: final metrics and cost.

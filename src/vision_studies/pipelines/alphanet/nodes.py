@@ -8,6 +8,7 @@ import pandas as pd
 
 from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, TRAINING, Experiment, Plan
 from vision_studies.pipelines.alphanet.stages import (
@@ -20,7 +21,7 @@ from vision_studies.pipelines.alphanet.stages import (
     write_logs,
 )
 from vision_studies.studies.method import Context, run_stages
-from vision_studies.studies.results import COMPLETE, SCHEMA, validate_results
+from vision_studies.studies.results import SCHEMA, validate_results
 
 if TYPE_CHECKING:
     from vision_studies.methods.alphanet.outputs import ScoredRun

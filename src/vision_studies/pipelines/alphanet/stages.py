@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from vision_studies.config.alphanet import AlphanetSettings, CombinationRunSettings
 from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.config.long_tail_classifiers import ClassifierSettings
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import (
     CLASSIFIER_FILE,
@@ -20,7 +21,7 @@ from vision_studies.pipelines.alphanet.plan import (
 )
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Artifacts, Known, Outcome, Record, Stage, Steps
+from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
 
 FITTING, EVALUATION = "fitting", "evaluation"
 BACKBONES, FEATURES, CLASSIFIERS, ALPHANETS = "backbones", "features", "classifiers", "AlphaNets"

@@ -11,10 +11,10 @@ from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import Context, run_stages
-from vision_studies.studies.results import COMPLETE
 
 
 def train_runs(context: Context[CifarResnetSettings]) -> tuple[pd.DataFrame, pd.DataFrame]:

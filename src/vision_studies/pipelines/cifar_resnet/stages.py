@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.outcomes import Outcome
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run, plan_runs
-from vision_studies.studies.stages import Alone, Known, Outcome, Stage, Steps
+from vision_studies.studies.stages import Alone, Known, Stage, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData

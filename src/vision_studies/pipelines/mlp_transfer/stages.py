@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
 from vision_studies.pipelines.mlp_transfer.plan import (
     Perceptrons,
     choose_hyperparameters,
@@ -18,10 +19,9 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     transfer_cells,
     without,
 )
-from vision_studies.studies.results import COMPLETE, PRUNED
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Known, Later, Outcome, Record, Stage, Steps, pruned_otherwise
+from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, FinishedTrial

@@ -8,7 +8,7 @@ import pandas as pd
 from vision_studies.config.mlp_transfer import HYPERPARAMETERS, MlpTransferSettings
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
-from vision_studies.studies.results import COMPLETE
+from vision_studies.outcomes import COMPLETE
 
 Files = dict[str, pd.DataFrame]
 Descriptions = dict[str, Any]

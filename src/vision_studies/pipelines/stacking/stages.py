@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.config.stacking import StackingSettings, StackingVariantSettings
 from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, NetworkRun, read_run, stack_run
 from vision_studies.files import hash_json
+from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, Outcome
 from vision_studies.pipelines.stacking.plan import (
     divided,
     entry_runs,
@@ -16,9 +17,8 @@ from vision_studies.pipelines.stacking.plan import (
     read_combination,
 )
 from vision_studies.studies.method import Context
-from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Known, Later, Outcome, Stage, Steps
+from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps
 from vision_studies.studies.trials import Drawn, Trials
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.stacking import StackingSettings
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.pipelines.stacking.plan import STACK
-from vision_studies.studies.results import COMPLETE, DIVERGED, FAILED, PRUNED
 
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.transfer_cuts import CutRunSettings, PretrainingRunSettings, TransferCutsSettings
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Known, Outcome, Record, Stage, Steps
+from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
