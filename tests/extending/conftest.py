@@ -31,18 +31,13 @@ class ExtendedProject(Project):
     def environment(self) -> dict[str, str]:
         return super().environment() | {"PYTHONPATH": f"{self.folder / 'src'}:{ROOT}"}
 
-    def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
-        return self._finished(self.command(*arguments), succeeds)
-
     def script(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run a script beside this file, in the project's folder."""
-        return self._finished([sys.executable, "-W", "error", str(FOLDER / name)], True)
-
-    def _finished(self, command: list[str], succeeds: bool) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-W", "error", str(FOLDER / name)]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment(), capture_output=True, text=True, timeout=900, check=False
         )
-        assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done
 
 

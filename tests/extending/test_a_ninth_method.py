@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from tests.extending.conftest import FOLDER, ExtendedProject
+from tests.conftest import Project
+from tests.extending.conftest import FOLDER
 
 STUDY = {
     "environment.yml": "title: Means\nquestion: How good is a mean image?\npipelines: [class_means]\n",
@@ -19,9 +20,9 @@ NAME = "class_means"
 
 
 @pytest.fixture(scope="module")
-def ninth(tmp_path_factory) -> ExtendedProject:
+def ninth(tmp_path_factory) -> Project:
     """A copy of the project with a method more, and a study of it."""
-    project = ExtendedProject(tmp_path_factory.mktemp("ninth"))
+    project = Project(tmp_path_factory.mktemp("ninth"))
     package = project.folder / "src/vision_studies"
     shutil.copytree(FOLDER / NAME, package / "pipelines" / NAME, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.move(package / "pipelines" / NAME / "parameters.yml", project.folder / f"conf/base/parameters_{NAME}.yml")
