@@ -4,10 +4,12 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from tests.conftest import ROOT
 
 from vision_studies.cli import cli
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.errors import DataError
+from vision_studies.cli.kedro_commands import check_pipelines
+from vision_studies.errors import DataError, ParameterError
 
 
 def fail_as_kedro_does():
@@ -105,3 +107,11 @@ def test_the_default_pipeline_holds_the_chosen_methods_and_reports_last():
     assert {node.namespace for node in without_images.nodes} == {"alphanet", "reporting"}
     everything = pipeline_registry.register_pipelines()["__default__"]
     assert {"cifar_resnet", "mlp_transfer"} < {node.namespace for node in everything.nodes}
+
+
+def test_pipelines_alone_are_offered():
+    with pytest.raises(ParameterError) as told:
+        check_pipelines(["no"])
+    offered = str(told.value).split("There are: ")[1].rstrip(".").split(", ")
+    folders = {path.parent.name for path in (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py")}
+    assert set(offered) == {"__default__", *folders}

@@ -42,7 +42,7 @@ def check_pipelines(names: list[str]) -> None:
     spec = find_spec("vision_studies.pipelines")
     there = [
         "__default__",
-        *(module.name for module in iter_modules(spec.submodule_search_locations if spec else None)),
+        *(module.name for module in iter_modules(spec.submodule_search_locations if spec else None) if module.ispkg),
     ]
     for name in names:
         if name not in there:
