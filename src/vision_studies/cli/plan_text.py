@@ -77,7 +77,7 @@ def _heading(plan: StudyPlan) -> str:
     elif plan.images is not None:
         lines.append(f"data_prep: images and splits lie in {plan.images}")
     if "reporting" in plan.pipelines:
-        lines.append("reporting: the report is written anew every time")
+        lines.append("reporting: the report is written anew where what it reports has changed")
     return "\n".join(lines)
 
 
