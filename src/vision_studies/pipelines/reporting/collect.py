@@ -37,12 +37,10 @@ class StudyFolders:
 
     def fingerprint(self) -> str:
         """Changes when a file changes that the study's page is made from."""
-        files = [
-            *self.outputs.glob("*/*.parquet"),
-            *self.reports.glob("*/conclusions.json"),
-            *self.reports.glob("*/*.png/*/*.png"),
-        ]
-        known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+        tables = (file for file in self.outputs.rglob("[!.]*") if file.is_file())
+        shown = (file for pattern in ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png") for file in self.reports.glob(pattern))
+        files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
+        known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
         newest = collect_records(self)[-1:]
         parameters = [[record["parameters"], record.get("differences_from_base")] for record in newest]
         return hash_json({"version": PAGE_VERSION, "files": known, "parameters": parameters})[:16]
