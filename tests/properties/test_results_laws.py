@@ -1,6 +1,7 @@
 """Laws of the results table and of the statistics that are made of it."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -149,7 +150,8 @@ def test_an_interval_holds_the_mean_whatever_the_order(values, confidence, rando
         [own.mean, own.standard_deviation, own.low, own.high],
         atol=1e-12,
     )
-    assert summary([*values, float("nan")], confidence=confidence) == own
+    # Field by field: from Python 3.13 on, data classes that hold the same NaN are no longer equal.
+    np.testing.assert_equal(asdict(summary([*values, float("nan")], confidence=confidence)), asdict(own))
     if len(values) > 1:
         assert own.low <= own.mean <= own.high
         wider = summary(values, confidence=(1 + confidence) / 2)

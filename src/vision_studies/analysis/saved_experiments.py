@@ -69,7 +69,7 @@ def _read(file: Path) -> pd.DataFrame:
             table = pd.read_csv(file, keep_default_na=False, na_values=["", "nan", "NaN"])
         else:
             table = pd.read_parquet(file)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
         raise DataError(f"{file} cannot be read as a table; run the study that saves it again.") from error
     missing = [name for name in _COLUMNS if name not in table]
     if missing:

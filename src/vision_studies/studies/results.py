@@ -93,7 +93,7 @@ def read_results(file: Path) -> pd.DataFrame:
     try:
         version = (pq.read_schema(file).metadata or {}).get(b"schema_version", str(SCHEMA_VERSION).encode()).decode()
         table = pd.read_parquet(file, **READ_OPTIONS) if version == str(SCHEMA_VERSION) else None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
         reason = " ".join(str(error).split())
         raise DataError(
             f"{file} cannot be read ({reason}); delete it and run its pipeline again: the runs it lists are kept."

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from vision_studies.config.merge import flatten
 from vision_studies.files import hash_json
-from vision_studies.run_folders import HISTORY_FILE, read_description, read_stage, run_folders, stage_files
+from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, read_stage, run_folders, stage_files
+from vision_studies.stored_tables import read_table
 from vision_studies.studies.results import IDENTITY, SCHEMA
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
@@ -135,7 +136,7 @@ def flat_parameters(configuration: Mapping[str, object]) -> dict[str, object]:
 
 
 def _read(file: Path) -> pd.DataFrame | None:
-    return pd.read_parquet(file) if file.is_file() else None
+    return read_table(file, MEND) if file.is_file() else None
 
 
 def _rows(table: pd.DataFrame | None) -> list[dict[str, Any]]:

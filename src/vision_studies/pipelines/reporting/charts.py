@@ -47,7 +47,7 @@ def cost_charts(configurations: pd.DataFrame) -> list[Chart]:
 def _drawn(path: Path, draw: Callable[[Any], Any]) -> Chart | None:
     try:
         content = _READERS[path.suffix](path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
         raise DataError(f"{path} cannot be read ({error}); delete it and run its pipeline again.") from error
     figure = draw(content)
     return None if figure is None else Chart(*figure)

@@ -38,7 +38,9 @@ class StudyFolders:
     def fingerprint(self) -> str:
         """Changes when a file changes that the study's page is made from."""
         tables = (file for file in self.outputs.rglob("[!.]*") if file.is_file())
-        shown = (file for pattern in ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png") for file in self.reports.glob(pattern))
+        shown = (
+            file for pattern in ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png") for file in self.reports.glob(pattern)
+        )
         files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
         known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
         newest = collect_records(self)[-1:]
