@@ -137,3 +137,18 @@ def test_a_node_that_fails_is_done_again(project):
     with pytest.raises(ValueError, match="no luck"):
         run(describe=fails)
     assert run() == ["train", "describe", "tabulate"]
+
+
+def test_a_result_that_changes_while_it_is_described_is_described_again(project):
+    layer, runs, run = project
+
+    def describe_while_another_process_trains(results, width):
+        sentence = describe(results, width)
+        (runs / "another").touch()
+        (layer / "results.json").write_text('{"accuracy": 1}')  # what training would write now
+        return sentence
+
+    run(describe=describe_while_another_process_trains)
+    assert run() == ["train", "describe", "tabulate"]
+    assert "1" in (layer / "description.json").read_text()
+    assert run() == ["train"]

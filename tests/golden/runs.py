@@ -7,6 +7,7 @@ from tests.golden.blank_data import blank_data, shown
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.data_prep import DataPrepSettings
+from vision_studies.config.merge import has_path
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.config.search import IntegerSettings, OptionSettings
 from vision_studies.settings import CONFIG_LOADER_ARGS
@@ -63,7 +64,9 @@ def _stacks(context: Context) -> list[str]:
     drawn, found = {}, []
     for variant in context.settings.variants:
         trials = trials_of(context, variant)
-        drawn[variant.name] = {path: middle(domain) for path, domain in trials.space.items() if _has(trials.base, path)}
+        drawn[variant.name] = {
+            path: middle(domain) for path, domain in trials.space.items() if has_path(trials.base, path)
+        }
         run = trials.run(1, drawn[variant.name])
         found.append(f"search {trials.folder.name}, {run.fingerprint} {run.name}")
     trained, combined = divided(context, entry_runs(context, plan_entries(context.settings, context.images, drawn)))
@@ -93,11 +96,3 @@ def middle(domain: Any) -> Any:
     if isinstance(domain, IntegerSettings):
         return (domain.lowest + domain.highest) // 2
     return (domain.low + domain.high) / 2
-
-
-def _has(settings: Any, path: str) -> bool:
-    for key in path.split("."):
-        if not isinstance(settings, dict) or key not in settings:
-            return False
-        settings = settings[key]
-    return True

@@ -4,20 +4,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from tests.hostile_pickles import Call
 
 from vision_studies.errors import DataError
 from vision_studies.methods.alphanet.original_classifier import COMBINED, LINEAR, read_classifier
 
 WEIGHT = torch.tensor(np.random.default_rng(0).normal(size=(5, 3)))
 BIAS = torch.arange(5.0)
-
-
-class Call:
-    def __init__(self, function, *arguments):
-        self.called = (function, arguments)
-
-    def __reduce__(self):
-        return self.called
 
 
 @pytest.fixture

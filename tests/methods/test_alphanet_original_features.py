@@ -11,22 +11,13 @@ import subprocess
 import numpy as np
 import pytest
 import torch
+from tests.hostile_pickles import Call
 
 from vision_studies.errors import DataError
 from vision_studies.methods.alphanet.original_features import load_features_pickle
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 LABELS = [2, 0, 1, 1, 0, 300]
-
-
-class Call:
-    """Pickled as a call of `function`, which is made when it is read."""
-
-    def __init__(self, function, *arguments):
-        self.called = (function, arguments)
-
-    def __reduce__(self):
-        return self.called
 
 
 @pytest.fixture

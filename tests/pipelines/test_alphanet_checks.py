@@ -10,6 +10,7 @@ import pytest
 import torch
 from tests.config.test_alphanet_settings import alphanet_settings
 from tests.data.conftest import make_image_set
+from tests.hostile_pickles import Call
 from tests.methods.test_alphanet_experiments import make_classifier, make_features
 from tests.studies.contexts import context_of
 
@@ -150,14 +151,6 @@ def run(folder, **changes):
     context = context_of("alphanet", alphanet_settings(**(own | changes)), (None, None), folder / "runs")
     nodes.train_backbones(context)
     return nodes.extract_features(context, pd.DataFrame())[0]
-
-
-class Call:
-    def __init__(self, function, *arguments):
-        self.called = (function, arguments)
-
-    def __reduce__(self):
-        return self.called
 
 
 def write_features(file, **changes):

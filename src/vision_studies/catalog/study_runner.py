@@ -80,12 +80,17 @@ class StudyRunner(SequentialRunner):
             if is_unchanged(node, catalog):
                 left_out += 1
             else:
+                ledger = _ledger(node, catalog)
+                # As they are before the node reads them: another process may change them while it works.
+                inputs = _inputs(node, catalog) if ledger is not None else {}
+                task = Task(node, catalog, is_async=self._is_async, hook_manager=hook_manager, run_id=run_id)
                 try:
-                    Task(node=node, catalog=catalog, hook_manager=hook_manager, is_async=False, run_id=run_id).execute()
+                    task.execute()
                 except Exception:
                     self._suggest_resume_scenario(pipeline, done, catalog)
                     raise
-                note(node, catalog)
+                if ledger is not None:
+                    write_json(ledger, inputs | _outputs(node, catalog))
             done.add(node)
             self._release_datasets(node, catalog, loads, pipeline)
         if left_out:
@@ -101,23 +106,21 @@ def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
     except ValueError:
         return False  # damaged: the node is done, and it is written anew
-    return bool(noted == json.loads(json.dumps(_signature(node, catalog))))
+    return bool(noted == json.loads(json.dumps(_inputs(node, catalog) | _outputs(node, catalog))))
 
 
-def note(node: Node, catalog: CatalogProtocol) -> None:
-    """Write down what a node has been done with, and what it has made."""
-    ledger = _ledger(node, catalog)
-    if ledger is not None:
-        write_json(ledger, _signature(node, catalog))
-
-
-def _signature(node: Node, catalog: CatalogProtocol) -> Signature:
-    names = [name for name in (*node.inputs, *node.outputs) if name not in _WITHOUT_EFFECT]
+def _inputs(node: Node, catalog: CatalogProtocol) -> Signature:
+    """The program, and what a node reads."""
+    names = [name for name in node.inputs if name not in _WITHOUT_EFFECT]
     folders = {
         name: _paths(dataset)[0] for name in names if isinstance(dataset := _dataset(name, catalog), FolderDataset)
     }
     states = {name: _state(name, catalog) for name in names if name not in folders}
     return {"program": _program(), "folders": getattr(node.func, _MARK)(folders), **states}
+
+
+def _outputs(node: Node, catalog: CatalogProtocol) -> Signature:
+    return {name: _state(name, catalog) for name in node.outputs}
 
 
 def _ledger(node: Node, catalog: CatalogProtocol) -> Path | None:

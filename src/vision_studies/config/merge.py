@@ -57,3 +57,12 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(group, {})
         place[last] = value
     return nested
+
+
+def has_path(settings: Any, path: str) -> bool:
+    """Whether nested settings have a dotted path."""
+    for key in path.split("."):
+        if not isinstance(settings, Mapping) or key not in settings:
+            return False
+        settings = settings[key]
+    return True

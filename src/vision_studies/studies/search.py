@@ -18,7 +18,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from vision_studies.config.merge import merge_settings, nested
+from vision_studies.config.merge import has_path, merge_settings, nested
 from vision_studies.config.search import (
     IntegerSettings,
     OptionSettings,
@@ -227,7 +227,7 @@ class SharedSearch:
     def _draw(self, trial: optuna.Trial) -> None:
         settings: Mapping[str, Any] = self._base
         for path, domain in self._space.items():
-            if not _has(settings, path):
+            if not has_path(settings, path):
                 continue
             value: Any
             if isinstance(domain, OptionSettings):
@@ -282,11 +282,3 @@ def _sampler(settings: SamplerSettings, seed: int, number: int) -> optuna.sample
         # The liar keeps trials that are at work at the same time apart from each other.
         return optuna.samplers.TPESampler(n_startup_trials=settings.startup_trials, seed=own, constant_liar=True)
     return optuna.samplers.RandomSampler(seed=own)
-
-
-def _has(settings: Any, path: str) -> bool:
-    for key in path.split("."):
-        if not isinstance(settings, Mapping) or key not in settings:
-            return False
-        settings = settings[key]
-    return True
