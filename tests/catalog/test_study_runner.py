@@ -56,7 +56,7 @@ def project(tmp_path):
         )
         nodes = [
             Node(train, ["runs"], "results"),
-            Node(only_from_inputs(describe), ["results", "params:width"], "description"),
+            Node(only_from_inputs(describe), ["results", "params:width"], "description", name="describe"),
             Node(only_from_inputs(tabulate), ["description"], "tables"),
         ]
         StudyRunner().run(Pipeline(nodes), catalog, _NullPluginManager())
