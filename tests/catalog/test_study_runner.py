@@ -145,7 +145,7 @@ def test_a_result_that_changes_while_it_is_described_is_described_again(project)
     def describe_while_another_process_trains(results, width):
         sentence = describe(results, width)
         (runs / "another").touch()
-        (layer / "results.json").write_text('{"accuracy": 1}')  # what training would write now
+        JSONDataset(filepath=str(layer / "results.json")).save({"accuracy": 1})  # what training finds now
         return sentence
 
     run(describe=describe_while_another_process_trains)
