@@ -26,17 +26,22 @@ from torch.nn import functional as F
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
-from vision_studies.config.alphanet import CombinationRunSettings
 from vision_studies.data.class_splits import ClassSplits
-from vision_studies.methods.alphanet.cached_logits import cache_logits, cross_entropy, few_scores
-from vision_studies.methods.alphanet.classifiers import LinearClassifier
-from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier, improved_scores
-from vision_studies.methods.alphanet.experiments import Combination, learn
-from vision_studies.methods.alphanet.features import FeatureGroup, FeatureSet, open_feature_set, write_feature_set
-from vision_studies.methods.alphanet.literal import LiteralAlphaNet
-from vision_studies.methods.alphanet.neighbours import Neighbours, few_neighbours
-from vision_studies.methods.alphanet.network import StackedAlphaNetworks, source_matrix
-from vision_studies.methods.alphanet.samplers import ClassIndex, draw_epoch
+from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
+from vision_studies.pipelines.alphanet.work.cached_logits import cache_logits, cross_entropy, few_scores
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
+from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
+from vision_studies.pipelines.alphanet.work.features import (
+    FeatureGroup,
+    FeatureSet,
+    open_feature_set,
+    write_feature_set,
+)
+from vision_studies.pipelines.alphanet.work.literal import LiteralAlphaNet
+from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours
+from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.training.runtime import tune_process
 
 CLASSES, FEW, FEATURES, NEIGHBOURS, BATCH = 1000, 136, 2048, 5, 64

@@ -22,7 +22,6 @@ from tabulate import tabulate
 from benchmarks.publish import publish
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.runs import list_runs
-from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.study import StudySettings
@@ -30,6 +29,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
 from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS

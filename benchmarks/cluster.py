@@ -24,18 +24,18 @@ from scripts.cluster_demo import LocalDask
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
-from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.merge import merge_settings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
-from vision_studies.methods import cifar_resnet
 from vision_studies.outcomes import Outcome
 from vision_studies.studies.execution import execute
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Stage
+from vision_studies.training import network_run as cifar_resnet
 
 ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "cluster.md"

@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
-from vision_studies.config.clustering import KMeansChannelsSettings
-from vision_studies.methods.clustering import Subset, cluster_subsets
+from vision_studies.pipelines.clustering.settings import KMeansChannelsSettings
+from vision_studies.pipelines.clustering.work import Subset, cluster_subsets
 
 CLASSES, RESTARTS, SEED = 3, 10, 42
 SMALL = {15: 25, 30: 25, 81: 25, 162: 25}  # images -> subsets

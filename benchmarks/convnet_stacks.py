@@ -27,17 +27,17 @@ from torch import Tensor
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
 from benchmarks.transfer_cuts import ALL_IMAGES, CPU, prepared, published_settings, read_images
-from vision_studies.config.transfer_cuts import (
+from vision_studies.data.prepared import PreparedData
+from vision_studies.models import convnet
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.transfer_cuts.cut_networks import cut_network, load_pretrained, pretraining_network
+from vision_studies.pipelines.transfer_cuts.settings import (
     CutRunSettings,
     CutStackSettings,
     PretrainingRunSettings,
     TransferCutsSettings,
 )
-from vision_studies.data.prepared import PreparedData
-from vision_studies.methods.cut_networks import cut_network, load_pretrained, pretraining_network
-from vision_studies.methods.transfer_cuts import CutRun, train_stack
-from vision_studies.models import convnet
-from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.transfer_cuts.work import CutRun, train_stack
 from vision_studies.training.checkpoints import save_weights
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.runtime import tune_process

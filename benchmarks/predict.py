@@ -26,7 +26,7 @@ from PIL import Image
 
 from benchmarks.publish import publish
 from benchmarks.rounds import measure
-from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import Normalisation, device_loader
 from vision_studies.data.unlabelled import open_images

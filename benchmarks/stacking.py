@@ -30,13 +30,13 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.publish import publish
 from benchmarks.rounds import measure
 from benchmarks.training_step import machine
-from vision_studies.config.stacking import StackingSettings
-from vision_studies.config.stacking_runs import JointRun, stack_run
 from vision_studies.data.beton import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
-from vision_studies.methods.stacked_networks import build_stack
+from vision_studies.pipelines.stacking.run_settings import JointRun, stack_run
+from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.stacked_networks import build_stack
 from vision_studies.studies.search import SharedSearch, TrialOutcome
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.gradients import BatchGradients

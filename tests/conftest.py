@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-NUMERIC = frozenset({"analysis", "data", "methods", "models", "serving", "training"})
-"""Folders of tests whose numbers depend on the processor: `make test-processors` runs them under several instruction sets."""
+NUMERIC = frozenset({"augmentation", "data", "models", "serving", "statistics", "training"})
+"""Folders of tests whose numbers depend on the processor, as do those of the methods below `pipelines`.
+
+`make test-processors` runs them under several instruction sets.
+"""
 SLOW_FIXTURES = frozenset(
     {"project", "demo_project", "chromium", "killed", "together", "site", "rehearsals", "prepared", "extended_project"}
 )
@@ -49,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     slow_tests: dict[str, int] = defaultdict(int)
     for item in items:
-        if item.path.relative_to(ROOT / "tests").parts[0] in NUMERIC:
+        folder, *below = item.path.relative_to(ROOT / "tests").parts
+        if folder in NUMERIC or (folder == "pipelines" and len(below) > 1):
             item.add_marker(pytest.mark.numeric)
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vision_studies.cli import cli
-from vision_studies.methods.alphanet.original_format import import_data_set, read_registry
+from vision_studies.pipelines.alphanet.work.original_format import import_data_set, read_registry
 
 STUDY = "demo+quick"
 

@@ -5,8 +5,8 @@ from typing import Any
 import yaml
 from tests.conftest import ROOT
 
-from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.config.merge import merge_settings
+from vision_studies.config.network_run import RunSettings
 
 
 def base_run(changes: dict[str, Any]) -> RunSettings:

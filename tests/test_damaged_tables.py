@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vision_studies.analysis.saved_experiments import read_experiments
 from vision_studies.errors import DataError
+from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
 from vision_studies.pipelines.reporting.charts import study_charts
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.results import read_results

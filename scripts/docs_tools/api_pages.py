@@ -3,8 +3,24 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from vision_studies.config.registry import METHODS
+
 FOLDER = "reference/api"
-PACKAGES = ("data", "models", "training", "methods", "studies", "analysis", "plots", "reports", "storage", "tracking")
+PACKAGES = (
+    *(
+        "data",
+        "augmentation",
+        "models",
+        "training",
+        "studies",
+        "serving",
+        "statistics",
+        "figures",
+        "reports",
+        "storage",
+    ),
+    *("tracking", *(f"pipelines/{name}" for name in METHODS)),
+)
 """What can be used without Kedro, for example from a notebook."""
 
 
@@ -14,18 +30,19 @@ def api_pages(source: Path) -> dict[str, str]:
     Args:
         source: the folder `src/vision_studies`.
     """
-    return {f"{FOLDER}/{package}.md": _page(source / package) for package in PACKAGES}
+    return {f"{FOLDER}/{package}.md": _page(source, package) for package in PACKAGES}
 
 
-def _page(folder: Path) -> str:
-    package = f"vision_studies.{folder.name}"
-    blocks = [f"# `{package}`", _block(package, {"members": "false", "show_root_heading": "false"})]
-    for file in sorted(folder.rglob("*.py")):
-        parts = file.relative_to(folder).with_suffix("").parts
+def _page(source: Path, package: str) -> str:
+    name = ".".join(("vision_studies", *package.split("/")))
+    short = name.split(".")[-1]
+    blocks = [f"# `{name}`", _block(name, {"members": "false", "show_root_heading": "false"})]
+    for file in sorted((source / package).rglob("*.py")):
+        parts = file.relative_to(source / package).with_suffix("").parts
         if not parts[-1].startswith("_"):
             path = ".".join(parts)
             # One page has several modules of the same last name: each is called by its whole path within the package.
-            blocks.append(_block(f"{package}.{path}", {"heading": f"{folder.name}.{path}", "toc_label": path}))
+            blocks.append(_block(f"{name}.{path}", {"heading": f"{short}.{path}", "toc_label": path}))
     return "\n\n".join(blocks) + "\n"
 
 

@@ -1,6 +1,6 @@
 """The page of reference with every metric of the results table."""
 
-from vision_studies.analysis.metrics import METRICS
+from vision_studies.statistics.metrics import METRICS
 
 PAGE = "reference/metrics.md"
 

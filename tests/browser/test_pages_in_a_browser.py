@@ -6,10 +6,11 @@ from markupsafe import Markup
 from tests.browser.page_checks import WIDTHS, Watched, check_page
 from tests.reports.test_report_page import report, run
 
-from vision_studies.plots.interactive_cost import accuracy_against_cost
-from vision_studies.plots.interactive_curves import learning_curves
-from vision_studies.plots.interactive_heat_maps import accuracy_surface, regret_heat_map
-from vision_studies.plots.interactive_trials import parallel_coordinates
+from vision_studies.figures.interactive_cost import accuracy_against_cost
+from vision_studies.figures.interactive_curves import learning_curves
+from vision_studies.figures.interactive_trials import parallel_coordinates
+from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
+from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface
 from vision_studies.reports.charts import Chart, chart_json, content_security_sources, plotly_archive
 from vision_studies.reports.embedding import digest
 from vision_studies.reports.study_page import render_study

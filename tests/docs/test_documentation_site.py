@@ -176,7 +176,7 @@ def test_the_library_is_described_module_by_module(site, pages):
     for package in PACKAGES:
         folder = ROOT / "src/vision_studies" / package
         modules = {
-            ".".join(("vision_studies", *file.relative_to(folder.parent).with_suffix("").parts))
+            ".".join(("vision_studies", *file.relative_to(ROOT / "src/vision_studies").with_suffix("").parts))
             for file in folder.rglob("*.py")
             if not file.name.startswith("_")
         }
@@ -185,7 +185,8 @@ def test_the_library_is_described_module_by_module(site, pages):
 
 def test_examples_are_shown_as_sessions(site):
     for package in PACKAGES:
-        own = [own for module, own in examples().items() if module.split(".")[1] == package]
+        start = ".".join(("vision_studies", *package.split("/"))) + "."
+        own = [own for module, own in examples().items() if module.startswith(start)]
         text = (site / f"reference/api/{package}.html").read_text(encoding="utf-8")
         assert len(SESSION.findall(text)) == sum(map(len, own)), package
 

@@ -16,7 +16,7 @@ import yaml
 from tests.conftest import ROOT
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.config.cifar_resnet import CifarResnetSettings
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
 STUDY = "my_study"

@@ -46,9 +46,9 @@ def extended_project(tmp_path_factory) -> ExtendedProject:
     """The copy, with a study of the toys."""
     project = ExtendedProject(tmp_path_factory.mktemp("extended"))
     package = project.folder / "src/vision_studies"
-    for toy, place in {"toy_model": "models/architectures", "toy_augmentation": "data/augmentation/steps"}.items():
+    for toy, place in {"toy_model": "models/architectures", "toy_augmentation": "augmentation/steps"}.items():
         (package / place / f"{toy}.py").write_text((FOLDER / f"{toy}.py").read_text(encoding="utf-8"), encoding="utf-8")
-    metrics = package / "analysis/metrics.py"
+    metrics = package / "statistics/metrics.py"
     metrics.write_text(with_entry(metrics.read_text(encoding="utf-8")), encoding="utf-8")
     folder = project.folder / "conf/toys"
     folder.mkdir()

@@ -9,9 +9,9 @@ from tests.golden.blank_data import blank_data
 from tests.studies.contexts import context_of
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.errors import ParameterError
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import forecast
 

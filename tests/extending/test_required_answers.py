@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter
 from tests.extending.conftest import FOLDER
 
-from vision_studies.config.base import one_of
 from vision_studies.models.architectures.resnet9 import ResNet9Settings
+from vision_studies.settings_base import one_of
 
 MODEL = ("presets", "named_by", "images_at_first", "build", "widened", "logit_scale", "freezable_blocks")
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.data.augmentation.step import Augmentation, AugmentationStep
+from vision_studies.augmentation.step import Augmentation, AugmentationStep
 
 
 class ToyDarkenSettings(AugmentationStep):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vision_studies.analysis.metrics import Metric
+from vision_studies.statistics.metrics import Metric
 
 
 def top_two(probabilities: np.ndarray, labels: np.ndarray) -> float:

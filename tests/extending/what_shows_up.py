@@ -36,12 +36,12 @@ import pandas as pd  # noqa: E402
 import torch  # noqa: E402
 from tests.data.conftest import make_image_set  # noqa: E402
 
-from vision_studies.config.cifar_resnet import RunSettings  # noqa: E402
+from vision_studies.config.network_run import RunSettings  # noqa: E402
 from vision_studies.data.prepared import PreparedData  # noqa: E402
 from vision_studies.data.splits import Splits  # noqa: E402
-from vision_studies.methods.alphanet.backbone import classifier_layer, own_classifier  # noqa: E402
-from vision_studies.methods.fair_opponents import widened_to  # noqa: E402
 from vision_studies.models.statistics import count_parameters  # noqa: E402
+from vision_studies.pipelines.alphanet.work.backbone import classifier_layer, own_classifier  # noqa: E402
+from vision_studies.pipelines.stacking.fair_opponents import widened_to  # noqa: E402
 from vision_studies.serving.networks import network_title  # noqa: E402
 
 settings = RunSettings.model_validate(run)
@@ -64,10 +64,10 @@ found["largest_error_of_scores"] = float(np.abs(scores - logits).max())
 found["architecture"] = network_title("cifar_resnet", {"model": settings.model.model_dump(mode="json")})
 
 # Tables, comparisons and trackers, from rows of the results table.
-from vision_studies.analysis.comparisons import compare_metrics  # noqa: E402
-from vision_studies.analysis.metrics import measured  # noqa: E402
 from vision_studies.reports.run_table import run_table  # noqa: E402
 from vision_studies.reports.tables import run_rows  # noqa: E402
+from vision_studies.statistics.comparisons import compare_metrics  # noqa: E402
+from vision_studies.statistics.metrics import measured  # noqa: E402
 from vision_studies.studies.results import validate_results  # noqa: E402
 from vision_studies.tracking.study_log import run_record  # noqa: E402
 

@@ -21,13 +21,13 @@ from tests.faults.hostile_archives import ARCHIVES, PACKED, Write, archive
 from tests.faults.hostile_pictures import PICTURES, picture
 from tests.faults.places import PLACES
 from tests.faults.tally import Trial
-from tests.methods.test_alphanet_original_features import FEATURES, LABELS, hostile_calls
+from tests.pipelines.alphanet.test_alphanet_original_features import FEATURES, LABELS, hostile_calls
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.unlabelled import open_images
-from vision_studies.methods.alphanet.original_classifier import LINEAR, read_classifier
-from vision_studies.methods.alphanet.original_features import load_features_pickle
+from vision_studies.pipelines.alphanet.work.original_classifier import LINEAR, read_classifier
+from vision_studies.pipelines.alphanet.work.original_features import load_features_pickle
 
 KIND = "hostile file"
 REFUSED, HARMLESS = True, False
@@ -102,7 +102,7 @@ def _read_source(folder: Path) -> Any:
 def _read_names(folder: Path) -> Any:
     from vision_studies.data.data_card import data_card
     from vision_studies.data.splits import make_splits
-    from vision_studies.plots.data_prep import data_card_figure
+    from vision_studies.pipelines.data_prep.plots import data_card_figure
 
     image_set = read_source(settings(folder / "source"))
     splits = make_splits(image_set, settings("digits").splits)

@@ -28,11 +28,11 @@ from vision_studies.data.class_splits import ClassSplits
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
 from vision_studies.data.unlabelled import open_images
-from vision_studies.methods.alphanet.classifiers import LinearClassifier
-from vision_studies.methods.alphanet.features import FeatureGroup, open_feature_set, write_feature_set
-from vision_studies.methods.alphanet.original_format import export_data_set, import_data_set, read_registry
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
+from vision_studies.pipelines.alphanet.work.original_format import export_data_set, import_data_set, read_registry
 from vision_studies.serving.stored_data import prepared_data_sets
 from vision_studies.studies.results import read_results, write_results
 from vision_studies.studies.run_store import RunStore

@@ -74,9 +74,9 @@ def _stacks(context: Context) -> list[str]:
 
 
 def _perceptrons(context: Context) -> list[str]:
-    from vision_studies.config.mlp_transfer import architecture_name
     from vision_studies.pipelines.mlp_transfer.plan import home_runs, transfer_cells
     from vision_studies.pipelines.mlp_transfer.search import shared_draws
+    from vision_studies.pipelines.mlp_transfer.settings import architecture_name
 
     chosen = shared_draws(context.settings.search.space, 1, 0)[0]
     best = {

@@ -8,20 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.config.test_alphanet_settings import alphanet_settings
 from tests.data.conftest import make_image_set
 from tests.hostile_pickles import Call
-from tests.methods.test_alphanet_experiments import make_classifier, make_features
+from tests.pipelines.alphanet.test_alphanet_experiments import make_classifier, make_features
+from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 from tests.studies.contexts import context_of
 
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import MissingDependencyError, VisionStudiesError
-from vision_studies.methods.alphanet import event_logs
-from vision_studies.methods.alphanet.features import open_feature_set
-from vision_studies.methods.alphanet.original_format import export_data_set
 from vision_studies.pipelines.alphanet import nodes
 from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.work import event_logs
+from vision_studies.pipelines.alphanet.work.features import open_feature_set
+from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
 OWN = {"label": "own", "method": {"name": "own"}}
 TAUS = {"label": "tau", "method": {"name": "tau", "values": [0.5, 1.0]}}

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tests.config.test_alphanet_settings import alphanet_settings
-from tests.methods.test_alphanet_experiments import make_classifier, make_features
+from tests.pipelines.alphanet.test_alphanet_experiments import make_classifier, make_features
+from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.methods.alphanet.classifiers import load_classifier
-from vision_studies.methods.alphanet.evaluation import read_predictions
-from vision_studies.methods.alphanet.features import open_feature_set
-from vision_studies.methods.alphanet.original_format import export_data_set
 from vision_studies.pipelines.alphanet.figures import plot_study
+from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
+from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
+from vision_studies.pipelines.alphanet.work.features import open_feature_set
+from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
 WORK = "--tags=features,classifiers,training,evaluation"  # all but figures
 CRT = {"name": "crt", "epochs": 3, "batch_size": 64, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5.0e-4}

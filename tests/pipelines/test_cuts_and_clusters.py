@@ -7,8 +7,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from vision_studies.analysis.rankings import compare_pairs, only_mode
-from vision_studies.methods.cuts_layout import read_channels, read_clusters, read_results
+from vision_studies.pipelines.transfer_cuts.published_files import read_channels, read_clusters, read_results
+from vision_studies.pipelines.transfer_cuts.rankings import compare_pairs, only_mode
 
 SMALL = """
 transfer_cuts:

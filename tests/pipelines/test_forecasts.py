@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from tests.config.test_alphanet_settings import alphanet_settings
-from tests.config.test_mlp_transfer_settings import settings as mlp_settings
-from tests.config.test_transfer_cuts_settings import transfer_settings
 from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
+from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
+from tests.pipelines.mlp_transfer.test_mlp_transfer_settings import settings as mlp_settings
+from tests.pipelines.transfer_cuts.test_transfer_cuts_settings import transfer_settings
 from tests.studies.contexts import context_of
 
-from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.search import pruner_name
@@ -19,6 +18,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import make_splits
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.pipelines.cifar_resnet.stages import study_runs
 from vision_studies.pipelines.mlp_transfer.stages import search_batches
 from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs, study_cells

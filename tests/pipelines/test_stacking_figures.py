@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from tests.methods.conftest import stacking_settings
+from tests.pipelines.stacking.conftest import stacking_settings
 
 from vision_studies.pipelines.stacking.figures import plot_comparison, plot_search, plot_training
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.config.test_transfer_cuts_settings import transfer_settings
 from tests.data.conftest import make_image_set
+from tests.pipelines.transfer_cuts.test_transfer_cuts_settings import transfer_settings
 from tests.studies.contexts import context_of
 
 from vision_studies.config.data_prep import SplitSettings

@@ -29,7 +29,7 @@ from vision_studies.data.sources.raw import CorruptImageError, decode_image
 from vision_studies.data.unlabelled import open_images
 from vision_studies.errors import CheckpointError, DataError, VisionStudiesError
 from vision_studies.files import atomic_file
-from vision_studies.methods.alphanet.original_format import read_registry
+from vision_studies.pipelines.alphanet.work.original_format import read_registry
 from vision_studies.training.checkpoints import load_state, save_state
 
 _numbers = count()

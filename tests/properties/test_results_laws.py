@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.properties.law_profiles import law, slow_law
 
-from vision_studies.analysis.statistics import holm, paired_comparison, summary
 from vision_studies.errors import DataError
 from vision_studies.outcomes import STATUSES
+from vision_studies.statistics.intervals import holm, paired_comparison, summary
 from vision_studies.studies.results import (
     IDENTITY,
     SCHEMA,

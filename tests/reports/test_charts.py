@@ -9,7 +9,7 @@ from plotly.graph_objects import Figure, Heatmap, Scatter
 from plotly.offline import get_plotlyjs
 
 from vision_studies.errors import DataError
-from vision_studies.plots.interactive_style import numbers
+from vision_studies.figures.interactive_style import numbers
 from vision_studies.reports.charts import chart_json, content_security_sources, plotly_archive
 
 

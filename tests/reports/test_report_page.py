@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from vision_studies.analysis.comparisons import compare_metrics, compare_variants
 from vision_studies.errors import DataError
 from vision_studies.reports.figures import ReportFigure
 from vision_studies.reports.page import PAGE_BYTES
 from vision_studies.reports.study_page import StudyReport, render_study
 from vision_studies.reports.summary import summary_text
+from vision_studies.statistics.comparisons import compare_metrics, compare_variants
 
 VOID = {"meta", "br", "img", "wbr", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>"

@@ -1,5 +1,5 @@
 """Images and stacks that the tests of methods use."""
 
-from tests.methods.conftest import counting_data, digits
+from tests.pipelines.stacking.conftest import counting_data, digits
 
 __all__ = ["counting_data", "digits"]

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.methods.conftest import make_run
+from tests.pipelines.stacking.conftest import make_run
 
-from vision_studies.config.stacking_runs import CombinationRun
 from vision_studies.errors import CheckpointError
-from vision_studies.methods import cross_validation, stacking
+from vision_studies.pipelines.stacking import cross_validation
+from vision_studies.pipelines.stacking import work as stacking
+from vision_studies.pipelines.stacking.run_settings import CombinationRun
 from vision_studies.run_folders import write_stage
 from vision_studies.serving.networks import network_title, rebuild, why_unusable
 from vision_studies.training.checkpoints import save_state

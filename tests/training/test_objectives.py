@@ -4,7 +4,7 @@ from tests.training.conftest import TensorLoader
 from torch import nn
 from torch.nn import functional as F
 
-from vision_studies.analysis.calibration import expected_calibration_error
+from vision_studies.statistics.calibration import expected_calibration_error
 from vision_studies.training.fit import fit
 from vision_studies.training.mixing import MixedBatch
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking

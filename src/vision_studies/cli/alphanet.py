@@ -13,8 +13,8 @@ from vision_studies.project_folders import MODELS, OUTPUTS
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vision_studies.methods.alphanet.classifiers import LinearClassifier
-    from vision_studies.methods.alphanet.features import FeatureSet
+    from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+    from vision_studies.pipelines.alphanet.work.features import FeatureSet
 
 _MEND = "delete it and run the study again"
 OUTPUT = click.option(
@@ -97,8 +97,8 @@ def table(
 
     A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table.
     """
-    from vision_studies.analysis.saved_experiments import read_experiments
-    from vision_studies.reports import alphanet_tables
+    from vision_studies.pipelines.alphanet import result_tables as alphanet_tables
+    from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
 
     given = {name: value for name, value in of_text.items() if value is not None and value is not False}
     if given and layout != "text":
@@ -167,8 +167,8 @@ def combinations(
 
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
-    from vision_studies.analysis.learnt_combinations import learnt_combinations, select_classes
-    from vision_studies.reports.combinations_text import combinations_markdown, combinations_text
+    from vision_studies.pipelines.alphanet.combinations_text import combinations_markdown, combinations_text
+    from vision_studies.pipelines.alphanet.learnt_combinations import learnt_combinations, select_classes
     from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
@@ -199,8 +199,8 @@ def export(study: str, folder: Path, classifier: str | None, repeat: int, name: 
     """Write features and a classifier of STUDY to FOLDER in the files of the original project."""
     import re
 
-    from vision_studies.analysis.saved_experiments import read_experiments
-    from vision_studies.methods.alphanet.original_format import export_data_set
+    from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
+    from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
     if classifier is None:
         accuracies = read_experiments([_saved(study, "accuracies.csv")])
@@ -265,9 +265,9 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
     """
     import json
 
-    from vision_studies.methods.alphanet.classifiers import load_classifier
-    from vision_studies.methods.alphanet.features import has_feature_set
-    from vision_studies.methods.alphanet.sources import open_source
+    from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
+    from vision_studies.pipelines.alphanet.work.features import has_feature_set
+    from vision_studies.pipelines.alphanet.work.sources import open_source
     from vision_studies.stored_tables import read_table
 
     fitted = read_table(_saved(study, "classifiers.parquet"), _MEND)

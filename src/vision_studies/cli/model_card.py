@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.analysis.metrics import COMPARED, METRICS
 from vision_studies.cli.model_choice import ChosenModel, results_file
 from vision_studies.config.merge import flatten
 from vision_studies.project_folders import run_records
@@ -12,6 +11,7 @@ from vision_studies.reports.formatting import MISSING, percent
 from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
 from vision_studies.serving.networks import network_title
+from vision_studies.statistics.metrics import COMPARED, METRICS
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> lis
     """Metrics over the seeds of the model's variant; empty where the study has no results table that holds the run."""
     import numpy as np
 
-    from vision_studies.analysis.statistics import summary
+    from vision_studies.statistics.intervals import summary
     from vision_studies.studies.results import read_results
 
     file = results_file(project, run.description["study"], run.description["pipeline"])

@@ -75,8 +75,8 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     CHECKPOINT is a run (the beginning of its fingerprint, or its label) or a file: weights, a numbered checkpoint or a
     study's model.
     """
-    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
     from vision_studies.serving.trained_network import accuracy_of, read_trained
+    from vision_studies.training.network_run import WEIGHTS_FILE
     from vision_studies.training.runtime import select_device
 
     path = Path(checkpoint)
@@ -153,11 +153,11 @@ def export(run: str, folder: Path, env: str | None) -> None:
     import shutil
     from datetime import datetime
 
-    from vision_studies.config.cifar_resnet import RunSettings
+    from vision_studies.config.network_run import RunSettings
     from vision_studies.files import atomic_folder, write_json
-    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
-    from vision_studies.methods.original_layout import config_table, metrics_table, training_log
+    from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
     from vision_studies.serving.trained_network import require_pipeline
+    from vision_studies.training.network_run import WEIGHTS_FILE
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
@@ -213,8 +213,8 @@ def _history(run: StoredRun) -> Any:
 
 
 def _draw(history: Any, folder: Path) -> None:
+    from vision_studies.figures import training
     from vision_studies.files import atomic_file
-    from vision_studies.plots import training
 
     for name, function in FIGURES.items():
         with atomic_file(folder / f"{name}.png") as temporary:

@@ -1,19 +1,19 @@
-"""What is done to training images: steps, of the kinds that `data.augmentation.steps` has."""
+"""What is done to training images: steps, of the kinds that `augmentation.steps` has."""
 
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import Field
 
-from vision_studies.config.base import Settings, one_of, read_kinds
-from vision_studies.data.augmentation.step import Augmentation, AugmentationStep, Occasion
-from vision_studies.data.augmentation.steps import FIRST
+from vision_studies.augmentation.step import Augmentation, AugmentationStep, Occasion
+from vision_studies.augmentation.steps import FIRST
+from vision_studies.settings_base import Settings, one_of, read_kinds
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     Step: TypeAlias = AugmentationStep
 else:
-    Step = one_of(read_kinds(AugmentationStep, "vision_studies.data.augmentation.steps", FIRST))
+    Step = one_of(read_kinds(AugmentationStep, "vision_studies.augmentation.steps", FIRST))
 
 
 class AugmentationSettings(Settings):
@@ -30,7 +30,7 @@ class AugmentationSettings(Settings):
         Examples:
             >>> import torch
             >>> from vision_studies.config.augmentation import AugmentationSettings
-            >>> from vision_studies.data.augmentation.step import Occasion
+            >>> from vision_studies.augmentation.step import Occasion
             >>> settings = AugmentationSettings.model_validate(
             ...     {"steps": [{"name": "random_crop", "padding": 2, "mode": "zero"}, {"name": "cutout", "size": 2}]}
             ... )

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from vision_studies.config.base import Settings
 from vision_studies.files import hash_json
+from vision_studies.settings_base import Settings
 
 NAMED_SOURCES = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
 _MOST_JOINED_LETTERS = 100  # of the names in a key: a folder's name ends at 255 bytes, however many sources there are

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from vision_studies.config.base import Settings
 from vision_studies.config.training import EarlyStoppingSettings, OptimisationSettings, Precision, Selection
+from vision_studies.settings_base import Settings
 
 
 class StackSettings(Settings):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from vision_studies.config.base import Settings
+from vision_studies.settings_base import Settings
 
 
 class ExecutionSettings(Settings):

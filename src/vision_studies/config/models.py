@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from vision_studies.config.base import one_of, read_kinds
 from vision_studies.models.architecture import Architecture
 from vision_studies.models.architectures import FIRST
+from vision_studies.settings_base import one_of, read_kinds
 
 _KINDS = read_kinds(Architecture, "vision_studies.models.architectures", FIRST)  # type: ignore[type-abstract]
 

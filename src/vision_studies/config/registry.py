@@ -5,12 +5,12 @@ from importlib import import_module
 from pydantic import BaseModel
 
 METHODS = {
-    "cifar_resnet": "vision_studies.config.cifar_resnet:CifarResnetSettings",
-    "stacking": "vision_studies.config.stacking:StackingSettings",
-    "transfer_cuts": "vision_studies.config.transfer_cuts:TransferCutsSettings",
-    "clustering": "vision_studies.config.clustering:ClusteringSettings",
-    "mlp_transfer": "vision_studies.config.mlp_transfer:MlpTransferSettings",
-    "alphanet": "vision_studies.config.alphanet:AlphanetSettings",
+    "cifar_resnet": "vision_studies.pipelines.cifar_resnet.settings:CifarResnetSettings",
+    "stacking": "vision_studies.pipelines.stacking.settings:StackingSettings",
+    "transfer_cuts": "vision_studies.pipelines.transfer_cuts.settings:TransferCutsSettings",
+    "clustering": "vision_studies.pipelines.clustering.settings:ClusteringSettings",
+    "mlp_transfer": "vision_studies.pipelines.mlp_transfer.settings:MlpTransferSettings",
+    "alphanet": "vision_studies.pipelines.alphanet.settings:AlphanetSettings",
 }
 """Pipelines that train, in the order of reports -> module and class of their settings model.
 

@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from vision_studies.config.base import Settings
 from vision_studies.files import hash_json
+from vision_studies.settings_base import Settings
 
 
 class RangeSettings(Settings):

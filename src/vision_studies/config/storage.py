@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from vision_studies.config.base import Settings
+from vision_studies.settings_base import Settings
 
 _SECRET = re.compile(
     r"(^|_)(key|keys|sas|pass|passwd)$|secret|token|password|passphrase|credential|connection_string|key_id"

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from vision_studies.config.base import Settings
+from vision_studies.settings_base import Settings
 
 
 class MlflowSettings(Settings):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vision_studies.config.base import Settings
+from vision_studies.settings_base import Settings
 
 ValidationMetric = Literal["validation_accuracy", "validation_loss"]
 """A metric that training may steer by; accuracy is to rise, loss is to fall."""

@@ -13,9 +13,6 @@ from vision_studies.errors import DataError
 from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
 
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in brightness (ITU-R BT.601)."""
-
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
-from vision_studies.data.augmentation.step import Augmentation, Occasion
+from vision_studies.augmentation.step import Augmentation, Occasion
 from vision_studies.data.image_set import ImageSet
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vision_studies.data.augmentation.step import Augmentation
+from vision_studies.augmentation.step import Augmentation
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv_loader import ffcv_loader
 from vision_studies.data.image_set import ImageSet

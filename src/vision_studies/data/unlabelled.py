@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from vision_studies.data.image_set import LUMA
+from vision_studies.augmentation.luma import LUMA
 from vision_studies.data.sources.image_folder import image_files
 from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, resize_all
 from vision_studies.errors import DataError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from vision_studies.config.base import Kind
+from vision_studies.settings_base import Kind
 
 if TYPE_CHECKING:
     from torch import nn

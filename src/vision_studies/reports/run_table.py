@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vision_studies.analysis.metrics import METRICS, Unit
 from vision_studies.reports.formatting import count, duration, is_missing, number, percent, text
+from vision_studies.statistics.metrics import METRICS, Unit
 
 SHOWN = 50
 """Rows that stand in the page itself; a script brings the others."""

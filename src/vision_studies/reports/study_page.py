@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import pandas as pd
 
-from vision_studies.analysis.metrics import COMPARED
 from vision_studies.reports import formatting
 from vision_studies.reports.charts import Chart
 from vision_studies.reports.embedding import packed
@@ -16,6 +15,7 @@ from vision_studies.reports.figures import ReportFigure, describe_figure, figure
 from vision_studies.reports.page import PAGE_BYTES, render_page
 from vision_studies.reports.run_table import run_table
 from vision_studies.reports.tables import answers, configuration_table, gaps, of_metric, run_rows, variant_rows
+from vision_studies.statistics.metrics import COMPARED
 
 _RESERVE = 20_000  # bytes
 _MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared

@@ -6,10 +6,10 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from vision_studies.analysis.metrics import COMPARED, Metric
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent
 from vision_studies.reports.table import Table
 from vision_studies.reports.tables import answers, gaps, run_rows, variant_rows
+from vision_studies.statistics.metrics import COMPARED, Metric
 
 _WIDTH = 100
 _VARIANTS = 30

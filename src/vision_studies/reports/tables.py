@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.analysis.metrics import COMPARED, METRICS
 from vision_studies.outcomes import COMPLETE
 from vision_studies.reports.formatting import is_missing
+from vision_studies.statistics.metrics import COMPARED, METRICS
 
 _TEXTS = (
     *("pipeline", "study", "variant", "condition", "status", "reason", "configuration", "other_metrics"),

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vision_studies.augmentation.views import average_probabilities, views_of
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.augmentation.views import average_probabilities, views_of
 from vision_studies.data.loaders import Finisher, Normalisation, augmentation_generator
 from vision_studies.errors import ParameterError
 from vision_studies.training.precision import HasPrecision, autocast

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError, ParameterError
 from vision_studies.run_folders import read_description, run_folder_of
@@ -36,7 +36,7 @@ def open_model_file(path: Path) -> ImageClassifier:
         >>> import tempfile
         >>> from pathlib import Path
         >>> import yaml
-        >>> from vision_studies.config.cifar_resnet import RunSettings
+        >>> from vision_studies.config.network_run import RunSettings
         >>> from vision_studies.config.merge import merge_settings
         >>> from vision_studies.serving.opened_models import open_model_file
         >>> from vision_studies.training.checkpoints import save_state

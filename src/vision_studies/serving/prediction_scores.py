@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from vision_studies.analysis.metrics import measured
+from vision_studies.statistics.metrics import measured
 
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_studies.config.cifar_resnet import RunSettings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError, ParameterError
-from vision_studies.methods.cifar_resnet import build_network
 from vision_studies.run_folders import read_description, run_folder_of
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
+from vision_studies.training.network_run import build_network
 from vision_studies.training.precision import place_model
 
 

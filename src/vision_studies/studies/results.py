@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vision_studies.analysis.metrics import METRICS, Metric
 from vision_studies.errors import DataError
 from vision_studies.outcomes import STATUSES
+from vision_studies.statistics.metrics import METRICS, Metric
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 SCHEMA_VERSION = 1

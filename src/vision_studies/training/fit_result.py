@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from vision_studies.analysis.metrics import METRICS
 from vision_studies.outcomes import COMPLETE, DIVERGED, PRUNED, Outcome
+from vision_studies.statistics.metrics import METRICS
 from vision_studies.training.runtime import peak_memory_mb
 
 Ended = Literal["complete", "stopped", "diverged", "pruned"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_studies.analysis.calibration import expected_calibration_error
-from vision_studies.analysis.diversity import diversity
+from vision_studies.statistics.calibration import expected_calibration_error
+from vision_studies.statistics.diversity import diversity
 from vision_studies.training.mixing import MixedBatch, mixed_hits, mixed_loss
 
 

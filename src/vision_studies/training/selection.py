@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from vision_studies.analysis.metrics import BETTER
 from vision_studies.config.training import ValidationMetric
+from vision_studies.statistics.metrics import BETTER
 
 
 class Tracker:

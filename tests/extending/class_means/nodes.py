@@ -26,7 +26,7 @@ def score(context: Means, _training: pd.DataFrame) -> pd.DataFrame:
 
 def compare(results: pd.DataFrame, settings: ReportingSettings) -> pd.DataFrame:
     """Shares of the images against the first one, paired by seed."""
-    from vision_studies.analysis.comparisons import compare_variants
+    from vision_studies.statistics.comparisons import compare_variants
 
     table = results[["variant", "seed"]].assign(value=results["test_accuracy"])
     options = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
@@ -40,6 +40,6 @@ def conclude(comparison: pd.DataFrame) -> list[str]:
 
 def plot_comparison(results: pd.DataFrame, comparison: pd.DataFrame) -> "Figure":
     """Shares of the images against each other."""
-    from vision_studies.plots.comparison import comparison_figure
+    from vision_studies.figures.comparison import comparison_figure
 
     return comparison_figure(results, comparison)

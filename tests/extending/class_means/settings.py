@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from vision_studies.config.base import Settings
+from vision_studies.settings_base import Settings
 
 
 class ClassMeansSettings(Settings):

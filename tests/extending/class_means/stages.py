@@ -39,7 +39,7 @@ def most_runs(settings: ClassMeansSettings) -> int:
 def _train(run: Run, folder: Path, *, context: Means) -> Outcome:
     import numpy as np
 
-    from vision_studies.analysis.metrics import measured
+    from vision_studies.statistics.metrics import measured
 
     data = context.images
     positions = np.random.default_rng(run.seed).permutation(data.splits.train)
@@ -51,7 +51,7 @@ def _train(run: Run, folder: Path, *, context: Means) -> Outcome:
 
 
 def _evaluate(_: Run, folder: Path, *, context: Means) -> Outcome:
-    from vision_studies.analysis.metrics import measured
+    from vision_studies.statistics.metrics import measured
 
     network = classifier(context.images, folder / WEIGHTS_FILE)
     return Outcome(measured(*probabilities(network, context.images, "test")))

@@ -1,9 +1,12 @@
 """The `alphanet` pipeline."""
 
-from kedro.pipeline import Pipeline
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(**_: object) -> "Pipeline":
     """Help classes with few images by what is known of their neighbours.
 
     Tags are phases that can be run alone: features, classifiers, training, evaluation, figures.

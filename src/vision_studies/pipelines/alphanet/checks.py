@@ -3,11 +3,11 @@
 import numpy as np
 from pydantic import ValidationError
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.config.validation import describe_errors
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 
 
 def check(plan: Plan) -> None:
@@ -19,8 +19,8 @@ def check(plan: Plan) -> None:
         DataError: there is no few class, the split files are wrong, or imported files are not described.
         MissingDependencyError: logs for TensorBoard are wanted where it is not installed.
     """
-    from vision_studies.methods.alphanet.event_logs import require_tensorboard
-    from vision_studies.methods.alphanet.optimisation import check_settings
+    from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
+    from vision_studies.pipelines.alphanet.work.optimisation import check_settings
 
     settings = plan.settings
     check_settings(settings.network, settings.training)
@@ -47,7 +47,7 @@ def check_features(plan: Plan) -> None:
         ParameterError: there are fewer base classes than neighbours, samplers cannot draw, or validation images are missing.
         DataError: a sampler's split has no class, or classifier and features do not fit.
     """
-    from vision_studies.methods.alphanet.experiments import check_fit
+    from vision_studies.pipelines.alphanet.work.experiments import check_fit
 
     if plan.settings.imported is not None:
         source = plan.source(0)
@@ -59,8 +59,8 @@ def check_features(plan: Plan) -> None:
 
 def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.ndarray, *, validated: bool) -> None:
     """Try what depends on the training images of each class."""
-    from vision_studies.methods.alphanet.neighbours import few_neighbours
-    from vision_studies.methods.alphanet.samplers import ClassIndex, draw_epoch
+    from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
+    from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 
     few_neighbours(np.zeros((splits.num_classes, 1)), splits, max(settings.neighbours), "euclidean")
     index = ClassIndex(labels, splits)

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.config.reporting import ReportingSettings
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.pipelines.alphanet.tables import file_name
 from vision_studies.pipelines.partitions import loaded
 from vision_studies.studies.method import Context
@@ -30,8 +30,8 @@ def plot_study(
     relations: pd.DataFrame,
 ) -> tuple[Figure, Figure, Figure, Figure]:
     """What a reader wants first: splits, and classes, coefficients and predictions of the first experiment's classifier."""
-    from vision_studies.plots.alphanet_class_bars import class_gain_bars
-    from vision_studies.plots.alphanet_coefficients import coefficient_densities
+    from vision_studies.pipelines.alphanet.plots.class_bars import class_gain_bars
+    from vision_studies.pipelines.alphanet.plots.coefficients import coefficient_densities
 
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
@@ -53,7 +53,7 @@ def plot_every_kind(
     relations: pd.DataFrame,
 ) -> dict[str, Figure]:
     """Every kind of figure that tables are enough for, for all splits, every classifier and every experiment."""
-    from vision_studies.plots.alphanet_splits import split_points
+    from vision_studies.pipelines.alphanet.plots.splits import split_points
 
     figures = {}
     for name, table in statistics.items():
@@ -81,7 +81,7 @@ def plot_examples(
     """Classifiers and test features on a plane, and examples of a few class with its neighbours; of each first repeat."""
     from vision_studies.pipelines.alphanet.maps import class_maps
     from vision_studies.pipelines.alphanet.plan import Plan
-    from vision_studies.plots.alphanet_map import template_figure
+    from vision_studies.pipelines.alphanet.plots.map import template_figure
 
     plan = Plan(context)
     figures: dict[str, Figure] = {}
@@ -102,8 +102,9 @@ def plot_examples(
 
 
 def _class_figures(own: pd.DataFrame, confidence: float) -> Iterator[tuple[str, Figure]]:
-    from vision_studies.analysis.long_tail import distance_lines, image_lines
-    from vision_studies.plots import alphanet_class_bars, alphanet_class_lines
+    from vision_studies.pipelines.alphanet.long_tail import distance_lines, image_lines
+    from vision_studies.pipelines.alphanet.plots import class_bars as alphanet_class_bars
+    from vision_studies.pipelines.alphanet.plots import class_lines as alphanet_class_lines
 
     yield "class_gains", alphanet_class_bars.class_gain_bars(own)
     yield "accuracy_and_images", alphanet_class_bars.accuracy_and_images(own)
@@ -124,9 +125,9 @@ def _prediction_figures(
     class_accuracies: pd.DataFrame,
     experiment: str,
 ) -> Iterator[tuple[str, Figure]]:
-    from vision_studies.analysis.prediction_groups import count_groups
-    from vision_studies.plots.alphanet_coefficients import coefficient_densities
-    from vision_studies.plots.alphanet_predictions import prediction_counts
+    from vision_studies.pipelines.alphanet.plots.coefficients import coefficient_densities
+    from vision_studies.pipelines.alphanet.plots.predictions import prediction_counts
+    from vision_studies.pipelines.alphanet.prediction_groups import count_groups
 
     yield "coefficients", coefficient_densities(combinations)
     few = _few(class_accuracies)
@@ -147,8 +148,8 @@ def _changes(
     changes: pd.DataFrame, relations: pd.DataFrame, class_accuracies: pd.DataFrame, kind: str, experiment: str
 ) -> Figure:
     """Flows of predictions; images of few classes among base neighbours, of base classes among few ones, or of all."""
-    from vision_studies.analysis.prediction_groups import group_flows
-    from vision_studies.plots.alphanet_predictions import prediction_changes
+    from vision_studies.pipelines.alphanet.plots.predictions import prediction_changes
+    from vision_studies.pipelines.alphanet.prediction_groups import group_flows
 
     few = _few(class_accuracies)
     everything = sorted(set(class_accuracies["label"]))
@@ -166,8 +167,8 @@ def _changes(
 
 
 def _examples(data: "PreparedData", own: pd.DataFrame, combinations: pd.DataFrame, experiment: str) -> Figure:
-    from vision_studies.analysis.learnt_combinations import select_classes
-    from vision_studies.plots.alphanet_examples import class_examples
+    from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
+    from vision_studies.pipelines.alphanet.plots.examples import class_examples
 
     [label] = select_classes(own, experiment, by="gain", largest=True, number=1)
     repeat = combinations["repeat"].min()
@@ -189,7 +190,7 @@ def _examples(data: "PreparedData", own: pd.DataFrame, combinations: pd.DataFram
 
 def _over(settings: AlphanetSettings, summary: pd.DataFrame, **options: Any) -> Figure:
     """Splits against what the study varies."""
-    from vision_studies.plots.alphanet_splits import split_lines, split_points
+    from vision_studies.pipelines.alphanet.plots.splits import split_lines, split_points
 
     if len(settings.rhos) > 1:
         return split_lines(summary, over="rho", **options)

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from vision_studies.config.alphanet import CombinationRunSettings
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, Plan
+from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 
 
 def class_maps(
@@ -14,10 +14,10 @@ def class_maps(
     Returns:
         For each class, called by its name and gain, its map and the names of its neighbours.
     """
-    from vision_studies.analysis.learnt_combinations import select_classes
-    from vision_studies.analysis.template_map import template_map
-    from vision_studies.methods.alphanet.evaluation import improved_classifier, read_predictions
-    from vision_studies.methods.alphanet.experiments import read_combinations
+    from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
+    from vision_studies.pipelines.alphanet.template_map import template_map
+    from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier, read_predictions
+    from vision_studies.pipelines.alphanet.work.experiments import read_combinations
 
     repeat = class_accuracies.loc[class_accuracies["experiment"] == experiment, "repeat"].min()
     own = next(own for own in plan.experiments() if own.run.variant == experiment and own.repeat == repeat)

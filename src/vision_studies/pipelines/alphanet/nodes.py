@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, TRAINING, Experiment, Plan
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.pipelines.alphanet.stages import (
     ALPHANETS,
     BACKBONES,
@@ -24,7 +24,7 @@ from vision_studies.studies.method import Context, run_stages
 from vision_studies.studies.results import SCHEMA, validate_results
 
 if TYPE_CHECKING:
-    from vision_studies.methods.alphanet.outputs import ScoredRun
+    from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
 
 _OTHERS = "classifiers"
 
@@ -43,7 +43,7 @@ def extract_features(context: Context[AlphanetSettings], _backbones: pd.DataFram
     Returns:
         One row a feature set (repeat, folder, fingerprint, features, and images of each group), and one row a class.
     """
-    from vision_studies.methods.alphanet.outputs import class_table
+    from vision_studies.pipelines.alphanet.work.outputs import class_table
 
     run_stages(context, FEATURES)
     plan = Plan(context)
@@ -90,7 +90,7 @@ def evaluate_experiments(
     Returns:
         The results table; accuracies by run and split, and by run and class; coefficients; and what became of predictions.
     """
-    from vision_studies.methods.alphanet import outputs
+    from vision_studies.pipelines.alphanet.work import outputs
 
     run_stages(context, EVALUATION)
     plan = Plan(context)
@@ -141,9 +141,9 @@ def _require_one(results: pd.DataFrame) -> None:
 
 def _scored(plan: Plan, own: Experiment, known: dict[tuple[object, ...], np.ndarray]) -> "ScoredRun":
     """What tables are made of; `known` holds the distances of classes that were measured already."""
-    from vision_studies.methods.alphanet.evaluation import read_predictions
-    from vision_studies.methods.alphanet.experiments import read_combinations, side_distances
-    from vision_studies.methods.alphanet.outputs import ScoredRun
+    from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
+    from vision_studies.pipelines.alphanet.work.experiments import read_combinations, side_distances
+    from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
 
     folder = plan.runs.path(own.run)
     features = plan.features(own.classifier, own.repeat)

@@ -6,9 +6,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, remove_leftovers
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -17,10 +17,10 @@ from vision_studies.studies.stages import Artifact
 if TYPE_CHECKING:
     from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.alphanet.classifiers import LinearClassifier
-    from vision_studies.methods.alphanet.features import FeatureSet
-    from vision_studies.methods.alphanet.original_format import OriginalDataSet
-    from vision_studies.methods.alphanet.sources import FeatureSource
+    from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+    from vision_studies.pipelines.alphanet.work.features import FeatureSet
+    from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet
+    from vision_studies.pipelines.alphanet.work.sources import FeatureSource
 
 TRAINING = "training"
 CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
@@ -84,7 +84,7 @@ class Plan:
         Raises:
             DataError: it is not described, or wrongly.
         """
-        from vision_studies.methods.alphanet.original_format import read_registry
+        from vision_studies.pipelines.alphanet.work.original_format import read_registry
 
         imported = self.settings.imported
         if imported is None:
@@ -99,7 +99,7 @@ class Plan:
     @cached_property
     def class_splits(self) -> "ClassSplits":
         """Few, medium and many classes of the images."""
-        from vision_studies.methods.alphanet.sources import class_splits
+        from vision_studies.pipelines.alphanet.work.sources import class_splits
 
         return class_splits(self.prepared(), self.settings.splits)
 
@@ -120,7 +120,7 @@ class Plan:
     def source_folders(self) -> list[Path]:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
         if self.settings.imported is not None:
-            from vision_studies.methods.alphanet.sources import files_fingerprint
+            from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
 
             return [self.runs.folder / "features" / files_fingerprint(self.original())]
         # The classes themselves: files of splits may change under their names.
@@ -132,7 +132,7 @@ class Plan:
 
     def source(self, repeat: int) -> "FeatureSource":
         """Features of a repeat."""
-        from vision_studies.methods.alphanet.sources import open_source
+        from vision_studies.pipelines.alphanet.work.sources import open_source
 
         return open_source(self.source_folder(repeat))
 
@@ -176,13 +176,13 @@ class Plan:
 
     def classifier(self, experiment: Experiment) -> "LinearClassifier":
         """The classifier that an experiment is or improves."""
-        from vision_studies.methods.alphanet.classifiers import load_classifier
+        from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
 
         return load_classifier(self.classifier_folder(experiment.classifier, experiment.repeat) / CLASSIFIER_FILE)
 
     def feature_sets(self) -> list[Artifact]:
         """Features of every repeat, as they are made from networks or imported."""
-        from vision_studies.methods.alphanet.features import description_file
+        from vision_studies.pipelines.alphanet.work.features import description_file
 
         networks = self.backbone_runs()
         return [
@@ -200,7 +200,7 @@ class Plan:
         ]
 
     def _make_features(self, repeat: int) -> None:
-        from vision_studies.methods.alphanet import sources
+        from vision_studies.pipelines.alphanet.work import sources
         from vision_studies.training.runtime import select_device
 
         folder = self.source_folders[repeat]

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.studies.method import Context
 
 logger = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ def relate_classes(
         (the nearest of any) and, where WordNet is installed, `semantic`. Of several numbers of neighbours or distances
         the first counts.
     """
-    from vision_studies.methods.alphanet.features import class_means
-    from vision_studies.methods.alphanet.neighbours import nearest
+    from vision_studies.pipelines.alphanet.work.features import class_means
+    from vision_studies.pipelines.alphanet.work.neighbours import nearest
 
     plan, settings = Plan(context), context.settings
     distance = next((own for own in settings.distances if own != "random"), "euclidean")
@@ -47,7 +47,7 @@ def relate_classes(
 
 def _semantic(labels_file: Path, names: list[str]) -> pd.DataFrame:
     """Neighbours by meaning; none, with a word why, where WordNet is not installed."""
-    from vision_studies.analysis import wordnet
+    from vision_studies.pipelines.alphanet import wordnet
 
     file, reason = wordnet.wordnet_or_reason()
     if file is None:

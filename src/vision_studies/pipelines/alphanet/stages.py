@@ -7,11 +7,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from vision_studies.config.alphanet import AlphanetSettings, CombinationRunSettings
-from vision_studies.config.cifar_resnet import RunSettings
-from vision_studies.config.long_tail_classifiers import ClassifierSettings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
+from vision_studies.pipelines.alphanet.classifier_settings import ClassifierSettings
 from vision_studies.pipelines.alphanet.plan import (
     CLASSIFIER_FILE,
     COMBINATIONS_FILE,
@@ -19,6 +18,7 @@ from vision_studies.pipelines.alphanet.plan import (
     Experiment,
     Plan,
 )
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings, CombinationRunSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
@@ -64,7 +64,7 @@ def most_runs(settings: AlphanetSettings) -> int:
 
 def write_logs(plan: Plan, runs: Sequence[Run]) -> None:
     """Logs for TensorBoard of the runs that are complete and have none, be they trained now or earlier."""
-    from vision_studies.methods.alphanet.event_logs import write_event_logs
+    from vision_studies.pipelines.alphanet.work.event_logs import write_event_logs
     from vision_studies.training.checkpoints import load_state
 
     store = plan.runs
@@ -86,7 +86,7 @@ def _on_one_classifier(plan: Plan, experiments: Experiments, runs: Sequence[Run]
 
 
 def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
-    from vision_studies.methods import cifar_resnet
+    from vision_studies.training import network_run as cifar_resnet
     from vision_studies.training.distributed import training_device
     from vision_studies.training.runtime import derived_seed
 
@@ -99,8 +99,8 @@ def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
 
 
 def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
-    from vision_studies.methods.alphanet.classifiers import save_classifier
-    from vision_studies.methods.alphanet.fitting import fit
+    from vision_studies.pipelines.alphanet.work.classifiers import save_classifier
+    from vision_studies.pipelines.alphanet.work.fitting import fit
     from vision_studies.training.runtime import select_device
 
     label = experiments[run.fingerprint].classifier
@@ -112,7 +112,7 @@ def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Out
 
 
 def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, experiments: Experiments) -> None:
-    from vision_studies.methods.alphanet.experiments import Combination, learn
+    from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
     from vision_studies.training.checkpoints import save_state
     from vision_studies.training.runtime import select_device
 
@@ -137,9 +137,9 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, ex
 
 
 def _evaluate(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
-    from vision_studies.methods.alphanet.evaluation import evaluate, improved_classifier, improved_scores
-    from vision_studies.methods.alphanet.experiments import read_combinations
-    from vision_studies.methods.alphanet.sources import baseline_scores
+    from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
+    from vision_studies.pipelines.alphanet.work.experiments import read_combinations
+    from vision_studies.pipelines.alphanet.work.sources import baseline_scores
 
     own = experiments[run.fingerprint]
     features = plan.features(own.classifier, own.repeat)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.alphanet import AlphanetSettings
 from vision_studies.config.reporting import ReportingSettings
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 
 _TITLES = {
     "top_1": "Top-1 test accuracy",
@@ -24,8 +24,8 @@ def compare_splits(
     Returns:
         The tables `<metric>`, `<metric>_gains` and `<metric>_tests`, and sentences.
     """
-    from vision_studies.analysis.long_tail import paired_gains, summarise
-    from vision_studies.analysis.long_tail_sentences import gain_sentences
+    from vision_studies.pipelines.alphanet.long_tail import paired_gains, summarise
+    from vision_studies.pipelines.alphanet.long_tail_sentences import gain_sentences
 
     statistics = {}
     for metric in _metrics(accuracies):
@@ -50,7 +50,7 @@ def tabulate(
     Returns:
         For each format: top_1, top_5, nearest and, where there is WordNet, semantic.
     """
-    from vision_studies.reports import alphanet_tables
+    from vision_studies.pipelines.alphanet import result_tables as alphanet_tables
 
     tables = {metric: (accuracies, metric) for metric in _metrics(accuracies)}
     for name, kind in (("nearest", "all"), ("semantic", "semantic")):
@@ -70,8 +70,8 @@ def list_combinations(
     class_accuracies: pd.DataFrame, combinations: pd.DataFrame, changes: pd.DataFrame
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the few classes that gain most have learnt in every experiment, as text and in Markdown."""
-    from vision_studies.analysis.learnt_combinations import learnt_combinations, select_classes
-    from vision_studies.reports.combinations_text import combinations_markdown, combinations_text
+    from vision_studies.pipelines.alphanet.combinations_text import combinations_markdown, combinations_text
+    from vision_studies.pipelines.alphanet.learnt_combinations import learnt_combinations, select_classes
 
     text, markdown = {}, {}
     for experiment in dict.fromkeys(combinations["experiment"]):
@@ -89,7 +89,7 @@ def adjusted(
 
     A prediction counts as right where it is the image's class or one of its neighbours.
     """
-    from vision_studies.analysis.prediction_groups import adjusted_accuracy
+    from vision_studies.pipelines.alphanet.prediction_groups import adjusted_accuracy
 
     labels = {split: own["label"].tolist() for split, own in classes.groupby("split")}
     labels["overall"] = classes["label"].tolist()

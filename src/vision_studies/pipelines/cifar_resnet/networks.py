@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.cifar_resnet import RunSettings
 from vision_studies.config.network_names import network_name
+from vision_studies.config.network_run import RunSettings
 from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def _title(configuration: Mapping[str, Any]) -> str:
 
 
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
-    from vision_studies.methods.cifar_resnet import build_network
+    from vision_studies.training.network_run import build_network
     from vision_studies.training.rebuilt import Rebuilt, load_selected
 
     settings = RunSettings.model_validate(run.configuration)

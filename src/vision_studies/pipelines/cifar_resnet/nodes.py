@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.cifar_resnet import CifarResnetSettings
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import Context, run_stages
@@ -33,9 +33,9 @@ def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:
     """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere."""
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.cifar_resnet import WEIGHTS_FILE
     from vision_studies.serving.trained_network import data_description
     from vision_studies.training.checkpoints import load_state
+    from vision_studies.training.network_run import WEIGHTS_FILE
 
     best = _best_run(results)
     folder = runs_folder / best["run_fingerprint"]
@@ -52,7 +52,7 @@ def write_evaluation(
     results: pd.DataFrame, runs_folder: Path, model: dict[str, Any]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, Any]]:
     """The evaluation folder of the selected run: predictions to submit, the checkpoint they came from, and a summary."""
-    from vision_studies.methods.cifar_resnet import submissions
+    from vision_studies.training.network_run import submissions
 
     best = _best_run(results)
     metrics = [name for name in best if name.startswith("test_")]
@@ -68,14 +68,14 @@ def write_evaluation(
 
 def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFrame:
     """Test predictions of the run with the best validation accuracy."""
-    from vision_studies.methods.cifar_resnet import predictions_table
+    from vision_studies.training.network_run import predictions_table
 
     return predictions_table(runs_folder / _best_run(results)["run_fingerprint"])
 
 
 def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dict[str, Any]]:
     """Mean, spread and interval of the test accuracy of every variant, and its paired difference to the first one."""
-    from vision_studies.analysis.comparisons import compare_variants
+    from vision_studies.statistics.comparisons import compare_variants
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
@@ -91,7 +91,7 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
 
 def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figure, Figure]:
     """Learning curves in one figure, and loss, validation and learning rate in one each."""
-    from vision_studies.plots import training
+    from vision_studies.figures import training
 
     return (
         training.learning_curves(histories),
@@ -103,7 +103,7 @@ def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figur
 
 def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
     """True against predicted class."""
-    from vision_studies.plots.classification import confusion_matrix
+    from vision_studies.figures.classification import confusion_matrix
 
     return confusion_matrix(
         predictions["label"].to_numpy(), predictions["prediction"].to_numpy(), image_set.class_names
@@ -112,8 +112,8 @@ def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Fig
 
 def plot_reliability(predictions: pd.DataFrame) -> Figure:
     """Accuracy against confidence."""
-    from vision_studies.analysis.calibration import expected_calibration_error, reliability_table
-    from vision_studies.plots.classification import reliability_diagram
+    from vision_studies.figures.classification import reliability_diagram
+    from vision_studies.statistics.calibration import expected_calibration_error, reliability_table
 
     probabilities = predictions.filter(like="probability_").to_numpy()
     labels = predictions["label"].to_numpy()
@@ -124,7 +124,7 @@ def plot_reliability(predictions: pd.DataFrame) -> Figure:
 
 def plot_predictions(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
     """A dozen test images, drawn at random, with their most probable classes."""
-    from vision_studies.plots.classification import prediction_grid
+    from vision_studies.figures.classification import prediction_grid
 
     shown = predictions.sample(min(12, len(predictions)), random_state=0)
     images = image_set.images[shown["index"].to_numpy()]
@@ -133,7 +133,7 @@ def plot_predictions(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
 
 def plot_comparison(results: pd.DataFrame, comparison: list[dict[str, Any]]) -> Figure:
     """Variants against each other."""
-    from vision_studies.plots.comparison import comparison_figure
+    from vision_studies.figures.comparison import comparison_figure
 
     return comparison_figure(results, pd.DataFrame(comparison))
 

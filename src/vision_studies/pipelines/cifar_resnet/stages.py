@@ -4,9 +4,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_studies.config.cifar_resnet import CifarResnetSettings, RunSettings
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run, plan_runs
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
@@ -52,7 +53,7 @@ def most_runs(settings: CifarResnetSettings) -> int:
 
 
 def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.methods import cifar_resnet
+    from vision_studies.training import network_run as cifar_resnet
     from vision_studies.training.distributed import training_device
 
     settings = RunSettings.model_validate(run.configuration)
@@ -62,7 +63,7 @@ def _train(run: Run, folder: Path, *, data: "PreparedData", execution: Execution
 
 
 def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.methods import cifar_resnet
+    from vision_studies.training import network_run as cifar_resnet
     from vision_studies.training.runtime import select_device
 
     settings = RunSettings.model_validate(run.configuration)

@@ -1,11 +1,13 @@
 """The `clustering` pipeline."""
 
 import warnings
+from typing import TYPE_CHECKING
 
-from kedro.pipeline import Pipeline
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(**_: object) -> "Pipeline":
     """Look for classes in the layers of the networks that `transfer_cuts` pretrains; they are trained once for both."""
     from vision_studies.pipelines.clustering.method import METHOD
     from vision_studies.pipelines.method_pipeline import method_pipeline

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.transfer_cuts import PretrainingRunSettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.stages import (
     CLUSTERING,
@@ -14,6 +13,7 @@ from vision_studies.pipelines.clustering.stages import (
     pretrained_network,
 )
 from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs
+from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import run_stages
 
@@ -41,8 +41,8 @@ def compute_effective_ranks(context: Clusters, _pretraining: pd.DataFrame) -> pd
     Returns:
         Columns layer, network, effective_rank, largest.
     """
-    from vision_studies.methods.activations import effective_ranks
-    from vision_studies.methods.cut_networks import pretraining_network
+    from vision_studies.pipelines.clustering.activations import effective_ranks
+    from vision_studies.pipelines.transfer_cuts.cut_networks import pretraining_network
 
     rows = []
     for run in pretraining_runs(cuts_of(context)):
@@ -63,8 +63,8 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns classes, layer, x, y, class_name.
     """
-    from vision_studies.methods.activations import layer_activations, layer_names
-    from vision_studies.methods.clustering import scatter_positions
+    from vision_studies.pipelines.clustering.activations import layer_activations, layer_names
+    from vision_studies.pipelines.clustering.work import scatter_positions
     from vision_studies.training.runtime import select_device
 
     columns, settings, data = ["classes", "layer", "x", "y", "class_name"], context.settings.clustering, context.images

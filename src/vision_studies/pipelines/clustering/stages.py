@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
-from vision_studies.config.clustering import ClusteringSettings, MethodSettings
-from vision_studies.config.transfer_cuts import PretrainingRunSettings, TransferCutsSettings
 from vision_studies.files import atomic_file, hash_json
+from vision_studies.pipelines.clustering.settings import ClusteringSettings, MethodSettings
 from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_classes
+from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.method import Context
@@ -23,8 +23,8 @@ from vision_studies.studies.stages import Artifact, Artifacts, Known, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.subsets import ClassData
-    from vision_studies.methods.clustering import Subset
     from vision_studies.models.convnet import ConvNet
+    from vision_studies.pipelines.clustering.work import Subset
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
 
 def pretrained_network(context: Clusters, run: Run) -> "ConvNet":
     """The network that a run of `transfer_cuts` has pretrained."""
-    from vision_studies.methods.cut_networks import WEIGHTS_FILE, load_pretrained
+    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE, load_pretrained
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
     weights = context.runs.path(run, WEIGHTS_FILE)
@@ -115,8 +115,8 @@ def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: i
 
 
 def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
-    from vision_studies.methods.activations import channel_means, layer_activations, layer_names
-    from vision_studies.methods.clustering import Subset, capped, cluster_subsets
+    from vision_studies.pipelines.clustering.activations import channel_means, layer_activations, layer_names
+    from vision_studies.pipelines.clustering.work import Subset, capped, cluster_subsets
     from vision_studies.training.runtime import select_device
 
     device = select_device(context.execution.device)
@@ -143,7 +143,7 @@ def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, cl
 def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Sequence[Subset]":
     """The draws of the cut study that start from this network, where two images of each class are among them."""
     from vision_studies.data.subsets import balanced_subset
-    from vision_studies.methods.clustering import Subset
+    from vision_studies.pipelines.clustering.work import Subset
 
     subsets = []
     for settings in cuts.subsets:

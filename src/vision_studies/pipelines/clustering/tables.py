@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.transfer_cuts import TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
 
 _METHODS = {
     "kmeans_channels": "K-means of single channels (their mean)",
@@ -22,7 +22,7 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
         Columns method, classes, fraction, layer, n, samples, mean_ari, standard_deviation, low, high (of the interval of the
         mean), accuracy, precision, recall. A repeat of K-means by channels counts by the mean over its channels.
     """
-    from vision_studies.analysis.statistics import summary
+    from vision_studies.statistics.intervals import summary
 
     keys = ["method", "classes", "fraction", "layer"]
     values = ["ari", "accuracy", "precision", "recall"]
@@ -66,7 +66,7 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
 
 def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Scores in the layouts of the project "mp-tl-study": one file a method; by channels, the older layout."""
-    from vision_studies.methods.cuts_layout import channel_values, cluster_values
+    from vision_studies.pipelines.transfer_cuts.published_files import channel_values, cluster_values
 
     datasets = {"pretraining": "Pretrain", "fine_tuning": "Finetune"}
     named = scores.assign(dataset=scores["classes"].map(datasets), split=scores["split"].str.capitalize())

@@ -67,7 +67,7 @@ def describe_data(image_set: ImageSet, splits_table: pd.DataFrame) -> dict[str, 
 
 def plot_data_card(card: dict[str, Any], image_set: ImageSet, splits_table: pd.DataFrame) -> Figure:
     """Picture of the data card, with the first training images of every class."""
-    from vision_studies.plots.data_prep import data_card_figure
+    from vision_studies.pipelines.data_prep.plots import data_card_figure
 
     train = Splits.from_table(splits_table).train
     labels = image_set.labels[train]

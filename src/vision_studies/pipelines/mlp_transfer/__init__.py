@@ -1,9 +1,12 @@
 """The `mlp_transfer` pipeline."""
 
-from kedro.pipeline import Pipeline
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(**_: object) -> "Pipeline":
     """Search hyperparameters for perceptrons of several shapes, and try each shape's optimum on the others.
 
     Tags are phases that can be run alone: search, search_report, transfer.

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.mlp_transfer import HYPERPARAMETERS, MlpTransferSettings, RangeSettings
+from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, RangeSettings
 from vision_studies.pipelines.partitions import loaded
 
 
@@ -19,8 +19,8 @@ def plot_search(
     results: pd.DataFrame,
 ) -> tuple[Figure, Figure, Figure, Figure]:
     """Loss curves of the best trials, test losses over seeds, what decides the loss, and every trial."""
-    from vision_studies.plots import mlp_transfer as plots
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.mlp_transfer import plots
 
     chosen = best["architectures"]
     curves = [_trial(search_histories, name, own["trial"]) for name, own in chosen.items()]
@@ -43,8 +43,8 @@ def plot_best_trials(
     settings: MlpTransferSettings, search_histories: pd.DataFrame, best: dict[str, Any]
 ) -> dict[str, Figure]:
     """The loss curve of each architecture's best trial, in a file of its own as the published project has it."""
-    from vision_studies.plots.mlp_transfer import loss_curve
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.mlp_transfer.plots import loss_curve
 
     figures = {
         f"{name}/best_trial/loss_curve": loss_curve(
@@ -57,8 +57,8 @@ def plot_best_trials(
 
 def plot_transfer(settings: MlpTransferSettings, transfer_files: Mapping[str, Any]) -> tuple[Figure, Figure, Figure]:
     """Test loss, regret and relative regret of every pair."""
-    from vision_studies.plots.mlp_transfer import transfer_heat_map
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.mlp_transfer.plots import transfer_heat_map
 
     kinds = {"test_loss": "loss", "regret": "regret", "relative_regret": "relative"}
     loss, regret, relative_regret = (

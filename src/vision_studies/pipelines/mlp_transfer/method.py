@@ -13,13 +13,13 @@ SETTINGS = "params:mlp_transfer"
 
 
 def _regret_chart(regrets: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_heat_maps import regret_heat_map
+    from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 
     return regret_heat_map(regrets.astype({"target_arch": str, "source_arch": str}))
 
 
 def _search_chart(results: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_trials import parallel_coordinates, search_trials
+    from vision_studies.figures.interactive_trials import parallel_coordinates, search_trials
 
     trials, hyperparameters = search_trials(results)
     return parallel_coordinates(trials, hyperparameters, objective="validation loss (nats)", lower_is_better=True)

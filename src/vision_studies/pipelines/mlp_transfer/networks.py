@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.mlp_transfer import MlpRunSettings, architecture_name
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, architecture_name
 from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
     from torch import nn
 
     from vision_studies.data.loaders import Normalisation
-    from vision_studies.methods.mlp_transfer import build_network
+    from vision_studies.pipelines.mlp_transfer.work import build_network
     from vision_studies.training.checkpoints import load_weights
     from vision_studies.training.rebuilt import Rebuilt
 

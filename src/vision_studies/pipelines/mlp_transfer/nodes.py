@@ -4,7 +4,6 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.mlp_transfer import architecture_name
 from vision_studies.errors import DataError
 from vision_studies.pipelines.mlp_transfer.plan import (
     Perceptrons,
@@ -13,6 +12,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     search_identity,
     transfer_cells,
 )
+from vision_studies.pipelines.mlp_transfer.settings import architecture_name
 from vision_studies.pipelines.mlp_transfer.stages import (
     EVALUATION,
     RETRAINING,

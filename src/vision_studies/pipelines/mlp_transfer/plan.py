@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.mlp_transfer import MlpTransferSettings, architecture_name
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE
+from vision_studies.pipelines.mlp_transfer.settings import MlpTransferSettings, architecture_name
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 

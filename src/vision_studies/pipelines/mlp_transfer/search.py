@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from vision_studies.config.mlp_transfer import (
+from vision_studies.pipelines.mlp_transfer.settings import (
     HYPERPARAMETERS,
     ChoiceSettings,
     Domain,

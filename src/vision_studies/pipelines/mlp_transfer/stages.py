@@ -7,7 +7,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.mlp_transfer import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
@@ -19,6 +18,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     transfer_cells,
     without,
 )
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
@@ -199,7 +199,7 @@ def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of one shape, as many at a time as the memory of a stack allows, in stacks of nearly equal size."""
-    from vision_studies.methods.mlp_transfer import perceptron_bytes
+    from vision_studies.pipelines.mlp_transfer.work import perceptron_bytes
     from vision_studies.training.members import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
@@ -212,7 +212,7 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
 def _train(
     stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: Mapping[str, Search]
 ) -> None:
-    from vision_studies.methods import mlp_transfer
+    from vision_studies.pipelines.mlp_transfer import work as mlp_transfer
     from vision_studies.training.runtime import select_device
 
     pruner = pruner_name(context.settings.search.pruner)
@@ -234,7 +234,7 @@ def _train(
 
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Perceptrons) -> None:
-    from vision_studies.methods.mlp_transfer import evaluate_stack
+    from vision_studies.pipelines.mlp_transfer.work import evaluate_stack
     from vision_studies.training.runtime import select_device
 
     scored = [(MlpRunSettings.model_validate(run.configuration), context.runs.path(run)) for run in stack]

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.mlp_transfer import HYPERPARAMETERS, MlpTransferSettings
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
+from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings
 
 Files = dict[str, pd.DataFrame]
 Descriptions = dict[str, Any]
@@ -18,8 +18,8 @@ def compare_architectures(results: pd.DataFrame, settings: ReportingSettings) ->
     """Whether architectures differ after tuning: one-way test, every pair, loss and accuracy beside parameters."""
     from dataclasses import asdict
 
-    from vision_studies.analysis.statistics import summary
-    from vision_studies.analysis.transfer import compare_pairs, one_way_test, tuning_sentence
+    from vision_studies.pipelines.mlp_transfer.regret import compare_pairs, one_way_test, tuning_sentence
+    from vision_studies.statistics.intervals import summary
 
     scored = results.dropna(subset=["test_loss"])
     if scored.empty:
@@ -107,7 +107,7 @@ def tabulate_transfer(
     settings: MlpTransferSettings, reporting: ReportingSettings, transfer_runs: pd.DataFrame
 ) -> tuple[Files, dict[str, Any]]:
     """The transfer's files in the layout of the published project and as matrices, and what follows from them."""
-    from vision_studies.analysis import transfer
+    from vision_studies.pipelines.mlp_transfer import regret as transfer
 
     regrets = transfer.regrets_by_seed(transfer_runs)
     paired = transfer.regret_table(regrets, confidence=reporting.confidence, interval=reporting.interval)

@@ -38,7 +38,7 @@ def cost_charts(configurations: pd.DataFrame) -> list[Chart]:
     Args:
         configurations: from `analysis.configurations.configurations`.
     """
-    from vision_studies.plots.interactive_cost import accuracy_against_cost
+    from vision_studies.figures.interactive_cost import accuracy_against_cost
 
     figure = accuracy_against_cost(configurations)
     return [] if figure is None else [Chart(*figure)]
@@ -54,7 +54,7 @@ def _drawn(path: Path, draw: Callable[[Any], Any]) -> Chart | None:
 
 
 def _learning_curves(histories: pd.DataFrame) -> Any:
-    from vision_studies.plots.interactive_curves import learning_curves
+    from vision_studies.figures.interactive_curves import learning_curves
 
     return learning_curves(histories)
 

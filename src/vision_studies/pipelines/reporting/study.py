@@ -66,7 +66,7 @@ def collected(
     Raises:
         DataError: it has no results, or something cannot be read.
     """
-    from vision_studies.analysis.comparisons import compare_metrics
+    from vision_studies.statistics.comparisons import compare_metrics
 
     results = collect_results(folders)
     records = collect_records(folders)

@@ -1,9 +1,12 @@
 """The `stacking` pipeline."""
 
-from kedro.pipeline import Pipeline
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
 
 
-def create_pipeline(**_: object) -> Pipeline:
+def create_pipeline(**_: object) -> "Pipeline":
     """Train stacks of networks and what they have to beat.
 
     The tag `search` is a phase that several processes may do at once; without a search in the study it does nothing.

@@ -5,17 +5,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.stacking import StackingSettings
 from vision_studies.pipelines.stacking.plan import STACK
+from vision_studies.pipelines.stacking.settings import StackingSettings
 
 
 def plot_comparison(
     settings: StackingSettings, results: pd.DataFrame, plan: list[dict[str, Any]], comparison: dict[str, Any]
 ) -> tuple[Figure, Figure, Figure]:
     """The variants against each other, the best of them against its opponents, and accuracy against cost."""
-    from vision_studies.plots.comparison import comparison_figure
-    from vision_studies.plots.stacking import efficiency_figure
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.comparison import comparison_figure
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.stacking.plots import efficiency_figure
 
     best = comparison["best_by_validation"]
     opposing = pd.DataFrame(comparison["opponents"][best])
@@ -32,9 +32,9 @@ def plot_training(
     settings: StackingSettings, histories: pd.DataFrame, plan: list[dict[str, Any]]
 ) -> tuple[Figure, Figure]:
     """Learning curves of the variants, and what their parts do: base learners, meta-learner and diversity by epoch."""
-    from vision_studies.plots.stacking import parts_figure
-    from vision_studies.plots.style import stamped
-    from vision_studies.plots.training import learning_curves
+    from vision_studies.figures.style import stamped
+    from vision_studies.figures.training import learning_curves
+    from vision_studies.pipelines.stacking.plots import parts_figure
 
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
     own = histories[histories["variant"].isin(stacks)]
@@ -47,8 +47,8 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
     Returns:
         `<variant>/training_histories`, `<variant>/hyperparameters` and `<variant>/importance`; nothing without a search.
     """
-    from vision_studies.plots import stacking as plots
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.stacking import plots
 
     found: dict[str, Figure] = {}
     for name, own in trials.items():

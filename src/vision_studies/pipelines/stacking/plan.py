@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.stacking import StackingSettings
-from vision_studies.config.stacking_runs import (
+from vision_studies.errors import ParameterError
+from vision_studies.pipelines.stacking.run_settings import (
     AnyRun,
     CombinationRun,
     CrossValidatedRun,
@@ -13,7 +13,7 @@ from vision_studies.config.stacking_runs import (
     read_run,
     stack_run,
 )
-from vision_studies.errors import ParameterError
+from vision_studies.pipelines.stacking.settings import StackingSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 
@@ -134,7 +134,7 @@ def read_combination(run: Run) -> CombinationRun:
 
 
 def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedData") -> list[tuple[str, AnyRun]]:
-    from vision_studies.methods import fair_opponents
+    from vision_studies.pipelines.stacking import fair_opponents
 
     if role == "alone":
         members = fair_opponents.independent_members(stack)
@@ -150,7 +150,7 @@ def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedDat
 
 
 def _parts(variant: str, run: JointRun | CrossValidatedRun, data: "PreparedData") -> tuple[dict[str, Any], ...]:
-    from vision_studies.methods.fair_opponents import stack_parts
+    from vision_studies.pipelines.stacking.fair_opponents import stack_parts
 
     try:
         return tuple(stack_parts(run, data))

@@ -9,7 +9,12 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from vision_studies.config.stacking_runs import (
+from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import CheckpointError
+from vision_studies.pipelines.stacking import combinations, cross_validation
+from vision_studies.pipelines.stacking import work as stacking
+from vision_studies.pipelines.stacking.plan import TRAINED
+from vision_studies.pipelines.stacking.run_settings import (
     CombinationRun,
     CrossValidatedRun,
     JointRun,
@@ -17,11 +22,7 @@ from vision_studies.config.stacking_runs import (
     NetworkRun,
     read_run,
 )
-from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import CheckpointError
-from vision_studies.methods import combinations, cross_validation, stacking
-from vision_studies.methods.stacked_networks import build_learner, build_meta_learner
-from vision_studies.pipelines.stacking.plan import TRAINED
+from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_meta_learner
 from vision_studies.run_folders import MEND, descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
 from vision_studies.stored_tables import read_table

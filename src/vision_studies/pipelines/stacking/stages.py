@@ -4,8 +4,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.stacking import StackingSettings, StackingVariantSettings
-from vision_studies.config.stacking_runs import CombinationRun, CrossValidatedRun, NetworkRun, read_run, stack_run
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, Outcome
 from vision_studies.pipelines.stacking.plan import (
@@ -16,13 +14,21 @@ from vision_studies.pipelines.stacking.plan import (
     plan_entries,
     read_combination,
 )
+from vision_studies.pipelines.stacking.run_settings import (
+    CombinationRun,
+    CrossValidatedRun,
+    NetworkRun,
+    read_run,
+    stack_run,
+)
+from vision_studies.pipelines.stacking.settings import StackingSettings, StackingVariantSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps
 from vision_studies.studies.trials import Drawn, Trials
 
 if TYPE_CHECKING:
-    from vision_studies.methods.stacking import Report
+    from vision_studies.pipelines.stacking.work import Report
     from vision_studies.studies.search import Report as TrialReport
 
 TRAINING, COMBINATIONS, EVALUATION = "training", "combinations", "evaluation"
@@ -120,8 +126,9 @@ def _train_trial(run: Run, folder: Path, report: "TrialReport", *, context: Stac
 
 
 def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None" = None) -> Outcome:
-    from vision_studies.methods import cross_validation, mock_trainer, stacking
-    from vision_studies.methods.fair_opponents import network_cost, stack_cost
+    from vision_studies.pipelines.stacking import cross_validation, mock_trainer
+    from vision_studies.pipelines.stacking import work as stacking
+    from vision_studies.pipelines.stacking.fair_opponents import network_cost, stack_cost
     from vision_studies.training.runtime import select_device
 
     settings = read_run(run.configuration)
@@ -136,7 +143,7 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
-    from vision_studies.methods import combinations
+    from vision_studies.pipelines.stacking import combinations
     from vision_studies.training.runtime import select_device
 
     settings = read_combination(run)
@@ -158,8 +165,9 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
-    from vision_studies.methods import combinations, cross_validation, mock_trainer, stacking
-    from vision_studies.methods.outputs import metrics_on_test, save_outputs
+    from vision_studies.pipelines.stacking import combinations, cross_validation, mock_trainer
+    from vision_studies.pipelines.stacking import work as stacking
+    from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
     from vision_studies.training.runtime import select_device
 
     settings, data = read_run(run.configuration), context.images

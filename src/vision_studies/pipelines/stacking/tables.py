@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.stacking import StackingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.pipelines.stacking.plan import STACK
+from vision_studies.pipelines.stacking.settings import StackingSettings
 
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]
@@ -19,7 +19,7 @@ _OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
 
 def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSettings) -> tuple[dict[str, Any], list[str]]:
     """The variants against the first one, each of them against its opponents, and the answer in sentences."""
-    from vision_studies.analysis.comparisons import compare_variants
+    from vision_studies.statistics.comparisons import compare_variants
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])

@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.transfer_cuts import TransferCutsSettings
 from vision_studies.pipelines.partitions import loaded
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.tables import one_mode
 
 
@@ -15,12 +15,12 @@ def plot_cuts(
     settings: TransferCutsSettings, accuracies: pd.DataFrame, statistics: dict[str, Any]
 ) -> tuple[Figure, Figure, Figure, Figure]:
     """What a reader wants first: all modes, and boxes, differences and means of the first of them."""
-    from vision_studies.analysis.rankings import mode_label
-    from vision_studies.plots.cut_lines import difference_lines
-    from vision_studies.plots.cut_modes import mode_lines
-    from vision_studies.plots.cut_surfaces import heat_map
-    from vision_studies.plots.cuts import box_plot
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.transfer_cuts.plots.cut_lines import difference_lines
+    from vision_studies.pipelines.transfer_cuts.plots.cut_modes import mode_lines
+    from vision_studies.pipelines.transfer_cuts.plots.cut_surfaces import heat_map
+    from vision_studies.pipelines.transfer_cuts.plots.cuts import box_plot
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     mode = settings.modes[0]
     table, label = one_mode(accuracies, mode), mode_label(mode)
@@ -37,9 +37,9 @@ def plot_every_mode(
     settings: TransferCutsSettings, accuracies: pd.DataFrame, statistics: dict[str, Any]
 ) -> dict[str, Figure]:
     """Every kind of figure for every mode, and every two modes beside each other; for those who look for one."""
-    from vision_studies.analysis.rankings import mode_label
-    from vision_studies.plots import cut_lines, cut_surfaces, cuts
-    from vision_studies.plots.style import stamped
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.transfer_cuts.plots import cut_lines, cut_surfaces, cuts
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     figures = {}
     for mode in settings.modes:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.transfer_cuts import BASELINE
 from vision_studies.pipelines.transfer_cuts import figures, nodes, tables
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
 
@@ -14,8 +14,8 @@ SETTINGS = "params:transfer_cuts"
 
 
 def _surface_chart(accuracies: pd.DataFrame) -> Any:
-    from vision_studies.analysis.rankings import mode_label
-    from vision_studies.plots.interactive_heat_maps import accuracy_surface
+    from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != BASELINE]
     return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.network_names import network_name
-from vision_studies.config.transfer_cuts import CutRunSettings, PretrainingRunSettings
 from vision_studies.errors import CheckpointError
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import WEIGHTS_FILE, Networks, StoredNetwork
 
@@ -30,7 +30,7 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
 
 
 def _pretrained(settings: PretrainingRunSettings, weights: Path, data: "PreparedData") -> "Rebuilt":
-    from vision_studies.methods.cut_networks import load_pretrained
+    from vision_studies.pipelines.transfer_cuts.cut_networks import load_pretrained
     from vision_studies.training.rebuilt import Rebuilt
 
     network = load_pretrained(settings.network, data, settings.classes, weights)
@@ -40,7 +40,7 @@ def _pretrained(settings: PretrainingRunSettings, weights: Path, data: "Prepared
 def _cut(settings: CutRunSettings, weights: Path, data: "PreparedData") -> "Rebuilt":
     from torch import nn
 
-    from vision_studies.methods.cut_networks import ConvNet, build_convnet, load_pretrained
+    from vision_studies.pipelines.transfer_cuts.cut_networks import ConvNet, build_convnet, load_pretrained
     from vision_studies.serving.joined_networks import Cut
     from vision_studies.training.checkpoints import load_weights
     from vision_studies.training.rebuilt import Rebuilt

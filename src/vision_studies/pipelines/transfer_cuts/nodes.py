@@ -4,9 +4,9 @@ import json
 
 import pandas as pd
 
-from vision_studies.config.transfer_cuts import TransferCutsSettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, share_name, study_cells
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.stages import EVALUATION, FINE_TUNING, PRETRAINING, TRAINING
 from vision_studies.studies.method import run_stages
 

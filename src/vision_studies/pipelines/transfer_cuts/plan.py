@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vision_studies.config.transfer_cuts import BASELINE, TransferCutsSettings
 from vision_studies.errors import DataError
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, TransferCutsSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 
@@ -75,7 +75,7 @@ def study_cells(context: Cuts) -> list[Cell]:
 
 def cell_name(mode: str, cut: int, fraction: float) -> str:
     """How a place of the table is called, as in `1 %: FR, cut 4`."""
-    from vision_studies.analysis.rankings import mode_label
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     point = f", cut {cut}" if cut >= 0 and mode != "fine_tune" else ""
     return f"{share_name(fraction)}: {mode_label(mode)}{point}"

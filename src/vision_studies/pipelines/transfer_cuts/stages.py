@@ -6,15 +6,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.transfer_cuts import CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings, TransferCutsSettings
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.methods.transfer_cuts import CutRun
+    from vision_studies.pipelines.transfer_cuts.work import CutRun
 
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
 FINE_TUNING = "fine-tuning"
@@ -46,7 +46,7 @@ def check_subsets(data: "PreparedData", runs: Iterable[Run]) -> None:
     Raises:
         DataError: a fraction leaves a class without an image.
     """
-    from vision_studies.methods.transfer_cuts import subset
+    from vision_studies.pipelines.transfer_cuts.work import subset
 
     for run in {run.configuration["fraction"]: run for run in runs}.values():
         subset(CutRunSettings.model_validate(run.configuration), run.seed, data)
@@ -64,7 +64,7 @@ def _by_layers(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of equal layers and fraction, as many at a time as the memory of a stack allows."""
-    from vision_studies.methods.transfer_cuts import member_bytes
+    from vision_studies.pipelines.transfer_cuts.work import member_bytes
     from vision_studies.training.members import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
@@ -81,8 +81,8 @@ def _fraction(run: Run) -> float:
 
 
 def _cut_run(context: Cuts, run: Run) -> "CutRun":
-    from vision_studies.methods.cut_networks import WEIGHTS_FILE
-    from vision_studies.methods.transfer_cuts import CutRun
+    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
+    from vision_studies.pipelines.transfer_cuts.work import CutRun
 
     settings = CutRunSettings.model_validate(run.configuration)
     if settings.pretrained is None:
@@ -93,7 +93,7 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
 
 
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
-    from vision_studies.methods.transfer_cuts import pretrain
+    from vision_studies.pipelines.transfer_cuts.work import pretrain
     from vision_studies.training.runtime import select_device
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
@@ -102,8 +102,8 @@ def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts) -> None:
-    from vision_studies.methods.cut_networks import WEIGHTS_FILE
-    from vision_studies.methods.transfer_cuts import train_stack
+    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
+    from vision_studies.pipelines.transfer_cuts.work import train_stack
     from vision_studies.training.runtime import select_device
 
     train_stack(
@@ -118,8 +118,8 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts)
 
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Cuts) -> None:
-    from vision_studies.methods.cut_networks import WEIGHTS_FILE
-    from vision_studies.methods.transfer_cuts import evaluate_stack
+    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
+    from vision_studies.pipelines.transfer_cuts.work import evaluate_stack
     from vision_studies.training.runtime import select_device
 
     store = context.runs

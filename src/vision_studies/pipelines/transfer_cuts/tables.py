@@ -6,8 +6,8 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.transfer_cuts import BASELINE, TransferCutsSettings
 from vision_studies.pipelines.partitions import loaded
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, TransferCutsSettings
 
 
 def compare_cuts(
@@ -18,7 +18,7 @@ def compare_cuts(
     Returns:
         `<mode>/description`, `<mode>/comparisons`, `<mode>/ranks` and `<mode>_against_<mode>`, each a table.
     """
-    from vision_studies.analysis.rankings import compare_experiments, compare_pairs, describe, rank_cuts
+    from vision_studies.pipelines.transfer_cuts.rankings import compare_experiments, compare_pairs, describe, rank_cuts
 
     tables: dict[str, Any] = {}
     own = {str(mode): one_mode(accuracies, mode) for mode in settings.modes}
@@ -38,8 +38,8 @@ def conclude(
     settings: TransferCutsSettings, reporting: ReportingSettings, accuracies: pd.DataFrame, statistics: dict[str, Any]
 ) -> list[str]:
     """What the study has found, in sentences."""
-    from vision_studies.analysis.ranking_sentences import experiment_sentences, sentences
-    from vision_studies.analysis.rankings import mode_label
+    from vision_studies.pipelines.transfer_cuts.ranking_sentences import experiment_sentences, sentences
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     said = []
     if settings.protocol == "published":
@@ -67,8 +67,8 @@ def conclude(
 
 def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """Tables of every mode, and of every two modes, in Markdown and in LaTeX."""
-    from vision_studies.analysis.rankings import mode_label
-    from vision_studies.reports import cut_tables
+    from vision_studies.pipelines.transfer_cuts import ranking_tables as cut_tables
+    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
 
     markdown: dict[str, str] = {}
     latex: dict[str, str] = {}
@@ -90,7 +90,7 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
 
 def write_original_layout(settings: TransferCutsSettings, accuracies: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """The runs in the layout of the project "mp-tl-study": `baselines_<classes>` and `cuts_<classes>_<mode>`."""
-    from vision_studies.methods.cuts_layout import results_file, results_values
+    from vision_studies.pipelines.transfer_cuts.published_files import results_file, results_values
 
     parameters = settings.model_dump(mode="json")
     rate = settings.fine_tuning.optimizer.learning_rate
@@ -105,7 +105,7 @@ def write_original_layout(settings: TransferCutsSettings, accuracies: pd.DataFra
 
 def one_mode(accuracies: pd.DataFrame, mode: str) -> pd.DataFrame:
     """Scored runs of a mode, with the baseline."""
-    from vision_studies.analysis.rankings import only_mode
+    from vision_studies.pipelines.transfer_cuts.rankings import only_mode
 
     return only_mode(accuracies.dropna(subset=["test_accuracy"]), mode)
 

@@ -1,0 +1,251 @@
+"""Every trial of a search as a line through its hyperparameters: parallel coordinates.
+
+Each hyperparameter is a row with an axis of its own, so that their names and values have room on a narrow screen, too.
+Drawn as lines in one pair of axes: Plotly's own parallel coordinates evaluate text as a script, which the page forbids.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from plotly.colors import sample_colorscale
+from plotly.graph_objects import Scatter
+
+from vision_studies.errors import ParameterError
+from vision_studies.figures.interactive_style import (
+    InteractiveFigure,
+    colour_scale,
+    escaped,
+    figure,
+    hover,
+    need_columns,
+    view,
+)
+from vision_studies.figures.style import short
+
+MOST_TRIALS = 150
+_INK = "#000000"  # of the best trial; the page turns it white in the dark
+# Blue is good: both ends can be seen on white and on black, and by colour-blind readers.
+_COLOURS = ("#0072B2", "#8d8d8d", "#E69F00")
+_TICKS = 4
+_TICK = {"symbol": "line-ns-open", "size": 7, "color": "#8d8d8d"}
+_WIDE = 20.0  # values over more than such a factor may have been drawn on a logarithmic scale
+_CROWDED = 20  # so many trials are drawn faintly, so that their crossings show
+
+
+def search_trials(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The trials of `mlp_transfer`'s search as `parallel_coordinates` wants them, and their hyperparameters.
+
+    Args:
+        results: rows of the results table, one a trial: variant, trial, configuration, validation_loss.
+    """
+    need_columns(results, ("variant", "trial", "configuration", "validation_loss"), "trials")
+    rows = []
+    for row in results.to_dict("records"):
+        settings, prefix = json.loads(row["configuration"]), "hyperparameters."
+        trial = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        rows.append(trial | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
+    return _trials_table(rows)
+
+
+def optuna_trials(trials: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """The trials of `stacking`'s search (`stacking.trials`) as `parallel_coordinates` wants them, and their hyperparameters.
+
+    Args:
+        trials: variant -> {"trials": [{"number", "value" (missing where it was ended), "params"}]}.
+    """
+    rows = [
+        trial["params"] | {"group": variant, "trial": trial["number"], "objective": trial.get("value")}
+        for variant, own in trials.items()
+        for trial in own["trials"]
+    ]
+    return _trials_table(rows)
+
+
+def _trials_table(rows: list[dict[str, Any]]) -> tuple[pd.DataFrame, list[str]]:
+    table = pd.DataFrame(rows, columns=None if rows else ["group", "trial", "objective"])
+    return table, [name for name in table.columns if name not in ("group", "trial", "objective")]
+
+
+def parallel_coordinates(
+    trials: pd.DataFrame, hyperparameters: Sequence[str], *, objective: str, lower_is_better: bool
+) -> InteractiveFigure | None:
+    """Each trial as a line, coloured by what it reached; the best is black and thick. Groups are shown one at a time.
+
+    Args:
+        trials: trial (number), objective (missing where a trial was ended early or diverged: it is left out), one column
+            a hyperparameter (numbers, or anything else as names), and optionally group (such as the architecture).
+        hyperparameters: columns, from top to bottom; those with one value only are left out.
+        objective: what `objective` is, with its unit.
+        lower_is_better: whether the best trial is the one with the lowest objective.
+
+    Returns:
+        None where fewer than two trials of a group have an objective, or no hyperparameter has two values.
+
+    Raises:
+        DataError: a column is missing.
+        ParameterError: a hyperparameter is called `group`, `trial` or `objective`.
+    """
+    if taken := {"group", "trial", "objective"} & set(hyperparameters):
+        raise ParameterError(f"A hyperparameter cannot be called '{min(taken)}'; give it another name.")
+    need_columns(trials, ("trial", "objective", *hyperparameters), "trials")
+    known = trials.replace([np.inf, -np.inf], np.nan).dropna(subset=["objective"])
+    varied = [name for name in hyperparameters if known[name].astype(str).nunique() > 1]
+    groups = {
+        str(name): own.sort_values("objective", ascending=lower_is_better, kind="stable")
+        for name, own in (known.groupby("group", sort=False) if "group" in known else [("all", known)])
+        if len(own) > 1
+    }
+    if not groups or not varied:
+        return None
+    axes = [_axis_of(known[name], name) for name in varied]
+    axes.append(_axis_of(known["objective"].astype(float), objective))
+    traces: list[Scatter] = [_ticks(axes)]
+    views = []
+    for number, (name, rows) in enumerate(groups.items()):
+        shown = rows.head(MOST_TRIALS)
+        ends = (float(shown["objective"].min()), float(shown["objective"].max()))
+        views.append(view(name, coloraxis__cmin=ends[0], coloraxis__cmax=ends[1]))
+        # The best is drawn last, over the others.
+        for rank, row in reversed(list(enumerate(shown.to_dict("records")))):
+            line = _line(row, [*varied, "objective"], axes, ends, best=rank == 0, lower=lower_is_better)
+            line.opacity = 0.5 if rank and len(shown) > _CROWDED else 1
+            traces.append(line.update(visible=number == 0, meta={"view": number}))
+    # An unseen point, for the scale of colours that lines do not have.
+    unseen = {"color": [0], "coloraxis": "coloraxis"}
+    traces.append(Scatter(x=[None], y=[None], mode="markers", marker=unseen, hoverinfo="skip"))
+    colours = list(zip((0, 0.5, 1), _COLOURS if lower_is_better else _COLOURS[::-1], strict=True))
+    scale = colour_scale(colours, escaped(objective), y=1.0)
+    bare = {"showticklabels": False, "showline": False, "ticks": "", "zeroline": False, "fixedrange": True}
+    drawn = figure(
+        traces,
+        height=140 + 64 * len(axes),
+        views=views,
+        views_label="Search of",
+        hovermode="closest",
+        annotations=[label for place, axis in enumerate(axes) for label in _labels(place, axis)],
+        xaxis={"range": [-0.03, 1.03], "visible": False, "fixedrange": True},
+        yaxis={"range": [len(axes) - 0.5, -0.62], "tickvals": list(range(len(axes))), **bare},
+        coloraxis=scale | {key.split(".")[1]: value for key, value in views[0]["layout"].items()},
+    )
+    drawn.update_layout(margin={"l": 16, "r": 16, "b": 16, "t": 60})
+    return InteractiveFigure("Hyperparameters of every trial", _caption(trials, known, groups), drawn)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Where the values of a hyperparameter lie between 0 and 1, and which of them are named."""
+
+    name: str
+    places: Mapping[Any, float] | tuple[float, float, bool]
+    ticks: list[tuple[float, str]]
+
+    def place(self, value: Any) -> float | None:
+        """Where a value lies; None where it is missing."""
+        if isinstance(self.places, Mapping):
+            return self.places.get(str(value))
+        if pd.isna(value):
+            return None
+        low, high, logarithmic = self.places
+        return float(_scaled(float(value), low, high, logarithmic=logarithmic))
+
+
+def _axis_of(values: pd.Series, name: str) -> _Axis:
+    known = values.dropna()
+    if not pd.api.types.is_numeric_dtype(known.infer_objects()) or known.map(type).eq(bool).any():
+        options = list(dict.fromkeys(str(value) for value in known))
+        places = {option: place / max(1, len(options) - 1) for place, option in enumerate(sorted(options))}
+        letters = max(4, 40 // len(options))
+        return _Axis(name, places, [(place, short(option, letters)) for option, place in places.items()])
+    low, high = float(known.min()), float(known.max())
+    # The middle of values that were drawn on a logarithmic scale lies nearer to the middle of that scale.
+    middle = float(known.median())
+    off_centre = [abs(_scaled(middle, low, high, logarithmic=which) - 0.5) for which in (True, False) if low > 0]
+    logarithmic = low > 0 and high / low > _WIDE and off_centre[0] < off_centre[1]
+    ticks = (
+        _logarithmic_ticks(low, high) if logarithmic else _even_ticks(low, high, whole=(known == known.round()).all())
+    )
+    placed = [(float(_scaled(tick, low, high, logarithmic=logarithmic)), f"{tick:.4g}") for tick in ticks]
+    return _Axis(name, (low, high, logarithmic), placed)
+
+
+def _scaled(value: float, low: float, high: float, *, logarithmic: bool) -> float:
+    if logarithmic:
+        value, low, high = np.log10([value, low, high])
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def _logarithmic_ticks(low: float, high: float) -> list[float]:
+    decades = np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+    if len(decades) >= 2:
+        return [float(10**decade) for decade in decades[:: -(-len(decades) // _TICKS)]]
+    steps = [factor * 10**decade for decade in (*(decades - 1), *decades) for factor in (1, 2, 5)]
+    return [step for step in steps if low <= step <= high]
+
+
+def _even_ticks(low: float, high: float, *, whole: bool) -> list[float]:
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = MaxNLocator(_TICKS, integer=bool(whole)).tick_values(low, high)
+    return [float(tick) for tick in ticks if low <= tick <= high] or [low]
+
+
+def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
+    """Name of an axis above its line, and values below; the page paints its ground behind them, over the lines."""
+    common = {"showarrow": False, "borderpad": 1}
+    name = {"text": f"<b>{escaped(axis.name, 40)}</b>", "x": 0, "xref": "paper", "xanchor": "left"}
+    labels: list[dict[str, Any]] = [common | name | {"y": place - 0.07, "yanchor": "bottom"}]
+    for x, text in axis.ticks:
+        # Labels at the ends would be cut off in the middle.
+        anchor = "left" if x < 0.05 else "right" if x > 0.95 else "center"
+        labels.append(common | {"text": escaped(text), "x": x, "xanchor": anchor, "y": place + 0.07, "yanchor": "top"})
+    return labels
+
+
+def _ticks(axes: Sequence[_Axis]) -> Scatter:
+    x, y = zip(*((x, place) for place, axis in enumerate(axes) for x, _ in axis.ticks), strict=True)
+    return Scatter(x=x, y=y, mode="markers", marker=_TICK, hoverinfo="skip")
+
+
+def _line(
+    row: Mapping[Any, Any],
+    columns: Sequence[str],
+    axes: Sequence[_Axis],
+    reach: tuple[float, float],
+    *,
+    best: bool,
+    lower: bool,
+) -> Scatter:
+    said = [f"trial {row['trial']:.0f}{' (best)' if best else ''}"]
+    said += [f"{escaped(axis.name)}: {_text(row[name])}" for name, axis in zip(columns, axes, strict=True)]
+    place = _scaled(float(row["objective"]), *reach, logarithmic=False)
+    colour = _INK if best else sample_colorscale(_COLOURS, [place if lower else 1 - place])[0]
+    return Scatter(
+        x=[axis.place(row[name]) for name, axis in zip(columns, axes, strict=True)],
+        y=list(range(len(axes))),
+        mode="lines+markers",
+        line={"color": colour, "width": 3.5 if best else 1.3},
+        marker={"size": 7 if best else 4},
+        connectgaps=True,
+        hovertemplate=hover("<br>".join(said)),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if pd.isna(value) else f"{value:.4g}"
+    return escaped(value, 40)
+
+
+def _caption(trials: pd.DataFrame, known: pd.DataFrame, groups: Mapping[str, pd.DataFrame]) -> str:
+    text = (
+        "Every line is a trial, coloured by what it reached; the thick one is the best. Point at a line for its values."
+    )
+    if ended := len(trials) - len(known):
+        text += f" {ended} of {len(trials)} trials without a result are not shown."
+    if any(len(own) > MOST_TRIALS for own in groups.values()):
+        text += f" Of more than {MOST_TRIALS} trials, the best {MOST_TRIALS} are drawn."
+    return text

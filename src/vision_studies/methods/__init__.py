@@ -1,1 +1,0 @@
-"""What one run of each method is."""

@@ -1,0 +1,251 @@
+"""Parameters of the `alphanet` pipeline."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vision_studies.config.data_prep import LongTailSettings
+from vision_studies.config.network_run import RunSettings
+from vision_studies.config.training import OptimisationSettings
+from vision_studies.pipelines.alphanet.classifier_settings import ClassifierSettings
+from vision_studies.settings_base import Settings
+
+SamplerName = Literal[
+    "all_few",
+    "all_medium",
+    "all_many",
+    "all_base",
+    "uniform_medium_image",
+    "uniform_many_image",
+    "uniform_base_image",
+    "class_balanced_medium",
+    "class_balanced_many",
+    "class_balanced_base",
+    "uniform_medium_class",
+    "uniform_many_class",
+    "uniform_base_class",
+]
+DistanceName = Literal["euclidean", "cosine", "random"]
+
+RHO: Literal["rho"] = "rho"
+"""In place of a sampler's ratio: each of the study's rhos in turn."""
+
+SIMPLE_OPTIMIZERS = (
+    "SGD",
+    "Adam",
+    "AdamW",
+    "NAdam",
+    "RAdam",
+    "Adamax",
+    "Adagrad",
+    "Adadelta",
+    "RMSprop",
+    "Rprop",
+    "ASGD",
+)
+"""Optimisers of torch.optim that treat every number by itself, so that networks can share one."""
+
+
+class ImportSettings(Settings):
+    """Features and a classifier in the files of the project "alphanet" instead of images."""
+
+    registry: Path = Field(description="datasets.toml that describes the data sets")
+    data_set: str = Field(min_length=1, description="its table in that file")
+
+
+class ClassSplitSettings(Settings):
+    """Which classes are few, medium and many."""
+
+    few_below: int = Field(ge=1, description="classes with fewer training images are few")
+    many_above: int = Field(ge=1, description="classes with more training images are many")
+    folder: Path | None = Field(
+        description="few.txt, medium.txt and many.txt with labels, instead of the two thresholds"
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "ClassSplitSettings":
+        if self.many_above < self.few_below:
+            raise ValueError(
+                f"many_above ({self.many_above}) must not be below few_below ({self.few_below}); a class cannot be both"
+            )
+        return self
+
+
+class BackboneSettings(Settings):
+    """Networks that are trained on the long-tailed images; what their last layer takes are the features."""
+
+    seeds: tuple[int, ...] = Field(min_length=1, description="one for all repeats, or one for each")
+    experts: int = Field(ge=1, description="networks of every seed, whose features stand side by side")
+    run: RunSettings = Field(description="network and training")
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "BackboneSettings":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
+        return self
+
+
+class LabelledClassifier(Settings):
+    """A classifier on fixed features and what it is called."""
+
+    label: str = Field(pattern=r"^\w[\w -]*$", description="in tables and figures")
+    method: ClassifierSettings = Field(description="how it comes about")
+
+
+class SamplerSettings(Settings):
+    """One part of the images of an epoch."""
+
+    name: SamplerName = Field(description="which images; see the documentation of the samplers")
+    ratio: float | Literal["rho"] | None = Field(
+        description="images (of *_class: classes) drawn per image (class) of the few; rho: each of `rhos`; null for all_*"
+    )
+
+    @model_validator(mode="after")
+    def _ratio_where_drawn(self) -> "SamplerSettings":
+        if self.name.startswith("all_") != (self.ratio is None):
+            raise ValueError(f"{self.name} takes {'no ratio' if self.ratio is not None else 'a ratio'}")
+        if isinstance(self.ratio, float) and self.ratio <= 0:
+            raise ValueError(f"the ratio of {self.name} is {self.ratio}; it must be above 0")
+        if self.name.endswith("_class") and isinstance(self.ratio, float) and self.ratio > 1:
+            raise ValueError(
+                f"the ratio of {self.name} is {self.ratio}; each class is as large as one few class, so 1 at most"
+            )
+        return self
+
+
+class AlphaNetworkSettings(Settings):
+    """The network that finds coefficients."""
+
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, description="widths of the hidden layers")
+    activation: str = Field(description="between the layers; a function of torch.nn.functional of one argument")
+
+
+class TorchSettings(Settings):
+    """A class of torch by its name, and its arguments."""
+
+    name: str = Field(min_length=1, description="name of the class")
+    parameters: dict[str, Any] = Field(description="its arguments by name")
+
+
+class SelectionSettings(Settings):
+    """Which epoch's network is kept."""
+
+    policy: Literal["best", "first_eligible", "last"] = Field(
+        description="best: the first with the best validation; first_eligible: epoch `minimum_epochs`, which the published "
+        "code keeps in fact; last: the last, as without validation"
+    )
+    metric: Literal["balanced_accuracy", "accuracy"] = Field(
+        description="balanced_accuracy: mean over classes, as validation is long-tailed, too; accuracy: over images"
+    )
+
+
+class CombinationTrainingSettings(OptimisationSettings):
+    """How the network learns."""
+
+    epochs: int = Field(ge=1, description="passes over what the samplers draw anew for each")
+    minimum_epochs: int = Field(ge=1, description="first epoch that may be kept")
+    batch_size: int = Field(ge=1, description="images a step; the last batch of an epoch may be smaller")
+    evaluation_batch_size: int = Field(ge=1, description="images scored at a time")
+    optimizer: TorchSettings = Field(description=f"of torch.optim: {', '.join(SIMPLE_OPTIMIZERS)}")
+    scheduler: TorchSettings | None = Field(
+        description="of torch.optim.lr_scheduler, moved after every epoch; null for none"
+    )
+    samplers: tuple[SamplerSettings, ...] = Field(min_length=1, description="what an epoch is made of")
+    prediction_scale: float = Field(gt=0, description="what all scores are multiplied by")
+    selection: SelectionSettings = Field(description="which epoch's network is kept")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "CombinationTrainingSettings":
+        if self.minimum_epochs > self.epochs:
+            raise ValueError(f"minimum_epochs ({self.minimum_epochs}) must not be above epochs ({self.epochs})")
+        if self.optimizer.name not in SIMPLE_OPTIMIZERS:
+            raise ValueError(f"optimizer '{self.optimizer.name}' is none of {', '.join(SIMPLE_OPTIMIZERS)}")
+        return self
+
+
+class CombinationRunSettings(Settings):
+    """All that decides the numbers of one AlphaNet, besides its seed, its features and its classifier."""
+
+    neighbours: int = Field(ge=2, description="nearest base classes that a few class borrows from")
+    distance: DistanceName = Field(description="between the mean features of classes")
+    network: AlphaNetworkSettings = Field(description="what finds coefficients")
+    training: CombinationTrainingSettings = Field(description="how it learns")
+
+
+class AlphanetSettings(Settings):
+    """Parameters of the `alphanet` pipeline: features, classifiers on them, and the experiments."""
+
+    imported: ImportSettings | None = Field(description="features from files instead of from images; null: from images")
+    long_tail: LongTailSettings | None = Field(
+        description="keep fewer and fewer images of the classes in this study alone; null leaves the data as data_prep made it"
+    )
+    splits: ClassSplitSettings = Field(description="few, medium and many; imported data has its own")
+    validation: Literal["carved", "none"] = Field(
+        description="carved: the validation split of the data; none: its images are trained on, too, and the last epoch counts"
+    )
+    backbone: BackboneSettings = Field(description="networks that give features; unused where they are imported")
+    classifiers: tuple[LabelledClassifier, ...] = Field(
+        min_length=1, description="baselines, in the order of the tables"
+    )
+    improved: tuple[str, ...] = Field(min_length=1, description="labels of the classifiers that AlphaNet works on")
+    rhos: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        min_length=1, description="base images per image of the few classes, tried each"
+    )
+    neighbours: tuple[int, ...] = Field(min_length=1, description="numbers of neighbours, tried each")
+    distances: tuple[DistanceName, ...] = Field(min_length=1, description="between classes, tried each")
+    repeats: int = Field(ge=1, description="seeds of every experiment")
+    network: AlphaNetworkSettings = Field(description="what finds coefficients")
+    training: CombinationTrainingSettings = Field(description="how it learns")
+    checkpoints: int = Field(ge=1, description="epochs whose state is kept while a run is not finished")
+    tensorboard: bool = Field(description="write the logs of every run for TensorBoard, too")
+    semantic: Path | None = Field(
+        description="labels_full.txt with a line `nXXXXXXXX name` a class: neighbours by WordNet, where it is installed"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "AlphanetSettings":
+        labels = [classifier.label for classifier in self.classifiers]
+        for key, values in (
+            ("classifiers", labels),
+            ("improved", self.improved),
+            ("rhos", self.rhos),
+            ("neighbours", self.neighbours),
+            ("distances", self.distances),
+        ):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key} has an entry twice: {list(values)}")
+        if self.backbone.run.loader != "device":
+            raise ValueError("backbone.run.loader must be device: .beton files hold images that a long tail leaves out")
+        unknown = [label for label in self.improved if label not in labels]
+        if unknown:
+            raise ValueError(f"improved names '{unknown[0]}', which is none of the classifiers ({', '.join(labels)})")
+        several = [own.label for own in self.classifiers if own.method.name == "multi_expert"]
+        if several and self.backbone.experts < 2 and self.imported is None:
+            raise ValueError(f"classifier '{several[0]}' averages experts; set backbone.experts to 2 or more")
+        if self.imported is None and len(self.backbone.seeds) not in (1, self.repeats):
+            raise ValueError(
+                f"backbone.seeds are {len(self.backbone.seeds)} and repeats {self.repeats}; give one seed or one a repeat"
+            )
+        few = next((number for number in self.neighbours if number < 2), None)
+        if few is not None:
+            raise ValueError(
+                f"neighbours has {few}: coefficients are divided by the sum of their sizes, so that a single one is 1 or -1 "
+                "and nothing can be learnt; give 2 or more"
+            )
+        if RHO not in [sampler.ratio for sampler in self.training.samplers] and len(self.rhos) > 1:
+            raise ValueError("rhos are several, but no sampler has `ratio: rho`; give one of them that ratio")
+        return self
+
+    def experiment(self, neighbours: int, distance: DistanceName, rho: float) -> CombinationRunSettings:
+        """Settings of an AlphaNet with this many neighbours, by this distance, with this share of base images."""
+        samplers = [
+            sampler.model_dump() | ({"ratio": rho} if sampler.ratio == RHO else {})
+            for sampler in self.training.samplers
+        ]
+        training = self.training.model_dump() | {"samplers": samplers}
+        if self.validation == "none":
+            training["selection"]["policy"] = "last"
+        return CombinationRunSettings.model_validate(
+            {"neighbours": neighbours, "distance": distance, "network": self.network.model_dump(), "training": training}
+        )

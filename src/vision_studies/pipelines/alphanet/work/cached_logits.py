@@ -1,0 +1,186 @@
+"""What AlphaNet's scores need of images, computed once: classifiers of base classes, and of neighbours, never change.
+
+A few class's score is its own logit and a combination of its neighbours' logits. So training needs, of every image, the
+logits of few classes and of their neighbours, and what the scores of all base classes amount to in the softmax; evaluation
+needs the highest of these scores. Features are read once, in parts, and need not fit in memory.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_studies.data.class_splits import ClassSplits
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup
+from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
+
+TOP = 5
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class CachedLogits:
+    """Logits of the images of one split; all scores are multiplied by the prediction scale.
+
+    Attributes:
+        own: float32 [N, F], scores of the few classes by their own classifiers.
+        neighbour: float32 [N, U], logits (without bias) of the base classes in `columns`.
+        columns: int64 [U], labels, sorted.
+        base_log_sum_exp: float32 [N], of the scores of all base classes.
+        base_score: float32 [N], score of the image's own class where that is a base class, else 0.
+        base_top: float32 [N, T], highest base scores, the highest first; T is 5 or the number of base classes.
+        base_top_label: int64 [N], class with the highest base score.
+        labels: int64 [N].
+        few_place: int64 [N], place of the image's class among the few classes; -1 where it is a base class.
+        few: int64 [F], labels of the few classes.
+    """
+
+    own: Tensor
+    neighbour: Tensor
+    columns: np.ndarray
+    base_log_sum_exp: Tensor
+    base_score: Tensor
+    base_top: Tensor
+    base_top_label: Tensor
+    labels: Tensor
+    few_place: Tensor
+    few: Tensor
+
+    def to(self, device: torch.device) -> "CachedLogits":
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)
+
+    def neighbour_places(self, neighbours: Neighbours) -> Tensor:
+        """Places of neighbours in `columns`, int64 [F, k].
+
+        Raises:
+            KeyError: one of them is not cached.
+        """
+        places = np.searchsorted(self.columns, neighbours.labels)
+        if (places >= len(self.columns)).any() or (self.columns[places] != neighbours.labels).any():
+            raise KeyError("a neighbour's logits are not cached")
+        return torch.from_numpy(places).to(self.own.device)
+
+
+def cache_logits(
+    group: FeatureGroup,
+    classifier: LinearClassifier,
+    splits: ClassSplits,
+    neighbours: Sequence[Neighbours],
+    prediction_scale: float,
+) -> CachedLogits:
+    """Score the images of a split once.
+
+    Args:
+        group: features and labels.
+        classifier: of all classes.
+        splits: few, medium and many.
+        neighbours: all that will be asked for.
+        prediction_scale: what scores are multiplied by.
+    """
+    base = splits.base
+    columns = np.unique(np.concatenate([own.labels.ravel() for own in neighbours]))
+    weight = torch.from_numpy(np.ascontiguousarray(classifier.weight.T))
+    bias = torch.from_numpy(classifier.bias)
+    few_columns, base_columns, neighbour_columns = (torch.from_numpy(own) for own in (splits.few, base, columns))
+    few_place = np.full(len(classifier.bias), -1)
+    few_place[splits.few] = np.arange(len(splits.few))
+    parts: dict[str, list[Tensor]] = {}
+    for start in range(0, len(group.labels), _ROWS):
+        rows = torch.from_numpy(np.array(group.features[start : start + _ROWS], dtype=np.float32))
+        labels = torch.from_numpy(group.labels[start : start + _ROWS].astype(np.int64))
+        logits = rows @ weight
+        scores = prediction_scale * (logits + bias)
+        of_base = scores[:, base_columns]
+        top, places = of_base.topk(min(TOP, len(base)), dim=1)
+        is_few = torch.from_numpy(few_place)[labels] >= 0
+        found = {
+            "own": scores[:, few_columns],
+            "neighbour": prediction_scale * logits[:, neighbour_columns],
+            "base_log_sum_exp": of_base.logsumexp(dim=1),
+            "base_score": scores.gather(1, labels[:, None])[:, 0].masked_fill(is_few, 0.0),
+            "base_top": top,
+            "base_top_label": base_columns[places[:, 0]],
+            "labels": labels,
+        }
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value)
+    joined = {name: torch.cat(values) for name, values in parts.items()}
+    return CachedLogits(
+        **joined,
+        columns=columns,
+        few_place=torch.from_numpy(few_place)[joined["labels"]],
+        few=torch.from_numpy(splits.few),
+    )
+
+
+def few_scores(own: Tensor, neighbour: Tensor, coefficients: Tensor) -> Tensor:
+    """Scores of the few classes.
+
+    Args:
+        own: [..., N, F], scores by their own classifiers.
+        neighbour: [..., N, F, k], logits of their neighbours.
+        coefficients: [..., F, k].
+
+    Returns:
+        [..., N, F].
+    """
+    return own + torch.einsum("...nfk,...fk->...nf", neighbour, coefficients)
+
+
+def cross_entropy(few: Tensor, base_log_sum_exp: Tensor, base_score: Tensor, few_place: Tensor) -> Tensor:
+    """Mean cross-entropy over all classes of a batch, in nats.
+
+    Args:
+        few: [..., N, F], scores of the few classes.
+        base_log_sum_exp: [..., N].
+        base_score: [..., N].
+        few_place: int64 [..., N], -1 for images of base classes.
+
+    Returns:
+        [...].
+    """
+    everything = torch.logaddexp(base_log_sum_exp, few.logsumexp(dim=-1))
+    own = few.gather(-1, few_place.clamp_min(0)[..., None])[..., 0]
+    return (everything - torch.where(few_place >= 0, own, base_score)).mean(dim=-1)
+
+
+@torch.no_grad()
+def predict(cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Predicted classes, and whether an image's own class is among the five with the highest scores.
+
+    Args:
+        cached: logits of the images.
+        neighbours: of the few classes.
+        coefficients: [F, k].
+        rows: images scored at a time.
+
+    Returns:
+        int64 [N] and bool [N].
+    """
+    places = cached.neighbour_places(neighbours)
+    combination = torch.zeros(len(cached.columns), len(places), device=coefficients.device)
+    combination[places, torch.arange(len(places), device=places.device)[:, None]] = coefficients
+    predictions, among_top = [], []
+    for start in range(0, len(cached.labels), rows):
+        part = slice(start, start + rows)
+        few = cached.own[part] + cached.neighbour[part] @ combination
+        best, place = few.max(dim=1)
+        base_best = cached.base_top[part, 0]
+        base_label, few_label = cached.base_top_label[part], cached.few[place]
+        # Of equal scores the lower label is predicted, as argmax over all classes would.
+        few_wins = (best > base_best) | ((best == base_best) & (few_label < base_label))
+        predictions.append(torch.where(few_wins, few_label, base_label))
+        own_place = cached.few_place[part]
+        own = few.gather(1, own_place.clamp_min(0)[:, None])[:, 0]
+        own = torch.where(own_place >= 0, own, cached.base_score[part])[:, None]
+        higher = (few > own).sum(dim=1) + (cached.base_top[part] > own).sum(dim=1)
+        among_top.append(higher < TOP)
+    return torch.cat(predictions), torch.cat(among_top)

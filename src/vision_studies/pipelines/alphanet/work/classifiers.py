@@ -1,0 +1,341 @@
+"""Linear classifiers on fixed features that long-tailed recognition starts from: what AlphaNet works on and is compared with.
+
+Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed Recognition" (cRT, LWS, tau-normalised,
+nearest class mean); Wang et al. 2021 (RIDE) for the mean of several experts' scores.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from vision_studies.errors import CheckpointError, DataError, ParameterError
+from vision_studies.files import atomic_file
+from vision_studies.pipelines.alphanet.classifier_settings import (
+    ClassifierSettings,
+    CrtSettings,
+    LwsSettings,
+    MultiExpertSettings,
+    NcmSettings,
+    OwnSettings,
+    TauSettings,
+)
+from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
+from vision_studies.training.optimizers import ordinary_optimizer
+from vision_studies.training.runtime import derived_seed
+
+CPU = torch.device("cpu")
+_ROWS = 4096  # scored at a time: features may not fit in memory
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """Scores of classes that are linear in the features of an image.
+
+    Attributes:
+        weight: float32 [classes, d].
+        bias: float32 [classes].
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Scores float32 [N, classes] of features [N, d], which may be memory-mapped: they are read in order, part by part."""
+        scores = np.empty((len(features), len(self.weight)), dtype=np.float32)
+        for start in range(0, len(features), _ROWS):
+            rows = np.asarray(features[start : start + _ROWS], dtype=np.float32)
+            scores[start : start + _ROWS] = rows @ self.weight.T + self.bias
+        return scores
+
+
+def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
+    """One classifier for several experts, whose score is the mean of theirs.
+
+    Args:
+        classifiers: of the experts, each with weights [classes, d_e].
+
+    Returns:
+        Weights [classes, sum of d_e], for the experts' features side by side in the same order.
+
+    Raises:
+        DataError: the experts do not know the same number of classes.
+    """
+    numbers = [len(classifier.weight) for classifier in classifiers]
+    if len(set(numbers)) > 1:
+        raise DataError(f"The experts' classifiers have {numbers} classes; experts of the same classes are wanted.")
+    weight = np.concatenate([classifier.weight for classifier in classifiers], axis=1) / len(classifiers)
+    bias = np.mean([classifier.bias for classifier in classifiers], axis=0)
+    return LinearClassifier(weight.astype(np.float32), bias.astype(np.float32))
+
+
+def fit_classifier(
+    settings: ClassifierSettings,
+    own: LinearClassifier,
+    train: FeatureGroup,
+    validation: FeatureGroup | None,
+    num_classes: int,
+    seed: int,
+    device: torch.device = CPU,
+) -> LinearClassifier:
+    """The classifier that `settings` ask for.
+
+    Args:
+        settings: of any kind but multi_expert, which `average_experts` is for.
+        own: the backbone's own classifier.
+        train: features to learn from.
+        validation: features that tau is chosen by; None where there are none.
+        num_classes: number of classes.
+        seed: of first weights and draws.
+        device: where a classifier is trained.
+
+    Raises:
+        ParameterError: tau has no validation images to choose by, training diverges, or the kind is multi_expert.
+    """
+    match settings:
+        case OwnSettings():
+            return own
+        case CrtSettings():
+            return retrain(train, num_classes, settings, seed, device)
+        case LwsSettings():
+            return rescale(own, train, settings, seed, device)
+        case NcmSettings():
+            return nearest_class_mean(train, num_classes, settings.metric)
+        case TauSettings(values=(tau,)):
+            return tau_normalise(own, tau)
+        case TauSettings():
+            if validation is None:
+                raise ParameterError(
+                    f"values={list(settings.values)} of the classifier tau are chosen from by validation images, of which "
+                    "there are none; give a single value, or prepare the data with a validation split."
+                )
+            return tau_normalise(own, choose_tau(own, validation, settings.values))
+    raise ParameterError(
+        "The classifier multi_expert averages the classifiers of several backbones, and there is one; choose another."
+    )
+
+
+def average_experts(
+    owns: Sequence[LinearClassifier],
+    train: FeatureGroup,
+    settings: MultiExpertSettings,
+    num_classes: int,
+    seed: int,
+    device: torch.device = CPU,
+) -> LinearClassifier:
+    """The classifier whose score is the mean of several experts' scores.
+
+    Args:
+        owns: the experts' own classifiers, weights [classes, d_e] each.
+        train: features [N, sum of d_e]: the experts' side by side, in the order of `owns`.
+        settings: which classifier of each expert is averaged.
+        num_classes: number of classes.
+        seed: of first weights and draws, from which every expert gets its own.
+        device: where classifiers are trained.
+
+    Raises:
+        DataError: the features are not as wide as the experts' classifiers together.
+        ParameterError: training diverges.
+    """
+    widths = [own.weight.shape[1] for own in owns]
+    if sum(widths) != train.features.shape[1]:
+        raise DataError(
+            f"The experts' classifiers take {widths} features, but an image has {train.features.shape[1]}; the features of "
+            "all experts are wanted side by side."
+        )
+    if settings.crt is None:
+        return combined(owns)
+    experts = []
+    for number, width in enumerate(widths):
+        start = sum(widths[:number])
+        block = FeatureGroup(train.features[:, start : start + width], train.labels)
+        experts.append(retrain(block, num_classes, settings.crt, derived_seed(seed, number), device))
+    return combined(experts)
+
+
+def retrain(
+    group: FeatureGroup, num_classes: int, settings: CrtSettings, seed: int, device: torch.device = CPU
+) -> LinearClassifier:
+    """A new linear classifier, trained on images of all classes alike (cRT).
+
+    Weights and bias start uniformly within 1 / sqrt(d) of 0, as those of `torch.nn.Linear` do.
+
+    Args:
+        group: features to learn from; classes without an image are never drawn.
+        num_classes: number of classes.
+        settings: how it is trained.
+        seed: decides the first weights, then the draws; no global generator is used.
+        device: where it is trained.
+
+    Raises:
+        ParameterError: training diverges.
+    """
+    generator = np.random.default_rng(seed)
+    num_features = group.features.shape[1]
+    bound = num_features**-0.5
+    weight, bias = (
+        torch.tensor(generator.uniform(-bound, bound, shape), dtype=torch.float32, device=device, requires_grad=True)
+        for shape in ((num_classes, num_features), (num_classes,))
+    )
+    _train([weight, bias], lambda rows: F.linear(rows, weight, bias), group, settings, generator, device)
+    return LinearClassifier(weight.detach().cpu().numpy(), bias.detach().cpu().numpy())
+
+
+def rescale(
+    classifier: LinearClassifier, group: FeatureGroup, settings: LwsSettings, seed: int, device: torch.device = CPU
+) -> LinearClassifier:
+    """A classifier with a learnt factor for each class's scores (LWS); factors start at 1 and may take any value.
+
+    Args:
+        classifier: whose weights and biases are scaled; what they point at stays.
+        group: features to learn from.
+        settings: how factors are trained.
+        seed: decides the draws; no global generator is used.
+        device: where factors are trained.
+
+    Raises:
+        ParameterError: training diverges.
+    """
+    weight, bias = (torch.tensor(values, device=device) for values in (classifier.weight, classifier.bias))
+    scale = torch.ones_like(bias, requires_grad=True)
+    generator = np.random.default_rng(seed)
+    _train([scale], lambda rows: F.linear(rows, weight, bias) * scale, group, settings, generator, device)
+    factors = scale.detach().cpu().numpy()
+    return LinearClassifier(classifier.weight * factors[:, None], classifier.bias * factors)
+
+
+def tau_normalise(classifier: LinearClassifier, tau: float) -> LinearClassifier:
+    """Every class's weights divided by their norm to the power of `tau`; the bias is dropped, as published.
+
+    Weights of zeros stay zeros.
+    """
+    factors = _norms(classifier) ** np.float32(-tau)
+    return LinearClassifier(classifier.weight * factors[:, None], np.zeros_like(classifier.bias))
+
+
+def choose_tau(classifier: LinearClassifier, validation: FeatureGroup, values: Sequence[float]) -> float:
+    """The tau of `values` with the highest mean accuracy of the classes that have validation images; of equals, the smallest.
+
+    Scores are computed once for all taus.
+    """
+    taus = sorted(values)
+    norms = _norms(classifier)
+    plain = tau_normalise(classifier, 0)
+    hits = np.empty((len(taus), len(validation.labels)), dtype=bool)
+    for start in range(0, len(validation.labels), _ROWS):
+        part = slice(start, start + _ROWS)
+        scores = plain.scores(validation.features[part])
+        for position, tau in enumerate(taus):
+            predictions = (scores * norms ** np.float32(-tau)).argmax(axis=1)
+            hits[position, part] = predictions == validation.labels[part]
+    num_classes = len(classifier.weight)
+    accuracies = [np.nanmean(class_accuracies(own, validation.labels, num_classes)) for own in hits]
+    # Means of the same numbers in another order differ in their last digits.
+    return taus[int(np.argmax(np.round(accuracies, 12)))]
+
+
+def nearest_class_mean(
+    train: FeatureGroup, num_classes: int, metric: Literal["cosine", "euclidean"]
+) -> LinearClassifier:
+    """The classifier whose highest score is that of the class with the nearest mean feature (NCM).
+
+    Args:
+        train: features with at least one image of each class.
+        num_classes: number of classes.
+        metric: cosine: weights are means of unit length, without bias; euclidean: they are the means, with a bias of minus
+            half their squared length.
+
+    Raises:
+        DataError: a class has no image.
+    """
+    means = class_means(train, num_classes)
+    missing = np.flatnonzero(np.isnan(means).any(axis=1))
+    if len(missing):
+        raise DataError(f"Class {missing[0]} has no training image and so no mean feature; every class needs an image.")
+    if metric == "cosine":
+        return tau_normalise(LinearClassifier(means, np.zeros(num_classes, dtype=np.float32)), 1)
+    return LinearClassifier(means, -np.square(means).sum(axis=1) / 2)
+
+
+def balanced_draws(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Positions int64 [count] of images, each drawn as a class uniformly, then an image of it uniformly.
+
+    Args:
+        labels: int [N]; classes without an image are never drawn.
+        count: how many.
+        generator: where the draws come from.
+    """
+    order = np.argsort(labels, kind="stable")
+    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
+    classes = generator.integers(len(sizes), size=count)
+    return order[starts[classes] + generator.integers(sizes[classes])]
+
+
+def save_classifier(classifier: LinearClassifier, path: Path) -> None:
+    """Write a classifier to one file, atomically."""
+    with atomic_file(path) as temporary:
+        arrays = {"weight": classifier.weight, "bias": classifier.bias}
+        save_file({name: np.ascontiguousarray(own, dtype=np.float32) for name, own in arrays.items()}, temporary)
+
+
+def load_classifier(path: Path) -> LinearClassifier:
+    """Read what `save_classifier` has written.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or holds something else.
+    """
+    try:
+        classifier = LinearClassifier(**load_file(path))
+        shapes = (classifier.weight.shape, classifier.bias.shape)
+        if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
+            raise ValueError(f"weight and bias have the shapes {[list(shape) for shape in shapes]}")
+    except Exception as error:  # safetensors has errors of its own, and a missing file is one of the system's
+        raise CheckpointError(
+            f"{path} is no whole classifier or missing ({error}); delete it and run the study again."
+        ) from error
+    return classifier
+
+
+def _train(
+    parameters: list[Tensor],
+    scores: Callable[[Tensor], Tensor],
+    group: FeatureGroup,
+    settings: CrtSettings | LwsSettings,
+    generator: np.random.Generator,
+    device: torch.device,
+) -> None:
+    """Lower the cross-entropy of `scores` on class-balanced draws; only the rows of a batch are copied from the features."""
+    count = len(group.labels)
+    optimizer = ordinary_optimizer(parameters, settings.optimizer)
+    steps = settings.epochs * ceil(count / settings.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    for _ in range(settings.epochs):
+        draws = balanced_draws(group.labels, count, generator)
+        for start in range(0, count, settings.batch_size):
+            chosen = draws[start : start + settings.batch_size]
+            rows = torch.from_numpy(np.asarray(group.features[chosen], dtype=np.float32))
+            labels = torch.from_numpy(group.labels[chosen])
+            loss = F.cross_entropy(scores(rows.to(device)), labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    if not all(bool(parameter.isfinite().all()) for parameter in parameters):
+        raise ParameterError(
+            f"learning_rate={settings.learning_rate} of the classifier {settings.name} is too high: its weights are not "
+            "finite after training; lower it."
+        )
+
+
+def _norms(classifier: LinearClassifier) -> np.ndarray:
+    """Length of every class's weights, float32 [classes]; 1 in place of 0."""
+    norms = np.linalg.norm(classifier.weight, axis=1)
+    return np.where(norms > 0, norms, 1).astype(np.float32)

@@ -1,0 +1,280 @@
+"""Data sets in the files of the original project (github.com/jayanthkoushik/alphanet): read safely, and written for it.
+
+A data set is a table of `config/datasets.toml`. It names pickled features (`train*.pkl`, `val*.pkl`, `test*.pkl`), a
+classifier of torch (`.pth`), lists of labels (`few.txt`, `medium.txt`, `many.txt`) and, where there is one, a list of class
+names.
+"""
+
+import difflib
+import logging
+import pickle
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+
+from vision_studies.data.class_names import check_class_names
+from vision_studies.data.class_splits import read_class_splits, write_class_splits
+from vision_studies.errors import DataError
+from vision_studies.files import atomic_folder
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, write_feature_set
+from vision_studies.pipelines.alphanet.work.original_classifier import COMBINED, LINEAR, read_classifier
+from vision_studies.pipelines.alphanet.work.original_features import load_features_pickle
+
+logger = logging.getLogger(__name__)
+
+_GROUPS = {"train": "train", "val": "validation", "test": "test"}  # the original's name: ours
+_PROTOCOL = 4  # of 5, a memory-mapped array comes back read-only, which torch warns of
+_REQUIRED = (
+    "split_files_dir",
+    "feature_files_dir",
+    "classifier_file",
+    "classifier_loader",
+    "nn_files_dir",
+    "baseline_eval_file",
+)
+
+
+@dataclass(frozen=True)
+class OriginalDataSet:
+    """One table of `datasets.toml`.
+
+    Attributes:
+        name: of the table.
+        split_files_dir: folder of the three lists of labels.
+        feature_files_dir: folder of the pickled features.
+        classifier_file: of the classifier, or of the list of experts' classifiers.
+        classifier_loader: "LinearClassifierLoader" for one classifier, "CombinedClassifierLoader" for experts.
+        nn_files_dir: where the original keeps neighbours; never read here.
+        baseline_eval_file: where the original keeps the baseline's result; never read here.
+        label_names_file: one name a line; None if there is none.
+        datagrps: of "train", "val" and "test", those that there may be.
+        proper_name: for people to read.
+    """
+
+    name: str
+    split_files_dir: Path
+    feature_files_dir: Path
+    classifier_file: Path
+    classifier_loader: str
+    nn_files_dir: Path
+    baseline_eval_file: Path
+    label_names_file: Path | None
+    datagrps: tuple[str, ...]
+    proper_name: str
+
+
+def read_registry(file: Path, name: str) -> OriginalDataSet:
+    """Read one data set's table.
+
+    Relative paths in it start at the parent of the folder that holds `file`: of `project/config/datasets.toml` at `project`,
+    which is where the original is started.
+
+    Raises:
+        DataError: the file is missing or no TOML, has no such table, or the table lacks a key or has a wrong value.
+    """
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read ({error.strerror}); it describes data sets of the original.") from error
+    except ValueError as error:  # of TOML or of UTF-8
+        raise DataError(f"{file} is no TOML ({error}); mend it.") from error
+    tables = {key: table for key, table in tables.items() if isinstance(table, dict)}
+    if name not in tables:
+        close = difflib.get_close_matches(name, tables, n=1)
+        guess = f" Did you mean '{close[0]}'?" if close else ""
+        known = ", ".join(tables) or "none"
+        raise DataError(f"{file} has no data set '{name}'; it has: {known}.{guess}")
+    return _data_set(file, name, tables[name])
+
+
+def import_data_set(data_set: OriginalDataSet, folder: Path) -> LinearClassifier:
+    """Write a data set of the original as a feature set and return its classifier.
+
+    A group is `{group}.pkl` or all of `{group}_<digits>.pkl` and `{group}<digits>.pkl`, sorted by name. Classes are named
+    "class 0" and so on where names are missing.
+
+    Args:
+        data_set: what `read_registry` returns.
+        folder: of the feature set, which `open_feature_set` opens.
+
+    Raises:
+        DataError: a file is missing, damaged, unsafe, or does not belong to the others.
+        StorageError: the disk is full.
+    """
+    classifier = read_classifier(data_set.classifier_file, data_set.classifier_loader)
+    num_classes, num_features = classifier.weight.shape
+    splits = read_class_splits(data_set.split_files_dir, num_classes)
+    class_names = _class_names(data_set.label_names_file, num_classes)
+    groups = {}
+    for group, own_name in _GROUPS.items():
+        if group in data_set.datagrps and (files := _group_files(data_set.feature_files_dir, group)):
+            groups[own_name] = _read_group(files, num_classes, num_features, data_set.classifier_file)
+        elif group != "val":
+            raise DataError(
+                f"The data set '{data_set.name}' has no {group} features; put {group}.pkl into {data_set.feature_files_dir} "
+                f"and '{group}' into datagrps."
+            )
+    write_feature_set(
+        folder,
+        name=data_set.name,
+        class_names=class_names,
+        splits=splits,
+        counts=np.bincount(groups["train"].labels, minlength=num_classes),
+        groups=groups,
+    )
+    return classifier
+
+
+def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folder: Path, name: str) -> None:
+    """Write a feature set and a classifier as the original reads them.
+
+    Its `config/datasets.toml` has one table, whose paths start at `folder`: start the original there. Features are pickled
+    with protocol 4, for numpy 1.26 or newer.
+
+    Args:
+        feature_set: whose features are written, "validation" as `val.pkl`.
+        classifier: weights [classes, d].
+        folder: must not exist.
+        name: of the table and of folders.
+
+    Raises:
+        DataError: `folder` exists, `name` or a class name cannot be written, or the classifier is of other classes or
+            features.
+        StorageError: the disk is full.
+    """
+    if folder.exists():
+        raise DataError(f"{folder} exists and is not overwritten; delete it or name another folder.")
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise DataError(f"'{name}' cannot name a data set's folders; use letters, digits, '_', '-' and '.'.")
+    wanted = (feature_set.num_classes, feature_set.num_features)
+    if classifier.weight.shape != wanted:
+        raise DataError(
+            f"The classifier has weights of the shape {list(classifier.weight.shape)}, but '{feature_set.name}' has "
+            f"{wanted[0]} classes and {wanted[1]} features; use the classifier that belongs to it."
+        )
+    unfit = [own for own in feature_set.class_names if own != own.strip() or not own or "\n" in own or "\r" in own]
+    if unfit:
+        raise DataError(f"The class name {unfit[0]!r} does not fit on a line of label_names.txt; rename the class.")
+    table = {
+        "split_files_dir": f"splits/{name}",
+        "feature_files_dir": f"features/{name}",
+        "classifier_file": f"classifiers/{name}.pth",
+        "classifier_loader": LINEAR,
+        "nn_files_dir": f"neighbors/{name}",
+        "baseline_eval_file": f"baselines/{name}.pth",
+        "label_names_file": "label_names.txt",
+        "datagrps": [group for group, own_name in _GROUPS.items() if own_name in feature_set.groups],
+        "proper_name": feature_set.name,
+    }
+    with atomic_folder(folder) as temporary:
+        for part in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
+            (temporary / part).mkdir(parents=True)
+        (temporary / "config/datasets.toml").write_text(tomli_w.dumps({name: table}), encoding="utf-8")
+        (temporary / "label_names.txt").write_text("\n".join(feature_set.class_names) + "\n", encoding="utf-8")
+        write_class_splits(temporary / f"splits/{name}", feature_set.splits)
+        tensors = {"weight": torch.tensor(classifier.weight), "bias": torch.tensor(classifier.bias)}
+        torch.save(tensors, temporary / f"classifiers/{name}.pth")
+        for group in table["datagrps"]:
+            _write_group(feature_set.groups[_GROUPS[group]], temporary / f"features/{name}/{group}.pkl")
+
+
+def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSet:
+    missing = [key for key in _REQUIRED if key not in table]
+    if missing:
+        raise DataError(f"The data set '{name}' in {file} lacks {missing[0]}; add it.")
+    for key in (*_REQUIRED, "label_names_file", "proper_name"):
+        if not isinstance(table.get(key, ""), str):
+            raise DataError(f"{key} of the data set '{name}' in {file} is {table[key]!r}; text is wanted.")
+    if table["classifier_loader"] not in (LINEAR, COMBINED):
+        raise DataError(
+            f"classifier_loader of the data set '{name}' in {file} is '{table['classifier_loader']}'; {LINEAR} or {COMBINED} "
+            "is wanted."
+        )
+    groups = table.get("datagrps", list(_GROUPS))
+    if not isinstance(groups, list) or not all(group in _GROUPS for group in groups):
+        raise DataError(
+            f"datagrps of the data set '{name}' in {file} is {groups!r}; a list of {', '.join(_GROUPS)} is wanted."
+        )
+    start = file.absolute().parent.parent
+    return OriginalDataSet(
+        name=name,
+        split_files_dir=start / table["split_files_dir"],
+        feature_files_dir=start / table["feature_files_dir"],
+        classifier_file=start / table["classifier_file"],
+        classifier_loader=table["classifier_loader"],
+        nn_files_dir=start / table["nn_files_dir"],
+        baseline_eval_file=start / table["baseline_eval_file"],
+        label_names_file=start / table["label_names_file"] if "label_names_file" in table else None,
+        datagrps=tuple(groups),
+        proper_name=table.get("proper_name", name),
+    )
+
+
+def _class_names(file: Path | None, num_classes: int) -> tuple[str, ...]:
+    if file is None:
+        return tuple(f"class {label}" for label in range(num_classes))
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read; it names a class a line, in UTF-8.") from error
+    names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) != num_classes:
+        raise DataError(
+            f"{file} names {len(names)} classes, but the classifier has {num_classes}; name every class in a line of its own."
+        )
+    check_class_names(names, str(file))
+    return names
+
+
+def _group_files(folder: Path, group: str) -> list[Path]:
+    """Files of a group, sorted by name; others that begin like it are left out with a warning."""
+    found = sorted(folder.glob(f"{group}*.pkl"))
+    files = [file for file in found if re.fullmatch(rf"{group}(_?\d+)?\.pkl", file.name)]
+    whole, parts = [file for file in files if file.stem == group], [file for file in files if file.stem != group]
+    if whole and parts:
+        raise DataError(f"{folder} has {whole[0].name} and parts of it such as {parts[0].name}; remove one of the two.")
+    left_out = [file.name for file in found if file not in files]
+    if left_out:
+        logger.warning("Not read in %s, for they are no parts of %s.pkl: %s.", folder, group, ", ".join(left_out))
+    return files
+
+
+def _read_group(files: list[Path], num_classes: int, num_features: int, classifier_file: Path) -> FeatureGroup:
+    parts = []
+    for file in files:
+        features, labels = load_features_pickle(file)
+        if features.shape[1] != num_features:
+            raise DataError(
+                f"{file} has {features.shape[1]} numbers an image, but {classifier_file} takes {num_features}; use files that "
+                "belong together."
+            )
+        outside = labels[(labels < 0) | (labels >= num_classes)]
+        if len(outside):
+            raise DataError(
+                f"{file} has the label {outside[0]}, but {classifier_file} has the classes 0 to {num_classes - 1}; use files "
+                "that belong together."
+            )
+        parts.append(FeatureGroup(features, labels))
+    if len(parts) == 1:
+        return parts[0]
+    return FeatureGroup(
+        np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts])
+    )
+
+
+def _write_group(group: FeatureGroup, file: Path) -> None:
+    content = {
+        "feats": np.asarray(group.features),  # the memory-mapped kind would be asked for in reading
+        "labels": group.labels.tolist(),
+        "idxs": list(range(len(group.labels))),
+    }
+    with file.open("wb") as opened:
+        pickle.dump(content, opened, protocol=_PROTOCOL)

@@ -1,0 +1,182 @@
+"""Tables of what the experiments have found, for tables, figures and sentences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, split_accuracies
+from vision_studies.pipelines.alphanet.work.features import FeatureSet
+from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A classifier that has been scored on test images.
+
+    Attributes:
+        classifier: label of the classifier that it is or improves.
+        experiment: what it is called.
+        repeat: from 0.
+        features: what it was scored on.
+        predictions: int64 [N], of the test images.
+        among_top: bool [N], whether the right class is among the first five.
+        rho, distance: of an AlphaNet; None of a baseline.
+        neighbours: of an AlphaNet's few classes; None of a baseline.
+        coefficients: float32 [F, k] of an AlphaNet; None of a baseline.
+        class_distances: float [classes], mean distance of each class to its k nearest of the other side: of few classes to
+            base classes, and of base classes to few ones; None where nobody asked.
+    """
+
+    classifier: str
+    experiment: str
+    repeat: int
+    features: FeatureSet
+    predictions: np.ndarray
+    among_top: np.ndarray
+    rho: float | None = None
+    distance: str | None = None
+    neighbours: Neighbours | None = None
+    coefficients: np.ndarray | None = None
+    class_distances: np.ndarray | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is a classifier as AlphaNet finds it."""
+        return self.coefficients is None
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Classes of the test images, int64 [N]."""
+        return self.features.groups["test"].labels
+
+
+def class_table(features: FeatureSet) -> pd.DataFrame:
+    """One row a class: label, name, split, train_images, test_images."""
+    test = np.bincount(features.groups["test"].labels, minlength=features.num_classes)
+    return pd.DataFrame(
+        {
+            "label": np.arange(features.num_classes),
+            "name": list(features.class_names),
+            "split": features.splits.names(),
+            "train_images": features.counts,
+            "test_images": test,
+        }
+    )
+
+
+def accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
+    """One row a run and split: classifier, experiment, baseline, rho, neighbours, distance, repeat, split, top_1, top_5."""
+    rows = []
+    for run in runs:
+        first = split_accuracies(run.predictions == run.labels, run.labels, run.features.splits)
+        top = split_accuracies(run.among_top, run.labels, run.features.splits)
+        known = {
+            "classifier": run.classifier,
+            "experiment": run.experiment,
+            "baseline": run.is_baseline,
+            "rho": np.nan if run.rho is None else run.rho,
+            "neighbours": np.nan if run.neighbours is None else run.neighbours.number,
+            "distance": run.distance,
+            "repeat": run.repeat,
+        }
+        enough = run.features.num_classes > 5  # below, every class is among the first five
+        rows += [
+            {**known, "split": split, "top_1": value, "top_5": top[split] if enough else np.nan}
+            for split, value in first.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def class_accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
+    """One row a run and class: who, which class, its images, accuracy, baseline_accuracy and neighbour_distance."""
+    baselines = baselines_of(runs)
+    parts = []
+    for run in runs:
+        classes = class_table(run.features)
+        baseline = baselines[run.classifier, run.repeat]
+        parts.append(
+            classes.assign(
+                classifier=run.classifier,
+                experiment=run.experiment,
+                baseline=run.is_baseline,
+                repeat=run.repeat,
+                accuracy=_by_class(run),
+                baseline_accuracy=_by_class(baseline),
+                neighbour_distance=np.nan if run.class_distances is None else run.class_distances,
+            )
+        )
+    first = ["classifier", "experiment", "baseline", "repeat"]
+    table = pd.concat(parts, ignore_index=True)
+    return table[[*first, *(column for column in table if column not in first)]]
+
+
+def combination_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
+    """One row a run, few class and neighbour, with coefficient and distance; the nearest neighbour has the position 1."""
+    parts = []
+    for run in runs:
+        if run.neighbours is None or run.coefficients is None:
+            continue
+        names, splits = np.asarray(run.features.class_names), run.features.splits.names()
+        number = run.neighbours.number
+        label, neighbour = np.repeat(run.neighbours.classes, number), run.neighbours.labels.ravel()
+        parts.append(
+            pd.DataFrame(
+                {
+                    "classifier": run.classifier,
+                    "experiment": run.experiment,
+                    "repeat": run.repeat,
+                    "label": label,
+                    "name": names[label],
+                    "position": np.tile(np.arange(1, number + 1), len(run.neighbours.classes)),
+                    "neighbour": neighbour,
+                    "neighbour_name": names[neighbour],
+                    "neighbour_split": splits[neighbour],
+                    "coefficient": run.coefficients.ravel(),
+                    "distance": run.neighbours.distances.ravel(),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def change_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
+    """How often a class's images are predicted as one class before and another after: who, label, before, after, images."""
+    baselines = baselines_of(runs)
+    parts = []
+    for run in runs:
+        if run.is_baseline:
+            continue
+        before = baselines[run.classifier, run.repeat].predictions
+        joint = np.stack([run.labels, before, run.predictions], axis=1)
+        found, images = np.unique(joint, axis=0, return_counts=True)
+        table = pd.DataFrame(found, columns=["label", "before", "after"]).assign(images=images)
+        parts.append(
+            pd.concat(
+                [
+                    pd.DataFrame(
+                        {"classifier": run.classifier, "experiment": run.experiment, "repeat": run.repeat},
+                        index=table.index,
+                    ),
+                    table,
+                ],
+                axis=1,
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def baselines_of(runs: Sequence[ScoredRun]) -> Mapping[tuple[str, int], ScoredRun]:
+    """The baseline of every classifier and repeat; one with a single repeat stands for all."""
+    found = {(run.classifier, run.repeat): run for run in runs if run.is_baseline}
+    last = max(run.repeat for run in runs)
+    for name in {name for name, _ in found}:
+        own = [repeat for known, repeat in found if known == name]
+        if len(own) == 1:
+            found |= {(name, repeat): found[name, own[0]] for repeat in range(last + 1)}
+    return found
+
+
+def _by_class(run: ScoredRun) -> np.ndarray:
+    return class_accuracies(run.predictions == run.labels, run.labels, run.features.num_classes)

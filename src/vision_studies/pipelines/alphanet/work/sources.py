@@ -1,0 +1,170 @@
+"""Where features come from: trained networks, or files of the original project. Both end as the same folders."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vision_studies.config.network_run import RunSettings
+from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
+from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import DataError
+from vision_studies.files import hash_json, write_json
+from vision_studies.pipelines.alphanet.settings import ClassSplitSettings
+from vision_studies.pipelines.alphanet.work.backbone import extract_features, own_classifier
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, load_classifier, save_classifier
+from vision_studies.pipelines.alphanet.work.features import (
+    FeatureGroup,
+    FeatureSet,
+    has_feature_set,
+    open_feature_set,
+    write_feature_set,
+)
+from vision_studies.pipelines.alphanet.work.original_classifier import COMBINED
+from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet, import_data_set
+from vision_studies.training.checkpoints import load_weights
+from vision_studies.training.network_run import WEIGHTS_FILE, build_network
+
+_EXPERTS = "experts.json"
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """Features with the classifiers that their networks were trained with.
+
+    Attributes:
+        features: of all experts, side by side.
+        experts: classifier of each.
+    """
+
+    features: FeatureSet
+    experts: tuple[LinearClassifier, ...]
+
+    def taken(self, *, wide: bool) -> FeatureSet:
+        """Features that a classifier takes: of all experts, or of the first alone."""
+        if wide or len(self.experts) == 1:
+            return self.features
+        width = self.experts[0].weight.shape[1]
+        groups = {
+            name: FeatureGroup(group.features[:, :width], group.labels) for name, group in self.features.groups.items()
+        }
+        known = self.features
+        return FeatureSet(known.name, known.class_names, known.splits, known.counts, groups, known.fingerprint)
+
+
+def class_counts(data: PreparedData) -> np.ndarray:
+    """Images of each class that are not for test, int64 [classes]: those that learn and those that validate."""
+    positions = np.concatenate([data.splits.train, data.splits.validation])
+    return np.bincount(data.image_set.labels[positions], minlength=data.num_classes)
+
+
+def class_splits(data: PreparedData, settings: ClassSplitSettings) -> ClassSplits:
+    """Few, medium and many classes of prepared images.
+
+    Raises:
+        DataError: there are no few classes or no others, or the split files are wrong.
+    """
+    if settings.folder is not None:
+        return read_class_splits(settings.folder, data.num_classes)
+    return split_by_count(class_counts(data), few_below=settings.few_below, many_above=settings.many_above)
+
+
+def features_from_images(
+    data: PreparedData,
+    networks: Sequence[Path],
+    run: RunSettings,
+    splits: ClassSplits,
+    folder: Path,
+    device: torch.device,
+    *,
+    validated: bool,
+) -> FeatureSource:
+    """Features of prepared images; those of an earlier call where they are there.
+
+    Args:
+        data: images and splits.
+        networks: folders of the trained experts.
+        run: their settings.
+        splits: few, medium and many.
+        folder: where features are kept.
+        device: where networks compute.
+        validated: keep validation images apart; otherwise they are trained on.
+    """
+    if not has_feature_set(folder / "features"):
+        groups: dict[str, list[FeatureGroup]] = {"train": [], "validation": [], "test": []}
+        for number, network in enumerate(networks):
+            model = load_weights(build_network(run, data), network / WEIGHTS_FILE).to(device)
+            save_classifier(own_classifier(model, run.model.logit_scale), folder / f"expert_{number}.safetensors")
+            for split, parts in groups.items():
+                parts.append(extract_features(model, data, split, settings=run, device=device))
+        write_json(folder / _EXPERTS, len(networks))
+        joined = {
+            split: FeatureGroup(np.concatenate([own.features for own in parts], axis=1), parts[0].labels)
+            for split, parts in groups.items()
+        }
+        if not validated:
+            both = [joined["train"], joined.pop("validation")]
+            joined["train"] = FeatureGroup(
+                np.concatenate([own.features for own in both]), np.concatenate([own.labels for own in both])
+            )
+        write_feature_set(
+            folder / "features",
+            name=data.image_set.name,
+            class_names=data.image_set.class_names,
+            splits=splits,
+            counts=class_counts(data),
+            groups=joined,
+        )
+    return open_source(folder)
+
+
+def features_from_files(data_set: OriginalDataSet, folder: Path) -> FeatureSource:
+    """Features and classifier of the original project's files; those of an earlier call where they are there."""
+    if not has_feature_set(folder / "features"):
+        classifier = import_data_set(data_set, folder / "features")
+        save_classifier(classifier, folder / "expert_0.safetensors")
+        write_json(folder / _EXPERTS, 1)
+    return open_source(folder)
+
+
+def open_source(folder: Path) -> FeatureSource:
+    """What the functions above have left in `folder`.
+
+    Raises:
+        DataError: there is nothing, or it is damaged.
+    """
+    if not has_feature_set(folder / "features"):
+        raise DataError(f"There are no features in {folder} yet; make them first: the same command without --tags.")
+    number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
+    experts = tuple(load_classifier(folder / f"expert_{place}.safetensors") for place in range(number))
+    return FeatureSource(open_feature_set(folder / "features"), experts)
+
+
+@lru_cache(maxsize=1)
+def baseline_scores(folder: Path, classifier_file: Path, *, wide: bool) -> np.ndarray:
+    """Scores of the test images by a classifier as AlphaNet finds it, which all AlphaNets on it share; [N, classes].
+
+    Args:
+        folder: of the features, as for `open_source`.
+        classifier_file: of the classifier.
+        wide: whether it takes the features of all experts.
+    """
+    features = open_source(folder).taken(wide=wide)
+    return load_classifier(classifier_file).scores(features.groups["test"].features)
+
+
+def files_fingerprint(data_set: OriginalDataSet) -> str:
+    """Hash of a data set's description, and of names, sizes and times of its files: another when they may have changed."""
+    files = [data_set.split_files_dir / f"{split}.txt" for split in SPLITS] + [data_set.classifier_file]
+    files += [file for group in data_set.datagrps for file in data_set.feature_files_dir.glob(f"{group}*.pkl")]
+    if data_set.classifier_loader == COMBINED:  # a list of experts, whose files lie beside it or below
+        files += data_set.classifier_file.parent.rglob("*.pth")
+    files += [data_set.label_names_file] if data_set.label_names_file is not None else []
+    there = sorted({file for file in files if file.is_file()})
+    described = [data_set.name, data_set.classifier_loader, sorted(data_set.datagrps)]
+    known = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in there]
+    return hash_json([described, known])[:16]

@@ -1,0 +1,301 @@
+"""Training AlphaNets from cached logits, several that share a schedule as one.
+
+The same numbers as the literal form trained alone, within rounding: networks start from their own seeds, every network
+draws its own images with its own generator, and the optimisers allowed here treat every number by itself.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from vision_studies.data.class_splits import SPLITS, ClassSplits
+from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
+from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, macro_f1, split_accuracies
+from vision_studies.pipelines.alphanet.work.cached_logits import CachedLogits, cross_entropy, few_scores, predict
+from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
+from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
+from vision_studies.pipelines.alphanet.work.optimisation import build_optimizer, build_scheduler
+from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
+from vision_studies.training.checkpoints import load_state, save_state
+from vision_studies.training.fit_result import FitResult
+from vision_studies.training.progress import stack_progress
+from vision_studies.training.runtime import derived_seed
+
+_DRAW, _ORDER = 1, 2  # purposes of a run's generators
+_LOST = "the loss was not finite; lower the learning rate (alphanet.training.optimizer)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedAlphaNet(FitResult):
+    """What one network has learnt; nothing of it is used where it diverged.
+
+    Its history has one row an epoch: train_loss, learning_rate, of each coefficient its mean, minimum and maximum over
+    classes, and with validation its accuracies.
+
+    Attributes:
+        coefficients: float32 [F, k], of the kept epoch.
+        layers: weights and biases of the kept epoch.
+        batch_losses: float32, of every step.
+    """
+
+    coefficients: Tensor
+    layers: list[tuple[Tensor, Tensor]]
+    batch_losses: Tensor
+
+
+@dataclass
+class _Member:
+    """What is kept of a network while its stack is trained."""
+
+    best: float = -1.0
+    best_epoch: int = 0
+    coefficients: Tensor = field(default_factory=lambda: torch.empty(0))
+    layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    diverged: bool = False
+
+
+def train_stack(
+    networks: StackedAlphaNetworks,
+    neighbours: Sequence[Neighbours],
+    settings: CombinationRunSettings,
+    seeds: Sequence[int],
+    train: CachedLogits,
+    validation: CachedLogits | None,
+    splits: ClassSplits,
+    *,
+    folder: Path | None = None,
+    checkpoints: int = 2,
+) -> list[TrainedAlphaNet]:
+    """Train R networks with the same settings; an interrupted call continues from the newest checkpoint.
+
+    A network whose loss is not finite leaves the others as they are.
+
+    Args:
+        networks: R networks.
+        neighbours: of the few classes, for each network.
+        settings: number of neighbours, samplers, optimiser, epochs, selection.
+        seeds: R seeds of draws and orders.
+        train: logits of the training images, on the device of the networks.
+        validation: of the validation images; None keeps the last epoch.
+        splits: few, medium and many.
+        folder: of the checkpoints, one an epoch; None writes none.
+        checkpoints: how many of them are kept.
+
+    Raises:
+        ParameterError: optimiser or scheduler do not take their parameters.
+    """
+    training = settings.training
+    optimizer = build_optimizer(training.optimizer, networks)
+    scheduler = build_scheduler(training.scheduler, optimizer)
+    index = ClassIndex(train.labels.cpu().numpy(), splits)
+    places = torch.stack([train.neighbour_places(own) for own in neighbours])
+    members = [_Member() for _ in seeds]
+    first, seconds = 1, 0.0
+    state = _newest(folder)
+    if state is not None:
+        first, seconds = state["epoch"] + 1, state["seconds"]
+        _restore(state, networks, optimizer, scheduler, members)
+    with stack_progress(len(seeds), training.epochs) as advance:
+        for epoch in range(first, training.epochs + 1):
+            started = time.perf_counter()
+            order = torch.stack([_epoch_order(training.samplers, index, seed, epoch) for seed in seeds]).to(
+                places.device
+            )
+            rate = float(optimizer.param_groups[0]["lr"])
+            losses = _train_epoch(networks, optimizer, train, places, order, training.batch_size)
+            if scheduler is not None:
+                scheduler.step()
+            with torch.no_grad():
+                coefficients = networks()
+            for place, member in enumerate(members):
+                member.diverged |= not bool(torch.isfinite(losses[place]).all())
+                if member.diverged:
+                    continue
+                record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(losses[place].mean())}
+                record |= _describe(coefficients[place])
+                if validation is not None:
+                    record |= validate(
+                        validation, neighbours[place], coefficients[place], splits, training.evaluation_batch_size
+                    )
+                member.records.append(record)
+                member.losses += losses[place].tolist()
+                if _is_kept(settings, epoch, record, member, validated=validation is not None):
+                    member.best_epoch = epoch
+                    member.coefficients = coefficients[place].cpu().clone()
+                    member.layers = networks.member(place)
+            seconds += time.perf_counter() - started
+            if folder is not None:
+                _save(folder, checkpoints, epoch, seconds, networks, optimizer, scheduler, members)
+            going = sum(not member.diverged for member in members)
+            advance(epoch, going)
+            if not going:
+                break
+    return [
+        TrainedAlphaNet(
+            history=pd.DataFrame(member.records),
+            best_epoch=None if member.diverged else member.best_epoch,
+            best_value=None if member.diverged else member.best,
+            weights={},
+            seconds=seconds / len(seeds),
+            ended="diverged" if member.diverged else "complete",
+            reason=_LOST if member.diverged else None,
+            coefficients=member.coefficients,
+            layers=member.layers,
+            batch_losses=torch.tensor(member.losses),
+        )
+        for member in members
+    ]
+
+
+def validate(
+    cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor, splits: ClassSplits, rows: int
+) -> dict[str, float]:
+    """Accuracies and macro F1 on validation images, as columns of the history; NaN for a split without images."""
+    predictions, among_top = (found.cpu().numpy() for found in predict(cached, neighbours, coefficients, rows))
+    labels = cached.labels.cpu().numpy()
+    hits = predictions == labels
+    by_class = class_accuracies(hits, labels, splits.num_classes)
+    by_split = split_accuracies(hits, labels, splits)
+    return {
+        "validation_accuracy": by_split["overall"],
+        "validation_balanced_accuracy": float(np.nanmean(by_class)),
+        "validation_top_5": float(among_top.mean()),
+        "validation_f1": macro_f1(predictions, labels, splits.num_classes),
+        **{f"validation_{split}": by_split[split] for split in SPLITS},
+    }
+
+
+def _epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
+    """The images of one network's epoch in the order in which it sees them."""
+    drawn = draw_epoch(samplers, index, np.random.default_rng(derived_seed(seed, _DRAW, epoch)))
+    return torch.from_numpy(np.random.default_rng(derived_seed(seed, _ORDER, epoch)).permutation(drawn))
+
+
+def _train_epoch(
+    networks: StackedAlphaNetworks,
+    optimizer: torch.optim.Optimizer,
+    train: CachedLogits,
+    places: Tensor,
+    order: Tensor,
+    batch_size: int,
+) -> Tensor:
+    """One pass over [R, N] images; losses [R, steps]."""
+    losses = []
+    shape = (*places.shape[:1], -1, *places.shape[1:])
+    for start in range(0, order.shape[1], batch_size):
+        rows = order[:, start : start + batch_size]
+        neighbour = _gathered(train.neighbour[rows], places, shape)
+        few = few_scores(train.own[rows], neighbour, networks())
+        loss = cross_entropy(few, train.base_log_sum_exp[rows], train.base_score[rows], train.few_place[rows])
+        optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return torch.stack(losses, dim=1).cpu()
+
+
+def _gathered(logits: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Logits [R, N, U] at places [R, F, k] as [R, N, F, k]."""
+    flat = places.flatten(1)[:, None].expand(-1, logits.shape[1], -1)
+    return logits.gather(2, flat).view(shape)
+
+
+def _describe(coefficients: Tensor) -> dict[str, float]:
+    """Mean, minimum and maximum of each coefficient over the few classes."""
+    found: dict[str, float] = {}
+    for name, values in (
+        ("mean", coefficients.mean(dim=0)),
+        ("minimum", coefficients.amin(dim=0)),
+        ("maximum", coefficients.amax(dim=0)),
+    ):
+        found |= {f"coefficient_{place}_{name}": float(value) for place, value in enumerate(values, start=1)}
+    return found
+
+
+def _is_kept(
+    settings: CombinationRunSettings, epoch: int, record: dict[str, Any], member: _Member, *, validated: bool
+) -> bool:
+    training = settings.training
+    policy = training.selection.policy if validated else "last"
+    if policy == "last":
+        return epoch == training.epochs
+    if policy == "first_eligible":
+        return epoch == training.minimum_epochs
+    value = record[f"validation_{training.selection.metric}"]
+    if epoch < training.minimum_epochs or value <= member.best:
+        return False
+    member.best = value
+    return True
+
+
+def _save(
+    folder: Path,
+    kept: int,
+    epoch: int,
+    seconds: float,
+    networks: StackedAlphaNetworks,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    members: list[_Member],
+) -> None:
+    state = {
+        "epoch": epoch,
+        "seconds": seconds,
+        "networks": dict(networks.state_dict()),
+        "optimizer": optimizer.state_dict(),
+        "scheduler": None if scheduler is None else _plain(scheduler.state_dict()),
+        "members": [
+            {**vars(member), "records": json.dumps(member.records), "losses": torch.tensor(member.losses)}
+            for member in members
+        ],
+    }
+    save_state(folder / f"epoch_{epoch:05d}.safetensors", state)
+    for old in sorted(folder.glob("epoch_*.safetensors"))[:-kept]:
+        old.unlink()
+
+
+def _restore(
+    state: dict[str, Any],
+    networks: StackedAlphaNetworks,
+    optimizer: torch.optim.Optimizer,
+    scheduler: Any,
+    members: list[_Member],
+) -> None:
+    networks.load_state_dict(state["networks"])
+    optimizer.load_state_dict(state["optimizer"])
+    if scheduler is not None:
+        scheduler.load_state_dict(state["scheduler"])
+    for member, stored in zip(members, state["members"], strict=True):
+        for name, value in stored.items():
+            setattr(member, name, value)
+        member.records = json.loads(stored["records"])
+        member.losses = stored["losses"].tolist()
+
+
+def _newest(folder: Path | None) -> Any:
+    """State of the newest whole checkpoint; None where there is none."""
+    files = sorted(folder.glob("epoch_*.safetensors")) if folder is not None else []
+    return load_state(files[-1]) if files else None
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove the checkpoints of a stack that has ended."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a scheduler's state that are values; functions are made anew from the settings."""
+    return {
+        name: value for name, value in state.items() if isinstance(value, bool | int | float | str | list | dict | None)
+    }

@@ -1,0 +1,42 @@
+"""Parameters of the `cifar_resnet` pipeline."""
+
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.network_run import RunSettings
+from vision_studies.config.validation import describe_errors
+from vision_studies.settings_base import Settings
+
+
+class VariantSettings(Settings):
+    """One of the things that a study compares."""
+
+    name: str = Field(min_length=1, description="how it is called in tables and figures")
+    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
+
+
+class CifarResnetSettings(Settings):
+    """Parameters of the `cifar_resnet` pipeline: a base run, its variants and their seeds."""
+
+    seeds: tuple[int, ...] = Field(min_length=1, description="every variant is trained with each of these seeds")
+    variants: tuple[VariantSettings, ...] = Field(
+        min_length=1, description="what is compared; the first is what the others are compared with"
+    )
+    run: RunSettings = Field(description="the run that all variants start from")
+
+    @model_validator(mode="after")
+    def _variants_are_whole(self) -> "CifarResnetSettings":
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) < len(names):
+            raise ValueError(f"variants has a name twice: {', '.join(names)}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
+        for variant in self.variants:
+            merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
+            try:
+                RunSettings.model_validate(merged)
+            except ValidationError as error:
+                raise ValueError(f"variant '{variant.name}': {describe_errors(error, RunSettings, merged)}") from error
+        return self

@@ -1,0 +1,78 @@
+"""How well clusters agree with classes, all of it from one contingency table."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from vision_studies.errors import DataError
+
+
+@dataclass(frozen=True)
+class ClusteringScores:
+    """Agreement of clusters with labels.
+
+    Attributes:
+        ari: adjusted Rand index (Hubert and Arabie 1985); 1 for equal partitions, 0 on average for random ones.
+        accuracy: share of samples of the right class if every cluster stands for one class and no class for two, by the
+            assignment that makes most of them right (Kuhn 1955).
+        precision: share of the pairs within a cluster that are of one class; NaN where no cluster has a pair.
+        recall: share of the pairs within a class that are in one cluster; NaN where no class has a pair.
+        clusters: number of clusters that have a sample.
+    """
+
+    ari: float
+    accuracy: float
+    precision: float
+    recall: float
+    clusters: int
+
+
+def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringScores:
+    """Compare clusters with labels; a sample forms no pair with itself.
+
+    Args:
+        labels: [N], the class of each sample.
+        clusters: [N], the cluster of each sample; numbers mean nothing.
+
+    Raises:
+        DataError: if there are no samples, or not as many labels as clusters.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.pipelines.clustering.scores import clustering_scores
+        >>> scores = clustering_scores(np.array([0, 0, 1, 1]), np.array([7, 7, 3, 3]))  # numbers of clusters mean nothing
+        >>> scores.ari, scores.accuracy, scores.clusters
+        (1.0, 1.0, 2)
+    """
+    if labels.ndim != 1 or labels.shape != clusters.shape or not len(labels):
+        raise DataError(
+            f"labels {list(labels.shape)} and clusters {list(clusters.shape)} must be one-dimensional, "
+            "equally long and not empty."
+        )
+    table = _contingency_table(labels, clusters)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    together, in_classes, in_clusters = _pairs(table), _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
+    pairs = len(labels) * (len(labels) - 1) // 2
+    # Both terms of the usual quotient, times all pairs: whole numbers of any size, so that nothing is rounded.
+    above_chance = together * pairs - in_classes * in_clusters
+    most = (in_classes + in_clusters) * pairs - 2 * in_classes * in_clusters
+    return ClusteringScores(
+        ari=2 * above_chance / most if most else 1.0,
+        accuracy=float(table[rows, columns].sum() / len(labels)),
+        precision=together / in_clusters if in_clusters else float("nan"),
+        recall=together / in_classes if in_classes else float("nan"),
+        clusters=table.shape[1],
+    )
+
+
+def _contingency_table(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """Int [classes present, clusters present]: samples of a class in a cluster."""
+    classes, class_of = np.unique(labels, return_inverse=True)
+    found, cluster_of = np.unique(clusters, return_inverse=True)
+    size = len(classes) * len(found)
+    return np.bincount(class_of * len(found) + cluster_of, minlength=size).reshape(len(classes), len(found))
+
+
+def _pairs(counts: np.ndarray) -> int:
+    return int((counts * (counts - 1) // 2).sum())

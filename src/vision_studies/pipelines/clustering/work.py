@@ -1,0 +1,269 @@
+"""Clusters of a network's activations, layer by layer, against the classes of the images.
+
+Two forms of one published study: K-means of every channel's maps, and agglomerative clustering of channel means. A third,
+K-means of channel means, tells what of the ranking of the layers is due to the algorithm.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.errors import DataError
+from vision_studies.pipelines.clustering.batched_kmeans import batched_kmeans, bytes_of_a_set
+from vision_studies.pipelines.clustering.scores import clustering_scores
+from vision_studies.pipelines.clustering.settings import AgglomerativeSettings, KMeansChannelsSettings, MethodSettings
+
+ROW = ("layer", "method", "channel", "samples", "clusters", "ari", "accuracy", "precision", "recall", "components")
+COLUMNS = ("fraction", "repeat", *ROW)
+WHOLE_LAYER = -1
+"""Stands for the channel in rows of methods that cluster whole layers."""
+
+_BLOCK_BYTES = 8_000_000  # what is worked on at once should stay near the processor
+_MOST_PAIRED = 25_000  # samples whose pairs take some five gigabytes
+_MANY = 4000  # samples from which the pairs of one clustering fill memory by the hundred megabytes
+_one_large_clustering = Lock()
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Images of one repeat.
+
+    Attributes:
+        fraction: share of the images that was asked for.
+        repeat: number of the draw.
+        positions: int [n], places of the images among those whose activations are given.
+    """
+
+    fraction: float
+    repeat: int
+    positions: np.ndarray
+
+
+def capped(subset: Subset, most: int | None) -> Subset:
+    """The subset, or `most` of its images in their order, drawn with the repeat as seed."""
+    if most is None or len(subset.positions) <= most:
+        return subset
+    chosen = np.random.default_rng(subset.repeat).choice(len(subset.positions), most, replace=False)
+    return replace(subset, positions=subset.positions[np.sort(chosen)])
+
+
+def cluster_layer(layer: str, maps: np.ndarray, labels: np.ndarray, method: MethodSettings) -> list[dict[str, Any]]:
+    """Cluster the activations of one layer into as many clusters as classes are present.
+
+    Args:
+        layer: its name.
+        maps: [N, C, H, W], or [N, D] of a layer without maps, whose units count as channels of one value.
+        labels: int [N], class of each image.
+        method: way of clustering.
+
+    Returns:
+        A row a channel, or one with channel -1 for methods that cluster whole layers: layer, method, channel, samples (that
+        were clustered), clusters (that were found, fewer than classes where fewer points are distinct), ari, accuracy,
+        precision, recall, components (of PCA, or None). No rows where fewer than two classes are present.
+
+    Raises:
+        DataError: if an activation is not finite, or there are not as many labels as images.
+    """
+    with _silent():
+        return _rows(layer, maps, np.arange(len(maps)), labels, method)
+
+
+def cluster_subsets(
+    layers: Iterable[tuple[str, np.ndarray]],
+    labels: np.ndarray,
+    subsets: Sequence[Subset],
+    methods: Sequence[MethodSettings],
+    *,
+    n_jobs: int = 1,
+) -> pd.DataFrame:
+    """Cluster every layer's activations of every subset by every method.
+
+    Args:
+        layers: name and activations of all images, [N, C, H, W] or [N, D]; taken one after the other, so that a generator
+            keeps the memory at one layer's.
+        labels: int [N], class of each image.
+        subsets: which images are clustered together.
+        methods: ways of clustering.
+        n_jobs: subsets that are clustered at the same time, a thread each; -1 for as many as there are processors.
+
+    Returns:
+        Columns fraction, repeat, and those of `cluster_layer`, in the order of layers, methods, subsets, channels.
+
+    Raises:
+        DataError: as `cluster_layer`, or more images are to be clustered by their pairs than memory has room for.
+    """
+    from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
+
+    largest = max((len(subset.positions) for subset in subsets), default=0)
+    if largest > _MOST_PAIRED and any(isinstance(method, AgglomerativeSettings) for method in methods):
+        raise DataError(
+            f"Agglomerative clustering of {largest:,} images compares all pairs of them, which no more than {_MOST_PAIRED:,} "
+            "leave room for; set max_samples of the method agglomerative in clustering.methods, for example to 2000."
+        )
+    rows: list[dict[str, Any]] = []
+    # Threads share the activations; each works on one processor, or they would wait for each other in every product.
+    with _silent(), threadpool_limits(1), Parallel(n_jobs, backend="threading", batch_size=1) as parallel:
+        for layer, maps in layers:
+            vectors = _channel_means(maps)
+            work = [
+                (subset, maps if method.name == "kmeans_channels" else vectors, method)
+                for method in methods
+                for subset in subsets
+            ]
+            found = parallel(
+                delayed(_rows)(layer, source, subset.positions, labels[subset.positions], method)
+                for subset, source, method in work
+            )
+            for (subset, _, _), own in zip(work, found, strict=True):
+                rows += [{"fraction": subset.fraction, "repeat": subset.repeat, **row} for row in own]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"components": "Int64"})
+
+
+def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
+    """Places in the plane, near each other where vectors are: t-SNE (van der Maaten and Hinton 2008).
+
+    Args:
+        vectors: [N, ...], whatever follows the first axis is one vector.
+        perplexity: how many neighbours count; at most a third of the other vectors are taken.
+        seed: of t-SNE.
+
+    Returns:
+        float32 [N, 2].
+
+    Raises:
+        DataError: if there are fewer than four vectors, or a value is not finite.
+    """
+    from sklearn.manifold import TSNE
+
+    flat = np.asarray(vectors, dtype=np.float32).reshape(len(vectors), -1)
+    if len(flat) < 4:
+        raise DataError(f"A scatter by t-SNE needs at least 4 images, not {len(flat)}.")
+    _require_finite("the scatter", flat)
+    if (flat == flat[0]).all():
+        return np.zeros((len(flat), 2), dtype=np.float32)
+    # A start from principal components needs two of them.
+    start = "pca" if flat.shape[1] > 1 else "random"
+    return TSNE(perplexity=min(perplexity, (len(flat) - 1) / 3), init=start, random_state=seed).fit_transform(flat)
+
+
+def _rows(
+    layer: str, maps: np.ndarray, positions: np.ndarray, labels: np.ndarray, method: MethodSettings
+) -> list[dict[str, Any]]:
+    """As `cluster_layer`, of the images at `positions` among `maps`; `labels` are theirs."""
+    if len(labels) != len(positions):
+        raise DataError(
+            f"Layer {layer} has activations of {len(positions)} images, but there are {len(labels)} labels."
+        )
+    if isinstance(method, KMeansChannelsSettings):
+        found = _by_channel(layer, maps, positions, labels, method)
+    else:
+        found = _by_layer(layer, _channel_means(maps[positions]), labels, method)
+    rows = []
+    for channel, own, clusters, components in found:
+        scores = clustering_scores(own, clusters)
+        agreement = scores.ari, scores.accuracy, scores.precision, scores.recall
+        values = layer, method.name, channel, len(own), scores.clusters, *agreement, components
+        rows.append(dict(zip(ROW, values, strict=True)))
+    return rows
+
+
+Found = tuple[int, np.ndarray, np.ndarray, int | None]  # channel, labels of the samples, their clusters, components
+
+
+def _by_channel(
+    layer: str, maps: np.ndarray, positions: np.ndarray, labels: np.ndarray, method: KMeansChannelsSettings
+) -> Iterator[Found]:
+    classes = len(np.unique(labels))
+    if classes < 2:
+        return
+    count, channels, size = len(positions), maps.shape[1], int(np.prod(maps.shape[2:]))
+    components = None if method.pca is None else min(method.pca, count, size)
+    block = max(1, _BLOCK_BYTES // bytes_of_a_set(count, size, classes * method.restarts))
+    for start in range(0, channels, block):
+        own = maps[positions, start : start + block].reshape(count, -1, size).swapaxes(0, 1).astype(np.float32)
+        _require_finite(layer, own)
+        # As many components as there are dimensions only turn the points, which K-means does not see.
+        if components is not None and components < min(count, size):
+            own = np.stack([_principal_components(channel, components) for channel in own])
+        for place, clusters in enumerate(_kmeans(own, classes, method.restarts, method.seed)):
+            yield start + place, labels, clusters, components
+
+
+def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: MethodSettings) -> Iterator[Found]:
+    _require_finite(layer, vectors)
+    if isinstance(method, AgglomerativeSettings) and method.metric == "cosine":
+        pointing = vectors.any(axis=1)
+        vectors, labels = vectors[pointing], labels[pointing]
+    classes = len(np.unique(labels))
+    if classes < 2:
+        return
+    if isinstance(method, AgglomerativeSettings):
+        clusters = _agglomerate(vectors, classes, method)
+    else:
+        clusters = _kmeans(vectors[None].astype(np.float32), classes, method.restarts, method.seed)[0]
+    yield WHOLE_LAYER, labels, clusters, None
+
+
+def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:
+    """Clusters [B, N] of float32 data [B, N, D]; those that cannot be found together are looked for one by one."""
+    found = batched_kmeans(data, clusters, restarts=restarts, seed=seed)
+    labels = found.labels
+    for place in np.flatnonzero(found.degenerate):
+        labels[place] = _plain_kmeans(data[place], clusters, restarts, seed)
+    return labels
+
+
+def _plain_kmeans(points: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    distinct = len(np.unique(points, axis=0))
+    if distinct <= clusters:
+        return np.unique(points, axis=0, return_inverse=True)[1].ravel()
+    with threadpool_limits(1):
+        return KMeans(clusters, n_init=restarts, random_state=seed).fit(points).labels_
+
+
+def _agglomerate(vectors: np.ndarray, clusters: int, method: AgglomerativeSettings) -> np.ndarray:
+    from sklearn.cluster import AgglomerativeClustering
+
+    model = AgglomerativeClustering(clusters, metric=method.metric, linkage=method.linkage)
+    if len(vectors) < _MANY:
+        return model.fit_predict(vectors)
+    with _one_large_clustering:
+        return model.fit_predict(vectors)
+
+
+def _principal_components(points: np.ndarray, components: int) -> np.ndarray:
+    """Points [N, D] in the coordinates of their first principal components, [N, components]."""
+    from scipy.linalg import eigh
+
+    centred = points - points.mean(axis=0)
+    wide = len(centred) < centred.shape[1]
+    products = centred @ centred.T if wide else centred.T @ centred
+    last = len(products) - 1
+    values, vectors = eigh(products, subset_by_index=(last + 1 - components, last), check_finite=False)
+    return vectors * np.sqrt(np.maximum(values, 0)) if wide else centred @ vectors
+
+
+def _channel_means(maps: np.ndarray) -> np.ndarray:
+    """[N, C, H, W] -> [N, C]; vectors stay as they are."""
+    return maps if maps.ndim == 2 else maps.mean(axis=(2, 3))
+
+
+def _require_finite(layer: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        raise DataError(f"Activations of {layer} are not finite; look for a run that diverged.")
+
+
+def _silent() -> warnings.catch_warnings:
+    """Within it, scikit-learn does not say that points are too alike: the number of clusters found says so."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    return warnings.catch_warnings(action="ignore", category=ConvergenceWarning)

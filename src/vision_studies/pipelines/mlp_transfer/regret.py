@@ -1,0 +1,231 @@
+"""Regret of hyperparameters tuned elsewhere, and whether what was tuned for itself differs.
+
+A cell is a target architecture trained with the hyperparameters that a source architecture chose; on the diagonal both are
+one. Regret is the target's test loss in the cell minus its test loss at home, seed by seed.
+"""
+
+from dataclasses import asdict, dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from vision_studies.statistics.intervals import Interval, Test, holm, paired_comparison, summary
+
+
+@dataclass(frozen=True)
+class OneWayTest:
+    """Whether several groups have one mean (Fisher's analysis of variance); what cannot be computed is NaN.
+
+    Attributes:
+        groups: how many there are.
+        n: values in all.
+        f: variance between over variance within.
+        p: of the F test.
+        eta_squared: share of all variance that lies between the groups.
+        within_standard_deviation: pooled standard deviation within groups.
+        p_ranks: of the Kruskal-Wallis test, which assumes no normal distribution.
+    """
+
+    groups: int
+    n: int
+    f: float
+    p: float
+    eta_squared: float
+    within_standard_deviation: float
+    p_ranks: float
+
+
+def one_way_test(table: pd.DataFrame) -> OneWayTest:
+    """Compare the means of groups.
+
+    Args:
+        table: columns variant (the group) and value; missing values do not count.
+    """
+    groups = [own["value"].to_numpy(dtype=float) for _, own in table.dropna(subset=["value"]).groupby("variant")]
+    groups = [own for own in groups if len(own)]
+    n = sum(map(len, groups))
+    if len(groups) < 2 or n <= len(groups):
+        return OneWayTest(len(groups), n, *[np.nan] * 5)
+    values = np.concatenate(groups)
+    within = sum(((own - own.mean()) ** 2).sum() for own in groups)
+    total = ((values - values.mean()) ** 2).sum()
+    if within == 0:
+        return OneWayTest(len(groups), n, np.nan, np.nan, np.nan, 0.0, np.nan)
+    f, p = stats.f_oneway(*groups)
+    spread = float(np.sqrt(within / (n - len(groups))))
+    return OneWayTest(
+        len(groups), n, float(f), float(p), float(1 - within / total), spread, float(stats.kruskal(*groups).pvalue)
+    )
+
+
+def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval, test: Test) -> pd.DataFrame:
+    """Every pair of variants on the seeds that both have, corrected for the number of pairs (Holm).
+
+    Args:
+        table: columns variant, seed, value.
+        confidence: of the intervals.
+        interval: kind of the intervals.
+        test: kind of the paired test.
+
+    Returns:
+        One row a pair: first, second and what `paired_comparison` finds of first minus second, with p_holm.
+    """
+    values = {str(name): own.set_index("seed")["value"] for name, own in table.groupby("variant", sort=False)}
+    rows = [
+        {
+            "first": first,
+            "second": second,
+            **asdict(
+                paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
+            ),
+        }
+        for first, second in combinations(values, 2)
+    ]
+    columns = ["first", "second", "pairs", "difference", "low", "high", "p", "smallest_p", "cohens_d", "rank_biserial"]
+    found = pd.DataFrame(rows, columns=columns)
+    return found.assign(p_holm=holm(found["p"].tolist()))
+
+
+def regrets_by_seed(cells: pd.DataFrame) -> pd.DataFrame:
+    """Regret of every cell and seed.
+
+    Args:
+        cells: columns target_arch, source_arch, seed, test_loss; missing losses give missing regrets.
+
+    Returns:
+        The rows of `cells` with the columns home_loss, regret (nats) and relative_regret (ratio; 1 is no loss).
+    """
+    home = cells[cells["target_arch"] == cells["source_arch"]].set_index(["target_arch", "seed"])["test_loss"]
+    keys = pd.MultiIndex.from_frame(cells[["target_arch", "seed"]])
+    at_home = home.reindex(keys).to_numpy(dtype=float)
+    losses = cells["test_loss"].to_numpy(dtype=float)
+    return cells.assign(home_loss=at_home, regret=losses - at_home, relative_regret=losses / at_home)
+
+
+def regret_table(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> pd.DataFrame:
+    """Sum up every cell over its seeds.
+
+    Args:
+        regrets: from `regrets_by_seed`.
+        confidence: of the intervals.
+        interval: kind of the intervals.
+
+    Returns:
+        One row a cell: target_arch, source_arch, n, mean_regret, sd_regret, low_regret, high_regret, min_regret,
+        max_regret, mean_relative_regret, low_relative_regret, high_relative_regret.
+    """
+    rows = []
+    for (target, source), own in regrets.groupby(["target_arch", "source_arch"], sort=False):
+        absolute = summary(own["regret"], confidence=confidence, interval=interval)
+        relative = summary(own["relative_regret"], confidence=confidence, interval=interval)
+        rows.append(
+            {
+                "target_arch": target,
+                "source_arch": source,
+                "n": absolute.n,
+                "mean_regret": absolute.mean,
+                "sd_regret": absolute.standard_deviation,
+                "low_regret": absolute.low,
+                "high_regret": absolute.high,
+                "min_regret": own["regret"].min(),
+                "max_regret": own["regret"].max(),
+                "mean_relative_regret": relative.mean,
+                "low_relative_regret": relative.low,
+                "high_relative_regret": relative.high,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def published_regret_table(cells: pd.DataFrame) -> pd.DataFrame:
+    """Regret as the published project sums it up: not paired, spread of the whole population.
+
+    Returns:
+        One row a cell: target_arch, source_arch, mean_regret (difference of means), var_regret (variance of the cell's
+        losses), min_regret and max_regret (extreme losses minus the mean at home), mean_relative_regret (ratio of means).
+    """
+    rows = []
+    home = cells[cells["target_arch"] == cells["source_arch"]].groupby("target_arch")["test_loss"].mean()
+    for (target, source), own in cells.groupby(["target_arch", "source_arch"], sort=False):
+        losses = own["test_loss"].to_numpy(dtype=float)
+        rows.append(
+            {
+                "target_arch": target,
+                "source_arch": source,
+                "mean_regret": losses.mean() - home[target],
+                "var_regret": losses.var(),
+                "min_regret": losses.min() - home[target],
+                "max_regret": losses.max() - home[target],
+                "mean_relative_regret": losses.mean() / home[target],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def matrix(table: pd.DataFrame, value: str) -> pd.DataFrame:
+    """A long table as a matrix: targets as rows, sources as columns, both in the order of the table."""
+    order = list(table["target_arch"].drop_duplicates())
+    wide = table.pivot_table(index="target_arch", columns="source_arch", values=value, aggfunc="mean", dropna=False)
+    return wide.reindex(index=order, columns=order)
+
+
+def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
+    """What tuning leaves between architectures.
+
+    Args:
+        table: columns variant, seed, value: test losses at home.
+        pairs: from `compare_pairs`.
+        confidence: one minus it is the level of significance.
+    """
+    found = one_way_test(table)
+    means = table.groupby("variant")["value"].mean()
+    if found.groups < 2:
+        return "There is one architecture, so that there is nothing to compare after tuning."
+    ends = f"mean test losses from {means.min():.4f} ({means.idxmin()}) to {means.max():.4f} ({means.idxmax()})"
+    if np.isnan(found.p):
+        return f"Cannot tell whether architectures differ after tuning: {found.n} runs show no spread within ({ends})."
+    test = f"F({found.groups - 1}, {found.n - found.groups}) = {found.f:.2f}, p = {found.p:.2g}"
+    if found.p >= 1 - confidence:
+        return f"Cannot tell the architectures apart after tuning: {ends}; {test}."
+    apart = int((pairs["p_holm"] < 1 - confidence).sum())
+    ratio = 100 * (means.max() / means.min() - 1)
+    return (
+        f"Architectures differ after tuning: {ends}, {ratio:.1f} % apart; {test}. {apart} of {len(pairs)} pairs differ after "
+        "correction for their number."
+    )
+
+
+def transfer_sentence(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> str:
+    """What it costs to use another architecture's hyperparameters, on average and at worst.
+
+    The interval is one over seeds: pairs of architectures share their runs and do not count as independent.
+
+    Args:
+        regrets: from `regrets_by_seed`.
+        confidence: of the interval.
+        interval: its kind.
+    """
+    away = regrets[regrets["target_arch"] != regrets["source_arch"]].dropna(subset=["regret"])
+    if away.empty:
+        return "No hyperparameters were tried on another architecture."
+    by_seed = summary(away.groupby("seed")["regret"].mean(), confidence=confidence, interval=interval)
+    cells = away.groupby(["target_arch", "source_arch"])
+    means, relative = cells["regret"].mean(), cells["relative_regret"].mean()
+    target, source = means.idxmax()
+    interval_text = f"{100 * confidence:g} % interval {by_seed.low:+.4f} to {by_seed.high:+.4f}"
+    change = f"{by_seed.mean:+.4f} nats over {len(means)} pairs and {by_seed.n} seeds"
+    worst = (
+        f"at worst {means.max():+.4f}, {relative[target, source]:.2f} times the loss at home, for {target} with those of "
+        f"{source}."
+    )
+    if np.isnan(by_seed.low):
+        return f"Another architecture's hyperparameters change the test loss by {change}, without an interval; {worst}"
+    if by_seed.low <= 0 <= by_seed.high:
+        return (
+            f"Cannot tell whether another architecture's hyperparameters cost anything on average: {change} "
+            f"({interval_text}); {worst}"
+        )
+    verb = "cost" if by_seed.mean > 0 else "gain"
+    return f"Another architecture's hyperparameters {verb} on average: {change} ({interval_text}); {worst}"

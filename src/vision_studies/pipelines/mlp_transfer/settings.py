@@ -1,0 +1,198 @@
+"""Parameters of the `mlp_transfer` pipeline."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from vision_studies.config.ensemble import EnsembleSettings, StackSettings
+from vision_studies.config.search import PrunerSettings, RangeSettings
+from vision_studies.config.training import AdamWSettings
+from vision_studies.settings_base import Settings
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class ChoiceSettings(Settings):
+    """A list of values, each equally likely."""
+
+    choices: tuple[float, ...] = Field(min_length=1, description="values to choose from")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return min(self.choices), max(self.choices)
+
+
+def _kind(value: Any) -> str:
+    has_choices = "choices" in value if isinstance(value, dict) else isinstance(value, ChoiceSettings)
+    return "choices" if has_choices else "range"
+
+
+Domain = Annotated[
+    Annotated[RangeSettings, Tag("range")] | Annotated[ChoiceSettings, Tag("choices")], Discriminator(_kind)
+]
+
+HYPERPARAMETERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "dropout", "leaky_relu_alpha")
+"""The hyperparameters in the order in which they are drawn."""
+
+_LIMITS = {  # inclusive lower, exclusive upper end of what makes sense
+    "lr": (0.0, float("inf")),
+    "beta1": (0.0, 1.0),
+    "beta2": (0.0, 1.0),
+    "eps": (0.0, float("inf")),
+    "weight_decay": (0.0, float("inf")),
+    "dropout": (0.0, 1.0),
+    "leaky_relu_alpha": (0.0, 1.0),
+}
+_ABOVE_ZERO = ("lr", "eps")
+
+
+class SearchSpaceSettings(Settings):
+    """Where each hyperparameter is looked for: a range, or a list of choices."""
+
+    lr: Domain = Field(description="learning rate of AdamW")
+    beta1: Domain = Field(description="decay of AdamW's running mean of gradients")
+    beta2: Domain = Field(description="decay of AdamW's running mean of squared gradients")
+    eps: Domain = Field(description="added to AdamW's denominator")
+    weight_decay: Domain = Field(description="decoupled weight decay of AdamW, on every parameter")
+    dropout: Domain = Field(description="share of hidden units zeroed in training")
+    leaky_relu_alpha: Domain = Field(description="slope of the rectifier below zero")
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> "SearchSpaceSettings":
+        for name, (lowest, limit) in _LIMITS.items():
+            low, high = getattr(self, name).ends
+            if low < lowest or high >= limit or (name in _ABOVE_ZERO and low <= 0):
+                above = "above" if name in _ABOVE_ZERO else "at or above"
+                raise ValueError(f"{name} must stay {above} {lowest:g} and below {limit:g}, not {low:g} to {high:g}")
+        return self
+
+
+class SharedSamplerSettings(Settings):
+    """The published search: configurations are drawn once, and every architecture tries the same ones."""
+
+    name: Literal["shared"] = Field(description="drawn once for all architectures")
+
+
+class RandomSamplerSettings(Settings):
+    """Every architecture draws configurations of its own."""
+
+    name: Literal["random"] = Field(description="drawn for each architecture")
+
+
+class TpeSamplerSettings(Settings):
+    """A tree-structured Parzen estimator for each architecture (Bergstra et al. 2011), asked for several trials at a time."""
+
+    name: Literal["tpe"] = Field(description="drawn near what has done well")
+    startup_trials: int = Field(ge=1, description="trials drawn at random first")
+
+
+SamplerSettings = Annotated[
+    SharedSamplerSettings | RandomSamplerSettings | TpeSamplerSettings, Field(discriminator="name")
+]
+
+
+class SearchSettings(Settings):
+    """How hyperparameters are searched for."""
+
+    trials: int = Field(ge=1, description="configurations that each architecture tries")
+    seed: int = Field(ge=0, description="seed of the draws")
+    training_seed: int = Field(ge=0, description="seed of first weights, order and dropout of every trial")
+    sampler: SamplerSettings = Field(description="how configurations are drawn")
+    batch: int | None = Field(
+        ge=1, description="trials of an architecture that are drawn and trained before the next are; null: all at once"
+    )
+    pruner: PrunerSettings | None = Field(description="how hopeless trials are ended; null trains all of them")
+    space: SearchSpaceSettings = Field(description="where hyperparameters are looked for")
+
+    @model_validator(mode="after")
+    def _learns_from_earlier_batches(self) -> "SearchSettings":
+        if self.batch is None and self.sampler.name == "tpe":
+            raise ValueError("sampler tpe draws by what earlier trials found; set batch, for example to 10")
+        if self.batch is None and self.pruner is not None and self.pruner.name == "median":
+            raise ValueError("pruner median compares with earlier batches; set batch, for example to 10")
+        return self
+
+
+class MlpRunSettings(Settings):
+    """All that decides the numbers of one perceptron, besides its seed and its data."""
+
+    widths: tuple[Width, ...] = Field(min_length=1, description="units of each hidden layer")
+    hyperparameters: dict[str, float] = Field(description="one value for each name in the search space")
+    normalise: bool = Field(description="bring channels to mean 0 and deviation 1; else pixels are divided by 255")
+    training: EnsembleSettings = Field(description="length and early stopping")
+    protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+    @property
+    def optimizer(self) -> AdamWSettings:
+        """AdamW with the hyperparameters of the run."""
+        return AdamWSettings(
+            name="adamw",
+            learning_rate=self.hyperparameters["lr"],
+            betas=(self.hyperparameters["beta1"], self.hyperparameters["beta2"]),
+            eps=self.hyperparameters["eps"],
+            weight_decay=self.hyperparameters["weight_decay"],
+        )
+
+
+class MlpTransferSettings(Settings):
+    """Parameters of the `mlp_transfer` pipeline: search for each architecture, retrain, and try each other's optimum."""
+
+    architectures: tuple[tuple[Width, ...], ...] = Field(
+        min_length=1, description="widths of the hidden layers of each perceptron"
+    )
+    seeds: tuple[int, ...] = Field(
+        min_length=1, description="seeds that every chosen configuration is trained with again, at home and elsewhere"
+    )
+    protocol: Literal["corrected", "published"] = Field(
+        description="published: the search's seed is among the seeds, trials are scored on test, spreads are of the whole "
+        "population; corrected: none of it"
+    )
+    normalise: bool = Field(description="bring channels to mean 0 and deviation 1; else pixels are divided by 255")
+    search: SearchSettings = Field(description="how hyperparameters are searched for")
+    training: EnsembleSettings = Field(description="how every perceptron is trained")
+    stack: StackSettings = Field(description="how networks are trained together")
+
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> "MlpTransferSettings":
+        if any(not widths for widths in self.architectures):
+            raise ValueError("architectures has an entry without a hidden layer; give it a width such as [64]")
+        for name, values in (("architectures", self.architectures), ("seeds", self.seeds)):
+            if len(set(values)) < len(values):
+                repeated = next(value for value in values if values.count(value) > 1)
+                shown = list(repeated) if isinstance(repeated, tuple) else repeated
+                raise ValueError(f"{name} has {shown} twice; every entry counts once")
+        return self
+
+    @model_validator(mode="after")
+    def _pruners_compare_losses(self) -> "MlpTransferSettings":
+        if self.search.pruner is not None and self.training.selection != "validation_loss":
+            raise ValueError(
+                f"search.pruner ends trials with a high validation loss, and training.selection is {self.training.selection}; "
+                "set training.selection=validation_loss, or search.pruner=null"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_are_fresh(self) -> "MlpTransferSettings":
+        if self.protocol == "corrected" and self.search.training_seed in self.seeds:
+            raise ValueError(
+                f"seeds has {self.search.training_seed}, which is search.training_seed: its runs chose the "
+                "hyperparameters and may not judge them; choose other seeds, or protocol: published"
+            )
+        return self
+
+    def run(self, widths: tuple[int, ...], hyperparameters: dict[str, float]) -> dict[str, Any]:
+        """Configuration of one perceptron, as its run stores it."""
+        return MlpRunSettings(
+            widths=widths,
+            hyperparameters=hyperparameters,
+            normalise=self.normalise,
+            training=self.training,
+            protocol="published" if self.protocol == "published" else None,
+        ).model_dump(mode="json")
+
+
+def architecture_name(widths: tuple[int, ...] | list[int]) -> str:
+    """How an architecture is called: its widths, as in 252x32x16."""
+    return "x".join(map(str, widths))

@@ -1,0 +1,162 @@
+"""Stacks of the perceptron method: train several perceptrons of one shape as one, and score them on test.
+
+Source: the project "Hyperparameter-Experiment" (hyperparameters of MNIST perceptrons tried on each other's shapes).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from vision_studies.data.prepared import PreparedData
+from vision_studies.data.tensors import image_tensor
+from vision_studies.models.mlp import MLP
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, StackSettings, architecture_name
+from vision_studies.statistics.metrics import measured
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.fit_result import FitResult
+from vision_studies.training.members import (
+    Member,
+    Prune,
+    TensorData,
+    initial_network,
+    member_bytes,
+    weights_seed,
+)
+from vision_studies.training.precision import autocast, uses_bfloat16
+from vision_studies.training.progress import stack_progress
+from vision_studies.training.runtime import deterministic, tune_process
+
+logger = logging.getLogger(__name__)
+
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:
+    """The perceptron of a run, made to fit the images and the classes of the data."""
+    return MLP(
+        data.in_channels * data.image_set.images[0, ..., 0].size,
+        settings.widths,
+        data.num_classes,
+        dropout=settings.hyperparameters["dropout"],
+        slope=settings.hyperparameters["leaky_relu_alpha"],
+    )
+
+
+def perceptron_bytes(settings: MlpRunSettings, data: PreparedData) -> int:
+    """Memory that a perceptron of this shape takes in a stack, estimated."""
+    image = torch.zeros(data.image_set.images[0].size)
+    return member_bytes(build_network(settings, data), image, settings.training)
+
+
+def train_stack(
+    stack: Sequence[tuple[MlpRunSettings, int]],
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    options: StackSettings,
+    *,
+    on_end: Callable[[int, Outcome], None],
+    weights_file: Callable[[int], Path],
+    prune: Prune | None = None,
+) -> None:
+    """Train perceptrons of one shape as one; an interrupted call continues from the checkpoint in `folder`.
+
+    Args:
+        stack: settings and seed of each member; all that `training` says must be equal.
+        data: images and splits.
+        folder: where the checkpoint is kept.
+        device: where to train.
+        options: checkpoints and determinism.
+        on_end: called with the place of a member and what it gave, as soon as it has ended.
+        weights_file: place of a member -> where the weights of its best epoch go.
+        prune: asked after every validation.
+    """
+    tune_process()
+    deterministic(options.deterministic)
+    shared = stack[0][0]
+    members = [
+        Member(
+            initial_network(partial(build_network, settings, data), seed),
+            settings.optimizer,
+            seed,
+        )
+        for settings, seed in stack
+    ]
+    tensors = tensor_data(shared, data, device)
+    first = members[0].network
+    seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in stack}))
+    logger.debug("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
+    size = network_size(first, (data.in_channels, *data.image_set.images.shape[1:3]))
+
+    def end(place: int, result: FitResult) -> None:
+        metrics = result.metrics(size, device, images=len(tensors.train))
+        seed = weights_seed(stack[place][1])
+        metrics["other_metrics"] = {"terminating_epoch": len(result.history), "seed_of_first_weights": seed}
+        if result.best_epoch is not None:
+            network = members[place].network
+            network.load_state_dict(result.weights)
+            save_weights(network, weights_file(place))
+        on_end(place, result.outcome(metrics))
+
+    with stack_progress(len(members), shared.training.epochs) as advance:
+        fit_ensemble(
+            members,
+            tensors,
+            shared.training,
+            device=device,
+            on_end=end,
+            folder=folder,
+            checkpoint_seconds=options.checkpoint_seconds,
+            prune=prune,
+            on_epoch=advance,
+        )
+
+
+def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.device) -> TensorData:
+    """Training and validation images as the perceptrons of a stack see them; test images are not among them."""
+    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
+    training = len(data.splits.train)
+    both = np.concatenate([data.splits.train, data.splits.validation])
+    images, labels = image_tensor(data, both, normalise=settings.normalise, dtype=dtype, device=device)
+    places = torch.arange(len(both), device=device)
+    return TensorData(images.flatten(1), labels, places[:training], places[training:])
+
+
+@torch.inference_mode()
+def evaluate_stack(
+    stack: Sequence[tuple[MlpRunSettings, Path]], data: PreparedData, device: torch.device
+) -> list[dict[str, Any]]:
+    """Score the selected weights of perceptrons on the test split.
+
+    Args:
+        stack: settings and folder of each; all that `training` says must be equal.
+        data: images and splits.
+        device: where to compute.
+
+    Returns:
+        Columns of the results table, for each.
+    """
+    tune_process()
+    settings = stack[0][0]
+    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
+    images, labels = image_tensor(data, data.splits.test, normalise=settings.normalise, dtype=dtype, device=device)
+    scores: list[dict[str, Any]] = []
+    for own, folder in stack:
+        network = load_weights(build_network(own, data), folder / WEIGHTS_FILE).to(device).eval()
+        parts = []
+        for batch in images.split(own.training.batch_size):
+            with autocast(own.training, device):
+                parts.append(network(batch).float())
+        probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
+        scores.append(measured(probabilities, labels.cpu().numpy()))
+    return scores

@@ -1,0 +1,240 @@
+"""Independent networks combined without further training: what a trained stack has to beat.
+
+Sources: deep ensembles (Lakshminarayanan et al. 2017), the super learner (van der Laan et al. 2007), ensemble selection
+(Caruana et al. 2004), greedy model soup (Wortsman et al. 2022). Whatever is chosen is chosen on validation images.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.special import softmax
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from vision_studies.data.prepared import PreparedData
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.stacking.outputs import (
+    SplitOutputs,
+    from_probabilities,
+    load_outputs,
+    metrics_on_validation,
+    save_outputs,
+)
+from vision_studies.pipelines.stacking.run_settings import CombinationRun, NetworkRun
+from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, build, outputs_on_test, score
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.precision import place_images, place_model
+
+SELECTION_ROUNDS = 50
+"""Rounds of ensemble selection; a member may be chosen in several."""
+
+
+def combine(
+    run: CombinationRun,
+    seed: int,
+    members: Sequence[Path],
+    costs: Sequence[dict[str, Any]],
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+) -> Outcome:
+    """Choose how the members are combined, by what they say of the validation images.
+
+    Writes what the combination says of the validation images; the weights of the members stand in `other_metrics`.
+
+    Args:
+        run: the rule.
+        seed: seed of the members' runs.
+        members: folders of their runs, trained.
+        costs: their columns of the results table: parameters, macs, seconds, device.
+        data: images and splits.
+        folder: the combination's own.
+        device: where a soup is tried.
+    """
+    found = [load_outputs(member, "validation") for member in members]
+    probabilities = np.stack([own.probabilities for own in found])
+    labels = found[0].labels
+    parameters, macs = (sum(cost[name] for cost in costs) for name in ("parameters", "macs"))
+    if run.rule == "soup" and not run.mock:
+        order = sorted(range(len(found)), key=lambda place: -_accuracy(probabilities[place], labels))
+        kept, model = greedy_soup(run.members, order, seed, members, data, device)
+        weights = np.bincount(kept, minlength=len(found)) / len(kept)
+        save_weights(model, folder / WEIGHTS_FILE)
+        outputs = score(model, run.members[0], data, "validation", device)
+        parameters, macs = costs[0]["parameters"], costs[0]["macs"]
+    else:
+        weights = member_weights("best_learner" if run.rule == "soup" else run.rule, probabilities, labels)
+        outputs = _weighted(found, weights)
+        if np.count_nonzero(weights) == 1:
+            parameters, macs = (costs[int(weights.argmax())][name] for name in ("parameters", "macs"))
+    save_outputs(outputs, folder, "validation")
+    metrics = {
+        "parameters": parameters,
+        "macs": macs,
+        "seconds": sum(cost["seconds"] for cost in costs),
+        "device": costs[0]["device"],
+        **metrics_on_validation(outputs),
+        "other_metrics": {f"weight_{number}": float(weight) for number, weight in enumerate(weights, start=1)},
+    }
+    return Outcome(metrics)
+
+
+def chosen_weights(metrics: dict[str, Any]) -> list[float]:
+    """Weights of the members, as `combine` has chosen them, from its metrics."""
+    others = metrics["other_metrics"]
+    return [others[f"weight_{number}"] for number in range(1, sum(name.startswith("weight_") for name in others) + 1)]
+
+
+def combined_on_test(
+    run: CombinationRun,
+    seed: int,
+    members: Sequence[Path],
+    weights: Sequence[float],
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+) -> SplitOutputs:
+    """What a combination says of the test images, from what its members have said of them.
+
+    Args:
+        run: the rule.
+        seed: seed of the members' runs.
+        members: folders of their runs, scored on test.
+        weights: of the members, as `combine` has chosen them.
+        data: images and splits.
+        folder: the combination's own.
+        device: where a soup is asked.
+    """
+    if run.rule == "soup" and not run.mock:
+        return outputs_on_test(run.members[0], seed, data, folder, device)
+    return _weighted([load_outputs(member, "test") for member in members], np.asarray(weights))
+
+
+def member_weights(rule: str, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Weights [members], at or above 0 with sum 1, of the members' probabilities.
+
+    Args:
+        rule: "average"; "best_learner": all on the member with the highest accuracy, of equals the one with the lowest loss;
+            "weighted_average": those with the lowest log-likelihood loss; "greedy": how often each is chosen by ensemble
+            selection for accuracy, of equals for loss.
+        probabilities: [members, N, classes].
+        labels: int [N].
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.pipelines.stacking.combinations import member_weights
+        >>> right, wrong = [[0.9, 0.1], [0.2, 0.8]], [[0.4, 0.6], [0.5, 0.5]]
+        >>> labels = np.array([0, 1])
+        >>> member_weights("average", np.array([wrong, right]), labels).tolist()
+        [0.5, 0.5]
+        >>> member_weights("best_learner", np.array([wrong, right]), labels).tolist()
+        [0.0, 1.0]
+    """
+    count = len(probabilities)
+    match rule:
+        case "average":
+            return np.full(count, 1 / count)
+        case "best_learner":
+            best = max(range(count), key=lambda place: _merit(probabilities[place], labels))
+            return np.eye(count)[best]
+        case "weighted_average":
+            likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels].astype(np.float64), 1e-12)
+            # Softmax keeps the weights on the simplex, where the loss is convex.
+            found = minimize(lambda logits: -np.log(softmax(logits) @ likelihood).mean(), np.zeros(count))
+            return softmax(found.x)
+        case "greedy":
+            return _ensemble_selection(probabilities, labels)
+    raise ValueError(f"no rule gives weights for '{rule}'")
+
+
+def greedy_soup(
+    runs: Sequence[NetworkRun],
+    order: Sequence[int],
+    seed: int,
+    members: Sequence[Path],
+    data: PreparedData,
+    device: torch.device,
+) -> tuple[list[int], nn.Module]:
+    """Average the weights of networks, one after the other, as long as that does not lower the validation accuracy.
+
+    Networks with first weights of their own seldom have a common basin: their soup is then the best of them alone.
+
+    Args:
+        runs: networks of one architecture.
+        order: the members, best first.
+        seed: of their runs.
+        members: folders of their runs.
+        data: images and splits.
+        device: where candidates are scored.
+
+    Returns:
+        The members that were kept, and the network with the mean of their weights; statistics of norms are taken anew from
+        the training images wherever weights were averaged.
+    """
+    model = build(runs[0], seed, data)
+    states = {place: _state(build(runs[place], seed, data), members[place]) for place in order}
+    kept = [order[0]]
+    best = _soup_accuracy(model, [states[order[0]]], runs[0], data, device)
+    for place in order[1:]:
+        accuracy = _soup_accuracy(model, [states[own] for own in [*kept, place]], runs[0], data, device)
+        if accuracy >= best:
+            kept, best = [*kept, place], accuracy
+    _soup_accuracy(model, [states[own] for own in kept], runs[0], data, device)
+    return kept, model
+
+
+def _soup_accuracy(
+    model: nn.Module,
+    states: Sequence[dict[str, Tensor]],
+    run: NetworkRun,
+    data: PreparedData,
+    device: torch.device,
+) -> float:
+    mean = {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+    model.load_state_dict(mean)
+    place_model(model, run.training, device)
+    if len(states) > 1:
+        loader = data.loader("train", kind=run.loader, batch_size=run.evaluation.batch_size, device=device)
+        update_bn((place_images(batch.images, run.training, device) for batch in loader.epoch(0)), model)
+    outputs = score(model, run, data, "validation", device)
+    return _accuracy(outputs.probabilities, outputs.labels)
+
+
+def _state(model: nn.Module, folder: Path) -> dict[str, Tensor]:
+    return load_weights(model, folder / WEIGHTS_FILE).state_dict()
+
+
+def _ensemble_selection(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    counts = np.zeros(len(probabilities))
+    total = np.zeros(probabilities.shape[1:])
+    best_merit, best_counts = (-np.inf, -np.inf), counts
+    for chosen in range(1, SELECTION_ROUNDS + 1):
+        merits = [_merit((total + own) / chosen, labels) for own in probabilities]
+        place = max(range(len(merits)), key=merits.__getitem__)
+        counts = counts + np.eye(len(counts))[place]
+        total = total + probabilities[place]
+        if merits[place] > best_merit:
+            best_merit, best_counts = merits[place], counts
+    return best_counts / best_counts.sum()
+
+
+def _merit(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    likelihood = np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)
+    return _accuracy(probabilities, labels), float(np.log(likelihood).mean())
+
+
+def _accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    return float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def _weighted(found: Sequence[SplitOutputs], weights: np.ndarray) -> SplitOutputs:
+    probabilities = np.tensordot(weights, np.stack([own.probabilities for own in found]), axes=1)
+    members = np.stack([own.logits[:, -1] for own in found], axis=1)
+    return from_probabilities(found[0], probabilities, members)

@@ -1,0 +1,303 @@
+"""One run of classical stacking: base learners by folds, and a meta-learner on what they say of images they never saw.
+
+Sources: Wolpert 1992; van der Laan, Polley and Hubbard 2007; the K-fold mode of the project "Stacked Generalization for Deep
+Learning", without its defects: parts are stratified, every training image is predicted exactly once and plainly (without
+augmentation), by networks that were not trained on it, and test images are scored plainly, too.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import softmax
+from sklearn.model_selection import StratifiedKFold
+from torch import Tensor, nn
+
+from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import DataError
+from vision_studies.files import atomic_file
+from vision_studies.models.stacked import MetaLearner
+from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.stacking.outputs import (
+    SplitOutputs,
+    from_probabilities,
+    metrics_on_validation,
+    save_outputs,
+)
+from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun
+from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_meta_learner, order_seed
+from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, Report, fit_split, score
+from vision_studies.stored_tables import read_table, write_table
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.objectives import LevelOne
+from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
+
+FOLDS_FILE = "out_of_fold.parquet"
+TEMPERATURE = 0.1
+"""Of the weights of folds: accuracies are divided by it before the softmax, as published."""
+
+HISTORIES_FILE = "base_histories.parquet"
+_REFIT = -1  # number that stands for "all folds" where networks have the number of the fold they were kept from
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A base learner that one fold was kept from, or none (`fold` is `_REFIT`)."""
+
+    fold: int
+    learner: int
+    folder: Path
+    positions: np.ndarray | None  # of the images it is trained on, in the training split
+
+
+def assign_folds(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Which fold each image is in, int64 [N]; every fold has its share of every class.
+
+    Args:
+        labels: int64 [N].
+        number: of folds.
+        seed: seed of the parts.
+
+    Raises:
+        DataError: a class has fewer images than there are folds.
+    """
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    if len(labels) < number or counts.min() < number:
+        raise DataError(
+            f"folds.number={number} but the rarest class has {counts.min()} training images, so that a fold would have none "
+            f"of it; set stacking.run.folds.number to {max(2, counts.min())} or less, or use more images."
+        )
+    folds = np.empty(len(labels), dtype=np.int64)
+    splitter = StratifiedKFold(number, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
+        folds[held_out] = fold
+    return folds
+
+
+def train(
+    run: CrossValidatedRun,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    report: Report | None = None,
+) -> Outcome:
+    """Train base learners and meta-learner; an interrupted call continues where it was.
+
+    Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner),
+    `base_histories.parquet` (one row a learner, fold and epoch), weights, and what the stack says of the validation images.
+    """
+    tune_process()
+    labels = np.asarray(data.image_set.labels[data.splits.train])
+    folds = assign_folds(labels, run.folds, run.fold_seed)
+    held_out = np.full((len(labels), len(run.base_learners), data.num_classes), np.nan, dtype=np.float32)
+    seconds, trained_images, histories = 0.0, 0, []
+    networks = _networks(run, folds, folder)
+    for network in networks:
+        model = build_learner(
+            run.base_learners[network.learner], data, seed=_seed(seed, network), member=network.learner
+        )
+        result = fit_split(
+            model,
+            run,
+            run.training,
+            data,
+            seed=order_seed(_seed(seed, network), network.learner),
+            device=device,
+            folder=network.folder / "checkpoints",
+            positions=network.positions,
+        )
+        seconds += result.seconds
+        images = len(labels) if network.positions is None else len(network.positions)
+        trained_images += len(result.history) * images
+        if result.best_epoch is None:
+            return result.outcome({"seconds": seconds, "device": str(device)})
+        model.load_state_dict(result.weights)
+        save_weights(model, network.folder / WEIGHTS_FILE)
+        if network.fold != _REFIT:
+            histories.append(result.history.assign(learner=network.learner, fold=network.fold))
+            places = np.flatnonzero(folds == network.fold)
+            found = score(model, run, data, "train", device, positions=places)
+            held_out[places, network.learner] = found.logits[:, 0]
+        del model
+    _save_out_of_fold(folder, data, folds, labels, held_out)
+    with atomic_file(folder / HISTORIES_FILE) as temporary:
+        write_table(pd.concat(histories, ignore_index=True), temporary)
+    accuracies = _fold_accuracies(held_out, labels, folds)
+    ask = _Ask(run, seed, data, networks, device, accuracies)
+    table = _level_one_table(run, data, held_out, ask)
+    meta_learner = _meta_learner(run, data, seed)
+    result = fit_split(
+        meta_learner,
+        run,
+        run.meta_training,
+        data,
+        seed=order_seed(seed),
+        device=device,
+        folder=folder / "meta_checkpoints",
+        report=report,
+        objective=LevelOne(table.to(device)),
+    )
+    metrics = _cost(run, data, seed, meta_learner) | {
+        "seconds": seconds + result.seconds,
+        "images_per_second": (trained_images + len(result.history) * len(labels)) / max(seconds + result.seconds, 1e-9),
+        "peak_memory_mb": peak_memory_mb(device),
+        "device": str(device),
+    }
+    if result.best_epoch is not None:
+        meta_learner.load_state_dict(result.weights)
+        save_weights(meta_learner, folder / WEIGHTS_FILE)
+        outputs = ask.stack(meta_learner, "validation")
+        save_outputs(outputs, folder, "validation")
+        right = held_out.argmax(axis=2) == labels[:, None]
+        others = {f"out_of_fold_accuracy_base_{n}": float(own.mean()) for n, own in enumerate(right.T, start=1)}
+        metrics |= {"best_epoch": result.best_epoch, **metrics_on_validation(outputs), "other_metrics": others}
+    return result.outcome(metrics)
+
+
+def outputs_on_test(
+    run: CrossValidatedRun, seed: int, data: PreparedData, folder: Path, device: torch.device
+) -> SplitOutputs:
+    """What a trained stack says of the test images."""
+    tune_process()
+    stored = read_table(folder / FOLDS_FILE, "delete its folder and run the study again")
+    folds, labels = stored["fold"].to_numpy(), stored["label"].to_numpy()
+    logits = stored.filter(like="logit_").to_numpy(np.float32)
+    held_out = logits.reshape(len(labels), len(run.base_learners), -1)
+    ask = _Ask(run, seed, data, _networks(run, folds, folder), device, _fold_accuracies(held_out, labels, folds))
+    meta_learner = _meta_learner(run, data, seed)
+    load_weights(meta_learner, folder / WEIGHTS_FILE)
+    return ask.stack(meta_learner, "test")
+
+
+def fold_weights(accuracies: np.ndarray) -> np.ndarray:
+    """Weights [folds] of the folds' decisions, which sum to 1, by the mean held-out accuracy of each fold's learners.
+
+    Args:
+        accuracies: [folds, learners].
+    """
+    return softmax(accuracies.mean(axis=1) / TEMPERATURE)
+
+
+class _Ask:
+    """What the networks of a run say of images that none of them was trained on."""
+
+    def __init__(
+        self,
+        run: CrossValidatedRun,
+        seed: int,
+        data: PreparedData,
+        networks: list[_Network],
+        device: torch.device,
+        accuracies: np.ndarray,
+    ) -> None:
+        self._run, self._seed, self._data, self._device = run, seed, data, device
+        self._networks = networks
+        self._accuracies = accuracies
+
+    def sets(self, split: str) -> list[np.ndarray]:
+        """Logits [N, learners, classes] that the meta-learner is given, once for every set of networks it is asked with."""
+        if self._run.inference == "refit":
+            chosen = [[network for network in self._networks if network.fold == _REFIT]]
+        elif self._run.inference == "best_fold":
+            best = self._accuracies.argmax(axis=0)
+            own = [network for network in self._networks if network.fold == best[network.learner]]
+            chosen = [sorted(own, key=lambda network: network.learner)]  # they are trained fold by fold
+        else:
+            chosen = [[n for n in self._networks if n.fold == fold] for fold in range(self._run.folds)]
+        return [np.stack([self._logits(network, split) for network in own], axis=1) for own in chosen]
+
+    def stack(self, meta_learner: MetaLearner, split: str) -> SplitOutputs:
+        """The stack's decisions, by its inference, with the mean logits of every base learner."""
+        sets = self.sets(split)
+        weights = (
+            fold_weights(self._accuracies) if self._run.inference == "weighted" else np.full(len(sets), 1 / len(sets))
+        )
+        probabilities, like = 0.0, None
+        for weight, logits in zip(weights, sets, strict=True):
+            table = torch.full((len(self._data.image_set.labels), logits.shape[1] * logits.shape[2]), torch.nan)
+            table[torch.from_numpy(getattr(self._data.splits, split))] = told(self._run, torch.from_numpy(logits))
+            like = score(meta_learner, self._run, self._data, split, self._device, LevelOne(table.to(self._device)))
+            probabilities = probabilities + weight * like.probabilities
+        assert like is not None  # noqa: S101 - there are at least two folds
+        return from_probabilities(like, np.asarray(probabilities), np.mean(sets, axis=0))
+
+    def _logits(self, network: _Network, split: str) -> np.ndarray:
+        settings = self._run.base_learners[network.learner]
+        model = build_learner(settings, self._data, seed=_seed(self._seed, network), member=network.learner)
+        load_weights(model, network.folder / WEIGHTS_FILE)
+        return score(model, self._run, self._data, split, self._device).logits[:, 0]
+
+
+def told(run: CrossValidatedRun, logits: Tensor) -> Tensor:
+    """What the meta-learner is told [N, learners * classes] of logits [N, learners, classes]."""
+    values = logits.softmax(dim=2) if run.meta_learner.inputs == "probabilities" else logits
+    return values.flatten(1)
+
+
+def _networks(run: CrossValidatedRun, folds: np.ndarray, folder: Path) -> list[_Network]:
+    found = [
+        _Network(fold, learner, folder / f"fold_{fold}_learner_{learner}", np.flatnonzero(folds != fold))
+        for fold in range(run.folds)
+        for learner in range(len(run.base_learners))
+    ]
+    if run.inference == "refit":
+        everyone = range(len(run.base_learners))
+        found += [_Network(_REFIT, learner, folder / f"refit_learner_{learner}", None) for learner in everyone]
+    return found
+
+
+def _seed(seed: int, network: _Network) -> int:
+    return derived_seed(seed, 2, network.fold + 1)
+
+
+def _level_one_table(run: CrossValidatedRun, data: PreparedData, held_out: np.ndarray, ask: _Ask) -> Tensor:
+    """What the meta-learner is told of each image: of training images out of fold, of validation images as of new ones."""
+    table = torch.full((len(data.image_set.labels), held_out.shape[1] * held_out.shape[2]), torch.nan)
+    table[torch.from_numpy(data.splits.train)] = told(run, torch.from_numpy(held_out))
+    # It chooses the epoch: the mean over folds is near to what any of the ways of inference will give.
+    validation = np.mean(ask.sets("validation"), axis=0)
+    table[torch.from_numpy(data.splits.validation)] = told(run, torch.from_numpy(validation))
+    return table
+
+
+def _fold_accuracies(held_out: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    right = held_out.argmax(axis=2) == labels[:, None]
+    return np.stack([right[folds == fold].mean(axis=0) for fold in range(int(folds.max()) + 1)])
+
+
+def _meta_learner(run: CrossValidatedRun, data: PreparedData, seed: int) -> MetaLearner:
+    dimension = 0 if run.meta_learner.inputs == "none" else len(run.base_learners) * data.num_classes
+    return build_meta_learner(run.meta_learner, dimension, data, seed=seed)
+
+
+def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: MetaLearner) -> dict[str, Any]:
+    """Parameters and operations an image of what is used in the end."""
+    shape = data.image_shape
+    learners = [build_learner(own, data, seed=seed, member=place) for place, own in enumerate(run.base_learners)]
+    sets = run.folds if run.inference in ("all_folds", "weighted") else 1
+    features = meta_learner.image_features
+    layers = [layer for layer in meta_learner.perceptron if isinstance(layer, nn.Linear)]
+    decision = sum(layer.in_features * layer.out_features for layer in layers)
+    return {
+        "parameters": sets * sum(count_parameters(own) for own in learners) + count_parameters(meta_learner),
+        "macs": sets * (sum(count_macs(own, shape) for own in learners) + decision)
+        + (count_macs(features, shape) if features is not None else 0),
+    }
+
+
+def _save_out_of_fold(
+    folder: Path, data: PreparedData, folds: np.ndarray, labels: np.ndarray, held_out: np.ndarray
+) -> None:
+    table = pd.DataFrame({"index": data.splits.train, "fold": folds, "label": labels})
+    names = [
+        f"logit_{learner + 1}_{label}" for learner in range(held_out.shape[1]) for label in range(held_out.shape[2])
+    ]
+    logits = pd.DataFrame(held_out.reshape(len(labels), -1), columns=names)
+    with atomic_file(folder / FOLDS_FILE) as temporary:
+        write_table(pd.concat([table, logits], axis=1), temporary)

@@ -1,0 +1,161 @@
+"""What a stack of networks has to beat: single networks and combinations of the same cost."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+
+from vision_studies.data.prepared import PreparedData
+from vision_studies.models.architecture import Architecture
+from vision_studies.models.stacked import ImageFeatures, StackedClassifier, base_dimension
+from vision_studies.models.statistics import count_parameters, network_size
+from vision_studies.pipelines.stacking.run_settings import (
+    CombinationRun,
+    CrossValidatedRun,
+    JointRun,
+    LearnerSettings,
+    NetworkRun,
+)
+from vision_studies.pipelines.stacking.settings import MetaLearnerSettings, NetworkSettings
+from vision_studies.pipelines.stacking.stacked_networks import build_meta_learner
+
+Stack = JointRun | CrossValidatedRun
+
+
+def independent_members(stack: Stack) -> list[NetworkRun]:
+    """The base learners of a stack, each trained alone."""
+    return [
+        NetworkRun(method="network", learner=learner, member=member, **_shared(stack))
+        for member, learner in enumerate(stack.base_learners)
+    ]
+
+
+def combination(stack: Stack, rule: Any) -> CombinationRun | None:
+    """The independent base learners, combined; None where they cannot be: a soup needs one architecture."""
+    members = independent_members(stack)
+    if rule == "soup" and len({member.learner.model_dump_json() for member in members}) > 1:
+        return None
+    return CombinationRun(method="combination", mock=stack.mock, rule=rule, members=tuple(members))
+
+
+def same_parameters(stack: Stack, data: PreparedData) -> NetworkRun | None:
+    """One network of as many parameters as the stack: its first base learner that can be, widened.
+
+    None where no base learner has a width to change.
+    """
+    target = stack_cost(stack, data)["parameters"]
+    for learner in stack.base_learners:
+        model = widened_to(learner.model, target, data)
+        if model is not None:
+            wide = LearnerSettings(
+                model=model,
+                weights_file=None,
+                frozen_blocks=0,
+                initialisation=learner.initialisation,
+                weights_hash=None,
+            )
+            return NetworkRun(method="network", learner=wide, member=0, **_shared(stack))
+    return None
+
+
+def same_macs(stack: Stack, data: PreparedData) -> NetworkRun:
+    """The first base learner, trained for so many epochs that its training takes as many operations as the stack's."""
+    own = network_cost(stack.base_learners[0], data)["macs"]
+    epochs = max(1, round(training_macs(stack, data) / own))
+    training = stack.training.model_copy(update={"epochs": epochs})
+    shared = _shared(stack) | {"training": training}
+    return NetworkRun(method="network", learner=stack.base_learners[0], member=0, **shared)
+
+
+def training_macs(stack: Stack, data: PreparedData) -> float:
+    """Multiply-accumulate operations of a stack's training for each training image, forward passes only."""
+    cost = stack_cost(stack, data)["macs"]
+    if isinstance(stack, JointRun):
+        return cost * stack.training.epochs
+    base = sum(network_cost(learner, data)["macs"] for learner in stack.base_learners)
+    rounds = stack.folds - 1 + (stack.inference == "refit")
+    return base * rounds * stack.training.epochs + (cost - base) * stack.meta_training.epochs
+
+
+def stack_cost(stack: Stack, data: PreparedData) -> dict[str, int]:
+    """Parameters of one set of base learners with their meta-learner, and their operations for one image."""
+    models = tuple(learner.model for learner in stack.base_learners)
+    return dict(_size_of_stack(models, stack.meta_learner, _Sizes(**data.sizes)))
+
+
+class _Sizes(NamedTuple):
+    in_channels: int
+    num_classes: int
+    image_size: int
+
+
+@cache  # variants that differ in their training alone cost the same
+def _size_of_stack(
+    models: tuple[Architecture, ...], meta_learner: MetaLearnerSettings, sizes: _Sizes
+) -> dict[str, int]:
+    with torch.device("meta"):
+        learners = [model.build(**sizes._asdict()) for model in models]
+        dimension = base_dimension(learners, meta_learner.inputs, sizes.num_classes)
+        top = build_meta_learner(meta_learner, dimension, sizes, seed=0)
+        stack = StackedClassifier(learners, top, inputs=meta_learner.inputs, detach=False)
+        return network_size(stack, (sizes.in_channels, sizes.image_size, sizes.image_size))
+
+
+def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
+    """The parts of a stack, one after the other: part, parameters and macs (for one image)."""
+    found: list[dict[str, Any]] = [
+        {"part": learner.model.name, **network_cost(learner, data)} for learner in stack.base_learners
+    ]
+    meta = stack.meta_learner
+    whole = stack_cost(stack, data)
+    if meta.image_features is not None:
+        with torch.device("meta"):
+            seen = meta.image_features
+            features = ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension)
+            found.append({"part": "image features", **network_size(features, data.image_shape)})
+    rest = {name: whole[name] - sum(own[name] for own in found) for name in ("parameters", "macs")}
+    return [*found, {"part": "meta-learner", **rest}]
+
+
+def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:
+    """Parameters of a network and its operations for one image.
+
+    Raises:
+        ParameterError: the network does not exist, or does not fit the images.
+    """
+    return dict(_size_of(network.model, **data.sizes))
+
+
+@cache  # a plan asks for the same few networks again and again, for every variant and opponent
+def _size_of(model: Architecture, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
+    with torch.device("meta"):
+        network = model.build(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
+        return network_size(network, (in_channels, image_size, image_size))
+
+
+def widened_to(model: Architecture, parameters: int, data: PreparedData) -> Architecture | None:
+    """The network with another width, whose number of parameters is the nearest that widths allow; None without a width."""
+    return _widened_to(model, parameters, _Sizes(**data.sizes))
+
+
+@cache
+def _widened_to(model: Architecture, parameters: int, sizes: _Sizes) -> Architecture | None:
+    def size(width: int) -> int:
+        wide = model.widened(width)
+        assert wide is not None  # noqa: S101 - looked at below, before the first call
+        with torch.device("meta"):
+            return count_parameters(wide.build(**sizes._asdict()))
+
+    if model.widened(1) is None:
+        return None
+    low, high = 1, 2
+    while size(high) < parameters:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle) < parameters else (low, middle)
+    return model.widened(min((low, high), key=lambda width: abs(size(width) - parameters)))
+
+
+def _shared(stack: Stack) -> dict[str, Any]:
+    return {name: getattr(stack, name) for name in ("mock", "loader", "augmentation", "training", "evaluation")}

@@ -1,0 +1,175 @@
+"""Stacked classifiers: what their parts do, what they cost, and where their hyperparameters were looked for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from vision_studies.figures.panels import finished, key, same_heights, single, small_multiples
+from vision_studies.figures.style import COLOURS, INK, SOFT, WRONG, colour, short, styled
+from vision_studies.figures.ticks import logarithmic, names, whole_numbers, with_unit
+
+_DIVERSITY = {
+    "validation_disagreement": "disagreement",
+    "validation_q_statistic": "Q statistic",
+    "validation_error_correlation": "error correlation",
+}
+_LOGARITHMIC = (
+    20.0  # a positive hyperparameter whose largest value is so many times its smallest was drawn on a log scale
+)
+_COSTS = {"parameters": "parameters", "macs": "operations for an image (MACs)", "seconds": "training time (s)"}
+_STATUSES: dict[str, dict[str, Any]] = {
+    "complete": {"color": COLOURS[0], "linestyle": "-"},
+    "pruned": {"color": WRONG, "linestyle": "--"},
+}
+_OTHER_STATUS: dict[str, Any] = {"color": SOFT, "linestyle": ":"}
+
+
+@styled
+def parts_figure(histories: pd.DataFrame) -> Figure:
+    """Validation accuracy of meta-learner and base learners by epoch, and how differently the learners err.
+
+    Args:
+        histories: columns variant, seed, epoch, validation_accuracy and, of joint stacks, validation_accuracy_base_<n> and
+            the measures of diversity; means over seeds are drawn.
+    """
+    variants = [(str(name), rows) for name, rows in histories.groupby("variant", sort=False)]
+    columns = min(4, len(variants))
+    # Each variant has two panels, one below the other.
+    count = 2 * columns * -(-len(variants) // columns)
+    panels = small_multiples(count, columns=columns, size=(3.3, 3.0), margin=(1.5, 1.3), sharex=True)
+    accuracies = [axes for number, axes in enumerate(panels.axes) if number // columns % 2 == 0]
+    diversities = [axes for number, axes in enumerate(panels.axes) if number // columns % 2 == 1]
+    for (name, rows), upper, lower in zip(variants, accuracies, diversities, strict=False):
+        means = rows.groupby("epoch").mean(numeric_only=True)
+        bases = means.filter(regex=r"^validation_accuracy_base_\d+$")
+        for column in bases:
+            upper.plot(means.index, 100 * bases[column], color=COLOURS[1], alpha=0.55, linewidth=1.1)
+        upper.plot(means.index, 100 * means["validation_accuracy"], color=COLOURS[0], linewidth=1.9)
+        upper.set_title(short(name, 24), fontsize=11)
+        for number, measure in enumerate(_DIVERSITY, start=2):
+            if measure in means and means[measure].notna().any():
+                lower.plot(means.index, means[measure], color=COLOURS[number], linewidth=1.7)
+        if not lower.lines:
+            lower.text(0.5, 0.5, "not measured", transform=lower.transAxes, ha="center", color=SOFT)
+        lower.set_xlabel("epoch")
+        whole_numbers(lower.xaxis)
+        lower.xaxis.set_tick_params(labelbottom=True)
+    for which, label in ((accuracies, "validation accuracy (%)"), (diversities, "diversity of learners")):
+        same_heights(which[: len(variants)])
+        for axes in which[::columns]:
+            axes.set_ylabel(label)
+        for axes in which[len(variants) :]:
+            axes.set_visible(False)
+    handles = [
+        key("stack", color=COLOURS[0], linewidth=1.9),
+        key("base learners", color=COLOURS[1], linewidth=1.1),
+        *(key(label, color=colour(number), linewidth=1.7) for number, label in enumerate(_DIVERSITY.values(), start=2)),
+    ]
+    return finished(panels.figure, "Stacks and their parts", legend=handles, columns=min(5, 2 * columns))
+
+
+@styled
+def efficiency_figure(results: pd.DataFrame) -> Figure:
+    """Test accuracy against parameters, operations for an image, and training time: means over seeds.
+
+    Args:
+        results: one row a run: variant, role ("stack" or "opponent"), test_accuracy, parameters, macs, seconds.
+    """
+    scored = results.dropna(subset=["test_accuracy"])
+    means = scored.groupby(["variant", "role"], sort=False)[["test_accuracy", *_COSTS]].mean().reset_index()
+    height = 4.6 + 0.2 * -(-len(means) // 4)
+    panels = small_multiples(3, columns=3, size=(13 / 3, height), margin=(0, 0), sharey=True)
+    handles = []
+    for number, row in enumerate(means.to_dict("records")):
+        is_stack = row["role"] == "stack"
+        look: dict[str, Any] = {
+            "marker": "o" if is_stack else ("s", "^", "D", "v", "P", "X", "<", ">")[number % 8],
+            "color": colour(number),
+            "markeredgecolor": INK if is_stack else "white",
+            "markersize": 10 if is_stack else 8,
+            "linestyle": "none",
+        }
+        for axes, column in zip(panels.axes, _COSTS, strict=True):
+            if not np.isnan(row[column]):
+                axes.plot(row[column], 100 * row["test_accuracy"], **look)
+        handles.append(key(short(row["variant"], 30), **look))
+    for axes, (column, label) in zip(panels.axes, _COSTS.items(), strict=True):
+        if means[column].notna().any():
+            logarithmic(axes.xaxis, write=with_unit)
+            axes.tick_params(axis="x", labelrotation=30)
+        axes.set_xlabel(label)
+        axes.margins(x=0.12, y=0.12)
+    panels.axes[0].set_ylabel("test accuracy (%)")
+    title = "Accuracy and cost (round, outlined: stacks; else: opponents)"
+    return finished(panels.figure, title, legend=handles, columns=4, fontsize=9)
+
+
+@styled
+def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
+    """Validation accuracy of every trial of a search by epoch.
+
+    Args:
+        histories: columns trial, epoch, validation_accuracy and status.
+        variant: whose search it was.
+    """
+    drawn, axes = single(9, 5)
+    for _, trial in histories.dropna(subset=["validation_accuracy"]).sort_values("epoch").groupby("trial"):
+        look = _STATUSES.get(str(trial["status"].iloc[0]), _OTHER_STATUS)
+        marker = "o" if len(trial) == 1 else None
+        axes.plot(trial["epoch"], 100 * trial["validation_accuracy"], alpha=0.45, marker=marker, **look)
+    counts = histories.groupby("trial")["status"].first().value_counts()
+    axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"Trials of {short(variant, 40)}")
+    whole_numbers(axes.xaxis)
+    handles = [key(f"{name} ({n})", **_STATUSES.get(str(name), _OTHER_STATUS)) for name, n in counts.items()]
+    return finished(drawn, legend=handles, columns=4)
+
+
+@styled
+def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best: int, variant: str) -> Figure:
+    """Validation accuracy of every trial against each hyperparameter; the best trial is marked.
+
+    Args:
+        trials: columns number, value (fraction; missing where there is none), status and one a hyperparameter.
+        parameters: columns that are hyperparameters.
+        best: number of the best trial.
+        variant: whose search it was.
+    """
+    panels = small_multiples(len(parameters), columns=3, size=(3.9, 3.1), margin=(0.6, 1.1), sharey=True)
+    for axes, name in zip(panels.axes, parameters, strict=True):
+        shown = trials.dropna(subset=["value", name])
+        values = shown[name]
+        if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            options = sorted(values.astype(str).unique())
+            places = values.astype(str).map(options.index).to_numpy(float)
+            names(axes, "x", [short(option, 12) for option in options])
+        else:
+            places = values.to_numpy(float)
+            if places.min() > 0 and places.max() / places.min() > _LOGARITHMIC:
+                logarithmic(axes.xaxis, None, with_unit)
+        for status in ("pruned", "complete"):
+            rows = (shown["status"] == status).to_numpy()
+            ink = _STATUSES[status]["color"]
+            axes.plot(places[rows], 100 * shown["value"][rows], "o", color=ink, alpha=0.6, markersize=6)
+        chosen = (shown["number"] == best).to_numpy()
+        axes.plot(places[chosen], 100 * shown["value"][chosen], "*", color=INK, markersize=15, markeredgecolor="white")
+        axes.set_title(short(name.removeprefix("training."), 30), fontsize=10)
+    panels.label("", "validation accuracy (%)")
+    small_print = "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best."
+    return finished(panels.figure, f"Hyperparameters tried for {short(variant, 30)}", small_print=small_print)
+
+
+@styled
+def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
+    """Share of the accuracy's variance that each hyperparameter explains."""
+    drawn, axes = single(8, 1.6 + 0.45 * len(importance))
+    labels = [short(name.removeprefix("training."), 34) for name in importance]
+    axes.barh(range(len(labels)), list(importance.values())[::-1], color=COLOURS[0])
+    axes.set_yticks(range(len(labels)), labels[::-1])
+    axes.set_xlabel("share of the variance explained")
+    axes.set_xlim(0, 1)
+    axes.grid(visible=False, axis="y")
+    small_print = "What was not drawn in every trial, such as an option of one schedule alone, is left out."
+    return finished(drawn, f"What decided the accuracy of {short(variant, 30)}", small_print=small_print)

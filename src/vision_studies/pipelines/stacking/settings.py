@@ -1,0 +1,231 @@
+"""Parameters of the `stacking` pipeline, as a user writes them; what a run becomes stands in `stacking_runs`."""
+
+import difflib
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from vision_studies.config.augmentation import AugmentationSettings
+from vision_studies.config.merge import merge_settings, nested
+from vision_studies.config.models import ModelSettings
+from vision_studies.config.search import SharedSearchSettings
+from vision_studies.config.training import TrainingSettings
+from vision_studies.config.validation import describe_errors
+from vision_studies.settings_base import Settings
+
+Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
+Inference = Literal["all_folds", "best_fold", "weighted", "refit"]
+Opponent = Literal[
+    "alone", "best_learner", "average", "weighted_average", "greedy", "soup", "same_parameters", "same_macs"
+]
+Width = Annotated[int, Field(ge=1)]
+
+
+class NetworkSettings(Settings):
+    """A network that base learners can be."""
+
+    model: ModelSettings = Field(description="network and its options")
+    weights_file: str | None = Field(
+        description="file with its first weights (safetensors, or of torch with tensors only); null draws them"
+    )
+    frozen_blocks: int = Field(ge=0, description="first blocks of a vision transformer that do not learn")
+
+
+class ImageFeaturesSettings(Settings):
+    """A small convolutional network through which the meta-learner sees the image itself."""
+
+    dimension: int = Field(ge=1, description="features that the meta-learner gets")
+    widths: tuple[Width, ...] = Field(min_length=1, description="channels of the convolutions")
+
+
+class MetaLearnerSettings(Settings):
+    """The network that decides by what the base learners say."""
+
+    inputs: Literal["logits", "probabilities", "features", "none"] = Field(
+        description="what it is told of every base learner; features: the input of the last linear layer"
+    )
+    image_features: ImageFeaturesSettings | None = Field(description="what it sees of the image; null for nothing")
+    hidden: tuple[Width, ...] = Field(description="units of the hidden layers; none makes it linear")
+    dropout: float = Field(ge=0, lt=1, description="share of hidden units zeroed in training")
+    detach: bool = Field(description="keep its gradient out of the base learners")
+
+    @model_validator(mode="after")
+    def _sees_something(self) -> "MetaLearnerSettings":
+        if self.inputs == "none" and self.image_features is None:
+            raise ValueError("it sees nothing: inputs is none and image_features is null; set one of them")
+        return self
+
+
+class LossSettings(Settings):
+    """The loss of joint training: that of the meta-learner and those of the base learners."""
+
+    form: Literal["sum", "mean", "interpolation"] = Field(
+        description="meta + alpha * sum of base losses (as published); meta + alpha * their mean; "
+        "(1 - alpha) * meta + alpha * their mean"
+    )
+    alpha: float = Field(ge=0, description="weight of the base learners' losses")
+
+    @model_validator(mode="after")
+    def _alpha_is_a_share(self) -> "LossSettings":
+        if self.form == "interpolation" and self.alpha > 1:
+            raise ValueError(f"alpha ({self.alpha:g}) must lie between 0 and 1 with form: interpolation")
+        return self
+
+
+class FoldSettings(Settings):
+    """Two-stage stacking: the meta-learner learns from predictions for images that no base learner was trained on."""
+
+    number: int = Field(ge=2, description="parts of the training images, stratified by class")
+    seed: int = Field(ge=0, description="seed of the parts; with it, all studies on one data set share them")
+    inference: Inference = Field(
+        description="what the meta-learner is given for a new image: each fold's learners in turn, its decisions averaged "
+        "(all_folds) or weighted by the accuracy on held-out images (weighted); each learner's best fold (best_fold); or "
+        "learners trained again on all training images (refit)"
+    )
+    meta_training: dict[str, Any] = Field(description="what is different from `training` when the meta-learner learns")
+
+
+class EvaluationSettings(Settings):
+    """How networks are asked for predictions."""
+
+    batch_size: int = Field(ge=1, description="images scored at a time")
+
+
+class StackingRunSettings(Settings):
+    """A stack: who is in it and how it learns."""
+
+    mode: Literal["joint", "cross_validated"] = Field(
+        description="joint: all at once, from one loss; cross_validated: base learners first, by folds"
+    )
+    trainer: Literal["network", "mock"] = Field(
+        description="mock: made-up learning curves, to rehearse a study's logic; marked as mock wherever they are shown"
+    )
+    base_learners: tuple[str, ...] = Field(min_length=1, description="names from `networks`; one may come repeatedly")
+    initialisation: Initialisation | None = Field(
+        description="rule for the first weights of convolutions and linear layers of base learners without a "
+        "weights_file; null leaves each network its own"
+    )
+    meta_learner: MetaLearnerSettings = Field(description="the network that decides")
+    loss: LossSettings = Field(description="of mode joint")
+    folds: FoldSettings = Field(description="of mode cross_validated")
+    loader: Literal["device", "ffcv"] = Field(
+        description="device: all images in the memory of the device; ffcv: read from memory-mapped .beton files"
+    )
+    augmentation: AugmentationSettings = Field(description="what is done to training images, in order")
+    training: TrainingSettings = Field(description="optimiser, schedule and length of training")
+    evaluation: EvaluationSettings = Field(description="how validation and test images are scored")
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "StackingRunSettings":
+        if self.mode == "joint" and self.loss.alpha == 0 and self.meta_learner.detach:
+            raise ValueError("loss.alpha is 0 and meta_learner.detach is true, so no base learner would learn; set one")
+        if self.mode == "cross_validated" and self.meta_learner.inputs == "features":
+            raise ValueError(
+                "meta_learner.inputs=features does not fit mode cross_validated: features of one fold's network mean "
+                "nothing in another's; choose logits or probabilities"
+            )
+        self.level_one_training()
+        return self
+
+    def level_one_training(self) -> TrainingSettings:
+        """How the meta-learner of a cross-validated stack is trained.
+
+        Raises:
+            ValueError: `folds.meta_training` does not fit.
+        """
+        merged = merge_settings(self.training.model_dump(mode="json"), self.folds.meta_training)
+        try:
+            level_one = TrainingSettings.model_validate(merged)
+        except ValidationError as error:
+            raise ValueError(f"folds.meta_training: {describe_errors(error, TrainingSettings, merged)}") from error
+        if self.mode == "cross_validated" and level_one.mixing is not None:
+            raise ValueError(
+                "folds.meta_training.mixing must be null: predictions for a mixture of two images are not there"
+            )
+        return level_one
+
+
+class StackingVariantSettings(Settings):
+    """One of the things that a study compares."""
+
+    name: str = Field(min_length=1, description="how it is called in tables and figures")
+    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
+    space: str | None = Field(description="of a search: name from `search.spaces`; null for its first one")
+
+
+class StackingSettings(Settings):
+    """Parameters of the `stacking` pipeline: networks, a base run, its variants, their opponents and their seeds."""
+
+    seeds: tuple[int, ...] = Field(min_length=1, description="every variant and opponent is trained with each of these")
+    networks: dict[str, NetworkSettings] = Field(
+        min_length=1, description="name -> a network that can be a base learner"
+    )
+    variants: tuple[StackingVariantSettings, ...] = Field(
+        min_length=1, description="what is compared; the first is what the others are compared with"
+    )
+    opponents: tuple[Opponent, ...] = Field(
+        description="what each stack has to beat: each base learner alone, the best of them, averages of independent "
+        "networks, one network of as many parameters, one trained with as many operations"
+    )
+    search: SharedSearchSettings | None = Field(description="null trains the variants as they are")
+    run: StackingRunSettings = Field(description="the run that all variants start from")
+
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> "StackingSettings":
+        names = [variant.name for variant in self.variants]
+        for what, values in (("variants", names), ("seeds", self.seeds), ("opponents", self.opponents)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{what} has an entry twice: {', '.join(map(str, values))}")
+        if self.search is not None and self.search.seed in self.seeds:
+            raise ValueError(
+                f"seeds has {self.search.seed}, which is search.seed: its runs chose the hyperparameters and may not judge "
+                "them; choose other seeds"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_whole(self) -> "StackingSettings":
+        dumped: dict[str, str] = {}
+        for variant in self.variants:
+            configured = self.configured(variant)
+            unknown = [name for name in configured.base_learners if name not in self.networks]
+            if unknown:
+                close = difflib.get_close_matches(unknown[0], self.networks, n=1)
+                guess = f" (did you mean '{close[0]}'?)" if close else ""
+                raise ValueError(
+                    f"variant '{variant.name}': base_learners names '{unknown[0]}', which is none of networks{guess}; "
+                    f"there are {', '.join(self.networks)}"
+                )
+            dumped[variant.name] = configured.model_dump_json() + str(variant.space if self.search else None)
+            if self.search is not None and variant.space is not None and variant.space not in self.search.spaces:
+                raise ValueError(
+                    f"variant '{variant.name}': space '{variant.space}' is none of search.spaces; there are "
+                    f"{', '.join(self.search.spaces)}"
+                )
+        for name, own in dumped.items():
+            same = [other for other, value in dumped.items() if value == own and other != name]
+            if same:
+                raise ValueError(
+                    f"variants '{name}' and '{same[0]}' are one configuration; let one of them change something"
+                )
+        return self
+
+    def configured(self, variant: StackingVariantSettings, drawn: dict[str, Any] | None = None) -> StackingRunSettings:
+        """The run of a variant.
+
+        Args:
+            variant: which.
+            drawn: dotted path in `run` -> value, laid over it.
+
+        Raises:
+            ValueError: its changes do not fit.
+        """
+        merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
+        for path, value in (drawn or {}).items():
+            merged = merge_settings(merged, nested(path, value))
+        try:
+            return StackingRunSettings.model_validate(merged)
+        except ValidationError as error:
+            raise ValueError(
+                f"variant '{variant.name}': {describe_errors(error, StackingRunSettings, merged)}"
+            ) from error

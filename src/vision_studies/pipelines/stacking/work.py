@@ -1,0 +1,166 @@
+"""One run of the stacking method that is trained from end to end: a joint stack, or a network alone.
+
+Source: the project "Stacked Generalization for Deep Learning" (joint mode), without its defects: a stratified validation
+split selects, label smoothing reaches every loss, and the test split is scored once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vision_studies.config.training import TrainingSettings
+from vision_studies.data.prepared import PreparedData
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
+from vision_studies.pipelines.stacking.run_settings import JointRun, NetworkRun
+from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.evaluation import predict_outputs
+from vision_studies.training.fit import fit
+from vision_studies.training.fit_result import FitResult
+from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Objective
+from vision_studies.training.precision import place_model
+from vision_studies.training.runtime import seed_everything, tune_process
+
+WEIGHTS_FILE = "weights.safetensors"
+
+Report = Callable[[dict[str, Any]], bool | None]
+"""Is given the history row of every epoch; True ends the training."""
+
+
+def build(run: JointRun | NetworkRun, seed: int, data: PreparedData) -> nn.Module:
+    """The network of a run, as it is before training."""
+    if isinstance(run, JointRun):
+        return build_stack(run, data, seed=seed)
+    return build_learner(run.learner, data, seed=seed, member=run.member)
+
+
+def train(
+    run: JointRun | NetworkRun,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    report: Report | None = None,
+) -> Outcome:
+    """Train a stack or a network; an interrupted call continues from the checkpoints in `folder`.
+
+    Writes the weights of the best validation epoch and what they say of the validation images.
+    """
+    tune_process()
+    model = build(run, seed, data)
+    result = fit_split(
+        model,
+        run,
+        run.training,
+        data,
+        seed=order_seed(seed, 0 if isinstance(run, JointRun) else run.member),
+        device=device,
+        folder=folder / "checkpoints",
+        report=report,
+        objective=objective_of(run),
+    )
+    metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
+    if result.best_epoch is not None:
+        model.load_state_dict(result.weights)
+        save_weights(model, folder / WEIGHTS_FILE)
+        if result.ended != "pruned":
+            save_outputs(score(model, run, data, "validation", device), folder, "validation")
+        best = result.history.set_index("epoch").loc[result.best_epoch]
+        others = {
+            name: float(best[name]) for name in best.index if name.startswith("validation_") and name not in metrics
+        }
+        metrics["other_metrics"] = {name: value for name, value in others.items() if not np.isnan(value)}
+    return result.outcome(metrics)
+
+
+def outputs_on_test(
+    run: JointRun | NetworkRun, seed: int, data: PreparedData, folder: Path, device: torch.device
+) -> SplitOutputs:
+    """What the selected weights of a run say of the test images."""
+    tune_process()
+    model = load_weights(build(run, seed, data), folder / WEIGHTS_FILE).to(device)
+    return score(model, run, data, "test", device)
+
+
+def fit_split(
+    model: nn.Module,
+    run: Any,
+    training: TrainingSettings,
+    data: PreparedData,
+    *,
+    seed: int,
+    device: torch.device,
+    folder: Path,
+    report: Report | None = None,
+    objective: Objective = CLASSIFICATION,
+    positions: np.ndarray | None = None,
+) -> FitResult:
+    """Train a network on the training split, or on a part of it; the validation split selects the epoch.
+
+    Args:
+        model: trained in place.
+        run: a run's settings: loader, augmentation and evaluation.
+        training: how to train.
+        data: images and splits.
+        seed: seed of order, augmentation and dropout.
+        device: where to train.
+        folder: where checkpoints are kept.
+        report: is given every epoch.
+        objective: what is minimised and measured.
+        positions: int64 [N], which of the training images; None for all.
+    """
+    seed_everything(seed)
+    augmentation = run.augmentation.build(data.normalisation.mean)
+    train_loader = data.loader(
+        "train",
+        kind=run.loader,
+        batch_size=training.batch_size,
+        device=device,
+        seed=seed,
+        shuffle=True,
+        augmentation=augmentation,
+        positions=positions,
+    )
+    validation = data.loader("validation", kind=run.loader, batch_size=run.evaluation.batch_size, device=device)
+    return fit(
+        model,
+        train_loader,
+        validation,
+        training,
+        seed=seed,
+        device=device,
+        folder=folder,
+        on_epoch=report,
+        objective=objective,
+    )
+
+
+def score(
+    model: nn.Module,
+    run: Any,
+    data: PreparedData,
+    split: str,
+    device: torch.device,
+    objective: Objective = CLASSIFICATION,
+    positions: np.ndarray | None = None,
+) -> SplitOutputs:
+    """What a network says of the plain images of a split, or of a part of it; each image once, in the split's order."""
+    place_model(model, run.training, device)
+    loader = data.loader(
+        split, kind=run.loader, batch_size=run.evaluation.batch_size, device=device, positions=positions
+    )
+    outputs, labels = predict_outputs(model, loader, run.training, device, objective)
+    heads = outputs if outputs.ndim == 3 else outputs[:, None]
+    indices = getattr(data.splits, split)
+    return SplitOutputs(indices if positions is None else indices[positions], labels.numpy(), heads.numpy())
+
+
+def objective_of(run: JointRun | NetworkRun) -> Objective:
+    """What the training of a run minimises."""
+    return JointStacking(run.loss.form, run.loss.alpha) if isinstance(run, JointRun) else CLASSIFICATION

@@ -1,0 +1,155 @@
+"""Networks of the cut study: first weights, images as they see them, and what the layers before a cut give.
+
+Source: the project "mp-tl-study".
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.data.prepared import PreparedData
+from vision_studies.models.architectures.convnet import ConvNetSettings
+from vision_studies.models.convnet import ConvNet
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
+from vision_studies.training.checkpoints import load_weights
+from vision_studies.training.members import TensorData, initial_network
+from vision_studies.training.precision import autocast, uses_bfloat16
+
+WEIGHTS_FILE = "weights.safetensors"
+
+_HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
+_IMAGES_AT_ONCE = 256
+
+
+def build_convnet(
+    settings: ConvNetSettings, data: PreparedData, num_classes: int, start: int = 0, stop: int | None = None
+) -> ConvNet:
+    """Convolutions `start` to `stop` of the network and its dense layers, with random weights.
+
+    Raises:
+        ParameterError: the images are too small for the network.
+    """
+    return ConvNet(
+        **{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()},
+    )
+
+
+def pretraining_network(settings: PretrainingRunSettings, data: PreparedData, seed: int) -> ConvNet:
+    """The network that learns the first classes, before it has."""
+    build = partial(build_convnet, settings.network, data, len(settings.classes))
+    return initial_network(build, seed)
+
+
+def cut_network(
+    settings: CutRunSettings, data: PreparedData, seed: int, pretrained: ConvNet | None, start: int | None = None
+) -> ConvNet:
+    """The network of a run before it learns the new classes, from convolution `start` on.
+
+    Layers that are new get the weights that a network of these layers alone would get from the seed. So a network in which
+    nothing is kept equals one that was never cut, and new layers do not depend on what stands before them.
+
+    Args:
+        settings: of the run.
+        data: images; they decide sizes.
+        seed: the repeat.
+        pretrained: the network that has learnt the first classes; None where nothing of it is kept.
+        start: first convolution; None for the first that learns. Those below the cut that come along do not learn.
+
+    Raises:
+        ValueError: layers are to be kept of a network that was not given.
+    """
+    cut, classes = settings.cut, len(settings.classes)
+    first = cut.frozen if start is None else start
+    network = build_convnet(settings.network, data, classes, first, cut.kept)
+    fresh_from = min(cut.transferred, cut.kept)
+    fresh = initial_network(partial(build_convnet, settings.network, data, classes, fresh_from, cut.kept), seed)
+    weights = {name: value for name, value in fresh.state_dict().items() if name in network.state_dict()}
+    wanted = [name for name in network.state_dict() if name not in weights]
+    if cut.new_dense == "last" and fresh_from > 0:
+        wanted += [name for name in weights if name.startswith("fc.")]
+    if wanted:
+        if pretrained is None:
+            raise ValueError(f"a network with {wanted[0]} of an earlier one needs that network")
+        weights |= {name: pretrained.state_dict()[name] for name in wanted}
+    network.load_state_dict(weights)
+    for layer in range(first, cut.frozen):
+        network.get_submodule(f"conv{layer}").requires_grad_(False)
+    return network
+
+
+def load_pretrained(settings: ConvNetSettings, data: PreparedData, classes: Sequence[str], file: Path) -> ConvNet:
+    """A network that has learnt the first classes.
+
+    Raises:
+        CheckpointError: the file is missing or holds another network.
+    """
+    network = build_convnet(settings, data, len(classes))
+    load_weights(network, file)
+    return network.requires_grad_(False).eval()
+
+
+def pixel_tensor(data: PreparedData, positions: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Images [N, C, H, W] with pixels from -1 to 1, channels last in memory."""
+    height, width = data.image_set.images.shape[1:3]
+    pixels = torch.empty((len(positions), height, width, data.in_channels), dtype=dtype, device=device)
+    for start in range(0, len(positions), _IMAGES_AT_ONCE):
+        raw = torch.from_numpy(data.image_set.images[positions[start : start + _IMAGES_AT_ONCE]])
+        pixels[start : start + len(raw)] = (raw.to(device).float() / _HALF - 1).to(dtype)
+    return pixels.permute(0, 3, 1, 2)
+
+
+class FrozenLayers:
+    """The layers before a cut, which give every image the same features however often it is seen.
+
+    Args:
+        network: that has learnt the first classes; None for no layers.
+        layers: how many convolutions there are before the cut.
+        training: precision.
+        device: where to compute.
+    """
+
+    def __init__(self, network: ConvNet | None, layers: int, training: EnsembleSettings, device: torch.device) -> None:
+        self._network, self._layers = network, layers
+        self._training, self._device = training, device
+        self.dtype = torch.bfloat16 if uses_bfloat16(training, device) else torch.float32
+
+    @torch.no_grad()
+    def features(self, data: PreparedData, positions: np.ndarray) -> Tensor:
+        """What the layers hand on, [N, C, H, W], channels last in memory; the images themselves where there are none."""
+        if not self._layers or self._network is None:
+            return pixel_tensor(data, positions, self.dtype, self._device)
+        network = self._network.to(self._device)
+        found: Tensor | None = None
+        for start in range(0, len(positions), _IMAGES_AT_ONCE):
+            images = pixel_tensor(data, positions[start : start + _IMAGES_AT_ONCE], self.dtype, self._device)
+            with autocast(self._training, self._device):
+                maps = network.features(images, stop=self._layers)
+            if found is None:
+                shape = (len(positions), *maps.shape[2:], maps.shape[1])
+                found = torch.empty(shape, dtype=self.dtype, device=self._device)
+            found[start : start + len(maps)] = maps.permute(0, 2, 3, 1)
+        if found is None:
+            raise ValueError("features of no images were asked for")
+        return found.permute(0, 3, 1, 2)
+
+    def identity(self) -> tuple[int, str, str]:
+        """What features depend on besides images and weights."""
+        return self._layers, str(self.dtype), str(self._device)
+
+    def bytes(self, data: PreparedData, positions: np.ndarray) -> int:
+        """Memory that the features of the images at `positions` take."""
+        one = self.features(data, positions[:1])
+        return len(positions) * one.numel() * one.element_size()
+
+
+def tensor_data(
+    features: Tensor, labels: np.ndarray, train: np.ndarray, validation: np.ndarray, device: torch.device
+) -> TensorData:
+    """Features with their labels, and the rows that are for training and for validation."""
+    rows = [torch.from_numpy(np.asarray(places, dtype=np.int64)).to(device) for places in (labels, train, validation)]
+    return TensorData(features, *rows)

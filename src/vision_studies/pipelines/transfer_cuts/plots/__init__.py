@@ -1,0 +1,1 @@
+"""The figures of `transfer_cuts`."""

@@ -1,0 +1,279 @@
+"""Which cut of a pretrained network is best, and what the number of repeats allows to say about it.
+
+A cut is the number of convolutions that are taken over from a pretrained network; cut -1 is the baseline, a network trained
+from scratch. Runs of one repeat share their training images and initial draws, so cuts are compared repeat by repeat. The
+table of accuracies has one row a run: mode, cut, fraction (of the training images, above 0 and up to 1), repeat,
+train_accuracy, test_accuracy and, where they are known, validation_accuracy and images (how many the fraction is).
+Baseline rows (mode "baseline") belong to every mode.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.statistics.intervals import PairedComparison, holm, paired_comparison, summary
+
+BASELINE = "baseline"
+BASELINE_CUT = -1
+
+MODE_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        BASELINE: "baseline",
+        "freeze_reinit": "FR",
+        "freeze": "F",
+        "reinit": "R",
+        "fine_tune": "fine-tune all",
+        "freeze_truncate": "FT",
+    }
+)
+"""Short labels of the modes; a mode that is not among them is called by its name."""
+
+_COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
+_DESCRIBED = (
+    *("mode", "fraction", "cut", "n", "mean", "median", "max", "standard_deviation", "low", "high"),
+    *("train_mean", "validation_mean", "images"),
+)
+_COMPARED = (
+    *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p", "smallest_p_holm"),
+    *("rank_biserial", "significant", "can_be_significant"),
+)
+
+
+def mode_label(mode: str) -> str:
+    """The short label of a mode."""
+    return MODE_LABELS.get(mode, mode)
+
+
+def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
+    """Rows of one mode with the baseline rows, which belong to it, too.
+
+    Raises:
+        ParameterError: the table has no row of the mode.
+    """
+    if not (table["mode"] == mode).any():
+        raise ParameterError(f"No run has the mode '{mode}'; the modes of the table are {sorted(set(table['mode']))}.")
+    return table[table["mode"].isin([mode, BASELINE])]
+
+
+def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Test accuracy of every cell in numbers.
+
+    Args:
+        table: the accuracies; any number of modes.
+        confidence: of the interval of the mean, between 0 and 1.
+
+    Returns:
+        One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
+        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean,
+        validation_mean (missing where a run has no validation accuracy) and images (missing where the table has none).
+
+    Raises:
+        DataError: a column is missing, or a cell has two runs of one repeat.
+    """
+    _check(table)
+    rows = []
+    for (mode, fraction, cut), own in table.groupby(["mode", "fraction", "cut"]):
+        known = own["test_accuracy"].dropna()
+        described = asdict(summary(known, confidence=confidence))
+        described |= {end: float(np.clip(described[end], 0, 1)) for end in ("low", "high")}
+        validated = "validation_accuracy" in own and own["validation_accuracy"].notna().all()
+        cell = {"mode": mode, "fraction": fraction, "cut": int(cut), **described}
+        cell |= {"median": known.median(), "max": known.max(), "train_mean": own["train_accuracy"].mean()}
+        cell["validation_mean"] = own["validation_accuracy"].mean() if validated else np.nan
+        cell["images"] = own["images"].max() if "images" in own else np.nan
+        rows.append(cell)
+    return pd.DataFrame(rows, columns=list(_DESCRIBED))
+
+
+def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+    """Every two cuts of a fraction against each other, the baseline among them.
+
+    Wilcoxon's signed-rank test over shared repeats, corrected after Holm for the number of pairs of a fraction.
+
+    Args:
+        table: the accuracies of one mode and the baseline.
+        confidence: of the intervals; one minus it is the level of significance.
+
+    Returns:
+        One row a fraction and pair of cuts: fraction, first and second (the cuts, the first the deeper one), pairs (shared
+        repeats), difference (mean of first minus second) with difference_low and difference_high, p, p_holm, smallest_p
+        and smallest_p_holm (the least that so many repeats can give, whatever their values), rank_biserial, significant
+        and can_be_significant. A p that cannot be computed is missing, and does not count among the pairs.
+
+    Raises:
+        DataError: a column is missing, or a cell has two runs of one repeat.
+        ParameterError: the table has more than one mode beside the baseline.
+    """
+    _check(table)
+    _mode_of(table)
+    rows: list[dict[str, Any]] = []
+    for fraction, own in table.groupby("fraction"):
+        values = _values(own)
+        pairs = [(second, first) for first, second in combinations(sorted(values), 2)]
+        names = [{"fraction": fraction, "first": first, "second": second} for first, second in pairs]
+        rows += _compare(names, [(values[first], values[second]) for first, second in pairs], confidence)
+    return pd.DataFrame(rows, columns=["fraction", "first", "second", *_COMPARED])
+
+
+def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
+    """Rank of every cut: 1 plus the number of cuts that are significantly better at its fraction.
+
+    No cut's rank depends on the order in which they are compared, and cuts that cannot be told apart may share a rank.
+
+    Args:
+        table: the accuracies of one mode and the baseline.
+        comparisons: what `compare_pairs` found in them.
+
+    Returns:
+        One row a fraction and cut: fraction, cut, n, mean, median, rank, and can_be_significant (whether so many repeats
+        can set the cut apart from any other).
+    """
+    better = set()
+    testable = set()
+    for pair in comparisons.to_dict("records"):
+        if pair["can_be_significant"]:
+            testable |= {(pair["fraction"], pair["first"]), (pair["fraction"], pair["second"])}
+        if pair["significant"]:
+            better.add((pair["fraction"], *_winner_and_loser(pair)))
+    ranked = describe(table)[["fraction", "cut", "n", "mean", "median"]].sort_values(["fraction", "cut"])
+    cells = list(zip(ranked["fraction"], ranked["cut"], strict=True))
+    lost = [sum(loser == cut and of == fraction for of, _, loser in better) for fraction, cut in cells]
+    return ranked.assign(
+        rank=[1 + losses for losses in lost], can_be_significant=[cell in testable for cell in cells]
+    ).reset_index(drop=True)
+
+
+def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
+    """The cut of each fraction that one would choose, the baseline aside.
+
+    Args:
+        description: what `describe` says of one mode.
+
+    Returns:
+        One row a fraction that has cuts: fraction, cut and chosen_by: "validation", or "test" where the validation
+        accuracy of a cut is not known. A choice by test flatters what it chose. Of equals the shallowest is chosen.
+    """
+    rows = []
+    for fraction, own in description[description["cut"] != BASELINE_CUT].groupby("fraction"):
+        chosen_by = "validation" if own["validation_mean"].notna().all() else "test"
+        values = own.sort_values("cut").set_index("cut")["validation_mean" if chosen_by == "validation" else "mean"]
+        if values.notna().any():
+            rows.append({"fraction": fraction, "cut": int(values.idxmax()), "chosen_by": chosen_by})
+    return pd.DataFrame(rows, columns=["fraction", "cut", "chosen_by"])
+
+
+def compare_experiments(
+    first_table: pd.DataFrame,
+    second_table: pd.DataFrame,
+    *,
+    labels: tuple[str, str] | None = None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """One mode against another at the same cut and fraction, as in `compare_pairs`; corrected over the cuts of a fraction.
+
+    The baseline is left out: the modes share it.
+
+    Args:
+        first_table: the accuracies of one mode.
+        second_table: those of another, measured on the same test images.
+        labels: what the two are called; short labels of their modes if missing.
+        confidence: of the intervals; one minus it is the level of significance.
+
+    Returns:
+        One row a fraction and cut that both have: fraction, cut, first and second (labels of the modes), the columns of
+        `compare_pairs` from pairs on, and verdict ("higher", "lower" or "no difference", said of the first).
+
+    Raises:
+        DataError: a column is missing, a cell has two runs of one repeat, or no cut and fraction are in both tables.
+        ParameterError: a table has more than one mode beside the baseline, or the two are called alike.
+    """
+    cells = []
+    for table in (first_table, second_table):
+        _check(table)
+        kept = table[table["cut"] != BASELINE_CUT]
+        cells.append({fraction: _values(own) for fraction, own in kept.groupby("fraction")})
+    modes = (_mode_of(first_table), _mode_of(second_table))
+    first_label, second_label = labels or (mode_label(modes[0]), mode_label(modes[1]))
+    if first_label == second_label:
+        raise ParameterError(f"Both experiments are called '{first_label}'; tell them apart with labels.")
+    called = {"first": first_label, "second": second_label}
+    rows: list[dict[str, Any]] = []
+    for fraction in sorted(set(cells[0]) & set(cells[1])):
+        first, second = cells[0][fraction], cells[1][fraction]
+        shared = sorted(set(first) & set(second))
+        names = [{"fraction": fraction, "cut": cut, **called} for cut in shared]
+        rows += _compare(names, [(first[cut], second[cut]) for cut in shared], confidence)
+    if not rows:
+        raise DataError(
+            f"No cut and fraction have runs of both {first_label} and {second_label}; run both with the same cuts."
+        )
+    compared = pd.DataFrame(rows)
+    verdicts = np.where(compared["rank_biserial"] > 0, "higher", "lower")
+    return compared.assign(verdict=np.where(compared["significant"], verdicts, "no difference"))
+
+
+def _check(table: pd.DataFrame) -> None:
+    missing = [name for name in _COLUMNS if name not in table]
+    if missing:
+        raise DataError(f"The table of accuracies lacks the columns {missing}.")
+    identity = ["mode", "cut", "fraction", "repeat"]
+    repeated = table[table.duplicated(identity)]
+    if len(repeated):
+        run = ", ".join(f"{name} {value}" for name, value in repeated[identity].iloc[0].items())
+        raise DataError(f"The table of accuracies has more than one run with {run}; a repeat must stand in it once.")
+
+
+def _mode_of(table: pd.DataFrame) -> str:
+    modes = sorted(set(table["mode"]) - {BASELINE})
+    if len(modes) > 1:
+        raise ParameterError(
+            f"Cuts are compared within one mode, but the table has {modes}; choose one with only_mode()."
+        )
+    return modes[0] if modes else BASELINE
+
+
+def _values(table: pd.DataFrame) -> dict[int, pd.Series]:
+    """Test accuracy of each cut by repeat; sorted, so that the order of the rows changes not even the last digit."""
+    return {
+        int(cut): own.set_index("repeat")["test_accuracy"].dropna().sort_index() for cut, own in table.groupby("cut")
+    }
+
+
+def _compare(
+    names: Sequence[dict[str, Any]], pairs: Iterable[tuple[pd.Series, pd.Series]], confidence: float
+) -> list[dict[str, Any]]:
+    """Rows of a family of comparisons that are corrected together."""
+    found = [paired_comparison(*pair, confidence=confidence, test="wilcoxon") for pair in pairs]
+    # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
+    # corrected p, as no corrected p falls when another p rises.
+    smallest = [min(1.0, 2.0 ** (1 - own.pairs)) if own.pairs > 1 else np.nan for own in found]
+    corrected = zip(names, found, holm([own.p for own in found]), smallest, holm(smallest), strict=True)
+    level = 1 - confidence
+    return [
+        {**name, **_numbers(own), "p_holm": p_holm, "smallest_p": least, "smallest_p_holm": bound}
+        | {"significant": bool(p_holm < level), "can_be_significant": bool(bound < level)}
+        for name, own, p_holm, least, bound in corrected
+    ]
+
+
+def _numbers(comparison: PairedComparison) -> dict[str, Any]:
+    return {
+        "pairs": comparison.pairs,
+        "difference": comparison.difference,
+        "difference_low": comparison.low,
+        "difference_high": comparison.high,
+        "p": comparison.p,
+        "rank_biserial": comparison.rank_biserial,
+    }
+
+
+def _winner_and_loser(pair: Mapping[Any, Any]) -> tuple[int, int]:
+    """The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat."""
+    first, second = int(pair["first"]), int(pair["second"])
+    return (first, second) if pair["rank_biserial"] > 0 else (second, first)

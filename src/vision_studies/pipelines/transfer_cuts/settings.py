@@ -1,0 +1,206 @@
+"""Parameters of the `transfer_cuts` pipeline, and of the networks that `clustering` looks into."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from vision_studies.config.ensemble import EnsembleSettings, StackSettings
+from vision_studies.config.training import AdamWSettings
+from vision_studies.models.architectures.convnet import ConvNetSettings
+from vision_studies.settings_base import Settings
+
+Mode = Literal["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]
+"""What is done at a cut before convolution k.
+
+freeze_reinit: layers before the cut are kept as they are, those after it start anew. freeze: those after it start as they
+were. reinit: as freeze_reinit, but all layers learn. fine_tune: all layers start as they were and learn. freeze_truncate: there
+are no layers after the cut.
+"""
+
+BASELINE = "baseline"
+Protocol = Literal["corrected", "published"]
+ClassName = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[ClassName, ...], Field(min_length=1)]
+
+
+class ClassSettings(Settings):
+    """Which classes are learnt first, and which are the new ones."""
+
+    label: str = Field(
+        pattern=r"^\w[\w-]*$", description="of this division, in the names of files in the original's layout"
+    )
+    pretraining: Names = Field(description="names of classes, or patterns such as mnist/*")
+    fine_tuning: Names = Field(description="likewise")
+
+
+class SubsetSettings(Settings):
+    """How many images of the new classes there are, and how often they are drawn."""
+
+    fraction: float = Field(gt=0, le=1, description="share of the training images of the new classes")
+    repeats: int = Field(ge=1, description="draws, each with a first network of its own")
+
+
+class PretrainingSettings(Settings):
+    """How networks learn the first classes."""
+
+    seeds: tuple[int, ...] = Field(
+        min_length=1, description="a network each; repeat r starts from network r modulo their number"
+    )
+    optimizer: AdamWSettings = Field(description="how weights are updated")
+    training: EnsembleSettings = Field(description="length, batches, early stopping")
+
+
+class FineTuningSettings(Settings):
+    """How networks learn the new classes."""
+
+    optimizer: AdamWSettings = Field(description="how weights are updated")
+    training: EnsembleSettings = Field(description="length, batches, early stopping; the same for every fraction")
+    validation: Literal["counted", "whole"] = Field(
+        description="counted: validation images are part of the fraction; whole: all validation images, whatever the fraction"
+    )
+    validation_share: float = Field(
+        gt=0, le=0.5, description="part of the fraction that validates, where it is counted"
+    )
+
+
+class CutSettings(Settings):
+    """A network before fine-tuning, in terms that make equal networks equal.
+
+    The first `frozen` convolutions do not learn; the first `transferred` have pretrained weights; those from `kept` on are
+    left out.
+    """
+
+    frozen: int = Field(ge=0, description="convolutions that stay as they were")
+    transferred: int = Field(ge=0, description="convolutions that start as they were")
+    kept: int = Field(ge=0, description="convolutions that there are")
+    new_dense: Literal["last", "all"] = Field(
+        description="which of two dense layers start anew; all where there is one"
+    )
+
+
+class CutRunSettings(Settings):
+    """All that decides the numbers of one fine-tuning, besides its repeat and its data."""
+
+    network: ConvNetSettings = Field(description="the whole network, before it is cut")
+    cut: CutSettings = Field(description="what is kept of it")
+    pretrained: str | None = Field(description="fingerprint of the pretraining; null where nothing of it is used")
+    classes: tuple[str, ...] = Field(description="the new classes")
+    fraction: float = Field(gt=0, le=1, description="share of the training images of the new classes")
+    fine_tuning: FineTuningSettings = Field(description="how it is trained")
+    protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+
+class PretrainingRunSettings(Settings):
+    """All that decides the numbers of one pretraining, besides its seed and its data."""
+
+    network: ConvNetSettings = Field(description="the network")
+    classes: tuple[str, ...] = Field(description="what it learns to tell apart")
+    optimizer: AdamWSettings = Field(description="how weights are updated")
+    training: EnsembleSettings = Field(description="how it is trained")
+    protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+
+class CutStackSettings(StackSettings):
+    """How networks share a stack, and what is kept of the layers before a cut."""
+
+    features_mb: int = Field(
+        ge=0, description="memory for what the layers before a cut give, in millions of bytes; beyond it, computed anew"
+    )
+    images_at_once: int = Field(ge=1, description="images of all networks of a stack that are computed at a time")
+
+
+class TransferCutsSettings(Settings):
+    """Which layers of a network serve classes that it has never seen, and with how many images of these."""
+
+    protocol: Protocol = Field(
+        description="published: tests on the whole training split, validation of 10 % of the images by the original's draw; "
+        "corrected: the splits of data_prep, test images touched once"
+    )
+    classes: ClassSettings = Field(description="first and new classes")
+    network: ConvNetSettings = Field(description="the network that is cut")
+    modes: tuple[Mode, ...] = Field(min_length=1, description="what is done at a cut")
+    cuts: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
+        description="convolutions before the cut; null for all"
+    )
+    reinit_both_dense: bool = Field(description="of two dense layers, start both anew instead of the last alone")
+    subsets: tuple[SubsetSettings, ...] = Field(min_length=1, description="how many images, how often")
+    pretraining: PretrainingSettings = Field(description="how the first classes are learnt")
+    fine_tuning: FineTuningSettings = Field(description="how the new classes are learnt")
+    stack: CutStackSettings = Field(description="how networks are trained together")
+
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> "TransferCutsSettings":
+        lists: dict[str, list[Any]] = {
+            "modes": [*self.modes],
+            "cuts": [*(self.cuts or ())],
+            "pretraining.seeds": [*self.pretraining.seeds],
+            "subsets": [subset.fraction for subset in self.subsets],
+        }
+        for name, values in lists.items():
+            repeated = next((value for value in values if values.count(value) > 1), None)
+            if repeated is not None:
+                raise ValueError(f"{name} has {repeated} twice; every entry counts once")
+        return self
+
+    @model_validator(mode="after")
+    def _cuts_lie_in_the_network(self) -> "TransferCutsSettings":
+        outside = [cut for cut in self.cuts or () if cut > self.network.depth]
+        if outside:
+            raise ValueError(f"cuts has {outside[0]}, but network.channels has {self.network.depth} convolutions")
+        if not self.reinit_both_dense and self.network.hidden is not None:
+            alike = self.network.head == "global_average" and len(set(self.network.channels)) == 1
+            if "freeze_truncate" in self.modes and not alike:
+                raise ValueError(
+                    "reinit_both_dense: false keeps the first dense layer, which does not fit a truncated network; set "
+                    "reinit_both_dense: true, or leave freeze_truncate out of modes"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _protocols_do_not_mix(self) -> "TransferCutsSettings":
+        if self.protocol == "published" and self.fine_tuning.validation == "counted":
+            raise ValueError(
+                "protocol: published validates on all validation images; set fine_tuning.validation: whole"
+            )
+        return self
+
+    def cut_points(self, mode: Mode) -> tuple[int, ...]:
+        """Cuts of a mode; fine-tuning everything is the same at all of them, and stands at 0."""
+        if mode == "fine_tune":
+            return (0,)
+        return self.cuts if self.cuts is not None else tuple(range(self.network.depth + 1))
+
+    def cut(self, mode: str, cut: int) -> CutSettings:
+        """What a mode means at a cut; what is the same network comes out the same."""
+        depth = self.network.depth
+        frozen = 0 if mode in (BASELINE, "reinit", "fine_tune") else cut
+        transferred = 0 if mode == BASELINE else depth if mode in ("freeze", "fine_tune") else cut
+        kept = cut if mode == "freeze_truncate" else depth
+        anew = self.reinit_both_dense or self.network.hidden is None or transferred == 0
+        return CutSettings(frozen=frozen, transferred=transferred, kept=kept, new_dense="all" if anew else "last")
+
+    def pretraining_run(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Configuration of a pretraining, as its run stores it."""
+        return PretrainingRunSettings(
+            network=self.network,
+            classes=classes,
+            optimizer=self.pretraining.optimizer,
+            training=self.pretraining.training,
+            protocol="published" if self.protocol == "published" else None,
+        ).model_dump(mode="json")
+
+    def run(
+        self, mode: str, cut: int, fraction: float, classes: tuple[str, ...], pretrained: str | None
+    ) -> dict[str, Any]:
+        """Configuration of a fine-tuning, as its run stores it."""
+        point = self.cut(mode, cut)
+        uses = point.transferred > 0 or point.new_dense == "last"
+        return CutRunSettings(
+            network=self.network,
+            cut=point,
+            pretrained=pretrained if uses else None,
+            classes=classes,
+            fraction=fraction,
+            fine_tuning=self.fine_tuning,
+            protocol="published" if self.protocol == "published" else None,
+        ).model_dump(mode="json")

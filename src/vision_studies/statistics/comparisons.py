@@ -1,0 +1,173 @@
+"""Variants of a study summed up and compared, with what follows from it in sentences."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.errors import ParameterError
+from vision_studies.statistics.intervals import Interval, PairedComparison, Test, holm, paired_comparison, summary
+from vision_studies.statistics.metrics import COMPARED, Metric
+
+
+def compare_variants(
+    table: pd.DataFrame,
+    *,
+    baseline: str,
+    confidence: float = 0.95,
+    interval: Interval = "t",
+    test: Test = "t",
+    fractions: bool = True,
+) -> pd.DataFrame:
+    """Sum up every variant, and compare it with the baseline on the seeds that both have.
+
+    Args:
+        table: columns variant, seed, value; one row a run. Missing values do not count.
+        baseline: the variant that the others are compared with.
+        confidence: of the intervals; one minus it is the level of significance.
+        interval: kind of the intervals.
+        test: kind of the paired test.
+        fractions: whether the values are fractions: their intervals end at 0 and 1, and the sentences speak of percentage
+            points.
+
+    Returns:
+        One row a variant, in the order of the table. Its own: variant, n, mean, standard_deviation, low, high. Against
+        the baseline, missing in the baseline's own row: pairs, difference, difference_low, difference_high, p, p_holm,
+        smallest_p, cohens_d, rank_biserial and sentence. How it was made, the same in every row: confidence, interval, test.
+
+    Raises:
+        ParameterError: the baseline is not in the table.
+        DataError: a variant has two runs with one seed.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from vision_studies.statistics.comparisons import compare_variants
+        >>> table = pd.DataFrame({"variant": ["plain"] * 3 + ["wide"] * 3, "seed": [0, 1, 2] * 2})
+        >>> table["value"] = [0.80, 0.82, 0.81, 0.90, 0.92, 0.92]
+        >>> compared = compare_variants(table, baseline="plain").set_index("variant")
+        >>> compared["difference"].round(3).to_dict(), compared.loc["wide", "sentence"].split(" (")[0]
+        ({'plain': nan, 'wide': 0.103}, "'wide' is 10.33 points above 'plain'")
+    """
+    variants = list(table["variant"].drop_duplicates())
+    if variants and baseline not in variants:
+        raise ParameterError(f"The baseline '{baseline}' is none of the variants with results; they are {variants}.")
+    values = {name: rows.set_index("seed")["value"].dropna() for name, rows in table.groupby("variant", sort=False)}
+    own = [asdict(summary(values[name], confidence=confidence, interval=interval)) for name in variants]
+    if fractions:  # Student's interval does not know that a fraction ends at 0 and 1
+        for described in own:
+            described["low"], described["high"] = np.clip((described["low"], described["high"]), 0, 1)
+    compared = {
+        name: paired_comparison(values[name], values[baseline], confidence=confidence, interval=interval, test=test)
+        for name in variants
+        if name != baseline
+    }
+    corrected = dict(zip(compared, holm([comparison.p for comparison in compared.values()]), strict=True))
+    rows = []
+    for name, described in zip(variants, own, strict=True):
+        row = {"variant": name, **described}
+        if name in compared:
+            against = asdict(compared[name])
+            row |= {"difference_low": against.pop("low"), "difference_high": against.pop("high"), **against}
+            row["p_holm"] = corrected[name]
+            row["sentence"] = _sentence(name, baseline, compared, corrected[name], confidence, fractions)
+        rows.append(row)
+    result = pd.DataFrame(rows, columns=list(_COLUMNS))
+    return result.assign(confidence=confidence, interval=interval, test=test)
+
+
+def compare_metrics(
+    results: pd.DataFrame,
+    *,
+    confidence: float = 0.95,
+    interval: Interval = "t",
+    test: Test = "t",
+    metrics: Sequence[Metric] = COMPARED,
+) -> pd.DataFrame:
+    """`compare_variants` for every pipeline, condition and metric of a results table, one below the other.
+
+    Args:
+        results: rows of the results table: pipeline, variant, seed and the metrics, and condition where variants are not all
+            compared with each other. The first variant of a pipeline and condition that has a value is the baseline there.
+        confidence: of the intervals.
+        interval: kind of the intervals.
+        test: kind of the paired test.
+        metrics: what is compared.
+
+    Returns:
+        The columns of `compare_variants` after the columns pipeline and metric.
+    """
+    compared = []
+    conditions = results["condition"].fillna("") if "condition" in results else pd.Series("", index=results.index)
+    for (pipeline, _), own in results.groupby(["pipeline", conditions], sort=False):
+        for metric in metrics:
+            table = own[["variant", "seed"]].assign(value=own[metric.column].astype(float)).dropna(subset=["value"])
+            found = compare_variants(
+                table,
+                baseline=str(table["variant"].iloc[0]) if len(table) else "",
+                confidence=confidence,
+                interval=interval,
+                test=test,
+                fractions=metric.is_fraction,
+            )
+            found.insert(0, "metric", metric.column)
+            found.insert(0, "pipeline", pipeline)
+            compared.append(found)
+    filled = [table for table in compared if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=["pipeline", "metric", *_COLUMNS])
+
+
+_COLUMNS = (
+    *("variant", "n", "mean", "standard_deviation", "low", "high"),
+    *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p"),
+    *("cohens_d", "rank_biserial", "sentence"),
+)
+
+
+def _sentence(
+    name: str,
+    baseline: str,
+    compared: dict[str, PairedComparison],
+    p_holm: float,
+    confidence: float,
+    fractions: bool,
+) -> str:
+    comparison = compared[name]
+    distance = _amount(abs(comparison.difference), fractions)
+    side = "above" if comparison.difference > 0 else "below"
+    found = f"'{name}' is {distance} {side} '{baseline}'" if comparison.difference else f"'{name}' equals '{baseline}'"
+    seeds = f"{comparison.pairs} shared seeds"
+    if comparison.pairs == 0:
+        sentence = f"Cannot tell '{name}' from '{baseline}': no seed was run with both."
+    elif comparison.pairs == 1:
+        sentence = f"{found} on the one seed that both have; one pair shows no spread and cannot be significant."
+    elif comparison.low == comparison.high == 0:
+        sentence = f"{found} on each of {seeds}."
+    elif np.isnan(comparison.p):
+        sentence = f"{found} on each of {seeds}; differences without any spread leave Student's test without a value."
+    else:
+        low, high = (_amount(end, fractions, sign="+") for end in (comparison.low, comparison.high))
+        interval = f"{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
+        p_values = {other: values.p for other, values in compared.items()}
+        corrected = "corrected p" if np.count_nonzero(~np.isnan(list(p_values.values()))) > 1 else "p"
+        # What Holm would make of this comparison at its most extreme, with the others as they are.
+        extreme = p_values | {name: comparison.smallest_p}
+        attainable = dict(zip(extreme, holm(list(extreme.values())), strict=True))[name]
+        if attainable > 1 - confidence:
+            sentence = (
+                f"{found} on {seeds} ({interval}); it cannot be significant: "
+                f"so few pairs leave the {corrected} at {attainable:.2g} or more."
+            )
+        elif p_holm < 1 - confidence:
+            sentence = f"{found} ({seeds}; {interval}; {corrected} = {p_holm:.2g}): significant."
+        else:
+            difference = _amount(comparison.difference, fractions, sign="+")
+            sentence = (
+                f"Cannot tell '{name}' from '{baseline}': difference {difference} "
+                f"({seeds}; {interval}; {corrected} = {p_holm:.2g})."
+            )
+    return sentence
+
+
+def _amount(value: float, fractions: bool, *, sign: str = "") -> str:
+    return f"{100 * value:{sign}.2f} points" if fractions else f"{value:{sign}.4g}"

@@ -1,0 +1,72 @@
+"""Configurations of many studies beside each other: what they reach, what they cost, and the best of each pipeline."""
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.statistics.intervals import Interval, summary
+from vision_studies.statistics.metrics import METRICS
+
+_GROUP = ["study", "pipeline", "data", "variant"]
+_CHOICES = tuple(metric for metric in METRICS if metric.of == "validation")  # the first that is known chooses
+
+
+def configurations(results: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
+    """Sum up every configuration that has been scored on test images.
+
+    Args:
+        results: rows of the results tables of any number of studies, with a further column `data`: what the training images
+            are called. A configuration is a variant of a pipeline of a study on one set of images.
+        confidence: of the intervals of mean test accuracy.
+        interval: their kind.
+
+    Returns:
+        One row a configuration: study, pipeline, data, variant, condition, n (scored runs), accuracy (mean test accuracy, a
+        fraction), standard_deviation, low, high, validation_accuracy, validation_loss, test_loss, parameters, macs, seconds
+        (of one run; means) and configuration (JSON of the first run), best accuracy first.
+    """
+    scored = results.dropna(subset=["test_accuracy"])
+    grouped = scored.groupby(_GROUP, sort=False)
+    means = (
+        scored[[*_GROUP, *_MEANS]].astype(dict.fromkeys(_MEANS, float)).groupby(_GROUP, sort=False)[list(_MEANS)].mean()
+    )
+    firsts = grouped[["condition", "configuration"]].head(1)
+    rows = [_described(values.to_numpy(), confidence, interval) for _, values in grouped["test_accuracy"]]
+    table = pd.DataFrame(rows, columns=list(_SUMMARY)).assign(
+        condition=firsts["condition"].to_numpy(), configuration=firsts["configuration"].to_numpy()
+    )
+    table = pd.concat([means.reset_index(), table], axis=1)[[*_GROUP, "condition", *_SUMMARY, *_MEANS, "configuration"]]
+    return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def best_configurations(table: pd.DataFrame) -> pd.DataFrame:
+    """The configuration of each pipeline with the best mean validation result on each set of images.
+
+    Validation accuracy decides, or validation loss where a pipeline knows no accuracy. Within one study, conditions (such as
+    shares of the images) are different questions: the one that serves best is kept.
+
+    Args:
+        table: from `configurations`.
+
+    Returns:
+        Its rows, with `among`: how many configurations each was chosen from. What has no validation result is not chosen.
+    """
+    kept = []
+    for _, own in table.groupby(["data", "pipeline"], sort=True):
+        for metric in _CHOICES:
+            known = own.dropna(subset=[metric.column])
+            if len(known):
+                values = known[metric.column]
+                best = values.idxmax() if metric.better == "higher" else values.idxmin()
+                kept.append(known.loc[[best]].assign(among=len(known)))
+                break
+    return pd.concat(kept, ignore_index=True) if kept else table.head(0).assign(among=pd.Series(dtype=int))
+
+
+_MEANS = ("validation_accuracy", "validation_loss", "test_loss", "parameters", "macs", "seconds")
+_SUMMARY = ("n", "accuracy", "standard_deviation", "low", "high")
+
+
+def _described(accuracies: np.ndarray, confidence: float, interval: Interval) -> tuple[float, ...]:
+    described = summary(accuracies, confidence=confidence, interval=interval)
+    ends = np.clip((described.low, described.high), 0, 1).tolist()
+    return (described.n, described.mean, described.standard_deviation, *ends)

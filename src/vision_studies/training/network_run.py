@@ -1,0 +1,186 @@
+"""One run of the CIFAR ResNet method: train a classifier on the training split, select on validation, score on test.
+
+Source: the project "Deep Learning Spring 2025 Project 1" (SE-ResNet, RandAugment, stochastic depth, CutMix, test-time
+augmentation), without its defects: a stratified validation split selects, the official test split is scored once.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from vision_studies.augmentation.views import average_probabilities, views_of
+from vision_studies.config.network_run import RunSettings
+from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
+from vision_studies.data.prepared import PreparedData
+from vision_studies.files import atomic_file
+from vision_studies.models.statistics import network_size
+from vision_studies.outcomes import Outcome
+from vision_studies.statistics.calibration import accuracy
+from vision_studies.statistics.metrics import measured
+from vision_studies.training.checkpoints import load_weights, save_weights
+from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
+from vision_studies.training.fit import fit
+from vision_studies.training.precision import autocast, place_images
+from vision_studies.training.progress import training_progress
+from vision_studies.training.runtime import seed_everything, tune_process
+
+WEIGHTS_FILE = "weights.safetensors"
+PREDICTIONS_FILE = "predictions.safetensors"
+
+
+def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
+    """The network of a run, made to fit the images and the classes of the data."""
+    return settings.model.build(**data.sizes)
+
+
+def train(
+    settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device, *, processes: int = 1
+) -> Outcome:
+    """Train one network; an interrupted call continues from the checkpoints in `folder`.
+
+    Writes the weights of the best validation epoch, if there was one, to `folder/weights.safetensors`.
+
+    Args:
+        settings: the run.
+        seed: seed of everything that is drawn at random.
+        data: images and splits.
+        folder: the run's own.
+        device: where to train.
+        processes: how many processes, each on a GPU of its own or all on the CPU, share every batch. The numbers are those
+            of one process to rounding, where nothing is dropped out.
+
+    Raises:
+        ParameterError: the batches cannot be divided evenly, or there are too few GPUs.
+        TogetherError: one of several processes has failed.
+    """
+    if processes == 1:
+        return _train(settings, seed, data, folder, WHOLE, device)
+    require_equal_shares(settings.training.batch_size, processes)
+    with training_progress(settings.training.epochs, 0) as advance:
+        return train_together(partial(_train, settings, seed, data, folder), processes, device, advance)
+
+
+def _train(
+    settings: RunSettings,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    share: Share,
+    device: torch.device,
+    on_epoch: OnEpoch | None = None,
+) -> Outcome:
+    tune_process()
+    seed_everything(seed)
+    model = build_network(settings, data)
+    if settings.model.images_at_first:
+        plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
+        model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
+    augmentation = settings.augmentation.build(data.normalisation.mean)
+    train_loader = data.loader(
+        "train",
+        kind=settings.loader,
+        batch_size=settings.training.batch_size,
+        device=device,
+        seed=seed,
+        shuffle=True,
+        augmentation=augmentation,
+        share=share,
+    )
+    validation_loader = data.loader(
+        "validation", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device, share=share
+    )
+    result = fit(
+        model,
+        train_loader,
+        validation_loader,
+        settings.training,
+        seed=seed,
+        device=device,
+        folder=folder / "checkpoints",
+        on_epoch=on_epoch,
+    )
+    metrics = result.metrics(network_size(model, data.image_shape), device, images=train_loader.num_samples)
+    if share != WHOLE:
+        metrics["device"] = f"{share.processes} x {device.type}"
+    if result.best_epoch is not None and share.rank == 0:
+        model.load_state_dict(result.weights)
+        save_weights(model, folder / WEIGHTS_FILE)
+    return result.outcome(metrics)
+
+
+def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:
+    """Score the selected weights of a run on the test split, plainly and with test-time views.
+
+    Writes `folder/predictions.safetensors`: indices [N], labels [N] and, for every number of views n,
+    probabilities_n [N, classes].
+
+    Returns:
+        Columns of the results table; accuracy with n > 1 views stands in `other_metrics`.
+    """
+    tune_process()
+    model = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device)
+    loader = data.loader("test", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
+    probabilities = predict_with_views(model, loader, settings, device)
+    indices = data.splits.test
+    labels = np.asarray(data.image_set.labels[indices])
+    predictions = {f"probabilities_{views}": values for views, values in probabilities.items()}
+    with atomic_file(folder / PREDICTIONS_FILE) as temporary:
+        save_file({"indices": indices, "labels": labels, **predictions}, temporary)
+    others = {
+        f"test_accuracy_views_{views}": accuracy(values, labels) for views, values in probabilities.items() if views > 1
+    }
+    return {**measured(probabilities[1], labels), "other_metrics": others}
+
+
+def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:
+    """Predictions of an evaluated run: index, label, prediction, correct and one probability column a class."""
+    stored = load_file(folder / PREDICTIONS_FILE)
+    probabilities = stored[f"probabilities_{views}"]
+    table = pd.DataFrame({"index": stored["indices"], "label": stored["labels"]})
+    table["prediction"] = probabilities.argmax(axis=1)
+    table["correct"] = table["prediction"] == table["label"]
+    columns = [f"probability_{label}" for label in range(probabilities.shape[1])]
+    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
+
+
+def submissions(folder: Path) -> dict[str, pd.DataFrame]:
+    """Predictions of an evaluated run as the original project submits them.
+
+    Returns:
+        "predictions" and, for every number of test-time views n above 1, "predictions_tta<n>": tables with the columns ID
+        (position in the test split) and Labels (predicted class).
+    """
+    stored = load_file(folder / PREDICTIONS_FILE)
+    tables = {}
+    for name, probabilities in stored.items():
+        if name.startswith("probabilities_"):
+            views = int(name.removeprefix("probabilities_"))
+            file = "predictions" if views == 1 else f"predictions_tta{views}"
+            tables[file] = pd.DataFrame({"ID": range(len(probabilities)), "Labels": probabilities.argmax(axis=1)})
+    return tables
+
+
+@torch.inference_mode()
+def predict_with_views(
+    model: nn.Module, loader: Loader, settings: RunSettings, device: torch.device
+) -> dict[int, np.ndarray]:
+    """Class probabilities, float32 [N, classes], averaged over the first n test-time views, for each n asked for and 1."""
+    counts = sorted({1, *settings.evaluation.views})
+    model.eval()
+    collected: dict[int, list[torch.Tensor]] = {count: [] for count in counts}
+    for batch_index, batch in enumerate(loader.epoch(0)):
+        generator = augmentation_generator(settings.evaluation.seed, 0, batch_index, device)
+        images = place_images(batch.images, settings.training, device)
+        logits = []
+        for view in views_of(images, max(counts), settings.evaluation.padding, generator):
+            with autocast(settings.training, device):
+                logits.append(model(place_images(view, settings.training, device)).float())
+        for count in counts:
+            collected[count].append(average_probabilities(torch.stack(logits[:count])).cpu())
+    return {count: torch.cat(parts).numpy() for count, parts in collected.items()}

@@ -1,0 +1,245 @@
+"""Every function that draws a figure, with one variant and with many: no text is cut off, and whatever is drawn is inside."""
+
+import importlib
+import inspect
+import pkgutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from tests.figures import test_alphanet_prediction_figures as predicted
+from tests.figures import test_alphanet_split_figures as split
+from tests.figures import test_clustering_plots as clusters
+from tests.figures import test_cut_modes as modes
+from tests.figures import test_cut_plots as cut
+from tests.figures import test_mlp_transfer_plots as perceptrons
+from tests.figures import test_plots as shared
+from tests.figures import test_stacking_plots as stacks
+from tests.figures.test_plots import shown
+
+import vision_studies.figures
+import vision_studies.pipelines
+from vision_studies.figures import classification, comparison, training
+from vision_studies.pipelines.alphanet.plots import (
+    class_bars,
+    class_lines,
+    coefficients,
+    examples,
+    predictions,
+    splits,
+)
+from vision_studies.pipelines.alphanet.plots import (
+    map as template_map,
+)
+from vision_studies.pipelines.clustering import plots as clustering
+from vision_studies.pipelines.data_prep import plots as data_prep
+from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
+from vision_studies.pipelines.stacking import plots as stacking
+from vision_studies.pipelines.transfer_cuts.plots import cut_lines, cut_modes, cut_surfaces, cuts
+
+ONE, MANY = 1, 9
+LONG = "a variant whose name is longer than any figure has room for"
+
+
+def names(count):
+    return [f"{LONG} {number}" if number % 2 else f"v{number}" for number in range(count)]
+
+
+def rhos(count):
+    return tuple(np.linspace(0.1, 3, count).round(2))
+
+
+def classes(count):
+    return split.class_table(3 * count, ("crt",), rhos(count))
+
+
+def accuracies(count):
+    fractions = list(cut.REPEATS)[: max(1, count // 2)]
+    table = cut.accuracies()
+    return table[table["fraction"].isin(fractions) & (table["cut"] < count)]
+
+
+def matrix(count):
+    return pd.DataFrame(np.random.default_rng(0).normal(size=(count, count)), names(count), names(count))
+
+
+def trials(count):
+    rows = [
+        {"number": number, "value": 0.5 + number / 30, "status": ("complete", "pruned")[number % 2]}
+        | dict.fromkeys(names(count), 10.0 ** (-(number % 4)))
+        for number in range(2 * count)
+    ]
+    return pd.DataFrame(rows)
+
+
+def slices(count):
+    rows = [
+        {
+            "architecture": name,
+            "best_val_loss": 0.1 + number / 100,
+            "best": number == 0,
+            "lr": 10.0**-number,
+            "drop": 0.1,
+        }
+        for name in names(count)
+        for number in range(4)
+    ]
+    return pd.DataFrame(rows)
+
+
+def costs(count):
+    cost = {"test_accuracy": 0.9, "parameters": 1000, "macs": 1e9, "seconds": 3.0}
+    return pd.DataFrame([{"variant": name, "role": "stack", **cost} for name in names(count)])
+
+
+def ranks(count):
+    rows = [
+        {"layer": layer, "network": network, "effective_rank": 3.25, "largest": 64}
+        for layer in clusters.LAYERS
+        for network in names(min(count, 4))
+    ]
+    return pd.DataFrame(rows)
+
+
+def confused(count):
+    labels, probabilities = shared.predictions(count + 1)
+    return labels, probabilities.argmax(axis=1), names(count + 1)
+
+
+def grid(count):
+    labels, probabilities = shared.predictions(5, count)
+    table = shared.prediction_table(labels[:count], probabilities[:count])
+    return np.zeros((count, 8, 8, 3), np.uint8), table, names(5), 0.9
+
+
+def bins():
+    labels, probabilities = shared.predictions(10)
+    return shared.reliability_table(probabilities, labels), 0.1
+
+
+def curves(count):
+    return shared.histories(count, 1 if count == ONE else 3)
+
+
+def card(count):
+    images, labels = np.zeros((20, 8, 8, 3), np.uint8), np.arange(20) % count
+    return shared.card([7] * count), images, labels, names(count)
+
+
+def layers(count):
+    return clusters.table(clusters.METHODS[: max(1, count // 3)], ("pretraining", "fine_tuning")[: max(1, count // 4)])
+
+
+FIGURES = {
+    class_bars.class_gain_bars: lambda n: (classes(n),),
+    class_bars.accuracy_and_images: lambda n: (classes(n),),
+    class_lines.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
+    class_lines.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
+    coefficients.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
+    examples.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),
+    template_map.template_panels: lambda n: (predicted.map_of(n), LONG, names(n)),
+    template_map.template_figure: lambda n: (
+        {name: predicted.map_of(2) for name in names(n)},
+        {name: names(2) for name in names(n)},
+        LONG,
+    ),
+    predictions.prediction_counts: lambda n: (
+        pd.DataFrame({"group": predicted.GROUPS, "images": [n, 20.5, 1], "share": [0.1, 0.8, 0.1]}),
+        LONG,
+    ),
+    predictions.prediction_changes: lambda n: (predicted.flows(range(n, n + 18)), LONG),
+    splits.split_points: lambda n: (split.summary(rhos=rhos(n)),),
+    splits.split_lines: lambda n: (split.summary(rhos=rhos(n)),),
+    classification.confusion_matrix: confused,
+    classification.reliability_diagram: lambda _: bins(),
+    classification.prediction_grid: grid,
+    clustering.cluster_box_plot: lambda n: (layers(n),),
+    clustering.channel_box_plot: lambda n: (layers(n),),
+    clustering.score_lines: lambda n: (layers(n),),
+    clustering.scatter: lambda n: (np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % n, names(n), LONG),
+    clustering.effective_rank_bars: lambda n: (ranks(n),),
+    comparison.comparison_figure: lambda n: (shared.results(n, 3), shared.compared(shared.results(n, 3))),
+    cut_lines.difference_lines: lambda n: (accuracies(n),),
+    cut_lines.accuracy_lines: lambda n: (accuracies(n),),
+    cut_lines.range_lines: lambda n: (accuracies(n),),
+    cut_modes.mode_lines: lambda n: (modes.accuracies(list(cut.REPEATS)[: max(1, n // 2)]), modes.LABELS),
+    cut_surfaces.heat_map: lambda n: (accuracies(n),),
+    cut_surfaces.bars: lambda n: (accuracies(n),),
+    cut_surfaces.surface: lambda n: (accuracies(n),),
+    cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),
+    cuts.hatched_comparison: lambda n: (accuracies(n), cut.compared()),
+    cuts.full_box_plot: lambda n: (accuracies(n),),
+    data_prep.data_card_figure: card,
+    mlp_transfer.loss_curves: lambda n: (perceptrons.histories(names(n)),),
+    mlp_transfer.loss_curve: lambda _: (perceptrons.histories(["one"]), LONG),
+    mlp_transfer.seed_losses: lambda n: (perceptrons.results().query("variant in @perceptrons.NAMES[:@n]"),),
+    mlp_transfer.transfer_heat_map: lambda n: (matrix(n),),
+    mlp_transfer.importance_heat_map: lambda n: (
+        pd.DataFrame(
+            [{"architecture": name, "hyperparameter": "lr", "importance": 0.3, "trials": 12} for name in names(n)]
+        ),
+    ),
+    mlp_transfer.hyperparameter_slices: lambda n: (slices(n), ["lr", "drop"], ["lr"]),
+    stacking.parts_figure: lambda n: (stacks.histories(variants=names(n)),),
+    stacking.efficiency_figure: lambda n: (costs(n),),
+    stacking.trial_histories: lambda n: (
+        pd.DataFrame({"trial": range(n), "epoch": 1, "validation_accuracy": 0.5, "status": "complete"}),
+        LONG,
+    ),
+    stacking.hyperparameter_figure: lambda n: (trials(n), names(n), 0, LONG),
+    stacking.importance_figure: lambda n: (dict.fromkeys(names(n), 0.3), LONG),
+    training.loss_figure: lambda n: (curves(n),),
+    training.validation_figure: lambda n: (curves(n),),
+    training.learning_rate_figure: lambda n: (curves(n),),
+    training.learning_curves: lambda n: (curves(n),),
+}
+"""Function -> number of variants -> its arguments."""
+
+OPTIONS = {
+    class_lines.accuracy_against_distance: {"value": "gain"},
+    splits.split_points: {"gain": False},
+    splits.split_lines: {"over": "rho", "gain": False},
+    mlp_transfer.transfer_heat_map: {"kind": "regret"},
+}
+
+
+def modules_with_figures():
+    for package in (vision_studies.figures, vision_studies.pipelines):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if package is vision_studies.figures or "plots" in module.name.split("."):
+                yield importlib.import_module(module.name)
+
+
+def test_no_figure_is_missing_here():
+    drawing = {
+        own
+        for module in modules_with_figures()
+        for own in vars(module).values()
+        if inspect.isfunction(own) and hasattr(own, "__wrapped__") and own.__module__ == module.__name__
+    }
+    assert {own.__name__ for own in drawing if not inspect.isgeneratorfunction(own.__wrapped__)} == {
+        own.__name__ for own in FIGURES
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [ONE, MANY])
+@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+def test_no_text_of_any_figure_is_cut_off(draw, count):
+    drawn = draw(*FIGURES[draw](count), **OPTIONS.get(draw, {}))
+    assert isinstance(drawn, Figure)
+    width, height = drawn.get_size_inches() * drawn.dpi
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    projected = {text for axes in drawn.axes if axes.name == "3d" for text in axes.findobj(Text)}  # ticks lie anywhere
+    flat = [text for text in drawn.findobj(Text) if text not in projected]
+    texts = [text for text in flat if text.get_text().strip() and text.get_visible() and shown(text, drawn)]
+    assert texts
+    for text in texts:
+        box = text.get_window_extent(renderer)
+        assert box.x0 >= -2, text
+        assert box.y0 >= -2, text
+        assert box.x1 <= width + 2, text
+        assert box.y1 <= height + 2, text

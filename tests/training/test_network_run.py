@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from tests.data.conftest import make_image_set
+from tests.test_base_parameters import base_run
+
+from vision_studies.config.data_prep import SplitSettings
+from vision_studies.data.prepared import PreparedData
+from vision_studies.data.splits import make_splits
+from vision_studies.errors import CheckpointError, DataError
+from vision_studies.models.speedrun import whitening_weights
+from vision_studies.outcomes import COMPLETE, DIVERGED
+from vision_studies.training import network_run as cifar_resnet
+from vision_studies.training.checkpoints import load_state
+
+CPU = torch.device("cpu")
+
+
+class CountingData(PreparedData):
+    """Prepared data that remember which split was asked for."""
+
+    asked: list[str] = []  # noqa: RUF012 - shared on purpose, emptied by the fixture
+
+    def loader(self, split, **options):
+        self.asked.append(split)
+        return super().loader(split, **options)
+
+
+@pytest.fixture
+def data():
+    CountingData.asked.clear()
+    image_set = make_image_set(count=90, size=8)
+    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
+    return CountingData(image_set, splits, {})
+
+
+@pytest.fixture
+def settings():
+    return base_run(
+        {
+            "model": {"widths": [4, 8], "blocks": [1, 1], "strides": [1, 2], "stem_width": 4, "squeeze_reduction": 2},
+            "training": {"epochs": 2, "batch_size": 16, "precision": "fp32"},
+            "evaluation": {"batch_size": 10, "views": [3], "padding": 1},
+        }
+    )
+
+
+def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_path, data, settings):
+    trained = cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    assert data.asked == ["train", "validation"]
+    metrics = cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    assert data.asked == ["train", "validation", "test"]
+    assert (trained.status, trained.reason) == (COMPLETE, None)
+    assert {"validation_accuracy", "parameters", "macs", "best_epoch"} <= trained.metrics.keys()
+    assert not [name for name in trained.metrics if name.startswith("test_")]
+    assert set(metrics["other_metrics"]) == {"test_accuracy_views_3"}
+
+
+def test_predictions_are_those_of_the_test_split_and_views_start_with_the_plain_one(tmp_path, data, settings):
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    metrics = cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    stored = load_file(tmp_path / cifar_resnet.PREDICTIONS_FILE)
+    np.testing.assert_array_equal(stored["indices"], data.splits.test)
+    np.testing.assert_allclose(stored["probabilities_1"].sum(axis=1), 1, atol=1e-5)
+    table = cifar_resnet.predictions_table(tmp_path)
+    assert table["correct"].mean() == pytest.approx(metrics["test_accuracy"])
+    assert list(table.columns) == ["index", "label", "prediction", "correct"] + [f"probability_{k}" for k in range(3)]
+    averaged = stored["probabilities_3"]  # test-time views change the prediction itself, not only its loss
+    np.testing.assert_allclose(averaged.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(averaged - stored["probabilities_1"]).max() > 1e-4
+    # The plain prediction, computed by hand.
+    model = cifar_resnet.build_network(settings, data)
+    weights = cifar_resnet.load_weights(model, tmp_path / cifar_resnet.WEIGHTS_FILE).eval()
+    batch = next(iter(data.loader("test", kind="device", batch_size=1000, device=CPU).epoch(0)))
+    with torch.inference_mode():
+        expected = weights(batch.images).softmax(dim=1).numpy()
+    np.testing.assert_allclose(stored["probabilities_1"], expected, atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, data, settings):
+    columns = ["train_loss", "validation_loss"]
+    first = cifar_resnet.train(settings, 1, data, tmp_path / "a", CPU).history[columns]
+    assert first.equals(cifar_resnet.train(settings, 1, data, tmp_path / "b", CPU).history[columns])
+    assert not first.equals(cifar_resnet.train(settings, 2, data, tmp_path / "c", CPU).history[columns])
+
+
+def test_a_training_that_diverges_says_so(tmp_path, data, settings):
+    training = settings.training.model_copy(
+        update={
+            "optimizer": settings.training.optimizer.model_copy(update={"learning_rate": 1e12}),
+            "gradient_clip": None,
+        }
+    )
+    trained = cifar_resnet.train(settings.model_copy(update={"training": training}), 0, data, tmp_path, CPU)
+    assert (trained.status, trained.reason) == (DIVERGED, "the training loss was not finite")
+
+
+def test_weights_of_another_network_are_refused(tmp_path, data, settings):
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    other = settings.model_copy(update={"model": settings.model.model_copy(update={"widths": (4, 12)})})
+    with pytest.raises(CheckpointError, match="weights of another network"):
+        cifar_resnet.evaluate(other, data, tmp_path, CPU)
+
+
+def test_the_ffcv_loader_needs_its_file(data):
+    with pytest.raises(DataError, match=r"no FFCV file for the train split .* data_prep\.ffcv=true"):
+        data.loader("train", kind="ffcv", batch_size=4, device=CPU)
+
+
+def test_images_must_be_square():
+    image_set = make_image_set()
+    wide = type(image_set).create(
+        "wide", image_set.images[:, :4], image_set.labels, image_set.class_names, image_set.is_test, {}
+    )
+    with pytest.raises(DataError, match="4 x 6 pixels"):
+        _ = PreparedData(
+            wide,
+            make_splits(wide, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)),
+            {},
+        ).image_size
+
+
+def test_the_speedrun_network_whitens_the_training_images(tmp_path, data):
+    settings = base_run(
+        {
+            "model": {"name": "speedrun_net", "widths": [4, 8]},
+            "training": {"epochs": 1, "batch_size": 16, "precision": "fp32"},
+            "evaluation": {"batch_size": 10, "views": [1], "padding": 1},
+        }
+    )
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    weights = load_state(tmp_path / cifar_resnet.WEIGHTS_FILE)["whitening.weight"]
+    plain = next(iter(data.loader("train", kind="device", batch_size=1000, device=CPU).epoch(0))).images
+    filters = whitening_weights(plain, 2)
+    torch.testing.assert_close(weights, torch.cat([filters, -filters]))
+
+
+def test_submissions_number_the_test_images_in_order(tmp_path, data, settings):
+    cifar_resnet.train(settings, 0, data, tmp_path, CPU)
+    cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    tables = cifar_resnet.submissions(tmp_path)
+    assert set(tables) == {"predictions", "predictions_tta3"}
+    plain = cifar_resnet.predictions_table(tmp_path)
+    assert tables["predictions"]["ID"].tolist() == list(range(len(plain)))
+    assert tables["predictions"]["Labels"].tolist() == plain["prediction"].tolist()
+    three = cifar_resnet.predictions_table(tmp_path, views=3)
+    assert tables["predictions_tta3"]["Labels"].tolist() == three["prediction"].tolist()
