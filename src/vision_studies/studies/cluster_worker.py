@@ -19,7 +19,16 @@ from distributed import Worker, WorkerPlugin, get_worker
 import vision_studies
 from vision_studies.errors import ClusterError
 
-_DECIDING = ("config", "data", "methods", "models", "pipelines", "studies", "training")  # what decides numbers of a run
+_DECIDING = (
+    "augmentation",
+    "config",
+    "data",
+    "models",
+    "pipelines",
+    "statistics",
+    "studies",
+    "training",
+)  # numbers of a run
 
 Parts = dict[int, Any]
 """Some of the parts of a task (its function, its keywords, then its arguments) by their place."""

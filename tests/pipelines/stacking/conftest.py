@@ -1,6 +1,5 @@
 from functools import cached_property
 
-import numpy as np
 import pytest
 import yaml
 from tests.conftest import ROOT
@@ -8,9 +7,7 @@ from tests.data.conftest import make_image_set
 
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
-from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
-from vision_studies.data.sources.digits import read_digits
 from vision_studies.data.splits import make_splits
 from vision_studies.pipelines.stacking.run_settings import stack_run
 from vision_studies.pipelines.stacking.settings import StackingSettings
@@ -74,14 +71,3 @@ def counting_data():
     image_set = make_image_set(count=150, size=8)
     splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
     return CountingData(image_set, splits, {})
-
-
-@pytest.fixture(scope="session")
-def digits():
-    """A part of scikit-learn's digits, real and small: 600 images for training."""
-    whole = read_digits(None)
-    chosen = np.random.default_rng(0).permutation(len(whole.labels))[:1000]
-    parts = (whole.images[chosen], whole.labels[chosen], whole.class_names, whole.is_test[chosen])
-    image_set = ImageSet.create("digits", *parts, {})
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.25, test_fraction=0.2, seed=0, long_tail=None))
-    return PreparedData(image_set, splits, {})
