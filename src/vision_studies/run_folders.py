@@ -4,17 +4,20 @@ A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models
 """
 
 import json
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, write_json
+from vision_studies.outcomes import FAILED
 from vision_studies.stored_tables import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 CHECKPOINTS = "checkpoints"
 MEND = "delete its folder and run the study again"
@@ -109,6 +112,29 @@ def descriptions(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield folder, read_description(folder)
         except (OSError, DataError):
             continue  # whoever needs the run itself tells of the damage
+
+
+def runs_state(runs: Path) -> str | None:
+    """What tells runs from what they are once a file of theirs was written, changed or deleted; None where one has failed.
+
+    A failure is tried once more by every command, so runs among which there is one are never as they should be.
+    """
+    entries = []
+    for folder in sorted(runs.glob("[!.]*/")):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.name.endswith(FAILURE_ENDING) and _has_failed(folder, entry.name.removesuffix(FAILURE_ENDING)):
+                return None
+            status = entry.stat()
+            if entry.name != LOCK_FILE:
+                entries.append([folder.name, entry.name, status.st_size, status.st_mtime_ns])
+    return hash_json(entries)
+
+
+def _has_failed(folder: Path, stage: str) -> bool:
+    try:
+        return bool(read_stage(folder / f"{stage}.json")["status"] == FAILED)
+    except (FileNotFoundError, DataError):
+        return True
 
 
 def _checksum(checked: list[Any]) -> str:

@@ -10,10 +10,9 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-import torch
-
-_kept: list[torch.library.Library] = []  # a library that is collected takes its schemas with it
+_kept: list[Any] = []  # a library that is collected takes its schemas with it
 
 
 def torchvision_module(name: str) -> ModuleType:
@@ -24,6 +23,8 @@ def torchvision_module(name: str) -> ModuleType:
 
 @cache
 def _define_missing_operators() -> None:
+    import torch
+
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
         return

@@ -1,7 +1,7 @@
 """Kedro's sequential runner, which leaves out what would be made again from the same.
 
-A node that does nothing but turn its inputs into its outputs is left out where its outputs are there as it has left them, and
-inputs, parameters and the program are as they were. Nodes that do runs are never left out: they look for unfinished ones.
+A node is left out where its outputs are there as it has left them, and inputs, parameters and the program are as they were. A
+node that does runs is left out where besides no file of any run has changed since it ended, and none has failed.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,14 +28,17 @@ from vision_studies.catalog.folder_dataset import FolderDataset
 from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import hash_json, write_json
 from vision_studies.project_folders import LAYERS
+from vision_studies.run_folders import runs_state
 from vision_studies.studies.provenance import library_versions
 
 logger = logging.getLogger(__name__)
 
 _PARAMETER = "params:"
-_WITHOUT_EFFECT = (f"{_PARAMETER}fresh", f"{_PARAMETER}execution")
+_FRESH = f"{_PARAMETER}fresh"
+_WITHOUT_EFFECT = (_FRESH, f"{_PARAMETER}execution")
 """Where and whether runs are done: it decides no table and no figure."""
 _MARK = "only_from_inputs"
+_DOES_RUNS = "does_runs"
 _LEDGER = ".nodes"
 _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
@@ -57,6 +61,17 @@ def only_from_inputs(function: F, folders: FolderState | None = None) -> F:
     """
     setattr(function, _MARK, folders or _no_folders)
     return function
+
+
+def only_from_runs(function: F) -> F:
+    """Mark the function of a node that does runs, and whose outputs follow from its inputs and these."""
+    setattr(function, _DOES_RUNS, True)
+    return only_from_inputs(function, _runs_of)
+
+
+def _runs_of(folders: Mapping[str, Path]) -> list[str] | None:
+    states = [runs_state(folder) for folder in folders.values()]
+    return None if None in states else [state for state in states if state is not None]
 
 
 class StudyRunner(SequentialRunner):
@@ -90,17 +105,26 @@ class StudyRunner(SequentialRunner):
                     self._suggest_resume_scenario(pipeline, done, catalog)
                     raise
                 if ledger is not None:
-                    write_json(ledger, inputs | _outputs(node, catalog))
+                    _note(node, catalog, ledger, inputs)
             done.add(node)
             self._release_datasets(node, catalog, loads, pipeline)
         if left_out:
             logger.info("%d of %d steps had nothing new to work with, and their results stay", left_out, len(nodes))
 
 
+def _note(node: Node, catalog: CatalogProtocol, ledger: Path, inputs: Signature) -> None:
+    if hasattr(node.func, _DOES_RUNS):
+        inputs = inputs | {"folders": _folders_state(node, catalog)}  # as the node itself has left them
+    if hasattr(node.func, _DOES_RUNS) and inputs["folders"] is None:
+        ledger.unlink(missing_ok=True)
+    else:
+        write_json(ledger, inputs | _outputs(node, catalog))
+
+
 def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
     """Whether a node would make again what is there."""
     ledger = _ledger(node, catalog)
-    if ledger is None or not ledger.is_file():
+    if ledger is None or not ledger.is_file() or (hasattr(node.func, _DOES_RUNS) and catalog.load(_FRESH)):
         return False
     try:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
@@ -110,13 +134,21 @@ def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
 
 
 def _inputs(node: Node, catalog: CatalogProtocol) -> Signature:
-    """The program, and what a node reads."""
-    names = [name for name in node.inputs if name not in _WITHOUT_EFFECT]
-    folders = {
-        name: _paths(dataset)[0] for name in names if isinstance(dataset := _dataset(name, catalog), FolderDataset)
-    }
-    states = {name: _state(name, catalog) for name in names if name not in folders}
-    return {"program": _program(), "folders": getattr(node.func, _MARK)(folders), **states}
+    """The program, and what a node reads, but for what it has left there itself."""
+    left = [path for name in node.outputs for path in _paths(_dataset(name, catalog))]
+    again = {name for name in node.inputs if any(path in left for path in _paths(_dataset(name, catalog)))}
+    names = {*node.inputs} - {*_WITHOUT_EFFECT, *_folders(node, catalog), *again}
+    states = {name: _state(name, catalog) for name in sorted(names)}
+    return {"program": _program(), "folders": _folders_state(node, catalog), **states}
+
+
+def _folders_state(node: Node, catalog: CatalogProtocol) -> Any:
+    return getattr(node.func, _MARK)(_folders(node, catalog))
+
+
+def _folders(node: Node, catalog: CatalogProtocol) -> dict[str, Path]:
+    datasets = {name: _dataset(name, catalog) for name in node.inputs}
+    return {name: _paths(dataset)[0] for name, dataset in datasets.items() if isinstance(dataset, FolderDataset)}
 
 
 def _outputs(node: Node, catalog: CatalogProtocol) -> Signature:
@@ -183,7 +215,7 @@ def _program() -> str:
     """Changes with every file of this package, and with the libraries that draw and write."""
     package = Path(vision_studies.__file__).parent
     files = sorted(file for file in package.rglob("*.py"))
-    libraries = [library_versions(), *(version(name) for name in _DRAWING)]
+    libraries = [library_versions(), *(version(name) for name in _DRAWING), find_spec("ffcv") is not None]
     return hash_json([libraries, [[str(file.relative_to(package)), *_size_and_time(file)] for file in files]])[:16]
 
 

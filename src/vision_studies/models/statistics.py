@@ -1,8 +1,13 @@
 """How large a network is, and how much it computes."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 
@@ -47,3 +52,29 @@ def count_macs(model: nn.Module, image_shape: tuple[int, int, int]) -> int:
 def network_size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[str, int]:
     """`parameters`, and `macs` for one image: columns of the results table; see `count_parameters` and `count_macs`."""
     return {"parameters": count_parameters(model), "macs": count_macs(model, image_shape)}
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Networks that are built within have shapes and no values: all that counting needs, and no memory.
+
+    Examples:
+        >>> from torch import nn
+        >>> from vision_studies.models.statistics import network_size, without_values
+        >>> with without_values():
+        ...     network_size(nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10)), (3, 8, 8))
+        {'parameters': 1930, 'macs': 1920}
+    """
+    with torch.device("meta"), _NothingDrawn():
+        yield
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Random numbers for a tensor without values would come from torch's compiler, which takes seconds to import."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.normal_:
+            return args[0]
+        return func(*args, **(kwargs or {}))

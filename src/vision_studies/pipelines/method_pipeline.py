@@ -8,7 +8,7 @@ from typing import Any
 
 from kedro.pipeline import Node, Pipeline
 
-from vision_studies.catalog.study_runner import only_from_inputs
+from vision_studies.catalog.study_runner import only_from_inputs, only_from_runs
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.registry import settings_model
 from vision_studies.config.study import StudySettings
@@ -40,8 +40,7 @@ def _node(method: Method[Any], spec: NodeSpec) -> Node:
     context = _context_inputs(method) if spec.in_context else []
     outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
     function = _in_context(method, spec.function) if spec.in_context else spec.function
-    if not spec.does_runs:
-        only_from_inputs(function)
+    (only_from_runs if spec.does_runs else only_from_inputs)(function)
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
 
 

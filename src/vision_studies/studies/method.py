@@ -112,7 +112,7 @@ class NodeSpec:
         outputs: data sets.
         tags: phases that can be run alone.
         in_context: whether the first argument is the `Context`.
-        does_runs: whether it looks for unfinished runs: then it is never left out, though its inputs be as they were.
+        does_runs: whether it does runs: then it is left out only where none has changed or failed since it did.
     """
 
     function: Callable[..., Any]

@@ -20,6 +20,7 @@ from vision_studies.files import atomic_file, hash_json, json_text, remove_lefto
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
+    FAILURE_ENDING,
     HISTORY_FILE,
     LOCK_FILE,
     MEND,
@@ -168,7 +169,7 @@ class RunStore:
 
     def record_failure(self, run: Run, stage: str, error: Exception, traceback: str) -> Outcome:
         """Write why a stage of a run has failed, with its traceback."""
-        with atomic_file(self.path(run, f"{stage}_failure.txt")) as temporary:
+        with atomic_file(self.path(run, f"{stage}{FAILURE_ENDING}")) as temporary:
             temporary.write_text(traceback, encoding="utf-8")
         outcome = Outcome({}, FAILED, f"{stage}: {type(error).__name__}: {error}")
         self.record(run, stage, outcome)

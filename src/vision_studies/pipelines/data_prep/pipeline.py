@@ -31,7 +31,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="preparation",
             ),
             Node(
-                write_ffcv_files,
+                only_from_inputs(write_ffcv_files),
                 inputs=["params:data_prep", "image_set", "splits", "stored_ffcv_files"],
                 outputs="ffcv_files",
                 name="write_ffcv_files",

@@ -3,12 +3,10 @@
 from functools import cache
 from typing import Any, NamedTuple
 
-import torch
-
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architecture import Architecture
 from vision_studies.models.stacked import ImageFeatures, StackedClassifier, base_dimension
-from vision_studies.models.statistics import count_parameters, network_size
+from vision_studies.models.statistics import count_parameters, network_size, without_values
 from vision_studies.pipelines.stacking.run_settings import (
     CombinationRun,
     CrossValidatedRun,
@@ -93,7 +91,7 @@ class _Sizes(NamedTuple):
 def _size_of_stack(
     models: tuple[Architecture, ...], meta_learner: MetaLearnerSettings, sizes: _Sizes
 ) -> dict[str, int]:
-    with torch.device("meta"):
+    with without_values():
         learners = [model.build(**sizes._asdict()) for model in models]
         dimension = base_dimension(learners, meta_learner.inputs, sizes.num_classes)
         top = build_meta_learner(meta_learner, dimension, sizes, seed=0)
@@ -109,7 +107,7 @@ def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
     meta = stack.meta_learner
     whole = stack_cost(stack, data)
     if meta.image_features is not None:
-        with torch.device("meta"):
+        with without_values():
             seen = meta.image_features
             features = ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension)
             found.append({"part": "image features", **network_size(features, data.image_shape)})
@@ -128,7 +126,7 @@ def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]
 
 @cache  # a plan asks for the same few networks again and again, for every variant and opponent
 def _size_of(model: Architecture, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
-    with torch.device("meta"):
+    with without_values():
         network = model.build(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
         return network_size(network, (in_channels, image_size, image_size))
 
@@ -143,7 +141,7 @@ def _widened_to(model: Architecture, parameters: int, sizes: _Sizes) -> Architec
     def size(width: int) -> int:
         wide = model.widened(width)
         assert wide is not None  # noqa: S101 - looked at below, before the first call
-        with torch.device("meta"):
+        with without_values():
             return count_parameters(wide.build(**sizes._asdict()))
 
     if model.widened(1) is None:

@@ -1,7 +1,6 @@
 """Which predictions are right, by split of the classes and by class."""
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from vision_studies.data.class_splits import SPLITS, ClassSplits
 
@@ -65,6 +64,8 @@ def macro_f1(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> f
         labels: int [N].
         num_classes: number of classes.
     """
+    from sklearn.metrics import f1_score
+
     return float(f1_score(labels, predictions, labels=np.arange(num_classes), average="macro", zero_division=np.nan))
 
 
