@@ -1,6 +1,7 @@
 """What would be made again from the same is left out, and nothing else."""
 
 import logging
+import shutil
 
 import pytest
 from kedro.framework.hooks.manager import _NullPluginManager
@@ -10,7 +11,9 @@ from kedro.pipeline import Node, Pipeline
 from vision_studies.catalog import FolderDataset
 from vision_studies.catalog.atomic import JSONDataset
 from vision_studies.catalog.partitioned_dataset import PartitionedDataset
-from vision_studies.catalog.study_runner import StudyRunner, only_from_inputs
+from vision_studies.catalog.study_runner import StudyRunner, _state, only_from_inputs, only_from_runs
+from vision_studies.outcomes import COMPLETE, FAILED
+from vision_studies.run_folders import write_stage
 
 CALLS: list[str] = []
 
@@ -152,3 +155,91 @@ def test_a_result_that_changes_while_it_is_described_is_described_again(project)
     assert run() == ["train", "describe", "tabulate"]
     assert "1" in (layer / "description.json").read_text()
     assert run() == ["train"]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Runs the pipeline of a study of two runs, and returns what was done; a run fails where its name says so."""
+    models, outputs = tmp_path / "data/06_models/study", tmp_path / "data/07_model_output/study"
+    outside = tmp_path / "outside.txt"
+
+    def train(folder, names, _fresh):
+        CALLS.append("train")
+        for name in names:
+            run = folder / name
+            run.mkdir(parents=True, exist_ok=True)
+            write_stage(run / "training.json", {}, FAILED if "fails" in name else COMPLETE, None, {})
+            if "fails" in name:
+                (run / "training_failure.txt").write_text("no luck", encoding="utf-8")
+        return {"runs": len(names)}
+
+    def run(names=("one", "two"), fresh=False):
+        CALLS.clear()
+        models.mkdir(parents=True, exist_ok=True)
+        catalog = DataCatalog(
+            {
+                "runs": FolderDataset(filepath=str(models)),
+                "results": JSONDataset(filepath=str(outputs / "results.json")),
+                "params:names": MemoryDataset(list(names)),
+                "params:fresh": MemoryDataset(fresh),
+            }
+        )
+        node = Node(
+            only_from_runs(train, outside=lambda parameters: [outside] if parameters["params:names"] else []),
+            ["runs", "params:names", "params:fresh"],
+            "results",
+        )
+        StudyRunner().run(Pipeline([node]), catalog, _NullPluginManager())
+        return list(CALLS)
+
+    run.models, run.outside = models, outside
+    return run
+
+
+def test_runs_that_are_all_finished_are_not_looked_for_again(runs):
+    assert (runs(), runs(), runs(names=["three"]), runs(names=["three"])) == (["train"], [], ["train"], [])
+
+
+def test_a_run_that_has_failed_is_tried_by_every_command(runs):
+    for _ in range(2):
+        assert runs(names=["one", "fails"]) == ["train"]
+    write_stage(runs.models / "fails/training.json", {}, COMPLETE, None, {})  # what another command has done meanwhile
+    assert (runs(names=["one"]), runs(names=["one"])) == (["train"], [])
+
+
+def test_fresh_runs_are_done_again(runs):
+    assert (runs(), runs(fresh=True), runs()) == (["train"], ["train"], [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda runs: (runs.models / "one/training.json").unlink(),
+        lambda runs: shutil.rmtree(runs.models / "two"),
+        lambda runs: (runs.models / "two/training.json").write_text("{", encoding="utf-8"),
+        lambda runs: (runs.models / "two/weights.safetensors").touch(),
+        lambda runs: runs.outside.touch(),
+    ],
+    ids=["a result deleted", "a run deleted", "a result damaged", "weights written", "a file beside the catalog"],
+)
+def test_runs_that_have_changed_are_looked_for(runs, change):
+    assert (runs(), runs()) == (["train"], [])
+    change(runs)
+    assert (runs(), runs()) == (["train"], [])
+
+
+def test_locks_are_no_change(runs):
+    runs()
+    (runs.models / "one/.lock").touch()
+    assert runs() == []
+
+
+def test_a_file_or_folder_that_a_parameter_names_is_part_of_it(runs, tmp_path):
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (folder / "one").touch()
+    names = [str(folder), "no/such/file", "a text / with a slash " + 300 * "x"]
+    state = _state("params:names", DataCatalog({"params:names": MemoryDataset({"deep": [names]})}))
+    assert [file for file, *_ in state["files"]] == [str(folder / "one"), "no/such/file"]
+    (folder / "two").touch()
+    assert state != _state("params:names", DataCatalog({"params:names": MemoryDataset({"deep": [names]})}))

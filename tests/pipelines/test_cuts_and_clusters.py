@@ -39,11 +39,15 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     first = project.run("run", "--env=demo+small", "--pipeline=clustering")
     assert "fine_tune_networks" not in first.stdout
     second = project.run("run", "--env=demo+small", "--pipeline=transfer_cuts")
-    assert "pretraining: 2 of 2 runs are finished and reused" in second.stdout
+    assert "1 of 9 steps had nothing new to work with, and their results stay" in second.stdout
+    assert "pretraining" not in second.stdout
     check_the_cuts(project)
     check_the_clusters(project)
     again = project.run("run", "--env=demo+small", "--pipeline=clustering")
-    assert "clustering: 12 of 12 are finished and reused" in again.stdout  # networks, sets of classes, methods
+    assert "steps had nothing new to work with, and their results stay" in again.stdout
+    assert "clustering.cluster_activations" not in again.stdout
+    whole = project.run("run", "--env=demo+small", "--pipeline=clustering", "--runner=SequentialRunner")
+    assert "clustering: 12 of 12 are finished and reused" in whole.stdout  # networks, sets of classes, methods
 
     project.run("run", "--env=demo+small", "--pipeline=reporting")
     page = (project.folder / "data/08_reporting/demo+small/report.html").read_text(encoding="utf-8")

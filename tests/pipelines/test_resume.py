@@ -55,7 +55,7 @@ def test_a_killed_training_continues_and_ends_with_the_same_bits(project, tmp_pa
     pd.testing.assert_frame_equal(history[columns], histories(project)[columns], check_exact=True)
 
     reused = project.run(*arguments)
-    assert "1 of 1 runs are finished and reused" in reused.stdout
+    assert "steps had nothing new to work with, and their results stay" in reused.stdout
     assert results(project)["finished_at"].tolist() == whole["finished_at"].tolist()
 
 

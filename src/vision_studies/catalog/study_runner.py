@@ -7,7 +7,7 @@ node that does runs is left out where besides no file of any run has changed sin
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -40,33 +40,41 @@ _WITHOUT_EFFECT = (_FRESH, f"{_PARAMETER}execution")
 _MARK = "only_from_inputs"
 _DOES_RUNS = "does_runs"
 _LEDGER = ".nodes"
+_NAME_LETTERS = 256  # the name of no file has more
 _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Signature = dict[str, Any]
 FolderState = Callable[[Mapping[str, Path]], Any]
+OutsideFiles = Callable[[Mapping[str, Any]], Iterable[Path]]
 
 
 def _no_folders(_: Mapping[str, Path]) -> None:
     return None
 
 
-def only_from_inputs(function: F, folders: FolderState | None = None) -> F:
+def _no_files(_: Mapping[str, Any]) -> tuple[Path, ...]:
+    return ()
+
+
+def only_from_inputs(function: F, folders: FolderState | None = None, outside: OutsideFiles | None = None) -> F:
     """Mark the function of a node whose outputs follow from its inputs.
 
     Args:
         function: of the node.
         folders: what of the folders among the inputs decides the outputs, by their names; None where all that is taken from
             them is told by tables among the inputs, as that of folders of runs.
+        outside: parameters by their names -> files that the node reads beside its inputs; those that parameters name are
+            known.
     """
-    setattr(function, _MARK, folders or _no_folders)
+    setattr(function, _MARK, (folders or _no_folders, outside or _no_files))
     return function
 
 
-def only_from_runs(function: F) -> F:
+def only_from_runs(function: F, outside: OutsideFiles | None = None) -> F:
     """Mark the function of a node that does runs, and whose outputs follow from its inputs and these."""
     setattr(function, _DOES_RUNS, True)
-    return only_from_inputs(function, _runs_of)
+    return only_from_inputs(function, _runs_of, outside)
 
 
 def _runs_of(folders: Mapping[str, Path]) -> list[str] | None:
@@ -139,11 +147,13 @@ def _inputs(node: Node, catalog: CatalogProtocol) -> Signature:
     again = {name for name in node.inputs if any(path in left for path in _paths(_dataset(name, catalog)))}
     names = {*node.inputs} - {*_WITHOUT_EFFECT, *_folders(node, catalog), *again}
     states = {name: _state(name, catalog) for name in sorted(names)}
-    return {"program": _program(), "folders": _folders_state(node, catalog), **states}
+    parameters = {name: catalog.load(name) for name in names if name.startswith(_PARAMETER)}
+    outside = _times(getattr(node.func, _MARK)[1](parameters))
+    return {"program": _program(), "folders": _folders_state(node, catalog), "outside": outside, **states}
 
 
 def _folders_state(node: Node, catalog: CatalogProtocol) -> Any:
-    return getattr(node.func, _MARK)(_folders(node, catalog))
+    return getattr(node.func, _MARK)[0](_folders(node, catalog))
 
 
 def _folders(node: Node, catalog: CatalogProtocol) -> dict[str, Path]:
@@ -169,16 +179,33 @@ def _ledger(node: Node, catalog: CatalogProtocol) -> Path | None:
 
 
 def _state(name: str, catalog: CatalogProtocol) -> Any:
-    """A parameter itself, or how a data set is described, with sizes and times of its files."""
+    """A parameter itself, or how a data set is described; with sizes and times of the files that either names."""
     if name.startswith(_PARAMETER):
         value = catalog.load(name)
-        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        return {"value": value, "files": _times(_named_in(value))}
     dataset = _dataset(name, catalog)
     ending = getattr(dataset, "_filename_suffix", "")  # partitions of other kinds may lie beside
     described = {key: str(value) for key, value in (dataset._describe() if dataset else {}).items() if key != "version"}
     files = [file for path in _newest(dataset) for file in _files(path) if str(file).endswith(ending)]
-    times = [[str(file), status.st_size, status.st_mtime_ns] for file in files for status in (file.stat(),)]
-    return {"described": described, "files": times}
+    return {"described": described, "files": _times(files)}
+
+
+def _named_in(value: Any) -> Iterator[Path]:
+    """Files that a parameter names, and what lies in the folders that it names."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from _named_in(part)
+    elif isinstance(value, str | Path) and len(parts := Path(value).parts) > 1 and max(map(len, parts)) < _NAME_LETTERS:
+        path = Path(value)
+        yield from sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _times(files: Iterable[Path]) -> list[list[Any]]:
+    """Names, sizes and times; of a file that is not there its name."""
+    return [[str(file), *(_size_and_time(file) if file.exists() else ())] for file in files]
 
 
 def _dataset(name: str, catalog: CatalogProtocol) -> AbstractDataset[Any, Any] | None:

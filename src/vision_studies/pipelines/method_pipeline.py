@@ -1,8 +1,8 @@
 """From a method to its Kedro pipeline."""
 
 import inspect
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +40,22 @@ def _node(method: Method[Any], spec: NodeSpec) -> Node:
     context = _context_inputs(method) if spec.in_context else []
     outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
     function = _in_context(method, spec.function) if spec.in_context else spec.function
-    (only_from_runs if spec.does_runs else only_from_inputs)(function)
+    outside = partial(_outside, method) if spec.in_context else None
+    (only_from_runs if spec.does_runs else only_from_inputs)(function, outside=outside)
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
 
 
 def _context_inputs(method: Method[Any]) -> list[str]:
     parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
     return [*parameters, *method.data, RUNS]
+
+
+def _outside(method: Method[Any], parameters: Mapping[str, Any]) -> Sequence[Path]:
+    """Files beside the catalog's that the nodes of a method read, with these parameters."""
+    models = [settings_model(name) for name in method.parameter_names]
+    values = [parameters[f"{_PARAMETER}{name}"] for name in method.parameter_names]
+    validated = [model.model_validate(value) for model, value in zip(models, values, strict=True)]
+    return method.outside(method.settings(*validated))
 
 
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -237,6 +237,10 @@ def _as_they_are(_: Any, data: "PreparedData") -> "PreparedData":
     return data
 
 
+def _no_files(_: Any) -> Sequence[Path]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Method(Generic[S]):
     """A method of the house, one a pipeline that trains.
@@ -256,6 +260,7 @@ class Method(Generic[S]):
         prepare: images as `data_prep` leaves them -> as the method needs them.
         runs_of: pipeline whose folder of runs it works in; its own where there is none.
         borrowed: data sets of another pipeline, by the names that they have here.
+        outside: files beside the catalog's that its nodes read, but for those that parameters name.
     """
 
     name: str
@@ -271,6 +276,7 @@ class Method(Generic[S]):
     prepare: "Callable[[S, PreparedData], PreparedData | None]" = _as_they_are
     runs_of: str = ""
     borrowed: Mapping[str, str] = field(default_factory=dict)
+    outside: Callable[[S], Sequence[Path]] = _no_files
 
     @property
     def parameter_names(self) -> tuple[str, ...]:

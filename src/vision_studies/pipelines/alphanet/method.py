@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
-from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.plan import outside_files, study_data
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
 
@@ -47,6 +47,7 @@ METHOD = Method(
     ),
     most_runs=most_runs,
     prepare=study_data,
+    outside=outside_files,
     nodes=(
         NodeSpec(
             nodes.train_backbones, [], ["backbones", "backbone_histories"], "features", in_context=True, does_runs=True

@@ -1,5 +1,6 @@
 """The runs of `alphanet`: backbones, classifiers on their features, and AlphaNets that improve these."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -236,6 +237,20 @@ class Plan:
         if len(self.settings.distances) > 1:
             parts.append(distance)
         return ", ".join(parts)
+
+
+def outside_files(settings: AlphanetSettings) -> list[Path]:
+    """WordNet, and the files that the description of imported features names."""
+    from vision_studies.pipelines.alphanet.wordnet import find_wordnet
+    from vision_studies.pipelines.alphanet.work.original_format import read_registry
+    from vision_studies.pipelines.alphanet.work.sources import source_files
+
+    wordnet = find_wordnet() if settings.semantic is not None else None
+    files = [] if wordnet is None else [wordnet]
+    if settings.imported is not None:
+        with suppress(DataError):  # which the first node tells of
+            files += source_files(read_registry(settings.imported.registry, settings.imported.data_set))
+    return files
 
 
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":

@@ -157,14 +157,18 @@ def baseline_scores(folder: Path, classifier_file: Path, *, wide: bool) -> np.nd
     return load_classifier(classifier_file).scores(features.groups["test"].features)
 
 
-def files_fingerprint(data_set: OriginalDataSet) -> str:
-    """Hash of a data set's description, and of names, sizes and times of its files: another when they may have changed."""
+def source_files(data_set: OriginalDataSet) -> list[Path]:
+    """Files of a data set that are there."""
     files = [data_set.split_files_dir / f"{split}.txt" for split in SPLITS] + [data_set.classifier_file]
     files += [file for group in data_set.datagrps for file in data_set.feature_files_dir.glob(f"{group}*.pkl")]
     if data_set.classifier_loader == COMBINED:  # a list of experts, whose files lie beside it or below
         files += data_set.classifier_file.parent.rglob("*.pth")
     files += [data_set.label_names_file] if data_set.label_names_file is not None else []
-    there = sorted({file for file in files if file.is_file()})
+    return sorted({file for file in files if file.is_file()})
+
+
+def files_fingerprint(data_set: OriginalDataSet) -> str:
+    """Hash of a data set's description, and of names, sizes and times of its files: another when they may have changed."""
     described = [data_set.name, data_set.classifier_loader, sorted(data_set.datagrps)]
-    known = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in there]
+    known = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in source_files(data_set)]
     return hash_json([described, known])[:16]
