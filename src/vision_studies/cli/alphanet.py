@@ -97,7 +97,7 @@ def table(
 
     A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table.
     """
-    from vision_studies.pipelines.alphanet import result_tables as alphanet_tables
+    from vision_studies.pipelines.alphanet import tables as alphanet_tables
     from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
 
     given = {name: value for name, value in of_text.items() if value is not None and value is not False}
@@ -167,8 +167,12 @@ def combinations(
 
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
-    from vision_studies.pipelines.alphanet.combinations_text import combinations_markdown, combinations_text
-    from vision_studies.pipelines.alphanet.learnt_combinations import learnt_combinations, select_classes
+    from vision_studies.pipelines.alphanet.learnt_combinations import (
+        combinations_markdown,
+        combinations_text,
+        learnt_combinations,
+        select_classes,
+    )
     from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
