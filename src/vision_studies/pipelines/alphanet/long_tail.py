@@ -87,10 +87,9 @@ def summarise(
     """
     from vision_studies.statistics.intervals import summary
 
+    cells = _cells(accuracies, metric)
     if gain:
         cells = ((row, values - opposite) for row, values, opposite, _ in _pairs(accuracies, metric))
-    else:
-        cells = _cells(accuracies, metric)
     rows = []
     for row, values in cells:
         described = summary(values.to_numpy(dtype=float).round(_DECIMALS), confidence=confidence)

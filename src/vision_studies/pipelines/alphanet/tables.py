@@ -86,7 +86,7 @@ def tabulate(
     Returns:
         For each format: top_1, top_5, nearest and, where there is WordNet, semantic.
     """
-    tables = {metric: (accuracies, metric) for metric in _metrics(accuracies)}
+    tables: dict[str, tuple[pd.DataFrame, str]] = {metric: (accuracies, metric) for metric in _metrics(accuracies)}
     for name, kind in (("nearest", "all"), ("semantic", "semantic")):
         related = relations[relations["kind"] == kind]
         if len(related):
