@@ -139,21 +139,15 @@ def combinations(
 
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
-    from vision_studies.pipelines.alphanet.learnt_combinations import (
-        combinations_markdown,
-        combinations_text,
-        learnt_combinations,
-        select_classes,
-    )
+    from vision_studies.pipelines.alphanet import learnt_combinations as learnt
     from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
     tables = [_of_repeats(read_table(_saved(study, f"{name}.parquet"), _MEND), repeats) for name in names]
-    accuracies, learnt, _ = tables
-    experiment = experiment or learnt["experiment"].iloc[0]
-    labels = select_classes(accuracies, experiment, by=by, largest=not smallest, number=number)
-    write = combinations_markdown if layout == "markdown" else combinations_text
-    written = write(learnt_combinations(*tables, experiment=experiment, labels=labels), mistakes)
+    experiment = experiment or tables[1]["experiment"].iloc[0]
+    labels = learnt.select_classes(tables[0], experiment, by=by, largest=not smallest, number=number)
+    write = learnt.combinations_markdown if layout == "markdown" else learnt.combinations_text
+    written = write(learnt.learnt_combinations(*tables, experiment=experiment, labels=labels), mistakes)
     _show(f"{written.rstrip()}\n", output)
 
 
@@ -188,11 +182,7 @@ def export(study: str, folder: Path, classifier: str | None, repeat: int, name: 
 
 
 def _saved(study: str, file: str) -> Path:
-    """A result of a study.
-
-    Raises:
-        ParameterError: the study has none.
-    """
+    """A file of a study's results, which is there."""
     path = Path.cwd() / OUTPUTS / study / "alphanet" / file
     if not path.is_file():
         known = sorted(other.parts[-3] for other in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
@@ -235,12 +225,7 @@ def _of_repeats(table: "pd.DataFrame", repeats: tuple[int, ...]) -> "pd.DataFram
 
 
 def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["FeatureSet", "LinearClassifier"]:
-    """What the study's newest results were made with.
-
-    Raises:
-        ParameterError: the study has no such classifier or repeat.
-        DataError: its features are gone.
-    """
+    """What the study's newest results were made with."""
     import json
 
     from vision_studies.pipelines.alphanet.work.classifiers import load_classifier

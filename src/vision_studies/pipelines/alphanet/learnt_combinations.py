@@ -100,9 +100,7 @@ def mistakes(changes: pd.DataFrame, label: int, *, classifier: str, experiment: 
         counts[f"reverse_{which}"] = rows[rows[which] == label].groupby("label")["images"].sum()
     predicted = counts["before"].index.union(counts["after"].index).difference([label]).rename("predicted")
     totals = pd.DataFrame({name: images.reindex(predicted, fill_value=0) for name, images in counts.items()})
-    means = (totals / repeats).assign(
-        after_total=totals["after"], reverse_after_total=totals["reverse_after"], repeats=repeats
-    )
+    means = (totals / repeats).join(totals[["after", "reverse_after"]].add_suffix("_total")).assign(repeats=repeats)
     return means.sort_values("before", ascending=False, kind="stable").reset_index()
 
 
@@ -277,11 +275,7 @@ def _section(combination: LearntCombination, mistake_n: int | None) -> str:
 
 
 def _most_frequent(wrong: pd.DataFrame, column: str, number: int | None) -> list[dict[Any, Any]]:
-    """Equally frequent ones come by label.
-
-    Raises:
-        ParameterError: the number is below 1.
-    """
+    """Equally frequent ones come by label."""
     if number is not None and number < 1:
         raise ParameterError(f"mistake_n is {number}, but must be at least 1, or missing to show all mistakes.")
     made = wrong[wrong[column] > 0].sort_values([column, "predicted"], ascending=[False, True])

@@ -33,7 +33,11 @@ _FITTED = ("x", "fitted", "low", "high")
 _POINTS_OF_A_LINE = 60  # its band is curved
 _FEWEST = 3  # points: two always lie on a line
 _DECIMALS = 12  # binary fractions differ in the last digits where decimal ones do not
-METRIC_NAMES = {"top_1": "top-1 accuracy", "top_5": "top-5 accuracy"}
+METRIC_NAMES = {
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "adjusted": "accuracy with neighbours counted as right",
+}
 _OTHERS = {"medium": "the medium classes", "many": "the many classes", "overall": "all classes together"}
 _FEW = {
     "down": "the test {metric} of the few classes falls by {size:.2f} points ({numbers}).",

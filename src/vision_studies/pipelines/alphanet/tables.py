@@ -1,7 +1,6 @@
 """Nodes of `alphanet` that write down what was found, and the tables of accuracies that they and the command write.
 
-These are made from the table `accuracies`, which has one row a run and split: classifier, experiment, baseline, repeat, split
-and fractions such as top_1 and top_5. A column `data`, where there is one, tells studies or data sets apart.
+These are made from the table `accuracies` (see `long_tail`); a column `data`, where there is one, tells data sets apart.
 """
 
 from typing import Any, Literal, get_args
@@ -10,13 +9,8 @@ import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.learnt_combinations import (
-    combinations_markdown,
-    combinations_text,
-    learnt_combinations,
-    select_classes,
-)
-from vision_studies.pipelines.alphanet.long_tail import Metric, gain_sentences, paired_gains, summarise
+from vision_studies.pipelines.alphanet import learnt_combinations as learnt
+from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, gain_sentences, paired_gains, summarise
 from vision_studies.pipelines.alphanet.prediction_groups import adjusted_accuracy
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.reports.formatting import is_missing, spread
@@ -35,11 +29,6 @@ SPLITS = ("few", "medium", "many", "overall")
 """Groups of classes, by how many training images they have, and all of them together."""
 
 _HEADINGS = ("Few", "Med.", "Many", "Overall")
-_METRIC_NAMES = {
-    "top_1": "Top-1 accuracy",
-    "top_5": "Top-5 accuracy",
-    "adjusted": "Accuracy with neighbours counted as right",
-}
 _SPREADS = {
     "plus_minus": "mean ± sample standard deviation",
     "superscript": "mean with the sample standard deviation as superscript",
@@ -106,10 +95,11 @@ def list_combinations(
     """What the few classes that gain most have learnt in every experiment, as text and in Markdown."""
     listings, markdown = {}, {}
     for experiment in combinations["experiment"].unique():
-        labels = select_classes(class_accuracies, experiment, by="gain", largest=True, number=_LISTED_CLASSES)
-        learnt = learnt_combinations(class_accuracies, combinations, changes, experiment=experiment, labels=labels)
-        name = file_name(experiment)
-        listings[name], markdown[name] = combinations_text(learnt), combinations_markdown(learnt)
+        labels = learnt.select_classes(class_accuracies, experiment, by="gain", largest=True, number=_LISTED_CLASSES)
+        tables = (class_accuracies, combinations, changes)
+        of_classes = learnt.learnt_combinations(*tables, experiment=experiment, labels=labels)
+        listings[file_name(experiment)] = learnt.combinations_text(of_classes)
+        markdown[file_name(experiment)] = learnt.combinations_markdown(of_classes)
     return listings, markdown
 
 
@@ -286,7 +276,8 @@ def _note(table: pd.DataFrame, metric: str, style: Style) -> str:
     others = names[repeats != usual].groupby(repeats[repeats != usual]).agg("; ".join)
     exceptions = ", ".join(f"n = {n}: {experiments}" for n, experiments in others.items())
     counted = f"n = {usual} {'repeat' if usual == 1 else 'repeats'}" + (f" ({exceptions})" if exceptions else "")
-    return f"{_METRIC_NAMES.get(metric, metric)} in percent, {_SPREADS[style]}, {counted}."
+    name = METRIC_NAMES.get(metric, metric)
+    return f"{name[:1].upper()}{name[1:]} in percent, {_SPREADS[style]}, {counted}."
 
 
 def _aligned(table: pd.DataFrame, split: str, pattern: str, width: int | None) -> list[str]:

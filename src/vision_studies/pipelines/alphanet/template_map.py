@@ -86,7 +86,10 @@ def template_map(
     Raises:
         DataError: arrays do not fit each other, or hold values that are not finite.
     """
+    from sklearn.decomposition import PCA
     from sklearn.manifold import MDS
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     if weight_before.shape != weight_after.shape or weight_before.shape[1:] != features.shape[1:]:
         raise DataError(
@@ -104,8 +107,11 @@ def template_map(
     sample = np.arange(len(features))
     if len(features) > samples:
         sample = np.sort(np.random.default_rng(seed).choice(len(features), samples, replace=False))
-    classifiers = np.stack([weight_before[label], weight_after[label], *weight_before[list(neighbours)]])
-    points = _projected(weight_before, classifiers, features[sample], components, seed)
+    norm = _mean_norm(weight_before)
+    projection = make_pipeline(StandardScaler(), PCA(min(components, *weight_before.shape), random_state=seed))
+    projection.fit(weight_before / norm)
+    classifiers = np.stack([weight_before[label], weight_after[label], *weight_before[list(neighbours)]]) / norm
+    points = projection.transform(np.concatenate([classifiers, features[sample] / _mean_norm(features[sample])]))
     # The start by classical scaling needs no chance and ends in a better map than random ones.
     scaling = MDS(2, init="classical_mds", n_init=1, metric_mds=True, random_state=seed, normalized_stress=False)
     places = scaling.fit_transform(points)
@@ -124,20 +130,6 @@ def template_map(
             )
         )
     return pd.concat(panels, ignore_index=True)
-
-
-def _projected(
-    baseline: np.ndarray, classifiers: np.ndarray, features: np.ndarray, components: int, seed: int
-) -> np.ndarray:
-    """[m + n, components]: m classifiers and n features on the principal components of the baseline."""
-    from sklearn.decomposition import PCA
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    norm = _mean_norm(baseline)
-    projection = make_pipeline(StandardScaler(), PCA(min(components, *baseline.shape), random_state=seed))
-    projection.fit(baseline / norm)
-    return projection.transform(np.concatenate([classifiers / norm, features / _mean_norm(features)]))
 
 
 def _mean_norm(rows: np.ndarray) -> float:

@@ -16,16 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from vision_studies.figures.panels import (
-    Panels,
-    finished,
-    key,
-    marker_key,
-    nothing_to_draw,
-    side_by_side,
-    single,
-    small_multiples,
-)
+from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
 from vision_studies.figures.ticks import decades, logarithmic, names, values_run
 from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, Value, class_means
@@ -33,7 +24,11 @@ from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, Va
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}
 """One colour a split in every figure, from the palette for colour-blind readers; in the order splits are drawn."""
 
-_SPLIT_MARKERS = dict(zip(SPLIT_COLOURS, "Dos^", strict=True))  # for figures that are printed without colour
+# Markers are for figures that are printed without colour.
+_LOOKS: dict[str, dict[str, Any]] = {
+    split: {"color": SPLIT_COLOURS[split], "marker": marker}
+    for split, marker in zip(SPLIT_COLOURS, "Dos^", strict=True)
+}
 
 _UPRIGHT = 6  # so many experiments have room for their names below an axis
 _STRIPE = "#f4f6f8"
@@ -73,7 +68,7 @@ def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1",
         metric: which accuracy it holds.
         confidence: of the intervals.
     """
-    title = _split_title(gain, metric, "of each experiment")
+    title, label = _wording(gain, metric, "of each experiment")
     known = summary.dropna(subset=["mean"])
     if known.empty:
         return nothing_to_draw("No experiment has a value for this metric.", title)
@@ -87,10 +82,10 @@ def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1",
     for split, shift in zip(splits, side_by_side(len(splits), 0.19), strict=True):
         rows = known[known["split"] == split]
         _points(axes, rows["experiment"].map(experiments.index).to_numpy(dtype=float) + shift, rows, upright=upright)
-    (axes.set_ylabel if upright else axes.set_xlabel)(_split_label(gain, metric))
+    (axes.set_ylabel if upright else axes.set_xlabel)(label)
     handles = _split_keys(splits)
     if known["baseline"].any():
-        handles.append(marker_key("hollow: baseline", color=SOFT, marker="o", markerfacecolor="white"))
+        handles.append(key("hollow: baseline", color=SOFT, linestyle="", marker="o", markerfacecolor="white"))
     return finished(figure, title, legend=handles, note=_interval_note(known, confidence))
 
 
@@ -112,7 +107,7 @@ def split_lines(
         metric: which accuracy it holds.
         confidence: of the intervals.
     """
-    title = _split_title(gain, metric, f"against {_SETTINGS[over].split(' (')[0]}")
+    title, label = _wording(gain, metric, f"against {_SETTINGS[over].split(' (')[0]}")
     known = summary.dropna(subset=["mean"])
     baselines = known[known["baseline"].astype(bool)]
     settings = _improved(known).dropna(subset=[over])
@@ -134,7 +129,7 @@ def split_lines(
         _lines(axes, rows, over, splits)
         axes.set_title(_panel_title(keys, values), fontsize=11)
     several = len(groups) > 1 and over == "rho"  # a narrow panel has no room to explain rho
-    panels.label("rho" if several else _SETTINGS[over], _split_label(gain, metric))
+    panels.label("rho" if several else _SETTINGS[over], label)
     handles = _split_keys(splits, "-")
     if not gain and len(baselines):
         handles.append(key("baseline", color=SOFT, linestyle=DASHED))
@@ -147,9 +142,6 @@ def class_gain_bars(class_accuracies: pd.DataFrame) -> Figure:
     """Mean change in accuracy of every class, sorted within its split: a row an experiment, baselines left out.
 
     The line of a split, and the number above it, is the mean of its classes; the dashed line the mean of all classes.
-
-    Args:
-        class_accuracies: one row a run and class.
     """
     title = "Change in test accuracy of every class"
     means = class_means(_improved(class_accuracies))
@@ -174,9 +166,6 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
     """Accuracy of every class with the baseline and with AlphaNet, classes ordered by training images: a row an experiment.
 
     Few classes are drawn one by one; of many there are dots, and lines of their running mean within a split.
-
-    Args:
-        class_accuracies: one row a run and class.
     """
     title = "Test accuracy and training images of every class"
     means = class_means(_improved(class_accuracies))
@@ -300,26 +289,22 @@ def _splits_in(table: pd.DataFrame) -> list[str]:
     return [split for split in SPLIT_COLOURS if (table["split"] == split).any()]
 
 
-def _split_look(split: str) -> dict[str, Any]:
-    return {"color": SPLIT_COLOURS[split], "marker": _SPLIT_MARKERS[split]}
-
-
 def _split_keys(splits: Iterable[str], linestyle: str = "", linewidth: float = 1.8) -> list[Line2D]:
     """What a legend shows for splits that are drawn as points or lines."""
     look: dict[str, Any] = {"markersize": 6, "linestyle": linestyle, "linewidth": linewidth}
-    return [key(split, **look, **_split_look(split)) for split in splits]
+    return [key(split, **look, **_LOOKS[split]) for split in splits]
 
 
 def _split_patches(means: pd.DataFrame) -> list[Patch]:
     return [Patch(color=SPLIT_COLOURS[split], label=split) for split in _splits_in(means)]
 
 
-def _split_title(gain: bool, metric: Metric, what: str) -> str:
-    return f"{'Change in' if gain else 'Test'} {METRIC_NAMES[metric]} {what}"
-
-
-def _split_label(gain: bool, metric: Metric) -> str:
-    return f"change in {METRIC_NAMES[metric]} (points)" if gain else f"{METRIC_NAMES[metric]} (%)"
+def _wording(gain: bool, metric: Metric, what: str) -> tuple[str, str]:
+    """A figure's title and what its axis is called."""
+    name = METRIC_NAMES[metric]
+    if gain:
+        return f"Change in {name} {what}", f"change in {name} (points)"
+    return f"Test {name} {what}", f"{name} (%)"
 
 
 def _interval_note(known: pd.DataFrame, confidence: float) -> str:
@@ -347,7 +332,7 @@ def _groups(axes: Axes, experiments: list[str], known: pd.DataFrame, *, upright:
 
 def _points(axes: Axes, at: np.ndarray, rows: pd.DataFrame, *, upright: bool) -> None:
     """Means of a split with their intervals; those of a baseline are hollow."""
-    look = _split_look(rows["split"].iloc[0])
+    look = dict(_LOOKS[rows["split"].iloc[0]])
     means, (below, above) = 100 * rows["mean"].to_numpy(dtype=float), _reach(rows)
     (axes.vlines if upright else axes.hlines)(at, means - below, means + above, color=look["color"], linewidth=1.6)
     look |= {"linestyle": "", "markersize": 5.5, "markeredgecolor": look["color"], "zorder": 3}
@@ -367,7 +352,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, over: str, splits: list[str]) -> None
         of_split = rows[rows["split"] == split].sort_values(over)
         at = of_split[over].to_numpy(dtype=float)
         at = at * 10**apart if log else at + apart
-        axes.errorbar(at, 100 * of_split["mean"], yerr=_reach(of_split), **bars, **_split_look(split))
+        axes.errorbar(at, 100 * of_split["mean"], yerr=_reach(of_split), **bars, **_LOOKS[split])
     if len(values) == 1:
         axes.set_xlim(values[0] - 0.1, values[0] + 0.1)
     values_run(axes.xaxis, values, [f"{value:g}" for value in values], 0.1, log=log)
@@ -402,8 +387,11 @@ def _gains(axes: Axes, rows: pd.DataFrame, *, named: bool) -> None:
     known = rows.dropna(subset=["gain"]).sort_values("gain", ascending=False, kind="stable")
     groups = {split: known[known["split"] == split] for split in _splits_in(known)}
     ticks: dict[float, str] = {}
-    sections = _sections([len(classes) for classes in groups.values()])
-    for (split, classes), (start, end) in zip(groups.items(), sections, strict=True):
+    # Parts of an axis from 0 to 1; one with few classes is widened to hold its heading.
+    shares = np.maximum([len(classes) / len(known) for classes in groups.values()], _LEAST_SHARE)
+    widths = shares / shares.sum() * (1 - _GAP * (len(groups) - 1))
+    ends = np.cumsum(widths + _GAP) - _GAP
+    for (split, classes), start, end in zip(groups.items(), ends - widths, ends, strict=True):
         gains, colour = 100 * classes["gain"].to_numpy(dtype=float), SPLIT_COLOURS[split]
         edges = np.linspace(start, end, len(gains) + 1)
         look: dict[str, Any] = {"color": colour, "alpha": 0.75, "linewidth": 0}
@@ -424,19 +412,8 @@ def _gains(axes: Axes, rows: pd.DataFrame, *, named: bool) -> None:
     _name_classes(axes, ticks)
 
 
-def _sections(counts: list[int]) -> list[tuple[float, float]]:
-    """Parts of an axis from 0 to 1 for so many classes; one with few classes is widened to hold its heading."""
-    shares = np.maximum(np.array(counts) / max(sum(counts), 1), _LEAST_SHARE)
-    widths = shares / shares.sum() * (1 - _GAP * (len(counts) - 1))
-    ends = np.cumsum(widths + _GAP) - _GAP
-    return list(zip(ends - widths, ends, strict=True))
-
-
 def _accuracies(axes: Axes, rows: pd.DataFrame, window: int) -> None:
-    """Both accuracies of a class: large dots joined by a line or, with a window, small ones and their running means.
-
-    A running mean is that of fewer classes at the ends of a split.
-    """
+    """Both accuracies of a class: large dots joined by a line or, with a window, small ones and their running means."""
     before, after = (100 * rows[column].to_numpy(dtype=float) for column in ("baseline_accuracy", "accuracy"))
     if window == 1:
         axes.vlines(range(len(rows)), before, after, color=_ALPHANET, linewidth=2.2, alpha=0.55)
@@ -496,7 +473,7 @@ def _distances(axes: Axes, means: pd.DataFrame, lines: pd.DataFrame, value: Valu
     dots = _dots(means, 5.0, 3.0 if len(means) <= 2000 else 2.0, (0.9, 0.35))
     for split in _splits_in(means):
         rows, line = means[means["split"] == split], lines[lines["split"] == split]
-        look = _split_look(split)
+        look = _LOOKS[split]
         axes.plot(rows["neighbour_distance"], 100 * rows[value], **dots, **look)
         banded = len(rows) >= _BAND_FROM
         r = _line(axes, line, banded=banded, color=look["color"], linestyle="-" if banded else DASHED)

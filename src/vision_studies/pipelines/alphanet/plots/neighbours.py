@@ -54,13 +54,9 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
     starts = range(0, len(groups), columns)
     # Panels side by side are as high as the one with the most neighbours needs.
     most = [max(2, *(rows["position"].nunique() for _, rows in groups[start : start + columns])) for start in starts]
+    size, ratios = (3.5, sum(1.0 + 0.3 * count for count in most) / len(most)), [count + 1.2 for count in most]
     panels = small_multiples(
-        len(groups),
-        columns=columns,
-        size=(3.5, sum(1.0 + 0.3 * count for count in most) / len(most)),
-        margin=(0.6, 1.1),
-        sharex=True,
-        height_ratios=[count + 1.2 for count in most],
+        len(groups), columns=columns, size=size, margin=(0.6, 1.1), sharex=True, height_ratios=ratios
     )
     positions = sorted(known["position"].unique())
     shades = mpl.colormaps["viridis"](np.linspace(0.1, 0.8, len(positions)))
@@ -174,12 +170,7 @@ def _broken(name: str) -> str:
 
 
 def _maps(
-    maps: Mapping[str, pd.DataFrame],
-    neighbour_names: Mapping[str, Sequence[str]],
-    title: str,
-    *,
-    height: float,
-    margin: float,
+    maps: Mapping[str, pd.DataFrame], names: Mapping[str, Sequence[str]], title: str, height: float, margin: float
 ) -> Figure:
     """A row a class: both of its maps, and their legend."""
     ratios = (1, 1, 0.62)
@@ -190,7 +181,7 @@ def _maps(
             _map(axes, table, panel)
             # The name stands above the left panel and may reach over the right one, whose title has an empty line there.
             axes.set_title(f"{above}\n{_PANELS[panel]}" if class_name else _PANELS[panel], fontsize=11)
-        _legend(legend, table, neighbour_names[class_name], explained=row == 0)
+        _legend(legend, table, names[class_name], explained=row == 0)
     small_print = (
         "Multidimensional scaling: distances on the map are as close as can be to those among classifiers and images. "
         "Predictions follow scores, to which biases belong, too, and not the nearest classifier."

@@ -129,16 +129,11 @@ def _column(axes: Axes, flows: pd.DataFrame, side: str, both: bool) -> None:
         axes.text(outer + away, y, text, ha=align, va="center", fontsize=10, linespacing=1.25)
 
 
-def _spread(centres: list[float], gap: float) -> list[float]:
+def _spread(centres: list[float], gap: float) -> np.ndarray:
     """Heights nearest to `centres` (ascending) that keep a distance of `gap` and stay between half of it and 1 less that."""
-    heights: list[float] = []
-    for centre in centres:
-        heights.append(max(centre, heights[-1] + gap if heights else gap / 2))
-    limit = 1 - gap / 2
-    for index in reversed(range(len(heights))):
-        heights[index] = min(heights[index], limit)
-        limit = heights[index] - gap
-    return heights
+    steps = gap * np.arange(len(centres))
+    heights = np.maximum.accumulate(np.maximum(centres - steps, gap / 2)) + steps
+    return np.minimum(heights, 1 - gap / 2 - steps[::-1])
 
 
 def _summary(flows: pd.DataFrame, total: float) -> str:
