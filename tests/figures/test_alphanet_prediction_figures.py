@@ -6,9 +6,12 @@ from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch, Rectangle
 from scipy.stats import gaussian_kde
 
-from vision_studies.pipelines.alphanet.plots.coefficients import coefficient_densities
-from vision_studies.pipelines.alphanet.plots.examples import class_examples
-from vision_studies.pipelines.alphanet.plots.map import template_figure, template_panels
+from vision_studies.pipelines.alphanet.plots.neighbours import (
+    class_examples,
+    coefficient_densities,
+    template_figure,
+    template_panels,
+)
 from vision_studies.pipelines.alphanet.plots.predictions import GROUP_COLOURS, prediction_changes, prediction_counts
 
 GROUPS = ("correct", "neighbour", "other")

@@ -7,14 +7,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from tests.figures.test_cut_plots import texts_of
 
-from vision_studies.pipelines.alphanet.plots.class_bars import accuracy_and_images, class_gain_bars
-from vision_studies.pipelines.alphanet.plots.class_lines import accuracy_against_distance, accuracy_against_images
-from vision_studies.pipelines.alphanet.plots.splits import split_lines, split_points
-from vision_studies.pipelines.alphanet.plots.style import CLASS_SPLITS, SPLIT_COLOURS, class_means, points
+from vision_studies.pipelines.alphanet.long_tail import class_means
+from vision_studies.pipelines.alphanet.plots.accuracies import (
+    SPLIT_COLOURS,
+    accuracy_against_distance,
+    accuracy_against_images,
+    accuracy_and_images,
+    class_gain_bars,
+    points,
+    split_lines,
+    split_points,
+)
 
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RHOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3)
 SPLITS = ["overall", "few", "medium", "many"]
+CLASS_SPLITS = ("few", "medium", "many")
 
 
 def summary(

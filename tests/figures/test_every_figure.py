@@ -23,17 +23,8 @@ from tests.figures.test_plots import shown
 import vision_studies.figures
 import vision_studies.pipelines
 from vision_studies.figures import classification, comparison, training
-from vision_studies.pipelines.alphanet.plots import (
-    class_bars,
-    class_lines,
-    coefficients,
-    examples,
-    predictions,
-    splits,
-)
-from vision_studies.pipelines.alphanet.plots import (
-    map as template_map,
-)
+from vision_studies.pipelines.alphanet.plots import accuracies as alphanet
+from vision_studies.pipelines.alphanet.plots import neighbours, predictions
 from vision_studies.pipelines.clustering import plots as clustering
 from vision_studies.pipelines.data_prep import plots as data_prep
 from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
@@ -134,14 +125,14 @@ def layers(count):
 
 
 FIGURES = {
-    class_bars.class_gain_bars: lambda n: (classes(n),),
-    class_bars.accuracy_and_images: lambda n: (classes(n),),
-    class_lines.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
-    class_lines.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
-    coefficients.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
-    examples.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),
-    template_map.template_panels: lambda n: (predicted.map_of(n), LONG, names(n)),
-    template_map.template_figure: lambda n: (
+    alphanet.class_gain_bars: lambda n: (classes(n),),
+    alphanet.accuracy_and_images: lambda n: (classes(n),),
+    alphanet.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
+    alphanet.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
+    neighbours.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
+    neighbours.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),
+    neighbours.template_panels: lambda n: (predicted.map_of(n), LONG, names(n)),
+    neighbours.template_figure: lambda n: (
         {name: predicted.map_of(2) for name in names(n)},
         {name: names(2) for name in names(n)},
         LONG,
@@ -151,8 +142,8 @@ FIGURES = {
         LONG,
     ),
     predictions.prediction_changes: lambda n: (predicted.flows(range(n, n + 18)), LONG),
-    splits.split_points: lambda n: (split.summary(rhos=rhos(n)),),
-    splits.split_lines: lambda n: (split.summary(rhos=rhos(n)),),
+    alphanet.split_points: lambda n: (split.summary(rhos=rhos(n)),),
+    alphanet.split_lines: lambda n: (split.summary(rhos=rhos(n)),),
     classification.confusion_matrix: confused,
     classification.reliability_diagram: lambda _: bins(),
     classification.prediction_grid: grid,
@@ -199,9 +190,9 @@ FIGURES = {
 """Function -> number of variants -> its arguments."""
 
 OPTIONS = {
-    class_lines.accuracy_against_distance: {"value": "gain"},
-    splits.split_points: {"gain": False},
-    splits.split_lines: {"over": "rho", "gain": False},
+    alphanet.accuracy_against_distance: {"value": "gain"},
+    alphanet.split_points: {"gain": False},
+    alphanet.split_lines: {"over": "rho", "gain": False},
     mlp_transfer.transfer_heat_map: {"kind": "regret"},
 }
 

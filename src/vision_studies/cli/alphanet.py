@@ -1,5 +1,6 @@
 """`kedro alphanet`: what the pipeline `alphanet` has found, as tables, as listings and in the original project's files."""
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,7 +21,11 @@ _MEND = "delete it and run the study again"
 OUTPUT = click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
 )
-_TITLES = {"top_1": "Top-1 test accuracy", "top_5": "Top-5 test accuracy"}
+
+
+def _choice(*names: str, choices: list[str], text: str) -> Callable[[Any], Any]:
+    """An option with these values, the first of which it has if it is not given."""
+    return click.option(*names, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
 
 
 @click.group(
@@ -40,21 +45,8 @@ def alphanet() -> None:
 
 @alphanet.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
-@click.option(
-    "--metric",
-    type=click.Choice(["top_1", "top_5"]),
-    default="top_1",
-    show_default=True,
-    help="Accuracy of the first, or of the first five guesses.",
-)
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["text", "markdown", "latex", "csv"]),
-    default="text",
-    show_default=True,
-    help="How the table is written.",
-)
+@_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the first, or of the first five guesses.")
+@_choice("--format", "layout", choices=["text", "markdown", "latex", "csv"], text="How the table is written.")
 @click.option(
     "--experiments",
     "-x",
@@ -67,13 +59,7 @@ def alphanet() -> None:
     "--baselines/--no-baselines", default=True, show_default=True, help="Show classifiers as AlphaNet finds them, too."
 )
 @click.option("--rename", nargs=2, metavar="NAME SHOWN", multiple=True, help="Show experiment NAME as SHOWN.")
-@click.option(
-    "--style",
-    type=click.Choice(["plus_minus", "superscript"]),
-    default="plus_minus",
-    show_default=True,
-    help="How deviations stand in text and LaTeX.",
-)
+@_choice("--style", choices=["plus_minus", "superscript"], text="How deviations stand in text and LaTeX.")
 @click.option("--web", is_flag=True, help="In text, superscripts between circumflexes.")
 @click.option("--number-width", type=int, help="In text, characters of a column of numbers.")
 @click.option("--name-width", type=int, help="In text, characters of the column of names.")
@@ -84,7 +70,7 @@ def alphanet() -> None:
 @told_in_a_sentence
 def table(
     studies: tuple[str, ...],
-    metric: str,
+    metric: Literal["top_1", "top_5"],
     layout: str,
     patterns: tuple[str, ...],
     baselines: bool,
@@ -97,7 +83,7 @@ def table(
 
     A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table.
     """
-    from vision_studies.pipelines.alphanet import result_tables as alphanet_tables
+    from vision_studies.pipelines.alphanet import tables
     from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
 
     given = {name: value for name, value in of_text.items() if value is not None and value is not False}
@@ -108,48 +94,34 @@ def table(
     accuracies = _chosen(accuracies, patterns, baselines=baselines)
     if accuracies[metric].isna().all():
         raise ParameterError(f"The studies have no {metric}, having five classes or fewer; choose the other --metric.")
-    names = dict(rename)
-    unknown = [name for name in names if name not in set(accuracies["experiment"])]
-    if unknown:
-        raise ParameterError(f"--rename: {_none_called(unknown[0], accuracies)}")
-    accuracies = accuracies.assign(experiment=accuracies["experiment"].replace(names))
+    for name, _ in rename:
+        if name not in set(accuracies["experiment"]):
+            raise ParameterError(f"--rename: {_none_called(name, accuracies)}")
+    accuracies = accuracies.assign(experiment=accuracies["experiment"].replace(dict(rename)))
+    title, label = tables.TITLES[metric], f"tab:alphanet_{metric}"
     if layout == "markdown":
-        written = alphanet_tables.spreads(accuracies, metric, _TITLES[metric]).markdown()
+        written = tables.spreads(accuracies, metric, title).markdown()
     elif layout == "latex":
-        label = f"tab:alphanet_{metric}"
-        written = alphanet_tables.spreads(accuracies, metric, _TITLES[metric], label=label, style=style).latex()
+        written = tables.spreads(accuracies, metric, title, label=label, style=style).latex()
     elif layout == "csv":
-        written = alphanet_tables.means(accuracies, metric).csv(1)
+        written = tables.means(accuracies, metric).csv(1)
     else:
         given["show_headings"] = not given.pop("no_headings", False)
-        written = alphanet_tables.text(accuracies, metric, style=style, **given)
+        written = tables.text(accuracies, metric, style=style, **given)
     _show(written, output)
 
 
 @alphanet.command()
 @click.argument("study")
 @click.option("--experiment", "-x", help="Name of the experiment, as tables have it; the first without it.")
-@click.option(
-    "--by",
-    type=click.Choice(["gain", "accuracy"]),
-    default="gain",
-    show_default=True,
-    help="What the classes shown are chosen by.",
-)
+@_choice("--by", choices=["gain", "accuracy"], text="What the classes shown are chosen by.")
 @click.option("--smallest", is_flag=True, help="The classes with the smallest gain or accuracy, not the largest.")
 @click.option("--number", "-n", type=click.IntRange(min=1), default=5, show_default=True, help="Classes shown.")
 @click.option("--mistakes", type=click.IntRange(min=1), help="Mistakes shown in each list; all without it.")
 @click.option(
     "--repeat", "repeats", type=int, multiple=True, help="Only this repeat, counted from 0; may be given again."
 )
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["text", "markdown"]),
-    default="text",
-    show_default=True,
-    help="How the listing is written.",
-)
+@_choice("--format", "layout", choices=["text", "markdown"], text="How the listing is written.")
 @OUTPUT
 @told_in_a_sentence
 def combinations(
@@ -167,19 +139,16 @@ def combinations(
 
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
-    from vision_studies.pipelines.alphanet.combinations_text import combinations_markdown, combinations_text
-    from vision_studies.pipelines.alphanet.learnt_combinations import learnt_combinations, select_classes
+    from vision_studies.pipelines.alphanet import learnt_combinations as learnt
     from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
-    tables = {name: read_table(_saved(study, f"{name}.parquet"), _MEND) for name in names}
-    if repeats:
-        tables = {name: _of_repeats(own, repeats) for name, own in tables.items()}
-    experiment = experiment or tables["combinations"]["experiment"].iloc[0]
-    labels = select_classes(tables["class_accuracies"], experiment, by=by, largest=not smallest, number=number)
-    found = learnt_combinations(*(tables[name] for name in names), experiment=experiment, labels=labels)
-    write = combinations_markdown if layout == "markdown" else combinations_text
-    _show(f"{write(found, mistakes).rstrip()}\n", output)
+    tables = [_of_repeats(read_table(_saved(study, f"{name}.parquet"), _MEND), repeats) for name in names]
+    experiment = experiment or tables[1]["experiment"].iloc[0]
+    labels = learnt.select_classes(tables[0], experiment, by=by, largest=not smallest, number=number)
+    write = learnt.combinations_markdown if layout == "markdown" else learnt.combinations_text
+    written = write(learnt.learnt_combinations(*tables, experiment=experiment, labels=labels), mistakes)
+    _show(f"{written.rstrip()}\n", output)
 
 
 @alphanet.command()
@@ -213,14 +182,10 @@ def export(study: str, folder: Path, classifier: str | None, repeat: int, name: 
 
 
 def _saved(study: str, file: str) -> Path:
-    """A result of a study.
-
-    Raises:
-        ParameterError: the study has none.
-    """
+    """A file of a study's results, which is there."""
     path = Path.cwd() / OUTPUTS / study / "alphanet" / file
     if not path.is_file():
-        known = sorted(own.parts[-3] for own in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
+        known = sorted(other.parts[-3] for other in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
         option = "" if study == "base" else f" --env={study}"
         raise ParameterError(
             f"The study '{study}' has no results of alphanet; run `kedro run{option}` first, or name one that has: "
@@ -231,16 +196,18 @@ def _saved(study: str, file: str) -> Path:
 
 def _chosen(accuracies: "pd.DataFrame", patterns: tuple[str, ...], *, baselines: bool) -> "pd.DataFrame":
     """Rows of the experiments that are asked for, with the baselines that these improve."""
-    kept = accuracies if baselines else accuracies[~accuracies["baseline"]]
+    rows = accuracies if baselines else accuracies[~accuracies["baseline"]]
     if not patterns:
-        return kept
+        return rows
+    experiments: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in set(kept["experiment"])):
-            raise ParameterError(f"--experiments: {_none_called(pattern, kept)}")
-    matches = kept["experiment"].map(lambda name: any(fnmatchcase(name, pattern) for pattern in patterns))
-    improved = kept.loc[matches & ~kept["baseline"], ["data", "classifier"]].drop_duplicates().apply(tuple, axis=1)
-    own = kept[["data", "classifier"]].apply(tuple, axis=1)
-    return kept[matches | (kept["baseline"] & own.isin(set(improved)))]
+        matching = {name for name in rows["experiment"] if fnmatchcase(name, pattern)}
+        if not matching:
+            raise ParameterError(f"--experiments: {_none_called(pattern, rows)}")
+        experiments |= matching
+    matches = rows["experiment"].isin(experiments)
+    classifiers = rows.set_index(["data", "classifier"]).index
+    return rows[matches | (rows["baseline"] & classifiers.isin(classifiers[matches & ~rows["baseline"]]))]
 
 
 def _none_called(name: str, accuracies: "pd.DataFrame") -> str:
@@ -249,20 +216,16 @@ def _none_called(name: str, accuracies: "pd.DataFrame") -> str:
 
 
 def _of_repeats(table: "pd.DataFrame", repeats: tuple[int, ...]) -> "pd.DataFrame":
+    """Rows of these repeats; all without any."""
     known = sorted(set(table["repeat"]))
-    unknown = [repeat for repeat in repeats if repeat not in known]
-    if unknown:
-        raise ParameterError(f"There is no repeat {unknown[0]}; the study has {', '.join(map(str, known))}.")
-    return table[table["repeat"].isin(repeats)]
+    for repeat in repeats:
+        if repeat not in known:
+            raise ParameterError(f"There is no repeat {repeat}; the study has {', '.join(map(str, known))}.")
+    return table[table["repeat"].isin(repeats)] if repeats else table
 
 
 def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["FeatureSet", "LinearClassifier"]:
-    """What the study's newest results were made with.
-
-    Raises:
-        ParameterError: the study has no such classifier or repeat.
-        DataError: its features are gone.
-    """
+    """What the study's newest results were made with."""
     import json
 
     from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
@@ -271,23 +234,23 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
     from vision_studies.stored_tables import read_table
 
     fitted = read_table(_saved(study, "classifiers.parquet"), _MEND)
-    own = fitted[fitted["variant"] == label].set_index("seed")
-    if own.empty:
+    repeats = fitted[fitted["variant"] == label].set_index("seed")
+    if repeats.empty:
         known = ", ".join(dict.fromkeys(fitted["variant"]))
         raise ParameterError(f"The study '{study}' has no classifier '{label}'; its classifiers are {known}.")
-    if repeat not in own.index:
+    if repeat not in repeats.index:
+        known = f"{len(repeats)} {'repeats' if len(repeats) > 1 else 'repeat'}"
         raise ParameterError(
-            f"The study '{study}' has its features in {len(own)} {'repeats' if len(own) > 1 else 'repeat'}, counted from 0; "
-            f"there is no --repeat {repeat}."
+            f"The study '{study}' has its features in {known}, counted from 0; there is no --repeat {repeat}."
         )
-    configuration = json.loads(own.loc[repeat, "configuration"])
+    configuration = json.loads(repeats.loc[repeat, "configuration"])
     runs = Path.cwd() / MODELS / study / "alphanet/runs"
     folder = runs / "features" / configuration["features"]
     if not has_feature_set(folder / "features"):
         raise DataError(f"The features in {folder} are gone; run the study '{study}' again.")
     source = open_source(folder)
     wide = len(source.experts) == 1 or configuration["classifier.name"] == "multi_expert"
-    classifier = load_classifier(runs / own.loc[repeat, "run_fingerprint"] / "classifier.safetensors")
+    classifier = load_classifier(runs / repeats.loc[repeat, "run_fingerprint"] / "classifier.safetensors")
     return source.taken(wide=wide), classifier
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.result_tables import SPLITS, means, split_table, spreads, text
+from vision_studies.pipelines.alphanet.tables import SPLITS, means, split_table, spreads, text
 
 SPREAD = 0.016 * np.array([-1, 0, 1])  # sample standard deviation 0.016
 

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.combinations_text import combinations_markdown, combinations_text
+from vision_studies.pipelines.alphanet.learnt_combinations import combinations_markdown, combinations_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,12 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.pipelines.alphanet.combinations_text import combinations_text
-from vision_studies.pipelines.alphanet.learnt_combinations import learnt_combinations, mistakes, select_classes
+from vision_studies.pipelines.alphanet.learnt_combinations import (
+    combinations_text,
+    learnt_combinations,
+    mistakes,
+    select_classes,
+)
 
 NAMES = ["ant", "bee", "cat", "dog", "emu", "fox"]
 SPLITS = ["few", "few", "few", "medium", "many", "many"]

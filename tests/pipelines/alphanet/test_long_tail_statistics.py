@@ -11,11 +11,11 @@ from vision_studies.pipelines.alphanet.long_tail import (
     correlation,
     distance_lines,
     fitted_line,
+    gain_sentences,
     image_lines,
     paired_gains,
     summarise,
 )
-from vision_studies.pipelines.alphanet.long_tail_sentences import gain_sentences
 
 LEVELS = {"overall": 0.5, "few": 0.2, "medium": 0.5, "many": 0.7}
 GAINS = {"overall": -0.02, "few": 0.15, "medium": -0.05, "many": -0.04}

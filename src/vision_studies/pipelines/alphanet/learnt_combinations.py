@@ -1,4 +1,4 @@
-"""What AlphaNet has learnt for single classes: the coefficients of their neighbours, and which mistakes they change.
+"""What AlphaNet has learnt for single classes, as data and as text: coefficients of neighbours, and mistakes that they change.
 
 `class_accuracies` has one row a run and class, `combinations` one a run, few class and neighbour, and `changes` one a run,
 class of the images, class that the baseline predicts and class that AlphaNet predicts, with the number of such images.
@@ -11,9 +11,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.reports.formatting import is_missing, text
+from vision_studies.reports.table import Table
 
-_TIES = 12
-"""Decimals within which two means count as equal."""
+_TIES = 12  # decimals within which two means count as equal
+_RULE = "*" * 44
+_INDENT = " " * 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +48,7 @@ class LearntCombination:
 
 
 def select_classes(
-    class_accuracies: pd.DataFrame,
-    experiment: str,
-    *,
-    by: Literal["gain", "accuracy"],
-    largest: bool,
-    number: int,
+    class_accuracies: pd.DataFrame, experiment: str, *, by: Literal["gain", "accuracy"], largest: bool, number: int
 ) -> list[int]:
     """Labels of the few classes with the largest or smallest mean over repeats, beginning with the extreme one.
 
@@ -68,8 +66,7 @@ def select_classes(
         raise ParameterError(f"number is {number}, but at least 1 class must be selected.")
     if by not in ("gain", "accuracy"):
         raise ParameterError(f"Classes cannot be selected by '{by}'; choose 'gain' or 'accuracy'.")
-    own = _of_experiment(class_accuracies, experiment)
-    few = own[own["split"] == "few"]
+    few = _of_experiment(class_accuracies, experiment).query("split == 'few'")
     values = few["accuracy"] - few["baseline_accuracy"] if by == "gain" else few["accuracy"]
     means = values.groupby(few["label"]).mean().dropna().round(_TIES).sort_index()
     return [int(label) for label in means.sort_values(ascending=not largest, kind="stable").index[:number]]
@@ -95,29 +92,16 @@ def mistakes(changes: pd.DataFrame, label: int, *, classifier: str, experiment: 
     Raises:
         ParameterError: the table has no row of the classifier and experiment.
     """
-    own = _of_experiment(changes[changes["classifier"] == classifier], experiment)
-    repeats = own["repeat"].nunique()
-    images = own[own["label"] == label]
-    counts = {
-        "before": images.groupby("before")["images"].sum(),
-        "after": images.groupby("after")["images"].sum(),
-        "reverse_before": own[own["before"] == label].groupby("label")["images"].sum(),
-        "reverse_after": own[own["after"] == label].groupby("label")["images"].sum(),
-    }
-    predicted = pd.Index(sorted((set(counts["before"].index) | set(counts["after"].index)) - {label}), dtype="int64")
-    totals = {name: own_counts.reindex(predicted, fill_value=0).astype("int64") for name, own_counts in counts.items()}
-    found = pd.DataFrame(
-        {
-            "before": totals["before"] / repeats,
-            "after": totals["after"] / repeats,
-            "after_total": totals["after"],
-            "reverse_before": totals["reverse_before"] / repeats,
-            "reverse_after": totals["reverse_after"] / repeats,
-            "reverse_after_total": totals["reverse_after"],
-        },
-        index=predicted.rename("predicted"),
-    ).assign(repeats=repeats)
-    return found.sort_values("before", ascending=False, kind="stable").reset_index()
+    rows = _of_experiment(changes[changes["classifier"] == classifier], experiment)
+    repeats = rows["repeat"].nunique()
+    counts = {}
+    for which in ("before", "after"):
+        counts[which] = rows[rows["label"] == label].groupby(which)["images"].sum()
+        counts[f"reverse_{which}"] = rows[rows[which] == label].groupby("label")["images"].sum()
+    predicted = counts["before"].index.union(counts["after"].index).difference([label]).rename("predicted")
+    totals = pd.DataFrame({name: images.reindex(predicted, fill_value=0) for name, images in counts.items()})
+    means = (totals / repeats).join(totals[["after", "reverse_after"]].add_suffix("_total")).assign(repeats=repeats)
+    return means.sort_values("before", ascending=False, kind="stable").reset_index()
 
 
 def learnt_combinations(
@@ -145,15 +129,15 @@ def learnt_combinations(
         ParameterError: the experiment is unknown, or a label is not of a few class.
         DataError: a predicted class is not in `class_accuracies`.
     """
-    own = _of_experiment(class_accuracies, experiment)
+    accuracies = _of_experiment(class_accuracies, experiment)
     learnt = _of_experiment(combinations, experiment)
-    classes = own.drop_duplicates("label").set_index("label")
+    classes = accuracies.drop_duplicates("label").set_index("label")
     found = []
     for label in labels:
         coefficients = learnt[learnt["label"] == label]
         if label not in classes.index or coefficients.empty:
             raise ParameterError(f"Experiment '{experiment}' has learnt nothing for label {label}; choose a few class.")
-        of_class = classes.loc[label]
+        of_class, repeated = classes.loc[label], accuracies[accuracies["label"] == label]
         wrong = mistakes(changes, label, classifier=str(of_class["classifier"]), experiment=experiment)
         unknown = set(wrong["predicted"]) - set(classes.index)
         if unknown:
@@ -161,22 +145,46 @@ def learnt_combinations(
                 f"Label {min(unknown)} is predicted in experiment '{experiment}' but has no accuracies; "
                 "give the accuracies of all classes."
             )
-        names = classes.loc[wrong["predicted"], ["name", "split"]]
-        accuracies = own[own["label"] == label]
         found.append(
             LearntCombination(
                 label=int(label),
                 name=str(of_class["name"]),
-                repeats=int(accuracies["repeat"].nunique()),
+                repeats=int(repeated["repeat"].nunique()),
                 train_images=int(of_class["train_images"]),
                 test_images=int(of_class["test_images"]),
-                baseline_accuracy=float(accuracies["baseline_accuracy"].mean()),
-                accuracy=float(accuracies["accuracy"].mean()),
+                baseline_accuracy=float(repeated["baseline_accuracy"].mean()),
+                accuracy=float(repeated["accuracy"].mean()),
                 neighbours=_neighbours(coefficients),
-                mistakes=wrong.assign(name=names["name"].tolist(), split=names["split"].tolist()),
+                mistakes=wrong.join(classes[["name", "split"]], on="predicted"),
             )
         )
     return found
+
+
+def combinations_text(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
+    """Coefficients, accuracies and most frequent mistakes of each class, in the layout of the AlphaNet project.
+
+    A line of mistakes reads: class (split): images with the baseline -> mean with AlphaNet (total / repeats); the one below
+    it counts the images of that class which are taken for the selected one.
+
+    Args:
+        combinations: one a class.
+        mistake_n: how many mistakes to show in each list; all if missing.
+
+    Raises:
+        ParameterError: `mistake_n` is below 1.
+    """
+    blocks = [_block(combination, mistake_n) for combination in combinations]
+    return "\n".join([_RULE, *(f"{block}\n{_RULE}" for block in blocks)])
+
+
+def combinations_markdown(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
+    """As `combinations_text`, as a section with tables for each class.
+
+    Raises:
+        ParameterError: `mistake_n` is below 1.
+    """
+    return "\n".join(_section(combination, mistake_n) for combination in combinations)
 
 
 def _neighbours(coefficients: pd.DataFrame) -> pd.DataFrame:
@@ -193,9 +201,113 @@ def _neighbours(coefficients: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop(columns="position").reset_index()
 
 
-def _of_experiment(table: pd.DataFrame, experiment: str) -> Any:
-    own = table[table["experiment"] == experiment]
-    if own.empty:
+def _of_experiment(table: pd.DataFrame, experiment: str) -> pd.DataFrame:
+    rows = table[table["experiment"] == experiment]
+    if rows.empty:
         known = list(dict.fromkeys(table["experiment"]))
         raise ParameterError(f"There is no experiment '{experiment}'; the experiments of the table are {known}.")
-    return own
+    return rows
+
+
+def _block(combination: LearntCombination, mistake_n: int | None) -> str:
+    start = f"[{combination.name}] = "
+    terms = [
+        f"{' ' * len(start)}+ ({_coefficient(row)})[{row['name']}]{_seen(row, combination)}"
+        for row in combination.neighbours.to_dict("records")
+    ]
+    wrong_before, wrong_after = _wrong(combination)
+    lines = [
+        f"{start}[{combination.name}]",
+        *terms,
+        "",
+        f"Training images: {combination.train_images}",
+        f"Baseline accuracy: {combination.baseline_accuracy:.2f}",
+        f"Mean AlphaNet accuracy: {combination.accuracy:.2f}",
+        "",
+        f"Most frequent mistakes of the baseline (wrong in {wrong_before} predictions),",
+        "and AlphaNet's mean counts of the same",
+        f"(wrong in {wrong_after} predictions, {_repeats(combination)}):",
+        *_mistake_lines(combination, "before", mistake_n),
+        "",
+        "Most frequent mistakes of AlphaNet:",
+        *_mistake_lines(combination, "after", mistake_n),
+    ]
+    return "\n".join(lines)
+
+
+def _mistake_lines(combination: LearntCombination, which: str, mistake_n: int | None) -> list[str]:
+    lines = []
+    for row in _most_frequent(combination.mistakes, which, mistake_n):
+        lines.append(f"{_INDENT}{row['name']} ('{row['split']}' split): {_counts(row, '', combination)}")
+        lines.append(f"{_INDENT * 2}|-> as '{combination.name}': {_counts(row, 'reverse_', combination)}")
+    return lines or [f"{_INDENT}none"]
+
+
+def _section(combination: LearntCombination, mistake_n: int | None) -> str:
+    wrong_before, wrong_after = _wrong(combination)
+    facts = (
+        f"{combination.train_images} training images. Accuracy {combination.baseline_accuracy:.2f} with the baseline "
+        f"({wrong_before} predictions are wrong) and {combination.accuracy:.2f} on average with AlphaNet ({wrong_after} are "
+        f"wrong, {_repeats(combination)})."
+    )
+    neighbours = [
+        {
+            "Neighbour": row["name"] + _seen(row, combination),
+            "Split": text(row["split"]),
+            "Coefficient": _coefficient(row),
+        }
+        for row in combination.neighbours.to_dict("records")
+    ]
+    parts = [f"### {combination.name}", facts, Table(neighbours).markdown().rstrip("\n")]
+    for title, column in (("the baseline", "before"), ("AlphaNet", "after")):
+        rows = [
+            {
+                "Predicted": row["name"],
+                "Split": text(row["split"]),
+                "Baseline → AlphaNet": _counts(row, "", combination, "→"),
+                f"As {combination.name}": _counts(row, "reverse_", combination, "→"),
+            }
+            for row in _most_frequent(combination.mistakes, column, mistake_n)
+        ]
+        parts.append(f"Most frequent mistakes of {title}:" if rows else f"There are no mistakes of {title}.")
+        parts += [Table(rows).markdown().rstrip("\n")] if rows else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _most_frequent(wrong: pd.DataFrame, column: str, number: int | None) -> list[dict[Any, Any]]:
+    """Equally frequent ones come by label."""
+    if number is not None and number < 1:
+        raise ParameterError(f"mistake_n is {number}, but must be at least 1, or missing to show all mistakes.")
+    made = wrong[wrong[column] > 0].sort_values([column, "predicted"], ascending=[False, True])
+    return made[:number].to_dict("records")
+
+
+def _counts(row: dict[Any, Any], direction: str, combination: LearntCombination, arrow: str = "->") -> str:
+    before, after = row[f"{direction}before"], row[f"{direction}after"]
+    return f"{_count(before)} {arrow} {after:.2f} ({row[f'{direction}after_total']}/{combination.repeats})"
+
+
+def _wrong(combination: LearntCombination) -> tuple[str, str]:
+    """How many predictions of how many are wrong before, and in all repeats after."""
+    before, after = combination.mistakes["before"].sum(), combination.mistakes["after_total"].sum()
+    images = combination.test_images
+    return f"{_count(before)} of {images}", f"{after} of {images * combination.repeats}"
+
+
+def _count(images: float) -> str:
+    """Baselines that differ between repeats have a mean that need not be whole."""
+    return f"{images:.0f}" if float(images).is_integer() else f"{images:.2f}"
+
+
+def _coefficient(row: dict[Any, Any]) -> str:
+    deviation = "" if is_missing(row["deviation"]) else f" ± {row['deviation']:.2g}"
+    return f"{row['coefficient']:.2g}{deviation}"
+
+
+def _seen(row: dict[Any, Any], combination: LearntCombination) -> str:
+    """Neighbours that are drawn at random differ between repeats."""
+    return "" if row["repeats"] == combination.repeats else f" in {row['repeats']} of {_repeats(combination)}"
+
+
+def _repeats(combination: LearntCombination) -> str:
+    return "1 repeat" if combination.repeats == 1 else f"{combination.repeats} repeats"

@@ -1,4 +1,4 @@
-"""What AlphaNet gains for classes with few images, and what the others pay for it.
+"""What AlphaNet gains for classes with few images, what the others pay for it, and both in plain sentences.
 
 The tables are those of the pipeline; fractions are between 0 and 1. `accuracies` has one row a run and split: classifier,
 experiment, baseline, rho, neighbours, distance, repeat, split ("few", "medium", "many" or "overall"), top_1 and top_5.
@@ -6,16 +6,14 @@ experiment, baseline, rho, neighbours, distance, repeat, split ("few", "medium",
 accuracy, baseline_accuracy and neighbour_distance. A gain is the accuracy minus that of the classifier AlphaNet started from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from vision_studies.errors import DataError
-from vision_studies.statistics.intervals import holm, paired_comparison, summary
 
 Metric = Literal["top_1", "top_5"]
 """Column of `accuracies`: share of the images whose class has the highest score, or one of the five highest."""
@@ -26,16 +24,49 @@ Value = Literal["accuracy", "baseline_accuracy", "gain"]
 SPLITS = ("overall", "few", "medium", "many")
 
 _SETTING = ("classifier", "experiment", "baseline", "rho", "neighbours", "distance")
-_SUMMARY = (*_SETTING, "split", "n", "mean", "deviation", "low", "high")
 _GAINS = (
     *("classifier", "experiment", "rho", "neighbours", "distance", "split", "n", "mean", "low", "high"),
     *("p", "p_corrected", "can_be_significant", "baseline_repeats"),
 )
-_CLASS = ("classifier", "experiment", "baseline", "label", "name", "split", "train_images")
+_CLASS = ["classifier", "experiment", "baseline", "label", "name", "split", "train_images"]
 _FITTED = ("x", "fitted", "low", "high")
-_PLACES = 60  # at which a fitted line is given: its band is curved
+_POINTS_OF_A_LINE = 60  # its band is curved
 _FEWEST = 3  # points: two always lie on a line
 _DECIMALS = 12  # binary fractions differ in the last digits where decimal ones do not
+METRIC_NAMES = {
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "adjusted": "accuracy with neighbours counted as right",
+}
+_OTHERS = {"medium": "the medium classes", "many": "the many classes", "overall": "all classes together"}
+_FEW = {
+    "down": "the test {metric} of the few classes falls by {size:.2f} points ({numbers}).",
+    "up": "the test {metric} of the few classes rises by {size:.2f} points ({numbers}).",
+    "unchanged": "the test {metric} of the few classes stays as it is ({numbers}).",
+    "unknown": "one cannot tell whether the test {metric} of the few classes changes: {change:+.2f} points ({numbers}).",
+}
+_CLAUSES = {
+    "down": "it lowers {}",
+    "up": "it raises {}",
+    "unchanged": "it does not change {}",
+    "unknown": "one cannot tell whether {} change",
+}
+_VERDICTS = {
+    "down": "So it is a trade: what the few classes gain is paid for with more mistakes overall.",
+    "up": "So the few classes gain, and the overall accuracy rises with them.",
+    "unchanged": "So the few classes gain, at no cost overall.",
+    "unknown": "So the few classes gain; whether that changes the overall accuracy cannot be told.",
+}
+_ENDINGS = {
+    "down": "falls with {}",
+    "up": "rises with {}",
+    "unchanged": "stays as it is with {}",
+    "unknown": "may change or not with {}",
+}
+
+_Row = dict[Any, Any]
+_Settings = dict[str, dict[str, _Row]]
+"""Rows of gains by experiment and split."""
 
 
 def summarise(
@@ -58,17 +89,18 @@ def summarise(
     Raises:
         DataError: a run stands in the table twice; or a classifier has no baseline, or more than one, and gains are wanted.
     """
-    baselines = _baselines(accuracies, metric) if gain else {}
+    from vision_studies.statistics.intervals import summary
+
+    cells = _cells(accuracies, metric)
+    if gain:
+        cells = ((row, values - opposite) for row, values, opposite, _ in _pairs(accuracies, metric))
     rows = []
-    for setting, split, own in _cells(accuracies, metric):
-        if gain and setting["baseline"]:
-            continue
-        values = own - _opposite(baselines, setting, split, own) if gain else own
+    for row, values in cells:
         described = summary(values.to_numpy(dtype=float).round(_DECIMALS), confidence=confidence)
         low, high = (end if gain else float(np.clip(end, 0, 1)) for end in (described.low, described.high))
         numbers = {"n": described.n, "mean": described.mean, "deviation": described.standard_deviation}
-        rows.append({**setting, "split": split, **numbers, "low": low, "high": high})
-    return pd.DataFrame(rows, columns=list(_SUMMARY))
+        rows.append({**row, **numbers, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=[*_SETTING, "split", "n", "mean", "deviation", "low", "high"])
 
 
 def paired_gains(accuracies: pd.DataFrame, confidence: float = 0.95, *, metric: Metric = "top_1") -> pd.DataFrame:
@@ -88,20 +120,15 @@ def paired_gains(accuracies: pd.DataFrame, confidence: float = 0.95, *, metric: 
     Raises:
         DataError: a run stands in the table twice, or a classifier has no baseline or more than one.
     """
-    baselines = _baselines(accuracies, metric)
+    from vision_studies.statistics.intervals import holm, paired_comparison
+
     rows = []
-    for setting, split, own in _cells(accuracies, metric):
-        if setting["baseline"]:
-            continue
-        found = paired_comparison(own, _opposite(baselines, setting, split, own), confidence=confidence)
-        numbers = {"n": found.pairs, "mean": found.difference, "low": found.low, "high": found.high, "p": found.p}
-        rows.append(
-            {**setting, "split": split, **numbers, "baseline_repeats": len(baselines[setting["classifier"], split])}
-        )
-    corrected = holm([row["p"] for row in rows])
-    for row, p_corrected in zip(rows, corrected, strict=True):
-        row |= {"p_corrected": p_corrected, "can_be_significant": not np.isnan(row["p"])}
-    return pd.DataFrame(rows, columns=list(_GAINS))
+    for row, values, opposite, repeats in _pairs(accuracies, metric):
+        compared = paired_comparison(values, opposite, confidence=confidence)
+        numbers = {"n": compared.pairs, "mean": compared.difference, "low": compared.low, "high": compared.high}
+        rows.append({**row, **numbers, "p": compared.p, "baseline_repeats": repeats})
+    gains = pd.DataFrame(rows, columns=list(_GAINS))
+    return gains.assign(p_corrected=holm(gains["p"].tolist()), can_be_significant=gains["p"].notna())
 
 
 def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +139,7 @@ def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
         train_images, accuracy, baseline_accuracy, neighbour_distance and gain.
     """
     averaged = ["accuracy", "baseline_accuracy", "neighbour_distance"]
-    means = class_accuracies.groupby(list(_CLASS), sort=False, dropna=False)[averaged].mean().reset_index()
+    means = class_accuracies.groupby(_CLASS, sort=False, dropna=False)[averaged].mean().reset_index()
     return means.assign(gain=means["accuracy"] - means["baseline_accuracy"])
 
 
@@ -126,8 +153,10 @@ def correlation(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
     first, second = _finite(x, y)
     if len(first) < _FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
         return np.nan, np.nan
-    found = stats.linregress(first, second)
-    return float(found.rvalue), float(found.pvalue)
+    from scipy import stats
+
+    line = stats.linregress(first, second)
+    return float(line.rvalue), float(line.pvalue)
 
 
 def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
@@ -144,15 +173,16 @@ def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.Data
     first, second = _finite(x, y)
     if len(first) < _FEWEST or np.ptp(first) == 0:
         return pd.DataFrame(columns=list(_FITTED), dtype=float)
+    from scipy import stats
+
     line = stats.linregress(first, second)
-    residuals = second - (line.intercept + line.slope * first)
-    free = len(first) - 2
-    variance = float(residuals @ residuals) / free
-    places = np.linspace(first.min(), first.max(), _PLACES)
-    leverage = 1 / len(first) + (places - first.mean()) ** 2 / ((first - first.mean()) ** 2).sum()
-    reach = stats.t.ppf((1 + confidence) / 2, free) * np.sqrt(variance * leverage)
-    fitted = line.intercept + line.slope * places
-    return pd.DataFrame({"x": places, "fitted": fitted, "low": fitted - reach, "high": fitted + reach})
+    at = np.linspace(first.min(), first.max(), _POINTS_OF_A_LINE)
+    squares = ((first - first.mean()) ** 2).sum()
+    # The variance of the mean response is that of the slope, times these squares.
+    error = line.stderr * np.sqrt(squares / len(first) + (at - first.mean()) ** 2)
+    reach = stats.t.ppf((1 + confidence) / 2, len(first) - 2) * error
+    fitted = line.intercept + line.slope * at
+    return pd.DataFrame({"x": at, "fitted": fitted, "low": fitted - reach, "high": fitted + reach})
 
 
 def distance_lines(class_accuracies: pd.DataFrame, *, value: Value, confidence: float = 0.95) -> pd.DataFrame:
@@ -190,17 +220,52 @@ def image_lines(class_accuracies: pd.DataFrame, *, confidence: float = 0.95) -> 
     return lines.assign(x=10 ** lines["x"])
 
 
+def gain_sentences(gains: pd.DataFrame, *, confidence: float = 0.95, metric: Metric = "top_1") -> list[str]:
+    """By how much the few classes of each classifier rise at best, and what that costs.
+
+    A rise or fall is said of a split where the interval of its mean gain excludes 0 and the corrected p is below one minus
+    the confidence; elsewhere, and of a single repeat, the sentences say that it cannot be told. The best setting is chosen by
+    what is reported of it, and the sentence says so.
+
+    Args:
+        gains: what `paired_gains` found.
+        confidence: the one it was found with.
+        metric: likewise.
+
+    Returns:
+        For each classifier: the setting that raises the few classes most, what it does to the other splits and overall, and
+        what this amounts to; where there are several settings, how many of them make the same trade, and which of those that
+        help the few classes is best overall. Last, what repeats of one baseline cannot tell.
+    """
+    sentences: list[str] = []
+    for classifier, of_classifier in gains.groupby("classifier", sort=False):
+        settings = {
+            str(name): {row["split"]: row | {"side": _side(row, confidence)} for row in rows.to_dict("records")}
+            for name, rows in of_classifier[of_classifier["n"] > 0].groupby("experiment", sort=False)
+        }
+        settings = {name: rows for name, rows in settings.items() if "few" in rows and "overall" in rows}
+        if settings:
+            sentences += _of_classifier(str(classifier), settings, confidence, METRIC_NAMES[metric])
+        else:
+            sentences.append(f"On {classifier} no gain of the few classes is known.")
+    trained_once = (gains["baseline_repeats"] == 1).groupby(gains["classifier"], sort=False).all()
+    if trained_once.any() and (gains["n"] > 1).any():
+        once = _listed([str(name) for name in trained_once.index[trained_once]])
+        sentences.append(
+            f"The baseline of {once} was trained once: the intervals cover repeats of AlphaNet on it, and not what "
+            "training the baseline again would change."
+        )
+    return sentences
+
+
 def _lines(means: pd.DataFrame, keys: list[str], x: str, y: str, confidence: float) -> pd.DataFrame:
-    tables = []
-    for names, own in means.groupby(keys, sort=False):
-        line = fitted_line(own[x], own[y], confidence)
-        r, p = correlation(own[x], own[y])
-        tables.append(line.assign(**dict(zip(keys, names, strict=True)), r=r, p=p))
     columns = [*keys, *_FITTED, "r", "p"]
-    filled = [table[columns] for table in tables if len(table)]
-    if not filled:
-        return pd.DataFrame(columns=columns).astype(dict.fromkeys([*_FITTED, "r", "p"], float))
-    return pd.concat(filled, ignore_index=True)
+    tables = [pd.DataFrame(columns=columns).astype(dict.fromkeys([*_FITTED, "r", "p"], float))]
+    for values, rows in means.groupby(keys, sort=False):
+        line = fitted_line(rows[x], rows[y], confidence)
+        r, p = correlation(rows[x], rows[y])
+        tables.append(line.assign(**dict(zip(keys, values, strict=True)), r=r, p=p)[columns])
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
 def _finite(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -209,44 +274,121 @@ def _finite(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     return first[known], second[known]
 
 
-def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[dict[str, Any], str, pd.Series]]:
-    """Setting, split and values by repeat of every experiment."""
-    for (classifier, experiment), own in accuracies.groupby(["classifier", "experiment"], sort=False):
-        setting = own[list(_SETTING)].iloc[0].to_dict() | {"baseline": bool(own["baseline"].iloc[0])}
+def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series]]:
+    """Setting with split, and values by repeat, of every experiment."""
+    for (classifier, experiment), rows in accuracies.groupby(["classifier", "experiment"], sort=False):
+        setting = rows[list(_SETTING)].iloc[0].to_dict() | {"baseline": bool(rows["baseline"].iloc[0])}
         for split in SPLITS:
-            rows = own[own["split"] == split]
-            if not len(rows):
-                continue
-            if rows["repeat"].duplicated().any():
+            of_split = rows[rows["split"] == split].set_index("repeat")[metric].astype(float).sort_index()
+            if not of_split.index.is_unique:
                 raise DataError(
                     f"The experiment '{experiment}' of the classifier '{classifier}' has two rows of the split '{split}' "
                     "with one repeat; give every setting a name and every run a repeat of its own."
                 )
-            yield setting, split, rows.set_index("repeat")[metric].astype(float).sort_index()
+            if len(of_split):
+                yield {**setting, "split": split}, of_split
 
 
-def _baselines(accuracies: pd.DataFrame, metric: Metric) -> dict[tuple[str, str], pd.Series]:
-    """Values of the baselines by repeat; keys are classifier and split."""
-    found: dict[tuple[str, str], pd.Series] = {}
-    for setting, split, own in _cells(accuracies[accuracies["baseline"].astype(bool)], metric):
-        key = (setting["classifier"], split)
-        if key in found:
+def _pairs(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series, pd.Series, int]]:
+    """Of every experiment but baselines, what `_cells` gives, the baseline's values by repeat, and how many it has itself."""
+    baselines: dict[tuple[str, str], pd.Series] = {}
+    is_baseline = accuracies["baseline"].astype(bool)
+    for row, values in _cells(accuracies[is_baseline], metric):
+        if (row["classifier"], row["split"]) in baselines:
             raise DataError(
-                f"The classifier '{key[0]}' has more than one baseline; leave one, as gains are measured from it."
+                f"The classifier '{row['classifier']}' has more than one baseline; leave one, as gains are measured from it."
             )
-        found[key] = own
-    return found
+        baselines[row["classifier"], row["split"]] = values
+    for row, values in _cells(accuracies[~is_baseline], metric):
+        if (row["classifier"], row["split"]) not in baselines:
+            raise DataError(
+                f"The classifier '{row['classifier']}' has no baseline for the split '{row['split']}', from which a gain "
+                "could be measured; evaluate the classifier itself, too."
+            )
+        opposite = baselines[row["classifier"], row["split"]]
+        repeats = len(opposite)
+        yield row, values, pd.Series(opposite.iloc[0], values.index) if repeats == 1 else opposite, repeats
 
 
-def _opposite(
-    baselines: dict[tuple[str, str], pd.Series], setting: dict[str, Any], split: str, own: pd.Series
-) -> pd.Series:
-    """What the repeats of an experiment are compared with, by repeat."""
-    key = (setting["classifier"], split)
-    if key not in baselines:
-        raise DataError(
-            f"The classifier '{key[0]}' has no baseline for the split '{split}', from which a gain could be measured; "
-            "evaluate the classifier itself, too."
+def _of_classifier(classifier: str, settings: _Settings, confidence: float, metric: str) -> list[str]:
+    best = max(settings, key=lambda name: settings[name]["few"]["mean"])
+    few = settings[best]["few"]
+    start = f"With '{best}'"
+    if len(settings) > 1:
+        start = (
+            f"Of {len(settings)} settings on {classifier}, '{best}' has the highest mean for the few classes (chosen by "
+            "these very test images, which flatters it): with it"
         )
-    known = baselines[key]
-    return pd.Series(known.iloc[0], index=own.index) if len(known) == 1 else known
+    change, numbers = 100 * few["mean"], _numbers(few, confidence)
+    said = _FEW[few["side"]].format(metric=metric, size=abs(change), change=change, numbers=numbers)
+    sentences = [f"{start} {said}", _others(settings[best], confidence)]
+    if few["side"] == "up":
+        sentences.append(_VERDICTS[settings[best]["overall"]["side"]])
+    if len(settings) > 1:
+        sentences += _all_settings(classifier, settings, best, confidence)
+    return sentences
+
+
+def _others(rows: dict[str, _Row], confidence: float) -> str:
+    """What a setting does to the splits that it does not set out to help."""
+    sides: dict[str, list[str]] = {side: [] for side in _CLAUSES}
+    for split, name in _OTHERS.items():
+        if split in rows:
+            row = rows[split]
+            amount = "" if row["side"] == "unchanged" else f" ({_change(row, confidence)})"
+            sides[row["side"]].append(name + amount)
+    text = "; ".join(_CLAUSES[side].format(_listed(names)) for side, names in sides.items() if names)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _all_settings(classifier: str, settings: _Settings, best: str, confidence: float) -> list[str]:
+    helped = {name: rows for name, rows in settings.items() if rows["few"]["side"] == "up"}
+    if not helped:
+        return [f"None of the {len(settings)} settings on {classifier} can be told to raise the few classes."]
+    sides = [rows["overall"]["side"] for rows in helped.values()]
+    ends = _listed([ending.format(sides.count(side)) for side, ending in _ENDINGS.items() if side in sides])
+    counted = f"all {len(settings)}" if len(helped) == len(settings) else f"{len(helped)} of {len(settings)}"
+    sentences = [f"On {classifier} {counted} settings raise the few classes; the overall accuracy {ends} of them."]
+    kindest = max(helped, key=lambda name: helped[name]["overall"]["mean"])
+    if kindest != best:
+        few, overall = (_change(helped[kindest][split], confidence) for split in ("few", "overall"))
+        sentences.append(
+            f"Of these, '{kindest}' has the highest mean overall (chosen by the test images, too): few classes {few}, "
+            f"overall {overall}."
+        )
+    return sentences
+
+
+def _side(row: _Row, confidence: float) -> str:
+    """Which way a split goes: "up", "down", "unchanged" (by nothing in every repeat) or "unknown"."""
+    if row["low"] == row["high"] == 0:
+        return "unchanged"
+    if row["can_be_significant"] and not row["p_corrected"] < 1 - confidence:
+        return "unknown"
+    return "up" if row["low"] > 0 else "down" if row["high"] < 0 else "unknown"
+
+
+def _change(row: _Row, confidence: float) -> str:
+    """A mean gain with its interval."""
+    change = f"{100 * row['mean']:+.2f} points"
+    if np.isnan(row["low"]) or row["low"] == row["high"]:
+        return change
+    doubted = row["side"] == "unknown" and (row["low"] > 0 or row["high"] < 0)
+    doubt = f", but corrected p = {row['p_corrected']:.2g}" if doubted else ""
+    return f"{change}, {_interval(row, confidence)}{doubt}"
+
+
+def _numbers(row: _Row, confidence: float) -> str:
+    if row["n"] == 1:
+        return "one repeat, which shows no spread"
+    if row["low"] == row["high"]:
+        return f"the same in each of {row['n']} repeats"
+    return f"{row['n']} repeats; {_interval(row, confidence)}; corrected p = {row['p_corrected']:.2g}"
+
+
+def _interval(row: _Row, confidence: float) -> str:
+    return f"{100 * confidence:g} % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else parts[0]

@@ -30,9 +30,9 @@ def count_groups(
     Returns:
         One row each of `GROUPS`: group, images (mean over runs), share (NaN where there are no images).
     """
-    grouped = _with_groups(_of_classes(changes, labels), neighbours)
+    grouped = _grouped(changes, neighbours, labels)
     totals = grouped.groupby(f"{which}_group")["images"].sum().reindex(list(GROUPS), fill_value=0)
-    images = totals.to_numpy(dtype=float) / max(_runs(changes), 1)
+    images = totals.to_numpy(dtype=float) / _runs(changes)
     total = images.sum()
     return pd.DataFrame({"group": GROUPS, "images": images, "share": images / total if total else np.nan})
 
@@ -53,12 +53,12 @@ def group_flows(
         before_group, after_group, few (whether the true class is one), images (mean over runs; may be 0). Summed over
         after_group they are what `count_groups` finds before, and the other way round.
     """
-    grouped = _with_groups(_of_classes(changes, labels), neighbours)
-    grouped = grouped.assign(few=grouped["label"].isin(list(few)))
+    grouped = _grouped(changes, neighbours, labels)
+    grouped["few"] = grouped["label"].isin(list(few))
     kinds = sorted({label in set(few) for label in labels}, reverse=True)
     every = pd.MultiIndex.from_product([GROUPS, GROUPS, kinds], names=["before_group", "after_group", "few"])
     totals = grouped.groupby(every.names)["images"].sum().reindex(every, fill_value=0)
-    flows = (totals.astype(float) / max(_runs(changes), 1)).reset_index()
+    flows = (totals.astype(float) / _runs(changes)).reset_index()
     return flows.sort_values("few", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -73,29 +73,25 @@ def adjusted_accuracy(changes: pd.DataFrame, neighbours: pd.DataFrame, labels: C
     Returns:
         One row a run that has images of `labels`: classifier, experiment, repeat, images, before, after (fractions).
     """
-    grouped = _with_groups(_of_classes(changes, labels), neighbours)
-    counted = grouped[[*_RUN, "images"]].assign(
-        before=grouped["images"].where(grouped["before_group"] != "other", 0),
-        after=grouped["images"].where(grouped["after_group"] != "other", 0),
-    )
-    sums = counted.groupby(_RUN, sort=False).sum().reset_index()
+    grouped = _grouped(changes, neighbours, labels)
+    for which in ("before", "after"):
+        grouped[which] = grouped["images"].where(grouped[f"{which}_group"] != "other", 0)
+    sums = grouped.groupby(_RUN, sort=False)[["images", "before", "after"]].sum().reset_index()
     return sums.assign(before=sums["before"] / sums["images"], after=sums["after"] / sums["images"])
 
 
-def _of_classes(changes: pd.DataFrame, labels: Collection[int]) -> pd.DataFrame:
-    return changes[changes["label"].isin(list(labels))]
-
-
 def _runs(changes: pd.DataFrame) -> int:
-    return len(changes[_RUN].drop_duplicates())
+    """How many there are; 1 where there is none, so that it can divide."""
+    return max(len(changes[_RUN].drop_duplicates()), 1)
 
 
-def _with_groups(changes: pd.DataFrame, neighbours: pd.DataFrame) -> pd.DataFrame:
+def _grouped(changes: pd.DataFrame, neighbours: pd.DataFrame, labels: Collection[int]) -> pd.DataFrame:
+    """The changes of these classes, with the groups of both predictions."""
+    table = changes[changes["label"].isin(list(labels))].copy()
     keys = ["repeat", "label", "neighbour"] if "repeat" in neighbours else ["label", "neighbour"]
     pairs = pd.MultiIndex.from_frame(neighbours[keys])
-    found = {}
     for which in ("before", "after"):
-        asked = pd.MultiIndex.from_frame(changes.rename(columns={which: "neighbour"})[keys])
-        correct = (changes[which] == changes["label"]).to_numpy()
-        found[f"{which}_group"] = np.select([correct, asked.isin(pairs)], GROUPS[:2], GROUPS[2])
-    return changes.assign(**found)
+        predicted = pd.MultiIndex.from_frame(table.rename(columns={which: "neighbour"})[keys])
+        correct = (table[which] == table["label"]).to_numpy()
+        table[f"{which}_group"] = np.select([correct, predicted.isin(pairs)], GROUPS[:2], GROUPS[2])
+    return table

@@ -6,6 +6,44 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.errors import DataError
+from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
+from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, Plan
+from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
+
+
+def class_maps(
+    plan: Plan, class_accuracies: pd.DataFrame, experiment: str, *, number: int, largest: bool
+) -> tuple[dict[str, pd.DataFrame], dict[str, list[str]]]:
+    """Maps of the few classes with the largest or the smallest gain, in the first repeat of an experiment that there is.
+
+    Returns:
+        For each class, called by its name and gain, its map and the names of its neighbours.
+    """
+    from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier, read_predictions
+    from vision_studies.pipelines.alphanet.work.experiments import read_combinations
+
+    accuracies = class_accuracies[class_accuracies["experiment"] == experiment]
+    repeat = accuracies["repeat"].min()
+    trained = next(one for one in plan.experiments() if one.run.variant == experiment and one.repeat == repeat)
+    features, before = plan.features(trained.classifier, trained.repeat), plan.classifier(trained)
+    folder = plan.runs.path(trained.run)
+    neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
+    scale = CombinationRunSettings.model_validate(trained.run.configuration["combinations"]).training.prediction_scale
+    after = improved_classifier(before, neighbours, coefficients, scale)
+    folders = (plan.classifier_folder(trained.classifier, trained.repeat), folder)
+    predicted, predicted_after = (read_predictions(path)[0] for path in folders)
+    means = accuracies.groupby("label")[["accuracy", "baseline_accuracy"]].mean()
+    gains = means["accuracy"] - means["baseline_accuracy"]
+    test = features.groups["test"]
+    maps, names = {}, {}
+    for label in select_classes(class_accuracies, experiment, by="gain", largest=largest, number=number):
+        images = test.labels == label
+        near = neighbours.labels[list(neighbours.classes).index(label)].tolist()
+        name = f"{features.class_names[label]} ({100 * gains[label]:+.1f} points)"
+        weights, of_class = (before.weight, after.weight / scale), test.features[images]
+        maps[name] = template_map(*weights, label, near, of_class, predicted[images], predicted_after[images], seed=0)
+        names[name] = [features.class_names[other] for other in near]
+    return maps, names
 
 
 def template_map(
@@ -48,89 +86,52 @@ def template_map(
     Raises:
         DataError: arrays do not fit each other, or hold values that are not finite.
     """
-    from sklearn.manifold import MDS
-
-    _check(weight_before, weight_after, features, before_predictions, after_predictions)
-    generator = np.random.default_rng(seed)
-    drawn = np.arange(len(features))
-    if len(features) > samples:
-        drawn = np.sort(generator.choice(len(features), samples, replace=False))
-    points = _projected(
-        weight_before,
-        np.stack([weight_before[label], weight_after[label]]),
-        neighbours,
-        features[drawn],
-        components,
-        seed,
-    )
-    # The start by classical scaling needs no chance and ends in a better map than random ones.
-    scaling = MDS(2, init="classical_mds", n_init=1, metric_mds=True, random_state=seed, normalized_stress=False)
-    places = scaling.fit_transform(points)
-    groups = {"before": before_predictions[drawn], "after": after_predictions[drawn]}
-    panels = [
-        _panel(panel, np.delete(places, 1 - own, axis=0), label, neighbours, groups[panel])
-        for own, panel in enumerate(("before", "after"))
-    ]
-    return pd.concat(panels, ignore_index=True)
-
-
-def _projected(
-    baseline: np.ndarray,
-    own: np.ndarray,
-    neighbours: Sequence[int],
-    features: np.ndarray,
-    components: int,
-    seed: int,
-) -> np.ndarray:
-    """[2 + k + n, components]: the class's classifier before and after, its neighbours', and features."""
     from sklearn.decomposition import PCA
+    from sklearn.manifold import MDS
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    norm = _mean_norm(baseline)
-    projection = make_pipeline(StandardScaler(), PCA(min(components, *baseline.shape), random_state=seed))
-    projection.fit(baseline / norm)
-    classifiers = np.concatenate([own, baseline[list(neighbours)]]) / norm
-    return projection.transform(np.concatenate([classifiers, features / _mean_norm(features)]))
+    if weight_before.shape != weight_after.shape or weight_before.shape[1:] != features.shape[1:]:
+        raise DataError(
+            f"Classifiers before {weight_before.shape} and after {weight_after.shape} and features {features.shape} must have "
+            "one number of dimensions, and both classifiers the same classes."
+        )
+    predictions = {"before": before_predictions, "after": after_predictions}
+    if any(len(predicted) != len(features) for predicted in predictions.values()):
+        raise DataError(
+            f"{len(features)} features need as many predictions, and there are {len(before_predictions)} before and "
+            f"{len(after_predictions)} after."
+        )
+    if not all(np.isfinite(array).all() for array in (weight_before, weight_after, features)):
+        raise DataError("Classifiers or features hold values that are not finite; train or extract them anew.")
+    sample = np.arange(len(features))
+    if len(features) > samples:
+        sample = np.sort(np.random.default_rng(seed).choice(len(features), samples, replace=False))
+    norm = _mean_norm(weight_before)
+    projection = make_pipeline(StandardScaler(), PCA(min(components, *weight_before.shape), random_state=seed))
+    projection.fit(weight_before / norm)
+    classifiers = np.stack([weight_before[label], weight_after[label], *weight_before[list(neighbours)]]) / norm
+    points = projection.transform(np.concatenate([classifiers, features[sample] / _mean_norm(features[sample])]))
+    # The start by classical scaling needs no chance and ends in a better map than random ones.
+    scaling = MDS(2, init="classical_mds", n_init=1, metric_mds=True, random_state=seed, normalized_stress=False)
+    places = scaling.fit_transform(points)
+    near = [f"neighbour {position}" for position in range(1, len(neighbours) + 1)]
+    names = dict(zip(map(int, neighbours), near, strict=True)) | {label: "correct"}
+    panels = []
+    for number, (panel, predicted) in enumerate(predictions.items()):
+        table = pd.DataFrame(np.delete(places, 1 - number, axis=0), columns=["x", "y"])
+        groups = [names.get(int(prediction), "other") for prediction in predicted[sample]]
+        panels.append(
+            table.assign(
+                kind=["classifier"] + ["neighbour"] * len(near) + ["feature"] * len(groups),
+                panel=panel,
+                position=[0, *range(1, len(near) + 1), *[0] * len(groups)],
+                group=["correct", *near, *groups],
+            )
+        )
+    return pd.concat(panels, ignore_index=True)
 
 
 def _mean_norm(rows: np.ndarray) -> float:
     """Mean length of rows; 1 where there is none or all are zero, so that it can divide."""
-    mean = float(np.linalg.norm(rows, axis=1).mean()) if len(rows) else 0.0
-    return mean or 1.0
-
-
-def _panel(
-    panel: str, places: np.ndarray, label: int, neighbours: Sequence[int], predictions: np.ndarray
-) -> pd.DataFrame:
-    k, count = len(neighbours), len(predictions)
-    names = {int(neighbour): f"neighbour {place}" for place, neighbour in enumerate(neighbours, start=1)}
-    names[label] = "correct"
-    return pd.DataFrame(
-        {
-            "x": places[:, 0],
-            "y": places[:, 1],
-            "kind": ["classifier"] + ["neighbour"] * k + ["feature"] * count,
-            "panel": panel,
-            "position": [0, *range(1, k + 1), *[0] * count],
-            "group": ["correct", *(names[int(neighbour)] for neighbour in neighbours)]
-            + [names.get(int(prediction), "other") for prediction in predictions],
-        }
-    )
-
-
-def _check(
-    before: np.ndarray, after: np.ndarray, features: np.ndarray, predicted: np.ndarray, predicted_after: np.ndarray
-) -> None:
-    if before.shape != after.shape or before.shape[1:] != features.shape[1:]:
-        raise DataError(
-            f"Classifiers before {before.shape} and after {after.shape} and features {features.shape} must have one number "
-            "of dimensions, and both classifiers the same classes."
-        )
-    if not len(features) == len(predicted) == len(predicted_after):
-        raise DataError(
-            f"{len(features)} features need as many predictions, and there are {len(predicted)} before and "
-            f"{len(predicted_after)} after."
-        )
-    if not all(np.isfinite(array).all() for array in (before, after, features)):
-        raise DataError("Classifiers or features hold values that are not finite; train or extract them anew.")
+    return (float(np.linalg.norm(rows, axis=1).mean()) if len(rows) else 0.0) or 1.0

@@ -1,6 +1,6 @@
 """What test images are taken for, seen from their class: itself, one of its neighbours, or another class.
 
-Groups are "correct", "neighbour" and "other"; numbers of images are means over repeats and need not be whole.
+Groups are those of `prediction_groups`; numbers of images are means over repeats and need not be whole.
 """
 
 from itertools import pairwise
@@ -34,7 +34,7 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
         counts: a row a group: group, images, share (fraction; NaN where there are no images).
         title: of which images and classifier.
     """
-    drawn, axes = single(7.6, 2.9)
+    figure, axes = single(7.6, 2.9)
     colours = [GROUP_COLOURS[group] for group in counts["group"]]
     bars = axes.barh(range(len(counts)), counts["images"], height=0.7, color=colours)
     texts = [_counted(images, share) for images, share in zip(counts["images"], counts["share"], strict=True)]
@@ -44,7 +44,7 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel("test images")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    return finished(drawn, title)
+    return finished(figure, title)
 
 
 @styled
@@ -60,62 +60,56 @@ def prediction_changes(flows: pd.DataFrame, title: str) -> Figure:
     total = float(flows["images"].sum())
     if not total:
         return nothing_to_draw("There are no such images.", title)
-    drawn, axes = single(9.6, 6.2)
+    figure, axes = single(9.6, 6.2)
     axes.set_axis_off()
     axes.set(xlim=(-0.42, 1.42), ylim=(1.01, -0.06))
     both = flows["few"].nunique() > 1
     left, right = _stacked(flows, "before_group", total), _stacked(flows, "after_group", total)
     for row in flows.index[flows["images"] > 0]:
         few = both and bool(flows.at[row, "few"])
-        _band(axes, left[row], right[row], flows.at[row, "before_group"], few)
-        _write_in_band(axes, left[row], flows.at[row, "images"], few)
-    for side, name in (("before", "baseline"), ("after", "AlphaNet")):
+        _band(axes, left[row], right[row], flows.loc[row], few)
+    for side, name, x, align in (("before", "baseline", 0.0, "left"), ("after", "AlphaNet", 1.0, "right")):
         _column(axes, flows, side, both)
-        place = 0.0 if side == "before" else 1.0
-        axes.text(place, -0.02, name, ha="left" if place == 0 else "right", fontsize=12, fontweight="bold")
+        axes.text(x, -0.02, name, ha=align, fontsize=12, fontweight="bold")
     if both:
         kinds = {"images of few classes": _HATCH, "images of base classes": None}
         handles = [Patch(facecolor="white", edgecolor=INK, hatch=hatch, label=label) for label, hatch in kinds.items()]
         axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, -0.12), ncols=2, handlelength=2.4)
-    return finished(drawn, title, small_print=_summary(flows, total))
+    return finished(figure, title, small_print=_summary(flows, total))
 
 
 def _stacked(flows: pd.DataFrame, by: str, total: float) -> dict[int, tuple[float, float]]:
     """Upper and lower end of every flow in a column, as shares of it: by group, few classes first, then by the other side."""
     other = "after_group" if by == "before_group" else "before_group"
-    ranks = flows.assign(
-        own=flows[by].map(list(_NAMES).index), few=~flows["few"], other=flows[other].map(list(_NAMES).index)
-    ).sort_values(["own", "few", "other"], kind="stable")
-    ends = np.concatenate([[0.0], ranks["images"].to_numpy(dtype=float).cumsum() / total])
-    return dict(zip(ranks.index, pairwise(ends), strict=True))
+    ranks: dict[Any, int] = {True: 0, False: 1} | {group: rank for rank, group in enumerate(_NAMES)}
+    ordered = flows.sort_values([by, "few", other], key=lambda column: column.map(ranks))
+    ends = np.concatenate([[0.0], ordered["images"].to_numpy(dtype=float).cumsum() / total])
+    return dict(zip(ordered.index, pairwise(ends), strict=True))
 
 
-def _band(axes: Axes, left: tuple[float, float], right: tuple[float, float], group: str, few: bool) -> None:
+def _band(axes: Axes, left: tuple[float, float], right: tuple[float, float], flow: pd.Series, few: bool) -> None:
+    """A band from the left column to the right one, with the number of its images where it has room."""
     start, end = _WIDTH, 1 - _WIDTH
     bend, curve = (start + end) / 2, Path.CURVE4
     there = [(start, left[0]), (bend, left[0]), (bend, right[0]), (end, right[0])]
     back = [(end, right[1]), (bend, right[1]), (bend, left[1]), (start, left[1])]
     codes = [Path.MOVETO, curve, curve, curve, Path.LINETO, curve, curve, curve, Path.CLOSEPOLY]
-    path = Path([*there, *back, (start, left[0])], codes)
-    look = {"hatch": _HATCH, "edgecolor": (1, 1, 1, 0.7)} if few else {"edgecolor": "none"}
-    axes.add_patch(PathPatch(path, facecolor=GROUP_COLOURS[group], alpha=0.42, linewidth=0, zorder=2, **look))
-
-
-def _write_in_band(axes: Axes, left: tuple[float, float], images: float, few: bool) -> None:
-    if left[1] - left[0] < _SMALLEST_WRITTEN:
-        return
-    text = axes.text(_WIDTH + 0.015, sum(left) / 2, _number(images), va="center", fontsize=9, zorder=5)
-    if few:  # strokes make it hard to read
-        text.set_bbox({"facecolor": (1, 1, 1, 0.75), "edgecolor": "none", "pad": 1})
+    look: dict[str, Any] = {"hatch": _HATCH, "edgecolor": (1, 1, 1, 0.7)} if few else {"edgecolor": "none"}
+    look |= {"facecolor": GROUP_COLOURS[flow["before_group"]], "alpha": 0.42, "linewidth": 0, "zorder": 2}
+    axes.add_patch(PathPatch(Path([*there, *back, (start, left[0])], codes), **look))
+    if left[1] - left[0] >= _SMALLEST_WRITTEN:
+        text = axes.text(_WIDTH + 0.015, sum(left) / 2, _number(flow["images"]), va="center", fontsize=9, zorder=5)
+        if few:  # strokes make it hard to read
+            text.set_bbox({"facecolor": (1, 1, 1, 0.75), "edgecolor": "none", "pad": 1})
 
 
 def _column(axes: Axes, flows: pd.DataFrame, side: str, both: bool) -> None:
-    images = flows.groupby([f"{side}_group", "few"])["images"].sum()
+    images = flows.groupby([f"{side}_group", "few"])["images"].sum().astype(float)
     total, edge = images.sum(), 0.0
     x = 0.0 if side == "before" else 1 - _WIDTH
     centres, texts = [], []
     for group, name in _NAMES.items():
-        counts = {few: float(images.get((group, few), 0.0)) for few in (True, False)}
+        counts = {few: images.get((group, few), 0.0) for few in (True, False)}
         top = edge
         for few, count in counts.items():
             look: dict[str, Any] = {"hatch": _HATCH, "edgecolor": "white"} if few and both else {"edgecolor": "none"}
@@ -126,28 +120,20 @@ def _column(axes: Axes, flows: pd.DataFrame, side: str, both: bool) -> None:
         if min(edge - top, 1 - edge) > _SMALLEST_PARTED:
             axes.plot([x, x + _WIDTH], [edge, edge], color="white", linewidth=1.5, zorder=4)
         if edge > top:
-            lines = [name, _counted(edge * total - top * total, edge - top)]
-            if both:
-                lines.append(f"few {_number(counts[True])}, base {_number(counts[False])}")
+            kinds = f"\nfew {_number(counts[True])}, base {_number(counts[False])}" if both else ""
             centres.append((top + edge) / 2)
-            texts.append("\n".join(lines))
+            texts.append(f"{name}\n{_counted(edge * total - top * total, edge - top)}{kinds}")
     outer, away, align = (0.0, -0.05, "right") if side == "before" else (1.0, 0.05, "left")
-    for centre, place, text in zip(centres, _spread(centres, _LABEL_HEIGHTS[both]), texts, strict=True):
-        axes.plot([outer, outer + 0.8 * away], [centre, place], color=INK, linewidth=0.8, clip_on=False)
-        axes.text(outer + away, place, text, ha=align, va="center", fontsize=10, linespacing=1.25)
+    for centre, y, text in zip(centres, _spread(centres, _LABEL_HEIGHTS[both]), texts, strict=True):
+        axes.plot([outer, outer + 0.8 * away], [centre, y], color=INK, linewidth=0.8, clip_on=False)
+        axes.text(outer + away, y, text, ha=align, va="center", fontsize=10, linespacing=1.25)
 
 
-def _spread(centres: list[float], gap: float) -> list[float]:
-    """Places nearest to `centres` (ascending) that keep a distance of `gap` and stay between half of it and 1 less that."""
-    places: list[float] = []
-    for centre in centres:
-        lowest = places[-1] + gap if places else gap / 2
-        places.append(max(centre, lowest))
-    limit = 1 - gap / 2
-    for index in reversed(range(len(places))):
-        places[index] = min(places[index], limit)
-        limit = places[index] - gap
-    return places
+def _spread(centres: list[float], gap: float) -> np.ndarray:
+    """Heights nearest to `centres` (ascending) that keep a distance of `gap` and stay between half of it and 1 less that."""
+    steps = gap * np.arange(len(centres))
+    heights = np.maximum.accumulate(np.maximum(centres - steps, gap / 2)) + steps
+    return np.minimum(heights, 1 - gap / 2 - steps[::-1])
 
 
 def _summary(flows: pd.DataFrame, total: float) -> str:
