@@ -1,7 +1,7 @@
 """From the tables that a study has left to records for trackers."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,48 +10,39 @@ import pandas as pd
 import pyarrow as pa
 
 from vision_studies.config.merge import flatten
+from vision_studies.config.registry import METHODS
 from vision_studies.files import hash_json
 from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, read_stage, run_folders, stage_files
 from vision_studies.stored_tables import read_table
+from vision_studies.studies.method import load_method
 from vision_studies.studies.results import IDENTITY, SCHEMA
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
 from vision_studies.tracking.study_files import StudyFolders
-
-TABLES = (
-    ("results", "histories"),
-    ("training", "histories"),  # the same runs, before they have met the test images
-    ("classifiers", "histories"),
-    ("trial_results", "trial_histories"),
-    ("search_results", "search_histories"),
-    ("pretraining", "pretraining_histories"),
-    ("backbones", "backbone_histories"),
-)
-"""Tables of runs with their histories; a run of several of them is taken from the first."""
 
 _NAMES = ["variant", "trial", "seed"]  # what names a run within the tables of one pipeline
 _METRICS = [field.name for field in SCHEMA if not pa.types.is_string(field.type) and field.name not in IDENTITY]
 _TAGS = [name for name in SCHEMA.names if name not in (*_METRICS, "configuration", "other_metrics", "versions")]
 _WEIGHTS = "*weights*.safetensors"
 _FOLD_HISTORIES = "base_histories.parquet"
+_TRAINED = "training"
 
 
 def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunRecord]:
     """All runs of a study, pipeline by pipeline, in the order of their tables."""
     records: dict[str, RunRecord] = {}
     for folder in sorted(folders.outputs.glob("*/")):
-        tables = {stem: _read(folder / f"{stem}.parquet") for pair in TABLES for stem in pair}
-        trained = {_key(row): row for row in _rows(tables["training"])}
+        tables = list(run_tables(folder))
+        trained = {_key(row): row for stem, rows, _ in tables if stem == _TRAINED for row in rows}
         trained_names = {_run_names(row) for row in trained.values()}
-        for stem, histories in TABLES:
-            by_run = _histories(tables[histories])
-            for row in _rows(tables[stem]):
+        for stem, rows, histories in tables:
+            for row in rows:
                 key, names = _key(row), _run_names(row)
                 if key in records or (key not in trained and names in trained_names):
                     continue  # the second: an earlier configuration's row, which the new one is about to replace
                 run_folder = folders.models / folder.name / "runs" / row["run_fingerprint"]
                 together = stem != "results" or key in trained  # else its history is not in the newest table of them
-                history = by_run.get(names) if together else _read(run_folder / HISTORY_FILE)
+                history = histories.get(names) if together else _read(run_folder / HISTORY_FILE)
                 records[key] = run_record(
                     row,
                     history,
@@ -61,6 +52,25 @@ def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunR
                     files=_weights(run_folder, with_weights),
                 )
     return list(records.values())
+
+
+def run_tables(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]], dict[tuple[Any, ...], pd.DataFrame]]]:
+    """Tables of runs in a pipeline's folder of results: file stem, rows, and histories by variant, trial and seed.
+
+    Which there are says the method; those of the last stage come first, and a run of several of them is to be taken from the
+    first.
+    """
+    for data_set, histories in load_method(folder.name).run_tables if folder.name in METHODS else ():
+        stem = file_stem(data_set)
+        table = _read(folder / f"{stem}.parquet")
+        if table is not None and {*IDENTITY, "configuration", "run_fingerprint", "status"} <= {*table.columns}:
+            rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+            yield stem, rows, _histories(_read(folder / f"{histories}.parquet"))
+
+
+def file_stem(data_set: str) -> str:
+    """File in which the catalog keeps a table, without its suffix."""
+    return _TRAINED if data_set == "training_results" else data_set
 
 
 def read_new_runs(folders: StudyFolders, since: float, *, with_weights: bool = False) -> list[RunRecord]:
@@ -137,11 +147,6 @@ def flat_parameters(configuration: Mapping[str, object]) -> dict[str, object]:
 
 def _read(file: Path) -> pd.DataFrame | None:
     return read_table(file, MEND) if file.is_file() else None
-
-
-def _rows(table: pd.DataFrame | None) -> list[dict[str, Any]]:
-    rows = [] if table is None else table.to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _weights(folder: Path, with_weights: bool) -> list[Path]:
