@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
-import torch
 
-from vision_studies.augmentation.step import Augmentation
 from vision_studies.data.data_card import channel_statistics
-from vision_studies.data.ffcv_loader import ffcv_loader
+from vision_studies.data.ffcv import FfcvLoader
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import WHOLE, Loader, Normalisation, Share, device_loader
+from vision_studies.data.loaders import DeviceLoader, Loader, Normalisation, SplitOptions
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
@@ -108,51 +106,28 @@ class PreparedData:
         split: str,
         *,
         kind: str,
-        batch_size: int,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        augmentation: Augmentation | None = None,
         positions: np.ndarray | None = None,
-        share: Share = WHOLE,
+        **options: Unpack[SplitOptions],
     ) -> Loader:
         """Batches of one split ("train", "validation" or "test").
 
         Args:
             split: name of the split.
             kind: "device" or "ffcv".
-            batch_size: images a batch.
-            device: where batches are wanted.
-            dtype: type of the normalised images.
-            seed: seed of order and augmentation.
-            shuffle: draw a new order every epoch.
-            drop_last: leave out a last batch that is not full.
-            augmentation: what is done to a batch of uint8 images before normalisation.
             positions: int64 [N], which of the split's images; None for all.
-            share: what of every batch is wanted here, where several processes train one network.
+            options: see `loaders.SplitOptions`.
 
         Raises:
             DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
         """
-        options: dict[str, Any] = {
-            "batch_size": batch_size,
-            "normalisation": self.normalisation,
-            "device": device,
-            "dtype": dtype,
-            "seed": seed,
-            "shuffle": shuffle,
-            "drop_last": drop_last,
-            "augmentation": augmentation,
-            "share": share,
-        }
         if kind == "device":
             indices = getattr(self.splits, split)
-            return device_loader(self.image_set, indices if positions is None else indices[positions], **options)
+            chosen = indices if positions is None else indices[positions]
+            return DeviceLoader(self.image_set, chosen, normalisation=self.normalisation, **options)
         if split not in self.ffcv_files:
             raise DataError(
                 f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
                 "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
             )
-        return ffcv_loader(fetched(self.ffcv_files[split]), positions=positions, **options)
+        file = fetched(self.ffcv_files[split])
+        return FfcvLoader(file, positions=positions, normalisation=self.normalisation, **options)
