@@ -28,8 +28,8 @@ from benchmarks.publish import publish
 from benchmarks.rounds import measure
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
+from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import DeviceLoader, Normalisation
-from vision_studies.data.unlabelled import open_images
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.image_predictions import predictions, write_predictions
 from vision_studies.serving.opened_models import open_model_file

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
-from vision_studies.data.sources import downloads, fetching, raw
+from vision_studies.data.sources import downloads, raw
 from vision_studies.data.sources.read import read_source, source_identity
 from vision_studies.errors import DataError, StorageError
 
@@ -614,7 +614,7 @@ def test_a_full_disk_while_downloading_is_one_sentence(tmp_path, monkeypatch):
     def full(answer, written, name):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetching, "_copy", full)
+    monkeypatch.setattr(downloads, "_copy", full)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/cifar-10-binary.tar.gz").write_bytes(b"content")
     with served(tmp_path / "served", monkeypatch), pytest.raises(StorageError, match=r"The disk is full .*cifar-10"):

@@ -1,16 +1,25 @@
-"""Published data sets, downloaded once, checked by hash and kept.
+"""Published data sets, downloaded once, checked by hash and kept; and digits, which scikit-learn carries.
 
-CIFAR is taken in its binary version: the Python version is a pickle.
+CIFAR is taken in its binary version: the Python version is a pickle. Files are fetched over the network only, no larger than
+they can be, and kept only with their published hash.
 """
 
+import hashlib
 import http.client
+import time
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.fetching import fetch_file, has_hash
-from vision_studies.data.sources.raw import RawImages, one_line
+from vision_studies.data.sources.raw import RawImages, one_line, resize_all
 from vision_studies.errors import DataError
+from vision_studies.files import atomic_file
 from vision_studies.torchvision_compat import torchvision_module
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -73,4 +82,97 @@ def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
     raise DataError(
         f"'{name}' could not be fetched ({'; '.join(errors)}); put the file into {folder} yourself, set data_prep.source "
         f"to a folder that holds its archives or parquet files{debian}, or use source=digits, which needs no network."
+    )
+
+
+_MOST_BYTES = 1 << 28  # CIFAR-10 has 170 MB
+_MOST_SECONDS = 4 * 3600
+_CHUNK = 1 << 18
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.type == "https" and not newurl.startswith("https:"):
+            raise urllib.error.URLError(f"it leads from https to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def has_hash(file: Path, md5: str) -> bool:
+    """Whether `file` is there and has the published hash."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, _md5).hexdigest() == md5
+
+
+def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) -> None:
+    """Put what is at `address` into `file`, which stands there only once it is whole.
+
+    Args:
+        address: of http or https; others are not opened, whatever a server says.
+        file: where it is wanted; its folder is made.
+        md5: the published hash.
+        timeout_seconds: without an answer.
+
+    Raises:
+        OSError: the server does not answer, or refuses.
+        ValueError: the file is larger than any that is published, takes longer than hours, or has another hash.
+        StorageError: the disk is full.
+    """
+    request = urllib.request.Request(address)  # noqa: S310 - the opener knows http and https alone
+    with (
+        _opener().open(request, timeout=timeout_seconds) as answer,
+        atomic_file(file) as temporary,
+        temporary.open("wb") as written,
+    ):
+        _copy(answer, written, file.name)
+        written.flush()
+        if not has_hash(temporary, md5):
+            raise ValueError("what came is corrupted: it does not have the published hash")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Without the handlers for files, FTP and data in addresses that urllib has, too."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        _Redirects(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _copy(answer: Any, written: IO[bytes], name: str) -> None:
+    columns = (f"fetching {name}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    started, size = time.monotonic(), 0
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(name, total=answer.length)
+        while chunk := answer.read(_CHUNK):
+            size += len(chunk)
+            if size > _MOST_BYTES:
+                raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+            if time.monotonic() - started > _MOST_SECONDS:
+                raise ValueError(f"it takes longer than {_MOST_SECONDS / 3600:g} hours")
+            written.write(chunk)
+            progress.update(task, completed=size)
+
+
+def _md5() -> Any:
+    return hashlib.md5(usedforsecurity=False)
+
+
+def read_digits(image_size: int | None) -> RawImages:
+    """All digits, scaled from 0..16 to 0..255; they have no test split of their own."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, :, :, None]
+    names = tuple(str(name) for name in digits.target_names)
+    return RawImages(
+        resize_all(images, image_size), digits.target.astype(np.int64), names, np.zeros(len(images), dtype=bool)
     )
