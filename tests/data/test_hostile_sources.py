@@ -83,7 +83,7 @@ def test_an_archive_larger_than_cifar_is_refused(tmp_path, monkeypatch, limit, v
 def test_a_large_archive_of_something_else_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MOST_UNPACKED_BYTES", 20_000)
     pack(tmp_path / "backup.tar.gz", [(f"{number}.txt", bytes(5000)) for number in range(9)])
-    assert archives.archive_reader(tmp_path) is None
+    assert archives.read_archive(tmp_path, None) is None
 
 
 def test_a_sparse_member_is_no_content(tmp_path):

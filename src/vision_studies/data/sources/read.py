@@ -9,7 +9,7 @@ import numpy as np
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
 from vision_studies.data.image_set import ImageSet, check_class_names
-from vision_studies.data.sources.archives import archive_reader
+from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.downloads import read_digits, read_download
 from vision_studies.data.sources.image_folder import image_files, read_image_folder
 from vision_studies.data.sources.parquet import parquet_files, read_parquet
@@ -86,9 +86,9 @@ def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
             )
         if folder.is_dir() and any(parquet_files(folder).values()):
             return read_parquet(folder, settings.image_size, settings.skip_corrupt)
-        reader = archive_reader(folder)
-        if reader is not None:
-            return reader(settings.image_size)
+        archive = read_archive(folder, settings.image_size)
+        if archive is not None:
+            return archive
         if folder.is_dir() and image_files(folder):
             return read_image_folder(folder, settings.image_size, settings.skip_corrupt)
     if folder.is_file():
