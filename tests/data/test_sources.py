@@ -637,7 +637,7 @@ def test_an_archive_that_is_there_already_is_not_fetched(tmp_path, monkeypatch):
     with tarfile.open(kept, "w:gz") as archive:
         archive.add(tmp_path / "cifar-10-batches-bin", "cifar-10-batches-bin")
     md5 = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(downloads._CIFAR, "cifar10", downloads._Archive(kept.name, md5))
+    monkeypatch.setitem(downloads._CIFAR, "cifar10", (kept.name, md5))
     monkeypatch.setattr(downloads, "_CIFAR_PAGE", "http://127.0.0.1:9/")
     assert read_source(settings("cifar10", download_folder=str(tmp_path / "kept"))).images.shape == (23, 32, 32, 3)
 

@@ -1,4 +1,4 @@
-"""Changes of colour."""
+"""Changes of colour. See `step` for images and generators."""
 
 import math
 
@@ -17,8 +17,6 @@ def color_jitter(
     """Change brightness, contrast, saturation and hue of each image, in an order of its own.
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         brightness: factors are drawn evenly from 1 - brightness (0 at least) to 1 + brightness.
         contrast: the same for contrast.
         saturation: the same for saturation.

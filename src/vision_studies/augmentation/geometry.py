@@ -1,4 +1,4 @@
-"""Flips and crops, by moving pixels alone."""
+"""Flips and crops, by moving pixels alone, of whatever type. See `step` for images and generators."""
 
 from typing import Literal
 
@@ -11,8 +11,6 @@ def random_flip(images: Tensor, generator: torch.Generator, probability: float =
     """Mirror each image left to right with the given probability.
 
     Args:
-        images: [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         probability: chance of an image to be mirrored.
 
     Examples:
@@ -33,7 +31,6 @@ def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> 
     twice (Jordan 2024, arXiv 2404.00498).
 
     Args:
-        images: [B, C, H, W]; not changed.
         seed: which half begins.
         epoch: number of the epoch, from 0.
         indices: int64 [B], what each image is called in every epoch.
@@ -50,7 +47,6 @@ def mirror(images: Tensor, chosen: Tensor) -> Tensor:
     """Mirror the chosen images left to right.
 
     Args:
-        images: [B, C, H, W]; not changed.
         chosen: bool [B].
     """
     # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
@@ -69,8 +65,6 @@ def random_crop(
     """Pad each image on all sides and cut its own window of the old size out of it.
 
     Args:
-        images: [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         padding: pixels added to each side; offsets are drawn from 0 to 2 * padding, both included.
         mode: what the border is filled with.
     """
@@ -82,7 +76,6 @@ def crop_at(images: Tensor, rows: Tensor, columns: Tensor, padding: int, mode: L
     """Windows of padded images that begin at `rows` and `columns` (each int64 [B]).
 
     Args:
-        images: [B, C, H, W].
         rows: first row of each window, 0 to 2 * padding.
         columns: first column of each window, 0 to 2 * padding.
         padding: pixels added to each side.

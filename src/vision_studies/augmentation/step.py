@@ -1,6 +1,8 @@
-"""What every step of augmentation must say of itself. Each is one file of `augmentation.steps`, found there by itself.
+"""What every step of augmentation must say of itself. Those in the files of `augmentation.steps` are found by themselves.
 
-Nothing here imports torch until a step is built, so that parameters are checked without it.
+Nothing here imports torch until a step is built, so that parameters are checked without it. The functions that are built take
+images uint8 [B, C, H, W], which they do not change, and where they draw, a generator on the images' device, from which all
+randomness comes.
 """
 
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""Rotation and perspective, by sampling pixels between pixels."""
+"""Rotation and perspective, by sampling pixels between pixels. See `step` for images and generators."""
 
 from typing import Literal
 
@@ -14,8 +14,6 @@ def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, 
     """Rotate each image about its centre; corners that come in from outside are 0.
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         degrees: angles are drawn evenly from -degrees to degrees.
         interpolation: how values between pixels are read.
     """
@@ -27,7 +25,6 @@ def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tens
     """Rotate each image counter-clockwise by its own angle.
 
     Args:
-        images: uint8 [B, C, H, W].
         angles: float [B], degrees.
         interpolation: how values between pixels are read.
     """
@@ -50,8 +47,6 @@ def random_perspective(
     """Move the corners of some images inwards, each corner by its own distance; what comes in from outside is 0.
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         distortion_scale: longest move as a share of half the image.
         probability: chance of an image to be distorted.
         interpolation: how values between pixels are read.
@@ -73,7 +68,6 @@ def perspective(images: Tensor, corners: Tensor, interpolation: Interpolation) -
     """Put the corners of each image where `corners` says.
 
     Args:
-        images: uint8 [B, C, H, W].
         corners: float [B, 4, 2], new x and y, in pixels, of the pixels at top left, top right, bottom right, bottom left.
         interpolation: how values between pixels are read.
     """
@@ -93,22 +87,14 @@ def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tenso
     """Fill every pixel with what lies where a projective map says; outside the image everything is 0.
 
     Args:
-        images: uint8 [B, C, H, W].
         sources: float [B, 3, 3], maps (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
             pixels: the first is at (0.5, 0.5).
         interpolation: how values between pixels are read.
     """
     count, _, height, width = images.shape
-    rows = torch.arange(height, device=images.device) + 0.5
-    columns = torch.arange(width, device=images.device) + 0.5
-    centres = torch.stack(
-        [
-            columns.expand(height, width),
-            rows[:, None].expand(height, width),
-            torch.ones(height, width, device=images.device),
-        ]
-    ).view(3, -1)
-    places = sources @ centres  # [B, 3, H * W]
+    rows, columns = (torch.arange(length, device=images.device) + 0.5 for length in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    places = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
     x = places[:, 0] / places[:, 2] * (2 / width) - 1
     y = places[:, 1] / places[:, 2] * (2 / height) - 1
     grid = torch.stack([x, y], dim=2).view(count, height, width, 2)

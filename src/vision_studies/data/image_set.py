@@ -15,6 +15,7 @@ from vision_studies.errors import DataError
 from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
 
+_ARRAYS = ("images", "labels", "is_test")
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 
@@ -72,9 +73,8 @@ class ImageSet:
         """
         _check(name, images, labels, class_names, is_test)
         labels = labels.astype(np.int64)
-        return cls(
-            name, images, labels, class_names, is_test, origin, _fingerprint(images, labels, class_names, is_test)
-        )
+        fingerprint = _fingerprint(images, labels, class_names, is_test)
+        return cls(name, images, labels, class_names, is_test, origin, fingerprint)
 
     def save(self, folder: Path) -> None:
         """Write the set to `folder`, all or nothing.
@@ -84,9 +84,8 @@ class ImageSet:
         """
         require_free_space(folder.parent, self.images.nbytes + self.labels.nbytes + self.is_test.nbytes)
         with atomic_folder(folder) as temporary:
-            np.save(temporary / "images.npy", self.images, allow_pickle=False)
-            np.save(temporary / "labels.npy", self.labels, allow_pickle=False)
-            np.save(temporary / "is_test.npy", self.is_test, allow_pickle=False)
+            for name in _ARRAYS:
+                np.save(temporary / f"{name}.npy", getattr(self, name), allow_pickle=False)
             description = {
                 "name": self.name,
                 "class_names": list(self.class_names),
@@ -105,25 +104,19 @@ class ImageSet:
         """
         try:
             description = json.loads((folder / "image_set.json").read_text(encoding="utf-8"))
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-            labels = np.load(folder / "labels.npy", allow_pickle=False)
-            is_test = np.load(folder / "is_test.npy", allow_pickle=False)
-            class_names = tuple(description["class_names"])
-            if not all(isinstance(array, np.ndarray) for array in (images, labels, is_test)):
+            arrays = [
+                np.load(folder / f"{name}.npy", mmap_mode="r" if name == "images" else None, allow_pickle=False)
+                for name in _ARRAYS
+            ]
+            if not all(isinstance(array, np.ndarray) for array in arrays):
                 raise ValueError("an array is an archive")
+            images, labels, is_test = arrays
             if list(images.shape) != description["shape"]:
                 raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
-            _check(description["name"], images, labels, class_names, is_test)
-            return cls(
-                description["name"],
-                images,
-                labels,
-                class_names,
-                is_test,
-                description["origin"],
-                description["fingerprint"],
-                folder.absolute(),
-            )
+            name, class_names = description["name"], tuple(description["class_names"])
+            _check(name, images, labels, class_names, is_test)
+            origin, fingerprint = description["origin"], description["fingerprint"]
+            return cls(name, images, labels, class_names, is_test, origin, fingerprint, folder.absolute())
         except (*ARRAY_ERRORS, KeyError, TypeError) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
@@ -180,8 +173,8 @@ def _fingerprint(images: np.ndarray, labels: np.ndarray, class_names: tuple[str,
     per_chunk = max(1, _CHUNK // max(1, images[0].nbytes))
     for start in range(0, len(images), per_chunk):
         digest.update(np.ascontiguousarray(images[start : start + per_chunk]).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    digest.update(np.ascontiguousarray(is_test).data)
+    for array in (labels, is_test):
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

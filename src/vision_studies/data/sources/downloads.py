@@ -9,7 +9,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,18 +30,11 @@ _FASHION_CLASSES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """A CIFAR archive: file name and MD5, as its page states them."""
-
-    file: str
-    md5: str
-
-
 _CIFAR = {
-    "cifar10": _Archive("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
-    "cifar100": _Archive("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+    "cifar10": ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+    "cifar100": ("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
 }
+"""File name and MD5 of an archive, as its page states them."""
 
 
 def read_download(name: str, download_folder: Path, image_size: int | None) -> RawImages:
@@ -53,9 +46,9 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
     """
     folder = download_folder / name
     if name in _CIFAR:
-        archive = _CIFAR[name]
-        _fetch(name, [f"{_CIFAR_PAGE}{archive.file}"], folder, archive.md5)
-        return read_cifar_archive(folder / archive.file, image_size)
+        archive, md5 = _CIFAR[name]
+        _fetch(name, [f"{_CIFAR_PAGE}{archive}"], folder, md5)
+        return read_cifar_archive(folder / archive, image_size)
     if name == "fashion_mnist" and _DEBIAN_FASHION_MNIST.is_dir():
         return read_idx(_DEBIAN_FASHION_MNIST, image_size, _FASHION_CLASSES)
     datasets = torchvision_module("torchvision.datasets")
@@ -102,7 +95,7 @@ def has_hash(file: Path, md5: str) -> bool:
     if not file.is_file():
         return False
     with file.open("rb") as opened:
-        return hashlib.file_digest(opened, _md5).hexdigest() == md5
+        return hashlib.file_digest(opened, partial(hashlib.md5, usedforsecurity=False)).hexdigest() == md5
 
 
 def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) -> None:
@@ -134,16 +127,10 @@ def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) ->
 def _opener() -> urllib.request.OpenerDirector:
     """Without the handlers for files, FTP and data in addresses that urllib has, too."""
     opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirects(),
-        urllib.request.HTTPErrorProcessor(),
-    ):
-        opener.add_handler(handler)
+    for name in ("Proxy", "Unknown", "HTTP", "HTTPS", "HTTPDefaultError"):
+        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
+    opener.add_handler(_Redirects())
+    opener.add_handler(urllib.request.HTTPErrorProcessor())
     return opener
 
 
@@ -160,10 +147,6 @@ def _copy(answer: Any, written: IO[bytes], name: str) -> None:
                 raise ValueError(f"it takes longer than {_MOST_SECONDS / 3600:g} hours")
             written.write(chunk)
             progress.update(task, completed=size)
-
-
-def _md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
 
 
 def read_digits(image_size: int | None) -> RawImages:

@@ -4,9 +4,9 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -152,18 +152,16 @@ def _decode_in_parallel(
     encoded: Iterable[Encoded], image_size: int | None
 ) -> Iterator[tuple[Encoded, np.ndarray | None]]:
     """Threads suffice: the decoders let go of Python's lock. Chunks bound the number of encoded images in memory."""
+
+    def decode(item: Encoded) -> np.ndarray | None:
+        with suppress(CorruptImageError):
+            return decode_image(item.content, image_size)
+        return None
+
     items = iter(encoded)
-    decode: Callable[[Encoded], np.ndarray | None] = lambda item: _decode_or_none(item, image_size)  # noqa: E731
     with ThreadPoolExecutor() as pool:
         while chunk := list(islice(items, 2048)):
             yield from zip(chunk, pool.map(decode, chunk, chunksize=64), strict=True)
-
-
-def _decode_or_none(item: Encoded, image_size: int | None) -> np.ndarray | None:
-    try:
-        return decode_image(item.content, image_size)
-    except CorruptImageError:
-        return None
 
 
 def _report_corrupt(corrupt: list[str], source: str, skip: bool) -> None:
