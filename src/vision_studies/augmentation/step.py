@@ -7,7 +7,9 @@ randomness comes.
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from inspect import signature
+from typing import TYPE_CHECKING, NamedTuple
 
 from vision_studies.settings_base import Kind
 
@@ -44,11 +46,18 @@ class AugmentationStep(Kind):
             fill: value of each channel where pixels are erased: the mean, which is 0 after normalisation.
         """
 
-    def options(self) -> dict[str, Any]:
-        """All parameters but the name."""
-        return self.model_dump(exclude={"name"})
 
+def drawn_anew(module: str) -> Callable[[AugmentationStep, tuple[float, ...]], Augmentation]:
+    """`build` of a step that is the same in every epoch: the function of its name in a file of `augmentation`.
 
-def drawn_anew(function: "Callable[..., Tensor]", **options: Any) -> Augmentation:
-    """A step that is the same in every epoch: `function(images, generator, **options)`."""
-    return lambda images, generator, _: function(images, generator, **options)
+    The function takes images, a generator and the step's parameters, and `fill` where it names it.
+    """
+
+    def build(self: AugmentationStep, fill: tuple[float, ...]) -> Augmentation:
+        function = getattr(import_module(f"vision_studies.augmentation.{module}"), self.name)
+        options = self.model_dump(exclude={"name"})
+        if "fill" in signature(function).parameters:
+            options["fill"] = fill
+        return lambda images, generator, _: function(images, generator, **options)
+
+    return build

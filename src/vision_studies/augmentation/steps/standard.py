@@ -17,12 +17,7 @@ class RandomCropSettings(AugmentationStep):
     name: Literal["random_crop"] = Field(description="pad, then cut out a window of the old size")
     padding: int = Field(ge=0, description="pixels that an image may be shifted by, to each side")
     mode: Literal["zero", "reflect"] = Field(description="what comes in at the edge")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.geometry import random_crop
-
-        return drawn_anew(random_crop, **self.options())
+    build = drawn_anew("geometry")
 
 
 class RandomFlipSettings(AugmentationStep):
@@ -30,12 +25,7 @@ class RandomFlipSettings(AugmentationStep):
 
     name: Literal["random_flip"] = Field(description="mirror left to right")
     probability: float = Field(ge=0, le=1, description="chance of an image to be mirrored")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.geometry import random_flip
-
-        return drawn_anew(random_flip, **self.options())
+    build = drawn_anew("geometry")
 
 
 class AlternatingFlipSettings(AugmentationStep):
@@ -56,12 +46,7 @@ class RandomRotationSettings(AugmentationStep):
     name: Literal["random_rotation"] = Field(description="rotate about the centre; corners become 0")
     degrees: float = Field(ge=0, le=180, description="largest angle, either way")
     interpolation: Literal["nearest", "bilinear"] = Field(description="how values between pixels are read")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.warping import random_rotation
-
-        return drawn_anew(random_rotation, **self.options())
+    build = drawn_anew("warping")
 
 
 class ColorJitterSettings(AugmentationStep):
@@ -72,12 +57,7 @@ class ColorJitterSettings(AugmentationStep):
     contrast: float = Field(ge=0, description="factors from 1 - this to 1 + this")
     saturation: float = Field(ge=0, description="factors from 1 - this to 1 + this")
     hue: float = Field(ge=0, le=0.5, description="turns from -this to this, as shares of the colour circle")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.color import color_jitter
-
-        return drawn_anew(color_jitter, **self.options())
+    build = drawn_anew("color")
 
 
 class RandomPerspectiveSettings(AugmentationStep):
@@ -87,12 +67,7 @@ class RandomPerspectiveSettings(AugmentationStep):
     distortion_scale: float = Field(ge=0, le=1, description="longest move of a corner, as a share of half the image")
     probability: float = Field(ge=0, le=1, description="chance of an image to be distorted")
     interpolation: Literal["nearest", "bilinear"] = Field(description="how values between pixels are read")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.warping import random_perspective
-
-        return drawn_anew(random_perspective, **self.options())
+    build = drawn_anew("warping")
 
 
 class RandAugmentSettings(AugmentationStep):
@@ -113,11 +88,7 @@ class RandAugmentSettings(AugmentationStep):
             )
         return self
 
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.rand_augment import rand_augment
-
-        return drawn_anew(rand_augment, **self.options())
+    build = drawn_anew("rand_augment")
 
 
 class RandomErasingSettings(AugmentationStep):
@@ -135,11 +106,7 @@ class RandomErasingSettings(AugmentationStep):
                 raise ValueError(f"{name} goes from its smallest to its largest value, not from {low} to {high}")
         return self
 
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.erasing import random_erasing
-
-        return drawn_anew(random_erasing, fill=fill, **self.options())
+    build = drawn_anew("erasing")
 
 
 class CutoutSettings(AugmentationStep):
@@ -147,9 +114,4 @@ class CutoutSettings(AugmentationStep):
 
     name: Literal["cutout"] = Field(description="cover a square with the mean colour")
     size: int = Field(ge=1, description="side of the square in pixels")
-
-    @override
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
-        from vision_studies.augmentation.erasing import cutout
-
-        return drawn_anew(cutout, fill=fill, **self.options())
+    build = drawn_anew("erasing")
