@@ -3,10 +3,9 @@
 A folder may be sorted by class, and is then matched with the classes that a network knows.
 """
 
-import difflib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vision_studies.augmentation.luma import LUMA
 from vision_studies.data.sources.image_folder import image_files
-from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, resize_all
-from vision_studies.errors import DataError
+from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, refused_permissions, resize_all
+from vision_studies.errors import DataError, guess
 from vision_studies.files import ARRAY_ERRORS
 
 _TOGETHER = 32  # images that a thread decodes in one go
@@ -80,11 +79,9 @@ class ImageSource:
         kept: list[tuple[int, np.ndarray]] = []
         corrupt: dict[int, str] = {}
         for places, images in _decoded_ahead(decode, chunks, ahead):
-            for place, image in zip(places, images, strict=True):
-                if isinstance(image, str):
-                    corrupt[place] = image
-                else:
-                    kept.append((place, image))
+            decoded = list(zip(places, images, strict=True))
+            corrupt |= {place: reason for place, reason in decoded if isinstance(reason, str)}
+            kept += [(place, image) for place, image in decoded if isinstance(image, np.ndarray)]
             while len(kept) >= batch_size:
                 yield _batch(kept[:batch_size], corrupt)
                 kept, corrupt = kept[batch_size:], {}
@@ -102,10 +99,8 @@ def open_images(source: Path) -> ImageSource:
         DataError: there is nothing to read, or the array is not of this kind.
     """
     if source.is_dir():
-        try:
+        with refused_permissions():
             files = image_files(source)
-        except PermissionError as error:
-            raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
         if not files:
             raise DataError(f"{source} holds no image files; name a folder with pictures (.png, .jpg and the like).")
         return ImageSource([str(file.relative_to(source)) for file in files], files)
@@ -134,29 +129,24 @@ def _decoded(file: Path, image_size: int, channels: int) -> np.ndarray | str:
     try:
         return _with_channels(decode_image(file, image_size)[None], channels)[0]
     except CorruptImageError as error:
-        return _reason(error)
-
-
-def _reason(error: CorruptImageError) -> str:
-    if isinstance(error.__cause__, UnidentifiedImageError):
-        return "no image"
-    if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
-        return "too large to be a picture"
-    return one_line(error)
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return "no image"
+        if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
+            return "too large to be a picture"
+        return one_line(error)
 
 
 def _decoded_ahead(
     decode: Callable[[Item], Decoded], items: Iterable[Item], ahead: int
 ) -> Iterator[tuple[Item, Decoded]]:
     """`decode` of all items in their order, in threads, `ahead` of them before they are asked for."""
-    remaining = iter(items)
     pool = ThreadPoolExecutor()
+    submitted = ((item, pool.submit(decode, item)) for item in items)
     try:
-        waiting: deque[tuple[Item, Future[Decoded]]] = deque()
-        waiting.extend((item, pool.submit(decode, item)) for item in islice(remaining, ahead))
+        waiting = deque(islice(submitted, ahead))
         while waiting:
             item, decoded = waiting.popleft()
-            waiting.extend((following, pool.submit(decode, following)) for following in islice(remaining, 1))
+            waiting.extend(islice(submitted, 1))
             yield item, decoded.result()
     finally:
         pool.shutdown(cancel_futures=True)
@@ -190,11 +180,9 @@ def open_labelled(folder: Path, class_names: Sequence[str]) -> tuple[ImageSource
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name one with images as {folder.name}/<class>/<image>.")
-    try:
-        files = {own.name: image_files(own) for own in sorted(folder.iterdir()) if _may_be_class(own)}
-    except PermissionError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
-    files = {name: own for name, own in files.items() if own}
+    with refused_permissions():
+        entries = (entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+        files = {entry.name: found for entry in entries if (found := image_files(entry))}
     if not files:
         raise DataError(f"{folder} has no folders with images; it must hold them as {folder.name}/<class>/<image>.")
     unknown = [name for name in files if name not in class_names]
@@ -205,19 +193,13 @@ def open_labelled(folder: Path, class_names: Sequence[str]) -> tuple[ImageSource
     return ImageSource(names, [file for file, _ in labelled]), np.array([label for _, label in labelled], np.int64)
 
 
-def _may_be_class(path: Path) -> bool:
-    return path.is_dir() and not path.name.startswith(".")
-
-
 def _unknown_class(folder: Path, unknown: list[str], class_names: Sequence[str]) -> str:
     divided = next((name for name in ("test", "train") if name in unknown), None)
     if divided and any((folder / divided / name).is_dir() for name in class_names):
         return f"{folder} is divided into splits; name the one to score on, for example {folder / divided}."
-    close = difflib.get_close_matches(unknown[0], class_names, n=1)
-    guess = f" Did you mean '{close[0]}'?" if close else ""
     others = f" (and {len(unknown) - 1} more that it does not know)" if len(unknown) > 1 else ""
     known = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
     return (
-        f"{folder} has the folder '{unknown[0]}'{others}, which is no class of the model.{guess} Its classes are {known}; "
-        "rename the folder, or move it out."
+        f"{folder} has the folder '{unknown[0]}'{others}, which is no class of the model."
+        f"{guess(unknown[0], class_names)} Its classes are {known}; rename the folder, or move it out."
     )

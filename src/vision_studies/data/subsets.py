@@ -1,6 +1,5 @@
 """Classes of an image set, and balanced subsets of their images."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 
 from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, guess
 
 _VALIDATION_FRACTION = 0.1
 _VALIDATION_SEED = 42
@@ -43,18 +42,16 @@ def resolve_classes(patterns: Sequence[str], class_names: Sequence[str], paramet
     Raises:
         DataError: a pattern fits no class, or there are fewer than two classes.
     """
+    named = {name for name in class_names for pattern in patterns if name == pattern or fnmatchcase(name, pattern)}
     for pattern in patterns:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in class_names):
-            close = difflib.get_close_matches(pattern, class_names, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
+        if not any(name == pattern or fnmatchcase(name, pattern) for name in named):
             raise DataError(
-                f"{parameter} has '{pattern}', which is no class of these images.{guess} There are: "
+                f"{parameter} has '{pattern}', which is no class of these images.{guess(pattern, class_names)} There are: "
                 f"{', '.join(class_names)}."
             )
-    found = [name for name in class_names if any(name == own or fnmatchcase(name, own) for own in patterns)]
-    if len(found) < 2:
-        raise DataError(f"{parameter} has one class only ({found[0]}); name two or more.")
-    return tuple(found)
+    if len(named) < 2:
+        raise DataError(f"{parameter} has one class only ({', '.join(named)}); name two or more.")
+    return tuple(name for name in class_names if name in named)
 
 
 def class_data(data: PreparedData, classes: Sequence[str], *, published: bool) -> ClassData:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -227,3 +227,16 @@ def one_line(error: BaseException) -> str:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+@contextmanager
+def refused_permissions() -> Iterator[None]:
+    """Tell of what must not be read in one sentence.
+
+    Raises:
+        DataError: a permission is missing.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error

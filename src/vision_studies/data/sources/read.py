@@ -1,7 +1,5 @@
 """From the settings to an image set; several sources are one set, for studies that carry over what was learnt on one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.downloads import read_digits, read_download
 from vision_studies.data.sources.image_folder import image_files, read_image_folder
 from vision_studies.data.sources.parquet import parquet_files, read_parquet
-from vision_studies.data.sources.raw import RawImages, files_below
+from vision_studies.data.sources.raw import RawImages, files_below, refused_permissions
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 
@@ -56,7 +54,7 @@ def _files_identity(source: str) -> str | None:
     folder = source_folder(source)
     if folder is None:
         return None
-    with _refused_permissions():
+    with refused_permissions():
         if not folder.exists():
             return None
         files = [file for file in files_below(folder) if file.is_file()] if folder.is_dir() else [folder]
@@ -78,7 +76,7 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
 
 
 def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
-    with _refused_permissions():
+    with refused_permissions():
         if not folder.exists():
             raise DataError(
                 f"{folder} does not exist; data_prep.source must be the path of a folder or one of "
@@ -97,14 +95,6 @@ def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
         f"{folder} holds nothing that can be read: no train*.parquet, no CIFAR archive, no idx files, and no images as "
         f"{folder.name}/<class>/<image> or {folder.name}/{{train,test}}/<class>/<image>."
     )
-
-
-@contextmanager
-def _refused_permissions() -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
 
 
 def join_sources(sources: list[ImageSet]) -> RawImages:
