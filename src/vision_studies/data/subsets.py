@@ -42,13 +42,16 @@ def resolve_classes(patterns: Sequence[str], class_names: Sequence[str], paramet
     Raises:
         DataError: a pattern fits no class, or there are fewer than two classes.
     """
-    named = {name for name in class_names for pattern in patterns if name == pattern or fnmatchcase(name, pattern)}
-    for pattern in patterns:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in named):
+    fitting = {
+        pattern: {name for name in class_names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns
+    }
+    for pattern, names in fitting.items():
+        if not names:
             raise DataError(
                 f"{parameter} has '{pattern}', which is no class of these images.{guess(pattern, class_names)} There are: "
                 f"{', '.join(class_names)}."
             )
+    named = {name for names in fitting.values() for name in names}
     if len(named) < 2:
         raise DataError(f"{parameter} has one class only ({', '.join(named)}); name two or more.")
     return tuple(name for name in class_names if name in named)

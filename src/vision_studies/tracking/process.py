@@ -93,7 +93,7 @@ class RecorderProcess:
 
     def answers(self) -> list[dict[str, Any]]:
         """What the recorder has told since the last time."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         with suppress(EOFError, OSError):
             while self._pipe.poll():
                 answers.append(json.loads(self._pipe.recv_bytes()))

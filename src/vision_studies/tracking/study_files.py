@@ -54,9 +54,7 @@ def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> di
     for file in sorted(folders.reports.rglob("*")):
         path = file.relative_to(folders.reports)
         if file.is_file() and path.parts[0] != "run_records" and not any(part.startswith(".") for part in path.parts):
-            if (
-                path.name in path.parts[:-1]
-            ):  # <name>.png/<version>/<name>.png; versions are times, so the last one counts
+            if path.name in path.parts[:-1]:  # <name>.png/<version>/<name>.png: the last time is the newest version
                 path = Path(*path.parts[: path.parts.index(path.name) + 1])
             artefacts[path.as_posix()] = file
     return {path: file for path, file in artefacts.items() if file.stat().st_size <= largest_bytes}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,8 @@ def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunR
                 run_folder = folders.models / folder.name / "runs" / row["run_fingerprint"]
                 together = stem != "results" or key in trained  # else its history is not in the newest table of them
                 history = histories.get(names) if together else _read(run_folder / HISTORY_FILE)
-                records[key] = run_record(
-                    row,
-                    history,
-                    _read(run_folder / _FOLD_HISTORIES),
-                    first=trained.get(key),
-                    table=stem,
-                    files=_weights(run_folder, with_weights),
-                )
+                folds, weights = _read(run_folder / _FOLD_HISTORIES), _weights(run_folder, with_weights)
+                records[key] = run_record(row, history, folds, table=stem, first=trained.get(key), files=weights)
     return list(records.values())
 
 
@@ -76,12 +71,12 @@ def file_stem(data_set: str) -> str:
 def read_new_runs(folders: StudyFolders, since: float, *, with_weights: bool = False) -> list[RunRecord]:
     """Runs that have ended a stage since a moment (seconds since 1970), from their own folders: no table has them yet."""
     records = []
-    for folder in [folder for runs in sorted(folders.models.glob("*/runs")) for folder in run_folders(runs)]:
+    for folder in chain.from_iterable(map(run_folders, sorted(folders.models.glob("*/runs")))):
         files = stage_files(folder)
-        if files and max(file.stat().st_mtime for file in files) >= since:
+        if any(file.stat().st_mtime >= since for file in files):
             row, history = _row_of_folder(folder, files), _read(folder / HISTORY_FILE)
             folds, weights = _read(folder / _FOLD_HISTORIES), _weights(folder, with_weights)
-            records.append(run_record(row, history, folds, table="training", files=weights))
+            records.append(run_record(row, history, folds, table=_TRAINED, files=weights))
     return records
 
 
@@ -110,8 +105,7 @@ def run_record(
     tags = {name: str(row[name]) for name in _TAGS if _is_there(row.get(name))} | {"table": table}
     tags |= {name: value for name, value in others.items() if isinstance(value, str)}
     method = configuration.get("method")
-    if method is not None:
-        tags["method"] = str(method)
+    tags |= {} if method is None else {"method": str(method)}
     trial = f", trial {row['trial']}" if row["trial"] else ""
     ended = _seconds(row.get("finished_at"))
     seconds = row["seconds"] if is_number(row.get("seconds")) else 0.0
