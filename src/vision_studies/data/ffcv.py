@@ -90,19 +90,12 @@ def _write(image_set: ImageSet, indices: np.ndarray, path: Path, fields: dict[st
     writer.num_samples = len(indices)
     writer.prepare()
     console = get_console()
-    positions = track(
-        range(len(indices)),
-        "writing .beton file",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    shown: Any = {"console": console, "transient": True, "disable": not console.is_terminal}
     metadata = np.zeros(len(indices), writer.metadata_type)
     try:
         allocator = MemoryAllocator(str(path), writer.data_region_start, page_size)
         with allocator:
-            for position in positions:
-                index = int(indices[position])
+            for position, index in track(enumerate(indices.tolist()), "writing .beton file", len(indices), **shown):
                 sample = (np.ascontiguousarray(image_set.images[index]), int(image_set.labels[index]), index)
                 handle_sample(sample, position, metadata.dtype.names, metadata, allocator, fields)
         writer.metadata_sm.buf[: metadata.nbytes] = metadata.tobytes()

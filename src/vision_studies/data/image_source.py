@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vision_studies.augmentation.luma import LUMA
-from vision_studies.data.sources.image_folder import image_files
+from vision_studies.data.sources.image_folder import class_files, image_files
 from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, refused_permissions, resize_all
 from vision_studies.errors import DataError, guess
 from vision_studies.files import ARRAY_ERRORS
@@ -181,8 +181,7 @@ def open_labelled(folder: Path, class_names: Sequence[str]) -> tuple[ImageSource
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder; name one with images as {folder.name}/<class>/<image>.")
     with refused_permissions():
-        entries = (entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
-        files = {entry.name: found for entry in entries if (found := image_files(entry))}
+        files = class_files(folder)
     if not files:
         raise DataError(f"{folder} has no folders with images; it must hold them as {folder.name}/<class>/<image>.")
     unknown = [name for name in files if name not in class_names]

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -36,8 +36,7 @@ _DAMAGE = (  # what Pillow's readers raise on files that are no image or half an
 )
 
 
-@dataclass(frozen=True)
-class RawImages:
+class RawImages(NamedTuple):
     """Images as read from a source.
 
     Attributes:
@@ -53,8 +52,7 @@ class RawImages:
     is_test: np.ndarray
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One image file or the bytes of one, with what is known of it."""
 
     name: str

@@ -29,7 +29,7 @@ def read_source(settings: DataPrepSettings) -> ImageSet:
     # Checked one by one: a label outside its own source's classes would be inside those of another.
     raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
     name = " + ".join(map(source_name, settings.source))
-    return ImageSet.create(name, raw.images, raw.labels, raw.class_names, raw.is_test, source_identity(settings))
+    return ImageSet.create(name, *raw, source_identity(settings))
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
     else:
         raw = read_download(source, settings.download_folder, settings.image_size)
     check_class_names(raw.class_names, source)
-    return ImageSet.create(source_name(source), raw.images, raw.labels, raw.class_names, raw.is_test, origin)
+    return ImageSet.create(source_name(source), *raw, origin)
 
 
 def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
