@@ -39,7 +39,7 @@ class AugmentationStep(Kind):
     """One of the things that are done to training images."""
 
     @abstractmethod
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
+    def build(self, fill: tuple[float, ...], /) -> Augmentation:
         """What it does to a batch.
 
         Args:

@@ -135,9 +135,6 @@ class PreparedData:
         return FfcvLoader(file, positions=positions, normalisation=self.normalisation, **options)
 
 
-PIXELS_ONLY = 255.0
-"""What pixels are divided by where nothing else is done to them."""
-
 _CHUNK = 8192
 
 
@@ -157,8 +154,7 @@ def image_tensor(
         Images [N, C, H, W] and labels int64 [N].
     """
     channels = data.in_channels
-    plain = Normalisation((0.0,) * channels, (PIXELS_ONLY,) * channels)
-    statistics = data.normalisation if normalise else plain
+    statistics = data.normalisation if normalise else Normalisation((0.0,) * channels, (255.0,) * channels)
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
     height, width = data.image_set.images.shape[1:3]
     images = torch.empty((len(indices), channels, height, width), dtype=dtype, device=device)

@@ -79,16 +79,19 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         >>> np.bincount(labels[splits.test]).tolist()
         [10, 10]
     """
-    everything = np.arange(len(image_set.labels))
     if image_set.is_test.any():
-        test = everything[image_set.is_test]
-        rest = everything[~image_set.is_test]
+        rest, test = np.flatnonzero(~image_set.is_test), np.flatnonzero(image_set.is_test)
     else:
-        rest, test = _carve(image_set, everything, settings.test_fraction, settings.seed, "test")
+        rest, test = _carve(image_set, np.arange(len(image_set.labels)), settings.test_fraction, settings.seed, "test")
     if settings.long_tail is None:
         train, validation = _carve(image_set, rest, settings.validation_fraction, settings.seed, "validation")
         return Splits(train, validation, test)
-    _check_every_class(image_set, rest)
+    counts = np.bincount(image_set.labels[rest], minlength=len(image_set.class_names))
+    if not counts.all():
+        raise DataError(
+            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
+            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
+        )
     kept = rest[long_tail(image_set.labels[rest], settings.long_tail)]
     train, validation = _carve_tail(image_set.labels, kept, settings.validation_fraction, settings.seed)
     return Splits(train, validation, test)
@@ -138,23 +141,11 @@ def _carve(
     return np.sort(kept), np.sort(carved)
 
 
-def _check_every_class(image_set: ImageSet, indices: np.ndarray) -> None:
-    counts = np.bincount(image_set.labels[indices], minlength=len(image_set.class_names))
-    if not counts.all():
-        raise DataError(
-            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
-            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
-        )
-
-
 def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
     generator = np.random.default_rng(seed)
-    carved = []
-    for label in np.unique(labels[indices]):
-        own = generator.permutation(indices[labels[indices] == label])
-        wanted = min(max(round(len(own) * fraction), 1), len(own) - 1)
-        carved.append(own[:wanted])
+    shuffled = [generator.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
+    carved = [of_class[: min(max(round(len(of_class) * fraction), 1), len(of_class) - 1)] for of_class in shuffled]
     validation = np.sort(np.concatenate(carved))
     if not len(validation):
         raise DataError(

@@ -51,7 +51,8 @@ class SeenFile(NamedTuple):
         return FileEntry(self.sha256, self.size)
 
 
-class Record(NamedTuple):
+@dataclass(frozen=True)
+class Record:
     """What a store and this machine agreed upon: the index's name, empty where there was none, and path -> file."""
 
     index: str

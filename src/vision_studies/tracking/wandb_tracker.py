@@ -121,7 +121,14 @@ class WandbTracker:
             tags=[label[:_TAG_LENGTH] for label in labels],
             reinit="create_new",
             resume="allow" if online else None,
-            settings=_quiet_settings(wandb),
+            settings=wandb.Settings(
+                # No banners, nothing of the machine, its processes, its terminal or its code.
+                console="off",
+                **dict.fromkeys(("init_timeout", "login_timeout"), INIT_SECONDS),
+                **dict.fromkeys(("silent", "disable_git", "disable_code", "disable_job_creation"), True),
+                **dict.fromkeys(("x_disable_stats", "x_disable_meta", "x_disable_machine_info"), True),
+                **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
+            ),
         )
 
     @staticmethod
@@ -132,14 +139,3 @@ class WandbTracker:
         for path, file in files.items():
             artefact.add_file(str(file), name=path)
         run.log_artifact(artefact)
-
-
-def _quiet_settings(wandb: Any) -> Any:
-    """No banners, nothing of the machine, its processes, its terminal or its code."""
-    return wandb.Settings(
-        console="off",
-        **dict.fromkeys(("init_timeout", "login_timeout"), INIT_SECONDS),
-        **dict.fromkeys(("silent", "disable_git", "disable_code", "disable_job_creation"), True),
-        **dict.fromkeys(("x_disable_stats", "x_disable_meta", "x_disable_machine_info"), True),
-        **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
-    )

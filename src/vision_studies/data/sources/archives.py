@@ -65,7 +65,8 @@ def read_archive(folder: Path, image_size: int | None) -> RawImages | None:
     Raises:
         DataError: it is damaged.
     """
-    if _has_idx(folder):
+    first = _IDX_FILES["train"][0]
+    if folder.is_dir() and any((folder / f"{first}{suffix}").exists() for suffix in ("", ".gz")):
         return read_idx(folder, image_size)
     return next(filter(None, (_read_cifar(archive, image_size) for archive in _candidates(folder))), None)
 
@@ -110,11 +111,6 @@ def _together(parts: Sequence[_Part], class_names: tuple[str, ...], image_size: 
     images, labels, is_test = zip(*parts, strict=True)
     resized = resize_all(np.concatenate(images), image_size)
     return RawImages(resized, np.concatenate(labels), class_names, np.repeat(is_test, list(map(len, labels))))
-
-
-def _has_idx(folder: Path) -> bool:
-    name = _IDX_FILES["train"][0]
-    return folder.is_dir() and any((folder / f"{name}{suffix}").exists() for suffix in ("", ".gz"))
 
 
 def _read_idx_file(folder: Path, name: str, *, dimensions: int) -> np.ndarray:

@@ -25,11 +25,9 @@ def parquet_files(folder: Path) -> dict[str, list[Path]]:
     of its folder (`train/0000.parquet`, as the hub lays out what it has converted itself).
     """
     files = [file for file in files_below(folder) if file.suffix == ".parquet"]
-    return {split: [file for file in files if _split_name(file).startswith(split)] for split in ("train", "test")}
-
-
-def _split_name(file: Path) -> str:
-    return file.parent.name if re.fullmatch(r"\d+", file.stem) else file.name
+    names = [file.parent.name if re.fullmatch(r"\d+", file.stem) else file.name for file in files]
+    named = list(zip(files, names, strict=True))
+    return {split: [file for file, name in named if name.startswith(split)] for split in ("train", "test")}
 
 
 def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
