@@ -95,7 +95,7 @@ def test_it_is_reported_with_its_figure_and_its_answer(finished):
 def test_trackers_are_given_its_runs(finished):
     script = (
         "from pathlib import Path\n"
-        "from vision_studies.tracking.study_files import StudyFolders\n"
+        "from vision_studies.tracking.study_log import StudyFolders\n"
         "from vision_studies.tracking.study_log import read_runs\n"
         "runs = read_runs(StudyFolders.of(Path(), 'means'))\n"
         "print([(run.pipeline, run.status, run.tags['table'], 'test_accuracy' in run.metrics) for run in runs])"

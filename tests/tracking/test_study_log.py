@@ -11,8 +11,7 @@ from vision_studies.config.registry import METHODS
 from vision_studies.studies.method import NodeSpec, load_method
 from vision_studies.tracking import study_log
 from vision_studies.tracking.histories import fold_steps, logged_names
-from vision_studies.tracking.study_files import StudyFolders, find_artefacts
-from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
+from vision_studies.tracking.study_log import StudyFolders, find_artefacts, read_new_runs, read_runs, run_record
 
 
 def folders_of(study: MadeUpStudy) -> StudyFolders:

@@ -12,9 +12,7 @@ ATTEMPTS = 10
 def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[float, ...]) -> Tensor:
     """Cover a square around a random pixel of each image (DeVries and Taylor 2017); it may reach over the edge.
 
-    Args:
-        size: side of the square in pixels.
-        fill: value of each channel inside.
+    Its side is `size` pixels, and `fill` the value of each channel inside.
     """
     rows, columns = (_span(images, generator, length, size) for length in images.shape[2:])
     return _covered(images, rows, columns, fill)

@@ -10,9 +10,6 @@ from torch.nn import functional as F
 def random_flip(images: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:
     """Mirror each image left to right with the given probability.
 
-    Args:
-        probability: chance of an image to be mirrored.
-
     Examples:
         >>> import torch
         >>> from vision_studies.augmentation.geometry import random_flip
@@ -44,11 +41,7 @@ def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> 
 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the chosen images left to right.
-
-    Args:
-        chosen: bool [B].
-    """
+    """Mirror the chosen images, bool [B], left to right."""
     # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
     # takes the right version of each.
     pixels = images.permute(0, 2, 3, 1).contiguous()
@@ -73,14 +66,7 @@ def random_crop(
 
 
 def crop_at(images: Tensor, rows: Tensor, columns: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
-    """Windows of padded images that begin at `rows` and `columns` (each int64 [B]).
-
-    Args:
-        rows: first row of each window, 0 to 2 * padding.
-        columns: first column of each window, 0 to 2 * padding.
-        padding: pixels added to each side.
-        mode: what the border is filled with.
-    """
+    """Windows of padded images that begin at `rows` and `columns`, each int64 [B] from 0 to 2 * padding."""
     count, channels, height, width = images.shape
     # Channels last, a row of a window is one run of bytes. All runs that begin anywhere are seen as the rows of a matrix
     # (overlapping, nothing is copied), from which one selection takes what is wanted: 60 times faster than indexing pixels.
@@ -99,8 +85,7 @@ def pad(images: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tenso
     if mode == "zero" or padding == 0:
         return F.pad(images, (padding,) * 4)
     height, width = images.shape[2:]
-    rows = _reflected(height, padding, images.device)
-    columns = _reflected(width, padding, images.device)
+    rows, columns = (_reflected(length, padding, images.device) for length in (height, width))
     return images[:, :, rows][:, :, :, columns]
 
 

@@ -1,4 +1,4 @@
-"""Rotation and perspective, by sampling pixels between pixels. See `step` for images and generators."""
+"""Rotation and perspective, by sampling pixels between pixels; `interpolation` says how. Images and generators: see `step`."""
 
 from typing import Literal
 
@@ -11,23 +11,13 @@ Interpolation = Literal["nearest", "bilinear"]
 
 
 def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, interpolation: Interpolation) -> Tensor:
-    """Rotate each image about its centre; corners that come in from outside are 0.
-
-    Args:
-        degrees: angles are drawn evenly from -degrees to degrees.
-        interpolation: how values between pixels are read.
-    """
+    """Rotate each image about its centre, by angles drawn evenly from -degrees to degrees; what comes in from outside is 0."""
     angles = (2 * torch.rand(len(images), generator=generator, device=images.device) - 1) * degrees
     return rotate(images, angles, interpolation)
 
 
 def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
-    """Rotate each image counter-clockwise by its own angle.
-
-    Args:
-        angles: float [B], degrees.
-        interpolation: how values between pixels are read.
-    """
+    """Rotate each image counter-clockwise by its own angle, float [B] in degrees."""
     height, width = images.shape[2:]
     radians = angles.deg2rad()
     cos, sin = radians.cos(), radians.sin()
@@ -49,7 +39,6 @@ def random_perspective(
     Args:
         distortion_scale: longest move as a share of half the image.
         probability: chance of an image to be distorted.
-        interpolation: how values between pixels are read.
     """
     count, (height, width) = len(images), images.shape[2:]
     device = images.device
@@ -65,12 +54,7 @@ def random_perspective(
 
 
 def perspective(images: Tensor, corners: Tensor, interpolation: Interpolation) -> Tensor:
-    """Put the corners of each image where `corners` says.
-
-    Args:
-        corners: float [B, 4, 2], new x and y, in pixels, of the pixels at top left, top right, bottom right, bottom left.
-        interpolation: how values between pixels are read.
-    """
+    """Put the pixels at top left, top right, bottom right and bottom left where `corners` says: x and y, float [B, 4, 2]."""
     # kornia's map, for torchvision has one for a single image: image by image it takes a hundred times as long.
     before = corners_of(images).expand(len(images), 4, 2)
     return warp(images, get_perspective_transform(corners.float(), before), interpolation)
@@ -86,10 +70,8 @@ def corners_of(images: Tensor) -> Tensor:
 def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tensor:
     """Fill every pixel with what lies where a projective map says; outside the image everything is 0.
 
-    Args:
-        sources: float [B, 3, 3], maps (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
-            pixels: the first is at (0.5, 0.5).
-        interpolation: how values between pixels are read.
+    `sources`, float [B, 3, 3], map (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
+    pixels: the first is at (0.5, 0.5).
     """
     count, _, height, width = images.shape
     rows, columns = (torch.arange(length, device=images.device) + 0.5 for length in (height, width))

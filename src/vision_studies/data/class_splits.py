@@ -46,12 +46,7 @@ class ClassSplits:
 
 
 def split_by_count(counts: np.ndarray, *, few_below: int, many_above: int) -> ClassSplits:
-    """Divide classes by their training images.
-
-    Args:
-        counts: int [classes], training images of each.
-        few_below: classes with fewer are few.
-        many_above: classes with more are many.
+    """Divide classes by `counts`, int [classes], of their training images: fewer than `few_below`, and more than `many_above`.
 
     Raises:
         DataError: no class is few, or none is left to help.

@@ -141,17 +141,9 @@ _CHUNK = 8192
 def image_tensor(
     data: PreparedData, indices: np.ndarray, *, normalise: bool, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Images and labels at `indices`, kept on `device`.
+    """Images [N, C, H, W] and labels int64 [N] at `indices` (int64 [N], positions in the image set), kept on `device`.
 
-    Args:
-        data: image set and splits.
-        indices: int64 [N], positions in the image set.
-        normalise: bring each channel to mean 0 and deviation 1 over the training pixels; else divide pixels by 255.
-        dtype: type of the images.
-        device: where they are wanted.
-
-    Returns:
-        Images [N, C, H, W] and labels int64 [N].
+    Each channel is brought to mean 0 and deviation 1 over the training pixels, or pixels are divided by 255.
     """
     channels = data.in_channels
     statistics = data.normalisation if normalise else Normalisation((0.0,) * channels, (255.0,) * channels)

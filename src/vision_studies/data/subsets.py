@@ -106,11 +106,8 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
     classes = int(labels.max()) + 1
     each = int(len(labels) * fraction / classes)
     generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for label in range(classes):
-        own = np.flatnonzero(labels == label)
-        drawn.append(own[torch.randperm(len(own), generator=generator).numpy()[:each]])
-    return drawn
+    places = (np.flatnonzero(labels == label) for label in range(classes))
+    return [own[torch.randperm(len(own), generator=generator).numpy()[:each]] for own in places]
 
 
 def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -122,11 +119,7 @@ def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.
     Args:
         drawn: places for each class, from `balanced_subset`.
         share: part that validates.
-
-    Returns:
-        Places to learn from and places to validate with.
     """
     validates = [np.diff(np.floor((np.arange(len(own) + 1) - 2) * share + _ROUNDING)) > 0 for own in drawn]
-    training = np.concatenate([own[~chosen] for own, chosen in zip(drawn, validates, strict=True)])
-    validation = np.concatenate([own[chosen] for own, chosen in zip(drawn, validates, strict=True)])
-    return training, validation
+    places, chosen = np.concatenate(drawn), np.concatenate(validates)
+    return places[~chosen], places[chosen]

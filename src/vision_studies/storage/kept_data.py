@@ -109,13 +109,10 @@ class KeptData:
                 write_json(file, described)
 
     def fetch(self, folder: Path) -> bool:
-        """Bring a portion here where the store has a newer state of it; tell whether it has.
+        """Bring the portion of a folder here where the store has a newer state of it; tell whether it has.
 
         Processes of this machine that ask at once wait for the first, and find its work done. What has a result here that
         the store was not told of stays as it is.
-
-        Args:
-            folder: of the portion, or in it.
 
         Raises:
             DamagedError: the store does not hold what its index says.
@@ -151,8 +148,7 @@ class KeptData:
     def keep_all(self, *, runs: bool = True) -> tuple[int, int]:
         """Bring into the store what it does not know yet; return the numbers of portions and of bytes.
 
-        Args:
-            runs: with the folders of runs, which are kept when they end anyhow.
+        `runs`: with the folders of runs, which are kept when they end anyhow.
         """
         known = self._known(self.places)
         waiting = self._waiting(known, runs=runs)

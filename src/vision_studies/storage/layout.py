@@ -26,10 +26,7 @@ def study_places(study: str) -> tuple[str, ...]:
 
 
 def portion_of(relative: Path) -> str:
-    """The folder that is kept as one: a run's, a data set's, a pipeline's tables, a study's report.
-
-    Args:
-        relative: a path below `data/`.
+    """The folder that is kept as one (a run's, a data set's, a pipeline's tables, a study's report) of a path below `data/`.
 
     Raises:
         StorageError: nothing there is kept.

@@ -20,8 +20,7 @@ from typing import Any
 
 from vision_studies.config.tracking import TrackingSettings
 from vision_studies.tracking.records import StudyRecord, Tracker
-from vision_studies.tracking.study_files import FOLDER, StudyFolders, find_artefacts
-from vision_studies.tracking.study_log import read_new_runs, read_runs
+from vision_studies.tracking.study_log import FOLDER, StudyFolders, find_artefacts, read_new_runs, read_runs
 
 GRACE_SECONDS = 10.0
 """How long a process goes on whose training is gone: enough to finish the run that it is writing."""

@@ -1,7 +1,8 @@
-"""From the tables that a study has left to records for trackers."""
+"""What a study has left in its folders, as trackers are given it: records of runs, and the files that are shown."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -13,13 +14,16 @@ import pyarrow as pa
 from vision_studies.config.merge import flatten
 from vision_studies.config.registry import METHODS
 from vision_studies.files import hash_json
+from vision_studies.project_folders import MODELS, OUTPUTS, REPORTS
 from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, read_stage, run_folders, stage_files
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import load_method
 from vision_studies.studies.results import IDENTITY, SCHEMA
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
-from vision_studies.tracking.study_files import StudyFolders
+
+FOLDER = Path("data/09_tracking")
+"""Where trackers keep what they keep on this machine, as seen from the project."""
 
 _NAMES = ["variant", "trial", "seed"]  # what names a run within the tables of one pipeline
 _METRICS = [field.name for field in SCHEMA if not pa.types.is_string(field.type) and field.name not in IDENTITY]
@@ -27,6 +31,53 @@ _TAGS = [name for name in SCHEMA.names if name not in (*_METRICS, "configuration
 _WEIGHTS = "*weights*.safetensors"
 _FOLD_HISTORIES = "base_histories.parquet"
 _TRAINED = "training"
+
+
+@dataclass(frozen=True)
+class StudyFolders:
+    """Where a study lies.
+
+    Attributes:
+        outputs: tables, in a folder a pipeline.
+        models: folders of runs, likewise.
+        reports: figures, tables for readers, and the report.
+    """
+
+    outputs: Path
+    models: Path
+    reports: Path
+
+    @classmethod
+    def of(cls, project: Path, study: str) -> "StudyFolders":
+        """The folders of a study in a project."""
+        return cls(project / OUTPUTS / study, project / MODELS / study, project / REPORTS / study)
+
+    def state(self) -> dict[str, tuple[int, int]]:
+        """Size and time of every table and of the results of every run: where they are as they were, no run is new."""
+        files = [*self.outputs.glob("*/*.parquet"), *self.models.glob("*/runs/*/*.json")]
+        statuses = {str(file): file.stat() for file in sorted(files)}
+        return {file: (status.st_size, status.st_mtime_ns) for file, status in statuses.items()}
+
+    def summary(self) -> str:
+        """What the study has found, in a few lines; empty before there is a report."""
+        file = self.reports / "summary.txt"
+        return file.read_text(encoding="utf-8") if file.is_file() else ""
+
+
+def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> dict[str, Path]:
+    """What a study shows (figures in their newest version, tables, sentences, the report), and its results tables.
+
+    Returns:
+        Path in the tracker -> file, without files of more than `largest_bytes`.
+    """
+    artefacts = {f"{file.parent.name}/{file.name}": file for file in sorted(folders.outputs.glob("*/results.*"))}
+    for file in sorted(folders.reports.rglob("*")):
+        path = file.relative_to(folders.reports)
+        if file.is_file() and path.parts[0] != "run_records" and not any(part.startswith(".") for part in path.parts):
+            if path.name in path.parts[:-1]:  # <name>.png/<version>/<name>.png: the last time is the newest version
+                path = Path(*path.parts[: path.parts.index(path.name) + 1])
+            artefacts[path.as_posix()] = file
+    return {path: file for path, file in artefacts.items() if file.stat().st_size <= largest_bytes}
 
 
 def read_runs(folders: StudyFolders, *, with_weights: bool = False) -> list[RunRecord]:

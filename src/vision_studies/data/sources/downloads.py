@@ -99,13 +99,9 @@ def has_hash(file: Path, md5: str) -> bool:
 
 
 def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) -> None:
-    """Put what is at `address` into `file`, which stands there only once it is whole.
+    """Put what is at `address` into `file`, which stands there only once it is whole and has the published hash.
 
-    Args:
-        address: of http or https; others are not opened, whatever a server says.
-        file: where it is wanted; its folder is made.
-        md5: the published hash.
-        timeout_seconds: without an answer.
+    Addresses of other kinds than http and https are not opened, whatever a server says.
 
     Raises:
         OSError: the server does not answer, or refuses.

@@ -87,7 +87,8 @@ def decode_all(
         arrays.append(array)
         labels.append(item.label)
         is_test.append(item.is_test)
-    _report_corrupt(corrupt, source, skip_corrupt)
+    if corrupt:
+        _report_corrupt(corrupt, source, skip_corrupt)
     if not arrays:
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
     return RawImages(_stack(arrays), np.array(labels, np.int64), class_names, np.array(is_test, bool))
@@ -141,8 +142,9 @@ def resize_all(images: np.ndarray, image_size: int | None) -> np.ndarray:
     resized = np.empty((len(images), image_size, image_size, images.shape[3]), np.uint8)
     for index, image in enumerate(images):
         picture = Image.fromarray(image[:, :, 0] if images.shape[3] == 1 else image)
-        fitted = np.asarray(ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS))
-        resized[index] = fitted.reshape(image_size, image_size, -1)
+        resized[index] = np.asarray(ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)).reshape(
+            image_size, image_size, -1
+        )
     return resized
 
 
@@ -163,8 +165,6 @@ def _decode_in_parallel(
 
 
 def _report_corrupt(corrupt: list[str], source: str, skip: bool) -> None:
-    if not corrupt:
-        return
     named = ", ".join(corrupt[:_NAMED_CORRUPT]) + (", ..." if len(corrupt) > _NAMED_CORRUPT else "")
     count = f"{len(corrupt)} image" + ("s" if len(corrupt) > 1 else "")
     if not skip:
