@@ -210,8 +210,8 @@ class Store:
     def _root(self) -> str:
         return self._opened[1]
 
-    def _index(self, folder: str, name: str | None = None) -> str:
-        return f"{self._root}/index/{folder}" + (f"/{name}" if name else "")
+    def _index(self, *below: str) -> str:
+        return "/".join((self._root, "index", *below))
 
     def _object(self, sha256: str) -> str:
         return f"{self._root}/objects/{sha256[:2]}/{sha256}"

@@ -71,15 +71,15 @@ class MlflowTracker:
         """Nothing is held between two calls."""
 
     def _find_experiment(self) -> str:
-        uri, name = self._settings.uri, self._settings.experiment
-        database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-        if database is not None:
-            database.parent.mkdir(parents=True, exist_ok=True)
+        uri, name, beside = self._settings.uri, self._settings.experiment, None
+        if uri.startswith("sqlite:///"):
+            folder = Path(uri.removeprefix("sqlite:///")).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = (folder / "mlflow_artefacts").absolute().as_uri()
         experiment = self._client.get_experiment_by_name(name)
-        if experiment is not None:
-            return experiment.experiment_id
-        beside = None if database is None else (database.parent / "mlflow_artefacts").absolute().as_uri()
-        return self._client.create_experiment(name, artifact_location=beside)
+        return (
+            experiment.experiment_id if experiment else self._client.create_experiment(name, artifact_location=beside)
+        )
 
     def _search(self, condition: str) -> Iterator["Run"]:
         token = None

@@ -142,9 +142,8 @@ def resize_all(images: np.ndarray, image_size: int | None) -> np.ndarray:
     resized = np.empty((len(images), image_size, image_size, images.shape[3]), np.uint8)
     for index, image in enumerate(images):
         picture = Image.fromarray(image[:, :, 0] if images.shape[3] == 1 else image)
-        resized[index] = np.asarray(ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS)).reshape(
-            image_size, image_size, -1
-        )
+        fitted = np.asarray(ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS))
+        resized[index] = fitted.reshape(image_size, image_size, -1)
     return resized
 
 
