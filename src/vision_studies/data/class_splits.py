@@ -15,13 +15,7 @@ SPLITS = ("few", "medium", "many")
 
 @dataclass(frozen=True)
 class ClassSplits:
-    """Three disjoint sets of labels that hold every class.
-
-    Attributes:
-        few: int64, sorted; the classes to be helped.
-        medium: int64, sorted.
-        many: int64, sorted.
-    """
+    """Three disjoint sets of labels, int64, sorted, that hold every class; the few are those to be helped."""
 
     few: np.ndarray
     medium: np.ndarray

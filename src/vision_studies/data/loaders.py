@@ -32,22 +32,15 @@ class Batch(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a process takes of every batch, where several train one network together.
-
-    Attributes:
-        rank: number of the process, from 0.
-        processes: how many there are.
-    """
+    """What a process takes of every batch, where several train one network together; its rank is its number, from 0."""
 
     rank: int
     processes: int
 
     def places(self, batch_size: int, count: int) -> slice:
-        """Places of the process's images in a batch of `count`; the last processes may have none in a short last batch.
+        """Places of the process's images in a batch of `count`, a full one of which has `batch_size`.
 
-        Args:
-            batch_size: images of a full batch, all processes together.
-            count: images of this one.
+        The last processes may have none in a short last batch.
         """
         part = -(-batch_size // self.processes)
         return slice(min(self.rank * part, count), min((self.rank + 1) * part, count))
@@ -99,8 +92,7 @@ class Finisher:
         dtype: torch.dtype,
     ) -> None:
         self._augmentation, self._seed, self._dtype, self.device = augmentation, seed, dtype, device
-        mean = torch.tensor(normalisation.mean, device=device)
-        std = torch.tensor(normalisation.std, device=device)
+        mean, std = (torch.tensor(values, device=device) for values in (normalisation.mean, normalisation.std))
         self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(

@@ -17,12 +17,7 @@ NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets of positions in an image set; what a long tail leaves out is in none of them.
-
-    Attributes:
-        train: int64, sorted.
-        validation: int64, sorted.
-        test: int64, sorted.
+    """Three disjoint sets of positions in an image set, int64, sorted; what a long tail leaves out is in none of them.
 
     Examples:
         >>> import numpy as np

@@ -17,13 +17,9 @@ _ROUNDING = 1e-9  # 5 * 0.2 is to be 1
 
 @dataclass(frozen=True)
 class ClassData:
-    """Images of some classes.
+    """Images of some classes: labels in the image set, int64 [C], ascending, and positions in it, int64, of each split.
 
-    Attributes:
-        classes: int64 [C], labels in the image set, ascending; their places here are the labels that networks learn.
-        train: int64, positions in the image set.
-        validation: int64, likewise.
-        test: int64, likewise.
+    Places in `classes` are the labels that networks learn.
     """
 
     classes: np.ndarray
@@ -60,24 +56,18 @@ def resolve_classes(patterns: Sequence[str], class_names: Sequence[str], paramet
 def class_data(data: PreparedData, classes: Sequence[str], *, published: bool) -> ClassData:
     """Training, validation and test images of some classes.
 
-    Args:
-        data: images and splits.
-        classes: their names.
-        published: divide as the project "mp-tl-study" does instead of by the data's splits: of all that is not for test, in
-            its order, a tenth drawn with seed 42 validates.
+    `published`: divided as the project "mp-tl-study" does instead of by the data's splits: of all that is not for test, in
+    its order, a tenth drawn with seed 42 validates.
     """
     labels = np.sort([data.image_set.class_names.index(name) for name in classes])
-
-    def own(positions: np.ndarray) -> np.ndarray:
-        return positions[np.isin(data.image_set.labels[positions], labels)]
-
-    splits = data.splits
+    splits = (data.splits.train, data.splits.validation, data.splits.test)
+    train, validation, test = (part[np.isin(data.image_set.labels[part], labels)] for part in splits)
     if not published:
-        return ClassData(labels, own(splits.train), own(splits.validation), own(splits.test))
-    pool = own(np.sort(np.concatenate([splits.train, splits.validation])))
+        return ClassData(labels, train, validation, test)
+    pool = np.sort(np.concatenate([train, validation]))
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(_VALIDATION_SEED)).numpy()
     kept = len(pool) - int(_VALIDATION_FRACTION * len(pool))
-    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], own(splits.test))
+    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], test)
 
 
 def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:

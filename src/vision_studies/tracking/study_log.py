@@ -35,13 +35,7 @@ _TRAINED = "training"
 
 @dataclass(frozen=True)
 class StudyFolders:
-    """Where a study lies.
-
-    Attributes:
-        outputs: tables, in a folder a pipeline.
-        models: folders of runs, likewise.
-        reports: figures, tables for readers, and the report.
-    """
+    """Where a study's tables and runs lie, in a folder a pipeline each, and its figures, tables for readers and the report."""
 
     outputs: Path
     models: Path
@@ -140,13 +134,13 @@ def run_record(
     first: Mapping[str, Any] | None = None,
     files: Sequence[Path] = (),
 ) -> RunRecord:
-    """The record of one row.
+    """The record of a row of the results table.
 
     Args:
-        row: a row of the results table.
+        row: the row.
         history: one row an epoch; None for a run without epochs.
         folds: one row a base learner, fold and epoch, of a stack by folds.
-        table: the table's name, which becomes a tag.
+        table: its name, which becomes a tag.
         first: the row as training left it, for the time when the run began; None where it is the same.
         files: weights.
     """
