@@ -73,8 +73,8 @@ class ImageSource:
                 return list(_with_channels(resized, channels))
             return [_decoded(self.content[place], image_size, channels) for place in places]
 
-        starts = range(0, len(self), _TOGETHER)
-        chunks = (range(start, min(start + _TOGETHER, len(self))) for start in starts)
+        everything = range(len(self))
+        chunks = (everything[start : start + _TOGETHER] for start in everything[::_TOGETHER])
         ahead = -(-_BATCHES_AHEAD * batch_size // _TOGETHER)
         kept: list[tuple[int, np.ndarray]] = []
         corrupt: dict[int, str] = {}

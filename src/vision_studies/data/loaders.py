@@ -104,15 +104,10 @@ class Finisher:
         places: slice = slice(None),
         count: int | None = None,
     ) -> torch.Tensor:
-        """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last.
+        """uint8 [B, C, H, W], whose positions in the image set are int64 [B] -> normalised [B, C, H, W], channels last.
 
-        Args:
-            images: those of a process, which may be a part of the batch.
-            indices: int64 [B], their positions in the image set.
-            epoch: number of the epoch.
-            batch_index: number of the batch in its epoch.
-            places: where the images stand in the batch.
-            count: images of the batch; None where these are all.
+        Where other processes have the rest of the batch, `places` says where the images stand in it, and `count` how many it
+        has.
         """
         if self._augmentation is not None and len(images):
             count = len(images) if count is None else count
