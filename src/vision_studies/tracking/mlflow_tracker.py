@@ -77,9 +77,9 @@ class MlflowTracker:
             folder.mkdir(parents=True, exist_ok=True)
             beside = (folder / "mlflow_artefacts").absolute().as_uri()
         experiment = self._client.get_experiment_by_name(name)
-        return (
-            experiment.experiment_id if experiment else self._client.create_experiment(name, artifact_location=beside)
-        )
+        if experiment is not None:
+            return experiment.experiment_id
+        return self._client.create_experiment(name, artifact_location=beside)
 
     def _search(self, condition: str) -> Iterator["Run"]:
         token = None
@@ -136,10 +136,11 @@ class MlflowTracker:
         else:
             tags = record.tags | {"mlflow.parentRunId": parent, KEY: record.key}
             run_id = self._create(record.name, record.started, tags)
-            history = ((epoch, _milliseconds(moment), values) for epoch, moment, values in record.epochs())
-            metrics += [
-                _metric(name, values[name], moment, epoch) for epoch, moment, values in history for name in values
+            epochs = ((epoch, _milliseconds(moment), values) for epoch, moment, values in record.epochs())
+            history = [
+                _metric(name, values[name], moment, epoch) for epoch, moment, values in epochs for name in values
             ]
+            metrics = [*history, *metrics]
             parameters = [Param(_name(key), _text(value, PARAMETER_LENGTH)) for key, value in record.parameters.items()]
         self._client.log_batch(run_id, metrics=metrics, params=parameters)  # the client divides what is too much
         for file in record.files:
