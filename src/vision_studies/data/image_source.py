@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -23,8 +23,8 @@ from vision_studies.files import ARRAY_ERRORS
 _TOGETHER = 32  # images that a thread decodes in one go
 _BATCHES_AHEAD = 2
 
-Item = TypeVar("Item")
-Decoded = TypeVar("Decoded")
+Decoded = list[np.ndarray | str]
+"""uint8 [H, W, C] of each image, or why there is none."""
 
 
 class DecodedBatch(NamedTuple):
@@ -67,7 +67,7 @@ class ImageSource:
             channels: 1 or 3; colour is turned into brightness, grey is repeated.
         """
 
-        def decode(places: range) -> list[np.ndarray | str]:
+        def decode(places: range) -> Decoded:
             if isinstance(self.content, np.ndarray):
                 resized = resize_all(np.asarray(self.content[places.start : places.stop]), image_size)
                 return list(_with_channels(resized, channels))
@@ -137,17 +137,17 @@ def _decoded(file: Path, image_size: int, channels: int) -> np.ndarray | str:
 
 
 def _decoded_ahead(
-    decode: Callable[[Item], Decoded], items: Iterable[Item], ahead: int
-) -> Iterator[tuple[Item, Decoded]]:
-    """`decode` of all items in their order, in threads, `ahead` of them before they are asked for."""
+    decode: Callable[[range], Decoded], chunks: Iterable[range], ahead: int
+) -> Iterator[tuple[range, Decoded]]:
+    """`decode` of all chunks in their order, in threads, `ahead` of them before they are asked for."""
     pool = ThreadPoolExecutor()
-    submitted = ((item, pool.submit(decode, item)) for item in items)
+    submitted = ((chunk, pool.submit(decode, chunk)) for chunk in chunks)
     try:
         waiting = deque(islice(submitted, ahead))
         while waiting:
-            item, decoded = waiting.popleft()
+            chunk, decoded = waiting.popleft()
             waiting.extend(islice(submitted, 1))
-            yield item, decoded.result()
+            yield chunk, decoded.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
