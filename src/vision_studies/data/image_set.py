@@ -82,18 +82,13 @@ class ImageSet:
         Raises:
             StorageError: the disk is full.
         """
-        require_free_space(folder.parent, self.images.nbytes + self.labels.nbytes + self.is_test.nbytes)
+        description = {name: getattr(self, name) for name in ("name", "class_names", "origin", "fingerprint")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        require_free_space(folder.parent, sum(array.nbytes for array in arrays.values()))
         with atomic_folder(folder) as temporary:
-            for name in _ARRAYS:
-                np.save(temporary / f"{name}.npy", getattr(self, name), allow_pickle=False)
-            description = {
-                "name": self.name,
-                "class_names": list(self.class_names),
-                "shape": list(self.images.shape),
-                "origin": self.origin,
-                "fingerprint": self.fingerprint,
-            }
-            write_json(temporary / "image_set.json", description)
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            write_json(temporary / "image_set.json", description | {"shape": self.images.shape})
 
     @classmethod
     def open(cls, folder: Path) -> "ImageSet":
@@ -113,10 +108,9 @@ class ImageSet:
             images, labels, is_test = arrays
             if list(images.shape) != description["shape"]:
                 raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
-            name, class_names = description["name"], tuple(description["class_names"])
-            _check(name, images, labels, class_names, is_test)
-            origin, fingerprint = description["origin"], description["fingerprint"]
-            return cls(name, images, labels, class_names, is_test, origin, fingerprint, folder.absolute())
+            content = (description["name"], images, labels, tuple(description["class_names"]), is_test)
+            _check(*content)
+            return cls(*content, description["origin"], description["fingerprint"], folder.absolute())
         except (*ARRAY_ERRORS, KeyError, TypeError) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
@@ -185,11 +179,7 @@ _SHOWN = 60
 
 
 def check_class_names(names: Sequence[str], source: str) -> None:
-    """Refuse names that could do more than be read.
-
-    Args:
-        names: of classes, as they were found.
-        source: where, for the message.
+    """Refuse names of classes, found in `source`, that could do more than be read.
 
     Raises:
         DataError: a name is empty or holds a control character.

@@ -114,8 +114,7 @@ def join_sources(sources: list[ImageSet]) -> RawImages:
         DataError: sources differ in size or channels, or some have a test split of their own and others have none.
     """
     _check_alike(sources)
-    class_counts = [len(source.class_names) for source in sources]
-    shifts = np.cumsum([0, *class_counts[:-1]])
+    shifts = np.cumsum([0, *(len(source.class_names) for source in sources[:-1])])
     labels = np.concatenate([source.labels + shift for source, shift in zip(sources, shifts, strict=True)])
     class_names = tuple(f"{source.name}/{name}" for source in sources for name in source.class_names)
     is_test = np.concatenate([source.is_test for source in sources])
