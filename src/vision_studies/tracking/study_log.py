@@ -100,12 +100,14 @@ def run_tables(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]], dict[t
     Which there are says the method; those of the last stage come first, and a run of several of them is to be taken from the
     first.
     """
-    for data_set, histories in load_method(folder.name).run_tables if folder.name in METHODS else ():
+    tables = load_method(folder.name).run_tables if folder.name in METHODS else []
+    by_run = {name: _histories(_read(folder / f"{name}.parquet")) for name in {histories for _, histories in tables}}
+    for data_set, histories in tables:
         stem = file_stem(data_set)
         table = _read(folder / f"{stem}.parquet")
         if table is not None and {*IDENTITY, "configuration", "run_fingerprint", "status"} <= {*table.columns}:
             rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-            yield stem, rows, _histories(_read(folder / f"{histories}.parquet"))
+            yield stem, rows, by_run[histories]
 
 
 def file_stem(data_set: str) -> str:
