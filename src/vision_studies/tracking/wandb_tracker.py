@@ -123,11 +123,19 @@ class WandbTracker:
             resume="allow" if online else None,
             settings=wandb.Settings(
                 # No banners, nothing of the machine, its processes, its terminal or its code.
+                silent=True,
                 console="off",
-                **dict.fromkeys(("init_timeout", "login_timeout"), INIT_SECONDS),
-                **dict.fromkeys(("silent", "disable_git", "disable_code", "disable_job_creation"), True),
-                **dict.fromkeys(("x_disable_stats", "x_disable_meta", "x_disable_machine_info"), True),
-                **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
+                init_timeout=INIT_SECONDS,
+                login_timeout=INIT_SECONDS,
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                disable_job_creation=True,
+                symlink=False,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
             ),
         )
 
