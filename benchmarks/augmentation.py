@@ -25,7 +25,7 @@ from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import MixingSettings
-from vision_studies.data.loaders import device_loader
+from vision_studies.data.loaders import DeviceLoader
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.mixing import mix_batch
 from vision_studies.training.precision import has_fast_bfloat16
@@ -52,7 +52,7 @@ def published_steps() -> list[dict[str, Any]]:
 def loading(steps: list[dict[str, Any]]) -> Callable[[int], int]:
     """A function that loads some batches and returns how many images they had."""
     augmentation = AugmentationSettings.model_validate({"steps": steps}).build(NORMALISATION.mean)
-    loader = device_loader(
+    loader = DeviceLoader(
         random_images(),
         np.arange(LOADER_BATCHES * BATCH),
         batch_size=BATCH,

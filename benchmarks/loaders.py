@@ -18,10 +18,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.publish import publish
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.beton import write_beton
-from vision_studies.data.ffcv_loader import ffcv_loader
+from vision_studies.data.ffcv import FfcvLoader, write_beton
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import Loader, Normalisation, device_loader
+from vision_studies.data.loaders import DeviceLoader, Loader, Normalisation
 from vision_studies.studies.provenance import processor_name
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.runtime import tune_process
@@ -103,13 +102,13 @@ def main() -> None:
     usual = DataLoader(PicturesOnDemand(image_set), BATCH, shuffle=True, num_workers=2, persistent_workers=True)
     loaders: dict[str, Callable[[int], int]] = {
         "torchvision DataLoader, 2 workers": lambda _: sum(len(labels) for _, labels in usual),
-        "device": count(device_loader(image_set, everything, **options)),
-        "device, bfloat16": count(device_loader(image_set, everything, dtype=torch.bfloat16, **options)),
+        "device": count(DeviceLoader(image_set, everything, **options)),
+        "device, bfloat16": count(DeviceLoader(image_set, everything, dtype=torch.bfloat16, **options)),
     }
     with tempfile.TemporaryDirectory() as folder:
         if find_spec("ffcv") is not None:
             write_beton(image_set, everything, Path(folder) / "set.beton")
-            loaders["ffcv"] = count(ffcv_loader(Path(folder) / "set.beton", **options))
+            loaders["ffcv"] = count(FfcvLoader(Path(folder) / "set.beton", **options))
         for epoch in loaders.values():
             epoch(0)  # workers start and FFCV compiles outside the measurement
         rates: dict[str, list[float]] = {name: [] for name in loaders}

@@ -28,8 +28,8 @@ from benchmarks.publish import publish
 from benchmarks.rounds import measure
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import Normalisation, device_loader
-from vision_studies.data.unlabelled import open_images
+from vision_studies.data.image_source import open_images
+from vision_studies.data.loaders import DeviceLoader, Normalisation
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.image_predictions import predictions, write_predictions
 from vision_studies.serving.opened_models import open_model_file
@@ -83,7 +83,7 @@ def evaluation(folder: Path) -> Callable[[], object]:
     names = tuple(str(label) for label in range(10))
     image_set = ImageSet.create("random", pixels, labels, names, np.zeros(len(pixels), bool), {})
     settings = published_run()
-    loader = device_loader(
+    loader = DeviceLoader(
         image_set,
         np.arange(len(pixels)),
         batch_size=settings.evaluation.batch_size,

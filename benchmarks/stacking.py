@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.publish import publish
 from benchmarks.rounds import measure
 from benchmarks.training_step import machine
-from vision_studies.data.beton import write_beton
+from vision_studies.data.ffcv import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_studies.data.class_names import check_class_names
-from vision_studies.data.sources import archives, fetching, raw
+from vision_studies.data.image_set import check_class_names
+from vision_studies.data.sources import archives, downloads, raw
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
 from vision_studies.data.sources.image_folder import read_image_folder
 from vision_studies.data.sources.raw import CorruptImageError, decode_image
@@ -83,7 +83,7 @@ def test_an_archive_larger_than_cifar_is_refused(tmp_path, monkeypatch, limit, v
 def test_a_large_archive_of_something_else_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MOST_UNPACKED_BYTES", 20_000)
     pack(tmp_path / "backup.tar.gz", [(f"{number}.txt", bytes(5000)) for number in range(9)])
-    assert archives.archive_reader(tmp_path) is None
+    assert archives.read_archive(tmp_path, None) is None
 
 
 def test_a_sparse_member_is_no_content(tmp_path):
@@ -237,28 +237,28 @@ def endless(request):
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/plain,x"])
 def test_a_server_leads_to_no_other_kind_of_address(tmp_path, place):
     with server(redirect(place)) as address, pytest.raises((OSError, ValueError)):
-        fetching.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
+        downloads.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
     with pytest.raises(OSError, match="unknown url type"):
-        fetching.fetch_file(place, tmp_path / "file", md5="0", timeout_seconds=5)
+        downloads.fetch_file(place, tmp_path / "file", md5="0", timeout_seconds=5)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_way_leads_from_https_to_http():
-    request = fetching.urllib.request.Request("https://example.org/file")
+    request = downloads.urllib.request.Request("https://example.org/file")
     with pytest.raises(OSError, match="it leads from https to http://"):
-        fetching._Redirects().redirect_request(request, None, 302, "Found", {}, "http://example.org/file")
+        downloads._Redirects().redirect_request(request, None, 302, "Found", {}, "http://example.org/file")
 
 
 @pytest.mark.parametrize(("limit", "message"), [("_MOST_BYTES", "larger than"), ("_MOST_SECONDS", "takes longer")])
 def test_a_download_without_end_is_given_up(tmp_path, monkeypatch, limit, message):
-    monkeypatch.setattr(fetching, limit, 0.05 if limit == "_MOST_SECONDS" else 1 << 20)
+    monkeypatch.setattr(downloads, limit, 0.05 if limit == "_MOST_SECONDS" else 1 << 20)
     with server(endless) as address, pytest.raises(ValueError, match=message):
-        fetching.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
+        downloads.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
     assert not list(tmp_path.iterdir())
 
 
 def test_what_was_there_stays_when_a_download_fails(tmp_path):
     (tmp_path / "file").write_bytes(b"before")
     with server(redirect("http://127.0.0.1:9/")) as address, pytest.raises(OSError, match=r"refused|urlopen"):
-        fetching.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
+        downloads.fetch_file(address, tmp_path / "file", md5="0", timeout_seconds=5)
     assert (tmp_path / "file").read_bytes() == b"before"

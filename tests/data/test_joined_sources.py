@@ -7,8 +7,7 @@ from PIL import Image
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.sources.joined import join_sources
-from vision_studies.data.sources.read import read_source, source_identity
+from vision_studies.data.sources.read import join_sources, read_source, source_identity
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import DataError
 from vision_studies.pipelines.data_prep.nodes import prepare_image_set

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from vision_studies.data.labelled_folder import open_labelled
+from vision_studies.data.image_source import open_labelled
 from vision_studies.errors import DataError
 
 CLASSES = ("dog", "cat", "horse")

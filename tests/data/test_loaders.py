@@ -11,10 +11,9 @@ from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.beton import check_beton, write_beton
 from vision_studies.data.data_card import channel_statistics
-from vision_studies.data.ffcv_loader import ffcv_loader
-from vision_studies.data.loaders import Share, augmentation_generator, device_loader
+from vision_studies.data.ffcv import FfcvLoader, check_beton, write_beton
+from vision_studies.data.loaders import DeviceLoader, Share, augmentation_generator
 from vision_studies.errors import DataError, MissingDependencyError
 
 CPU = torch.device("cpu")
@@ -39,15 +38,15 @@ def indices(loader, epoch):
 
 
 def test_an_unshuffled_loader_gives_every_image_once_in_order(image_set):
-    loader = device_loader(image_set, np.arange(5, 60), **options(image_set))
+    loader = DeviceLoader(image_set, np.arange(5, 60), **options(image_set))
     assert indices(loader, 0) == indices(loader, 9) == list(range(5, 60))
     assert [len(batch.labels) for batch in loader.epoch(0)] == [7] * 7 + [6]
     assert len(loader) == 8
-    assert len(device_loader(image_set, np.arange(5, 60), drop_last=True, **options(image_set))) == 7
+    assert len(DeviceLoader(image_set, np.arange(5, 60), drop_last=True, **options(image_set))) == 7
 
 
 def test_images_are_normalised_and_belong_to_their_labels(image_set):
-    loader = device_loader(image_set, np.arange(60), **options(image_set))
+    loader = DeviceLoader(image_set, np.arange(60), **options(image_set))
     mean = np.array(loader_normalisation(image_set).mean)
     std = np.array(loader_normalisation(image_set).std)
     for batch in loader.epoch(0):
@@ -63,7 +62,7 @@ def loader_normalisation(image_set):
 
 def test_order_and_augmentation_depend_on_seed_and_epoch_alone(image_set):
     def batches(seed, epoch):
-        loader = device_loader(
+        loader = DeviceLoader(
             image_set, np.arange(60), shuffle=True, augmentation=mirror_some, **options(image_set, seed=seed)
         )
         return [batch.images for batch in loader.epoch(epoch)], indices(loader, epoch)
@@ -78,8 +77,8 @@ def test_order_and_augmentation_depend_on_seed_and_epoch_alone(image_set):
 
 def test_a_batch_is_the_same_whether_or_not_earlier_ones_were_read(image_set):
     settings = options(image_set, shuffle=True, augmentation=mirror_some)
-    whole = list(device_loader(image_set, np.arange(60), **settings).epoch(2))
-    other = device_loader(image_set, np.arange(60), **settings)
+    whole = list(DeviceLoader(image_set, np.arange(60), **settings).epoch(2))
+    other = DeviceLoader(image_set, np.arange(60), **settings)
     next(other.epoch(0))
     again = list(other.epoch(2))
     assert all(torch.equal(first.images, second.images) for first, second in zip(whole, again, strict=True))
@@ -96,8 +95,8 @@ def test_augmentation_differs_between_batches_and_epochs():
 
 
 def test_bfloat16_batches_are_rounded_float32_ones(image_set):
-    plain = device_loader(image_set, np.arange(60), **options(image_set))
-    rounded = device_loader(image_set, np.arange(60), dtype=torch.bfloat16, **options(image_set))
+    plain = DeviceLoader(image_set, np.arange(60), **options(image_set))
+    rounded = DeviceLoader(image_set, np.arange(60), dtype=torch.bfloat16, **options(image_set))
     for first, second in zip(plain.epoch(0), rounded.epoch(0), strict=True):
         assert torch.equal(first.images.bfloat16(), second.images)
 
@@ -111,8 +110,8 @@ def test_both_loaders_give_the_same_batches_bit_by_bit(tmp_path, channels, shuff
     chosen = np.arange(3, 58)
     write_beton(image_set, chosen, tmp_path / "set.beton")
     settings = options(image_set, shuffle=shuffle, augmentation=mirror_some)
-    device = device_loader(image_set, chosen, **settings)
-    ffcv = ffcv_loader(tmp_path / "set.beton", **settings)
+    device = DeviceLoader(image_set, chosen, **settings)
+    ffcv = FfcvLoader(tmp_path / "set.beton", **settings)
     assert len(device) == len(ffcv)
     for epoch in (0, 7, 1):  # FFCV counts epochs itself; ours may be asked for in any order
         assert sorted(indices(ffcv, epoch)) == sorted(indices(device, epoch)) == chosen.tolist()
@@ -134,8 +133,8 @@ def test_shares_of_processes_together_are_the_batches_of_one(image_set, processe
     augmentation = AugmentationSettings.model_validate({"steps": STEPS}).build((9, 9, 9))
     settings = options(image_set, batch_size=8, shuffle=True, augmentation=augmentation)
     chosen = np.arange(3, 53)  # 50 images: the last batch has 2, and none for the last process
-    shares = [device_loader(image_set, chosen, share=Share(rank, processes), **settings) for rank in range(processes)]
-    whole = device_loader(image_set, chosen, **settings)
+    shares = [DeviceLoader(image_set, chosen, share=Share(rank, processes), **settings) for rank in range(processes)]
+    whole = DeviceLoader(image_set, chosen, **settings)
     assert {(len(share), share.num_samples) for share in shares} == {(7, 50)}
     for batch, *parts in zip(whole.epoch(4), *(share.epoch(4) for share in shares), strict=True):
         for ours, *theirs in zip(batch, *parts, strict=True):
@@ -150,9 +149,9 @@ def test_a_process_reads_its_share_of_a_file_alone(tmp_path, image_set, shuffle)
     write_beton(image_set, chosen, tmp_path / "set.beton")
     settings = options(image_set, batch_size=8, shuffle=shuffle, augmentation=mirror_some)
     for rank in range(3):
-        device = device_loader(image_set, chosen, share=Share(rank, 3), **settings)
-        ffcv = ffcv_loader(tmp_path / "set.beton", share=Share(rank, 3), **settings)
-        assert len(ffcv._order.sample_order(1)) == {0: 20, 1: 19, 2: 13}[rank]  # one more stands for an empty batch
+        device = DeviceLoader(image_set, chosen, share=Share(rank, 3), **settings)
+        ffcv = FfcvLoader(tmp_path / "set.beton", share=Share(rank, 3), **settings)
+        assert len(ffcv._sample_order(1)) == {0: 20, 1: 19, 2: 13}[rank]  # one more stands for an empty batch
         for first, second in zip(device.epoch(1), ffcv.epoch(1), strict=True):
             assert all(torch.equal(ours, theirs) for ours, theirs in zip(first, second, strict=True))
 
@@ -164,8 +163,8 @@ def test_a_part_of_a_file_gives_the_batches_of_these_images(tmp_path, image_set,
     positions = np.array([0, 2, 3, 10, 11, 12, 13, 14, 50, 54])
     write_beton(image_set, chosen, tmp_path / "set.beton")
     settings = options(image_set, batch_size=4, shuffle=shuffle, augmentation=mirror_some)
-    part = ffcv_loader(tmp_path / "set.beton", positions=positions, **settings)
-    device = device_loader(image_set, chosen[positions], **settings)
+    part = FfcvLoader(tmp_path / "set.beton", positions=positions, **settings)
+    device = DeviceLoader(image_set, chosen[positions], **settings)
     assert (part.num_samples, len(part)) == (10, 3)
     for epoch in (0, 1):
         assert sorted(indices(part, epoch)) == chosen[positions].tolist()
@@ -182,12 +181,12 @@ from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 from tests.data.test_loaders import options
 torch.set_num_threads(2)
-from vision_studies.data.beton import write_beton
-from vision_studies.data.ffcv_loader import ffcv_loader
+from vision_studies.data.ffcv import write_beton
+from vision_studies.data.ffcv import FfcvLoader
 image_set = make_image_set()
 write_beton(image_set, np.arange(60), __import__("pathlib").Path({str(tmp_path / "set.beton")!r}))
 threads = [torch.get_num_threads()]
-loader = ffcv_loader(__import__("pathlib").Path({str(tmp_path / "set.beton")!r}), **options(image_set))
+loader = FfcvLoader(__import__("pathlib").Path({str(tmp_path / "set.beton")!r}), **options(image_set))
 for batch in loader.epoch(0):
     threads.append(torch.get_num_threads())
 print(set(threads))
@@ -201,8 +200,8 @@ print(set(threads))
 def test_an_epoch_that_is_not_read_to_its_end_leaves_no_thread_behind(tmp_path, image_set):
     write_beton(image_set, np.arange(60), tmp_path / "set.beton")
     settings = options(image_set, batch_size=3, shuffle=True)
-    loader = ffcv_loader(tmp_path / "set.beton", **settings)
-    expected = indices(device_loader(image_set, np.arange(60), **settings), 2)
+    loader = FfcvLoader(tmp_path / "set.beton", **settings)
+    expected = indices(DeviceLoader(image_set, np.arange(60), **settings), 2)
     before = threading.active_count()
     for _ in range(3):
         begun = loader.epoch(2)
@@ -218,7 +217,7 @@ def test_an_epoch_that_is_not_read_to_its_end_leaves_no_thread_behind(tmp_path, 
 @needs_ffcv
 def test_ffcv_leaves_out_the_last_partial_batch_on_demand(tmp_path, image_set):
     write_beton(image_set, np.arange(60), tmp_path / "set.beton")
-    loader = ffcv_loader(tmp_path / "set.beton", drop_last=True, **options(image_set))
+    loader = FfcvLoader(tmp_path / "set.beton", drop_last=True, **options(image_set))
     assert len(loader) == 8
     assert [len(batch.labels) for batch in loader.epoch(0)] == [7] * 8
 
@@ -227,8 +226,8 @@ def test_ffcv_leaves_out_the_last_partial_batch_on_demand(tmp_path, image_set):
 def test_batches_of_both_loaders_are_equal_in_bfloat16(tmp_path, image_set):
     write_beton(image_set, np.arange(60), tmp_path / "set.beton")
     settings = options(image_set, shuffle=True, augmentation=mirror_some, dtype=torch.bfloat16)
-    device = device_loader(image_set, np.arange(60), **settings)
-    for first, second in zip(device.epoch(3), ffcv_loader(tmp_path / "set.beton", **settings).epoch(3), strict=True):
+    device = DeviceLoader(image_set, np.arange(60), **settings)
+    for first, second in zip(device.epoch(3), FfcvLoader(tmp_path / "set.beton", **settings).epoch(3), strict=True):
         assert first.images.dtype == torch.bfloat16
         assert torch.equal(first.images, second.images)
 
@@ -236,7 +235,7 @@ def test_batches_of_both_loaders_are_equal_in_bfloat16(tmp_path, image_set):
 @needs_ffcv
 def test_a_set_smaller_than_a_batch_is_one_batch(tmp_path, image_set):
     write_beton(image_set, np.arange(4), tmp_path / "set.beton")
-    loader = ffcv_loader(tmp_path / "set.beton", **options(image_set, batch_size=64))
+    loader = FfcvLoader(tmp_path / "set.beton", **options(image_set, batch_size=64))
     assert [len(batch.labels) for batch in loader.epoch(0)] == [4]
 
 
@@ -249,7 +248,7 @@ def test_a_truncated_beton_is_one_sentence_and_no_crash(tmp_path, image_set, kee
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if isinstance(keep, float) else keep])
     with pytest.raises(DataError, match=r"set\.beton is truncated"):
-        ffcv_loader(path, **options(image_set))
+        FfcvLoader(path, **options(image_set))
 
 
 @needs_ffcv
@@ -257,12 +256,12 @@ def test_another_file_is_no_beton(tmp_path, image_set):
     path = tmp_path / "set.beton"
     path.write_bytes(bytes(range(256)) * 20)
     with pytest.raises(DataError, match=r"is not a \.beton file"):
-        ffcv_loader(path, **options(image_set))
+        FfcvLoader(path, **options(image_set))
     with pytest.raises(DataError, match="is missing"):
-        ffcv_loader(tmp_path / "none.beton", **options(image_set))
+        FfcvLoader(tmp_path / "none.beton", **options(image_set))
 
 
 def test_without_ffcv_one_sentence_names_the_packages(tmp_path, image_set, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ffcv", None)
     with pytest.raises(MissingDependencyError, match=r"libturbojpeg0-dev.*loader=device"):
-        ffcv_loader(tmp_path / "set.beton", **options(image_set))
+        FfcvLoader(tmp_path / "set.beton", **options(image_set))

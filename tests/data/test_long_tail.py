@@ -4,9 +4,8 @@ import pytest
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.data_card import channel_statistics, data_card
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.long_tail import long_tail, long_tail_counts
 from vision_studies.data.prepared import PreparedData
-from vision_studies.data.splits import make_splits
+from vision_studies.data.splits import long_tail, long_tail_counts, make_splits
 from vision_studies.errors import DataError
 from vision_studies.pipelines.data_prep.nodes import plot_data_card
 

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
-from vision_studies.data.sources import downloads, fetching, raw
+from vision_studies.data.sources import downloads, raw
 from vision_studies.data.sources.read import read_source, source_identity
 from vision_studies.errors import DataError, StorageError
 
@@ -614,7 +614,7 @@ def test_a_full_disk_while_downloading_is_one_sentence(tmp_path, monkeypatch):
     def full(answer, written, name):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetching, "_copy", full)
+    monkeypatch.setattr(downloads, "_copy", full)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/cifar-10-binary.tar.gz").write_bytes(b"content")
     with served(tmp_path / "served", monkeypatch), pytest.raises(StorageError, match=r"The disk is full .*cifar-10"):
@@ -637,7 +637,7 @@ def test_an_archive_that_is_there_already_is_not_fetched(tmp_path, monkeypatch):
     with tarfile.open(kept, "w:gz") as archive:
         archive.add(tmp_path / "cifar-10-batches-bin", "cifar-10-batches-bin")
     md5 = hashlib.md5(kept.read_bytes(), usedforsecurity=False).hexdigest()
-    monkeypatch.setitem(downloads._CIFAR, "cifar10", downloads._Archive(kept.name, md5))
+    monkeypatch.setitem(downloads._CIFAR, "cifar10", (kept.name, md5))
     monkeypatch.setattr(downloads, "_CIFAR_PAGE", "http://127.0.0.1:9/")
     assert read_source(settings("cifar10", download_folder=str(tmp_path / "kept"))).images.shape == (23, 32, 32, 3)
 

@@ -4,8 +4,7 @@ from tests.data.conftest import make_image_set
 
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.long_tail import long_tail
-from vision_studies.data.splits import Splits, cut_tail, make_splits
+from vision_studies.data.splits import Splits, cut_tail, long_tail, make_splits
 from vision_studies.errors import DataError
 
 SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)

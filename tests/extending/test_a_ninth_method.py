@@ -3,6 +3,8 @@
 import json
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import pandas as pd
@@ -87,6 +89,21 @@ def test_it_is_reported_with_its_figure_and_its_answer(finished):
     [conclusions] = (finished.folder / "data/08_reporting/means/class_means").glob("conclusions.json")
     [sentence] = json.loads(conclusions.read_text(encoding="utf-8"))
     assert sentence in finished.said.replace("\n    ", " ")
+
+
+@pytest.mark.slow
+def test_trackers_are_given_its_runs(finished):
+    script = (
+        "from pathlib import Path\n"
+        "from vision_studies.tracking.study_log import StudyFolders\n"
+        "from vision_studies.tracking.study_log import read_runs\n"
+        "runs = read_runs(StudyFolders.of(Path(), 'means'))\n"
+        "print([(run.pipeline, run.status, run.tags['table'], 'test_accuracy' in run.metrics) for run in runs])"
+    )
+    environment = finished.environment() | {"PYTHONPATH": str(finished.folder / "src")}
+    options = {"cwd": finished.folder, "env": environment, "capture_output": True, "text": True}
+    read = subprocess.run([sys.executable, "-c", script], check=True, **options).stdout
+    assert read.strip() == str([(NAME, "complete", "results", True)] * 6)
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ from tests.faults.tally import Trial
 from tests.pipelines.alphanet.test_alphanet_original_features import FEATURES, LABELS, hostile_calls
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.data.image_source import open_images
 from vision_studies.data.sources.read import read_source
-from vision_studies.data.unlabelled import open_images
 from vision_studies.pipelines.alphanet.work.original_classifier import LINEAR, read_classifier
 from vision_studies.pipelines.alphanet.work.original_features import load_features_pickle
 

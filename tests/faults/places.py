@@ -25,9 +25,9 @@ from torch import nn
 from vision_studies.catalog.atomic import CSVDataset, JSONDataset, ParquetDataset, YAMLDataset
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.class_splits import ClassSplits
+from vision_studies.data.image_source import open_images
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
-from vision_studies.data.unlabelled import open_images
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier

@@ -5,7 +5,7 @@ from tests.conftest import Project, quick_project
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
-from vision_studies.data.sources.digits import read_digits
+from vision_studies.data.sources.downloads import read_digits
 from vision_studies.data.splits import make_splits
 
 

@@ -22,11 +22,11 @@ from tests.properties.law_profiles import law
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, write_class_splits
 from vision_studies.data.image_set import ImageSet
+from vision_studies.data.image_source import open_images
 from vision_studies.data.restricted_pickle import NUMPY, Array, RefusedError, load_restricted
 from vision_studies.data.sources.archives import read_idx
 from vision_studies.data.sources.parquet import read_parquet
 from vision_studies.data.sources.raw import CorruptImageError, decode_image
-from vision_studies.data.unlabelled import open_images
 from vision_studies.errors import CheckpointError, DataError, VisionStudiesError
 from vision_studies.files import atomic_file
 from vision_studies.pipelines.alphanet.work.original_format import read_registry

@@ -10,8 +10,7 @@ from tests.properties.law_profiles import law
 
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.class_splits import split_by_count
-from vision_studies.data.long_tail import long_tail, long_tail_counts
-from vision_studies.data.splits import Splits, cut_tail, make_splits
+from vision_studies.data.splits import Splits, cut_tail, long_tail, long_tail_counts, make_splits
 from vision_studies.data.subsets import balanced_subset, held_out
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.alphanet.settings import SamplerName, SamplerSettings

@@ -9,8 +9,8 @@ from tests.test_base_parameters import base_run
 from torch import nn
 
 from vision_studies.config.training import TrainingSettings
+from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import Normalisation
-from vision_studies.data.unlabelled import open_images
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities, Predictor
 from vision_studies.serving.image_predictions import predictions, write_predictions

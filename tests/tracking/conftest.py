@@ -2,8 +2,7 @@ import pytest
 from tests.tracking.made_up_study import MadeUpStudy
 
 from vision_studies.tracking.records import StudyRecord
-from vision_studies.tracking.study_files import StudyFolders, find_artefacts
-from vision_studies.tracking.study_log import read_runs
+from vision_studies.tracking.study_log import StudyFolders, find_artefacts, read_runs
 
 
 @pytest.fixture

@@ -1,11 +1,17 @@
 import json
+from dataclasses import replace
+from pathlib import PurePath
 
 import pandas as pd
+import pytest
+from tests.golden.test_catalog import GOLDEN
 from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
 
+from vision_studies.config.registry import METHODS
+from vision_studies.studies.method import NodeSpec, load_method
+from vision_studies.tracking import study_log
 from vision_studies.tracking.histories import fold_steps, logged_names
-from vision_studies.tracking.study_files import StudyFolders, find_artefacts
-from vision_studies.tracking.study_log import read_new_runs, read_runs, run_record
+from vision_studies.tracking.study_log import StudyFolders, find_artefacts, read_new_runs, read_runs, run_record
 
 
 def folders_of(study: MadeUpStudy) -> StudyFolders:
@@ -133,3 +139,46 @@ def test_artefacts_are_the_newest_figures_the_report_and_the_results(study):
     assert small["stacking/curves.png"].read_bytes() == b"new"
     assert "stacking/results.parquet" in find_artefacts(folders_of(study))
     assert pd.read_parquet(find_artefacts(folders_of(study))["stacking/results.parquet"]).shape[0] == 3
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_tables_of_runs_lie_where_the_catalog_keeps_what_nodes_that_do_runs_give(name):
+    catalog = json.loads(GOLDEN.read_text(encoding="utf-8"))["base"]
+    tables = load_method(name).run_tables
+    assert ("results", "histories") in tables
+    for data_set in {data_set for pair in tables for data_set in pair if f"{name}.{data_set}" in catalog}:
+        file = PurePath(catalog[f"{name}.{data_set}"].get("filepath", ""))
+        if file.suffix == ".parquet":
+            assert file.stem == study_log.file_stem(data_set)
+
+
+def test_tables_of_a_later_stage_come_first_and_histories_stay_with_their_stage():
+    assert load_method("transfer_cuts").run_tables == [
+        *(("results", "histories"), ("accuracies", "histories")),
+        *(("training_results", "histories"), ("pretraining", "pretraining_histories")),
+    ]
+    assert ("trial_results", "trial_histories") in load_method("stacking").run_tables
+    assert ("search_results", "search_histories") in load_method("mlp_transfer").run_tables
+    alphanet = load_method("alphanet").run_tables
+    assert {("backbones", "backbone_histories"), ("classifiers", "histories")} <= set(alphanet)
+
+
+def test_a_stage_that_a_method_adds_is_tracked_with_its_histories(study, monkeypatch):
+    method = load_method("cifar_resnet")
+    warming_up = NodeSpec(print, [], ["warm_ups", "warm_up_histories"], "training", does_runs=True)
+    ninth = replace(method, name="ninth", nodes=(warming_up, *method.nodes))
+    monkeypatch.setattr(study_log, "METHODS", {"ninth": "its settings"})
+    monkeypatch.setattr(study_log, "load_method", {"ninth": ninth}.__getitem__)
+    folder = study.outputs.parent / "ninth"
+    study.outputs.rename(folder)
+    pd.DataFrame([row(5, variant="warm", run_fingerprint="warm5")]).to_parquet(folder / "warm_ups.parquet")
+    history(5).assign(variant="warm").to_parquet(folder / "warm_up_histories.parquet")
+    *others, warm = read_runs(folders_of(study))
+    assert [run.tags["table"] for run in others] == ["results"] * 3
+    assert (warm.tags["table"], warm.tags["variant"], list(warm.history)) == ("warm_ups", "warm", [1, 2, 3])
+
+
+def test_a_table_of_something_else_than_runs_is_left_alone(study):
+    before = read_runs(folders_of(study))
+    pd.DataFrame({"variant": ["a"], "seed": [0]}).to_parquet(study.outputs / "trials.parquet")
+    assert read_runs(folders_of(study)) == before

@@ -18,10 +18,9 @@ from tests.training.conftest import plain_settings
 from torch import nn
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.data.beton import write_beton
 from vision_studies.data.data_card import channel_statistics
-from vision_studies.data.ffcv_loader import ffcv_loader
-from vision_studies.data.loaders import WHOLE, device_loader
+from vision_studies.data.ffcv import FfcvLoader, write_beton
+from vision_studies.data.loaders import WHOLE, DeviceLoader
 from vision_studies.training import optimizers
 from vision_studies.training.collectives import assemble
 from vision_studies.training.fit import fit
@@ -130,11 +129,11 @@ def _train_recipe(name, loader, folder, share, device, on_epoch, epochs):
     training = {"batch_size": 16, "seed": 3, "shuffle": True, "augmentation": augmentation}
     if loader == "ffcv":
         files = [folder / f"{name}_{part}.beton" for part in ("train", "validation")]
-        train_loader = ffcv_loader(files[0], **training, **common)
-        validation_loader = ffcv_loader(files[1], batch_size=8, **common)
+        train_loader = FfcvLoader(files[0], **training, **common)
+        validation_loader = FfcvLoader(files[1], batch_size=8, **common)
     else:
-        train_loader = device_loader(image_set, chosen[0], **training, **common)
-        validation_loader = device_loader(image_set, chosen[1], batch_size=8, **common)
+        train_loader = DeviceLoader(image_set, chosen[0], **training, **common)
+        validation_loader = DeviceLoader(image_set, chosen[1], batch_size=8, **common)
     result = fit(
         first_network(name),
         train_loader,

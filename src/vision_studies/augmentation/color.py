@@ -1,4 +1,4 @@
-"""Changes of colour."""
+"""Changes of colour. See `step` for images and generators."""
 
 import math
 
@@ -16,13 +16,8 @@ def color_jitter(
 ) -> Tensor:
     """Change brightness, contrast, saturation and hue of each image, in an order of its own.
 
-    Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
-        brightness: factors are drawn evenly from 1 - brightness (0 at least) to 1 + brightness.
-        contrast: the same for contrast.
-        saturation: the same for saturation.
-        hue: turns are drawn evenly from -hue to hue, in whole turns of the colour circle.
+    Factors are drawn evenly from 1 - brightness (0 at least) to 1 + brightness, likewise for contrast and saturation; turns
+    from -hue to hue, in whole turns of the colour circle.
     """
     count, device = len(images), images.device
     order = torch.rand(count, 4, generator=generator, device=device).argsort(dim=1)

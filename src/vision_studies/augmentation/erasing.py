@@ -1,4 +1,4 @@
-"""Erasing parts of images."""
+"""Erasing parts of images. See `step` for images and generators."""
 
 import math
 
@@ -12,17 +12,10 @@ ATTEMPTS = 10
 def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[float, ...]) -> Tensor:
     """Cover a square around a random pixel of each image (DeVries and Taylor 2017); it may reach over the edge.
 
-    Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
-        size: side of the square in pixels.
-        fill: value of each channel inside.
+    Its side is `size` pixels, and `fill` the value of each channel inside.
     """
-    height, width = images.shape[2:]
-    inside = (
-        _span(images, generator, height, size)[:, None, :, None] & _span(images, generator, width, size)[:, None, None]
-    )
-    return torch.where(inside, _filling(images, fill), images)
+    rows, columns = (_span(images, generator, length, size) for length in images.shape[2:])
+    return _covered(images, rows, columns, fill)
 
 
 def _span(images: Tensor, generator: torch.Generator, length: int, size: int) -> Tensor:
@@ -44,8 +37,6 @@ def random_erasing(
     """Cover a box that lies wholly inside, in some images (Zhong et al. 2020, arXiv 1708.04896).
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         probability: chance of an image to be covered.
         scale: smallest and largest area of the box, as shares of the image's.
         ratio: smallest and largest height over width of the box; drawn evenly on a logarithmic scale.
@@ -69,8 +60,10 @@ def random_erasing(
     rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
     in_rows = (rows >= tops) & (rows < tops + box_heights) & (erased & fits.any(dim=1))[:, None]
     in_columns = (columns >= lefts) & (columns < lefts + box_widths)
-    return torch.where(in_rows[:, None, :, None] & in_columns[:, None, None], _filling(images, fill), images)
+    return _covered(images, in_rows, in_columns, fill)
 
 
-def _filling(images: Tensor, fill: tuple[float, ...]) -> Tensor:
-    return torch.tensor(fill, device=images.device).round().to(images.dtype).view(1, -1, 1, 1)
+def _covered(images: Tensor, rows: Tensor, columns: Tensor, fill: tuple[float, ...]) -> Tensor:
+    """Images that are filled where rows (bool [B, H]) and columns (bool [B, W]) cross."""
+    filling = torch.tensor(fill, device=images.device).round().to(images.dtype).view(1, -1, 1, 1)
+    return torch.where(rows[:, None, :, None] & columns[:, None, None], filling, images)

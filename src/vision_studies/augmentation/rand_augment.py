@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2020, arXiv 1909.13719), with the fourteen operations of torchvision's.
 
 Images that drew the same operation are changed together by torchvision's own functions, so that each comes out exactly as it
-would alone, many times faster.
+would alone, many times faster. See `step` for images and generators.
 """
 
 import math
@@ -16,20 +16,8 @@ from vision_studies.torchvision_compat import torchvision_module
 Operation = Callable[[Tensor], Tensor]
 
 OPERATIONS = (
-    "identity",
-    "shear_x",
-    "shear_y",
-    "translate_x",
-    "translate_y",
-    "rotate",
-    "brightness",
-    "color",
-    "contrast",
-    "sharpness",
-    "posterize",
-    "solarize",
-    "autocontrast",
-    "equalize",
+    *("identity", "shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast"),
+    *("sharpness", "posterize", "solarize", "autocontrast", "equalize"),
 )
 LONGEST_TRANSLATION = 150 / 331
 """Of the image's side, as for ImageNet in the search that RandAugment replaced."""
@@ -41,8 +29,6 @@ def rand_augment(
     """Change each image by operations of its own; those with a direction go either way.
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         num_ops: operations an image, drawn with replacement.
         magnitude: strength of all of them, from 0.
         num_magnitude_bins: number of strengths; the strongest is `num_magnitude_bins` - 1.

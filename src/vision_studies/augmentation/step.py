@@ -1,11 +1,15 @@
-"""What every step of augmentation must say of itself. Each is one file of `augmentation.steps`, found there by itself.
+"""What every step of augmentation must say of itself. Those in the files of `augmentation.steps` are found by themselves.
 
-Nothing here imports torch until a step is built, so that parameters are checked without it.
+Nothing here imports torch until a step is built, so that parameters are checked without it. The functions that are built take
+images uint8 [B, C, H, W], which they do not change, and where they draw, a generator on the images' device, from which all
+randomness comes.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from inspect import signature
+from typing import TYPE_CHECKING, NamedTuple
 
 from vision_studies.settings_base import Kind
 
@@ -35,18 +39,25 @@ class AugmentationStep(Kind):
     """One of the things that are done to training images."""
 
     @abstractmethod
-    def build(self, fill: tuple[float, ...]) -> Augmentation:
+    def build(self, fill: tuple[float, ...], /) -> Augmentation:
         """What it does to a batch.
 
         Args:
             fill: value of each channel where pixels are erased: the mean, which is 0 after normalisation.
         """
 
-    def options(self) -> dict[str, Any]:
-        """All parameters but the name."""
-        return self.model_dump(exclude={"name"})
 
+def drawn_anew(module: str) -> Callable[[AugmentationStep, tuple[float, ...]], Augmentation]:
+    """`build` of a step that is the same in every epoch: the function of its name in a file of `augmentation`.
 
-def drawn_anew(function: "Callable[..., Tensor]", **options: Any) -> Augmentation:
-    """A step that is the same in every epoch: `function(images, generator, **options)`."""
-    return lambda images, generator, _: function(images, generator, **options)
+    The function takes images, a generator and the step's parameters, and `fill` where it names it.
+    """
+
+    def build(self: AugmentationStep, fill: tuple[float, ...]) -> Augmentation:
+        function = getattr(import_module(f"vision_studies.augmentation.{module}"), self.name)
+        options = self.model_dump(exclude={"name"})
+        if "fill" in signature(function).parameters:
+            options["fill"] = fill
+        return lambda images, generator, _: function(images, generator, **options)
+
+    return build

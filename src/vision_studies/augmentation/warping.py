@@ -1,4 +1,4 @@
-"""Rotation and perspective, by sampling pixels between pixels."""
+"""Rotation and perspective, by sampling pixels between pixels; `interpolation` says how. Images and generators: see `step`."""
 
 from typing import Literal
 
@@ -11,26 +11,13 @@ Interpolation = Literal["nearest", "bilinear"]
 
 
 def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, interpolation: Interpolation) -> Tensor:
-    """Rotate each image about its centre; corners that come in from outside are 0.
-
-    Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
-        degrees: angles are drawn evenly from -degrees to degrees.
-        interpolation: how values between pixels are read.
-    """
+    """Rotate each image about its centre, by angles drawn evenly from -degrees to degrees; what comes in from outside is 0."""
     angles = (2 * torch.rand(len(images), generator=generator, device=images.device) - 1) * degrees
     return rotate(images, angles, interpolation)
 
 
 def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
-    """Rotate each image counter-clockwise by its own angle.
-
-    Args:
-        images: uint8 [B, C, H, W].
-        angles: float [B], degrees.
-        interpolation: how values between pixels are read.
-    """
+    """Rotate each image counter-clockwise by its own angle, float [B] in degrees."""
     height, width = images.shape[2:]
     radians = angles.deg2rad()
     cos, sin = radians.cos(), radians.sin()
@@ -50,11 +37,8 @@ def random_perspective(
     """Move the corners of some images inwards, each corner by its own distance; what comes in from outside is 0.
 
     Args:
-        images: uint8 [B, C, H, W]; not changed.
-        generator: where all randomness comes from; on the images' device.
         distortion_scale: longest move as a share of half the image.
         probability: chance of an image to be distorted.
-        interpolation: how values between pixels are read.
     """
     count, (height, width) = len(images), images.shape[2:]
     device = images.device
@@ -70,13 +54,7 @@ def random_perspective(
 
 
 def perspective(images: Tensor, corners: Tensor, interpolation: Interpolation) -> Tensor:
-    """Put the corners of each image where `corners` says.
-
-    Args:
-        images: uint8 [B, C, H, W].
-        corners: float [B, 4, 2], new x and y, in pixels, of the pixels at top left, top right, bottom right, bottom left.
-        interpolation: how values between pixels are read.
-    """
+    """Put the pixels at top left, top right, bottom right and bottom left where `corners` says: x and y, float [B, 4, 2]."""
     # kornia's map, for torchvision has one for a single image: image by image it takes a hundred times as long.
     before = corners_of(images).expand(len(images), 4, 2)
     return warp(images, get_perspective_transform(corners.float(), before), interpolation)
@@ -92,23 +70,13 @@ def corners_of(images: Tensor) -> Tensor:
 def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tensor:
     """Fill every pixel with what lies where a projective map says; outside the image everything is 0.
 
-    Args:
-        images: uint8 [B, C, H, W].
-        sources: float [B, 3, 3], maps (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
-            pixels: the first is at (0.5, 0.5).
-        interpolation: how values between pixels are read.
+    `sources`, float [B, 3, 3], map (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
+    pixels: the first is at (0.5, 0.5).
     """
     count, _, height, width = images.shape
-    rows = torch.arange(height, device=images.device) + 0.5
-    columns = torch.arange(width, device=images.device) + 0.5
-    centres = torch.stack(
-        [
-            columns.expand(height, width),
-            rows[:, None].expand(height, width),
-            torch.ones(height, width, device=images.device),
-        ]
-    ).view(3, -1)
-    places = sources @ centres  # [B, 3, H * W]
+    rows, columns = (torch.arange(length, device=images.device) + 0.5 for length in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    places = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
     x = places[:, 0] / places[:, 2] * (2 / width) - 1
     y = places[:, 1] / places[:, 2] * (2 / height) - 1
     grid = torch.stack([x, y], dim=2).view(count, height, width, 2)

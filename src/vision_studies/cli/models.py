@@ -11,7 +11,7 @@ from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS
 
 if TYPE_CHECKING:
-    from vision_studies.data.unlabelled import ImageSource
+    from vision_studies.data.image_source import ImageSource
 
 _NAMED_CORRUPT = 10
 _CLASSES_SHOWN = 50
@@ -79,7 +79,7 @@ def predict(
     confident the model is (a probability). Images that cannot be read are named and left out.
     """
     from vision_studies.cli.image_progress import image_progress
-    from vision_studies.data.unlabelled import open_images
+    from vision_studies.data.image_source import open_images
     from vision_studies.serving.image_classifier import Predictor
     from vision_studies.serving.image_predictions import predictions, write_predictions
     from vision_studies.training.runtime import select_device
@@ -118,7 +118,7 @@ def evaluate(
     import numpy as np
 
     from vision_studies.cli.image_progress import image_progress
-    from vision_studies.data.labelled_folder import open_labelled
+    from vision_studies.data.image_source import open_labelled
     from vision_studies.files import write_json
     from vision_studies.serving.image_classifier import Predictor
     from vision_studies.serving.image_predictions import predictions

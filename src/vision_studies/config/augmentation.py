@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, TypeAlias
 from pydantic import Field
 
 from vision_studies.augmentation.step import Augmentation, AugmentationStep, Occasion
-from vision_studies.augmentation.steps import FIRST
 from vision_studies.settings_base import Settings, one_of, read_kinds
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
     Step: TypeAlias = AugmentationStep
 else:
-    Step = one_of(read_kinds(AugmentationStep, "vision_studies.augmentation.steps", FIRST))
+    Step = one_of(read_kinds(AugmentationStep, "vision_studies.augmentation.steps", first=["standard"]))
 
 
 class AugmentationSettings(Settings):

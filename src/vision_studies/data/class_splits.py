@@ -15,13 +15,7 @@ SPLITS = ("few", "medium", "many")
 
 @dataclass(frozen=True)
 class ClassSplits:
-    """Three disjoint sets of labels that hold every class.
-
-    Attributes:
-        few: int64, sorted; the classes to be helped.
-        medium: int64, sorted.
-        many: int64, sorted.
-    """
+    """Three disjoint sets of labels, int64, sorted, that hold every class; the few are those to be helped."""
 
     few: np.ndarray
     medium: np.ndarray
@@ -39,19 +33,14 @@ class ClassSplits:
 
     def names(self) -> np.ndarray:
         """Name of every class's split, str [classes]."""
-        found = np.empty(self.num_classes, dtype="<U6")
+        names = np.empty(self.num_classes, dtype="<U6")
         for name in SPLITS:
-            found[getattr(self, name)] = name
-        return found
+            names[getattr(self, name)] = name
+        return names
 
 
 def split_by_count(counts: np.ndarray, *, few_below: int, many_above: int) -> ClassSplits:
-    """Divide classes by their training images.
-
-    Args:
-        counts: int [classes], training images of each.
-        few_below: classes with fewer are few.
-        many_above: classes with more are many.
+    """Divide classes by `counts`, int [classes], of their training images: fewer than `few_below`, and more than `many_above`.
 
     Raises:
         DataError: no class is few, or none is left to help.
@@ -81,8 +70,8 @@ def read_class_splits(folder: Path, num_classes: int) -> ClassSplits:
         DataError: a file is missing or holds something else than labels, a class is missing, repeated or unknown, or no
             class is few.
     """
-    found = {name: _labels(folder / f"{name}.txt") for name in SPLITS}
-    named = Counter(label for labels in found.values() for label in labels)
+    few, medium, many = (_labels(folder / f"{name}.txt") for name in SPLITS)
+    named = Counter([*few, *medium, *many])
     twice = [label for label, times in named.items() if times > 1]
     if twice:
         raise DataError(f"The split files in {folder} name class {min(twice)} more than once; name every class once.")
@@ -92,17 +81,17 @@ def read_class_splits(folder: Path, num_classes: int) -> ClassSplits:
             f"The split files in {folder} name class {unknown[0]}, but the data has the classes 0 to {num_classes - 1}; "
             "remove it or use the files that belong to the data."
         )
-    missing = sorted(set(range(num_classes)) - set(named))
+    missing = sorted({*range(num_classes)} - named.keys())
     if missing:
         raise DataError(f"The split files in {folder} leave out class {missing[0]}; add it to one of them.")
-    if not found["few"]:
+    if not few:
         raise DataError(f"{folder / 'few.txt'} names no class, so that there is none to be helped; name one at least.")
-    if not found["medium"] and not found["many"]:
+    if not medium and not many:
         raise DataError(
             f"The split files in {folder} call every class few, so that there is none to help; name the classes with many "
             "images in medium.txt or many.txt instead."
         )
-    return ClassSplits(*(np.array(sorted(found[name]), dtype=np.int64) for name in SPLITS))
+    return ClassSplits(*(np.array(sorted(labels), dtype=np.int64) for labels in (few, medium, many)))
 
 
 def write_class_splits(folder: Path, splits: ClassSplits) -> None:

@@ -45,6 +45,8 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         split: np.bincount(image_set.labels[getattr(splits, split)], minlength=len(image_set.class_names)).tolist()
         for split in NAMES
     }
+    train, left_out = counts["train"], len(image_set.labels) - sum(map(sum, counts.values()))
+    tail = {"images_left_out": left_out, "largest_class": max(train), "smallest_class": min(train)}
     return {
         "name": image_set.name,
         "fingerprint": image_set.fingerprint,
@@ -54,33 +56,23 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         "class_names": list(image_set.class_names),
         "own_test_split": bool(image_set.is_test.any()),
         "counts": counts,
-        "long_tail": _long_tail(counts, len(image_set.labels)),
+        "long_tail": tail if left_out else None,
         "channel_mean": [value / 255 for value in statistics.mean],
         "channel_standard_deviation": [value / 255 for value in statistics.std],
         "duplicates": _duplicates(image_set, splits),
     }
 
 
-def _long_tail(counts: dict[str, list[int]], images: int) -> dict[str, int] | None:
-    left_out = images - sum(map(sum, counts.values()))
-    if not left_out:
-        return None
-    return {"images_left_out": left_out, "largest_class": max(counts["train"]), "smallest_class": min(counts["train"])}
-
-
 def _duplicates(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
-    where: dict[str, dict[bytes, list[int]]] = {}
-    for split in NAMES:
-        found: dict[bytes, list[int]] = defaultdict(list)
+    where: dict[str, dict[bytes, list[int]]] = {split: defaultdict(list) for split in NAMES}
+    for split, positions in where.items():
         for index in getattr(splits, split):
             digest = hashlib.blake2b(np.ascontiguousarray(image_set.images[index]).data, digest_size=16).digest()
-            found[digest].append(int(index))
-        where[split] = found
+            positions[digest].append(int(index))
     result: dict[str, Any] = {}
     for first, second in combinations(NAMES, 2):
         shared = where[first].keys() & where[second].keys()
         pairs = sorted((where[first][digest][0], index) for digest in shared for index in where[second][digest])
         result[f"{first} and {second}"] = {"images": len(pairs), "pairs": pairs[:_LISTED_DUPLICATES]}
     repeated = sum(len(indices) - 1 for indices in where["train"].values())
-    result["within train"] = {"images": repeated}
-    return result
+    return result | {"within train": {"images": repeated}}

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import platform
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from vision_studies.errors import DataError
 from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
 
+_ARRAYS = ("images", "labels", "is_test")
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 
@@ -70,9 +73,8 @@ class ImageSet:
         """
         _check(name, images, labels, class_names, is_test)
         labels = labels.astype(np.int64)
-        return cls(
-            name, images, labels, class_names, is_test, origin, _fingerprint(images, labels, class_names, is_test)
-        )
+        fingerprint = _fingerprint(images, labels, class_names, is_test)
+        return cls(name, images, labels, class_names, is_test, origin, fingerprint)
 
     def save(self, folder: Path) -> None:
         """Write the set to `folder`, all or nothing.
@@ -80,19 +82,13 @@ class ImageSet:
         Raises:
             StorageError: the disk is full.
         """
-        require_free_space(folder.parent, self.images.nbytes + self.labels.nbytes + self.is_test.nbytes)
+        description = {name: getattr(self, name) for name in ("name", "class_names", "origin", "fingerprint")}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        require_free_space(folder.parent, sum(array.nbytes for array in arrays.values()))
         with atomic_folder(folder) as temporary:
-            np.save(temporary / "images.npy", self.images, allow_pickle=False)
-            np.save(temporary / "labels.npy", self.labels, allow_pickle=False)
-            np.save(temporary / "is_test.npy", self.is_test, allow_pickle=False)
-            description = {
-                "name": self.name,
-                "class_names": list(self.class_names),
-                "shape": list(self.images.shape),
-                "origin": self.origin,
-                "fingerprint": self.fingerprint,
-            }
-            write_json(temporary / "image_set.json", description)
+            for name, array in arrays.items():
+                np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            write_json(temporary / "image_set.json", description | {"shape": self.images.shape})
 
     @classmethod
     def open(cls, folder: Path) -> "ImageSet":
@@ -103,25 +99,18 @@ class ImageSet:
         """
         try:
             description = json.loads((folder / "image_set.json").read_text(encoding="utf-8"))
-            images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-            labels = np.load(folder / "labels.npy", allow_pickle=False)
-            is_test = np.load(folder / "is_test.npy", allow_pickle=False)
-            class_names = tuple(description["class_names"])
-            if not all(isinstance(array, np.ndarray) for array in (images, labels, is_test)):
+            arrays = [
+                np.load(folder / f"{name}.npy", mmap_mode="r" if name == "images" else None, allow_pickle=False)
+                for name in _ARRAYS
+            ]
+            if not all(isinstance(array, np.ndarray) for array in arrays):
                 raise ValueError("an array is an archive")
+            images, labels, is_test = arrays
             if list(images.shape) != description["shape"]:
                 raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
-            _check(description["name"], images, labels, class_names, is_test)
-            return cls(
-                description["name"],
-                images,
-                labels,
-                class_names,
-                is_test,
-                description["origin"],
-                description["fingerprint"],
-                folder.absolute(),
-            )
+            content = (description["name"], images, labels, tuple(description["class_names"]), is_test)
+            _check(*content)
+            return cls(*content, description["origin"], description["fingerprint"], folder.absolute())
         except (*ARRAY_ERRORS, KeyError, TypeError) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
@@ -178,6 +167,26 @@ def _fingerprint(images: np.ndarray, labels: np.ndarray, class_names: tuple[str,
     per_chunk = max(1, _CHUNK // max(1, images[0].nbytes))
     for start in range(0, len(images), per_chunk):
         digest.update(np.ascontiguousarray(images[start : start + per_chunk]).data)
-    digest.update(np.ascontiguousarray(labels).data)
-    digest.update(np.ascontiguousarray(is_test).data)
+    for array in (labels, is_test):
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, with which a name could rewrite a terminal; ends of lines; turns of the writing direction; no text."""
+
+_SHOWN = 60
+
+
+def check_class_names(names: Sequence[str], source: str) -> None:
+    """Refuse names of classes, found in `source`, that could do more than be read.
+
+    Raises:
+        DataError: a name is empty or holds a control character.
+    """
+    for name in names:
+        if not name.strip() or _UNFIT.search(name):
+            raise DataError(
+                f"{source} has a class called {ascii(name)[:_SHOWN]}, which is empty or holds a character that cannot be "
+                "shown; rename the class."
+            )

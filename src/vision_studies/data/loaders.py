@@ -4,12 +4,14 @@ What a batch holds depends on (seed, epoch, batch) alone and not on the loader: 
 augmentation and its normalisation from here.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Required, TypedDict, Unpack
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vision_studies.augmentation.step import Augmentation, Occasion
 from vision_studies.data.image_set import ImageSet
@@ -30,22 +32,15 @@ class Batch(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What a process takes of every batch, where several train one network together.
-
-    Attributes:
-        rank: number of the process, from 0.
-        processes: how many there are.
-    """
+    """What a process takes of every batch, where several train one network together; its rank is its number, from 0."""
 
     rank: int
     processes: int
 
     def places(self, batch_size: int, count: int) -> slice:
-        """Places of the process's images in a batch of `count`; the last processes may have none in a short last batch.
+        """Places of the process's images in a batch of `count`, a full one of which has `batch_size`.
 
-        Args:
-            batch_size: images of a full batch, all processes together.
-            count: images of this one.
+        The last processes may have none in a short last batch.
         """
         part = -(-batch_size // self.processes)
         return slice(min(self.rank * part, count), min((self.rank + 1) * part, count))
@@ -58,28 +53,6 @@ class Share(NamedTuple):
 
 WHOLE = Share(0, 1)
 """One process that takes all."""
-
-
-class Loader(Protocol):
-    """Batches of one split, epoch by epoch.
-
-    Attributes:
-        batch_size: images of a full batch, all processes together.
-        num_samples: images an epoch, all processes together.
-        share: what of every batch is given here.
-    """
-
-    batch_size: int
-    num_samples: int
-    share: Share
-
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        ...
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Batches of an epoch; order and augmentation depend on the seed and the epoch alone."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -102,11 +75,6 @@ def augmentation_generator(seed: int, epoch: int, batch_index: int, device: torc
     return _generator(device, seed, epoch, batch_index)
 
 
-def number_of_batches(num_samples: int, batch_size: int, drop_last: bool) -> int:
-    """Batches an epoch."""
-    return num_samples // batch_size if drop_last else -(-num_samples // batch_size)
-
-
 class Finisher:
     """Turns a raw batch into a finished one: augmentation, then normalisation.
 
@@ -123,12 +91,8 @@ class Finisher:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        self._augmentation = augmentation
-        self._seed = seed
-        self.device = device
-        self._dtype = dtype
-        mean = torch.tensor(normalisation.mean, device=device)
-        std = torch.tensor(normalisation.std, device=device)
+        self._augmentation, self._seed, self._dtype, self.device = augmentation, seed, dtype, device
+        mean, std = (torch.tensor(values, device=device) for values in (normalisation.mean, normalisation.std))
         self._scale, self._shift = 1 / std, -mean / std
 
     def __call__(
@@ -140,15 +104,10 @@ class Finisher:
         places: slice = slice(None),
         count: int | None = None,
     ) -> torch.Tensor:
-        """uint8 [B, C, H, W] -> normalised [B, C, H, W], channels last.
+        """uint8 [B, C, H, W], whose positions in the image set are int64 [B] -> normalised [B, C, H, W], channels last.
 
-        Args:
-            images: what is turned.
-            indices: int64 [B], positions in the image set.
-            epoch: number of the epoch.
-            batch_index: number of the batch in its epoch.
-            places: where the images stand in a batch that other processes have the rest of.
-            count: images of that batch; None where these are all.
+        Where other processes have the rest of the batch, `places` says where the images stand in it, and `count` how many it
+        has.
         """
         if self._augmentation is not None and len(images):
             count = len(images) if count is None else count
@@ -163,111 +122,117 @@ class Finisher:
         return normalised.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-class DeviceLoader:
-    """All images of a split as uint8 in the memory of the device; nothing is decoded or copied again."""
+class SplitOptions(TypedDict, total=False):
+    """How the images of a split become batches; what has a default in `Loader` may be left out.
 
-    def __init__(
-        self,
-        images: torch.Tensor,
-        labels: torch.Tensor,
-        indices: torch.Tensor,
-        *,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        drop_last: bool,
-        finisher: Finisher,
-        share: Share = WHOLE,
-    ) -> None:
-        self.batch_size = batch_size
-        self.num_samples = len(labels)
-        self.share = share
-        self._images = images
-        self._labels = labels
-        self._indices = indices
-        self._seed = seed
-        self._shuffle = shuffle
-        self._drop_last = drop_last
-        self._finish = finisher
-
-    def __len__(self) -> int:
-        return number_of_batches(self.num_samples, self.batch_size, self._drop_last)
-
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Batches of an epoch."""
-        order = epoch_order(self.num_samples, self._seed, epoch, self._shuffle).to(self._images.device)
-        for batch_index in range(len(self)):
-            start = batch_index * self.batch_size
-            whole = order[start : start + self.batch_size]
-            places = self.share.places(self.batch_size, len(whole))
-            positions = whole[places]
-            raw = self._images.index_select(0, positions).permute(
-                0, 3, 1, 2
-            )  # [B, H, W, C] seen as channels-last [B, C, H, W]
-            indices = self._indices[positions]
-            finished = self._finish(raw, indices, epoch, batch_index, places, len(whole))
-            yield Batch(finished, self._labels[positions], indices)
-
-
-def device_loader(
-    image_set: ImageSet,
-    indices: np.ndarray,
-    *,
-    batch_size: int,
-    normalisation: Normalisation,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-    seed: int = 0,
-    shuffle: bool = False,
-    drop_last: bool = False,
-    augmentation: Augmentation | None = None,
-    share: Share = WHOLE,
-) -> DeviceLoader:
-    """A loader over the images at `indices`, which are copied to the device once.
-
-    Args:
-        image_set: where the images are.
-        indices: int64 [N], positions in the image set.
-        batch_size: images a batch.
-        normalisation: mean and standard deviation of each channel.
-        device: where the images are kept and batches are made.
+    Attributes:
+        batch_size: images of a full batch, all processes together.
+        device: where batches are wanted.
         dtype: type of the normalised images.
         seed: seed of order and augmentation.
         shuffle: draw a new order every epoch.
         drop_last: leave out a last batch that is not full.
-        augmentation: what is done to a batch before normalisation.
-        share: what of every batch is wanted here; each process holds all images.
+        augmentation: what is done to a batch of uint8 images before normalisation.
+        share: what of every batch is wanted here, where several processes train one network.
+    """
+
+    batch_size: Required[int]
+    device: Required[torch.device]
+    dtype: torch.dtype
+    seed: int
+    shuffle: bool
+    drop_last: bool
+    augmentation: Augmentation | None
+    share: Share
+
+
+class BatchOptions(SplitOptions):
+    """The same for images of any origin.
+
+    Attributes:
+        normalisation: mean and standard deviation of each channel.
+    """
+
+    normalisation: Normalisation
+
+
+class Loader(ABC):
+    """Batches of one split, epoch by epoch.
+
+    Args:
+        num_samples: images an epoch, all processes together.
+        options: see `BatchOptions`.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        *,
+        batch_size: int,
+        normalisation: Normalisation,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        augmentation: Augmentation | None = None,
+        share: Share = WHOLE,
+    ) -> None:
+        self.num_samples, self.batch_size, self.share = num_samples, batch_size, share
+        self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
+        self._finish = Finisher(augmentation, normalisation, seed, device, dtype)
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return self.num_samples // self.batch_size if self._drop_last else -(-self.num_samples // self.batch_size)
+
+    @abstractmethod
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of an epoch; order and augmentation depend on the seed and the epoch alone."""
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        return epoch_order(self.num_samples, self._seed, epoch, self._shuffle)
+
+
+class DeviceLoader(Loader):
+    """All images of a split as uint8 in the memory of the device, copied once; nothing is decoded or copied again.
+
+    Args:
+        image_set: where the images are.
+        indices: int64 [N], positions in the image set.
+        options: see `BatchOptions`; each process that has a share of the batches holds all images.
 
     Examples:
         >>> import numpy as np
         >>> import torch
         >>> from vision_studies.data.image_set import ImageSet
-        >>> from vision_studies.data.loaders import Normalisation, device_loader
+        >>> from vision_studies.data.loaders import DeviceLoader, Normalisation
         >>> images, labels = np.full((10, 4, 4, 1), 100, np.uint8), np.arange(10) % 2
         >>> image_set = ImageSet.create("grey", images, labels, ("even", "odd"), np.zeros(10, bool), origin={})
-        >>> loader = device_loader(
-        ...     image_set,
-        ...     np.arange(10),
-        ...     batch_size=4,
-        ...     normalisation=Normalisation(mean=(80.0,), std=(20.0,)),
-        ...     device=torch.device("cpu"),
-        ... )
+        >>> options = {"normalisation": Normalisation(mean=(80.0,), std=(20.0,)), "device": torch.device("cpu")}
+        >>> loader = DeviceLoader(image_set, np.arange(10), batch_size=4, **options)
         >>> [tuple(batch.images.shape) for batch in loader.epoch(0)]
         [(4, 1, 4, 4), (4, 1, 4, 4), (2, 1, 4, 4)]
         >>> round(float(next(loader.epoch(0)).images.mean()), 3)  # (100 - 80) / 20
         1.0
     """
-    return DeviceLoader(
-        torch.from_numpy(image_set.images[indices]).to(device),
-        torch.from_numpy(image_set.labels[indices]).to(device),
-        torch.from_numpy(np.asarray(indices, dtype=np.int64)).to(device),
-        batch_size=batch_size,
-        seed=seed,
-        shuffle=shuffle,
-        drop_last=drop_last,
-        finisher=Finisher(augmentation, normalisation, seed, device, dtype),
-        share=share,
-    )
+
+    def __init__(self, image_set: ImageSet, indices: np.ndarray, **options: Unpack[BatchOptions]) -> None:
+        super().__init__(len(indices), **options)
+        arrays = (image_set.images[indices], image_set.labels[indices], np.asarray(indices, dtype=np.int64))
+        self._images, self._labels, self._indices = (torch.from_numpy(array).to(options["device"]) for array in arrays)
+
+    @override
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        order = self._order(epoch).to(self._images.device)
+        for batch_index in range(len(self)):
+            whole = order[batch_index * self.batch_size :][: self.batch_size]
+            places = self.share.places(self.batch_size, len(whole))
+            positions = whole[places]
+            raw = self._images.index_select(0, positions).permute(0, 3, 1, 2)  # channels-last [B, C, H, W]
+            indices = self._indices[positions]
+            finished = self._finish(raw, indices, epoch, batch_index, places, len(whole))
+            yield Batch(finished, self._labels[positions], indices)
 
 
 def _spread(own: torch.Tensor, places: slice, count: int) -> torch.Tensor:

@@ -1,20 +1,20 @@
-"""Prepared data: an image set with its splits, and loaders over them."""
+"""Prepared data: an image set with its splits, and loaders and tensors of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from vision_studies.augmentation.step import Augmentation
 from vision_studies.data.data_card import channel_statistics
-from vision_studies.data.ffcv_loader import ffcv_loader
+from vision_studies.data.ffcv import FfcvLoader
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.loaders import WHOLE, Loader, Normalisation, Share, device_loader
+from vision_studies.data.loaders import DeviceLoader, Loader, Normalisation, SplitOptions
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
@@ -108,51 +108,49 @@ class PreparedData:
         split: str,
         *,
         kind: str,
-        batch_size: int,
-        device: torch.device,
-        dtype: torch.dtype = torch.float32,
-        seed: int = 0,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        augmentation: Augmentation | None = None,
         positions: np.ndarray | None = None,
-        share: Share = WHOLE,
+        **options: Unpack[SplitOptions],
     ) -> Loader:
         """Batches of one split ("train", "validation" or "test").
 
         Args:
             split: name of the split.
             kind: "device" or "ffcv".
-            batch_size: images a batch.
-            device: where batches are wanted.
-            dtype: type of the normalised images.
-            seed: seed of order and augmentation.
-            shuffle: draw a new order every epoch.
-            drop_last: leave out a last batch that is not full.
-            augmentation: what is done to a batch of uint8 images before normalisation.
             positions: int64 [N], which of the split's images; None for all.
-            share: what of every batch is wanted here, where several processes train one network.
+            options: see `loaders.SplitOptions`.
 
         Raises:
             DataError: the `.beton` file that `kind="ffcv"` needs has not been written.
         """
-        options: dict[str, Any] = {
-            "batch_size": batch_size,
-            "normalisation": self.normalisation,
-            "device": device,
-            "dtype": dtype,
-            "seed": seed,
-            "shuffle": shuffle,
-            "drop_last": drop_last,
-            "augmentation": augmentation,
-            "share": share,
-        }
         if kind == "device":
             indices = getattr(self.splits, split)
-            return device_loader(self.image_set, indices if positions is None else indices[positions], **options)
+            chosen = indices if positions is None else indices[positions]
+            return DeviceLoader(self.image_set, chosen, normalisation=self.normalisation, **options)
         if split not in self.ffcv_files:
             raise DataError(
                 f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
                 "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
             )
-        return ffcv_loader(fetched(self.ffcv_files[split]), positions=positions, **options)
+        file = fetched(self.ffcv_files[split])
+        return FfcvLoader(file, positions=positions, normalisation=self.normalisation, **options)
+
+
+_CHUNK = 8192
+
+
+def image_tensor(
+    data: PreparedData, indices: np.ndarray, *, normalise: bool, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Images [N, C, H, W] and labels int64 [N] at `indices` (int64 [N], positions in the image set), kept on `device`.
+
+    Each channel is brought to mean 0 and deviation 1 over the training pixels, or pixels are divided by 255.
+    """
+    channels = data.in_channels
+    statistics = data.normalisation if normalise else Normalisation((0.0,) * channels, (255.0,) * channels)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (statistics.mean, statistics.std))
+    height, width = data.image_set.images.shape[1:3]
+    images = torch.empty((len(indices), channels, height, width), dtype=dtype, device=device)
+    for start in range(0, len(indices), _CHUNK):
+        raw = torch.from_numpy(data.image_set.images[indices[start : start + _CHUNK]]).permute(0, 3, 1, 2)
+        images[start : start + len(raw)] = ((raw.float() - mean) / std).to(device=device, dtype=dtype)
+    return images, torch.from_numpy(np.asarray(data.image_set.labels[indices])).to(device)

@@ -92,25 +92,11 @@ def _view(data: object, dtype: object, shape: object, order: object) -> np.ndarr
     return np.frombuffer(data, dtype.value).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _from_buffer(data: object, dtype: object, shape: object, order: object) -> Array:
-    return Array(_view(data, dtype, shape, order))
-
-
-def _scalar(dtype: object, data: object) -> int | float:
-    """A numpy scalar as a number of Python's, which has no state to be altered."""
-    return _view(data, dtype, (), "C").item()
-
-
 def _encode(text: object, encoding: object) -> bytes:
     """Bytes as protocols below 3 write them."""
     if not isinstance(text, str) or encoding != "latin1":
         raise RefusedError("it encodes text")
     return text.encode("latin1")
-
-
-def _empty_bytes() -> bytes:
-    """What protocol 2 calls for an array without rows; `bytes` itself takes a length."""
-    return b""
 
 
 def _set(items: object = ()) -> set[object]:
@@ -120,23 +106,10 @@ def _set(items: object = ()) -> set[object]:
     return set(items)
 
 
-def _frozen_set(items: object = ()) -> frozenset[object]:
-    return frozenset(_set(items))
-
-
 def _reconstruct(kind: object, *_: object) -> Array:
     if kind is not _NDARRAY:
         raise RefusedError("it holds an array in an unknown form")
     return Array()
-
-
-def _no_array(*_: object) -> None:
-    raise RefusedError("it holds an array in an unknown form")
-
-
-def _empty_hooks() -> dict[str, object]:
-    """Hooks of a tensor, of which it has none."""
-    return {}
 
 
 def _storage(content: object) -> Array:
@@ -181,6 +154,10 @@ def _parameter(tensor: object, *_: object) -> Array:
     return tensor
 
 
+def _no_array(*_: object) -> None:
+    raise RefusedError("it holds an array in an unknown form")
+
+
 _NDARRAY = Function(_no_array)  # a name that `_reconstruct` is given, never called
 NUMPY: dict[tuple[str, str], Function] = {
     ("numpy", "ndarray"): _NDARRAY,
@@ -191,15 +168,16 @@ NUMPY: dict[tuple[str, str], Function] = {
 """Module and name, as pickles of arrays ask for them -> what they get."""
 for _core in ("numpy.core", "numpy._core"):  # numpy 1 and 2
     NUMPY[f"{_core}.multiarray", "_reconstruct"] = Function(_reconstruct)
-    NUMPY[f"{_core}.multiarray", "scalar"] = Function(_scalar)
-    NUMPY[f"{_core}.numeric", "_frombuffer"] = Function(_from_buffer)
+    # A number of Python's, which has no state to be altered.
+    NUMPY[f"{_core}.multiarray", "scalar"] = Function(lambda dtype, data: _view(data, dtype, (), "C").item())
+    NUMPY[f"{_core}.numeric", "_frombuffer"] = Function(lambda *described: Array(_view(*described)))
 for _builtins in ("__builtin__", "builtins"):  # protocols below 3 and from 3
-    NUMPY[_builtins, "bytes"] = Function(_empty_bytes)
+    NUMPY[_builtins, "bytes"] = Function(lambda: b"")  # an array without rows in protocol 2; `bytes` takes a length
     NUMPY[_builtins, "set"] = Function(_set)
-    NUMPY[_builtins, "frozenset"] = Function(_frozen_set)
+    NUMPY[_builtins, "frozenset"] = Function(lambda items=(): frozenset(_set(items)))
 
 NUMPY_AND_TORCH = NUMPY | {
-    ("collections", "OrderedDict"): Function(_empty_hooks),
+    ("collections", "OrderedDict"): Function(lambda: {}),  # hooks of a tensor, of which it has none
     ("torch.storage", "_load_from_bytes"): Function(_storage),
     ("torch._utils", "_rebuild_tensor"): Function(_tensor),
     ("torch._utils", "_rebuild_tensor_v2"): Function(_tensor),
@@ -214,14 +192,22 @@ def _check_keys(keys: list[Any]) -> None:
         raise RefusedError("it names values by tuples")
 
 
-def _with_plain_keys(instruction: bytes, keys: slice) -> tuple[int, Callable[[Any], None]]:
+_KEYS = {
+    **dict.fromkeys((pickle.DICT, pickle.SETITEMS), slice(None, None, 2)),
+    **dict.fromkeys((pickle.ADDITEMS, pickle.FROZENSET), slice(None)),
+    pickle.SETITEM: slice(-2, -1),
+}
+"""Instruction -> where keys lie on the stack."""
+
+
+def _with_plain_keys(instruction: bytes, keys: slice) -> Callable[[Any], None]:
     load = pickle._Unpickler.dispatch[instruction[0]]
 
     def load_checked(self: Any) -> None:
         _check_keys(self.stack[keys])
         load(self)
 
-    return instruction[0], load_checked
+    return load_checked
 
 
 def _load_bytearray(self: Any) -> None:
@@ -249,15 +235,7 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     dispatch = {  # noqa: RUF012 - as the class above has it
         **pickle._Unpickler.dispatch,
-        **dict(
-            [
-                _with_plain_keys(pickle.DICT, slice(None, None, 2)),
-                _with_plain_keys(pickle.SETITEM, slice(-2, -1)),
-                _with_plain_keys(pickle.SETITEMS, slice(None, None, 2)),
-                _with_plain_keys(pickle.ADDITEMS, slice(None)),
-                _with_plain_keys(pickle.FROZENSET, slice(None)),
-            ]
-        ),
+        **{instruction[0]: _with_plain_keys(instruction, keys) for instruction, keys in _KEYS.items()},
         pickle.BYTEARRAY8[0]: _load_bytearray,
     }
 

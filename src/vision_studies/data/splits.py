@@ -1,4 +1,4 @@
-"""Which images are for training, for validation and for test."""
+"""Which images are for training, for validation and for test; and long tails: of some classes many are kept, of others few."""
 
 import hashlib
 import math
@@ -10,7 +10,6 @@ import pandas as pd
 
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.data.long_tail import long_tail
 from vision_studies.errors import DataError
 
 NAMES = ("train", "validation", "test")
@@ -18,12 +17,7 @@ NAMES = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets of positions in an image set; what a long tail leaves out is in none of them.
-
-    Attributes:
-        train: int64, sorted.
-        validation: int64, sorted.
-        test: int64, sorted.
+    """Three disjoint sets of positions in an image set, int64, sorted; what a long tail leaves out is in none of them.
 
     Examples:
         >>> import numpy as np
@@ -80,16 +74,19 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         >>> np.bincount(labels[splits.test]).tolist()
         [10, 10]
     """
-    everything = np.arange(len(image_set.labels))
     if image_set.is_test.any():
-        test = everything[image_set.is_test]
-        rest = everything[~image_set.is_test]
+        rest, test = np.flatnonzero(~image_set.is_test), np.flatnonzero(image_set.is_test)
     else:
-        rest, test = _carve(image_set, everything, settings.test_fraction, settings.seed, "test")
+        rest, test = _carve(image_set, np.arange(len(image_set.labels)), settings.test_fraction, settings.seed, "test")
     if settings.long_tail is None:
         train, validation = _carve(image_set, rest, settings.validation_fraction, settings.seed, "validation")
         return Splits(train, validation, test)
-    _check_every_class(image_set, rest)
+    counts = np.bincount(image_set.labels[rest], minlength=len(image_set.class_names))
+    if not counts.all():
+        raise DataError(
+            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
+            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
+        )
     kept = rest[long_tail(image_set.labels[rest], settings.long_tail)]
     train, validation = _carve_tail(image_set.labels, kept, settings.validation_fraction, settings.seed)
     return Splits(train, validation, test)
@@ -139,23 +136,11 @@ def _carve(
     return np.sort(kept), np.sort(carved)
 
 
-def _check_every_class(image_set: ImageSet, indices: np.ndarray) -> None:
-    counts = np.bincount(image_set.labels[indices], minlength=len(image_set.class_names))
-    if not counts.all():
-        raise DataError(
-            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
-            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
-        )
-
-
 def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
     generator = np.random.default_rng(seed)
-    carved = []
-    for label in np.unique(labels[indices]):
-        own = generator.permutation(indices[labels[indices] == label])
-        wanted = min(max(round(len(own) * fraction), 1), len(own) - 1)
-        carved.append(own[:wanted])
+    shuffled = [generator.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
+    carved = [of_class[: min(max(round(len(of_class) * fraction), 1), len(of_class) - 1)] for of_class in shuffled]
     validation = np.sort(np.concatenate(carved))
     if not len(validation):
         raise DataError(
@@ -163,3 +148,75 @@ def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: 
             "data_prep.splits.long_tail.factor, or add images."
         )
     return np.setdiff1d(indices, validation), validation
+
+
+_ROUNDING = 1e-9  # 49 * (1 / 49) is to be 1
+
+
+def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.ndarray:
+    """How many images of each class are kept; a class with fewer than its share keeps all it has.
+
+    The profiles are those of LDAM-DRW (Cao et al. 2019), from which CIFAR-10-LT and CIFAR-100-LT come. The largest class
+    has n images. `exponential`: class i of C keeps n * factor ** (-i / (C - 1)), rounded down. `step`: the first C // 2
+    classes keep n, the others n / factor, rounded down. In reverse the last class is the largest.
+
+    Args:
+        available: int64 [classes], images of each class in the order of the labels.
+        settings: profile and factor.
+
+    Returns:
+        int64 [classes].
+
+    Raises:
+        DataError: a class would keep no image.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.config.data_prep import LongTailSettings
+        >>> from vision_studies.data.splits import long_tail_counts
+        >>> settings = LongTailSettings(profile="exponential", factor=100, seed=0, reverse=False)
+        >>> long_tail_counts(np.full(5, 1000), settings).tolist()
+        [1000, 316, 100, 31, 10]
+    """
+    classes, largest = len(available), int(available.max())
+    places = np.arange(classes)
+    if settings.profile == "exponential":
+        exponents = places / max(classes - 1, 1)
+    else:
+        exponents = (places >= classes // 2).astype(np.float64)
+    shares = np.floor(largest / settings.factor**exponents + _ROUNDING).astype(np.int64)
+    if settings.reverse:
+        shares = shares[::-1]
+    if shares.min() < 1:
+        raise DataError(
+            f"data_prep.splits.long_tail.factor={settings.factor:g} leaves class {int(shares.argmin())} without an image, as "
+            f"the largest class has {largest}; lower it to {largest} at most."
+        )
+    return np.minimum(shares, available)
+
+
+def long_tail(labels: np.ndarray, settings: LongTailSettings) -> np.ndarray:
+    """Draw the images that a long-tailed set keeps.
+
+    The draw is that of LDAM-DRW (Cao et al. 2019): one generator for all classes, which in the order of the labels shuffles
+    the images of each and keeps the first. The training images of CIFAR in their published order therefore give the
+    published CIFAR-10-LT and CIFAR-100-LT.
+
+    Args:
+        labels: int64 [N], from 0 to the number of classes less one.
+        settings: profile, factor and seed.
+
+    Returns:
+        Places in `labels`, int64, sorted.
+
+    Raises:
+        DataError: a class would keep no image.
+    """
+    # The published images can only be drawn by the generator that they were drawn with, although it is a legacy one.
+    generator = np.random.RandomState(settings.seed)
+    kept = []
+    for label, count in enumerate(long_tail_counts(np.bincount(labels), settings)):
+        own = np.flatnonzero(labels == label)
+        generator.shuffle(own)
+        kept.append(own[:count])
+    return np.sort(np.concatenate(kept))

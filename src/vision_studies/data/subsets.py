@@ -1,6 +1,5 @@
 """Classes of an image set, and balanced subsets of their images."""
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -9,7 +8,7 @@ import numpy as np
 import torch
 
 from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, guess
 
 _VALIDATION_FRACTION = 0.1
 _VALIDATION_SEED = 42
@@ -18,13 +17,9 @@ _ROUNDING = 1e-9  # 5 * 0.2 is to be 1
 
 @dataclass(frozen=True)
 class ClassData:
-    """Images of some classes.
+    """Images of some classes: labels in the image set, int64 [C], ascending, and positions in it, int64, of each split.
 
-    Attributes:
-        classes: int64 [C], labels in the image set, ascending; their places here are the labels that networks learn.
-        train: int64, positions in the image set.
-        validation: int64, likewise.
-        test: int64, likewise.
+    Places in `classes` are the labels that networks learn.
     """
 
     classes: np.ndarray
@@ -43,41 +38,36 @@ def resolve_classes(patterns: Sequence[str], class_names: Sequence[str], paramet
     Raises:
         DataError: a pattern fits no class, or there are fewer than two classes.
     """
-    for pattern in patterns:
-        if not any(name == pattern or fnmatchcase(name, pattern) for name in class_names):
-            close = difflib.get_close_matches(pattern, class_names, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
+    fitting = {
+        pattern: {name for name in class_names if name == pattern or fnmatchcase(name, pattern)} for pattern in patterns
+    }
+    for pattern, names in fitting.items():
+        if not names:
             raise DataError(
-                f"{parameter} has '{pattern}', which is no class of these images.{guess} There are: "
+                f"{parameter} has '{pattern}', which is no class of these images.{guess(pattern, class_names)} There are: "
                 f"{', '.join(class_names)}."
             )
-    found = [name for name in class_names if any(name == own or fnmatchcase(name, own) for own in patterns)]
-    if len(found) < 2:
-        raise DataError(f"{parameter} has one class only ({found[0]}); name two or more.")
-    return tuple(found)
+    named = {name for names in fitting.values() for name in names}
+    if len(named) < 2:
+        raise DataError(f"{parameter} has one class only ({', '.join(named)}); name two or more.")
+    return tuple(name for name in class_names if name in named)
 
 
 def class_data(data: PreparedData, classes: Sequence[str], *, published: bool) -> ClassData:
     """Training, validation and test images of some classes.
 
-    Args:
-        data: images and splits.
-        classes: their names.
-        published: divide as the project "mp-tl-study" does instead of by the data's splits: of all that is not for test, in
-            its order, a tenth drawn with seed 42 validates.
+    `published`: divided as the project "mp-tl-study" does instead of by the data's splits: of all that is not for test, in
+    its order, a tenth drawn with seed 42 validates.
     """
     labels = np.sort([data.image_set.class_names.index(name) for name in classes])
-
-    def own(positions: np.ndarray) -> np.ndarray:
-        return positions[np.isin(data.image_set.labels[positions], labels)]
-
-    splits = data.splits
+    splits = (data.splits.train, data.splits.validation, data.splits.test)
+    train, validation, test = (part[np.isin(data.image_set.labels[part], labels)] for part in splits)
     if not published:
-        return ClassData(labels, own(splits.train), own(splits.validation), own(splits.test))
-    pool = own(np.sort(np.concatenate([splits.train, splits.validation])))
+        return ClassData(labels, train, validation, test)
+    pool = np.sort(np.concatenate([train, validation]))
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(_VALIDATION_SEED)).numpy()
     kept = len(pool) - int(_VALIDATION_FRACTION * len(pool))
-    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], own(splits.test))
+    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], test)
 
 
 def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:
@@ -106,11 +96,8 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
     classes = int(labels.max()) + 1
     each = int(len(labels) * fraction / classes)
     generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for label in range(classes):
-        own = np.flatnonzero(labels == label)
-        drawn.append(own[torch.randperm(len(own), generator=generator).numpy()[:each]])
-    return drawn
+    places = (np.flatnonzero(labels == label) for label in range(classes))
+    return [own[torch.randperm(len(own), generator=generator).numpy()[:each]] for own in places]
 
 
 def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -122,11 +109,7 @@ def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.
     Args:
         drawn: places for each class, from `balanced_subset`.
         share: part that validates.
-
-    Returns:
-        Places to learn from and places to validate with.
     """
     validates = [np.diff(np.floor((np.arange(len(own) + 1) - 2) * share + _ROUNDING)) > 0 for own in drawn]
-    training = np.concatenate([own[~chosen] for own, chosen in zip(drawn, validates, strict=True)])
-    validation = np.concatenate([own[chosen] for own, chosen in zip(drawn, validates, strict=True)])
-    return training, validation
+    places, chosen = np.concatenate(drawn), np.concatenate(validates)
+    return places[~chosen], places[chosen]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from vision_studies.data.unlabelled import ImageSource
+from vision_studies.data.image_source import ImageSource
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.serving.image_classifier import ImageFormat, Predictor

@@ -5,30 +5,59 @@ store a study or a data set is kept in, and what the store was last told of ever
 hashed and sent. What could not be sent is found again by comparison, whatever has happened in between.
 """
 
+import hashlib
 import json
 import logging
 import os
+import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from uuid import uuid4
 
+from filelock import FileLock
+
 from vision_studies.errors import StorageError
-from vision_studies.files import atomic_file, write_json
+from vision_studies.files import atomic_file, hash_file, write_json
 from vision_studies.storage.layout import (
     contradict,
     has_result,
     is_kept,
     is_whole,
+    kept_files,
     portion_of,
     portions_at,
     written_last,
 )
-from vision_studies.storage.records import FOLDER, Record, Records
-from vision_studies.storage.store import DamagedError, Store
+from vision_studies.storage.store import DamagedError, FileEntry, Store
+
+FOLDER = ".store"
+
+
+class SeenFile(NamedTuple):
+    """A file as it was when its content was last hashed: SHA-256, bytes, and when it was last written."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def entry(self) -> FileEntry:
+        """What it holds, without when it was written."""
+        return FileEntry(self.sha256, self.size)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a store and this machine agreed upon: the index's name, empty where there was none, and path -> file."""
+
+    index: str
+    files: Mapping[str, SeenFile]
+
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +109,10 @@ class KeptData:
                 write_json(file, described)
 
     def fetch(self, folder: Path) -> bool:
-        """Bring a portion here where the store has a newer state of it; tell whether it has.
+        """Bring the portion of a folder here where the store has a newer state of it; tell whether it has.
 
         Processes of this machine that ask at once wait for the first, and find its work done. What has a result here that
         the store was not told of stays as it is.
-
-        Args:
-            folder: of the portion, or in it.
 
         Raises:
             DamagedError: the store does not hold what its index says.
@@ -96,9 +122,9 @@ class KeptData:
     def forget(self, folder: Path) -> None:
         """Take a portion out of the store, as it is to be made anew."""
         portion = self._portion(folder)
-        with self._records.lock(portion):
+        with self._lock(portion):
             self.store.remove_indexes(portion, self._indexes(portion))
-            self._records.remove(portion)
+            self._record_file(portion).unlink(missing_ok=True)
 
     def fetch_all(self, places: Sequence[str] | None = None) -> int:
         """Bring here what the store has of `places` (all, where None); return the number of portions that came.
@@ -122,8 +148,7 @@ class KeptData:
     def keep_all(self, *, runs: bool = True) -> tuple[int, int]:
         """Bring into the store what it does not know yet; return the numbers of portions and of bytes.
 
-        Args:
-            runs: with the folders of runs, which are kept when they end anyhow.
+        `runs`: with the folders of runs, which are kept when they end anyhow.
         """
         known = self._known(self.places)
         waiting = self._waiting(known, runs=runs)
@@ -166,10 +191,6 @@ class KeptData:
         return [(portion, known.get(portion, [])) for portion in portions]
 
     @property
-    def _records(self) -> Records:
-        return Records(self.root, self.store.url)
-
-    @property
     def _pause(self) -> Path:
         return self.root / FOLDER / "paused"
 
@@ -198,26 +219,66 @@ class KeptData:
 
     def _waiting(self, known: dict[str, list[str]], *, runs: bool = True) -> list[str]:
         here = [portion for place in self.places for portion in portions_at(self.root, place, runs=runs)]
-        return [portion for portion in here if not known.get(portion) or self._changed(portion)]
+        return [portion for portion in here if not known.get(portion) or self._is_changed(portion)]
 
-    def _changed(self, portion: str) -> bool:
-        record = self._records.read(portion)
-        return record.files != self._records.look(portion, record)
+    def _is_changed(self, portion: str) -> bool:
+        record = self._record(portion)
+        return record.files != self._look(portion, record.files)
+
+    def _record_file(self, portion: str) -> Path:
+        return self.root / FOLDER / "records" / f"{portion}.json"
+
+    def _record(self, portion: str) -> Record:
+        """What was last agreed upon; nothing where there is no record, or that of another store."""
+        try:
+            content = json.loads(self._record_file(portion).read_text(encoding="utf-8"))
+            if content["url"] == self.store.url:
+                return Record(content["index"], {name: SeenFile(*seen) for name, seen in content["files"].items()})
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass  # it can be made again by hashing
+        return Record("", {})
+
+    def _agree(self, portion: str, index: str, files: Mapping[str, SeenFile]) -> None:
+        write_json(self._record_file(portion), {"url": self.store.url, "index": index, "files": dict(files)})
+
+    def _look(self, portion: str, known: Mapping[str, SeenFile]) -> dict[str, SeenFile]:
+        """The portion's files as they are; only those that have been written since they were `known` are hashed."""
+        files = {}
+        for name, path in kept_files(self.root, portion):
+            with suppress(FileNotFoundError):  # another process tidies up
+                status = path.stat()
+                seen = known.get(name)
+                if seen is None or seen[1:] != (status.st_size, status.st_mtime_ns):
+                    seen = SeenFile(hash_file(path), status.st_size, status.st_mtime_ns)
+                files[name] = seen
+        return files
+
+    def _lock(self, portion: str) -> FileLock:
+        """Held by the one process of this machine that brings the portion in or out."""
+        folder = self.root / FOLDER / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except PermissionError as error:
+            raise StorageError(
+                f"{folder} cannot be made on {platform.node()}; workers on other machines work under the path of the "
+                "project that sends them work: make it writable there."
+            ) from error
+        return FileLock(folder / f"{hashlib.sha256(portion.encode()).hexdigest()[:32]}.lock")
 
     def _is_older(self, portion: str, names: list[str]) -> bool:
         """Whether the store has another state than it had last, or something is missing here."""
-        record = self._records.read(portion)
+        record = self._record(portion)
         known = names and names[0] == record.index
         return bool(names) and not (known and all((self.root / portion / name).is_file() for name in record.files))
 
     def _fetch(self, portion: str, names: list[str] | None) -> bool:
         """`fetch`; `names` of the portion's indexes are asked for where they are None."""
-        with self._records.lock(portion):
+        with self._lock(portion):
             names = self._indexes(portion) if names is None else names
             if not self._is_older(portion, names):
                 return False
-            folder, record = self.root / portion, self._records.read(portion)
-            here = self._records.look(portion, record)
+            folder, record = self.root / portion, self._record(portion)
+            here = self._look(portion, record.files)
             changed = {name for name, seen in here.items() if record.files.get(name) != seen}
             whole = is_whole(portion)
             if whole and changed and has_result(self.root, portion):
@@ -225,12 +286,9 @@ class KeptData:
             index = self.store.read_index(portion, names)
             if index is None:
                 return False
-            kept_here = set() if whole else changed
-            missing = {
-                name: entry
-                for name, entry in index.files.items()
-                if name not in kept_here and (name not in here or here[name].entry != entry)
-            }
+            same = {name for name, seen in here.items() if seen.entry == index.files.get(name)}
+            stays = same if whole else same | changed
+            missing = {name: entry for name, entry in index.files.items() if name not in stays}
             if whole:
                 # Files of two states of a run must never be taken for one: what tells of the former goes before the new
                 # comes.
@@ -239,15 +297,16 @@ class KeptData:
                     (folder / name).unlink(missing_ok=True)
             self.store.receive(folder, missing)
             # A file that was changed here is recorded as the store has it, so that it is found to be different.
-            now = self._records.look(portion, Record("", here))
-            agreed = {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
-            self._records.write(portion, Record(index.name, agreed))
+            now = self._look(portion, here)
+            self._agree(
+                portion, index.name, {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
+            )
             return bool(missing)
 
     def _keep(self, portion: str, names: list[str]) -> int:
-        with self._records.lock(portion):
-            record = self._records.read(portion)
-            files = self._records.look(portion, record)
+        with self._lock(portion):
+            record = self._record(portion)
+            files = self._look(portion, record.files)
             if not has_result(self.root, portion) or (names and files == record.files):
                 return 0  # else the store has this state, or a later one of another machine
             newest = self.store.read_index(portion, names)
@@ -260,27 +319,23 @@ class KeptData:
             known = {entry.sha256 for entry in there.values()}
             new = {name: entry for name, entry in here.items() if entry.sha256 not in known}
             sent = self.store.send(self.root / portion, new)
-            same = newest is not None and dict(there) == wanted
-            name = newest.name if newest and same else self.store.write_index(portion, wanted, names)
+            name = newest.name if newest and there == wanted else self.store.write_index(portion, wanted, names)
             # Without the index's name the next command fetches what only the others have.
-            self._records.write(portion, Record(name if wanted.keys() == here.keys() else "", files))
+            self._agree(portion, name if wanted.keys() == here.keys() else "", files)
             return sent
 
 
 def kept_with(folder: Path) -> KeptData | None:
     """Where `folder`, or what it lies in, is kept; None where no store keeps it."""
     path = folder.absolute()
-    for root in path.parents:
-        if (root / FOLDER / "attached").is_dir():
-            relative = path.relative_to(root)
-            for place in (relative, *relative.parents):
-                file = _attachment(root, place.as_posix())
-                if file.is_file():
-                    content = json.loads(file.read_text(encoding="utf-8"))
-                    return KeptData(
-                        root, tuple(content["places"]), Store(content["url"], content["options"]), _identity(root)
-                    )
-            return None
+    root = next((root for root in path.parents if (root / FOLDER / "attached").is_dir()), None)
+    if root is not None:
+        relative = path.relative_to(root)
+        for file in (_attachment(root, place.as_posix()) for place in (relative, *relative.parents)):
+            if file.is_file():
+                content = json.loads(file.read_text(encoding="utf-8"))
+                store = Store(content["url"], content["options"])
+                return KeptData(root, tuple(content["places"]), store, _identity(root))
     return None
 
 

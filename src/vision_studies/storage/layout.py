@@ -26,10 +26,7 @@ def study_places(study: str) -> tuple[str, ...]:
 
 
 def portion_of(relative: Path) -> str:
-    """The folder that is kept as one: a run's, a data set's, a pipeline's tables, a study's report.
-
-    Args:
-        relative: a path below `data/`.
+    """The folder that is kept as one (a run's, a data set's, a pipeline's tables, a study's report) of a path below `data/`.
 
     Raises:
         StorageError: nothing there is kept.
@@ -68,15 +65,11 @@ def has_result(root: Path, portion: str) -> bool:
 def portions_at(root: Path, place: str, *, runs: bool = True) -> list[str]:
     """Portions at or below `place` that have a result here; with or without those of runs."""
     layer, _, name = place.partition("/")
-    if layer in (PRIMARY, MODEL_INPUT, REPORTING):
-        portions = [place]
-    elif layer == OUTPUT:
-        portions = _folders(root, f"{place}/*")
-    else:
-        # Stacks are runs that have not ended.
-        shared = [path for path in _folders(root, f"{place}/*/*") if not path.endswith("/runs")]
-        portions = shared + [path for path in _folders(root, f"{place}/*/runs/*") if not path.endswith("/runs/stacks")]
-    wanted = (portion for portion in portions if name and (runs or not _holds_run(root, portion)))
+    below = {OUTPUT: ("/*",), MODELS: ("/*/*", "/*/runs/*")}.get(layer, ("",))
+    portions = [path for pattern in below for path in _folders(root, f"{place}{pattern}")] if name else []
+    if layer == MODELS:  # stacks are runs that have not ended
+        portions = [path for path in portions if not path.endswith(("/runs", "/runs/stacks"))]
+    wanted = (portion for portion in portions if runs or not _holds_run(root, portion))
     return [portion for portion in wanted if has_result(root, portion)]
 
 

@@ -122,18 +122,22 @@ class Store:
             StorageError: also where a file is being written at the moment.
         """
         for group in _groups(files):
-            if files[group[0]].size > _SMALL:
-                (name,) = group
-                with self._one_sentence():
-                    self._make_folders([self._object(files[name].sha256)])
-                    self._files.put_file(str(folder / name), self._object(files[name].sha256))
-                _require_unchanged(folder / name, hash_file(folder / name), files[name])
-                continue
             contents = {}
             for name in group:
-                content = (folder / name).read_bytes()
-                _require_unchanged(folder / name, hashlib.sha256(content).hexdigest(), files[name])
-                contents[files[name].sha256] = content
+                path, target = folder / name, self._object(files[name].sha256)
+                if files[name].size > _SMALL:
+                    with self._one_sentence():
+                        self._make_folders([target])
+                        self._files.put_file(str(path), target)
+                    sha256 = hash_file(path)
+                else:
+                    content = path.read_bytes()
+                    sha256 = hashlib.sha256(content).hexdigest()
+                    contents[sha256] = content
+                if sha256 != files[name].sha256:
+                    raise StorageError(
+                        f"{path} was written while it was sent to the store; the next command sends it again."
+                    )
             self.write_contents(contents)
         return sum(entry.size for entry in files.values())
 
@@ -210,8 +214,8 @@ class Store:
     def _root(self) -> str:
         return self._opened[1]
 
-    def _index(self, folder: str, name: str | None = None) -> str:
-        return f"{self._root}/index/{folder}" + (f"/{name}" if name else "")
+    def _index(self, *below: str) -> str:
+        return "/".join((self._root, "index", *below))
 
     def _object(self, sha256: str) -> str:
         return f"{self._root}/objects/{sha256[:2]}/{sha256}"
@@ -253,11 +257,6 @@ def _groups(files: Mapping[str, FileEntry]) -> Iterator[list[str]]:
     small = [name for name, entry in files.items() if entry.size <= _SMALL]
     yield from (small[start : start + _TOGETHER] for start in range(0, len(small), _TOGETHER))
     yield from ([name] for name, entry in files.items() if entry.size > _SMALL)
-
-
-def _require_unchanged(path: Path, sha256: str, entry: FileEntry) -> None:
-    if sha256 != entry.sha256:
-        raise StorageError(f"{path} was written while it was sent to the store; the next command sends it again.")
 
 
 def _number(name: str) -> int | None:

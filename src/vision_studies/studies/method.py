@@ -288,6 +288,16 @@ class Method(Generic[S]):
         """Pipeline whose folder of runs it works in."""
         return self.runs_of or self.name
 
+    @property
+    def run_tables(self) -> list[tuple[str, str]]:
+        """Data sets that may be tables of its runs, each with that of their histories; those of the last stage come first."""
+        tables = []
+        for node in reversed([node for node in self.nodes if node.does_runs]):
+            outputs = [node.outputs] if isinstance(node.outputs, str) else list(node.outputs)
+            histories = next((name for name in outputs if name.endswith("histories")), "histories")
+            tables += [(name, histories) for name in outputs if name != histories]
+        return tables
+
 
 def make_context(
     method: Method[S],

@@ -3,32 +3,20 @@
 import math
 import re
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 
-_OF_LEARNER = {
-    "train_loss": "train_loss",
-    "train_accuracy": "train_acc",
-    "validation_loss": "val_loss",
-    "validation_accuracy": "val_acc",
-    "learning_rate": "lr",
+_LOGGED = {
+    "train_loss": ("train_loss", "train/epoch_loss", "meta/train_epoch_loss"),
+    "train_accuracy": ("train_acc", "train/epoch_acc", "meta/train_epoch_acc"),
+    "validation_loss": ("val_loss", "val/loss", "meta/val_loss"),
+    "validation_accuracy": ("val_acc", "val/acc", "meta/val_acc"),
+    "learning_rate": ("lr", "train/lr", "meta/learning_rate"),
 }
-_OF_RUN = {
-    "train_loss": "train/epoch_loss",
-    "train_accuracy": "train/epoch_acc",
-    "validation_loss": "val/loss",
-    "validation_accuracy": "val/acc",
-    "learning_rate": "train/lr",
-    "train_loss_meta": "meta/train_epoch_loss",
-}
-_OF_META_LEARNER = {
-    "train_loss": "meta/train_epoch_loss",
-    "train_accuracy": "meta/train_epoch_acc",
-    "validation_loss": "meta/val_loss",
-    "validation_accuracy": "meta/val_acc",
-    "learning_rate": "meta/learning_rate",
-}
+"""Column -> what it is called of a base learner (below model_<number>), of a run, and of a meta-learner."""
+
 _SPLITS = {"train": "train", "validation": "val"}
 _LEARNER = re.compile(r"((?:train|validation)_(?:loss|accuracy))_base_(\d+)")
 _NO_METRICS = {"study", "variant", "trial", "seed", "run", "epoch"}
@@ -65,26 +53,24 @@ def fold_steps(histories: pd.DataFrame) -> dict[int, dict[str, float]]:
         histories: one row a learner, fold and epoch: learner (from 0), fold, epoch and the columns of a history.
     """
     steps: dict[int, dict[str, float]] = {}
-    columns = [name for name in _OF_LEARNER if name in histories]
+    columns = {column: name for column, (name, _, _) in _LOGGED.items() if column in histories}
     for (learner, epoch), of_epoch in histories.groupby(["learner", "epoch"]):
-        for column in columns:
+        for column, name in columns.items():
             values = of_epoch[column].dropna()
             if values.empty:
                 continue
             mean, spread = float(values.mean()), float(values.std(ddof=0))
-            name = f"model_{learner}/{_OF_LEARNER[column]}"
-            logged = {f"{name}/mean": mean, f"{name}/upper": mean + spread, f"{name}/lower": mean - spread}
-            steps.setdefault(int(epoch), {}).update(logged)
+            bounds = {"mean": mean, "upper": mean + spread, "lower": mean - spread}
+            steps.setdefault(int(epoch), {}).update({f"model_{learner}/{name}/{key}": bounds[key] for key in bounds})
     return steps
 
 
 def joined_steps(*histories: Mapping[int, Mapping[str, float]]) -> dict[int, dict[str, float]]:
     """Several histories as one, in the order of epochs."""
-    epochs = sorted({epoch for history in histories for epoch in history})
-    return {
-        epoch: {name: value for history in histories for name, value in history.get(epoch, {}).items()}
-        for epoch in epochs
-    }
+    steps: dict[int, dict[str, float]] = {}
+    for epoch, values in chain.from_iterable(history.items() for history in histories):
+        steps.setdefault(epoch, {}).update(values)
+    return dict(sorted(steps.items()))
 
 
 def logged_names(column: str, *, is_stack: bool, is_joint: bool) -> list[str]:
@@ -98,13 +84,15 @@ def logged_names(column: str, *, is_stack: bool, is_joint: bool) -> list[str]:
     """
     learner = _LEARNER.fullmatch(column)
     if learner:
-        return [f"model_{int(learner[2]) - 1}/{_OF_LEARNER[learner[1]]}"]
+        return [f"model_{int(learner[2]) - 1}/{_LOGGED[learner[1]][0]}"]
+    if column == "train_loss_meta":
+        return [_LOGGED["train_loss"][2]]
+    if column in _LOGGED:
+        _, of_run, of_meta_learner = _LOGGED[column]
+        of_all = is_joint and column in ("train_loss", "learning_rate")
+        return [of_run, of_meta_learner] if is_stack and not of_all else [of_run]
     split, _, rest = column.partition("_")
-    names = [_OF_RUN.get(column) or (f"{_SPLITS[split]}/{rest}" if split in _SPLITS else f"epoch/{column}")]
-    of_all = is_joint and column in ("train_loss", "learning_rate")
-    if is_stack and column in _OF_META_LEARNER and not of_all:
-        names.append(_OF_META_LEARNER[column])
-    return names
+    return [f"{_SPLITS[split]}/{rest}" if split in _SPLITS else f"epoch/{column}"]
 
 
 def is_number(value: Any) -> bool:

@@ -71,14 +71,14 @@ class MlflowTracker:
         """Nothing is held between two calls."""
 
     def _find_experiment(self) -> str:
-        uri, name = self._settings.uri, self._settings.experiment
-        database = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-        if database is not None:
-            database.parent.mkdir(parents=True, exist_ok=True)
+        uri, name, beside = self._settings.uri, self._settings.experiment, None
+        if uri.startswith("sqlite:///"):
+            folder = Path(uri.removeprefix("sqlite:///")).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = (folder / "mlflow_artefacts").absolute().as_uri()
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None:
             return experiment.experiment_id
-        beside = None if database is None else (database.parent / "mlflow_artefacts").absolute().as_uri()
         return self._client.create_experiment(name, artifact_location=beside)
 
     def _search(self, condition: str) -> Iterator["Run"]:
@@ -127,19 +127,25 @@ class MlflowTracker:
         if known is not None and (TRAINING not in tags or is_other):
             self._client.delete_run(known.info.run_id)  # values of an epoch can be added in MLflow, never taken back
             known = None
-        metrics, parameters = _results(record), []
+        ended = _milliseconds(record.ended)
+        step = int(record.metrics.get("best_epoch", max(record.history, default=0)))
+        metrics = [_metric(name, value, ended, step) for name, value in record.metrics.items()]
+        parameters = []
         if known is not None:
             run_id = known.info.run_id
         else:
-            run_id = self._create(
-                record.name, record.started, record.tags | {"mlflow.parentRunId": parent, KEY: record.key}
-            )
-            metrics = [*_history(record), *metrics]
+            tags = record.tags | {"mlflow.parentRunId": parent, KEY: record.key}
+            run_id = self._create(record.name, record.started, tags)
+            epochs = ((epoch, _milliseconds(moment), values) for epoch, moment, values in record.epochs())
+            history = [
+                _metric(name, values[name], moment, epoch) for epoch, moment, values in epochs for name in values
+            ]
+            metrics = [*history, *metrics]
             parameters = [Param(_name(key), _text(value, PARAMETER_LENGTH)) for key, value in record.parameters.items()]
         self._client.log_batch(run_id, metrics=metrics, params=parameters)  # the client divides what is too much
         for file in record.files:
             self._client.log_artifact(run_id, str(file), "weights")
-        self._client.set_terminated(run_id, _STATUS.get(record.status, "FAILED"), end_time=_milliseconds(record.ended))
+        self._client.set_terminated(run_id, _STATUS.get(record.status, "FAILED"), end_time=ended)
         marks = {"in_results": "yes", TRAINING: record.training_hash, CONTENT: record.content_hash}
         if "git_commit" in record.tags:
             marks["mlflow.source.git.commit"] = record.tags["git_commit"]
@@ -163,16 +169,6 @@ class MlflowTracker:
         with tempfile.TemporaryDirectory() as folder:
             local = self._client.download_artifacts(parent, _MANIFEST, folder)
             return json.loads(Path(local).read_text(encoding="utf-8"))
-
-
-def _results(record: RunRecord) -> list["Metric"]:
-    step = int(record.metrics.get("best_epoch", max(record.history, default=0)))
-    return [_metric(name, value, _milliseconds(record.ended), step) for name, value in record.metrics.items()]
-
-
-def _history(record: RunRecord) -> Iterator["Metric"]:
-    for epoch, moment, values in record.epochs():
-        yield from (_metric(name, value, _milliseconds(moment), epoch) for name, value in values.items())
 
 
 def _metric(name: str, value: float, time: int | None, step: int) -> "Metric":

@@ -17,7 +17,7 @@ from vision_studies.errors import MissingDependencyError
 TRACEBACKS = "VISION_STUDIES_TRACEBACK"
 """Environment variable: what trackers print, and where their errors come from, is shown."""
 
-_SETTINGS = {
+_SETTINGS = {  # trackers are to be quiet, impatient and inside the project
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -28,12 +28,6 @@ _SETTINGS = {
     "WANDB_ERROR_REPORTING": "false",
 }
 _WANDB_FOLDERS = {"WANDB_CACHE_DIR": "cache", "WANDB_DATA_DIR": "data"}
-
-
-def tracker_environment(settings: TrackingSettings, project: Path) -> dict[str, str]:
-    """Environment variables that keep trackers quiet, impatient and inside the project; what is set already stays."""
-    quiet = _SETTINGS | {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
-    return quiet | os.environ
 
 
 def require_trackers(settings: TrackingSettings) -> None:
@@ -68,7 +62,8 @@ class RecorderProcess:
     """
 
     def __init__(self, settings: TrackingSettings, project: Path, study: dict[str, str]) -> None:
-        environment = tracker_environment(settings, project)
+        folders = {name: str(project / settings.wandb.folder / part) for name, part in _WANDB_FOLDERS.items()}
+        environment = _SETTINGS | folders | os.environ  # what is set already stays
         source = str(Path(__file__).parents[2])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (source, environment.get("PYTHONPATH"))))
         printed = 2 if os.environ.get(TRACEBACKS) else subprocess.DEVNULL  # 2: among the command's errors
@@ -93,7 +88,7 @@ class RecorderProcess:
 
     def answers(self) -> list[dict[str, Any]]:
         """What the recorder has told since the last time."""
-        answers = []
+        answers: list[dict[str, Any]] = []
         with suppress(EOFError, OSError):
             while self._pipe.poll():
                 answers.append(json.loads(self._pipe.recv_bytes()))

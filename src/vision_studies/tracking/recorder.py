@@ -20,8 +20,7 @@ from typing import Any
 
 from vision_studies.config.tracking import TrackingSettings
 from vision_studies.tracking.records import StudyRecord, Tracker
-from vision_studies.tracking.study_files import FOLDER, StudyFolders, find_artefacts
-from vision_studies.tracking.study_log import read_new_runs, read_runs
+from vision_studies.tracking.study_log import FOLDER, StudyFolders, find_artefacts, read_new_runs, read_runs
 
 GRACE_SECONDS = 10.0
 """How long a process goes on whose training is gone: enough to finish the run that it is writing."""
@@ -55,10 +54,9 @@ class Recorder:
         self._written = dict.fromkeys((tracker.name for tracker in trackers), 0)
 
     def look(self, state: str = "running") -> None:
-        """Log what is new. A tracker that fails is asked again at the next look; until it succeeds, it is told of once.
+        """Log what is new; at the last look, which has another `state`, also what the study shows.
 
-        Args:
-            state: of the study; after its last look, what it shows is logged, too.
+        A tracker that fails is asked again at the next look; until it succeeds, it is told of once.
         """
         files = self._folders.state()
         waiting = [tracker for tracker in self._trackers if state != "running" or self._seen.get(tracker.name) != files]

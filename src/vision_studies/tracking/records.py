@@ -91,10 +91,8 @@ class StudyRecord:
     @property
     def metrics(self) -> dict[str, float]:
         """How many runs there are, and of each status."""
-        statuses = [run.status for run in self.runs]
-        return {"runs": float(len(statuses))} | {
-            f"runs_{status}": float(statuses.count(status)) for status in sorted(set(statuses))
-        }
+        statuses = sorted(run.status for run in self.runs)
+        return {"runs": float(len(statuses))} | {f"runs_{status}": float(statuses.count(status)) for status in statuses}
 
 
 class Tracker(Protocol):
@@ -104,14 +102,9 @@ class Tracker(Protocol):
     """What messages call it."""
 
     def log(self, study: StudyRecord, stopped: Callable[[], bool]) -> int:
-        """Write the runs that are new or have changed since the last time; what is there already costs no more than a look.
+        """Write the runs that are new or have changed since the last time; return how many.
 
-        Args:
-            study: the study with all its runs.
-            stopped: asked before every run; True ends the call early.
-
-        Returns:
-            How many runs were written.
+        What is there already costs no more than a look. `stopped` is asked before every run; True ends the call early.
         """
         ...
 

@@ -104,8 +104,10 @@ class WandbTracker:
         import wandb
 
         online = self._settings.mode == "online"
-        if not online:
-            self._remove_unsent(key)
+        for folder in self._folder.glob(f"wandb/offline-run-*-{key}"):
+            # Of a run that is written again, the earlier files that `wandb sync` has not sent.
+            if not online and not any(folder.glob("*.synced")):
+                shutil.rmtree(folder)
         return wandb.init(
             id=key,
             name=name[:_NAME_LENGTH],
@@ -119,14 +121,23 @@ class WandbTracker:
             tags=[label[:_TAG_LENGTH] for label in labels],
             reinit="create_new",
             resume="allow" if online else None,
-            settings=_quiet_settings(wandb),
+            settings=wandb.Settings(
+                # No banners, nothing of the machine, its processes, its terminal or its code.
+                silent=True,
+                console="off",
+                init_timeout=INIT_SECONDS,
+                login_timeout=INIT_SECONDS,
+                disable_git=True,
+                disable_code=True,
+                save_code=False,
+                disable_job_creation=True,
+                symlink=False,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                x_disable_machine_info=True,
+                x_save_requirements=False,
+            ),
         )
-
-    def _remove_unsent(self, key: str) -> None:
-        """Of a run that is written again, the earlier files that `wandb sync` has not sent."""
-        for folder in self._folder.glob(f"wandb/offline-run-*-{key}"):
-            if not any(folder.glob("*.synced")):
-                shutil.rmtree(folder)
 
     @staticmethod
     def _add_files(run: Any, name: str, kind: str, files: dict[str, Path]) -> None:
@@ -136,22 +147,3 @@ class WandbTracker:
         for path, file in files.items():
             artefact.add_file(str(file), name=path)
         run.log_artifact(artefact)
-
-
-def _quiet_settings(wandb: Any) -> Any:
-    """No banners, nothing of the machine, its processes, its terminal or its code."""
-    return wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=INIT_SECONDS,
-        login_timeout=INIT_SECONDS,
-        disable_git=True,
-        disable_code=True,
-        save_code=False,
-        disable_job_creation=True,
-        symlink=False,
-        x_disable_stats=True,
-        x_disable_meta=True,
-        x_disable_machine_info=True,
-        x_save_requirements=False,
-    )

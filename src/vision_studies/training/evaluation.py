@@ -51,14 +51,14 @@ def evaluate(model: nn.Module, loader: Loader, settings: TrainingSettings, devic
         >>> import numpy as np, torch, yaml
         >>> from vision_studies.config.training import TrainingSettings
         >>> from vision_studies.data.image_set import ImageSet
-        >>> from vision_studies.data.loaders import Normalisation, device_loader
+        >>> from vision_studies.data.loaders import Normalisation, DeviceLoader
         >>> from vision_studies.training.evaluation import evaluate
         >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
         >>> settings, cpu = TrainingSettings(**base["training"]), torch.device("cpu")
         >>> labels = np.array([0, 0, 0, 1])
         >>> image_set = ImageSet.create("blank", np.zeros((4, 2, 2, 1), np.uint8), labels, ("a", "b"), labels > 1, origin={})
         >>> plain = Normalisation(mean=(0.0,), std=(1.0,))
-        >>> loader = device_loader(image_set, np.arange(4), batch_size=4, normalisation=plain, device=cpu)
+        >>> loader = DeviceLoader(image_set, np.arange(4), batch_size=4, normalisation=plain, device=cpu)
         >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
         >>> _ = torch.nn.init.zeros_(model[1].weight), torch.nn.init.zeros_(model[1].bias)  # as likely one as the other
         >>> loss, accuracy = evaluate(model, loader, settings, cpu)

@@ -182,7 +182,7 @@ def test_the_ffcv_loader_gives_a_stack_the_same_training(tmp_path, counting_data
     pytest.importorskip("ffcv", reason="FFCV is not installed")
     from dataclasses import replace
 
-    from vision_studies.data.beton import write_beton
+    from vision_studies.data.ffcv import write_beton
 
     files = {}
     for split in ("train", "validation", "test"):

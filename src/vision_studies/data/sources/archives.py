@@ -6,10 +6,11 @@ import math
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from vision_studies.errors import DataError
 Members = dict[str, Callable[[], bytes]]
 """File name without folders -> reads its content."""
 
+_Part = tuple[np.ndarray, np.ndarray, bool]  # images, labels, and whether they are for test
+
 
 class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
@@ -29,29 +32,43 @@ _IDX_FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-_CIFAR10_BINARY = ([f"data_batch_{number}.bin" for number in range(1, 6)], ["test_batch.bin"])
-_CIFAR10_PYTHON = ([f"data_batch_{number}" for number in range(1, 6)], ["test_batch"])
-_CIFAR100 = {"train.bin", "test.bin", "fine_label_names.txt", "train", "test", "meta"}
-_CIFAR_FILES = {*_CIFAR10_BINARY[0], *_CIFAR10_BINARY[1], *_CIFAR10_PYTHON[0], *_CIFAR10_PYTHON[1], *_CIFAR100}
-_CIFAR_FILES |= {"batches.meta.txt", "batches.meta"}
+
+
+class _Layout(NamedTuple):
+    """Files of a version of CIFAR: those with images, and that with the names of classes."""
+
+    train: Sequence[str]
+    test: str
+    names: str
+    label_bytes: int = 0  # of a record of the binary version; its last one is the label
+    keys: tuple[str, str] = ("", "")  # of labels and of names in the Python version
+
+
+_LAYOUTS = (
+    _Layout([f"data_batch_{number}.bin" for number in range(1, 6)], "test_batch.bin", "batches.meta.txt", 1),
+    _Layout(["train.bin"], "test.bin", "fine_label_names.txt", 2),
+    _Layout(
+        [f"data_batch_{number}" for number in range(1, 6)], "test_batch", "batches.meta", keys=("labels", "label_names")
+    ),
+    _Layout(["train"], "test", "meta", keys=("fine_labels", "fine_label_names")),
+)
+_CIFAR_FILES = {name for layout in _LAYOUTS for name in (*layout.train, layout.test, layout.names)}
 _MOST_MEMBER_BYTES = 1 << 28  # CIFAR-100's training file has 153 MB
 _MOST_UNPACKED_BYTES = 1 << 30  # of an archive or an idx file; CIFAR has 184 MB, and the largest file of EMNIST 547 MB
 _MOST_MEMBERS = 1000
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
-def archive_reader(folder: Path) -> Callable[[int | None], RawImages] | None:
-    """A function that reads the archive in `folder`; None when there is no archive that is known.
+def read_archive(folder: Path, image_size: int | None) -> RawImages | None:
+    """The archive in `folder`, which is packed, unpacked, or the packed archive itself; None where none is known.
 
-    `folder` may hold the packed archive, its unpacked files, or be the packed archive itself.
+    Raises:
+        DataError: it is damaged.
     """
-    if _has_idx(folder):
-        return lambda image_size: read_idx(folder, image_size)
-    for archive in _candidates(folder):
-        reader = _cifar_reader(_members(archive), archive)
-        if reader is not None:
-            return lambda image_size: _resized(reader(), image_size)
-    return None
+    first = _IDX_FILES["train"][0]
+    if folder.is_dir() and any((folder / f"{first}{suffix}").exists() for suffix in ("", ".gz")):
+        return read_idx(folder, image_size)
+    return next(filter(None, (_read_cifar(archive, image_size) for archive in _candidates(folder))), None)
 
 
 def read_idx(folder: Path, image_size: int | None, class_names: tuple[str, ...] | None = None) -> RawImages:
@@ -60,24 +77,22 @@ def read_idx(folder: Path, image_size: int | None, class_names: tuple[str, ...] 
     Raises:
         DataError: a file is missing, truncated or not an idx file.
     """
-    images, labels, is_test = [], [], []
+    parts: list[_Part] = []
     for split, (image_file, label_file) in _IDX_FILES.items():
-        images.append(_read_idx_file(folder, image_file, dimensions=3)[:, :, :, None])
-        labels.append(_read_idx_file(folder, label_file, dimensions=1).astype(np.int64))
-        is_test.append(np.full(len(labels[-1]), split == "test"))
-        if len(images[-1]) != len(labels[-1]):
+        images = _read_idx_file(folder, image_file, dimensions=3)[:, :, :, None]
+        labels = _read_idx_file(folder, label_file, dimensions=1).astype(np.int64)
+        if len(images) != len(labels):
             raise DataError(
-                f"{folder}: {image_file} has {len(images[-1])} images but {label_file} {len(labels[-1])} labels; fetch both "
-                "again."
+                f"{folder}: {image_file} has {len(images)} images but {label_file} {len(labels)} labels; fetch both again."
             )
-        if images[-1].shape[1:] != images[0].shape[1:] or len(labels[-1]) == 0:
+        parts.append((images, labels, split == "test"))
+        if images.shape[1:] != parts[0][0].shape[1:] or len(labels) == 0:
             raise DataError(
-                f"{folder}: {image_file} has {len(labels[-1])} images of {images[-1].shape[1]} x {images[-1].shape[2]} "
-                "pixels, none or others than the training images; fetch it again."
+                f"{folder}: {image_file} has {len(labels)} images of {images.shape[1]} x {images.shape[2]} pixels, none or "
+                "others than the training images; fetch it again."
             )
-    every_label = np.concatenate(labels)
-    names = class_names or tuple(str(label) for label in range(int(every_label.max()) + 1))
-    return _resized(RawImages(np.concatenate(images), every_label, names, np.concatenate(is_test)), image_size)
+    classes = 1 + max(int(labels.max()) for _, labels, _ in parts)
+    return _together(parts, class_names or tuple(map(str, range(classes))), image_size)
 
 
 def read_cifar_archive(archive: Path, image_size: int | None) -> RawImages:
@@ -86,19 +101,16 @@ def read_cifar_archive(archive: Path, image_size: int | None) -> RawImages:
     Raises:
         DataError: the archive is damaged or another one.
     """
-    reader = _cifar_reader(_members(archive), archive)
-    if reader is None:
+    raw = _read_cifar(archive, image_size)
+    if raw is None:
         raise DataError(f"{archive} is not an archive of CIFAR-10 or CIFAR-100; delete it and fetch it again.")
-    return _resized(reader(), image_size)
+    return raw
 
 
-def _resized(raw: RawImages, image_size: int | None) -> RawImages:
-    return RawImages(resize_all(raw.images, image_size), raw.labels, raw.class_names, raw.is_test)
-
-
-def _has_idx(folder: Path) -> bool:
-    name = _IDX_FILES["train"][0]
-    return folder.is_dir() and any((folder / f"{name}{suffix}").exists() for suffix in ("", ".gz"))
+def _together(parts: Sequence[_Part], class_names: tuple[str, ...], image_size: int | None) -> RawImages:
+    images, labels, is_test = zip(*parts, strict=True)
+    resized = resize_all(np.concatenate(images), image_size)
+    return RawImages(resized, np.concatenate(labels), class_names, np.repeat(is_test, list(map(len, labels))))
 
 
 def _read_idx_file(folder: Path, name: str, *, dimensions: int) -> np.ndarray:
@@ -135,15 +147,9 @@ def _idx_content(opened: _Readable, dimensions: int) -> np.ndarray:
 def _candidates(folder: Path) -> list[Path]:
     if folder.is_file():
         return [folder] if folder.name.endswith((".tar.gz", ".tgz")) else []
+    packed = [file for file in sorted(folder.glob("*.tar.gz")) if file.is_file()]
     unpacked = [folder, *(entry for entry in sorted(folder.iterdir()) if entry.is_dir())]
-    return [
-        *(file for file in sorted(folder.glob("*.tar.gz")) if file.is_file()),
-        *(entry for entry in unpacked if _looks_like_cifar(entry)),
-    ]
-
-
-def _looks_like_cifar(folder: Path) -> bool:
-    return any((folder / name).exists() for name in ("data_batch_1.bin", "data_batch_1", "train.bin", "train"))
+    return packed + [entry for entry in unpacked if any((entry / layout.train[0]).exists() for layout in _LAYOUTS)]
 
 
 def _members(archive: Path) -> Members:
@@ -204,59 +210,51 @@ def _file_content(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _cifar_reader(members: Members, archive: Path) -> Callable[[], RawImages] | None:
-    if "data_batch_1.bin" in members:
-        return lambda: _read_binary(members, archive, *_CIFAR10_BINARY, "batches.meta.txt", label_bytes=1)
-    if "train.bin" in members:
-        return lambda: _read_binary(
-            members, archive, ["train.bin"], ["test.bin"], "fine_label_names.txt", label_bytes=2
-        )
-    if "data_batch_1" in members:
-        return lambda: _read_python(members, archive, *_CIFAR10_PYTHON, "batches.meta", ("labels", "label_names"))
-    if "train" in members and "meta" in members:
-        return lambda: _read_python(members, archive, ["train"], ["test"], "meta", ("fine_labels", "fine_label_names"))
-    return None
+def _read_cifar(archive: Path, image_size: int | None) -> RawImages | None:
+    members = _members(archive)
+    # CIFAR-100's files of the Python version have names that mean little by themselves.
+    present = (own for own in _LAYOUTS if own.train[0] in members and (own.train[0] != "train" or own.names in members))
+    layout = next(present, None)
+    if layout is None:
+        return None
+    read_part = _binary_part if layout.label_bytes else _python_part
+    parts = [
+        (*read_part(_member(members, name, archive), archive, name, layout), name == layout.test)
+        for name in (*layout.train, layout.test)
+    ]
+    return _together(parts, _class_names(_member(members, layout.names, archive), archive, layout), image_size)
 
 
-def _read_binary(
-    members: Members, archive: Path, train: list[str], test: list[str], names_file: str, *, label_bytes: int
-) -> RawImages:
+def _binary_part(content: bytes, archive: Path, name: str, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
     """Records of label bytes (CIFAR-100: coarse, then fine) and 3,072 pixel bytes, channel after channel."""
-    images, labels, is_test = [], [], []
-    for name in [*train, *test]:
-        content = np.frombuffer(_member(members, name, archive), np.uint8)
-        record = label_bytes + _CIFAR_PIXELS
-        if len(content) == 0 or len(content) % record:
-            raise DataError(f"{archive}: {name} has {len(content)} bytes, no multiple of {record}; fetch it again.")
-        records = content.reshape(-1, record)
-        labels.append(records[:, label_bytes - 1].astype(np.int64))
-        images.append(_pixels(records[:, label_bytes:]))
-        is_test.append(np.full(len(records), name in test))
-    class_names = tuple(_member(members, names_file, archive).decode(errors="replace").split())
-    return RawImages(np.concatenate(images), np.concatenate(labels), class_names, np.concatenate(is_test))
+    record = layout.label_bytes + _CIFAR_PIXELS
+    if len(content) == 0 or len(content) % record:
+        raise DataError(f"{archive}: {name} has {len(content)} bytes, no multiple of {record}; fetch it again.")
+    records = np.frombuffer(content, np.uint8).reshape(-1, record)
+    return _pixels(records[:, layout.label_bytes :]), records[:, layout.label_bytes - 1].astype(np.int64)
 
 
-def _read_python(
-    members: Members, archive: Path, train: list[str], test: list[str], names_file: str, keys: tuple[str, str]
-) -> RawImages:
-    label_key, names_key = keys
-    images, labels, is_test = [], [], []
-    for name in [*train, *test]:
-        content = _unpickle(_member(members, name, archive), archive, name, (label_key, "data"))
-        label, pixels = _integers(content[label_key]), content["data"]
-        pixels = pixels.value if isinstance(pixels, Array) else None
-        if label is None or pixels is None or pixels.dtype != np.uint8 or pixels.shape != (label.size, _CIFAR_PIXELS):
-            raise DataError(
-                f"{archive}: '{name}' does not hold one label and {_CIFAR_PIXELS} bytes an image; fetch it again."
-            )
-        images.append(_pixels(pixels))
-        labels.append(label)
-        is_test.append(np.full(len(label), name in test))
-    names = _unpickle(_member(members, names_file, archive), archive, names_file, (names_key,))[names_key]
+def _python_part(content: bytes, archive: Path, name: str, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:
+    label_key, labels = layout.keys[0], None
+    values = _unpickle(content, archive, name, (label_key, "data"))
+    pixels = values["data"].value if isinstance(values["data"], Array) else None
+    with suppress(RefusedError):
+        labels = plain_integers(values[label_key])
+    if labels is None or pixels is None or pixels.dtype != np.uint8 or pixels.shape != (labels.size, _CIFAR_PIXELS):
+        raise DataError(
+            f"{archive}: '{name}' does not hold one label and {_CIFAR_PIXELS} bytes an image; fetch it again."
+        )
+    return _pixels(pixels), labels
+
+
+def _class_names(content: bytes, archive: Path, layout: _Layout) -> tuple[str, ...]:
+    if layout.label_bytes:
+        return tuple(content.decode(errors="replace").split())
+    key = layout.keys[1]
+    names = _unpickle(content, archive, layout.names, (key,))[key]
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{archive}: '{names_file}' does not hold a name for each class; fetch it again.")
-    class_names = tuple(names)
-    return RawImages(np.concatenate(images), np.concatenate(labels), class_names, np.concatenate(is_test))
+        raise DataError(f"{archive}: '{layout.names}' does not hold a name for each class; fetch it again.")
+    return tuple(names)
 
 
 def _member(members: Members, name: str, archive: Path) -> bytes:
@@ -267,13 +265,6 @@ def _member(members: Members, name: str, archive: Path) -> bytes:
 
 def _pixels(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(rows.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-
-
-def _integers(value: object) -> np.ndarray | None:
-    try:
-        return plain_integers(value)
-    except RefusedError:
-        return None
 
 
 def _unpickle(content: bytes, archive: Path, name: str, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -1,16 +1,25 @@
-"""Published data sets, downloaded once, checked by hash and kept.
+"""Published data sets, downloaded once, checked by hash and kept; and digits, which scikit-learn carries.
 
-CIFAR is taken in its binary version: the Python version is a pickle.
+CIFAR is taken in its binary version: the Python version is a pickle. Files are fetched over the network only, no larger than
+they can be, and kept only with their published hash.
 """
 
+import hashlib
 import http.client
-from dataclasses import dataclass
+import time
+import urllib.error
+import urllib.request
+from functools import partial
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.fetching import fetch_file, has_hash
-from vision_studies.data.sources.raw import RawImages, one_line
+from vision_studies.data.sources.raw import RawImages, one_line, resize_all
 from vision_studies.errors import DataError
+from vision_studies.files import atomic_file
 from vision_studies.torchvision_compat import torchvision_module
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -21,18 +30,11 @@ _FASHION_CLASSES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Archive:
-    """A CIFAR archive: file name and MD5, as its page states them."""
-
-    file: str
-    md5: str
-
-
 _CIFAR = {
-    "cifar10": _Archive("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
-    "cifar100": _Archive("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
+    "cifar10": ("cifar-10-binary.tar.gz", "c32a1d4ab5d03f1284b67883e8d87530"),
+    "cifar100": ("cifar-100-binary.tar.gz", "03b5dce01913d631647c71ecec9e9cb8"),
 }
+"""File name and MD5 of an archive, as its page states them."""
 
 
 def read_download(name: str, download_folder: Path, image_size: int | None) -> RawImages:
@@ -44,9 +46,9 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
     """
     folder = download_folder / name
     if name in _CIFAR:
-        archive = _CIFAR[name]
-        _fetch(name, [f"{_CIFAR_PAGE}{archive.file}"], folder, archive.md5)
-        return read_cifar_archive(folder / archive.file, image_size)
+        archive, md5 = _CIFAR[name]
+        _fetch(name, [f"{_CIFAR_PAGE}{archive}"], folder, md5)
+        return read_cifar_archive(folder / archive, image_size)
     if name == "fashion_mnist" and _DEBIAN_FASHION_MNIST.is_dir():
         return read_idx(_DEBIAN_FASHION_MNIST, image_size, _FASHION_CLASSES)
     datasets = torchvision_module("torchvision.datasets")
@@ -73,4 +75,83 @@ def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
     raise DataError(
         f"'{name}' could not be fetched ({'; '.join(errors)}); put the file into {folder} yourself, set data_prep.source "
         f"to a folder that holds its archives or parquet files{debian}, or use source=digits, which needs no network."
+    )
+
+
+_MOST_BYTES = 1 << 28  # CIFAR-10 has 170 MB
+_MOST_SECONDS = 4 * 3600
+_CHUNK = 1 << 18
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.type == "https" and not newurl.startswith("https:"):
+            raise urllib.error.URLError(f"it leads from https to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def has_hash(file: Path, md5: str) -> bool:
+    """Whether `file` is there and has the published hash."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, partial(hashlib.md5, usedforsecurity=False)).hexdigest() == md5
+
+
+def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) -> None:
+    """Put what is at `address` into `file`, which stands there only once it is whole and has the published hash.
+
+    Addresses of other kinds than http and https are not opened, whatever a server says.
+
+    Raises:
+        OSError: the server does not answer, or refuses.
+        ValueError: the file is larger than any that is published, takes longer than hours, or has another hash.
+        StorageError: the disk is full.
+    """
+    request = urllib.request.Request(address)  # noqa: S310 - the opener knows http and https alone
+    with (
+        _opener().open(request, timeout=timeout_seconds) as answer,
+        atomic_file(file) as temporary,
+        temporary.open("wb") as written,
+    ):
+        _copy(answer, written, file.name)
+        written.flush()
+        if not has_hash(temporary, md5):
+            raise ValueError("what came is corrupted: it does not have the published hash")
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Without the handlers for files, FTP and data in addresses that urllib has, too."""
+    opener = urllib.request.OpenerDirector()
+    for name in ("Proxy", "Unknown", "HTTP", "HTTPS", "HTTPDefaultError"):
+        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
+    opener.add_handler(_Redirects())
+    opener.add_handler(urllib.request.HTTPErrorProcessor())
+    return opener
+
+
+def _copy(answer: Any, written: IO[bytes], name: str) -> None:
+    columns = (f"fetching {name}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    started, size = time.monotonic(), 0
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(name, total=answer.length)
+        while chunk := answer.read(_CHUNK):
+            size += len(chunk)
+            if size > _MOST_BYTES:
+                raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
+            if time.monotonic() - started > _MOST_SECONDS:
+                raise ValueError(f"it takes longer than {_MOST_SECONDS / 3600:g} hours")
+            written.write(chunk)
+            progress.update(task, completed=size)
+
+
+def read_digits(image_size: int | None) -> RawImages:
+    """All digits, scaled from 0..16 to 0..255; they have no test split of their own."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, :, :, None]
+    names = tuple(str(name) for name in digits.target_names)
+    return RawImages(
+        resize_all(images, image_size), digits.target.astype(np.int64), names, np.zeros(len(images), dtype=bool)
     )

@@ -1,15 +1,12 @@
 """A user's own images: `<folder>/<class>/*` or `<folder>/{train,test}/<class>/*`."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from vision_studies.data.sources.raw import IMAGE_SUFFIXES, Encoded, RawImages, decode_all, files_below
 from vision_studies.errors import DataError
 
 logger = logging.getLogger(__name__)
-
-_SPLITS = ("train", "test")
 
 
 def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
@@ -18,21 +15,25 @@ def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) 
     Raises:
         DataError: there are no images, fewer than two classes, or the test split has a class that training lacks.
     """
-    roots = _roots(folder)
-    class_names = _classes(roots[0][0])
-    for root, _ in roots[1:]:
-        unknown = sorted(set(_classes(root)) - set(class_names))
+    parts = _parts(folder)
+    (root, _, classes), *others = parts
+    for other, _, of_other in others:
+        unknown = sorted(of_other.keys() - classes.keys())
         if unknown:
-            raise DataError(f"{root} has the class '{unknown[0]}', which {roots[0][0]} lacks; both need the same.")
-    if len(class_names) < 2:
-        found = f"one class ('{class_names[0]}')" if class_names else "no folders with images"
+            raise DataError(f"{other} has the class '{unknown[0]}', which {root} lacks; both need the same.")
+    if len(classes) < 2:
+        found = f"one class ('{next(iter(classes))}')" if classes else "no folders with images"
         raise DataError(
             f"{folder} has {found}; two classes at least are needed, as {folder.name}/<class>/<image> or "
             f"{folder.name}/{{train,test}}/<class>/<image>."
         )
-    return decode_all(
-        _files(roots, class_names), class_names, image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder)
+    encoded = (
+        Encoded(str(file.relative_to(root.parent if is_test else root)), file, label, is_test)
+        for root, is_test, files in parts
+        for label, name in enumerate(classes)
+        for file in files.get(name, ())  # the test split may lack a class
     )
+    return decode_all(encoded, tuple(classes), image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -40,31 +41,26 @@ def image_files(folder: Path) -> list[Path]:
     return [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def _roots(folder: Path) -> list[tuple[Path, bool]]:
-    """Folders that hold the classes, each with whether it is the test split.
+def class_files(root: Path) -> dict[str, list[Path]]:
+    """Name of each folder in `root` that holds images, hidden ones left out -> its image files; sorted."""
+    entries = (entry for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith("."))
+    return {entry.name: files for entry in entries if (files := image_files(entry))}
+
+
+def _parts(folder: Path) -> list[tuple[Path, bool, dict[str, list[Path]]]]:
+    """Folders that hold the classes, each with whether it is the test split, and its classes.
 
     A folder "train" divides the set only if it holds classes itself: with images in it, it is a class (of vehicles, say).
     """
-    if not (folder / "train").is_dir() or not _classes(folder / "train"):
-        return [(folder, False)]
-    ignored = sorted(set(_classes(folder)) - set(_SPLITS))
+    train, test = folder / "train", folder / "test"
+    of_train = class_files(train) if train.is_dir() else {}
+    if not of_train:
+        return [(folder, False, class_files(folder))]
+    ignored = sorted(class_files(folder).keys() - {"train", "test"})
     if ignored:
         logger.warning(
             "%s: beside train/, test/ alone is read, so %s is left out (validation images are carved from train/)",
             folder,
             ", ".join(f"{name}/" for name in ignored),
         )
-    return [(folder / split, split == "test") for split in _SPLITS if (folder / split).is_dir()]
-
-
-def _classes(root: Path) -> tuple[str, ...]:
-    entries = (entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return tuple(sorted(entry.name for entry in entries if image_files(entry)))
-
-
-def _files(roots: list[tuple[Path, bool]], class_names: tuple[str, ...]) -> Iterator[Encoded]:
-    for root, is_test in roots:
-        for label, name in enumerate(class_names):
-            if (root / name).is_dir():  # the test split may lack a class
-                for file in image_files(root / name):
-                    yield Encoded(str(file.relative_to(root.parent if is_test else root)), file, label, is_test)
+    return [(train, False, of_train), *([(test, True, class_files(test))] if test.is_dir() else [])]

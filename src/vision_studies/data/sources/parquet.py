@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,11 +25,9 @@ def parquet_files(folder: Path) -> dict[str, list[Path]]:
     of its folder (`train/0000.parquet`, as the hub lays out what it has converted itself).
     """
     files = [file for file in files_below(folder) if file.suffix == ".parquet"]
-    return {split: [file for file in files if _split_name(file).startswith(split)] for split in ("train", "test")}
-
-
-def _split_name(file: Path) -> str:
-    return file.parent.name if re.fullmatch(r"\d+", file.stem) else file.name
+    names = [file.parent.name if re.fullmatch(r"\d+", file.stem) else file.name for file in files]
+    named = list(zip(files, names, strict=True))
+    return {split: [file for file, name in named if name.startswith(split)] for split in ("train", "test")}
 
 
 def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
@@ -40,12 +39,20 @@ def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> Ra
     files = parquet_files(folder)
     if not files["train"]:
         raise DataError(f"{folder} has parquet files, but none whose name begins with 'train'; rename one.")
-    opened = [(file, _open(file), split == "test") for split, group in files.items() for file in group]
-    class_names = _class_names([parquet for _, parquet, _ in opened], opened[0][0])
-    return decode_all(_rows(opened), class_names, image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
+    opened = [_open(file, split == "test") for split, group in files.items() for file in group]
+    rows = (row for source in opened for row in _rows(source))
+    return decode_all(rows, _class_names(opened), image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
 
 
-def _open(file: Path) -> pq.ParquetFile:
+class _Opened(NamedTuple):
+    file: Path
+    parquet: pq.ParquetFile
+    image: str  # names of columns
+    label: str
+    is_test: bool
+
+
+def _open(file: Path, is_test: bool) -> _Opened:
     try:
         parquet = pq.ParquetFile(file)
         schema = parquet.schema_arrow
@@ -61,24 +68,21 @@ def _open(file: Path) -> pq.ParquetFile:
         raise DataError(
             f"{file}: its column '{label.name}' holds {label.type}, not integers; number the classes from 0."
         )
-    return parquet
+    return _Opened(file, parquet, image.name, label.name, is_test)
 
 
-def _rows(opened: list[tuple[Path, pq.ParquetFile, bool]]) -> Iterator[Encoded]:
+def _rows(source: _Opened) -> Iterator[Encoded]:
     """Row by row, so that encoded images of a few batches alone are in memory."""
-    for file, parquet, is_test in opened:
-        names = parquet.schema_arrow.names
-        image_column = _column(file, names, _IMAGE_COLUMNS)
-        label_column = _column(file, names, _LABEL_COLUMNS)
-        row = 0
-        try:
-            for batch in parquet.iter_batches(batch_size=2048, columns=[image_column, label_column]):
-                for image, label in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
-                    content = (image or {}).get("bytes") or b""
-                    yield Encoded(f"{file.name} row {row}", content, -1 if label is None else int(label), is_test)
-                    row += 1
-        except _DAMAGE as error:
-            raise DataError(f"{file} is damaged after row {row} ({one_line(error)}); fetch it again.") from error
+    row = 0
+    try:
+        for batch in source.parquet.iter_batches(batch_size=2048, columns=[source.image, source.label]):
+            for image, label in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
+                content = (image or {}).get("bytes") or b""
+                name = f"{source.file.name} row {row}"
+                yield Encoded(name, content, -1 if label is None else int(label), source.is_test)
+                row += 1
+    except _DAMAGE as error:
+        raise DataError(f"{source.file} is damaged after row {row} ({one_line(error)}); fetch it again.") from error
 
 
 def _column(file: Path, names: list[str], candidates: tuple[str, ...]) -> str:
@@ -88,29 +92,24 @@ def _column(file: Path, names: list[str], candidates: tuple[str, ...]) -> str:
     raise DataError(f"{file} has none of the columns {', '.join(candidates)}, but {', '.join(names)}; rename one.")
 
 
-def _class_names(files: list[pq.ParquetFile], first: Path) -> tuple[str, ...]:
+def _class_names(opened: Sequence[_Opened]) -> tuple[str, ...]:
     """Names from the hub's schema metadata; without it, the numbers that occur."""
-    schema = files[0].schema_arrow
-    label_column = _column(first, schema.names, _LABEL_COLUMNS)
+    first = opened[0]
     try:
-        names = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][label_column]["names"]
+        metadata = json.loads((first.parquet.schema_arrow.metadata or {})[b"huggingface"])
+        names = metadata["info"]["features"][first.label]["names"]
     except (KeyError, TypeError):  # written by something else than the hub's library, or without names
         names = None
     except ValueError as error:
         raise DataError(
-            f"{first}: its metadata 'huggingface' is no JSON ({one_line(error)}); fetch the file again."
+            f"{first.file}: its metadata 'huggingface' is no JSON ({one_line(error)}); fetch the file again."
         ) from error
     if names:
         return tuple(str(name) for name in names)
     try:
-        highest = max((_highest(file, label_column) for file in files), default=-1)
+        highest = [pc.max(own.parquet.read([first.label]).column(0)).as_py() for own in opened]
     except _DAMAGE as error:
         raise DataError(
-            f"The labels beside {first} cannot be read ({one_line(error)}); fetch the files again."
+            f"The labels beside {first.file} cannot be read ({one_line(error)}); fetch the files again."
         ) from error
-    return tuple(str(label) for label in range(highest + 1))
-
-
-def _highest(file: pq.ParquetFile, column: str) -> int:
-    highest = pc.max(file.read([column]).column(0)).as_py()
-    return -1 if highest is None else int(highest)
+    return tuple(str(label) for label in range(1 + max((label for label in highest if label is not None), default=-1)))

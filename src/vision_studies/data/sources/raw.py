@@ -4,12 +4,12 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -36,8 +36,7 @@ _DAMAGE = (  # what Pillow's readers raise on files that are no image or half an
 )
 
 
-@dataclass(frozen=True)
-class RawImages:
+class RawImages(NamedTuple):
     """Images as read from a source.
 
     Attributes:
@@ -53,8 +52,7 @@ class RawImages:
     is_test: np.ndarray
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """One image file or the bytes of one, with what is known of it."""
 
     name: str
@@ -89,7 +87,8 @@ def decode_all(
         arrays.append(array)
         labels.append(item.label)
         is_test.append(item.is_test)
-    _report_corrupt(corrupt, source, skip_corrupt)
+    if corrupt:
+        _report_corrupt(corrupt, source, skip_corrupt)
     if not arrays:
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
     return RawImages(_stack(arrays), np.array(labels, np.int64), class_names, np.array(is_test, bool))
@@ -152,23 +151,19 @@ def _decode_in_parallel(
     encoded: Iterable[Encoded], image_size: int | None
 ) -> Iterator[tuple[Encoded, np.ndarray | None]]:
     """Threads suffice: the decoders let go of Python's lock. Chunks bound the number of encoded images in memory."""
+
+    def decode(item: Encoded) -> np.ndarray | None:
+        with suppress(CorruptImageError):
+            return decode_image(item.content, image_size)
+        return None
+
     items = iter(encoded)
-    decode: Callable[[Encoded], np.ndarray | None] = lambda item: _decode_or_none(item, image_size)  # noqa: E731
     with ThreadPoolExecutor() as pool:
         while chunk := list(islice(items, 2048)):
             yield from zip(chunk, pool.map(decode, chunk, chunksize=64), strict=True)
 
 
-def _decode_or_none(item: Encoded, image_size: int | None) -> np.ndarray | None:
-    try:
-        return decode_image(item.content, image_size)
-    except CorruptImageError:
-        return None
-
-
 def _report_corrupt(corrupt: list[str], source: str, skip: bool) -> None:
-    if not corrupt:
-        return
     named = ", ".join(corrupt[:_NAMED_CORRUPT]) + (", ..." if len(corrupt) > _NAMED_CORRUPT else "")
     count = f"{len(corrupt)} image" + ("s" if len(corrupt) > 1 else "")
     if not skip:
@@ -229,3 +224,16 @@ def one_line(error: BaseException) -> str:
 
 def _raise(error: OSError) -> None:
     raise error
+
+
+@contextmanager
+def refused_permissions() -> Iterator[None]:
+    """Tell of what must not be read in one sentence.
+
+    Raises:
+        DataError: a permission is missing.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error

@@ -1,20 +1,17 @@
-"""From the settings to an image set."""
+"""From the settings to an image set; several sources are one set, for studies that carry over what was learnt on one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
-from vision_studies.data.class_names import check_class_names
-from vision_studies.data.image_set import ImageSet
-from vision_studies.data.sources.archives import archive_reader
-from vision_studies.data.sources.digits import read_digits
-from vision_studies.data.sources.downloads import read_download
+from vision_studies.data.image_set import ImageSet, check_class_names
+from vision_studies.data.sources.archives import read_archive
+from vision_studies.data.sources.downloads import read_digits, read_download
 from vision_studies.data.sources.image_folder import image_files, read_image_folder
-from vision_studies.data.sources.joined import join_sources
 from vision_studies.data.sources.parquet import parquet_files, read_parquet
-from vision_studies.data.sources.raw import RawImages, files_below
+from vision_studies.data.sources.raw import RawImages, files_below, refused_permissions
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 
@@ -32,7 +29,7 @@ def read_source(settings: DataPrepSettings) -> ImageSet:
     # Checked one by one: a label outside its own source's classes would be inside those of another.
     raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
     name = " + ".join(map(source_name, settings.source))
-    return ImageSet.create(name, raw.images, raw.labels, raw.class_names, raw.is_test, source_identity(settings))
+    return ImageSet.create(name, *raw, source_identity(settings))
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
@@ -57,7 +54,7 @@ def _files_identity(source: str) -> str | None:
     folder = source_folder(source)
     if folder is None:
         return None
-    with _refused_permissions():
+    with refused_permissions():
         if not folder.exists():
             return None
         files = [file for file in files_below(folder) if file.is_file()] if folder.is_dir() else [folder]
@@ -75,11 +72,11 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
     else:
         raw = read_download(source, settings.download_folder, settings.image_size)
     check_class_names(raw.class_names, source)
-    return ImageSet.create(source_name(source), raw.images, raw.labels, raw.class_names, raw.is_test, origin)
+    return ImageSet.create(source_name(source), *raw, origin)
 
 
 def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
-    with _refused_permissions():
+    with refused_permissions():
         if not folder.exists():
             raise DataError(
                 f"{folder} does not exist; data_prep.source must be the path of a folder or one of "
@@ -87,9 +84,9 @@ def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
             )
         if folder.is_dir() and any(parquet_files(folder).values()):
             return read_parquet(folder, settings.image_size, settings.skip_corrupt)
-        reader = archive_reader(folder)
-        if reader is not None:
-            return reader(settings.image_size)
+        archive = read_archive(folder, settings.image_size)
+        if archive is not None:
+            return archive
         if folder.is_dir() and image_files(folder):
             return read_image_folder(folder, settings.image_size, settings.skip_corrupt)
     if folder.is_file():
@@ -100,9 +97,59 @@ def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
     )
 
 
-@contextmanager
-def _refused_permissions() -> Iterator[None]:
-    try:
-        yield
-    except PermissionError as error:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
+def join_sources(sources: list[ImageSet]) -> RawImages:
+    """The images of all sources, one source after the other, with the classes of all of them.
+
+    The list is emptied while images are copied: each source is let go of as soon as it stands in the joined array, so that
+    the largest source alone is in memory twice.
+
+    Args:
+        sources: at least one, each checked on its own, of names that differ.
+
+    Returns:
+        uint8 [sum of N, H, W, C]; labels shifted by the number of classes that stand before; class names as
+        `<source>/<class>`; test splits as they were.
+
+    Raises:
+        DataError: sources differ in size or channels, or some have a test split of their own and others have none.
+    """
+    _check_alike(sources)
+    shifts = np.cumsum([0, *(len(source.class_names) for source in sources[:-1])])
+    labels = np.concatenate([source.labels + shift for source, shift in zip(sources, shifts, strict=True)])
+    class_names = tuple(f"{source.name}/{name}" for source in sources for name in source.class_names)
+    is_test = np.concatenate([source.is_test for source in sources])
+    images = np.empty((len(labels), *sources[0].images.shape[1:]), np.uint8)
+    stop = len(images)
+    while sources:
+        start = stop - len(sources[-1].images)
+        images[start:stop] = sources.pop().images
+        stop = start
+    return RawImages(images, labels, class_names, is_test)
+
+
+def _check_alike(sources: list[ImageSet]) -> None:
+    """Refuse what cannot be one array, or would leave a source without test images."""
+    first, (height, width, channels) = sources[0], sources[0].images.shape[1:]
+    for other in sources[1:]:
+        other_height, other_width, other_channels = other.images.shape[1:]
+        if channels != other_channels:
+            raise DataError(
+                f"'{first.name}' has {_colours(channels)} images of {height} x {width} pixels and '{other.name}' "
+                f"{_colours(other_channels)} ones of {other_height} x {other_width}; grey and colour images cannot be "
+                "joined, so name sources of one kind in data_prep.source."
+            )
+        if (height, width) != (other_height, other_width):
+            raise DataError(
+                f"'{first.name}' has images of {height} x {width} pixels and '{other.name}' of {other_height} x "
+                f"{other_width}; set data_prep.image_size to bring them to one size, for example to {min(height, width)}."
+            )
+        if first.is_test.any() != other.is_test.any():
+            divided, whole = (first, other) if first.is_test.any() else (other, first)
+            raise DataError(
+                f"'{divided.name}' has a test split of its own and '{whole.name}' has none, and one is carved only where no "
+                "source has one; name sources in data_prep.source that all have one or that all have none."
+            )
+
+
+def _colours(channels: int) -> str:
+    return "grey" if channels == 1 else "colour"

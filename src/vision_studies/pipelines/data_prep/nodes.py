@@ -46,7 +46,7 @@ def write_ffcv_files(
         return {}
     if settings.ffcv is False:
         return {}
-    from vision_studies.data.beton import write_beton
+    from vision_studies.data.ffcv import write_beton
 
     splits = Splits.from_table(splits_table)
     files: dict[str, Path | Callable[[Path], None]] = {}

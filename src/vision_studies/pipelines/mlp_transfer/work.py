@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from vision_studies.data.prepared import PreparedData
-from vision_studies.data.tensors import image_tensor
+from vision_studies.data.prepared import PreparedData, image_tensor
 from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome

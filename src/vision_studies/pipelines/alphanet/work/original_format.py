@@ -19,8 +19,8 @@ import numpy as np
 import tomli_w
 import torch
 
-from vision_studies.data.class_names import check_class_names
 from vision_studies.data.class_splits import read_class_splits, write_class_splits
+from vision_studies.data.image_set import check_class_names
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_folder
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier

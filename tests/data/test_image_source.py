@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_studies.data.unlabelled import open_images
+from vision_studies.data.image_source import open_images
 from vision_studies.errors import DataError
 
 

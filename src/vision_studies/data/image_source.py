@@ -1,27 +1,30 @@
-"""Images from a folder or an array, batch by batch: decoded in threads while the batch before is computed with."""
+"""Images from a folder or an array, batch by batch: decoded in threads while the batch before is computed with.
+
+A folder may be sorted by class, and is then matched with the classes that a network knows.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vision_studies.augmentation.luma import LUMA
-from vision_studies.data.sources.image_folder import image_files
-from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, resize_all
-from vision_studies.errors import DataError
+from vision_studies.data.sources.image_folder import class_files, image_files
+from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, refused_permissions, resize_all
+from vision_studies.errors import DataError, guess
 from vision_studies.files import ARRAY_ERRORS
 
 _TOGETHER = 32  # images that a thread decodes in one go
 _BATCHES_AHEAD = 2
 
-Item = TypeVar("Item")
-Decoded = TypeVar("Decoded")
+Decoded = list[np.ndarray | str]
+"""uint8 [H, W, C] of each image, or why there is none."""
 
 
 class DecodedBatch(NamedTuple):
@@ -64,23 +67,21 @@ class ImageSource:
             channels: 1 or 3; colour is turned into brightness, grey is repeated.
         """
 
-        def decode(places: range) -> list[np.ndarray | str]:
+        def decode(places: range) -> Decoded:
             if isinstance(self.content, np.ndarray):
                 resized = resize_all(np.asarray(self.content[places.start : places.stop]), image_size)
                 return list(_with_channels(resized, channels))
             return [_decoded(self.content[place], image_size, channels) for place in places]
 
-        starts = range(0, len(self), _TOGETHER)
-        chunks = (range(start, min(start + _TOGETHER, len(self))) for start in starts)
+        everything = range(len(self))
+        chunks = (everything[start : start + _TOGETHER] for start in everything[::_TOGETHER])
         ahead = -(-_BATCHES_AHEAD * batch_size // _TOGETHER)
         kept: list[tuple[int, np.ndarray]] = []
         corrupt: dict[int, str] = {}
         for places, images in _decoded_ahead(decode, chunks, ahead):
-            for place, image in zip(places, images, strict=True):
-                if isinstance(image, str):
-                    corrupt[place] = image
-                else:
-                    kept.append((place, image))
+            decoded = list(zip(places, images, strict=True))
+            corrupt |= {place: reason for place, reason in decoded if isinstance(reason, str)}
+            kept += [(place, image) for place, image in decoded if isinstance(image, np.ndarray)]
             while len(kept) >= batch_size:
                 yield _batch(kept[:batch_size], corrupt)
                 kept, corrupt = kept[batch_size:], {}
@@ -98,10 +99,8 @@ def open_images(source: Path) -> ImageSource:
         DataError: there is nothing to read, or the array is not of this kind.
     """
     if source.is_dir():
-        try:
+        with refused_permissions():
             files = image_files(source)
-        except PermissionError as error:
-            raise DataError(f"{error.filename} cannot be read: {error.strerror}; check its permissions.") from error
         if not files:
             raise DataError(f"{source} holds no image files; name a folder with pictures (.png, .jpg and the like).")
         return ImageSource([str(file.relative_to(source)) for file in files], files)
@@ -130,30 +129,25 @@ def _decoded(file: Path, image_size: int, channels: int) -> np.ndarray | str:
     try:
         return _with_channels(decode_image(file, image_size)[None], channels)[0]
     except CorruptImageError as error:
-        return _reason(error)
-
-
-def _reason(error: CorruptImageError) -> str:
-    if isinstance(error.__cause__, UnidentifiedImageError):
-        return "no image"
-    if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
-        return "too large to be a picture"
-    return one_line(error)
+        if isinstance(error.__cause__, UnidentifiedImageError):
+            return "no image"
+        if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
+            return "too large to be a picture"
+        return one_line(error)
 
 
 def _decoded_ahead(
-    decode: Callable[[Item], Decoded], items: Iterable[Item], ahead: int
-) -> Iterator[tuple[Item, Decoded]]:
-    """`decode` of all items in their order, in threads, `ahead` of them before they are asked for."""
-    remaining = iter(items)
+    decode: Callable[[range], Decoded], chunks: Iterable[range], ahead: int
+) -> Iterator[tuple[range, Decoded]]:
+    """`decode` of all chunks in their order, in threads, `ahead` of them before they are asked for."""
     pool = ThreadPoolExecutor()
+    submitted = ((chunk, pool.submit(decode, chunk)) for chunk in chunks)
     try:
-        waiting: deque[tuple[Item, Future[Decoded]]] = deque()
-        waiting.extend((item, pool.submit(decode, item)) for item in islice(remaining, ahead))
+        waiting = deque(islice(submitted, ahead))
         while waiting:
-            item, decoded = waiting.popleft()
-            waiting.extend((following, pool.submit(decode, following)) for following in islice(remaining, 1))
-            yield item, decoded.result()
+            chunk, decoded = waiting.popleft()
+            waiting.extend(islice(submitted, 1))
+            yield chunk, decoded.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -169,3 +163,42 @@ def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:
     if channels == 1:
         return np.rint(images @ np.array(LUMA)).astype(np.uint8)[..., None]
     return np.repeat(images, channels, axis=3)
+
+
+def open_labelled(folder: Path, class_names: Sequence[str]) -> tuple[ImageSource, np.ndarray]:
+    """Find `<folder>/<class>/*` without reading the images.
+
+    Args:
+        folder: has a folder for each class, or for some of them.
+        class_names: what the network tells apart, in its order.
+
+    Returns:
+        The images, and their labels int64 [N]: places in `class_names`.
+
+    Raises:
+        DataError: there are no such folders with images, or one of them is no class of the network.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; name one with images as {folder.name}/<class>/<image>.")
+    with refused_permissions():
+        files = class_files(folder)
+    if not files:
+        raise DataError(f"{folder} has no folders with images; it must hold them as {folder.name}/<class>/<image>.")
+    unknown = [name for name in files if name not in class_names]
+    if unknown:
+        raise DataError(_unknown_class(folder, unknown, class_names))
+    labelled = [(file, label) for label, name in enumerate(class_names) if name in files for file in files[name]]
+    names = [str(file.relative_to(folder)) for file, _ in labelled]
+    return ImageSource(names, [file for file, _ in labelled]), np.array([label for _, label in labelled], np.int64)
+
+
+def _unknown_class(folder: Path, unknown: list[str], class_names: Sequence[str]) -> str:
+    divided = next((name for name in ("test", "train") if name in unknown), None)
+    if divided and any((folder / divided / name).is_dir() for name in class_names):
+        return f"{folder} is divided into splits; name the one to score on, for example {folder / divided}."
+    others = f" (and {len(unknown) - 1} more that it does not know)" if len(unknown) > 1 else ""
+    known = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+    return (
+        f"{folder} has the folder '{unknown[0]}'{others}, which is no class of the model."
+        f"{guess(unknown[0], class_names)} Its classes are {known}; rename the folder, or move it out."
+    )

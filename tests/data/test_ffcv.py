@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.data.conftest import make_image_set
 
-from vision_studies.data.beton import check_beton, write_beton
+from vision_studies.data.ffcv import check_beton, write_beton
 from vision_studies.errors import DataError, StorageError
 
 pytestmark = pytest.mark.skipif(

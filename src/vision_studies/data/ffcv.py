@@ -1,25 +1,56 @@
-"""Writing and checking FFCV's `.beton` files."""
+"""FFCV: writing and checking its `.beton` files, and the loader that reads them, for sets that do not fit on the device.
 
+FFCV sets the number of threads of torch to that of its own, when it is imported and whenever an epoch begins: with one loading
+thread the whole process would train on one core from then on. Call `import_ffcv` before anything is imported from it: here its
+threads are its own affair.
+"""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Unpack
 
 import numpy as np
+import torch
 from rich import get_console
 from rich.progress import track
+from typing_extensions import override
 
-from vision_studies.data.ffcv_compat import import_ffcv
 from vision_studies.data.image_set import ImageSet
+from vision_studies.data.loaders import Batch, BatchOptions, Loader
 from vision_studies.errors import DataError, MissingDependencyError
 from vision_studies.files import atomic_file, require_free_space
 
-FFCV_MISSING = (
+_FFCV_MISSING = (
     "FFCV is not installed; install its system packages (pkg-config, libopencv-dev, libturbojpeg0-dev) and run "
     "`make install` again, or use loader=device."
 )
-
-
 MEND = "delete its folder and run `kedro run --pipeline=data_prep` again"
 _FIELDS = ("image", "label", "index")
+
+
+def import_ffcv() -> None:
+    """Import the package `ffcv` so that it leaves torch's threads alone.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    threads = torch.get_num_threads()
+    try:
+        import_module("ffcv")
+        compiler = import_module("ffcv.pipeline.compiler")
+    finally:
+        torch.set_num_threads(threads)
+    # All that this module of FFCV uses torch for is to set its threads.
+    compiler.ch = SimpleNamespace(set_num_threads=lambda _: None)  # type: ignore[attr-defined]
+
+
+def _require_ffcv() -> None:
+    try:
+        import_ffcv()
+    except ImportError as error:
+        raise MissingDependencyError(_FFCV_MISSING) from error
 
 
 def write_beton(image_set: ImageSet, indices: np.ndarray, path: Path) -> None:
@@ -29,11 +60,8 @@ def write_beton(image_set: ImageSet, indices: np.ndarray, path: Path) -> None:
         MissingDependencyError: FFCV is not installed.
         StorageError: the disk is full.
     """
-    try:
-        import_ffcv()
-        from ffcv.fields import IntField, NDArrayField, RGBImageField
-    except ImportError as error:
-        raise MissingDependencyError(FFCV_MISSING) from error
+    _require_ffcv()
+    from ffcv.fields import IntField, NDArrayField, RGBImageField
 
     height, width, channels = image_set.images.shape[1:]
     image_field = (
@@ -62,19 +90,12 @@ def _write(image_set: ImageSet, indices: np.ndarray, path: Path, fields: dict[st
     writer.num_samples = len(indices)
     writer.prepare()
     console = get_console()
-    positions = track(
-        range(len(indices)),
-        "writing .beton file",
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    shown: Any = {"console": console, "transient": True, "disable": not console.is_terminal}
     metadata = np.zeros(len(indices), writer.metadata_type)
     try:
         allocator = MemoryAllocator(str(path), writer.data_region_start, page_size)
         with allocator:
-            for position in positions:
-                index = int(indices[position])
+            for position, index in track(enumerate(indices.tolist()), "writing .beton file", len(indices), **shown):
                 sample = (np.ascontiguousarray(image_set.images[index]), int(image_set.labels[index]), index)
                 handle_sample(sample, position, metadata.dtype.names, metadata, allocator, fields)
         writer.metadata_sm.buf[: metadata.nbytes] = metadata.tobytes()
@@ -155,3 +176,90 @@ def _check_pointers(path: Path, samples: int, table_start: int) -> None:
     )
     if not whole:
         raise damaged
+
+
+class FfcvLoader(Loader):
+    """Reading and decoding are FFCV's; order, augmentation and normalisation are those of the device loader.
+
+    Batches are therefore bit-equal to the device loader's, and a training can move from one to the other. A process that
+    has a share of every batch reads and decodes that share alone.
+
+    Args:
+        beton: the file.
+        positions: int64 [N], which of the file's images; None for all.
+        options: see `BatchOptions`.
+
+    Raises:
+        DataError: the file is damaged.
+        MissingDependencyError: FFCV is not installed.
+    """
+
+    def __init__(self, beton: Path, *, positions: np.ndarray | None = None, **options: Unpack[BatchOptions]) -> None:
+        _require_ffcv()
+        everything = np.arange(check_beton(beton))
+        self._positions = everything if positions is None else positions
+        super().__init__(len(self._positions), **options)
+        full = self.share.places(self.batch_size, min(self.batch_size, self.num_samples))
+        self._loader = _ffcv(beton, max(full.stop - full.start, 1), self._sample_order)
+
+    @override
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        self._loader.next_epoch = epoch
+        batches = iter(self._loader)
+        try:
+            for batch_index, (images, labels, indices) in zip(range(len(self)), batches, strict=False):
+                # FFCV reuses its buffers for a later batch, so what leaves this loop is copied by the normalisation
+                # (images) and by clone (labels and indices).
+                count = min(self.batch_size, self.num_samples - batch_index * self.batch_size)
+                places = self.share.places(self.batch_size, count)
+                part = slice(places.stop - places.start)  # less than what was read where that stands for no image
+                device = self._finish.device
+                raw = images[part].to(device).permute(0, 3, 1, 2)
+                positions = indices.flatten()[part].clone().to(device)
+                finished = self._finish(raw, positions, epoch, batch_index, places, count)
+                yield Batch(finished, labels.flatten()[part].clone().to(device), positions)
+        finally:
+            batches.close()  # the thread that reads ahead would otherwise outlive an epoch that is not read to its end
+
+    def _sample_order(self, epoch: int) -> np.ndarray:
+        """Images of an epoch, of which FFCV knows no empty batch: the first image of a batch stands for one."""
+        parts = []
+        for whole in self._order(epoch).split(self.batch_size):
+            places = self.share.places(self.batch_size, len(whole))
+            parts.append(whole[places] if places.stop > places.start else whole[:1])
+        return self._positions[torch.cat(parts).numpy()].astype(np.uint64)
+
+
+def _ffcv(path: Path, batch_size: int, sample_order: Callable[[int], np.ndarray]) -> Any:
+    from ffcv.fields.decoders import IntDecoder, NDArrayDecoder, SimpleRGBImageDecoder
+    from ffcv.fields.rgb_image import RGBImageField
+    from ffcv.loader import Loader
+    from ffcv.reader import Reader
+    from ffcv.transforms import ToTensor
+    from ffcv.traversal_order.base import TraversalOrder
+
+    class Order(TraversalOrder):
+        """An order knows all it needs without the loader, with which FFCV calls it to get one that is ready."""
+
+        def __init__(self) -> None:
+            self.sampler = None
+
+        def __call__(self, _: Any) -> "Order":
+            return self
+
+        def sample_order(self, epoch: int) -> np.ndarray:
+            return sample_order(epoch)
+
+    handler = Reader(str(path)).handlers["image"]
+    decoder = SimpleRGBImageDecoder() if isinstance(handler, RGBImageField) else NDArrayDecoder()
+    decoders = dict(zip(_FIELDS, (decoder, IntDecoder(), IntDecoder()), strict=True))
+    return Loader(
+        str(path),
+        batch_size=batch_size,
+        num_workers=1,
+        os_cache=True,
+        order=Order(),
+        drop_last=False,
+        seed=0,
+        pipelines={name: [decoder, ToTensor()] for name, decoder in decoders.items()},
+    )
