@@ -7,32 +7,18 @@ train_accuracy, test_accuracy and, where they are known, validation_accuracy and
 Baseline rows (mode "baseline") belong to every mode.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import combinations
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.statistics.intervals import PairedComparison, holm, paired_comparison, summary
-
-BASELINE = "baseline"
-BASELINE_CUT = -1
-
-MODE_LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        BASELINE: "baseline",
-        "freeze_reinit": "FR",
-        "freeze": "F",
-        "reinit": "R",
-        "fine_tune": "fine-tune all",
-        "freeze_truncate": "FT",
-    }
-)
-"""Short labels of the modes; a mode that is not among them is called by its name."""
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT, mode_label
+from vision_studies.statistics.intervals import holm, paired_comparison, summary
 
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
@@ -43,11 +29,6 @@ _COMPARED = (
     *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p", "smallest_p_holm"),
     *("rank_biserial", "significant", "can_be_significant"),
 )
-
-
-def mode_label(mode: str) -> str:
-    """The short label of a mode."""
-    return MODE_LABELS.get(mode, mode)
 
 
 def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
@@ -77,16 +58,18 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
         DataError: a column is missing, or a cell has two runs of one repeat.
     """
     _check(table)
+    table = table.reindex(columns=[*_COLUMNS, "validation_accuracy", "images"])
     rows = []
-    for (mode, fraction, cut), own in table.groupby(["mode", "fraction", "cut"]):
-        known = own["test_accuracy"].dropna()
-        described = asdict(summary(known, confidence=confidence))
-        described |= {end: float(np.clip(described[end], 0, 1)) for end in ("low", "high")}
-        validated = "validation_accuracy" in own and own["validation_accuracy"].notna().all()
-        cell = {"mode": mode, "fraction": fraction, "cut": int(cut), **described}
-        cell |= {"median": known.median(), "max": known.max(), "train_mean": own["train_accuracy"].mean()}
-        cell["validation_mean"] = own["validation_accuracy"].mean() if validated else np.nan
-        cell["images"] = own["images"].max() if "images" in own else np.nan
+    for (mode, fraction, cut), runs in table.groupby(["mode", "fraction", "cut"]):
+        accuracies = runs["test_accuracy"].dropna()
+        cell = asdict(summary(accuracies, confidence=confidence)) | {
+            "mode": mode,
+            "fraction": fraction,
+            "cut": int(cut),
+        }
+        cell |= {end: float(np.clip(cell[end], 0, 1)) for end in ("low", "high")}
+        cell |= {"median": accuracies.median(), "max": accuracies.max(), "train_mean": runs["train_accuracy"].mean()}
+        cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}
         rows.append(cell)
     return pd.DataFrame(rows, columns=list(_DESCRIBED))
 
@@ -134,19 +117,18 @@ def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
         One row a fraction and cut: fraction, cut, n, mean, median, rank, and can_be_significant (whether so many repeats
         can set the cut apart from any other).
     """
-    better = set()
-    testable = set()
-    for pair in comparisons.to_dict("records"):
-        if pair["can_be_significant"]:
-            testable |= {(pair["fraction"], pair["first"]), (pair["fraction"], pair["second"])}
-        if pair["significant"]:
-            better.add((pair["fraction"], *_winner_and_loser(pair)))
-    ranked = describe(table)[["fraction", "cut", "n", "mean", "median"]].sort_values(["fraction", "cut"])
-    cells = list(zip(ranked["fraction"], ranked["cut"], strict=True))
-    lost = [sum(loser == cut and of == fraction for of, _, loser in better) for fraction, cut in cells]
+    # The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat.
+    first_wins = comparisons["rank_biserial"] > 0
+    beaten = comparisons.assign(cut=comparisons["second"].where(first_wins, comparisons["first"]))
+    losses = Counter(_cells(beaten[comparisons["significant"].astype(bool)], "cut"))
+    testable = comparisons[comparisons["can_be_significant"].astype(bool)]
+    apart = {*_cells(testable, "first"), *_cells(testable, "second")}
+    ranked = describe(table)[["fraction", "cut", "n", "mean", "median"]]
+    ranked = ranked.sort_values(["fraction", "cut"], ignore_index=True)
+    cells = _cells(ranked, "cut")
     return ranked.assign(
-        rank=[1 + losses for losses in lost], can_be_significant=[cell in testable for cell in cells]
-    ).reset_index(drop=True)
+        rank=[1 + losses[cell] for cell in cells], can_be_significant=[cell in apart for cell in cells]
+    )
 
 
 def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
@@ -238,6 +220,11 @@ def _mode_of(table: pd.DataFrame) -> str:
     return modes[0] if modes else BASELINE
 
 
+def _cells(table: pd.DataFrame, cut: str) -> list[tuple[float, int]]:
+    """Fraction and cut of each row, of which the column `cut` has the cut."""
+    return list(zip(table["fraction"], table[cut], strict=True))
+
+
 def _values(table: pd.DataFrame) -> dict[int, pd.Series]:
     """Test accuracy of each cut by repeat; sorted, so that the order of the rows changes not even the last digit."""
     return {
@@ -249,31 +236,18 @@ def _compare(
     names: Sequence[dict[str, Any]], pairs: Iterable[tuple[pd.Series, pd.Series]], confidence: float
 ) -> list[dict[str, Any]]:
     """Rows of a family of comparisons that are corrected together."""
-    found = [paired_comparison(*pair, confidence=confidence, test="wilcoxon") for pair in pairs]
+    comparisons = [paired_comparison(*pair, confidence=confidence, test="wilcoxon") for pair in pairs]
     # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
     # corrected p, as no corrected p falls when another p rises.
-    smallest = [min(1.0, 2.0 ** (1 - own.pairs)) if own.pairs > 1 else np.nan for own in found]
-    corrected = zip(names, found, holm([own.p for own in found]), smallest, holm(smallest), strict=True)
-    level = 1 - confidence
+    smallest = [min(1.0, 2.0 ** (1 - own.pairs)) if own.pairs > 1 else np.nan for own in comparisons]
+    p_holm, smallest_p_holm = holm([own.p for own in comparisons]), holm(smallest)
     return [
-        {**name, **_numbers(own), "p_holm": p_holm, "smallest_p": least, "smallest_p_holm": bound}
-        | {"significant": bool(p_holm < level), "can_be_significant": bool(bound < level)}
-        for name, own, p_holm, least, bound in corrected
+        name
+        | {"pairs": own.pairs, "difference": own.difference, "difference_low": own.low, "difference_high": own.high}
+        | {"p": own.p, "p_holm": corrected, "smallest_p": least, "smallest_p_holm": bound}
+        | {"rank_biserial": own.rank_biserial, "significant": bool(corrected < 1 - confidence)}
+        | {"can_be_significant": bool(bound < 1 - confidence)}
+        for name, own, corrected, least, bound in zip(
+            names, comparisons, p_holm, smallest, smallest_p_holm, strict=True
+        )
     ]
-
-
-def _numbers(comparison: PairedComparison) -> dict[str, Any]:
-    return {
-        "pairs": comparison.pairs,
-        "difference": comparison.difference,
-        "difference_low": comparison.low,
-        "difference_high": comparison.high,
-        "p": comparison.p,
-        "rank_biserial": comparison.rank_biserial,
-    }
-
-
-def _winner_and_loser(pair: Mapping[Any, Any]) -> tuple[int, int]:
-    """The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat."""
-    first, second = int(pair["first"]), int(pair["second"])
-    return (first, second) if pair["rank_biserial"] > 0 else (second, first)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
@@ -22,46 +22,30 @@ from vision_studies.models.convnet import ConvNet
 from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
-    WEIGHTS_FILE,
     FrozenLayers,
     build_convnet,
     cut_network,
     load_pretrained,
     pretraining_network,
+    rest_of_network,
     tensor_data,
 )
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, CutStackSettings, PretrainingRunSettings
 from vision_studies.statistics.metrics import measured
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.members import BYTES_A_PARAMETER, Member
+from vision_studies.training.members import BYTES_A_PARAMETER, Member, TensorData
 from vision_studies.training.precision import autocast
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
-
 _TEST_IMAGES_AT_ONCE = 256
-
-
-class _FeatureStore:
-    """What the layers before one cut give for all images of the new classes; that of the latest cut is kept."""
-
-    def __init__(self) -> None:
-        self._latest: tuple[tuple[Any, ...], Tensor] | None = None
-
-    def get(self, run: "CutRun", layers: FrozenLayers, data: PreparedData, positions: np.ndarray) -> Tensor:
-        """Features [N, C, H, W] of the images at `positions`, which the run's classes and protocol decide."""
-        key = (data.fingerprint, run.settings.classes, run.settings.protocol, *layers.identity(), run.pretrained)
-        if self._latest is None or self._latest[0] != key:
-            self._latest = None  # two cuts at once may not fit
-            self._latest = (key, layers.features(data, positions))
-        return self._latest[1]
-
-
-_FEATURES = _FeatureStore()
+_FEATURES: dict[tuple[Any, ...], Tensor] = {}
+"""What the layers before the latest cut give for all images of the new classes."""
 
 
 @dataclass(frozen=True)
@@ -107,33 +91,21 @@ def pretrain(
     """
     tune_process()
     deterministic(options.deterministic)
-    own = class_data(data, settings.classes, published=settings.protocol == "published")
+    images = _class_data(settings, data)
     network = pretraining_network(settings, data, seed)
     layers = FrozenLayers(None, 0, settings.training, device)
-    pool = np.concatenate([own.train, own.validation])
-    rows = np.arange(len(pool))
-    tensors = tensor_data(
-        layers.features(data, pool), own.labels(data, pool), rows[: len(own.train)], rows[len(own.train) :], device
-    )
+    pool = np.concatenate([images.train, images.validation])
+    learns, validates = np.split(np.arange(len(pool)), [len(images.train)])
+    tensors = tensor_data(layers.features(data, pool), images.labels(data, pool), learns, validates, device)
     ended: list[FitResult] = []
-    with stack_progress(1, settings.training.epochs) as advance:
-        fit_ensemble(
-            [Member(network, settings.optimizer, seed)],
-            tensors,
-            settings.training,
-            device=device,
-            on_end=lambda _, result: ended.append(result),
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            on_epoch=advance,
-            images_at_once=options.images_at_once,
-        )
+    members = [Member(network, settings.optimizer, seed)]
+    _fit(members, tensors, settings.training, folder, device, options, lambda _, result: ended.append(result))
     metrics = _metrics(ended[0], network, data, device)
     if ended[0].weights:
         network.load_state_dict(ended[0].weights)
         save_weights(network, folder / WEIGHTS_FILE)
-        logits = _logits([network.eval().to(device)], layers, data, own.test, settings.training, device)
-        metrics |= _test_metrics(logits[0], own.labels(data, own.test))
+        logits = _logits([network.eval().to(device)], layers, data, images.test, settings.training, device)
+        metrics |= _test_metrics(logits[0], images.labels(data, images.test))
     return ended[0].outcome(metrics)
 
 
@@ -145,20 +117,20 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
     Raises:
         DataError: the fraction leaves a class without an image.
     """
-    own = _class_data(settings, data)
-    labels = own.labels(data, own.train)
+    images = _class_data(settings, data)
+    labels = images.labels(data, images.train)
     drawn = balanced_subset(labels, settings.fraction, repeat)
-    counted = settings.fine_tuning.validation == "counted"
-    if min(map(len, drawn)) < (2 if counted else 1):
+    fewest, counted = min(map(len, drawn)), settings.fine_tuning.validation == "counted"
+    if fewest < (2 if counted else 1):
         needed = "two images (one to learn from, one to validate with)" if counted else "one image"
         raise DataError(
             f"transfer_cuts.subsets: a fraction of {settings.fraction:g} of {len(labels)} training images is "
-            f"{min(map(len, drawn))} a class, and {needed} are needed; raise it."
+            f"{fewest} a class, and {needed} are needed; raise it."
         )
     if not counted:
-        return own.train[np.concatenate(drawn)], own.validation
+        return images.train[np.concatenate(drawn)], images.validation
     training, validation = held_out(drawn, settings.fine_tuning.validation_share)
-    return own.train[training], own.train[validation]
+    return images.train[training], images.train[validation]
 
 
 def train_stack(
@@ -188,54 +160,41 @@ def train_stack(
     tune_process()
     deterministic(options.deterministic)
     settings = stack[0].settings
-    training, frozen = settings.fine_tuning.training, settings.cut.frozen
+    tuning, frozen = settings.fine_tuning, settings.cut.frozen
     pretrained = stack[0].pretrained_network(data)
-    own = _class_data(settings, data)
-    pool = np.concatenate([own.train, own.validation])
-    layers = FrozenLayers(pretrained, frozen, training, device)
-    fits = layers.bytes(data, pool) <= options.features_mb * 1e6
-    features = _FEATURES.get(stack[0], layers if fits else FrozenLayers(None, 0, training, device), data, pool)
-    start = frozen if fits else 0
+    images = _class_data(settings, data)
+    pool = np.concatenate([images.train, images.validation])
+    layers = FrozenLayers(pretrained, frozen, tuning.training, device)
+    if layers.bytes(data, pool) > options.features_mb * 1e6:
+        layers, frozen = FrozenLayers(None, 0, tuning.training, device), 0
+    features = _features(stack[0], layers, data, pool)
     row = np.full(len(data.image_set.labels), -1)
     row[pool] = np.arange(len(pool))
-    tensors = tensor_data(features, own.labels(data, pool), row[own.train], row[own.validation], device)
-    shared = settings.fine_tuning.validation == "whole"
-    drawn = [subset(run.settings, run.repeat, data) for run in stack]
+    tensors = tensor_data(features, images.labels(data, pool), row[images.train], row[images.validation], device)
+    subsets = [subset(run.settings, run.repeat, data) for run in stack]
     members = []
-    for run, parts in zip(stack, drawn, strict=True):
+    for run, parts in zip(stack, subsets, strict=True):
         learns, validates = (torch.from_numpy(row[positions]).to(device) for positions in parts)
-        network = cut_network(run.settings, data, run.repeat, pretrained, start)
-        members.append(
-            Member(network, settings.fine_tuning.optimizer, run.repeat, learns, None if shared else validates)
-        )
+        network = cut_network(run.settings, data, run.repeat, pretrained, frozen)
+        shared = tuning.validation == "whole"
+        members.append(Member(network, tuning.optimizer, run.repeat, learns, None if shared else validates))
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
     def end(place: int, result: FitResult) -> None:
         metrics = _metrics(result, whole, data, device)
-        learns, validates = drawn[place]
+        learns, validates = subsets[place]
         metrics["other_metrics"] |= {"training_images": len(learns), "validation_images": len(validates)}
         if result.weights:
             network = cut_network(settings, data, stack[place].repeat, pretrained)
-            kept = network.state_dict().keys()
-            network.load_state_dict({name: value for name, value in result.weights.items() if name in kept})
+            names = network.state_dict().keys()
+            network.load_state_dict({name: value for name, value in result.weights.items() if name in names})
             save_weights(network, weights_file(place))
         on_end(place, result.outcome(metrics))
 
     logger.debug(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
     )
-    with stack_progress(len(members), training.epochs) as advance:
-        fit_ensemble(
-            members,
-            tensors,
-            training,
-            device=device,
-            on_end=end,
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            on_epoch=advance,
-            images_at_once=options.images_at_once,
-        )
+    _fit(members, tensors, tuning.training, folder, device, options, end)
 
 
 def evaluate_stack(
@@ -254,15 +213,11 @@ def evaluate_stack(
     tune_process()
     first, settings = stack[0][0], stack[0][0].settings
     training = settings.fine_tuning.training
-    own = _class_data(settings, data)
-    test = own.test if settings.protocol is None else np.sort(np.concatenate([own.train, own.validation]))
-    pretrained = first.pretrained_network(data)
-    layers = FrozenLayers(pretrained, settings.cut.frozen, training, device)
-    networks = []
-    for _, file in stack:
-        network = build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
-        load_weights(network, file)
-        networks.append(network.to(device).eval())
+    images = _class_data(settings, data)
+    published = settings.protocol is not None
+    test = np.sort(np.concatenate([images.train, images.validation])) if published else images.test
+    layers = FrozenLayers(first.pretrained_network(data), settings.cut.frozen, training, device)
+    networks = [load_weights(rest_of_network(settings, data), file).to(device).eval() for _, file in stack]
     logits = _logits(networks, layers, data, test, training, device)
     scores = []
     for place, (run, _) in enumerate(stack):
@@ -271,19 +226,57 @@ def evaluate_stack(
             learnt = logits[place][np.searchsorted(test, learns)]
         else:
             learnt = _logits([networks[place]], layers, data, learns, training, device)[0]
-        right = float((learnt.argmax(axis=1) == own.labels(data, learns)).mean())
-        found = _test_metrics(logits[place], own.labels(data, test))
-        scores.append(found | {"other_metrics": {"train_accuracy": right, "test_images": len(test)}})
+        right = float((learnt.argmax(axis=1) == images.labels(data, learns)).mean())
+        other = {"train_accuracy": right, "test_images": len(test)}
+        scores.append(_test_metrics(logits[place], images.labels(data, test)) | {"other_metrics": other})
     return scores
 
 
-def _class_data(settings: CutRunSettings, data: PreparedData) -> ClassData:
+def member_bytes(run: CutRun, data: PreparedData) -> int:
+    """Memory that a run takes in a stack beside what all of them compute at a time, estimated."""
+    return count_parameters(rest_of_network(run.settings, data)) * BYTES_A_PARAMETER
+
+
+def _class_data(settings: CutRunSettings | PretrainingRunSettings, data: PreparedData) -> ClassData:
     return class_data(data, settings.classes, published=settings.protocol == "published")
+
+
+def _features(run: CutRun, layers: FrozenLayers, data: PreparedData, positions: np.ndarray) -> Tensor:
+    """Features [N, C, H, W] of the images at `positions`, which the run's classes and protocol decide; kept for the next."""
+    key = (data.fingerprint, run.settings.classes, run.settings.protocol, *layers.identity(), run.pretrained)
+    features = _FEATURES.get(key)
+    if features is None:
+        _FEATURES.clear()  # two cuts at once may not fit
+        features = _FEATURES[key] = layers.features(data, positions)
+    return features
+
+
+def _fit(
+    members: Sequence[Member],
+    tensors: TensorData,
+    training: EnsembleSettings,
+    folder: Path,
+    device: torch.device,
+    options: CutStackSettings,
+    on_end: Callable[[int, FitResult], None],
+) -> None:
+    with stack_progress(len(members), training.epochs) as advance:
+        fit_ensemble(
+            members,
+            tensors,
+            training,
+            device=device,
+            on_end=on_end,
+            folder=folder,
+            checkpoint_seconds=options.checkpoint_seconds,
+            on_epoch=advance,
+            images_at_once=options.images_at_once,
+        )
 
 
 @torch.inference_mode()
 def _logits(
-    networks: Sequence[ConvNet],
+    networks: Sequence[nn.Module],
     layers: FrozenLayers,
     data: PreparedData,
     positions: np.ndarray,
@@ -307,10 +300,3 @@ def _metrics(result: FitResult, network: ConvNet, data: PreparedData, device: to
     """What is known of a run before the test split is touched."""
     metrics = result.metrics(network_size(network, data.image_shape), device)
     return metrics | {"other_metrics": {"epochs": len(result.history), "ended": result.ended}}
-
-
-def member_bytes(run: CutRun, data: PreparedData) -> int:
-    """Memory that a run takes in a stack beside what all of them compute at a time, estimated."""
-    settings = run.settings
-    network = build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
-    return count_parameters(network) * BYTES_A_PARAMETER
