@@ -25,12 +25,7 @@ def layer_activations(
 ) -> np.ndarray:
     """What one layer gives, before its activation function, float32 [N, C, H, W] or [N, D].
 
-    Args:
-        network: in evaluation mode.
-        data: images.
-        positions: int64 [N], of the images.
-        layer: its name.
-        device: where to compute.
+    The network is in evaluation mode; `positions` are those of the images, int64 [N].
     """
     parts = [
         next(output for name, output in network.layer_outputs(images) if name == layer).cpu()
@@ -45,11 +40,7 @@ def channel_means(
 ) -> dict[str, np.ndarray]:
     """Mean over space of what each convolution gives, before its activation function: layer -> float32 [N, C].
 
-    Args:
-        network: in evaluation mode.
-        data: images.
-        positions: int64 [N], of the images.
-        device: where to compute.
+    The network is in evaluation mode; `positions` are those of the images, int64 [N].
     """
     parts: dict[str, list[torch.Tensor]] = {}
     for images in _images(data, positions, device):

@@ -118,7 +118,7 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
             centre, deviation = values.mean(), values.std().fillna(0.0)  # one repeat has no deviation
             bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9, "linewidth": 1.5, "markersize": 5}
             axes.errorbar(100 * centre.index.to_numpy() * 1.035**shift, centre, deviation, **bars, **look(number))
-        values_run(axes.xaxis, 100 * fractions, [percentage(fraction) for fraction in fractions], 0)
+        values_run(axes.xaxis, (100 * fractions).tolist(), [percentage(fraction) for fraction in fractions], 0)
         if not all(have_room(np.log10(fractions), 0.12)):  # for level labels
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
         axes.set_title(title, fontsize=11)

@@ -35,17 +35,11 @@ _one_large_clustering = Lock()
 
 @dataclass(frozen=True)
 class Subset:
-    """Images of one repeat.
+    """Images of one repeat."""
 
-    Attributes:
-        fraction: share of the images that was asked for.
-        repeat: number of the draw.
-        positions: int [n], places of the images among those whose activations are given.
-    """
-
-    fraction: float
-    repeat: int
-    positions: np.ndarray
+    fraction: float  # share of the images that was asked for
+    repeat: int  # number of the draw
+    positions: np.ndarray  # int [n], places among the images whose activations are given
 
 
 def capped(subset: Subset, most: int | None) -> Subset:

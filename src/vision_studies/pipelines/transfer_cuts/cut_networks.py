@@ -107,18 +107,11 @@ def pixel_tensor(data: PreparedData, positions: np.ndarray, dtype: torch.dtype, 
 
 @dataclass(frozen=True)
 class FrozenLayers:
-    """The layers before a cut, which give every image the same features however often it is seen.
+    """The first `layers` convolutions of a network, which give every image the same features however often it is seen."""
 
-    Attributes:
-        network: that has learnt the first classes; None for no layers.
-        layers: how many convolutions there are before the cut.
-        training: precision.
-        device: where to compute.
-    """
-
-    network: ConvNet | None
+    network: ConvNet | None  # that has learnt the first classes; None for no layers
     layers: int
-    training: EnsembleSettings
+    training: EnsembleSettings  # says the precision
     device: torch.device
 
     @property

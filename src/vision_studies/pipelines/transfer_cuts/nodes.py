@@ -135,7 +135,7 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
 
     notice = f" ({settings.notice})" if settings.notice else ""
     numbers = {name: loaded(table) for name, table in statistics.items()}
-    tables = {}
+    tables: dict[str, Any] = {}
     for mode in settings.modes:
         described, pairs = numbers[f"{mode}/description"], numbers[f"{mode}/comparisons"]
         title = f"Test accuracy, {mode_label(mode)}{notice}"
@@ -173,7 +173,7 @@ def plot_cuts(
 
     mode = settings.modes[0]
     table, label = _one_mode(accuracies, mode), mode_label(mode)
-    labels = {each: mode_label(each) for each in settings.modes}
+    labels: dict[str, str] = {each: mode_label(each) for each in settings.modes}
     drawn = (
         plots.mode_lines(accuracies.dropna(subset=["test_accuracy"]), labels),
         plots.box_plot(table, loaded(statistics[f"{mode}/ranks"]), title=f"Test accuracy of each cut, {label}"),

@@ -14,7 +14,6 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from vision_studies.figures.marks import boxes, cells, colour_scale, spread
@@ -152,7 +151,7 @@ def difference_lines(table: pd.DataFrame, *, title: str = "Median of each cut mi
         _line(axes, medians[cut] - medians[BASELINE_CUT], look)
     _logarithmic_fractions(axes, table[table["fraction"].isin(medians.index)])
     axes.set(xlabel=_fraction_label(table), ylabel="difference in test accuracy (points)")
-    return finished(drawn, title, legend=_cut_handles(looks), columns=1, loc="outside right center")
+    return _named(drawn, title, looks)
 
 
 @styled
@@ -170,9 +169,9 @@ def accuracy_lines(table: pd.DataFrame, *, title: str = "Mean test accuracy of e
         _line(axes, shifted, look)
     _logarithmic_fractions(axes, table)
     axes.set(xlabel=_fraction_label(table), ylabel="test accuracy (%)")
-    small_print = "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
-    beside: dict[str, Any] = {"legend": _cut_handles(looks), "columns": 1, "loc": "outside right center"}
-    return finished(drawn, title, small_print=small_print, **beside)
+    return _named(
+        drawn, title, looks, "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
+    )
 
 
 @styled
@@ -335,8 +334,11 @@ def cut_looks(cuts: Iterable[int]) -> dict[int, dict[str, Any]]:
     return looks
 
 
-def _cut_handles(looks: dict[int, dict[str, Any]]) -> list[Line2D]:
-    return [key(cut_name(cut), linewidth=1.8, markersize=6, **look) for cut, look in looks.items()]
+def _named(drawn: Figure, title: str, looks: dict[int, dict[str, Any]], small_print: str = "") -> Figure:
+    """The figure with its heading, and beside it the names of the cuts whose lines it has."""
+    handles = [key(cut_name(cut), linewidth=1.8, markersize=6, **look) for cut, look in looks.items()]
+    beside: dict[str, Any] = {"legend": handles, "columns": 1, "loc": "outside right center"}
+    return finished(drawn, title, small_print=small_print, **beside)
 
 
 def _images_of(table: pd.DataFrame, fraction: float) -> str:
@@ -394,7 +396,12 @@ def _panel_of_modes(axes: Axes, table: pd.DataFrame, labels: dict[str, str]) -> 
     shifts = side_by_side(len(labels), _MODES_APART)
     for number, (mode, shift) in enumerate(zip(labels, shifts, strict=True)):
         cell = means(table[table["mode"] == mode])
-        look = {"color": colour(number), "marker": MARKERS[number % len(MARKERS)], "markersize": 5, "capsize": 2}
+        look: dict[str, Any] = {
+            "color": colour(number),
+            "marker": MARKERS[number % len(MARKERS)],
+            "markersize": 5,
+            "capsize": 2,
+        }
         axes.errorbar(cell.index + shift, cell["mean"], yerr=cell["std"], label=labels[mode], **look)
     axes.set_xticks(sorted(cut for cut in table["cut"].unique() if cut != BASELINE_CUT))
 

@@ -28,23 +28,14 @@ FILE_MODES: Mapping[str, str] = MappingProxyType(
 
 
 class _Value(NamedTuple):
-    """A value of a row.
-
-    Attributes:
-        key: in the file.
-        column: of the table.
-        kind: number, fraction (a number above 0), whole number or text.
-        low: the least that it may be.
-        high: the most, of numbers.
-        times: what the file multiplies it by.
-    """
+    """A value of a row: its key in the file, its column in the table, and what it may be."""
 
     key: str
     column: str
-    kind: Literal["number", "fraction", "whole", "text"] = "number"
+    kind: Literal["number", "fraction", "whole", "text"] = "number"  # a fraction is a number above 0
     low: int = 0
-    high: float = 1
-    times: int = 1
+    high: float = 1  # of numbers
+    times: int = 1  # what the file multiplies it by
 
 
 _RUN = (
@@ -82,12 +73,10 @@ def results_file(split: str, mode: str) -> str:
     """
     if mode == BASELINE:
         return f"baselines_{split}.json"
-    for code, name in FILE_MODES.items():
-        if name == mode:
-            return f"cuts_{split}_{code}.json"
-    raise ParameterError(
-        f"The published layout has no file for the mode '{mode}'; it knows {list(FILE_MODES.values())}."
-    )
+    codes = {name: code for code, name in FILE_MODES.items()}
+    if mode not in codes:
+        raise ParameterError(f"The published layout has no file for the mode '{mode}'; it knows {list(codes)}.")
+    return f"cuts_{split}_{codes[mode]}.json"
 
 
 def results_values(

@@ -65,11 +65,7 @@ def sentences(table: pd.DataFrame, comparisons: pd.DataFrame, *, confidence: flo
 
 
 def experiment_sentences(compared: pd.DataFrame) -> list[str]:
-    """At which cuts one mode is better than another, a sentence for each fraction.
-
-    Args:
-        compared: what `compare_experiments` found.
-    """
+    """At which cuts one mode is better than another, by `rankings.compare_experiments`: a sentence for each fraction."""
     written = []
     for fraction, pairs in compared.groupby("fraction"):
         first, second = pairs["first"].iloc[0], pairs["second"].iloc[0]
@@ -94,9 +90,8 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
     """Every fraction and cut of a mode, against the baseline.
 
     Args:
-        description: from `rankings.describe`, of one mode and the baseline: fraction, cut, n, mean, standard_deviation,
-            train_mean, images.
-        comparisons: from `rankings.compare_pairs`: fraction, first, second, difference, p_holm, significant.
+        description: from `rankings.describe`, of one mode and the baseline.
+        comparisons: from `rankings.compare_pairs`.
         title: its heading.
         label: to refer to it by.
     """
@@ -130,8 +125,7 @@ def experiments(
     Args:
         first_description: from `rankings.describe`, of the first mode.
         second_description: of the second.
-        compared: from `rankings.compare_experiments`: fraction, cut, first and second (labels), difference, p_holm,
-            verdict, can_be_significant.
+        compared: from `rankings.compare_experiments`.
         title: its heading.
         label: to refer to it by.
     """

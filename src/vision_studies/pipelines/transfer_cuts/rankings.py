@@ -8,7 +8,7 @@ Baseline rows (mode "baseline") belong to every mode.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -93,15 +93,14 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFr
         DataError: a column is missing, or a cell has two runs of one repeat.
         ParameterError: the table has more than one mode beside the baseline.
     """
-    _check(table)
     _mode_of(table)
-    rows: list[dict[str, Any]] = []
-    for fraction, own in table.groupby("fraction"):
-        values = _values(own)
-        pairs = [(second, first) for first, second in combinations(sorted(values), 2)]
-        names = [{"fraction": fraction, "first": first, "second": second} for first, second in pairs]
-        rows += _compare(names, [(values[first], values[second]) for first, second in pairs], confidence)
-    return pd.DataFrame(rows, columns=["fraction", "first", "second", *_COMPARED])
+    values = _values(table)
+    pairs = [
+        ({"fraction": fraction, "first": first, "second": second}, values[fraction, first], values[fraction, second])
+        for (fraction, second), (other, first) in combinations(values, 2)
+        if fraction == other
+    ]
+    return _compare(pairs, ["fraction", "first", "second"], confidence)
 
 
 def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -175,27 +174,20 @@ def compare_experiments(
         DataError: a column is missing, a cell has two runs of one repeat, or no cut and fraction are in both tables.
         ParameterError: a table has more than one mode beside the baseline, or the two are called alike.
     """
-    cells = []
-    for table in (first_table, second_table):
-        _check(table)
-        kept = table[table["cut"] != BASELINE_CUT]
-        cells.append({fraction: _values(own) for fraction, own in kept.groupby("fraction")})
-    modes = (_mode_of(first_table), _mode_of(second_table))
-    first_label, second_label = labels or (mode_label(modes[0]), mode_label(modes[1]))
+    modes = [mode_label(_mode_of(table)) for table in (first_table, second_table)]
+    first_label, second_label = labels or modes
     if first_label == second_label:
         raise ParameterError(f"Both experiments are called '{first_label}'; tell them apart with labels.")
-    called = {"first": first_label, "second": second_label}
-    rows: list[dict[str, Any]] = []
-    for fraction in sorted(set(cells[0]) & set(cells[1])):
-        first, second = cells[0][fraction], cells[1][fraction]
-        shared = sorted(set(first) & set(second))
-        names = [{"fraction": fraction, "cut": cut, **called} for cut in shared]
-        rows += _compare(names, [(first[cut], second[cut]) for cut in shared], confidence)
-    if not rows:
+    first, second = (_values(table[table["cut"] != BASELINE_CUT]) for table in (first_table, second_table))
+    shared = [cell for cell in first if cell in second]
+    if not shared:
         raise DataError(
             f"No cut and fraction have runs of both {first_label} and {second_label}; run both with the same cuts."
         )
-    compared = pd.DataFrame(rows)
+    called = {"first": first_label, "second": second_label}
+    pairs = [({"fraction": cell[0], "cut": cell[1], **called}, first[cell], second[cell]) for cell in shared]
+    compared = _compare(pairs, ["fraction", "cut", *called], confidence)
+    compared.insert(compared.columns.get_loc("p_holm"), "rank_biserial", compared.pop("rank_biserial"))
     verdicts = np.where(compared["rank_biserial"] > 0, "higher", "lower")
     return compared.assign(verdict=np.where(compared["significant"], verdicts, "no difference"))
 
@@ -212,6 +204,8 @@ def _check(table: pd.DataFrame) -> None:
 
 
 def _mode_of(table: pd.DataFrame) -> str:
+    """The one mode of a table, which is checked."""
+    _check(table)
     modes = sorted(set(table["mode"]) - {BASELINE})
     if len(modes) > 1:
         raise ParameterError(
@@ -225,29 +219,29 @@ def _cells(table: pd.DataFrame, cut: str) -> list[tuple[float, int]]:
     return list(zip(table["fraction"], table[cut], strict=True))
 
 
-def _values(table: pd.DataFrame) -> dict[int, pd.Series]:
-    """Test accuracy of each cut by repeat; sorted, so that the order of the rows changes not even the last digit."""
-    return {
-        int(cut): own.set_index("repeat")["test_accuracy"].dropna().sort_index() for cut, own in table.groupby("cut")
-    }
+def _values(table: pd.DataFrame) -> dict[tuple[float, int], pd.Series]:
+    """Test accuracy of each fraction and cut by repeat; sorted: the order of the rows changes not even the last digit."""
+    cells = table.set_index("repeat").groupby(["fraction", "cut"])["test_accuracy"]
+    return {(fraction, int(cut)): values.dropna().sort_index() for (fraction, cut), values in cells}
 
 
 def _compare(
-    names: Sequence[dict[str, Any]], pairs: Iterable[tuple[pd.Series, pd.Series]], confidence: float
-) -> list[dict[str, Any]]:
-    """Rows of a family of comparisons that are corrected together."""
-    comparisons = [paired_comparison(*pair, confidence=confidence, test="wilcoxon") for pair in pairs]
-    # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
-    # corrected p, as no corrected p falls when another p rises.
-    smallest = [min(1.0, 2.0 ** (1 - own.pairs)) if own.pairs > 1 else np.nan for own in comparisons]
-    p_holm, smallest_p_holm = holm([own.p for own in comparisons]), holm(smallest)
-    return [
-        name
-        | {"pairs": own.pairs, "difference": own.difference, "difference_low": own.low, "difference_high": own.high}
-        | {"p": own.p, "p_holm": corrected, "smallest_p": least, "smallest_p_holm": bound}
-        | {"rank_biserial": own.rank_biserial, "significant": bool(corrected < 1 - confidence)}
-        | {"can_be_significant": bool(bound < 1 - confidence)}
-        for name, own, corrected, least, bound in zip(
-            names, comparisons, p_holm, smallest, smallest_p_holm, strict=True
-        )
-    ]
+    pairs: Sequence[tuple[dict[str, Any], pd.Series, pd.Series]], names: Sequence[str], confidence: float
+) -> pd.DataFrame:
+    """A row a pair: what it is called, by `names`, and how the two differ; those of a fraction are corrected together."""
+    rows = []
+    for called, first, second in pairs:
+        found = paired_comparison(first, second, confidence=confidence, test="wilcoxon")
+        # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
+        # corrected p, as no corrected p falls when another p rises.
+        smallest = min(1.0, 2.0 ** (1 - found.pairs)) if found.pairs > 1 else np.nan
+        ends = {"difference_low": found.low, "difference_high": found.high, "smallest_p": smallest}
+        rows.append(called | asdict(found) | ends)
+    compared = pd.DataFrame(rows, columns=[*names, *_COMPARED])
+    if rows:
+        for p in ("p", "smallest_p"):
+            by_fraction = compared.groupby("fraction")[p]
+            compared[f"{p}_holm"] = by_fraction.transform(lambda values: pd.Series(holm([*values]), values.index))
+        compared["significant"] = compared["p_holm"] < 1 - confidence
+        compared["can_be_significant"] = compared["smallest_p_holm"] < 1 - confidence
+    return compared

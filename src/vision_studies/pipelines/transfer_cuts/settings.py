@@ -1,7 +1,6 @@
 """Parameters of the `transfer_cuts` pipeline, and of the networks that `clustering` looks into."""
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -24,15 +23,13 @@ BASELINE, BASELINE_CUT = "baseline", -1
 
 Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
-_MODE_LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        "freeze_reinit": "FR",
-        "freeze": "F",
-        "reinit": "R",
-        "fine_tune": "fine-tune all",
-        "freeze_truncate": "FT",
-    }
-)
+_MODE_LABELS = {
+    "freeze_reinit": "FR",
+    "freeze": "F",
+    "reinit": "R",
+    "fine_tune": "fine-tune all",
+    "freeze_truncate": "FT",
+}
 
 
 def mode_label(mode: str) -> str:
@@ -51,14 +48,7 @@ def percentage(fraction: float) -> str:
 
 
 def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
-    """Check that no list has an entry twice.
-
-    Args:
-        lists: name of the parameter -> entries.
-
-    Raises:
-        ValueError: one has.
-    """
+    """A ValueError where a list has an entry twice; `lists` has the entries by the name of the parameter."""
     for name, values in lists.items():
         repeated = next((value for value in values if values.count(value) > 1), None)
         if repeated is not None:

@@ -33,18 +33,11 @@ Cuts = Context[TransferCutsSettings]
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the study's table; several may be one and the same run.
+    """A place in the study's table; several may be one and the same run."""
 
-    Attributes:
-        mode: what is done at the cut, or `baseline`.
-        cut: convolutions before the cut; -1 for the baseline.
-        fraction: share of the training images.
-        run: what is trained.
-    """
-
-    mode: str
-    cut: int
-    fraction: float
+    mode: str  # what is done at the cut, or `baseline`
+    cut: int  # convolutions before the cut; -1 for the baseline
+    fraction: float  # share of the training images
     run: Run
 
 
@@ -146,8 +139,7 @@ def _alike(runs: Sequence[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
     return [list(group) for _, group in groupby(sorted(runs, key=key), key=key)]
 
 
-def _by_layers(runs: Sequence[Run]) -> list[list[Run]]:
-    return _alike(runs, _layers)
+_by_layers = partial(_alike, key=_layers)
 
 
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:

@@ -36,7 +36,7 @@ from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.members import BYTES_A_PARAMETER, Member, TensorData
+from vision_studies.training.members import BYTES_A_PARAMETER, Member
 from vision_studies.training.precision import autocast
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
@@ -44,6 +44,7 @@ from vision_studies.training.runtime import deterministic, tune_process
 logger = logging.getLogger(__name__)
 
 _TEST_IMAGES_AT_ONCE = 256
+_LIMITS = {"checkpoint_seconds", "images_at_once"}  # of a stack's settings, that the loop of training asks for
 _FEATURES: dict[tuple[Any, ...], Tensor] = {}
 """What the layers before the latest cut give for all images of the new classes."""
 
@@ -81,13 +82,8 @@ def pretrain(
 ) -> Outcome:
     """Train a network on the first classes and score it on their test images, once.
 
-    Args:
-        settings: of the run.
-        seed: of first weights and order of images.
-        data: images and splits.
-        folder: the run's own; an interrupted call is continued by the same call.
-        device: where to train.
-        options: memory, checkpoints and determinism.
+    `seed` decides first weights and order of images; `folder` is the run's own, so that an interrupted call is continued by
+    the same call; `options` says memory, checkpoints and determinism.
     """
     tune_process()
     deterministic(options.deterministic)
@@ -97,16 +93,19 @@ def pretrain(
     pool = np.concatenate([images.train, images.validation])
     learns, validates = np.split(np.arange(len(pool)), [len(images.train)])
     tensors = tensor_data(layers.features(data, pool), images.labels(data, pool), learns, validates, device)
-    ended: list[FitResult] = []
     members = [Member(network, settings.optimizer, seed)]
-    _fit(members, tensors, settings.training, folder, device, options, lambda _, result: ended.append(result))
-    metrics = _metrics(ended[0], network, data, device)
-    if ended[0].weights:
-        network.load_state_dict(ended[0].weights)
+    ended: dict[int, FitResult] = {}
+    shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
+    with stack_progress(1, settings.training.epochs) as advance:
+        fit_ensemble(members, tensors, settings.training, on_end=ended.__setitem__, on_epoch=advance, **shared)
+    result = ended[0]
+    metrics = _metrics(result, network, data, device)
+    if result.weights:
+        network.load_state_dict(result.weights)
         save_weights(network, folder / WEIGHTS_FILE)
         logits = _logits([network.eval().to(device)], layers, data, images.test, settings.training, device)
         metrics |= _test_metrics(logits[0], images.labels(data, images.test))
-    return ended[0].outcome(metrics)
+    return result.outcome(metrics)
 
 
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
@@ -176,8 +175,8 @@ def train_stack(
     for run, parts in zip(stack, subsets, strict=True):
         learns, validates = (torch.from_numpy(row[positions]).to(device) for positions in parts)
         network = cut_network(run.settings, data, run.repeat, pretrained, frozen)
-        shared = tuning.validation == "whole"
-        members.append(Member(network, tuning.optimizer, run.repeat, learns, None if shared else validates))
+        own = None if tuning.validation == "whole" else validates
+        members.append(Member(network, tuning.optimizer, run.repeat, learns, own))
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
     def end(place: int, result: FitResult) -> None:
@@ -194,7 +193,9 @@ def train_stack(
     logger.debug(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
     )
-    _fit(members, tensors, tuning.training, folder, device, options, end)
+    shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
+    with stack_progress(len(members), tuning.training.epochs) as advance:
+        fit_ensemble(members, tensors, tuning.training, on_end=end, on_epoch=advance, **shared)
 
 
 def evaluate_stack(
@@ -249,29 +250,6 @@ def _features(run: CutRun, layers: FrozenLayers, data: PreparedData, positions: 
         _FEATURES.clear()  # two cuts at once may not fit
         features = _FEATURES[key] = layers.features(data, positions)
     return features
-
-
-def _fit(
-    members: Sequence[Member],
-    tensors: TensorData,
-    training: EnsembleSettings,
-    folder: Path,
-    device: torch.device,
-    options: CutStackSettings,
-    on_end: Callable[[int, FitResult], None],
-) -> None:
-    with stack_progress(len(members), training.epochs) as advance:
-        fit_ensemble(
-            members,
-            tensors,
-            training,
-            device=device,
-            on_end=on_end,
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            on_epoch=advance,
-            images_at_once=options.images_at_once,
-        )
 
 
 @torch.inference_mode()
