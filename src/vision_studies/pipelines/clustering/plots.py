@@ -17,7 +17,6 @@ from matplotlib.patches import Patch
 
 from vision_studies.figures.marks import boxes
 from vision_studies.figures.panels import (
-    Panels,
     finished,
     key,
     marker_key,
@@ -59,7 +58,7 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     methods, layers = list(means["method"].unique()), _layers(means)
     step = 0.84 / len(methods)
     width = max(5.4, 1.4 + 0.17 * len(layers) * (len(methods) + 1))
-    panels, facets = _facets(means, "fraction", width=width, height=2.5)
+    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=(width, 2.5))
     for axes, title, rows in facets:
         for number, (method, shift) in enumerate(zip(methods, side_by_side(len(methods), step), strict=True)):
             _boxes(axes, rows[rows["method"] == method], score, layers, shift, 0.84 * step, colour(number))
@@ -67,12 +66,11 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         fewest, most = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
         axes.set_title(f"{title}  (n = {fewest if fewest == most else f'{fewest} to {most}'})", fontsize=11)
         names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
-    panels.label("", _SCORES[score], fontsize=10)
     handles = [
         Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
     ]
-    return finished(panels.figure, f"Clusters against classes: {_SCORES[score]}", legend=handles)
+    return finished(drawn, f"Clusters against classes: {_SCORES[score]}", legend=handles)
 
 
 @styled
@@ -85,7 +83,8 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     if means.empty:
         return nothing_to_draw(_NOTHING)
     layers = _layers(means)
-    panels, facets = _facets(means, "fraction", width=max(5.4, 1.2 + 0.72 * len(layers)), height=2.7)
+    size = max(5.4, 1.2 + 0.72 * len(layers)), 2.7
+    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=size)
     diamond: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markeredgecolor": "white"}
     for axes, title, rows in facets:
         channels = _boxes(axes, rows, score, layers, 0.0, 0.6, COLOURS[0])
@@ -95,9 +94,8 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         names(axes, "x", counts, beside=0.6)
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
-    panels.label("", _SCORES[score], fontsize=10)
     handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
-    return finished(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
+    return finished(drawn, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
 
 @styled
@@ -110,7 +108,7 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
     if means.empty:
         return nothing_to_draw(_NOTHING)
     layers, fractions = _layers(means), np.sort(means["fraction"].unique())
-    panels, facets = _facets(means, "method", width=6.0, height=3.4)
+    drawn, facets = _facets(means, "method", "share of the images", f"mean {_SCORES[score]}", size=(6.0, 3.4))
     for axes, title, rows in facets:
         # Side by side, or the bars of the layers would hide each other.
         for number, (layer, shift) in enumerate(zip(layers, side_by_side(len(layers), 1), strict=True)):
@@ -122,10 +120,9 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
         if not all(have_room(np.log10(fractions), 0.12)):  # for level labels
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
         axes.set_title(title, fontsize=11)
-    panels.label("share of the images", f"mean {_SCORES[score]}", fontsize=10)
     title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
     handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
-    return finished(panels.figure, title, legend=handles)
+    return finished(drawn, title, legend=handles)
 
 
 @styled
@@ -189,21 +186,22 @@ def _means(table: pd.DataFrame, score: str, *keys: str) -> pd.DataFrame:
 
 
 def _facets(
-    means: pd.DataFrame, by: str, *, width: float, height: float
-) -> tuple[Panels, list[tuple[Axes, str, pd.DataFrame]]]:
+    means: pd.DataFrame, by: str, x: str, y: str, *, size: tuple[float, float]
+) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
     """A grid, whose rows are the values of `by` and whose columns are sets of classes; each panel with title and rows."""
     shares = by == "fraction"
     values = sorted(means[by].unique()) if shares else list(means[by].unique())
     classes = list(means["classes"].unique())
-    grid: dict[str, Any] = {"columns": len(classes), "size": (width, height), "margin": (0, 1.4)}
+    grid: dict[str, Any] = {"columns": len(classes), "size": size, "margin": (0, 1.4)}
     panels = small_multiples(len(values) * len(classes), **grid, sharex=True, sharey=True)
+    panels.label(x, y, fontsize=10)
     facets = []
     for axes, (value, of) in zip(panels.axes, product(values, classes), strict=True):
         title = f"{percentage(value)} of the images" if shares else _METHODS.get(value, value)
         if of:
             title += (", " if shares else "\n") + _CLASSES.get(of, of)
         facets.append((axes, title, means[(means[by] == value) & (means["classes"] == of)]))
-    return panels, facets
+    return panels.figure, facets
 
 
 def _boxes(

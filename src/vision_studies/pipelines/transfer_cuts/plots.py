@@ -18,19 +18,7 @@ from matplotlib.patches import Patch
 
 from vision_studies.figures.marks import boxes, cells, colour_scale, spread
 from vision_studies.figures.panels import finished, key, side_by_side, single, small_multiples
-from vision_studies.figures.style import (
-    COLOURS,
-    DASHED,
-    DOTTED,
-    FAINT,
-    INK,
-    MARKERS,
-    NO_DATA,
-    SOFT,
-    colour,
-    figure,
-    styled,
-)
+from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, MARKERS, NO_DATA, SOFT, colour, styled
 from vision_studies.figures.ticks import have_room, values_run
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 
@@ -266,8 +254,8 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     cuts and is left out.
     """
     means = percents(table[table["cut"] != BASELINE_CUT])
-    drawn = figure(8.4, 6.2)
-    axes = drawn.add_subplot(projection="3d")
+    solid = {"projection": "3d"}
+    drawn, (axes,), _ = small_multiples(1, columns=1, size=(8.4, 6.2), margin=(0, 0), subplot_kw=solid)
     small_print = "Dots: means over repeats. The surface is straight between them. The baseline is not shown."
     finished(drawn, title, small_print=small_print)
     if min(means.shape) < 2:

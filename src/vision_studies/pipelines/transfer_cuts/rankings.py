@@ -4,7 +4,8 @@ A cut is the number of convolutions that are taken over from a pretrained networ
 from scratch. Runs of one repeat share their training images and initial draws, so cuts are compared repeat by repeat. The
 table of accuracies has one row a run: mode, cut, fraction (of the training images, above 0 and up to 1), repeat,
 train_accuracy, test_accuracy and, where they are known, validation_accuracy and images (how many the fraction is).
-Baseline rows (mode "baseline") belong to every mode.
+Baseline rows (mode "baseline") belong to every mode. `confidence` is that of intervals, between 0 and 1; one minus it is the
+level of significance.
 """
 
 from collections import Counter
@@ -43,11 +44,7 @@ def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
 
 
 def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """Test accuracy of every cell in numbers.
-
-    Args:
-        table: the accuracies; any number of modes.
-        confidence: of the interval of the mean, between 0 and 1.
+    """Test accuracy of every cell in numbers, of any number of modes.
 
     Returns:
         One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
@@ -75,13 +72,9 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
 
 
 def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """Every two cuts of a fraction against each other, the baseline among them.
+    """Every two cuts of a fraction of one mode against each other, the baseline among them.
 
     Wilcoxon's signed-rank test over shared repeats, corrected after Holm for the number of pairs of a fraction.
-
-    Args:
-        table: the accuracies of one mode and the baseline.
-        confidence: of the intervals; one minus it is the level of significance.
 
     Returns:
         One row a fraction and pair of cuts: fraction, first and second (the cuts, the first the deeper one), pairs (shared
@@ -104,13 +97,9 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFr
 
 
 def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rank of every cut: 1 plus the number of cuts that are significantly better at its fraction.
+    """Rank of every cut of one mode, by what `compare_pairs` says: 1 plus how many are significantly better at its fraction.
 
     No cut's rank depends on the order in which they are compared, and cuts that cannot be told apart may share a rank.
-
-    Args:
-        table: the accuracies of one mode and the baseline.
-        comparisons: what `compare_pairs` found in them.
 
     Returns:
         One row a fraction and cut: fraction, cut, n, mean, median, rank, and can_be_significant (whether so many repeats
@@ -131,10 +120,7 @@ def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
-    """The cut of each fraction that one would choose, the baseline aside.
-
-    Args:
-        description: what `describe` says of one mode.
+    """The cut of each fraction that one would choose by what `describe` says of one mode, the baseline aside.
 
     Returns:
         One row a fraction that has cuts: fraction, cut and chosen_by: "validation", or "test" where the validation
@@ -164,7 +150,7 @@ def compare_experiments(
         first_table: the accuracies of one mode.
         second_table: those of another, measured on the same test images.
         labels: what the two are called; short labels of their modes if missing.
-        confidence: of the intervals; one minus it is the level of significance.
+        confidence: of the intervals.
 
     Returns:
         One row a fraction and cut that both have: fraction, cut, first and second (labels of the modes), the columns of

@@ -51,19 +51,12 @@ _FEATURES: dict[tuple[Any, ...], Tensor] = {}
 
 @dataclass(frozen=True)
 class CutRun:
-    """One fine-tuning.
+    """One fine-tuning."""
 
-    Attributes:
-        settings: all that decides its numbers, besides repeat and data.
-        repeat: seed of subset, new weights and order of images.
-        pretrained: file of the weights that it starts from; None where nothing of them is kept.
-        pretraining: what they were trained with; None likewise.
-    """
-
-    settings: CutRunSettings
-    repeat: int
-    pretrained: Path | None
-    pretraining: PretrainingRunSettings | None
+    settings: CutRunSettings  # all that decides its numbers, besides repeat and data
+    repeat: int  # seed of subset, new weights and order of images
+    pretrained: Path | None  # file of the weights that it starts from; None where nothing of them is kept
+    pretraining: PretrainingRunSettings | None  # what they were trained with; None likewise
 
     def pretrained_network(self, data: PreparedData) -> ConvNet | None:
         """The network that it starts from."""
@@ -149,9 +142,7 @@ def train_stack(
 
     Args:
         stack: the runs, alike in all but the repeat.
-        data: images and splits.
         folder: where the checkpoint is kept.
-        device: where to train.
         options: memory, checkpoints and determinism.
         on_end: called with the place of a member and what it gave, as soon as it has ended.
         weights_file: place of a member -> where the weights of its layers after the cut go.
@@ -201,12 +192,7 @@ def train_stack(
 def evaluate_stack(
     stack: Sequence[tuple[CutRun, Path]], data: PreparedData, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Score trained networks of one cut and pretraining, of any fraction: on test, and on what they learnt from.
-
-    Args:
-        stack: runs, and the weights of their layers after the cut.
-        data: images and splits.
-        device: where to compute.
+    """Score runs of one cut and pretraining, by the weights of their layers after the cut: on test, and on what they learnt.
 
     Returns:
         Columns of the results table, for each; the accuracy on the images learnt from stands in `other_metrics`.
