@@ -6,7 +6,7 @@ free for a stamp.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -254,8 +254,8 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     cuts and is left out.
     """
     means = percents(table[table["cut"] != BASELINE_CUT])
-    solid = {"projection": "3d"}
-    drawn, (axes,), _ = small_multiples(1, columns=1, size=(8.4, 6.2), margin=(0, 0), subplot_kw=solid)
+    panels = small_multiples(1, columns=1, size=(8.4, 6.2), margin=(0, 0), subplot_kw={"projection": "3d"})
+    drawn, axes = panels.figure, cast("Any", panels.axes[0])
     small_print = "Dots: means over repeats. The surface is straight between them. The baseline is not shown."
     finished(drawn, title, small_print=small_print)
     if min(means.shape) < 2:
