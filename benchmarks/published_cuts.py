@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
 
 from vision_studies.data.prepared import PreparedData
-from vision_studies.pipelines.transfer_cuts.plan import Cell
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.stages import Cell
 from vision_studies.pipelines.transfer_cuts.work import subset
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.checkpoints import load_state

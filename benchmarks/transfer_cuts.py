@@ -46,11 +46,17 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
-from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
-from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
 from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
-from vision_studies.pipelines.transfer_cuts.stages import EVALUATION, FINE_TUNING, PRETRAINING, TRAINING
-from vision_studies.studies.method import Context, load_method, run_stages
+from vision_studies.pipelines.transfer_cuts.stages import (
+    EVALUATION,
+    FINE_TUNING,
+    PRETRAINING,
+    TRAINING,
+    Cuts,
+    pretraining_runs,
+    study_cells,
+)
+from vision_studies.studies.method import WEIGHTS_FILE, Context, load_method, run_stages
 from vision_studies.studies.run_store import RunStore
 from vision_studies.training.runtime import peak_memory_mb
 

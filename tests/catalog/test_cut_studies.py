@@ -10,8 +10,8 @@ from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits
-from vision_studies.pipelines.transfer_cuts.plan import study_cells, study_classes
 from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.stages import study_cells, study_classes
 
 OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")

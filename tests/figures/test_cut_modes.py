@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vision_studies.pipelines.transfer_cuts.plots.cut_modes import mode_lines
+from vision_studies.pipelines.transfer_cuts.plots import mode_lines
 
 LABELS = {"freeze_reinit": "FR", "freeze": "F"}
 

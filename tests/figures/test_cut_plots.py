@@ -8,8 +8,7 @@ from matplotlib.colors import to_hex
 
 from vision_studies.figures.style import stamp
 from vision_studies.figures.ticks import have_room
-from vision_studies.pipelines.transfer_cuts.plots import cut_lines, cut_surfaces, cuts
-from vision_studies.pipelines.transfer_cuts.plots.cut_axes import cut_looks
+from vision_studies.pipelines.transfer_cuts import plots as cuts
 
 REPEATS = {0.001: 25, 0.01: 25, 0.1: 20, 0.5: 5, 1.0: 5}
 CUTS = [-1, 0, 1, 2, 3, 4, 5, 6]
@@ -65,12 +64,12 @@ DRAWN = {
     "box_plot": lambda table: cuts.box_plot(table, ranks(), title="FR"),
     "hatched_comparison": lambda table: cuts.hatched_comparison(table, compared()),
     "full_box_plot": cuts.full_box_plot,
-    "difference_lines": cut_lines.difference_lines,
-    "accuracy_lines": cut_lines.accuracy_lines,
-    "range_lines": cut_lines.range_lines,
-    "heat_map": cut_surfaces.heat_map,
-    "bars": cut_surfaces.bars,
-    "surface": cut_surfaces.surface,
+    "difference_lines": cuts.difference_lines,
+    "accuracy_lines": cuts.accuracy_lines,
+    "range_lines": cuts.range_lines,
+    "heat_map": cuts.heat_map,
+    "bars": cuts.bars,
+    "surface": cuts.surface,
 }
 
 
@@ -185,7 +184,7 @@ def test_lines_are_differences_of_medians_on_a_logarithmic_axis():
     assert [label.get_text() for label in axes.get_xticklabels()] == [
         *("0.1 %\n16", "1 %\n162", "10 %\n1,620", "50 %\n8,100", "100 %\n16,200")
     ]
-    without = cut_lines.difference_lines(table[(table["cut"] != -1) | (table["fraction"] != 0.1)]).axes[0]
+    without = cuts.difference_lines(table[(table["cut"] != -1) | (table["fraction"] != 0.1)]).axes[0]
     assert 0.1 not in without.lines[1].get_xdata()
 
 
@@ -215,7 +214,7 @@ def test_bands_reach_from_the_lowest_to_the_highest_run():
 
 def test_cells_of_the_map_are_means():
     table = accuracies()
-    axes = cut_surfaces.heat_map(table[(table["cut"] != 6) | (table["fraction"] != 1)]).axes[0]
+    axes = cuts.heat_map(table[(table["cut"] != 6) | (table["fraction"] != 1)]).axes[0]
     means = 100 * table.pivot_table(index="fraction", columns="cut", values="test_accuracy").to_numpy()
     texts = [f"{mean:.1f}" for mean in means.ravel()]
     texts[-1] = "–"
@@ -260,12 +259,12 @@ def test_names_of_fractions_that_lie_close_are_left_out():
 
 
 def test_looks_of_many_cuts_differ():
-    looks = cut_looks([-1, *range(14)])
+    looks = cuts.cut_looks([-1, *range(14)])
     assert len({str(look) for look in looks.values()}) == 15
 
 
 def test_the_label_of_a_map_of_one_fraction_stands_below_its_heading():
-    drawn = cut_surfaces.heat_map(accuracies().query("fraction == 0.5"))
+    drawn = cuts.heat_map(accuracies().query("fraction == 0.5"))
     renderer = FigureCanvasAgg(drawn).get_renderer()
     label, heading = (text.get_window_extent(renderer) for text in (drawn.axes[0].yaxis.label, drawn._suptitle))
     assert not label.overlaps(heading)

@@ -29,7 +29,7 @@ from vision_studies.pipelines.clustering import plots as clustering
 from vision_studies.pipelines.data_prep import plots as data_prep
 from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
 from vision_studies.pipelines.stacking import plots as stacking
-from vision_studies.pipelines.transfer_cuts.plots import cut_lines, cut_modes, cut_surfaces, cuts
+from vision_studies.pipelines.transfer_cuts import plots as cuts
 
 ONE, MANY = 1, 9
 LONG = "a variant whose name is longer than any figure has room for"
@@ -153,13 +153,13 @@ FIGURES = {
     clustering.scatter: lambda n: (np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % n, names(n), LONG),
     clustering.effective_rank_bars: lambda n: (ranks(n),),
     comparison.comparison_figure: lambda n: (shared.results(n, 3), shared.compared(shared.results(n, 3))),
-    cut_lines.difference_lines: lambda n: (accuracies(n),),
-    cut_lines.accuracy_lines: lambda n: (accuracies(n),),
-    cut_lines.range_lines: lambda n: (accuracies(n),),
-    cut_modes.mode_lines: lambda n: (modes.accuracies(list(cut.REPEATS)[: max(1, n // 2)]), modes.LABELS),
-    cut_surfaces.heat_map: lambda n: (accuracies(n),),
-    cut_surfaces.bars: lambda n: (accuracies(n),),
-    cut_surfaces.surface: lambda n: (accuracies(n),),
+    cuts.difference_lines: lambda n: (accuracies(n),),
+    cuts.accuracy_lines: lambda n: (accuracies(n),),
+    cuts.range_lines: lambda n: (accuracies(n),),
+    cuts.mode_lines: lambda n: (modes.accuracies(list(cut.REPEATS)[: max(1, n // 2)]), modes.LABELS),
+    cuts.heat_map: lambda n: (accuracies(n),),
+    cuts.bars: lambda n: (accuracies(n),),
+    cuts.surface: lambda n: (accuracies(n),),
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),
     cuts.hatched_comparison: lambda n: (accuracies(n), cut.compared()),
     cuts.full_box_plot: lambda n: (accuracies(n),),

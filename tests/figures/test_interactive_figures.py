@@ -11,7 +11,7 @@ from vision_studies.figures.interactive_style import escaped, hover
 from vision_studies.figures.interactive_trials import MOST_TRIALS, optuna_trials, parallel_coordinates, search_trials
 from vision_studies.figures.style import COLOURS
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
-from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface
+from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
 
 EVIL = "<b>&amp;</b><a href='https://example.org'>"
 

@@ -20,8 +20,14 @@ from vision_studies.data.splits import make_splits
 from vision_studies.errors import DataError
 from vision_studies.pipelines.transfer_cuts import stages
 from vision_studies.pipelines.transfer_cuts.nodes import evaluate_networks, fine_tune_networks, pretrain_networks
-from vision_studies.pipelines.transfer_cuts.plan import cell_name, pretraining_runs, study_cells, study_classes
-from vision_studies.pipelines.transfer_cuts.stages import FINE_TUNING, check_subsets
+from vision_studies.pipelines.transfer_cuts.stages import (
+    FINE_TUNING,
+    cell_name,
+    check_subsets,
+    pretraining_runs,
+    study_cells,
+    study_classes,
+)
 from vision_studies.studies.method import run_stages
 from vision_studies.studies.run_store import RunStore
 

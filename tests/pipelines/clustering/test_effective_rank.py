@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.clustering.effective_rank import effective_rank
+from vision_studies.pipelines.clustering.activations import effective_rank
 
 
 @pytest.mark.parametrize("rank", [1, 3, 7])

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from vision_studies.pipelines.transfer_cuts import ranking_tables as cut_tables
+from vision_studies.pipelines.transfer_cuts import ranking_texts as cut_tables
 
 
 def description(mean=0.8, images=True):

@@ -168,6 +168,7 @@ def test_a_missing_key_is_named_with_its_row(tmp_path, key):
         ({"repeat": False}, "has no whole number of 0 or more as 'repeat'"),
         ({"repeat": 2**70}, "has no whole number of 0 or more as 'repeat'"),
         ({"lr": -1}, "has -1 as 'lr', which must be a finite number of 0 or more"),
+        ({"lr": 10**400}, "has 10000000000000000000 as 'lr', which must be a finite number of 0 or more"),
     ],
 )
 def test_values_that_cannot_be_are_refused_with_their_row(tmp_path, change, message):

@@ -6,16 +6,16 @@ import pytest
 from scipy import stats
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.pipelines.transfer_cuts.ranking_sentences import experiment_sentences, sentences
+from vision_studies.pipelines.transfer_cuts.ranking_texts import experiment_sentences, sentences
 from vision_studies.pipelines.transfer_cuts.rankings import (
     best_cuts,
     compare_experiments,
     compare_pairs,
     describe,
-    mode_label,
     only_mode,
     rank_cuts,
 )
+from vision_studies.pipelines.transfer_cuts.settings import mode_label
 
 GAINS = {-1: 0.0, 0: 0.0, 1: 0.005, 2: 0.02, 3: 0.05, 4: 0.07, 5: 0.068, 6: 0.04}
 REPEATS = {0.01: 25, 0.5: 5}

@@ -27,7 +27,6 @@ from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.outcomes import DIVERGED
 from vision_studies.pipelines.transfer_cuts import work as transfer_cuts
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
-    WEIGHTS_FILE,
     build_convnet,
     cut_network,
     pixel_tensor,
@@ -42,6 +41,7 @@ from vision_studies.pipelines.transfer_cuts.work import (
     subset,
     train_stack,
 )
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.members import Member, TensorData, initial_network
@@ -76,7 +76,7 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def empty_store(monkeypatch):
     """Features that other tests have left behind would hide what is read."""
-    monkeypatch.setattr(transfer_cuts, "_FEATURES", transfer_cuts._FeatureStore())
+    monkeypatch.setattr(transfer_cuts, "_FEATURES", {})
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """What `clustering` is: clusters in what the layers of networks give that have learnt some classes."""
 
-from vision_studies.pipelines.clustering import figures, nodes, tables
+from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
 from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
 
-CUTS = "params:transfer_cuts"
+CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
+FIGURES = ["cluster_box_plot", "score_lines", "effective_rank_figure"]
 
 METHOD = Method(
     name="clustering",
@@ -18,12 +19,10 @@ METHOD = Method(
                 "How well clusters of a layer's activations agree with the classes: 0 is chance, 1 is agreement.",
             ),
             "score_lines": FigureText(
-                "Clusters and the number of images",
-                "The same by the share of the images, layer by layer.",
+                "Clusters and the number of images", "The same by the share of the images, layer by layer."
             ),
             "effective_rank": FigureText(
-                "Effective rank",
-                "How many directions the weights of a layer use, after pretraining and before it.",
+                "Effective rank", "How many directions the weights of a layer use, after pretraining and before it."
             ),
         },
         charts=(),
@@ -46,15 +45,10 @@ METHOD = Method(
         ),
         NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
-        NodeSpec(tables.summarise_scores, ["params:reporting", "scores"], "summary", "evaluation"),
-        NodeSpec(tables.conclude_clustering, ["params:reporting", "summary"], "conclusions", "evaluation"),
-        NodeSpec(tables.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
-        NodeSpec(
-            figures.plot_scores,
-            [CUTS, "scores", "effective_ranks"],
-            ["cluster_box_plot", "score_lines", "effective_rank_figure"],
-            "figures",
-        ),
-        NodeSpec(figures.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),
+        NodeSpec(nodes.summarise_scores, [REPORTING, "scores"], "summary", "evaluation"),
+        NodeSpec(nodes.conclude_clustering, [REPORTING, "summary"], "conclusions", "evaluation"),
+        NodeSpec(nodes.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
+        NodeSpec(nodes.plot_scores, [CUTS, "scores", "effective_ranks"], FIGURES, "figures"),
+        NodeSpec(nodes.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),
     ),
 )

@@ -1,10 +1,16 @@
-"""Nodes of `clustering` that compute."""
+"""The steps of `clustering`: those that compute, sum up, write down and draw."""
+
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
+from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.stages import (
+    CHANNELS,
     CLUSTERING,
     Clusters,
     clusterings,
@@ -12,18 +18,25 @@ from vision_studies.pipelines.clustering.stages import (
     images_of,
     pretrained_network,
 )
-from vision_studies.pipelines.transfer_cuts.plan import pretraining_runs
-from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings
+from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.stages import pretraining_runs, share_name
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import run_stages
+
+_METHODS = {
+    CHANNELS: "K-means of single channels (their mean)",
+    "kmeans_vectors": "K-means of channel means",
+    "agglomerative": "Agglomerative clustering of channel means",
+}
+_CLASSES = {"pretraining": "the classes learnt first", "fine_tuning": "the new classes"}
 
 
 def cluster_activations(context: Clusters, pretraining: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cluster what the layers of every pretrained network give for every subset; keep the scores beside the network.
 
     Returns:
-        The results table of the networks looked into, and scores: the columns of `methods.clustering.cluster_subsets`, with
-        classes (`pretraining` or `fine_tuning`) and split.
+        The results table of the networks looked into, and scores: the columns of `work.cluster_subsets`, with classes
+        (`pretraining` or `fine_tuning`) and split.
     """
     run_stages(context, CLUSTERING)
     tables = [read_table(artifact.file, "delete it and run the study again") for artifact in clusterings(context)]
@@ -52,9 +65,8 @@ def compute_effective_ranks(context: Clusters, _pretraining: pd.DataFrame) -> pd
             f"random, seed {run.seed}": pretraining_network(settings, context.images, run.seed),
         }
         for name, network in networks.items():
-            for layer, (rank, largest) in effective_ranks(network).items():
-                rows.append({"layer": layer, "network": name, "effective_rank": rank, "largest": largest})
-    return pd.DataFrame(rows)
+            rows += [(layer, name, *ranks) for layer, ranks in effective_ranks(network).items()]
+    return pd.DataFrame(rows, columns=["layer", "network", "effective_rank", "largest"])
 
 
 def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
@@ -67,11 +79,11 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     from vision_studies.pipelines.clustering.work import scatter_positions
     from vision_studies.training.runtime import select_device
 
-    columns, settings, data = ["classes", "layer", "x", "y", "class_name"], context.settings.clustering, context.images
-    if settings.tsne is None:
-        return pd.DataFrame(columns=columns)
+    settings, tsne, data = context.settings.clustering, context.settings.clustering.tsne, context.images
+    if tsne is None:
+        return pd.DataFrame(columns=["classes", "layer", "x", "y", "class_name"])
     network = pretrained_network(context, pretraining_runs(cuts_of(context))[0])
-    unknown = [layer for layer in settings.tsne.layers if layer not in layer_names(network)]
+    unknown = [layer for layer in tsne.layers if layer not in layer_names(network)]
     if unknown:
         raise DataError(
             f"clustering.tsne.layers has '{unknown[0]}', which the network does not have; it has "
@@ -81,17 +93,91 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for classes in settings.classes:
         class_data, images, labels = images_of(context, classes)
-        drawn = np.random.default_rng(settings.tsne.seed).permutation(len(images))[: settings.tsne.samples]
+        drawn = np.random.default_rng(tsne.seed).permutation(len(images))[: tsne.samples]
         names = np.asarray(data.image_set.class_names)[class_data.classes[labels[drawn]]]
-        for layer in settings.tsne.layers:
+        for layer in tsne.layers:
             maps = layer_activations(network.to(device), data, images[drawn], layer, device)
-            positions = scatter_positions(maps, perplexity=settings.tsne.perplexity, seed=settings.tsne.seed)
-            table = {
-                "classes": classes,
-                "layer": layer,
-                "x": positions[:, 0],
-                "y": positions[:, 1],
-                "class_name": names,
-            }
-            parts.append(pd.DataFrame(table))
-    return pd.concat(parts, ignore_index=True)[columns]
+            x, y = scatter_positions(maps, perplexity=tsne.perplexity, seed=tsne.seed).T
+            parts.append(pd.DataFrame({"classes": classes, "layer": layer, "x": x, "y": y, "class_name": names}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores of every method, set of classes, fraction and layer over the repeats.
+
+    Returns:
+        Columns method, classes, fraction, layer, n, samples, mean_ari, standard_deviation, low, high (of the interval of the
+        mean), accuracy, precision, recall. A repeat of K-means by channels counts by the mean over its channels.
+    """
+    from vision_studies.statistics.intervals import summary
+
+    keys, others = ["method", "classes", "fraction", "layer"], ["accuracy", "precision", "recall"]
+    repeats = scores.groupby([*keys, "repeat"], sort=False)[["ari", *others, "samples"]].mean().reset_index()
+    rows: list[dict[str, Any]] = []
+    for names, runs in repeats.groupby(keys, sort=False):
+        numbers = asdict(summary(runs["ari"], confidence=reporting.confidence))
+        start = {"n": numbers.pop("n"), "samples": runs["samples"].max(), "mean_ari": numbers.pop("mean")}
+        rows.append(dict(zip(keys, names, strict=True)) | start | numbers | runs[others].mean().to_dict())
+    return pd.DataFrame(rows)
+
+
+def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> list[str]:
+    """At which convolution clusters follow the classes best, in a sentence for each method and set of classes."""
+    conclusions = []
+    for (method, classes), rows in summary.groupby(["method", "classes"], sort=False):
+        convolutions = rows[rows["layer"].str.startswith("conv")].dropna(subset=["mean_ari"])
+        at = []
+        for fraction, layers in convolutions.groupby("fraction"):
+            best = layers.loc[layers["mean_ari"].idxmax()]
+            interval = f", {best['low']:.3f} to {best['high']:.3f}" if best["n"] > 1 else ", one draw"
+            at.append(f"{best['layer']} with {share_name(fraction)} ({best['mean_ari']:.3f}{interval})")
+        if at:
+            conclusions.append(
+                f"{_METHODS[method]} follows {_CLASSES[classes]} best at {'; at '.join(at)}. In brackets: adjusted Rand "
+                f"index and {100 * reporting.confidence:g} % interval over draws; each is the highest of "
+                f"{convolutions['layer'].nunique()} convolutions."
+            )
+    return conclusions
+
+
+def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Scores in the layouts of the project "mp-tl-study": one file a method; by channels, the older layout."""
+    from vision_studies.pipelines.transfer_cuts.published_files import channel_values, cluster_values
+
+    datasets = {"pretraining": "Pretrain", "fine_tuning": "Finetune"}
+    named = scores.assign(dataset=scores["classes"].map(datasets), split=scores["split"].str.capitalize())
+    files = {}
+    for method, rows in named.groupby("method", sort=False):
+        if method == CHANNELS:
+            keys = ["fraction", "repeat", "samples", "layer", "dataset", "split"]
+            channels = rows.groupby(keys, sort=False)["ari"].agg(max_ari="max", mean_ari="mean").reset_index()
+            values = channel_values(channels)
+        else:
+            values = cluster_values(rows.dropna(subset=["ari", "precision", "recall"]))
+        files[f"{cuts.classes.label}_cluster_{method}"] = values
+    return files
+
+
+def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
+    """Scores by layer, scores by share of the images, and effective ranks."""
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.clustering import plots
+
+    drawn = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
+    return stamped(drawn, cuts.notice)
+
+
+def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:
+    """Scores of single channels, scores other than the adjusted Rand index, and images in the plane."""
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.clustering import plots
+
+    figures = {score: plots.cluster_box_plot(scores, score) for score in ("accuracy", "precision", "recall")}
+    if (scores["method"] == CHANNELS).any():
+        figures["channels"] = plots.channel_box_plot(scores)
+    for (classes, layer), images in image_map.groupby(["classes", "layer"], sort=False):
+        names = sorted(images["class_name"].unique())
+        labels = images["class_name"].map(names.index).to_numpy()
+        title = f"{layer}, {'first' if classes == 'pretraining' else 'new'} classes"
+        figures[f"tsne/{classes}_{layer}"] = plots.scatter(images[["x", "y"]].to_numpy(), labels, names, title)
+    return stamped(figures, cuts.notice)

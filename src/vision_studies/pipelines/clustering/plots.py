@@ -1,10 +1,12 @@
 """Clusters of activations against classes: by layer, by share of the images, and as maps of the images.
 
 Tables have a row a clustering: fraction (share of the images), repeat, layer, method, channel (-1: the whole layer), the
-scores ari, accuracy, precision and recall and, where both are clustered, classes ("pretraining" or "fine_tuning").
+scores ari, accuracy, precision and recall and, where both are clustered, classes ("pretraining" or "fine_tuning"). `score`
+is one of the four.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from vision_studies.figures.marks import boxes
 from vision_studies.figures.panels import (
-    Panels,
     finished,
     key,
     marker_key,
@@ -26,8 +26,8 @@ from vision_studies.figures.panels import (
     small_multiples,
 )
 from vision_studies.figures.style import COLOURS, INK, SOFT, colour, light, look, short, styled
-from vision_studies.figures.ticks import names
-from vision_studies.pipelines.transfer_cuts.plots.cut_axes import percentage
+from vision_studies.figures.ticks import have_room, names, values_run
+from vision_studies.pipelines.transfer_cuts.settings import percentage
 
 _SCORES = {
     "ari": "adjusted Rand index",
@@ -51,93 +51,78 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     """A score of every layer and method: a row of panels a share of the images, a column a set of classes.
 
     A box holds the repeats; where channels are clustered one by one, their mean stands for a repeat.
-
-    Args:
-        table: as the module says.
-        score: ari, accuracy, precision or recall.
     """
-    means = _means_of_repeats(table, score)
+    means = _means(table, score, "method", "repeat")
     if means.empty:
         return nothing_to_draw(_NOTHING)
-    methods, layers = _names(means, "method"), _layers(means)
-    panels, groups = _facets(
-        means, "fraction", width=max(5.4, 1.4 + 0.17 * len(layers) * (len(methods) + 1)), height=2.5
-    )
+    methods, layers = list(means["method"].unique()), _layers(means)
     step = 0.84 / len(methods)
-    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
+    width = max(5.4, 1.4 + 0.17 * len(layers) * (len(methods) + 1))
+    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=(width, 2.5))
+    for axes, title, rows in facets:
         for number, (method, shift) in enumerate(zip(methods, side_by_side(len(methods), step), strict=True)):
-            values = [rows.loc[(rows["method"] == method) & (rows["layer"] == layer), score] for layer in layers]
-            _boxes(axes, values, shift, 0.84 * step, colour(number))
-        axes.set_title(f"{title}  ({_range(rows.groupby(['method', 'layer']).size(), 'n')})", fontsize=11)
+            _boxes(axes, rows[rows["method"] == method], score, layers, shift, 0.84 * step, colour(number))
+        counts = rows.groupby(["method", "layer"]).size()
+        fewest, most = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+        axes.set_title(f"{title}  (n = {fewest if fewest == most else f'{fewest} to {most}'})", fontsize=11)
         names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.6)
-    panels.label("", _SCORES[score], fontsize=10)
     handles = [
         Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
     ]
-    return finished(panels.figure, f"Clusters against classes: {_SCORES[score]}", legend=handles)
+    return finished(drawn, f"Clusters against classes: {_SCORES[score]}", legend=handles)
 
 
 @styled
 def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     """K-means of every channel: for each layer a box over its channels, with their mean.
 
-    Args:
-        table: as the module says; a channel's mean over repeats is drawn, and methods that cluster whole layers are not.
-        score: ari, accuracy, precision or recall.
+    A channel's mean over repeats is drawn, and methods that cluster whole layers are not.
     """
-    known = _with_classes(table[table["method"] == _EACH_CHANNEL]).dropna(subset=[score])
-    if known.empty:
+    means = _means(table[table["method"] == _EACH_CHANNEL], score, "channel")
+    if means.empty:
         return nothing_to_draw(_NOTHING)
-    means = known.groupby(["fraction", "classes", "layer", "channel"], sort=False)[score].mean().reset_index()
     layers = _layers(means)
-    panels, groups = _facets(means, "fraction", width=max(5.4, 1.2 + 0.72 * len(layers)), height=2.7)
+    size = max(5.4, 1.2 + 0.72 * len(layers)), 2.7
+    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=size)
     diamond: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markeredgecolor": "white"}
-    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
-        channels = [rows.loc[rows["layer"] == layer, score] for layer in layers]
-        _boxes(axes, channels, 0.0, 0.6, COLOURS[0])
+    for axes, title, rows in facets:
+        channels = _boxes(axes, rows, score, layers, 0.0, 0.6, COLOURS[0])
         for place, values in enumerate(channels):
             axes.plot(place, values.mean(), markersize=7, zorder=4, **diamond)
         counts = [f"{short(layer, _LETTERS)}\nn = {len(own)}" for layer, own in zip(layers, channels, strict=True)]
         names(axes, "x", counts, beside=0.6)
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
-    panels.label("", _SCORES[score], fontsize=10)
     handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
-    return finished(panels.figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
+    return finished(drawn, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
 
 @styled
 def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
     """Mean score against the share of the images: a line a layer, a panel a method and set of classes.
 
-    Args:
-        table: as the module says; where channels are clustered one by one, their mean stands for a repeat.
-        score: ari, accuracy, precision or recall.
+    Where channels are clustered one by one, their mean stands for a repeat.
     """
-    means = _means_of_repeats(table, score)
+    means = _means(table, score, "method", "repeat")
     if means.empty:
         return nothing_to_draw(_NOTHING)
     layers, fractions = _layers(means), np.sort(means["fraction"].unique())
-    panels, groups = _facets(means, "method", width=6.0, height=3.4)
-    for axes, (title, rows) in zip(panels.axes, groups, strict=True):
+    drawn, facets = _facets(means, "method", "share of the images", f"mean {_SCORES[score]}", size=(6.0, 3.4))
+    for axes, title, rows in facets:
         # Side by side, or the bars of the layers would hide each other.
         for number, (layer, shift) in enumerate(zip(layers, side_by_side(len(layers), 1), strict=True)):
             values = rows[rows["layer"] == layer].groupby("fraction")[score]
             centre, deviation = values.mean(), values.std().fillna(0.0)  # one repeat has no deviation
             bars: dict[str, Any] = {"capsize": 2, "elinewidth": 0.9, "linewidth": 1.5, "markersize": 5}
             axes.errorbar(100 * centre.index.to_numpy() * 1.035**shift, centre, deviation, **bars, **look(number))
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(list(100 * fractions)))
-        axes.xaxis.set_major_formatter(lambda percent, _: f"{percent:g} %")
-        axes.xaxis.set_minor_locator(NullLocator())
-        if _crowded(fractions):
+        values_run(axes.xaxis, (100 * fractions).tolist(), [percentage(fraction) for fraction in fractions], 0)
+        if not all(have_room(np.log10(fractions), 0.12)):  # for level labels
             axes.tick_params(axis="x", labelrotation=90, labelsize=9)
         axes.set_title(title, fontsize=11)
-    panels.label("share of the images", f"mean {_SCORES[score]}", fontsize=10)
     title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
     handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
-    return finished(panels.figure, title, legend=handles)
+    return finished(drawn, title, legend=handles)
 
 
 @styled
@@ -173,7 +158,7 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     Args:
         table: columns layer, network, effective_rank, largest.
     """
-    layers, networks = _names(table, "layer"), _names(table, "network")
+    layers, networks = list(table["layer"].unique()), list(table["network"].unique())
     step = 0.84 / max(1, len(networks))
     drawn, axes = single(max(8.0, 2.0 + len(layers) * (0.5 + 0.4 * len(networks))), 5.2)
     largest: dict[str, Any] = {"facecolor": "none", "edgecolor": SOFT, "linestyle": ":"}
@@ -194,60 +179,41 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     return finished(drawn, "How many directions the weights of each layer use", legend=handles)
 
 
-def _with_classes(table: pd.DataFrame) -> pd.DataFrame:
-    return table if "classes" in table else table.assign(classes="")
-
-
-def _means_of_repeats(table: pd.DataFrame, score: str) -> pd.DataFrame:
-    """A row a fraction, classes, method, layer and repeat: the score, as the mean over channels where there are many."""
-    keys = ["fraction", "classes", "method", "layer", "repeat"]
-    known = _with_classes(table).dropna(subset=[score])
-    return known.groupby(keys, sort=False)[score].mean().reset_index()
+def _means(table: pd.DataFrame, score: str, *keys: str) -> pd.DataFrame:
+    """Mean score of each fraction, set of classes and layer, and of each of what `keys` tells apart."""
+    scored = (table if "classes" in table else table.assign(classes="")).dropna(subset=[score])
+    return scored.groupby(["fraction", "classes", "layer", *keys], sort=False)[score].mean().reset_index()
 
 
 def _facets(
-    means: pd.DataFrame, by: str, *, width: float, height: float
-) -> tuple[Panels, list[tuple[str, pd.DataFrame]]]:
-    """A grid, whose rows are the values of `by` and whose columns are sets of classes, and title and rows of each panel."""
-    values: list[Any] = sorted(means[by].unique()) if by == "fraction" else _names(means, by)
-    classes = _names(means, "classes")
-    panels = small_multiples(
-        len(values) * len(classes),
-        columns=len(classes),
-        size=(width, height),
-        margin=(0, 1.4),
-        sharex=True,
-        sharey=True,
-    )
-    groups = []
-    for value in values:
-        name = f"{percentage(value)} of the images, " if by == "fraction" else f"{_METHODS.get(value, value)}\n"
-        for own in classes:
-            title = f"{name}{_CLASSES.get(own, own)}" if own else name.rstrip(", \n")
-            groups.append((title, means[(means[by] == value) & (means["classes"] == own)]))
-    return panels, groups
+    means: pd.DataFrame, by: str, x: str, y: str, *, size: tuple[float, float]
+) -> tuple[Figure, list[tuple[Axes, str, pd.DataFrame]]]:
+    """A grid, whose rows are the values of `by` and whose columns are sets of classes; each panel with title and rows."""
+    shares = by == "fraction"
+    values = sorted(means[by].unique()) if shares else list(means[by].unique())
+    classes = list(means["classes"].unique())
+    grid: dict[str, Any] = {"columns": len(classes), "size": size, "margin": (0, 1.4)}
+    panels = small_multiples(len(values) * len(classes), **grid, sharex=True, sharey=True)
+    panels.label(x, y, fontsize=10)
+    facets = []
+    for axes, (value, of) in zip(panels.axes, product(values, classes), strict=True):
+        title = f"{percentage(value)} of the images" if shares else _METHODS.get(value, value)
+        if of:
+            title += (", " if shares else "\n") + _CLASSES.get(of, of)
+        facets.append((axes, title, means[(means[by] == value) & (means["classes"] == of)]))
+    return panels.figure, facets
 
 
-def _boxes(axes: Axes, groups: Sequence[pd.Series], shift: float, width: float, edge: str) -> None:
-    places = np.arange(len(groups)) + shift
-    boxes(axes, groups, places, width, fill=light(edge), edge=edge, dots=edge)
+def _boxes(
+    axes: Axes, rows: pd.DataFrame, score: str, layers: Sequence[str], shift: float, width: float, edge: str
+) -> list[pd.Series]:
+    """A box for each layer; returns their values."""
+    groups = [rows.loc[rows["layer"] == layer, score] for layer in layers]
+    boxes(axes, groups, np.arange(len(layers)) + shift, width, fill=light(edge), edge=edge, dots=edge)
+    return groups
 
 
 def _layers(table: pd.DataFrame) -> list[str]:
     """Layers in the order of a network: the input first, dense layers last, those between as they stand in the table."""
     places = {"input": 0, "fc": 2, "fc_2": 3}
-    return sorted(_names(table, "layer"), key=lambda layer: places.get(layer, 1))
-
-
-def _names(table: pd.DataFrame, column: str) -> list[str]:
-    return list(table[column].drop_duplicates())
-
-
-def _range(counts: pd.Series, name: str) -> str:
-    low, high = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
-    return f"{name} = {low}" if low == high else f"{name} = {low} to {high}"
-
-
-def _crowded(fractions: np.ndarray) -> bool:
-    """Whether neighbouring shares are too near on a logarithmic axis for level labels."""
-    return len(fractions) > 1 and bool(np.diff(np.log10(fractions)).min() < 0.12 * np.ptp(np.log10(fractions)))
+    return sorted(table["layer"].unique(), key=lambda layer: places.get(layer, 1))

@@ -13,19 +13,19 @@ class ClusteringScores:
     """Agreement of clusters with labels.
 
     Attributes:
+        clusters: number of clusters that have a sample.
         ari: adjusted Rand index (Hubert and Arabie 1985); 1 for equal partitions, 0 on average for random ones.
         accuracy: share of samples of the right class if every cluster stands for one class and no class for two, by the
             assignment that makes most of them right (Kuhn 1955).
         precision: share of the pairs within a cluster that are of one class; NaN where no cluster has a pair.
         recall: share of the pairs within a class that are in one cluster; NaN where no class has a pair.
-        clusters: number of clusters that have a sample.
     """
 
+    clusters: int
     ari: float
     accuracy: float
     precision: float
     recall: float
-    clusters: int
 
 
 def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringScores:
@@ -50,7 +50,11 @@ def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringSco
             f"labels {list(labels.shape)} and clusters {list(clusters.shape)} must be one-dimensional, "
             "equally long and not empty."
         )
-    table = _contingency_table(labels, clusters)
+    classes, class_of = np.unique(labels, return_inverse=True)
+    groups, group_of = np.unique(clusters, return_inverse=True)
+    shape = len(classes), len(groups)
+    # Samples of each class in each cluster, of those that have any.
+    table = np.bincount(class_of * len(groups) + group_of, minlength=len(classes) * len(groups)).reshape(shape)
     rows, columns = linear_sum_assignment(table, maximize=True)
     together, in_classes, in_clusters = _pairs(table), _pairs(table.sum(axis=1)), _pairs(table.sum(axis=0))
     pairs = len(labels) * (len(labels) - 1) // 2
@@ -58,20 +62,12 @@ def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringSco
     above_chance = together * pairs - in_classes * in_clusters
     most = (in_classes + in_clusters) * pairs - 2 * in_classes * in_clusters
     return ClusteringScores(
+        clusters=table.shape[1],
         ari=2 * above_chance / most if most else 1.0,
         accuracy=float(table[rows, columns].sum() / len(labels)),
         precision=together / in_clusters if in_clusters else float("nan"),
         recall=together / in_classes if in_classes else float("nan"),
-        clusters=table.shape[1],
     )
-
-
-def _contingency_table(labels: np.ndarray, clusters: np.ndarray) -> np.ndarray:
-    """Int [classes present, clusters present]: samples of a class in a cluster."""
-    classes, class_of = np.unique(labels, return_inverse=True)
-    found, cluster_of = np.unique(clusters, return_inverse=True)
-    size = len(classes) * len(found)
-    return np.bincount(class_of * len(found) + cluster_of, minlength=size).reshape(len(classes), len(found))
 
 
 def _pairs(counts: np.ndarray) -> int:

@@ -1,10 +1,10 @@
 """Parameters of the clustering of a network's activations."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vision_studies.pipelines.transfer_cuts.settings import refuse_repeated
 from vision_studies.settings_base import Settings
 
 LARGEST_SEED = 2**32 - 1  # of numpy's older generator, which scikit-learn uses
@@ -58,7 +58,7 @@ class TsneSettings(Settings):
 
     @model_validator(mode="after")
     def _layers_are_a_set(self) -> "TsneSettings":
-        _refuse_repeated("tsne.layers", self.layers)
+        refuse_repeated({"tsne.layers": self.layers})
         return self
 
 
@@ -76,12 +76,5 @@ class ClusteringSettings(Settings):
 
     @model_validator(mode="after")
     def _lists_are_sets(self) -> "ClusteringSettings":
-        _refuse_repeated("methods", [method.name for method in self.methods])
-        _refuse_repeated("classes", self.classes)
+        refuse_repeated({"methods": [method.name for method in self.methods], "classes": self.classes})
         return self
-
-
-def _refuse_repeated(parameter: str, values: Sequence[str]) -> None:
-    repeated = next((value for value in values if values.count(value) > 1), None)
-    if repeated is not None:
-        raise ValueError(f"{parameter} has {repeated} twice; every entry counts once")

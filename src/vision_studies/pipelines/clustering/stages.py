@@ -13,11 +13,10 @@ import pandas as pd
 
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.clustering.settings import ClusteringSettings, MethodSettings
-from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_classes
 from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
-from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING
+from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING, Cuts, pretraining_runs, study_classes
 from vision_studies.stored_tables import write_table
-from vision_studies.studies.method import Context
+from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Artifact, Artifacts, Known, Steps
 
@@ -39,8 +38,8 @@ class ClusteringStudy(NamedTuple):
 Clusters = Context[ClusteringStudy]
 
 CLUSTERING = "clustering"
+CHANNELS = "kmeans_channels"
 _VERSION = 1  # raised when scores change: those of the older version are then computed again
-_CHANNELS = "kmeans_channels"
 
 
 def cuts_of(context: Clusters) -> Cuts:
@@ -90,7 +89,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
 
 def pretrained_network(context: Clusters, run: Run) -> "ConvNet":
     """The network that a run of `transfer_cuts` has pretrained."""
-    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE, load_pretrained
+    from vision_studies.pipelines.transfer_cuts.cut_networks import load_pretrained
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
     weights = context.runs.path(run, WEIGHTS_FILE)
@@ -116,26 +115,24 @@ def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: i
 
 def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
     from vision_studies.pipelines.clustering.activations import channel_means, layer_activations, layer_names
-    from vision_studies.pipelines.clustering.work import Subset, capped, cluster_subsets
+    from vision_studies.pipelines.clustering.work import capped, cluster_subsets
     from vision_studies.training.runtime import select_device
 
-    device = select_device(context.execution.device)
+    device, data = select_device(context.execution.device), context.images
     network = pretrained_network(context, run).to(device)
-    data = context.images
-    _, images, labels = images_of(context, classes)
+    _, positions, labels = images_of(context, classes)
     subsets = [capped(subset, method.max_samples) for subset in _subsets(context.settings.cuts, labels, number)]
     if not subsets:
         return pd.DataFrame()
     logger.info("%s of %d subsets, %s classes, network %d", method.name, len(subsets), classes, run.seed)
     wanted = np.unique(np.concatenate([subset.positions for subset in subsets]))
-    moved = [Subset(each.fraction, each.repeat, np.searchsorted(wanted, each.positions)) for each in subsets]
+    images = positions[wanted]
+    moved = [replace(subset, positions=np.searchsorted(wanted, subset.positions)) for subset in subsets]
     layers: Iterable[tuple[str, np.ndarray]]
-    if method.name == _CHANNELS:
-        layers = (
-            (layer, layer_activations(network, data, images[wanted], layer, device)) for layer in layer_names(network)
-        )
+    if method.name == CHANNELS:
+        layers = ((name, layer_activations(network, data, images, name, device)) for name in layer_names(network))
     else:
-        layers = channel_means(network, data, images[wanted], device).items()
+        layers = channel_means(network, data, images, device).items()
     scores = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=-1)
     return scores.assign(classes=classes, split=context.settings.clustering.split)
 

@@ -6,7 +6,9 @@ K-means of channel means, tells what of the ranking of the layers is due to the 
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from threading import Lock
 from typing import Any
 
@@ -18,8 +20,10 @@ from vision_studies.pipelines.clustering.batched_kmeans import batched_kmeans, b
 from vision_studies.pipelines.clustering.scores import clustering_scores
 from vision_studies.pipelines.clustering.settings import AgglomerativeSettings, KMeansChannelsSettings, MethodSettings
 
-ROW = ("layer", "method", "channel", "samples", "clusters", "ari", "accuracy", "precision", "recall", "components")
-COLUMNS = ("fraction", "repeat", *ROW)
+COLUMNS = (
+    *("fraction", "repeat", "layer", "method", "channel", "samples", "clusters"),
+    *("ari", "accuracy", "precision", "recall", "components"),
+)
 WHOLE_LAYER = -1
 """Stands for the channel in rows of methods that cluster whole layers."""
 
@@ -31,17 +35,11 @@ _one_large_clustering = Lock()
 
 @dataclass(frozen=True)
 class Subset:
-    """Images of one repeat.
+    """Images of one repeat."""
 
-    Attributes:
-        fraction: share of the images that was asked for.
-        repeat: number of the draw.
-        positions: int [n], places of the images among those whose activations are given.
-    """
-
-    fraction: float
-    repeat: int
-    positions: np.ndarray
+    fraction: float  # share of the images that was asked for
+    repeat: int  # number of the draw
+    positions: np.ndarray  # int [n], places among the images whose activations are given
 
 
 def capped(subset: Subset, most: int | None) -> Subset:
@@ -111,17 +109,19 @@ def cluster_subsets(
     with _silent(), threadpool_limits(1), Parallel(n_jobs, backend="threading", batch_size=1) as parallel:
         for layer, maps in layers:
             vectors = _channel_means(maps)
-            work = [
-                (subset, maps if method.name == "kmeans_channels" else vectors, method)
-                for method in methods
-                for subset in subsets
-            ]
-            found = parallel(
-                delayed(_rows)(layer, source, subset.positions, labels[subset.positions], method)
-                for subset, source, method in work
+            work = list(product(methods, subsets))
+            clustered = parallel(
+                delayed(_rows)(
+                    layer,
+                    maps if isinstance(method, KMeansChannelsSettings) else vectors,
+                    subset.positions,
+                    labels[subset.positions],
+                    method,
+                )
+                for method, subset in work
             )
-            for (subset, _, _), own in zip(work, found, strict=True):
-                rows += [{"fraction": subset.fraction, "repeat": subset.repeat, **row} for row in own]
+            for (_, subset), of_subset in zip(work, clustered, strict=True):
+                rows += [{"fraction": subset.fraction, "repeat": subset.repeat, **row} for row in of_subset]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"components": "Int64"})
 
 
@@ -161,24 +161,24 @@ def _rows(
             f"Layer {layer} has activations of {len(positions)} images, but there are {len(labels)} labels."
         )
     if isinstance(method, KMeansChannelsSettings):
-        found = _by_channel(layer, maps, positions, labels, method)
+        clusterings = _by_channel(layer, maps, positions, labels, method)
     else:
-        found = _by_layer(layer, _channel_means(maps[positions]), labels, method)
-    rows = []
-    for channel, own, clusters, components in found:
-        scores = clustering_scores(own, clusters)
-        agreement = scores.ari, scores.accuracy, scores.precision, scores.recall
-        values = layer, method.name, channel, len(own), scores.clusters, *agreement, components
-        rows.append(dict(zip(ROW, values, strict=True)))
-    return rows
+        clusterings = _by_layer(layer, _channel_means(maps[positions]), labels, method)
+    return [
+        {"layer": layer, "method": method.name, "channel": channel, "samples": len(clustered)}
+        | asdict(clustering_scores(clustered, clusters))
+        | {"components": components}
+        for channel, clustered, clusters, components in clusterings
+    ]
 
 
-Found = tuple[int, np.ndarray, np.ndarray, int | None]  # channel, labels of the samples, their clusters, components
+Clustering = tuple[int, np.ndarray, np.ndarray, int | None]
+"""Channel, labels of the samples, their clusters, components."""
 
 
 def _by_channel(
     layer: str, maps: np.ndarray, positions: np.ndarray, labels: np.ndarray, method: KMeansChannelsSettings
-) -> Iterator[Found]:
+) -> Iterator[Clustering]:
     classes = len(np.unique(labels))
     if classes < 2:
         return
@@ -186,16 +186,16 @@ def _by_channel(
     components = None if method.pca is None else min(method.pca, count, size)
     block = max(1, _BLOCK_BYTES // bytes_of_a_set(count, size, classes * method.restarts))
     for start in range(0, channels, block):
-        own = maps[positions, start : start + block].reshape(count, -1, size).swapaxes(0, 1).astype(np.float32)
-        _require_finite(layer, own)
+        points = maps[positions, start : start + block].reshape(count, -1, size).swapaxes(0, 1).astype(np.float32)
+        _require_finite(layer, points)
         # As many components as there are dimensions only turn the points, which K-means does not see.
         if components is not None and components < min(count, size):
-            own = np.stack([_principal_components(channel, components) for channel in own])
-        for place, clusters in enumerate(_kmeans(own, classes, method.restarts, method.seed)):
-            yield start + place, labels, clusters, components
+            points = np.stack([_principal_components(channel, components) for channel in points])
+        for channel, clusters in enumerate(_kmeans(points, classes, method.restarts, method.seed), start):
+            yield channel, labels, clusters, components
 
 
-def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: MethodSettings) -> Iterator[Found]:
+def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: MethodSettings) -> Iterator[Clustering]:
     _require_finite(layer, vectors)
     if isinstance(method, AgglomerativeSettings) and method.metric == "cosine":
         pointing = vectors.any(axis=1)
@@ -212,31 +212,24 @@ def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: Metho
 
 def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:
     """Clusters [B, N] of float32 data [B, N, D]; those that cannot be found together are looked for one by one."""
-    found = batched_kmeans(data, clusters, restarts=restarts, seed=seed)
-    labels = found.labels
-    for place in np.flatnonzero(found.degenerate):
-        labels[place] = _plain_kmeans(data[place], clusters, restarts, seed)
-    return labels
-
-
-def _plain_kmeans(points: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    distinct = len(np.unique(points, axis=0))
-    if distinct <= clusters:
-        return np.unique(points, axis=0, return_inverse=True)[1].ravel()
-    with threadpool_limits(1):
-        return KMeans(clusters, n_init=restarts, random_state=seed).fit(points).labels_
+    together = batched_kmeans(data, clusters, restarts=restarts, seed=seed)
+    for place in np.flatnonzero(together.degenerate):
+        distinct, which = np.unique(data[place], axis=0, return_inverse=True)
+        if len(distinct) > clusters:
+            with threadpool_limits(1):
+                which = KMeans(clusters, n_init=restarts, random_state=seed).fit(data[place]).labels_
+        together.labels[place] = which.ravel()
+    return together.labels
 
 
 def _agglomerate(vectors: np.ndarray, clusters: int, method: AgglomerativeSettings) -> np.ndarray:
     from sklearn.cluster import AgglomerativeClustering
 
     model = AgglomerativeClustering(clusters, metric=method.metric, linkage=method.linkage)
-    if len(vectors) < _MANY:
-        return model.fit_predict(vectors)
-    with _one_large_clustering:
+    with nullcontext() if len(vectors) < _MANY else _one_large_clustering:
         return model.fit_predict(vectors)
 
 

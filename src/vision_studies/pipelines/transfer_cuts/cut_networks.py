@@ -4,6 +4,7 @@ Source: the project "mp-tl-study".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,7 @@ from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.members import TensorData, initial_network
 from vision_studies.training.precision import autocast, uses_bfloat16
 
-WEIGHTS_FILE = "weights.safetensors"
-
-_HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
+HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
 _IMAGES_AT_ONCE = 256
 
 
@@ -34,9 +33,12 @@ def build_convnet(
     Raises:
         ParameterError: the images are too small for the network.
     """
-    return ConvNet(
-        **{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()},
-    )
+    return ConvNet(**{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()})
+
+
+def rest_of_network(settings: CutRunSettings, data: PreparedData) -> ConvNet:
+    """The layers of a run after its cut, with random weights."""
+    return build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
 
 
 def pretraining_network(settings: PretrainingRunSettings, data: PreparedData, seed: int) -> ConvNet:
@@ -99,47 +101,44 @@ def pixel_tensor(data: PreparedData, positions: np.ndarray, dtype: torch.dtype, 
     pixels = torch.empty((len(positions), height, width, data.in_channels), dtype=dtype, device=device)
     for start in range(0, len(positions), _IMAGES_AT_ONCE):
         raw = torch.from_numpy(data.image_set.images[positions[start : start + _IMAGES_AT_ONCE]])
-        pixels[start : start + len(raw)] = (raw.to(device).float() / _HALF - 1).to(dtype)
+        pixels[start : start + len(raw)] = (raw.to(device).float() / HALF - 1).to(dtype)
     return pixels.permute(0, 3, 1, 2)
 
 
+@dataclass(frozen=True)
 class FrozenLayers:
-    """The layers before a cut, which give every image the same features however often it is seen.
+    """The first `layers` convolutions of a network, which give every image the same features however often it is seen."""
 
-    Args:
-        network: that has learnt the first classes; None for no layers.
-        layers: how many convolutions there are before the cut.
-        training: precision.
-        device: where to compute.
-    """
+    network: ConvNet | None  # that has learnt the first classes; None for no layers
+    layers: int
+    training: EnsembleSettings  # says the precision
+    device: torch.device
 
-    def __init__(self, network: ConvNet | None, layers: int, training: EnsembleSettings, device: torch.device) -> None:
-        self._network, self._layers = network, layers
-        self._training, self._device = training, device
-        self.dtype = torch.bfloat16 if uses_bfloat16(training, device) else torch.float32
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the features."""
+        return torch.bfloat16 if uses_bfloat16(self.training, self.device) else torch.float32
 
     @torch.no_grad()
     def features(self, data: PreparedData, positions: np.ndarray) -> Tensor:
         """What the layers hand on, [N, C, H, W], channels last in memory; the images themselves where there are none."""
-        if not self._layers or self._network is None:
-            return pixel_tensor(data, positions, self.dtype, self._device)
-        network = self._network.to(self._device)
-        found: Tensor | None = None
-        for start in range(0, len(positions), _IMAGES_AT_ONCE):
-            images = pixel_tensor(data, positions[start : start + _IMAGES_AT_ONCE], self.dtype, self._device)
-            with autocast(self._training, self._device):
-                maps = network.features(images, stop=self._layers)
-            if found is None:
-                shape = (len(positions), *maps.shape[2:], maps.shape[1])
-                found = torch.empty(shape, dtype=self.dtype, device=self._device)
-            found[start : start + len(maps)] = maps.permute(0, 2, 3, 1)
-        if found is None:
+        if not self.layers or self.network is None:
+            return pixel_tensor(data, positions, self.dtype, self.device)
+        if not len(positions):
             raise ValueError("features of no images were asked for")
-        return found.permute(0, 3, 1, 2)
+        network, features = self.network.to(self.device), torch.empty(0)
+        for start in range(0, len(positions), _IMAGES_AT_ONCE):
+            images = pixel_tensor(data, positions[start : start + _IMAGES_AT_ONCE], self.dtype, self.device)
+            with autocast(self.training, self.device):
+                maps = network.features(images, stop=self.layers).permute(0, 2, 3, 1)
+            if not start:
+                features = torch.empty((len(positions), *maps.shape[1:]), dtype=self.dtype, device=self.device)
+            features[start : start + len(maps)] = maps
+        return features.permute(0, 3, 1, 2)
 
     def identity(self) -> tuple[int, str, str]:
         """What features depend on besides images and weights."""
-        return self._layers, str(self.dtype), str(self._device)
+        return self.layers, str(self.dtype), str(self.device)
 
     def bytes(self, data: PreparedData, positions: np.ndarray) -> int:
         """Memory that the features of the images at `positions` take."""
@@ -151,5 +150,5 @@ def tensor_data(
     features: Tensor, labels: np.ndarray, train: np.ndarray, validation: np.ndarray, device: torch.device
 ) -> TensorData:
     """Features with their labels, and the rows that are for training and for validation."""
-    rows = [torch.from_numpy(np.asarray(places, dtype=np.int64)).to(device) for places in (labels, train, validation)]
-    return TensorData(features, *rows)
+    integers = (torch.from_numpy(np.asarray(each, dtype=np.int64)).to(device) for each in (labels, train, validation))
+    return TensorData(features, *integers)

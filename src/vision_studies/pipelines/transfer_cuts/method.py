@@ -4,18 +4,19 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.pipelines.transfer_cuts import figures, nodes, tables
+from vision_studies.pipelines.transfer_cuts import nodes
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
-from vision_studies.pipelines.transfer_cuts.settings import BASELINE
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
 
-SETTINGS = "params:transfer_cuts"
+SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
+RUNS = {"in_context": True, "does_runs": True}
+FIGURES = ["modes_figure", "box_plot", "difference_lines", "heat_map"]
 
 
 def _surface_chart(accuracies: pd.DataFrame) -> Any:
-    from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface
-    from vision_studies.pipelines.transfer_cuts.rankings import mode_label
+    from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
 
     modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != BASELINE]
     return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})
@@ -40,10 +41,7 @@ METHOD = Method(
                 "What a cut gains",
                 "Median test accuracy of each cut minus that of the baseline, by the share of the images.",
             ),
-            "heat_map": FigureText(
-                "Share and cut",
-                "Mean test accuracy of every share of the images and every cut.",
-            ),
+            "heat_map": FigureText("Share and cut", "Mean test accuracy of every share of the images and every cut."),
         },
         charts=(ChartSource("accuracies.csv", _surface_chart),),
     ),
@@ -51,42 +49,14 @@ METHOD = Method(
     networks=NETWORKS,
     most_runs=most_runs,
     nodes=(
-        NodeSpec(
-            nodes.pretrain_networks,
-            [],
-            ["pretraining", "pretraining_histories"],
-            "pretraining",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.fine_tune_networks,
-            ["pretraining"],
-            ["training_results", "histories"],
-            "training",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.evaluate_networks,
-            ["training_results"],
-            ["results", "accuracies"],
-            "evaluation",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(tables.compare_cuts, [SETTINGS, "params:reporting", "accuracies"], "statistics", "evaluation"),
-        NodeSpec(
-            tables.conclude, [SETTINGS, "params:reporting", "accuracies", "statistics"], "conclusions", "evaluation"
-        ),
-        NodeSpec(tables.tabulate_cuts, [SETTINGS, "statistics"], ["markdown_tables", "latex_tables"], "evaluation"),
-        NodeSpec(tables.write_original_layout, [SETTINGS, "accuracies"], "original_files", "evaluation"),
-        NodeSpec(
-            figures.plot_cuts,
-            [SETTINGS, "accuracies", "statistics"],
-            ["modes_figure", "box_plot", "difference_lines", "heat_map"],
-            "figures",
-        ),
-        NodeSpec(figures.plot_every_mode, [SETTINGS, "accuracies", "statistics"], "figures", "figures"),
+        NodeSpec(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining", **RUNS),
+        NodeSpec(nodes.fine_tune_networks, ["pretraining"], ["training_results", "histories"], "training", **RUNS),
+        NodeSpec(nodes.evaluate_networks, ["training_results"], ["results", "accuracies"], "evaluation", **RUNS),
+        NodeSpec(nodes.compare_cuts, [SETTINGS, REPORTING, "accuracies"], "statistics", "evaluation"),
+        NodeSpec(nodes.conclude, [SETTINGS, REPORTING, "accuracies", "statistics"], "conclusions", "evaluation"),
+        NodeSpec(nodes.tabulate_cuts, [SETTINGS, "statistics"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(nodes.write_original_layout, [SETTINGS, "accuracies"], "original_files", "evaluation"),
+        NodeSpec(nodes.plot_cuts, [SETTINGS, "accuracies", "statistics"], FIGURES, "figures"),
+        NodeSpec(nodes.plot_every_mode, [SETTINGS, "accuracies", "statistics"], "figures", "figures"),
     ),
 )

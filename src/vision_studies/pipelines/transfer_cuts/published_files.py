@@ -9,26 +9,60 @@ What is read may come from anywhere, so every value is checked; nothing but plai
 """
 
 import json
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from sys import float_info
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.pipelines.transfer_cuts.rankings import BASELINE, BASELINE_CUT
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT
 
 FILE_MODES: Mapping[str, str] = MappingProxyType(
     {"FR": "freeze_reinit", "F": "freeze", "R": "reinit", "FT": "freeze_truncate", "fine-tune": "fine_tune"}
 )
 """How names of files end -> mode. The published ones are FR, F, R and FT."""
 
-_CLUSTER = MappingProxyType({"Precision": "precision", "Recall": "recall", "Accuracy": "accuracy", "ARI": "ari"})
-_CHANNEL = MappingProxyType({"Max ARI Score": "max_ari", "Avg ARI Score": "mean_ari"})
-_DATA = MappingProxyType({"Dataset": "dataset", "Split": "split"})
+
+class _Value(NamedTuple):
+    """A value of a row: its key in the file, its column in the table, and what it may be."""
+
+    key: str
+    column: str
+    kind: Literal["number", "fraction", "whole", "text"] = "number"  # a fraction is a number above 0
+    low: int = 0
+    high: float = 1  # of numbers
+    times: int = 1  # what the file multiplies it by
+
+
+_RUN = (
+    _Value("lr", "learning_rate", high=float_info.max),
+    _Value("sampled_percentage", "fraction", "fraction"),
+    _Value("sampled_cut_point", "cut", "whole", BASELINE_CUT),
+    _Value("repeat", "repeat", "whole"),
+    _Value("train_acc", "train_accuracy"),
+    _Value("test_acc", "test_accuracy"),
+)
+_SUBSET = (_Value("Percentage", "fraction", "fraction"), _Value("Repeat", "repeat", "whole"))
+_LAYER = _Value("Layer", "layer", "text")
+_IMAGES = (_Value("Dataset", "dataset", "text"), _Value("Split", "split", "text"))
+_CLUSTERS = (
+    *(*_SUBSET, _LAYER),
+    _Value("Precision", "precision"),
+    _Value("Recall", "recall"),
+    _Value("Accuracy", "accuracy"),
+    _Value("ARI", "ari", low=-1),
+    *_IMAGES,
+)
+_CHANNELS = (
+    *(*_SUBSET, _Value("Num Samples", "samples", "whole"), _LAYER),
+    _Value("Max ARI Score", "max_ari", low=-100, high=100, times=100),
+    _Value("Avg ARI Score", "mean_ari", low=-100, high=100, times=100),
+    *_IMAGES,
+)
 
 
 def results_file(split: str, mode: str) -> str:
@@ -39,12 +73,10 @@ def results_file(split: str, mode: str) -> str:
     """
     if mode == BASELINE:
         return f"baselines_{split}.json"
-    for code, name in FILE_MODES.items():
-        if name == mode:
-            return f"cuts_{split}_{code}.json"
-    raise ParameterError(
-        f"The published layout has no file for the mode '{mode}'; it knows {list(FILE_MODES.values())}."
-    )
+    codes = {name: code for code, name in FILE_MODES.items()}
+    if mode not in codes:
+        raise ParameterError(f"The published layout has no file for the mode '{mode}'; it knows {list(codes)}.")
+    return f"cuts_{split}_{codes[mode]}.json"
 
 
 def results_values(
@@ -58,19 +90,8 @@ def results_values(
         mode: whose runs are written; "baseline" for the baselines.
         learning_rate: of the runs.
     """
-    own = table[table["mode"] == mode].sort_values(["fraction", "cut", "repeat"])
-    runs = [
-        {
-            "lr": float(learning_rate),
-            "sampled_percentage": float(run["fraction"]),
-            "sampled_cut_point": int(run["cut"]),
-            "repeat": int(run["repeat"]),
-            "train_acc": float(run["train_accuracy"]),
-            "test_acc": float(run["test_accuracy"]),
-        }
-        for run in own.to_dict("records")
-    ]
-    return [dict(parameters), *runs]
+    runs = table[table["mode"] == mode].sort_values(["fraction", "cut", "repeat"])
+    return [dict(parameters), *_written(runs.assign(learning_rate=learning_rate), _RUN)]
 
 
 def read_results(path: Path, *, mode: str | None = None) -> pd.DataFrame:
@@ -88,25 +109,14 @@ def read_results(path: Path, *, mode: str | None = None) -> pd.DataFrame:
         DataError: the file cannot be read, is not such a list, or a row lacks a value or has one that cannot be.
     """
     mode = mode or _mode_in_name(path)
-    _, runs = _results(path)
-    rows = []
-    for number, run in enumerate(runs, start=1):
-        cut = _integer(path, number, run, "sampled_cut_point", least=BASELINE_CUT)
-        if mode == BASELINE and cut != BASELINE_CUT:
-            _refuse(path, number, f"has the cut {cut}, but baselines have {BASELINE_CUT}")
-        rows.append(
-            {
-                "mode": BASELINE if cut == BASELINE_CUT else mode,
-                "cut": cut,
-                "fraction": _fraction(path, number, run, "sampled_percentage"),
-                "repeat": _integer(path, number, run, "repeat", least=0),
-                "train_accuracy": _number(path, number, run, "train_acc", 0, 1),
-                "validation_accuracy": np.nan,
-                "test_accuracy": _number(path, number, run, "test_acc", 0, 1),
-                "learning_rate": _number(path, number, run, "lr", 0, math.inf),
-            }
-        )
-    return _without_repetitions(path, rows, ["cut", "fraction", "repeat", "learning_rate"])
+    table = _table(path, _results(path)[1:], _RUN, ["cut", "fraction", "repeat", "learning_rate"])
+    if mode == BASELINE:
+        for row, cut in enumerate(table["cut"], start=1):
+            if cut != BASELINE_CUT:
+                _refuse(path, row, f"has the cut {cut}, but baselines have {BASELINE_CUT}")
+    modes = np.where(table["cut"] == BASELINE_CUT, BASELINE, mode)
+    columns = ["mode", "cut", "fraction", "repeat", "train_accuracy", "validation_accuracy", "test_accuracy"]
+    return table.assign(mode=modes, validation_accuracy=np.nan)[[*columns, "learning_rate"]]
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
@@ -124,16 +134,7 @@ def cluster_values(scores: pd.DataFrame) -> list[dict[str, Any]]:
     Args:
         scores: one row a clustering: fraction, repeat, layer, precision, recall, accuracy, ari, dataset, split.
     """
-    return [
-        {
-            "Percentage": float(row["fraction"]),
-            "Repeat": int(row["repeat"]),
-            "Layer": str(row["layer"]),
-            **{key: float(row[name]) for key, name in _CLUSTER.items()},
-            **{key: str(row[name]) for key, name in _DATA.items()},
-        }
-        for row in scores.to_dict("records")
-    ]
+    return _written(scores, _CLUSTERS)
 
 
 def read_clusters(path: Path) -> pd.DataFrame:
@@ -142,12 +143,7 @@ def read_clusters(path: Path) -> pd.DataFrame:
     Raises:
         DataError: the file cannot be read, is not such a list, or a row lacks a value or has one that cannot be.
     """
-
-    def scores(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
-        lowest = {"ARI": -1}
-        return {name: _number(path, number, row, key, lowest.get(key, 0), 1) for key, name in _CLUSTER.items()}
-
-    return _read_scores(path, scores)
+    return _table(path, _list(path), _CLUSTERS, ["fraction", "repeat", "layer", "dataset", "split"])
 
 
 def channel_values(scores: pd.DataFrame) -> list[dict[str, Any]]:
@@ -157,17 +153,7 @@ def channel_values(scores: pd.DataFrame) -> list[dict[str, Any]]:
         scores: one row a clustering: fraction, repeat, samples (0 where all were used), layer, max_ari and mean_ari (over
             the channels), dataset, split.
     """
-    return [
-        {
-            "Percentage": float(row["fraction"]),
-            "Repeat": int(row["repeat"]),
-            "Num Samples": int(row["samples"]),
-            "Layer": str(row["layer"]),
-            **{key: 100 * float(row[name]) for key, name in _CHANNEL.items()},
-            **{key: str(row[name]) for key, name in _DATA.items()},
-        }
-        for row in scores.to_dict("records")
-    ]
+    return _written(scores, _CHANNELS)
 
 
 def read_channels(path: Path) -> pd.DataFrame:
@@ -178,26 +164,7 @@ def read_channels(path: Path) -> pd.DataFrame:
     Raises:
         DataError: the file cannot be read, is not such a list, or a row lacks a value or has one that cannot be.
     """
-
-    def scores(number: int, row: Mapping[str, Any]) -> dict[str, Any]:
-        samples = {"samples": _integer(path, number, row, "Num Samples", least=0)}
-        return samples | {name: _number(path, number, row, key, -100, 100) / 100 for key, name in _CHANNEL.items()}
-
-    return _read_scores(path, scores)
-
-
-def _read_scores(path: Path, scores: Callable[[int, Mapping[str, Any]], dict[str, Any]]) -> pd.DataFrame:
-    rows = []
-    for number, row in enumerate(_mappings(path, _list(path)), start=1):
-        identity = {
-            "fraction": _fraction(path, number, row, "Percentage"),
-            "repeat": _integer(path, number, row, "Repeat", least=0),
-            "layer": _text(path, number, row, "Layer"),
-        }
-        data = {name: _text(path, number, row, key) for key, name in _DATA.items()}
-        rows.append(identity | scores(number, row) | data)
-    identity_columns = ["fraction", "repeat", "layer", *_DATA.values()]
-    return _without_repetitions(path, rows, identity_columns)
+    return _table(path, _list(path), _CHANNELS, ["fraction", "repeat", "layer", "dataset", "split"])
 
 
 def _mode_in_name(path: Path) -> str:
@@ -212,17 +179,25 @@ def _mode_in_name(path: Path) -> str:
     )
 
 
-def _results(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    values = _list(path)
-    parameters = values[0]
-    if not isinstance(parameters, dict) or "sampled_cut_point" in parameters:
+def _written(table: pd.DataFrame, layout: Sequence[_Value]) -> list[dict[str, Any]]:
+    kinds = {"whole": int, "text": str}
+    return [
+        {value.key: kinds.get(value.kind, float)(row[value.column]) * value.times for value in layout}
+        for row in table.to_dict("records")
+    ]
+
+
+def _results(path: Path) -> list[Any]:
+    """Parameters, then at least one run."""
+    values = _list(path, first_row=1)
+    if not isinstance(values[0], dict) or "sampled_cut_point" in values[0]:
         raise DataError(f"{path} does not begin with the parameters of its runs; put a mapping of them first.")
     if len(values) == 1:
         raise DataError(f"{path} holds parameters but no runs.")
-    return parameters, list(_mappings(path, values[1:]))
+    return values
 
 
-def _list(path: Path) -> list[Any]:
+def _list(path: Path, *, first_row: int = 0) -> list[Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
     except OSError as error:
@@ -233,6 +208,9 @@ def _list(path: Path) -> list[Any]:
         raise DataError(
             f"{path} must hold a list of results, but holds {'none' if values == [] else 'something else'}."
         )
+    for number, row in enumerate(values[first_row:], start=1):
+        if not isinstance(row, dict):
+            _refuse(path, number, "is no mapping")
     return values
 
 
@@ -240,58 +218,41 @@ def _not_a_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _mappings(path: Path, values: Iterable[Any]) -> Iterable[dict[str, Any]]:
-    for number, value in enumerate(values, start=1):
-        if not isinstance(value, dict):
-            _refuse(path, number, "is no mapping")
-        yield value
-
-
-def _number(path: Path, row: int, values: Mapping[str, Any], key: str, low: float, high: float) -> float:
-    value = _value(path, row, values, key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        _refuse(path, row, f"has no number as '{key}'")
-    if not low <= value <= high or math.isinf(value):
-        wanted = f"between {low:g} and {high:g}" if math.isfinite(high) else f"a finite number of {low:g} or more"
-        _refuse(path, row, f"has {str(value)[:20]} as '{key}', which must be {wanted}")
-    return float(value)
-
-
-def _integer(path: Path, row: int, values: Mapping[str, Any], key: str, *, least: int) -> int:
-    value = _value(path, row, values, key)
-    whole = isinstance(value, int) and not isinstance(value, bool) and least <= value < 2**31
-    if not whole:
-        _refuse(path, row, f"has no whole number of {least} or more as '{key}'")
-    return value
-
-
-def _fraction(path: Path, row: int, values: Mapping[str, Any], key: str) -> float:
-    fraction = _number(path, row, values, key, 0, 1)
-    if fraction == 0:
-        _refuse(path, row, f"has 0 as '{key}', which must be a fraction above 0")
-    return fraction
-
-
-def _text(path: Path, row: int, values: Mapping[str, Any], key: str) -> str:
-    value = _value(path, row, values, key)
-    if not isinstance(value, str):
-        _refuse(path, row, f"has no text as '{key}'")
-    return value
-
-
-def _value(path: Path, row: int, values: Mapping[str, Any], key: str) -> Any:
-    if key not in values:
-        _refuse(path, row, f"lacks '{key}'")
-    return values[key]
-
-
-def _refuse(path: Path, row: int, what: str) -> NoReturn:
-    raise DataError(f"Row {row} of {path} {what}.")
-
-
-def _without_repetitions(path: Path, rows: list[dict[str, Any]], identity: list[str]) -> pd.DataFrame:
-    table = pd.DataFrame(rows)
+def _table(path: Path, rows: Sequence[Any], layout: Sequence[_Value], identity: list[str]) -> pd.DataFrame:
+    """The rows of a file, each of which has its own `identity`."""
+    table = pd.DataFrame(
+        [{value.column: _checked(path, number, row, value) for value in layout} for number, row in enumerate(rows, 1)]
+    )
     again = table.duplicated(identity)
     if again.any():
         _refuse(path, int(again.to_numpy().argmax()) + 1, f"has the same {', '.join(identity)} as one before it")
     return table
+
+
+def _checked(path: Path, row: int, values: Mapping[str, Any], wanted: _Value) -> float | int | str:
+    key, low, high = wanted.key, wanted.low, wanted.high
+    if key not in values:
+        _refuse(path, row, f"lacks '{key}'")
+    value = values[key]
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted.kind == "text":
+        if not isinstance(value, str):
+            _refuse(path, row, f"has no text as '{key}'")
+        return value
+    if wanted.kind == "whole":
+        if not (numeric and isinstance(value, int) and low <= value < 2**31):
+            _refuse(path, row, f"has no whole number of {low} or more as '{key}'")
+        return value
+    if not numeric:
+        _refuse(path, row, f"has no number as '{key}'")
+    if not low <= value <= high:
+        finite = high == float_info.max
+        bounds = f"a finite number of {low:g} or more" if finite else f"between {low:g} and {high:g}"
+        _refuse(path, row, f"has {str(value)[:20]} as '{key}', which must be {bounds}")
+    if wanted.kind == "fraction" and value == 0:
+        _refuse(path, row, f"has 0 as '{key}', which must be a fraction above 0")
+    return float(value) / wanted.times
+
+
+def _refuse(path: Path, row: int, what: str) -> NoReturn:
+    raise DataError(f"Row {row} of {path} {what}.")

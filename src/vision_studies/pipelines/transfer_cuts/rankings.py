@@ -4,35 +4,22 @@ A cut is the number of convolutions that are taken over from a pretrained networ
 from scratch. Runs of one repeat share their training images and initial draws, so cuts are compared repeat by repeat. The
 table of accuracies has one row a run: mode, cut, fraction (of the training images, above 0 and up to 1), repeat,
 train_accuracy, test_accuracy and, where they are known, validation_accuracy and images (how many the fraction is).
-Baseline rows (mode "baseline") belong to every mode.
+Baseline rows (mode "baseline") belong to every mode. `confidence` is that of intervals, between 0 and 1; one minus it is the
+level of significance.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import combinations
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.statistics.intervals import PairedComparison, holm, paired_comparison, summary
-
-BASELINE = "baseline"
-BASELINE_CUT = -1
-
-MODE_LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        BASELINE: "baseline",
-        "freeze_reinit": "FR",
-        "freeze": "F",
-        "reinit": "R",
-        "fine_tune": "fine-tune all",
-        "freeze_truncate": "FT",
-    }
-)
-"""Short labels of the modes; a mode that is not among them is called by its name."""
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT, mode_label
+from vision_studies.statistics.intervals import holm, paired_comparison, summary
 
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
@@ -43,11 +30,6 @@ _COMPARED = (
     *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p", "smallest_p_holm"),
     *("rank_biserial", "significant", "can_be_significant"),
 )
-
-
-def mode_label(mode: str) -> str:
-    """The short label of a mode."""
-    return MODE_LABELS.get(mode, mode)
 
 
 def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
@@ -62,11 +44,7 @@ def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
 
 
 def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """Test accuracy of every cell in numbers.
-
-    Args:
-        table: the accuracies; any number of modes.
-        confidence: of the interval of the mean, between 0 and 1.
+    """Test accuracy of every cell in numbers, of any number of modes.
 
     Returns:
         One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
@@ -77,28 +55,26 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
         DataError: a column is missing, or a cell has two runs of one repeat.
     """
     _check(table)
+    table = table.reindex(columns=[*_COLUMNS, "validation_accuracy", "images"])
     rows = []
-    for (mode, fraction, cut), own in table.groupby(["mode", "fraction", "cut"]):
-        known = own["test_accuracy"].dropna()
-        described = asdict(summary(known, confidence=confidence))
-        described |= {end: float(np.clip(described[end], 0, 1)) for end in ("low", "high")}
-        validated = "validation_accuracy" in own and own["validation_accuracy"].notna().all()
-        cell = {"mode": mode, "fraction": fraction, "cut": int(cut), **described}
-        cell |= {"median": known.median(), "max": known.max(), "train_mean": own["train_accuracy"].mean()}
-        cell["validation_mean"] = own["validation_accuracy"].mean() if validated else np.nan
-        cell["images"] = own["images"].max() if "images" in own else np.nan
+    for (mode, fraction, cut), runs in table.groupby(["mode", "fraction", "cut"]):
+        accuracies = runs["test_accuracy"].dropna()
+        cell = asdict(summary(accuracies, confidence=confidence)) | {
+            "mode": mode,
+            "fraction": fraction,
+            "cut": int(cut),
+        }
+        cell |= {end: float(np.clip(cell[end], 0, 1)) for end in ("low", "high")}
+        cell |= {"median": accuracies.median(), "max": accuracies.max(), "train_mean": runs["train_accuracy"].mean()}
+        cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}
         rows.append(cell)
     return pd.DataFrame(rows, columns=list(_DESCRIBED))
 
 
 def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """Every two cuts of a fraction against each other, the baseline among them.
+    """Every two cuts of a fraction of one mode against each other, the baseline among them.
 
     Wilcoxon's signed-rank test over shared repeats, corrected after Holm for the number of pairs of a fraction.
-
-    Args:
-        table: the accuracies of one mode and the baseline.
-        confidence: of the intervals; one minus it is the level of significance.
 
     Returns:
         One row a fraction and pair of cuts: fraction, first and second (the cuts, the first the deeper one), pairs (shared
@@ -110,50 +86,41 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFr
         DataError: a column is missing, or a cell has two runs of one repeat.
         ParameterError: the table has more than one mode beside the baseline.
     """
-    _check(table)
     _mode_of(table)
-    rows: list[dict[str, Any]] = []
-    for fraction, own in table.groupby("fraction"):
-        values = _values(own)
-        pairs = [(second, first) for first, second in combinations(sorted(values), 2)]
-        names = [{"fraction": fraction, "first": first, "second": second} for first, second in pairs]
-        rows += _compare(names, [(values[first], values[second]) for first, second in pairs], confidence)
-    return pd.DataFrame(rows, columns=["fraction", "first", "second", *_COMPARED])
+    values = _values(table)
+    pairs = [
+        ({"fraction": fraction, "first": first, "second": second}, values[fraction, first], values[fraction, second])
+        for (fraction, second), (other, first) in combinations(values, 2)
+        if fraction == other
+    ]
+    return _compare(pairs, ["fraction", "first", "second"], confidence)
 
 
 def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Rank of every cut: 1 plus the number of cuts that are significantly better at its fraction.
+    """Rank of every cut of one mode, by what `compare_pairs` says: 1 plus how many are significantly better at its fraction.
 
     No cut's rank depends on the order in which they are compared, and cuts that cannot be told apart may share a rank.
-
-    Args:
-        table: the accuracies of one mode and the baseline.
-        comparisons: what `compare_pairs` found in them.
 
     Returns:
         One row a fraction and cut: fraction, cut, n, mean, median, rank, and can_be_significant (whether so many repeats
         can set the cut apart from any other).
     """
-    better = set()
-    testable = set()
-    for pair in comparisons.to_dict("records"):
-        if pair["can_be_significant"]:
-            testable |= {(pair["fraction"], pair["first"]), (pair["fraction"], pair["second"])}
-        if pair["significant"]:
-            better.add((pair["fraction"], *_winner_and_loser(pair)))
-    ranked = describe(table)[["fraction", "cut", "n", "mean", "median"]].sort_values(["fraction", "cut"])
-    cells = list(zip(ranked["fraction"], ranked["cut"], strict=True))
-    lost = [sum(loser == cut and of == fraction for of, _, loser in better) for fraction, cut in cells]
+    # The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat.
+    first_wins = comparisons["rank_biserial"] > 0
+    beaten = comparisons.assign(cut=comparisons["second"].where(first_wins, comparisons["first"]))
+    losses = Counter(_cells(beaten[comparisons["significant"].astype(bool)], "cut"))
+    testable = comparisons[comparisons["can_be_significant"].astype(bool)]
+    apart = {*_cells(testable, "first"), *_cells(testable, "second")}
+    ranked = describe(table)[["fraction", "cut", "n", "mean", "median"]]
+    ranked = ranked.sort_values(["fraction", "cut"], ignore_index=True)
+    cells = _cells(ranked, "cut")
     return ranked.assign(
-        rank=[1 + losses for losses in lost], can_be_significant=[cell in testable for cell in cells]
-    ).reset_index(drop=True)
+        rank=[1 + losses[cell] for cell in cells], can_be_significant=[cell in apart for cell in cells]
+    )
 
 
 def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
-    """The cut of each fraction that one would choose, the baseline aside.
-
-    Args:
-        description: what `describe` says of one mode.
+    """The cut of each fraction that one would choose by what `describe` says of one mode, the baseline aside.
 
     Returns:
         One row a fraction that has cuts: fraction, cut and chosen_by: "validation", or "test" where the validation
@@ -183,7 +150,7 @@ def compare_experiments(
         first_table: the accuracies of one mode.
         second_table: those of another, measured on the same test images.
         labels: what the two are called; short labels of their modes if missing.
-        confidence: of the intervals; one minus it is the level of significance.
+        confidence: of the intervals.
 
     Returns:
         One row a fraction and cut that both have: fraction, cut, first and second (labels of the modes), the columns of
@@ -193,27 +160,20 @@ def compare_experiments(
         DataError: a column is missing, a cell has two runs of one repeat, or no cut and fraction are in both tables.
         ParameterError: a table has more than one mode beside the baseline, or the two are called alike.
     """
-    cells = []
-    for table in (first_table, second_table):
-        _check(table)
-        kept = table[table["cut"] != BASELINE_CUT]
-        cells.append({fraction: _values(own) for fraction, own in kept.groupby("fraction")})
-    modes = (_mode_of(first_table), _mode_of(second_table))
-    first_label, second_label = labels or (mode_label(modes[0]), mode_label(modes[1]))
+    modes = [mode_label(_mode_of(table)) for table in (first_table, second_table)]
+    first_label, second_label = labels or modes
     if first_label == second_label:
         raise ParameterError(f"Both experiments are called '{first_label}'; tell them apart with labels.")
-    called = {"first": first_label, "second": second_label}
-    rows: list[dict[str, Any]] = []
-    for fraction in sorted(set(cells[0]) & set(cells[1])):
-        first, second = cells[0][fraction], cells[1][fraction]
-        shared = sorted(set(first) & set(second))
-        names = [{"fraction": fraction, "cut": cut, **called} for cut in shared]
-        rows += _compare(names, [(first[cut], second[cut]) for cut in shared], confidence)
-    if not rows:
+    first, second = (_values(table[table["cut"] != BASELINE_CUT]) for table in (first_table, second_table))
+    shared = [cell for cell in first if cell in second]
+    if not shared:
         raise DataError(
             f"No cut and fraction have runs of both {first_label} and {second_label}; run both with the same cuts."
         )
-    compared = pd.DataFrame(rows)
+    called = {"first": first_label, "second": second_label}
+    pairs = [({"fraction": cell[0], "cut": cell[1], **called}, first[cell], second[cell]) for cell in shared]
+    compared = _compare(pairs, ["fraction", "cut", *called], confidence)
+    compared.insert(compared.columns.get_loc("p_holm"), "rank_biserial", compared.pop("rank_biserial"))
     verdicts = np.where(compared["rank_biserial"] > 0, "higher", "lower")
     return compared.assign(verdict=np.where(compared["significant"], verdicts, "no difference"))
 
@@ -230,6 +190,8 @@ def _check(table: pd.DataFrame) -> None:
 
 
 def _mode_of(table: pd.DataFrame) -> str:
+    """The one mode of a table, which is checked."""
+    _check(table)
     modes = sorted(set(table["mode"]) - {BASELINE})
     if len(modes) > 1:
         raise ParameterError(
@@ -238,42 +200,34 @@ def _mode_of(table: pd.DataFrame) -> str:
     return modes[0] if modes else BASELINE
 
 
-def _values(table: pd.DataFrame) -> dict[int, pd.Series]:
-    """Test accuracy of each cut by repeat; sorted, so that the order of the rows changes not even the last digit."""
-    return {
-        int(cut): own.set_index("repeat")["test_accuracy"].dropna().sort_index() for cut, own in table.groupby("cut")
-    }
+def _cells(table: pd.DataFrame, cut: str) -> list[tuple[float, int]]:
+    """Fraction and cut of each row, of which the column `cut` has the cut."""
+    return list(zip(table["fraction"], table[cut], strict=True))
+
+
+def _values(table: pd.DataFrame) -> dict[tuple[float, int], pd.Series]:
+    """Test accuracy of each fraction and cut by repeat; sorted: the order of the rows changes not even the last digit."""
+    cells = table.set_index("repeat").groupby(["fraction", "cut"])["test_accuracy"]
+    return {(fraction, int(cut)): values.dropna().sort_index() for (fraction, cut), values in cells}
 
 
 def _compare(
-    names: Sequence[dict[str, Any]], pairs: Iterable[tuple[pd.Series, pd.Series]], confidence: float
-) -> list[dict[str, Any]]:
-    """Rows of a family of comparisons that are corrected together."""
-    found = [paired_comparison(*pair, confidence=confidence, test="wilcoxon") for pair in pairs]
-    # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
-    # corrected p, as no corrected p falls when another p rises.
-    smallest = [min(1.0, 2.0 ** (1 - own.pairs)) if own.pairs > 1 else np.nan for own in found]
-    corrected = zip(names, found, holm([own.p for own in found]), smallest, holm(smallest), strict=True)
-    level = 1 - confidence
-    return [
-        {**name, **_numbers(own), "p_holm": p_holm, "smallest_p": least, "smallest_p_holm": bound}
-        | {"significant": bool(p_holm < level), "can_be_significant": bool(bound < level)}
-        for name, own, p_holm, least, bound in corrected
-    ]
-
-
-def _numbers(comparison: PairedComparison) -> dict[str, Any]:
-    return {
-        "pairs": comparison.pairs,
-        "difference": comparison.difference,
-        "difference_low": comparison.low,
-        "difference_high": comparison.high,
-        "p": comparison.p,
-        "rank_biserial": comparison.rank_biserial,
-    }
-
-
-def _winner_and_loser(pair: Mapping[Any, Any]) -> tuple[int, int]:
-    """The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat."""
-    first, second = int(pair["first"]), int(pair["second"])
-    return (first, second) if pair["rank_biserial"] > 0 else (second, first)
+    pairs: Sequence[tuple[dict[str, Any], pd.Series, pd.Series]], names: Sequence[str], confidence: float
+) -> pd.DataFrame:
+    """A row a pair: what it is called, by `names`, and how the two differ; those of a fraction are corrected together."""
+    rows = []
+    for called, first, second in pairs:
+        found = paired_comparison(first, second, confidence=confidence, test="wilcoxon")
+        # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
+        # corrected p, as no corrected p falls when another p rises.
+        smallest = min(1.0, 2.0 ** (1 - found.pairs)) if found.pairs > 1 else np.nan
+        ends = {"difference_low": found.low, "difference_high": found.high, "smallest_p": smallest}
+        rows.append(called | asdict(found) | ends)
+    compared = pd.DataFrame(rows, columns=[*names, *_COMPARED])
+    if rows:
+        for p in ("p", "smallest_p"):
+            by_fraction = compared.groupby("fraction")[p]
+            compared[f"{p}_holm"] = by_fraction.transform(lambda values: pd.Series(holm([*values]), values.index))
+        compared["significant"] = compared["p_holm"] < 1 - confidence
+        compared["can_be_significant"] = compared["smallest_p_holm"] < 1 - confidence
+    return compared

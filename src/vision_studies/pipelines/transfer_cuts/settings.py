@@ -1,5 +1,6 @@
 """Parameters of the `transfer_cuts` pipeline, and of the networks that `clustering` looks into."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -17,10 +18,41 @@ were. reinit: as freeze_reinit, but all layers learn. fine_tune: all layers star
 are no layers after the cut.
 """
 
-BASELINE = "baseline"
-Protocol = Literal["corrected", "published"]
-ClassName = Annotated[str, Field(min_length=1)]
-Names = Annotated[tuple[ClassName, ...], Field(min_length=1)]
+BASELINE, BASELINE_CUT = "baseline", -1
+"""Mode and cut of networks that are trained from nothing."""
+
+Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+_MODE_LABELS = {
+    "freeze_reinit": "FR",
+    "freeze": "F",
+    "reinit": "R",
+    "fine_tune": "fine-tune all",
+    "freeze_truncate": "FT",
+}
+
+
+def mode_label(mode: str) -> str:
+    """The short label of a mode; the name of one that has none."""
+    return _MODE_LABELS.get(mode, mode)
+
+
+def cut_label(cut: int) -> str:
+    """A cut as tables and axes call it."""
+    return BASELINE if cut == BASELINE_CUT else str(cut)
+
+
+def percentage(fraction: float) -> str:
+    """A share of the images as percent, without needless decimals."""
+    return f"{100 * fraction:g} %"
+
+
+def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
+    """A ValueError where a list has an entry twice; `lists` has the entries by the name of the parameter."""
+    for name, values in lists.items():
+        repeated = next((value for value in values if values.count(value) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"{name} has {repeated} twice; every entry counts once")
 
 
 class ClassSettings(Settings):
@@ -112,7 +144,7 @@ class CutStackSettings(StackSettings):
 class TransferCutsSettings(Settings):
     """Which layers of a network serve classes that it has never seen, and with how many images of these."""
 
-    protocol: Protocol = Field(
+    protocol: Literal["corrected", "published"] = Field(
         description="published: tests on the whole training split, validation of 10 % of the images by the original's draw; "
         "corrected: the splits of data_prep, test images touched once"
     )
@@ -129,21 +161,9 @@ class TransferCutsSettings(Settings):
     stack: CutStackSettings = Field(description="how networks are trained together")
 
     @model_validator(mode="after")
-    def _lists_are_sets(self) -> "TransferCutsSettings":
-        lists: dict[str, list[Any]] = {
-            "modes": [*self.modes],
-            "cuts": [*(self.cuts or ())],
-            "pretraining.seeds": [*self.pretraining.seeds],
-            "subsets": [subset.fraction for subset in self.subsets],
-        }
-        for name, values in lists.items():
-            repeated = next((value for value in values if values.count(value) > 1), None)
-            if repeated is not None:
-                raise ValueError(f"{name} has {repeated} twice; every entry counts once")
-        return self
-
-    @model_validator(mode="after")
-    def _cuts_lie_in_the_network(self) -> "TransferCutsSettings":
+    def _parts_fit(self) -> "TransferCutsSettings":
+        lists = {"modes": self.modes, "cuts": self.cuts or (), "pretraining.seeds": self.pretraining.seeds}
+        refuse_repeated({**lists, "subsets": [subset.fraction for subset in self.subsets]})
         outside = [cut for cut in self.cuts or () if cut > self.network.depth]
         if outside:
             raise ValueError(f"cuts has {outside[0]}, but network.channels has {self.network.depth} convolutions")
@@ -154,15 +174,16 @@ class TransferCutsSettings(Settings):
                     "reinit_both_dense: false keeps the first dense layer, which does not fit a truncated network; set "
                     "reinit_both_dense: true, or leave freeze_truncate out of modes"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _protocols_do_not_mix(self) -> "TransferCutsSettings":
         if self.protocol == "published" and self.fine_tuning.validation == "counted":
             raise ValueError(
                 "protocol: published validates on all validation images; set fine_tuning.validation: whole"
             )
         return self
+
+    @property
+    def notice(self) -> str:
+        """What figures and tables say where they follow the published protocol."""
+        return "protocol: published" if self.protocol == "published" else ""
 
     def cut_points(self, mode: Mode) -> tuple[int, ...]:
         """Cuts of a mode; fine-tuning everything is the same at all of them, and stands at 0."""

@@ -1,14 +1,23 @@
-"""What is done to the runs of `transfer_cuts`: pretraining, fine-tuning in stacks, and scoring."""
+"""The runs of `transfer_cuts`, and what is done to them: pretraining, fine-tuning in stacks, and scoring."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.errors import DataError
 from vision_studies.outcomes import Outcome
-from vision_studies.pipelines.transfer_cuts.plan import Cuts, pretraining_runs, study_cells
-from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings, TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.settings import (
+    BASELINE,
+    BASELINE_CUT,
+    CutRunSettings,
+    PretrainingRunSettings,
+    TransferCutsSettings,
+    mode_label,
+)
+from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps
 
@@ -18,6 +27,18 @@ if TYPE_CHECKING:
 
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
 FINE_TUNING = "fine-tuning"
+
+Cuts = Context[TransferCutsSettings]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the study's table; several may be one and the same run."""
+
+    mode: str  # what is done at the cut, or `baseline`
+    cut: int  # convolutions before the cut; -1 for the baseline
+    fraction: float  # share of the training images
+    run: Run
 
 
 def stages(context: Cuts, _: Known) -> Steps:
@@ -40,6 +61,62 @@ def most_runs(settings: TransferCutsSettings) -> int:
     return len(settings.pretraining.seeds) + points * sum(subset.repeats for subset in settings.subsets)
 
 
+def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """First and new classes, by name.
+
+    Raises:
+        DataError: a class is unknown, or stands among both.
+    """
+    from vision_studies.data.subsets import resolve_classes
+
+    names = context.images.image_set.class_names
+    first, new = (
+        resolve_classes(getattr(settings.classes, key), names, f"transfer_cuts.classes.{key}")
+        for key in ("pretraining", "fine_tuning")
+    )
+    both = [name for name in new if name in first]
+    if both:
+        raise DataError(
+            f"transfer_cuts.classes: '{both[0]}' is among the classes of pretraining and of fine_tuning; new classes "
+            "must not have been seen: take it out of one of the two."
+        )
+    return first, new
+
+
+def pretraining_runs(context: Cuts) -> list[Run]:
+    """One a pretraining seed."""
+    settings = context.settings
+    configuration = settings.pretraining_run(study_classes(context, settings)[0])
+    return [context.run("pretraining", seed, configuration) for seed in settings.pretraining.seeds]
+
+
+def study_cells(context: Cuts) -> list[Cell]:
+    """All places of the study's table, fraction by fraction; the baseline is the first of each."""
+    settings, classes = context.settings, study_classes(context, context.settings)[1]
+    pretrained = [run.fingerprint for run in pretraining_runs(context)]
+    points = [(BASELINE, BASELINE_CUT)] + [(mode, cut) for mode in settings.modes for cut in settings.cut_points(mode)]
+    cells = []
+    for subset in settings.subsets:
+        for mode, cut in points:
+            for repeat in range(subset.repeats):
+                first = pretrained[repeat % len(pretrained)]
+                configuration = settings.run(mode, max(cut, 0), subset.fraction, classes, first)
+                run = context.run(cell_name(mode, cut, subset.fraction), repeat, configuration)
+                cells.append(Cell(mode, cut, subset.fraction, run))
+    return cells
+
+
+def cell_name(mode: str, cut: int, fraction: float) -> str:
+    """How a place of the table is called, as in `1 %: FR, cut 4`."""
+    point = f", cut {cut}" if cut >= 0 and mode != "fine_tune" else ""
+    return f"{share_name(fraction)}: {mode_label(mode)}{point}"
+
+
+def share_name(fraction: float) -> str:
+    """How a share of the images is called, as in `0.1 %`."""
+    return f"{100 * fraction:.4g} %"
+
+
 def check_subsets(data: "PreparedData", runs: Iterable[Run]) -> None:
     """Draw every subset before anything is trained.
 
@@ -58,8 +135,11 @@ def _layers(run: Run) -> tuple[Any, ...]:
     return cut["frozen"], run.configuration["pretrained"] or "", cut["transferred"], cut["kept"], cut["new_dense"]
 
 
-def _by_layers(runs: Sequence[Run]) -> list[list[Run]]:
-    return [list(alike) for _, alike in groupby(sorted(runs, key=_layers), key=_layers)]
+def _alike(runs: Sequence[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
+    return [list(group) for _, group in groupby(sorted(runs, key=key), key=key)]
+
+
+_by_layers = partial(_alike, key=_layers)
 
 
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -68,20 +148,13 @@ def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     from vision_studies.training.members import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
-    for same_layers in _by_layers(runs):
-        for _, alike in groupby(sorted(same_layers, key=_fraction), key=_fraction):
-            members = list(alike)
-            needed = member_bytes(_cut_run(context, members[0]), context.images)
-            stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
+    for members in _alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):
+        needed = member_bytes(_cut_run(context, members[0]), context.images)
+        stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
 
 
-def _fraction(run: Run) -> float:
-    return float(run.configuration["fraction"])
-
-
 def _cut_run(context: Cuts, run: Run) -> "CutRun":
-    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
     from vision_studies.pipelines.transfer_cuts.work import CutRun
 
     settings = CutRunSettings.model_validate(run.configuration)
@@ -102,7 +175,6 @@ def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts) -> None:
-    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
     from vision_studies.pipelines.transfer_cuts.work import train_stack
     from vision_studies.training.runtime import select_device
 
@@ -118,7 +190,6 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts)
 
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Cuts) -> None:
-    from vision_studies.pipelines.transfer_cuts.cut_networks import WEIGHTS_FILE
     from vision_studies.pipelines.transfer_cuts.work import evaluate_stack
     from vision_studies.training.runtime import select_device
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
@@ -22,16 +22,17 @@ from vision_studies.models.convnet import ConvNet
 from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
-    WEIGHTS_FILE,
     FrozenLayers,
     build_convnet,
     cut_network,
     load_pretrained,
     pretraining_network,
+    rest_of_network,
     tensor_data,
 )
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, CutStackSettings, PretrainingRunSettings
 from vision_studies.statistics.metrics import measured
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.fit_result import FitResult
@@ -42,43 +43,20 @@ from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
 
-
 _TEST_IMAGES_AT_ONCE = 256
-
-
-class _FeatureStore:
-    """What the layers before one cut give for all images of the new classes; that of the latest cut is kept."""
-
-    def __init__(self) -> None:
-        self._latest: tuple[tuple[Any, ...], Tensor] | None = None
-
-    def get(self, run: "CutRun", layers: FrozenLayers, data: PreparedData, positions: np.ndarray) -> Tensor:
-        """Features [N, C, H, W] of the images at `positions`, which the run's classes and protocol decide."""
-        key = (data.fingerprint, run.settings.classes, run.settings.protocol, *layers.identity(), run.pretrained)
-        if self._latest is None or self._latest[0] != key:
-            self._latest = None  # two cuts at once may not fit
-            self._latest = (key, layers.features(data, positions))
-        return self._latest[1]
-
-
-_FEATURES = _FeatureStore()
+_LIMITS = {"checkpoint_seconds", "images_at_once"}  # of a stack's settings, that the loop of training asks for
+_FEATURES: dict[tuple[Any, ...], Tensor] = {}
+"""What the layers before the latest cut give for all images of the new classes."""
 
 
 @dataclass(frozen=True)
 class CutRun:
-    """One fine-tuning.
+    """One fine-tuning."""
 
-    Attributes:
-        settings: all that decides its numbers, besides repeat and data.
-        repeat: seed of subset, new weights and order of images.
-        pretrained: file of the weights that it starts from; None where nothing of them is kept.
-        pretraining: what they were trained with; None likewise.
-    """
-
-    settings: CutRunSettings
-    repeat: int
-    pretrained: Path | None
-    pretraining: PretrainingRunSettings | None
+    settings: CutRunSettings  # all that decides its numbers, besides repeat and data
+    repeat: int  # seed of subset, new weights and order of images
+    pretrained: Path | None  # file of the weights that it starts from; None where nothing of them is kept
+    pretraining: PretrainingRunSettings | None  # what they were trained with; None likewise
 
     def pretrained_network(self, data: PreparedData) -> ConvNet | None:
         """The network that it starts from."""
@@ -97,44 +75,30 @@ def pretrain(
 ) -> Outcome:
     """Train a network on the first classes and score it on their test images, once.
 
-    Args:
-        settings: of the run.
-        seed: of first weights and order of images.
-        data: images and splits.
-        folder: the run's own; an interrupted call is continued by the same call.
-        device: where to train.
-        options: memory, checkpoints and determinism.
+    `seed` decides first weights and order of images; `folder` is the run's own, so that an interrupted call is continued by
+    the same call; `options` says memory, checkpoints and determinism.
     """
     tune_process()
     deterministic(options.deterministic)
-    own = class_data(data, settings.classes, published=settings.protocol == "published")
+    images = _class_data(settings, data)
     network = pretraining_network(settings, data, seed)
     layers = FrozenLayers(None, 0, settings.training, device)
-    pool = np.concatenate([own.train, own.validation])
-    rows = np.arange(len(pool))
-    tensors = tensor_data(
-        layers.features(data, pool), own.labels(data, pool), rows[: len(own.train)], rows[len(own.train) :], device
-    )
-    ended: list[FitResult] = []
+    pool = np.concatenate([images.train, images.validation])
+    learns, validates = np.split(np.arange(len(pool)), [len(images.train)])
+    tensors = tensor_data(layers.features(data, pool), images.labels(data, pool), learns, validates, device)
+    members = [Member(network, settings.optimizer, seed)]
+    ended: dict[int, FitResult] = {}
+    shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
     with stack_progress(1, settings.training.epochs) as advance:
-        fit_ensemble(
-            [Member(network, settings.optimizer, seed)],
-            tensors,
-            settings.training,
-            device=device,
-            on_end=lambda _, result: ended.append(result),
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            on_epoch=advance,
-            images_at_once=options.images_at_once,
-        )
-    metrics = _metrics(ended[0], network, data, device)
-    if ended[0].weights:
-        network.load_state_dict(ended[0].weights)
+        fit_ensemble(members, tensors, settings.training, on_end=ended.__setitem__, on_epoch=advance, **shared)
+    result = ended[0]
+    metrics = _metrics(result, network, data, device)
+    if result.weights:
+        network.load_state_dict(result.weights)
         save_weights(network, folder / WEIGHTS_FILE)
-        logits = _logits([network.eval().to(device)], layers, data, own.test, settings.training, device)
-        metrics |= _test_metrics(logits[0], own.labels(data, own.test))
-    return ended[0].outcome(metrics)
+        logits = _logits([network.eval().to(device)], layers, data, images.test, settings.training, device)
+        metrics |= _test_metrics(logits[0], images.labels(data, images.test))
+    return result.outcome(metrics)
 
 
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
@@ -145,20 +109,20 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
     Raises:
         DataError: the fraction leaves a class without an image.
     """
-    own = _class_data(settings, data)
-    labels = own.labels(data, own.train)
+    images = _class_data(settings, data)
+    labels = images.labels(data, images.train)
     drawn = balanced_subset(labels, settings.fraction, repeat)
-    counted = settings.fine_tuning.validation == "counted"
-    if min(map(len, drawn)) < (2 if counted else 1):
+    fewest, counted = min(map(len, drawn)), settings.fine_tuning.validation == "counted"
+    if fewest < (2 if counted else 1):
         needed = "two images (one to learn from, one to validate with)" if counted else "one image"
         raise DataError(
             f"transfer_cuts.subsets: a fraction of {settings.fraction:g} of {len(labels)} training images is "
-            f"{min(map(len, drawn))} a class, and {needed} are needed; raise it."
+            f"{fewest} a class, and {needed} are needed; raise it."
         )
     if not counted:
-        return own.train[np.concatenate(drawn)], own.validation
+        return images.train[np.concatenate(drawn)], images.validation
     training, validation = held_out(drawn, settings.fine_tuning.validation_share)
-    return own.train[training], own.train[validation]
+    return images.train[training], images.train[validation]
 
 
 def train_stack(
@@ -178,9 +142,7 @@ def train_stack(
 
     Args:
         stack: the runs, alike in all but the repeat.
-        data: images and splits.
         folder: where the checkpoint is kept.
-        device: where to train.
         options: memory, checkpoints and determinism.
         on_end: called with the place of a member and what it gave, as soon as it has ended.
         weights_file: place of a member -> where the weights of its layers after the cut go.
@@ -188,65 +150,49 @@ def train_stack(
     tune_process()
     deterministic(options.deterministic)
     settings = stack[0].settings
-    training, frozen = settings.fine_tuning.training, settings.cut.frozen
+    tuning, frozen = settings.fine_tuning, settings.cut.frozen
     pretrained = stack[0].pretrained_network(data)
-    own = _class_data(settings, data)
-    pool = np.concatenate([own.train, own.validation])
-    layers = FrozenLayers(pretrained, frozen, training, device)
-    fits = layers.bytes(data, pool) <= options.features_mb * 1e6
-    features = _FEATURES.get(stack[0], layers if fits else FrozenLayers(None, 0, training, device), data, pool)
-    start = frozen if fits else 0
+    images = _class_data(settings, data)
+    pool = np.concatenate([images.train, images.validation])
+    layers = FrozenLayers(pretrained, frozen, tuning.training, device)
+    if layers.bytes(data, pool) > options.features_mb * 1e6:
+        layers, frozen = FrozenLayers(None, 0, tuning.training, device), 0
+    features = _features(stack[0], layers, data, pool)
     row = np.full(len(data.image_set.labels), -1)
     row[pool] = np.arange(len(pool))
-    tensors = tensor_data(features, own.labels(data, pool), row[own.train], row[own.validation], device)
-    shared = settings.fine_tuning.validation == "whole"
-    drawn = [subset(run.settings, run.repeat, data) for run in stack]
+    tensors = tensor_data(features, images.labels(data, pool), row[images.train], row[images.validation], device)
+    subsets = [subset(run.settings, run.repeat, data) for run in stack]
     members = []
-    for run, parts in zip(stack, drawn, strict=True):
+    for run, parts in zip(stack, subsets, strict=True):
         learns, validates = (torch.from_numpy(row[positions]).to(device) for positions in parts)
-        network = cut_network(run.settings, data, run.repeat, pretrained, start)
-        members.append(
-            Member(network, settings.fine_tuning.optimizer, run.repeat, learns, None if shared else validates)
-        )
+        network = cut_network(run.settings, data, run.repeat, pretrained, frozen)
+        own = None if tuning.validation == "whole" else validates
+        members.append(Member(network, tuning.optimizer, run.repeat, learns, own))
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
     def end(place: int, result: FitResult) -> None:
         metrics = _metrics(result, whole, data, device)
-        learns, validates = drawn[place]
+        learns, validates = subsets[place]
         metrics["other_metrics"] |= {"training_images": len(learns), "validation_images": len(validates)}
         if result.weights:
             network = cut_network(settings, data, stack[place].repeat, pretrained)
-            kept = network.state_dict().keys()
-            network.load_state_dict({name: value for name, value in result.weights.items() if name in kept})
+            names = network.state_dict().keys()
+            network.load_state_dict({name: value for name, value in result.weights.items() if name in names})
             save_weights(network, weights_file(place))
         on_end(place, result.outcome(metrics))
 
     logger.debug(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
     )
-    with stack_progress(len(members), training.epochs) as advance:
-        fit_ensemble(
-            members,
-            tensors,
-            training,
-            device=device,
-            on_end=end,
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            on_epoch=advance,
-            images_at_once=options.images_at_once,
-        )
+    shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
+    with stack_progress(len(members), tuning.training.epochs) as advance:
+        fit_ensemble(members, tensors, tuning.training, on_end=end, on_epoch=advance, **shared)
 
 
 def evaluate_stack(
     stack: Sequence[tuple[CutRun, Path]], data: PreparedData, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Score trained networks of one cut and pretraining, of any fraction: on test, and on what they learnt from.
-
-    Args:
-        stack: runs, and the weights of their layers after the cut.
-        data: images and splits.
-        device: where to compute.
+    """Score runs of one cut and pretraining, by the weights of their layers after the cut: on test, and on what they learnt.
 
     Returns:
         Columns of the results table, for each; the accuracy on the images learnt from stands in `other_metrics`.
@@ -254,15 +200,11 @@ def evaluate_stack(
     tune_process()
     first, settings = stack[0][0], stack[0][0].settings
     training = settings.fine_tuning.training
-    own = _class_data(settings, data)
-    test = own.test if settings.protocol is None else np.sort(np.concatenate([own.train, own.validation]))
-    pretrained = first.pretrained_network(data)
-    layers = FrozenLayers(pretrained, settings.cut.frozen, training, device)
-    networks = []
-    for _, file in stack:
-        network = build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
-        load_weights(network, file)
-        networks.append(network.to(device).eval())
+    images = _class_data(settings, data)
+    published = settings.protocol is not None
+    test = np.sort(np.concatenate([images.train, images.validation])) if published else images.test
+    layers = FrozenLayers(first.pretrained_network(data), settings.cut.frozen, training, device)
+    networks = [load_weights(rest_of_network(settings, data), file).to(device).eval() for _, file in stack]
     logits = _logits(networks, layers, data, test, training, device)
     scores = []
     for place, (run, _) in enumerate(stack):
@@ -271,19 +213,34 @@ def evaluate_stack(
             learnt = logits[place][np.searchsorted(test, learns)]
         else:
             learnt = _logits([networks[place]], layers, data, learns, training, device)[0]
-        right = float((learnt.argmax(axis=1) == own.labels(data, learns)).mean())
-        found = _test_metrics(logits[place], own.labels(data, test))
-        scores.append(found | {"other_metrics": {"train_accuracy": right, "test_images": len(test)}})
+        right = float((learnt.argmax(axis=1) == images.labels(data, learns)).mean())
+        other = {"train_accuracy": right, "test_images": len(test)}
+        scores.append(_test_metrics(logits[place], images.labels(data, test)) | {"other_metrics": other})
     return scores
 
 
-def _class_data(settings: CutRunSettings, data: PreparedData) -> ClassData:
+def member_bytes(run: CutRun, data: PreparedData) -> int:
+    """Memory that a run takes in a stack beside what all of them compute at a time, estimated."""
+    return count_parameters(rest_of_network(run.settings, data)) * BYTES_A_PARAMETER
+
+
+def _class_data(settings: CutRunSettings | PretrainingRunSettings, data: PreparedData) -> ClassData:
     return class_data(data, settings.classes, published=settings.protocol == "published")
+
+
+def _features(run: CutRun, layers: FrozenLayers, data: PreparedData, positions: np.ndarray) -> Tensor:
+    """Features [N, C, H, W] of the images at `positions`, which the run's classes and protocol decide; kept for the next."""
+    key = (data.fingerprint, run.settings.classes, run.settings.protocol, *layers.identity(), run.pretrained)
+    features = _FEATURES.get(key)
+    if features is None:
+        _FEATURES.clear()  # two cuts at once may not fit
+        features = _FEATURES[key] = layers.features(data, positions)
+    return features
 
 
 @torch.inference_mode()
 def _logits(
-    networks: Sequence[ConvNet],
+    networks: Sequence[nn.Module],
     layers: FrozenLayers,
     data: PreparedData,
     positions: np.ndarray,
@@ -307,10 +264,3 @@ def _metrics(result: FitResult, network: ConvNet, data: PreparedData, device: to
     """What is known of a run before the test split is touched."""
     metrics = result.metrics(network_size(network, data.image_shape), device)
     return metrics | {"other_metrics": {"epochs": len(result.history), "ended": result.ended}}
-
-
-def member_bytes(run: CutRun, data: PreparedData) -> int:
-    """Memory that a run takes in a stack beside what all of them compute at a time, estimated."""
-    settings = run.settings
-    network = build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
-    return count_parameters(network) * BYTES_A_PARAMETER

@@ -16,16 +16,8 @@ from vision_studies.figures.interactive_style import (
     need_columns,
     view,
 )
-from vision_studies.pipelines.transfer_cuts.plots.cut_axes import (
-    BASELINE,
-    cut_name,
-    cut_tick,
-    cuts_of,
-    fractions_of,
-    percent_of,
-    percentage,
-    share_name,
-)
+from vision_studies.pipelines.transfer_cuts.plots import cut_name, fractions_of, percents, share_name
+from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 
 _SEQUENTIAL = "Viridis"  # can be told apart by colour-blind readers, and in grey
 
@@ -44,15 +36,15 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         DataError: a column is missing.
     """
     need_columns(accuracies, ("mode", "cut", "fraction", "test_accuracy"), "accuracies")
-    known = accuracies.dropna(subset=["test_accuracy"])
-    tables = {mode: known[(known["mode"] == mode) | (known["cut"] == BASELINE)] for mode in labels}
-    tables = {mode: table for mode, table in tables.items() if (table["mode"] == mode).any()}
-    if not tables:
+    scored = accuracies.dropna(subset=["test_accuracy"])
+    modes = [mode for mode in labels if (scored["mode"] == mode).any()]
+    if not modes:
         return None
     traces: list[Any] = []
     views = []
-    for mode, table in tables.items():
-        of_mode = f", {labels[mode]}" if len(tables) > 1 else ""
+    for mode in modes:
+        table = scored[(scored["mode"] == mode) | (scored["cut"] == BASELINE_CUT)]
+        of_mode = f", {labels[mode]}" if len(modes) > 1 else ""
         traces.append(_accuracy_map(table))
         views.append(view(f"Map{of_mode}", xaxis__visible=True, yaxis__visible=True))
         if (surface := _accuracy_surface(table)) is not None:
@@ -68,7 +60,7 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         xaxis=categories("cut: convolutions that are taken over"),
         yaxis=categories("share of the training images"),
         coloraxis=colour_scale(_SEQUENTIAL, "accuracy (%)"),
-        scene=_scene(known),
+        scene=_scene(scored),
     )
     caption = (
         "Mean test accuracy over repeats. Point at a cell for its spread; drag the surface to turn it. It is straight "
@@ -78,58 +70,53 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
 
 
 def _accuracy_map(table: pd.DataFrame) -> Heatmap:
-    cuts, fractions = cuts_of(table), fractions_of(table)
-    runs = [[percent_of(table, fraction, cut) for cut in cuts] for fraction in fractions]
+    means, deviations, counts = (percents(table, which) for which in ("mean", "std", "count"))
+
+    def described(fraction: float, cut: int) -> str:
+        name, mean = _cell_name(table, fraction, cut), means.at[fraction, cut]
+        if np.isnan(mean):
+            return f"{name}<br>not run"
+        runs, deviation = int(counts.at[fraction, cut]), deviations.at[fraction, cut]
+        spread = f" ± {deviation:.2f}" if runs > 1 else ""
+        return f"{name}<br>{mean:.2f}{spread} %<br>{runs} run{'s' if runs > 1 else ''}"
+
     return cells(
-        z=[[_mean(values) for values in row] for row in runs],
-        x=[cut_tick(cut) for cut in cuts],
-        y=[percentage(fraction) for fraction in fractions],
-        text=[[f"{values.mean():.1f}" if len(values) else "–" for values in row] for row in runs],
-        customdata=[
-            [
-                f"{_cell_name(table, fraction, cut)}<br>{_described(values)}"
-                for cut, values in zip(cuts, row, strict=True)
-            ]
-            for fraction, row in zip(fractions, runs, strict=True)
-        ],
+        z=_heights(means),
+        x=[cut_label(cut) for cut in means],
+        y=[percentage(fraction) for fraction in means.index],
+        text=[["–" if np.isnan(mean) else f"{mean:.1f}" for mean in row] for row in means.to_numpy()],
+        customdata=[[described(fraction, cut) for cut in means] for fraction in means.index],
     )
 
 
-def _mean(values: np.ndarray) -> float | None:
-    return values.mean() if len(values) else None
+def _accuracy_surface(table: pd.DataFrame) -> Surface | None:
+    transferred = table[table["cut"] != BASELINE_CUT]
+    means = percents(transferred)
+    if min(means.shape) < 2:
+        return None  # a surface needs two of each
+    return Surface(
+        z=_heights(means),
+        x=means.columns.tolist(),
+        y=np.log10(means.index).tolist(),
+        customdata=[[_cell_name(transferred, fraction, cut) for cut in means] for fraction in means.index],
+        coloraxis="coloraxis",
+        hovertemplate="%{customdata}<br>%{z:.2f} %<extra></extra>",
+    )
+
+
+def _heights(means: pd.DataFrame) -> list[list[float | None]]:
+    return [[None if np.isnan(mean) else mean for mean in row] for row in means.to_numpy()]
 
 
 def _cell_name(table: pd.DataFrame, fraction: float, cut: int) -> str:
     return f"{cut_name(cut)}, {share_name(table, fraction)}"
 
 
-def _described(values: np.ndarray) -> str:
-    if not len(values):
-        return "not run"
-    spread = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f}{spread} %<br>{len(values)} run{'s' if len(values) > 1 else ''}"
-
-
-def _accuracy_surface(table: pd.DataFrame) -> Surface | None:
-    own = table[table["cut"] != BASELINE]
-    cuts, fractions = cuts_of(own), fractions_of(own)
-    if min(len(cuts), len(fractions)) < 2:
-        return None  # a surface needs two of each
-    return Surface(
-        z=[[_mean(percent_of(own, fraction, cut)) for cut in cuts] for fraction in fractions],
-        x=cuts,
-        y=np.log10(fractions).tolist(),
-        customdata=[[_cell_name(own, fraction, cut) for cut in cuts] for fraction in fractions],
-        coloraxis="coloraxis",
-        hovertemplate="%{customdata}<br>%{z:.2f} %<extra></extra>",
-    )
-
-
-def _scene(known: pd.DataFrame) -> dict[str, Any]:
-    own = known[known["cut"] != BASELINE]
-    cuts, fractions = cuts_of(own), fractions_of(own)
+def _scene(scored: pd.DataFrame) -> dict[str, Any]:
+    transferred = scored[scored["cut"] != BASELINE_CUT]
+    fractions = fractions_of(transferred)
     return {
-        "xaxis": {"title": {"text": "cut"}, "tickvals": cuts},
+        "xaxis": {"title": {"text": "cut"}, "tickvals": sorted(transferred["cut"].astype(int).unique().tolist())},
         "yaxis": {
             "title": {"text": "share"},
             "tickvals": np.log10(fractions).tolist(),
