@@ -97,6 +97,14 @@ def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
         folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
 
 
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file; what is not there need not be removed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically."""
     with atomic_file(path) as temporary:
@@ -193,10 +201,7 @@ def _tidy(left: Path, path: Path, kind: str) -> None:
     older = left / path.name
     if kind == "old" and older.exists() and not path.exists():
         os.replace(older, path)
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
+    remove(left)
 
 
 def _is_left(path: Path, machine: str, process: int) -> bool:

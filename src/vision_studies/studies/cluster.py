@@ -1,31 +1,41 @@
 """Tasks on a Dask cluster: each is done by a worker that is free, and again by another one if its worker dies.
 
 Dask is asked directly: joblib's backend for it waits for ever for a task that the scheduler has given up, and sends what all
-tasks share (a data set's splits, the study's settings) with every one of them. Here each worker is sent that once.
+tasks share (a data set's splits, the study's settings) with every one of them. Here each worker is sent that once, and unpacks
+it after a look whether it fits the study.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
+import platform
 import queue
+import sys
+import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cloudpickle import dumps  # type: ignore[import-untyped]
-from distributed import Client, Future, LocalCluster, Security
+import joblib
+from cloudpickle import dumps, loads  # type: ignore[import-untyped]
+from distributed import Client, Future, LocalCluster, Security, Worker, WorkerPlugin, get_worker
 from distributed.comm import connect
 from distributed.scheduler import KilledWorker
 
+import vision_studies
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import ClusterError
 from vision_studies.storage.kept_data import kept_with
-from vision_studies.studies.cluster_worker import Parts, SharedParts, do_task, environment
+from vision_studies.studies.parallel import Task
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +44,11 @@ _POLL_SECONDS = 1.0  # between looks whether the scheduler is still there
 _WORKERS_WITHIN = 5.0  # seconds without any worker after which the terminal is told
 _AGAIN_AFTER = 60.0
 _WORKERS_NAMED = 8  # at most: a line for a hundred of them would be none
+_DECIDING = ("augmentation", "config", "data", "models", "pipelines", "statistics", "studies", "training")
+"""What decides numbers of a run."""
 
-Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-"""What `joblib.delayed` makes: a function, its arguments and its keywords."""
+Parts = dict[int, Any]
+"""Some of the parts of a task (its function, its keywords, then its arguments) by their place."""
 
 
 class DaskCluster:
@@ -52,14 +64,9 @@ class DaskCluster:
         self._warned = 0.0
 
     def do(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
-        """Do `tasks` (function, arguments, keywords); give what they return, in the order in which they end.
+        """Do `tasks`; see `parallel.Parallel`.
 
         A task whose worker dies is done again by another. One that several workers have died of is given up.
-
-        Args:
-            tasks: what to do.
-            when_lost: is given the arguments of a task that was given up and, as `reason`, why; what it returns takes the
-                place of the task's result. None: an error tells of it when the other tasks are done.
 
         Raises:
             ClusterError: there is no scheduler, it is lost, workers do not fit the project, or die of a task.
@@ -71,10 +78,10 @@ class DaskCluster:
         done: Counter[str] = Counter()
         given_up: list[str] = []
         with ExitStack() as stack:
-            shared, own = _divide(parts)
+            shared, rests = _divide(parts)
             name = self._share(client, shared, _folders(parts[0]), stack)
             suspects = []
-            for place, ended in self._ended(client, name, dict(enumerate(own))):
+            for place, ended in self._ended(client, name, dict(enumerate(rests))):
                 if isinstance(ended, KilledWorker):
                     suspects.append(place)
                 else:
@@ -82,7 +89,7 @@ class DaskCluster:
                     yield ended[1]
             # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
             for suspect in suspects:
-                for place, ended in self._ended(client, name, {suspect: own[suspect]}):
+                for place, ended in self._ended(client, name, {suspect: rests[suspect]}):
                     if not isinstance(ended, KilledWorker):
                         done[ended[0]] += 1
                         yield ended[1]
@@ -105,9 +112,9 @@ class DaskCluster:
         ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         resources = dict(self._settings.resources) or None
         waiting: dict[Any, tuple[int, Future]] = {}
-        for place, own in tasks.items():
+        for place, parts in tasks.items():
             key = f"run-{uuid.uuid4().hex}"
-            future = client.submit(do_task, name, dumps(own), pure=False, resources=resources, key=key)
+            future = client.submit(do_task, name, dumps(parts), pure=False, resources=resources, key=key)
             waiting[key] = (place, future)  # Dask forgets a task whose future nobody holds
             future.add_done_callback(ended.put)
         quiet_since = time.monotonic()
@@ -119,9 +126,8 @@ class DaskCluster:
                 continue
             quiet_since = time.monotonic()
             place, _ = waiting.pop(future.key)
-            result: Any
             try:
-                result = future.result()
+                result: Any = future.result()
             except KilledWorker as error:
                 result = error
             except (Exception, CancelledError) as error:
@@ -175,13 +181,11 @@ class DaskCluster:
             marks.append(mark)
         absolute = {place: part.absolute() if isinstance(part, Path) else part for place, part in shared.items()}
         threads = os.environ.get("OMP_NUM_THREADS", "")
-        plugin = SharedParts(
-            dumps(absolute),
-            marks,
-            environment(),
-            int(threads) if threads.isdigit() else None,
-            self._tasks_a_host(client),
-        )
+        tasks_a_host: Counter[str] = Counter()
+        for worker in self._workers(client):
+            tasks_a_host[worker["host"]] += worker["nthreads"]
+        own_threads = int(threads) if threads.isdigit() else None
+        plugin = SharedParts(dumps(absolute), marks, environment(), own_threads, dict(tasks_a_host))
         try:
             client.register_plugin(plugin, name=name)
         except OSError as error:
@@ -193,12 +197,6 @@ class DaskCluster:
             ) from error
         stack.callback(_forget, client, name)
         return name
-
-    def _tasks_a_host(self, client: Client) -> dict[str, int]:
-        tasks: Counter[str] = Counter()
-        for worker in self._workers(client):
-            tasks[worker["host"]] += worker["nthreads"]
-        return dict(tasks)
 
     def _workers(self, client: Client) -> Sequence[dict[str, Any]]:
         try:
@@ -219,26 +217,14 @@ class DaskCluster:
             return
         workers = self._workers(client)
         wanted = self._settings.resources
-        fitting = [
-            worker
-            for worker in workers
-            if all(worker.get("resources", {}).get(name, 0) >= amount for name, amount in wanted.items())
-        ]
-        if not fitting:
+        offers = [worker.get("resources", {}) for worker in workers]
+        if not any(all(offer.get(name, 0) >= amount for name, amount in wanted.items()) for offer in offers):
             listed = " ".join(f"{name}={amount:g}" for name, amount in wanted.items())
             option = f' --resources "{listed}"' if wanted else ""
-            lack = (
-                f"none of {len(workers)} workers has execution.resources ({listed})"
-                if workers
-                else "no worker is there"
-            )
-            logger.warning(
-                "Waiting: %s at the Dask scheduler %s; start one with `dask worker %s --nthreads 1%s`",
-                lack,
-                client.scheduler.address,
-                client.scheduler.address,
-                option,
-            )
+            some = f"none of {len(workers)} workers has execution.resources ({listed})"
+            lack, address = some if workers else "no worker is there", client.scheduler.address
+            start = "start one with `dask worker %s --nthreads 1%s`"
+            logger.warning(f"Waiting: %s at the Dask scheduler %s; {start}", lack, address, address, option)
             self._warned = now
 
     def _lost(self) -> ClusterError:
@@ -284,11 +270,105 @@ def _folders(task: tuple[Any, ...]) -> list[Path]:
 
 def _title(task: tuple[Any, ...]) -> str:
     """How a task is called: after its runs where it has some."""
-    runs = [part for argument in task[2:] for part in (argument if isinstance(argument, list) else [argument])]
-    names = [run.name for run in runs if hasattr(run, "fingerprint")]
+    names = [run.name for argument in task[2:] for run in getattr(argument, "runs", ())]
     return ", ".join(names) or getattr(task[0], "__name__", "a task")
 
 
 def _forget(client: Client, name: str) -> None:
     if client.status == "running":
         client.unregister_worker_plugin(name)
+
+
+@dataclass
+class SharedParts(WorkerPlugin):
+    """What all tasks of one call share, on a worker; unpacked by the first of them.
+
+    Attributes:
+        packed: the parts, pickled.
+        marks: files that a worker sees if it shares the study's folders with the command.
+        environment: of the command; see `environment`.
+        threads: of one task; None: its share of the cores of its machine.
+        tasks_a_host: host -> how many tasks it does at once.
+    """
+
+    packed: bytes
+    marks: Sequence[Path]
+    environment: dict[str, str]
+    threads: int | None
+    tasks_a_host: dict[str, int]
+
+    def setup(self, worker: Worker) -> None:
+        """Called by Dask when the worker is given the parts."""
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._parts: Parts | None = None
+
+    def parts(self) -> Parts:
+        """The shared parts.
+
+        Raises:
+            ClusterError: this worker has other versions, more than one thread, or does not see the study's folders.
+        """
+        with self._lock:
+            if self._parts is None:
+                self._check()
+                self._limit_threads()
+                self._parts = loads(self.packed)
+            return self._parts
+
+    def _check(self) -> None:
+        name, ours = self._worker.address, environment()
+        differing = [
+            f"{part} {ours[part]} (here {there})" for part, there in self.environment.items() if ours[part] != there
+        ]
+        if differing:
+            raise ClusterError(
+                f"The Dask worker {name} has {', '.join(differing)}; start it anew from the environment and the "
+                "checkout that the command has: the numbers of a study come from one version."
+            )
+        if self._worker.state.nthreads > 1:
+            raise ClusterError(
+                f"The Dask worker {name} has {self._worker.state.nthreads} threads, whose runs would share random numbers; "
+                "start it with `--nthreads 1`, and more workers with `--nworkers`."
+            )
+        for mark in self.marks:
+            if not mark.exists():
+                raise ClusterError(
+                    f"The Dask worker {name} does not see {mark.parent}; the project's folder must be shared by all machines, "
+                    "at the same path."
+                )
+
+    def _limit_threads(self) -> None:
+        host = self._worker.address.rpartition("/")[2].rpartition(":")[0]
+        threads = self.threads or max(1, joblib.cpu_count() // self.tasks_a_host.get(host, 1))
+        # What is imported only now reads the variable; torch, where it is there already, has to be told.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+@cache
+def environment() -> dict[str, str]:
+    """What has to be the same wherever a study's runs are done; the project's source as it was when this process began."""
+    root = Path(vision_studies.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for part in _DECIDING for file in (root / part).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return {
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": version("torch"),
+        "vision_studies": f"{vision_studies.__version__}, source {digest.hexdigest()[:8]}",
+    }
+
+
+def do_task(name: str, packed: bytes) -> tuple[str, Any]:
+    """Do a task on a worker; return the worker's name and what the task returns."""
+    worker = get_worker()
+    plugin = cast("SharedParts", worker.plugins[name])
+    parts = plugin.parts() | loads(packed)
+    function, keywords, *arguments = (parts[place] for place in range(len(parts)))
+    called = worker.name if isinstance(worker.name, str) else f"worker {worker.name}"
+    return called, function(*arguments, **keywords)
+
+
+environment()  # now: a process has the source that lay there when it began

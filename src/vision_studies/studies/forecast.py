@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,12 +55,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Runs that are known only when something before them has ended.
-
-    Attributes:
-        count: how many there are at most.
-        reason: why they are not known.
-    """
+    """Runs that are known only when something before them has ended; see `stages.Later`."""
 
     count: int
     reason: str
@@ -70,8 +66,8 @@ class StageForecast:
     """A stage of a pipeline.
 
     Attributes:
-        pipeline: name of the pipeline.
-        stage: name of the stage, as a reader knows it.
+        pipeline: its name.
+        stage: as a reader knows it.
         verb: what is done to a run: "train", or "score" and the like.
         decisions: one a run; runs of equal fingerprint are one.
         unknown: runs that are not known yet.
@@ -111,13 +107,13 @@ def forecast(context: "Context[Any]") -> list[StageForecast]:
 
 def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
     """Forecasts of one stage as one; what is not known for the same reason is counted together."""
-    every = (first, *others)
-    counts: dict[str, int] = {}
+    every, counts = (first, *others), Counter[str]()
     for unknown in (unknown for forecast in every for unknown in forecast.unknown):
-        counts[unknown.reason] = counts.get(unknown.reason, 0) + unknown.count
+        counts[unknown.reason] += unknown.count
     decisions = tuple(decision for forecast in every for decision in forecast.decisions)
-    told = tuple(Unknown(count, reason) for reason, count in counts.items())
-    return StageForecast(first.pipeline, first.stage, first.verb, decisions, told)
+    return replace(
+        first, decisions=decisions, unknown=tuple(Unknown(count, reason) for reason, count in counts.items())
+    )
 
 
 class Forecaster:
@@ -140,16 +136,12 @@ class Forecaster:
         Raises:
             DataError: a run's result or a list of a group's members is damaged.
         """
-        if isinstance(item, Stage):
-            told = self.stage(item)
-            return told, told.has_ended
-        if isinstance(item, Artifacts):
-            decisions = tuple(self._artifact(artifact) for artifact in item.items)
-            told = StageForecast(self.pipeline, item.label, item.verb, decisions)
-            return told, told.has_ended
         if isinstance(item, Later):
             return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
-        return self._trials(item)
+        if not isinstance(item, Stage | Artifacts):
+            return self._trials(item)
+        told = self.stage(item) if isinstance(item, Stage) else self._artifacts(item)
+        return told, told.has_ended
 
     def stage(self, stage: Stage) -> StageForecast:
         """What would become of the runs of a stage.
@@ -161,18 +153,16 @@ class Forecaster:
         for run in stage.runs:
             named.setdefault(run.fingerprint, []).append(run)
         groups = self._groups(stage.name, set(named))
-        decisions = [
-            decision
-            for runs_of_one in named.values()
-            if (decision := self._decide(runs_of_one, stage, groups)) is not None
-        ]
-        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(decisions))
+        decisions = (self._decide(runs, stage, groups) for runs in named.values())
+        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions)))
+
+    def _artifacts(self, artifacts: Artifacts) -> StageForecast:
+        decisions = tuple(self._artifact(artifact) for artifact in artifacts.items)
+        return StageForecast(self.pipeline, artifacts.label, artifacts.verb, decisions)
 
     def _artifact(self, artifact: Artifact) -> Decision:
-        waits = artifact.needs and (
-            self.fresh or not all(self.store.is_finished(run, stage) for run, stage in artifact.needs)
-        )
-        if waits:
+        unfinished = (not self.store.is_finished(run, stage) for run, stage in artifact.needs)
+        if artifact.needs and (self.fresh or any(unfinished)):
             return Decision(artifact.name, LATER, artifact.waits)
         if artifact.file.exists() and not self.fresh:
             return Decision(artifact.name, REUSE, "finished")
@@ -182,14 +172,11 @@ class Forecaster:
         stored = [] if self.fresh else trials.stored()
         decisions = []
         for trial in stored:
-            name = f"{trials.variant}, trial {trial.number}"
             if trial.ended:
-                reason = "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
-                decisions.append(Decision(name, REUSE, reason))
-            elif trial.busy:
-                decisions.append(Decision(name, BUSY, "another process works on it now"))
+                action, reason = REUSE, "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
             else:
-                decisions.append(Decision(name, CONTINUE, "interrupted"))
+                action, reason = (BUSY, "another process works on it now") if trial.busy else (CONTINUE, "interrupted")
+            decisions.append(Decision(f"{trials.variant}, trial {trial.number}", action, reason))
         settings = trials.settings
         over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
         missing = 0 if over else max(0, settings.trials - len(stored))
@@ -247,19 +234,16 @@ class Forecaster:
 
     def _compared(self, names: Sequence[Run]) -> tuple[str, tuple[Change, ...]]:
         """Why a run is new, by the newest stored run that was called like it."""
+        run = names[-1]
+        namesakes = [self._stored[key] for own in names if (key := (own.variant, own.trial, own.seed)) in self._stored]
         if not self._stored:
             return "never trained", ()
-        namesakes = [self._stored[key] for run in names if (key := (run.variant, run.trial, run.seed)) in self._stored]
-        run = names[-1]
+        if not namesakes and run.variant not in {variant for variant, _, _ in self._stored}:
+            return f"new: no run is called {run.variant} yet", ()
         if not namesakes:
-            known = {variant for variant, _, _ in self._stored}
-            if run.variant not in known:
-                return f"new: no run is called {run.variant} yet", ()
             return (f"new: trial {run.trial}" if run.trial else f"new: seed {run.seed}"), ()
-        earlier = max(namesakes, key=lambda namesake: namesake[0])[1]
-        reasons = []
-        if earlier["data_fingerprint"] != run.data_fingerprint:
-            reasons.append("other data")
+        _, earlier = max(namesakes, key=lambda namesake: namesake[0])
+        reasons = ["other data"] if earlier["data_fingerprint"] != run.data_fingerprint else []
         if earlier["method_version"] != run.method_version:
             reasons.append(f"version {run.method_version} of the method, was {earlier['method_version']}")
         changes = _changes(earlier["configuration"], run.configuration)
@@ -270,12 +254,11 @@ class Forecaster:
         """Variant, trial and seed -> time and description of the newest stored run that is called so."""
         newest: dict[tuple[str, int, int], tuple[float, dict[str, Any]]] = {}
         for folder, described in descriptions(self.store.folder):
-            if not {"variant", "trial", "seed"} <= described.keys():
-                continue
-            key = described["variant"], described["trial"], described["seed"]
-            time = (folder / DESCRIPTION_FILE).stat().st_mtime
-            if key not in newest or newest[key][0] < time:
-                newest[key] = (time, described)
+            if {"variant", "trial", "seed"} <= described.keys():
+                key = described["variant"], described["trial"], described["seed"]
+                time = (folder / DESCRIPTION_FILE).stat().st_mtime
+                if key not in newest or newest[key][0] < time:
+                    newest[key] = (time, described)
         return newest
 
 
@@ -288,16 +271,14 @@ _FROM_BEGINNING = "from the beginning: there is no checkpoint yet"
 
 def _reached(folder: Path) -> str:
     """How far the newest checkpoint in `folder`, of a run or of a stack, has come."""
-    numbered = [
-        (int(match[1]), file) for file in folder.rglob("*.safetensors") if (match := _NUMBERED.fullmatch(file.name))
-    ]
-    if numbered and all(file.parent.parent == folder for _, file in numbered):
-        return f"after epoch {max(numbered)[0]}"
-    states = [*folder.glob("stack.safetensors")]
-    epoch = _epoch(states[0]) if states else None
+    files = [*folder.rglob("*.safetensors")]
+    numbered = {file: int(match[1]) for file in files if (match := _NUMBERED.fullmatch(file.name))}
+    if numbered and all(file.parent.parent == folder for file in numbered):
+        return f"after epoch {max(numbered.values())}"
+    epoch = _epoch(folder / "stack.safetensors")
     if epoch is not None:
         return f"after epoch {epoch}"
-    return "from its checkpoints" if numbered or states or any(folder.rglob("*.safetensors")) else _FROM_BEGINNING
+    return "from its checkpoints" if files else _FROM_BEGINNING
 
 
 def _epoch(file: Path) -> int | None:

@@ -5,11 +5,13 @@ Kedro's nodes, `kedro runs plan`, the report and the commands read it; nothing a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.registry import METHODS
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.studies.execution import execute
@@ -85,19 +87,18 @@ class Context(Generic[S]):
             trial: of a search, from 1; 0 without one.
             data: fingerprint of what it learns from; None for the study's images.
         """
-        known = self.images.fingerprint if data is None else data
-        method = self.method
-        return Run(method.name, self.study.name, variant, trial, seed, configuration, known, method.version)
+        fingerprint, method = self.images.fingerprint if data is None else data, self.method
+        return Run(method.name, self.study.name, variant, trial, seed, configuration, fingerprint, method.version)
 
     def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
         """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
-        from vision_studies.studies.run_tables import results_table
+        from vision_studies.studies.results import results_table
 
         return results_table(runs, self.runs, stages)
 
     def histories(self, runs: Sequence[Run]) -> "pd.DataFrame":
-        """Histories of all runs, one below the other; see `run_tables.history_table`."""
-        from vision_studies.studies.run_tables import history_table
+        """Histories of all runs, one below the other; see `results.history_table`."""
+        from vision_studies.studies.results import history_table
 
         return history_table(runs, self.runs)
 
@@ -107,7 +108,7 @@ class NodeSpec:
     """A node of a method's graph.
 
     Attributes:
-        function: what it does; its name is the node's.
+        function: its name is the node's.
         inputs: data sets, after those of the context where it takes one.
         outputs: data sets.
         tags: phases that can be run alone.
@@ -123,25 +124,18 @@ class NodeSpec:
     does_runs: bool = False
 
 
-@dataclass(frozen=True)
-class FigureText:
-    """How a page calls a figure.
-
-    Attributes:
-        title: of the figure.
-        caption: what to look for in it.
-    """
+class FigureText(NamedTuple):
+    """How a page calls a figure, and what to look for in it."""
 
     title: str
     caption: str
 
 
-@dataclass(frozen=True)
-class ChartSource:
-    """An interactive figure of the page, and the table that it is drawn from.
+class ChartSource(NamedTuple):
+    """An interactive figure of the page.
 
     Attributes:
-        file: in the pipeline's folder of results.
+        file: table that it is drawn from, in the pipeline's folder of results.
         draw: content of the file -> title, caption and figure as `reports.charts.Chart` takes them; None where there is
             nothing to see.
     """
@@ -205,8 +199,10 @@ class Networks:
     """How the networks that runs have trained are called, and how they are used again.
 
     Attributes:
-        title: configuration of a run -> name of its network.
-        rebuild: run, and the images and splits that it was trained on -> the network as it was trained.
+        title: configuration of a run -> name of its network; empty where there is none.
+        rebuild: run, and the images and splits that it was trained on -> the network as it was trained. Raises
+            CheckpointError where the weights do not fit the network that the run describes, or those of another run, which
+            it needs, are gone; is asked where `unusable` finds nothing against it.
         unusable: configuration and folder of a run -> why no classifier of images can be made of it, in words that follow
             "cannot be used: "; None where one can.
     """
@@ -216,17 +212,19 @@ class Networks:
     unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
 
 
-@dataclass(frozen=True)
-class NoNetworks:
+def no_networks(reason: str, title: Callable[[Mapping[str, Any]], str]) -> Networks:
     """Runs of which no classifier of images can be made.
 
-    Attributes:
+    Args:
         reason: why, in words that follow "cannot be used: ".
         title: configuration of a run -> name of the network that it looked into; empty where there is none.
     """
+    refused = partial(_refused, reason)
+    return Networks(title, refused, refused)
 
-    reason: str
-    title: Callable[[Mapping[str, Any]], str]
+
+def _refused(reason: str, *_: Any) -> Any:
+    return reason
 
 
 def _alone(settings: Any) -> Any:
@@ -264,7 +262,7 @@ class Method(Generic[S]):
     stages: Callable[[Context[S], Known], Steps]
     most_runs: Callable[[S], int]
     nodes: Sequence[NodeSpec]
-    networks: Networks | NoNetworks
+    networks: Networks
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone
@@ -292,16 +290,13 @@ def make_context(
     data: Sequence[Any],
     runs: RunStore,
 ) -> Context[S]:
-    """The context of a method.
+    """The context of a method; see `Context`.
 
     Args:
         method: the method.
         models: settings models of its parameters.
-        study: name, title and question.
-        execution: where runs are done.
-        fresh: forget finished runs.
+        study: as in the context, like `execution`, `fresh` and `runs`.
         data: what the catalog has of `method.data`: image set, table of splits and, where asked for, FFCV files.
-        runs: where runs lie.
     """
     from vision_studies.data.prepared import PreparedData
 
@@ -339,7 +334,7 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
         if isinstance(item, Later) or item.label not in labels:
             answer = None if isinstance(item, Later) else True
             continue
-        done.setdefault(item.label, []).extend(item.runs if isinstance(item, Stage) else [])
+        done.setdefault(item.label, []).extend(getattr(item, "runs", ()))
         answer = _do(item, context)
     missing = {*labels} - done.keys()
     if missing:
@@ -348,16 +343,15 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
 
 
 def _do(item: Any, context: Context[Any]) -> Any:
-    store, execution = context.runs, context.execution
     if isinstance(item, Stage):
-        execute(item, store, execution, fresh=context.fresh)
+        execute(item, context.runs, context.execution, fresh=context.fresh)
         return True
     if isinstance(item, Artifacts):
         share(item, fresh=context.fresh)
         return True
     if context.fresh:
-        item.forget(store)
-    return item.work(store, execution)
+        item.forget(context.runs)
+    return item.work(context.runs, context.execution)
 
 
 def load_method(name: str) -> Method[Any]:
@@ -368,3 +362,8 @@ def load_method(name: str) -> Method[Any]:
     """
     method: Method[Any] = import_module(f"vision_studies.pipelines.{name}.method").METHOD
     return method
+
+
+def networks_of(pipeline: str) -> Networks:
+    """Networks of a pipeline's runs; none can be used of one that is no method any more."""
+    return load_method(pipeline).networks if pipeline in METHODS else no_networks("they keep no network", lambda _: "")

@@ -9,14 +9,7 @@ from vision_studies.studies.runs import Run
 
 logger = logging.getLogger(__name__)
 
-
 _LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fill the screen
-
-
-def log_reused(stage: str, finished: int, total: int) -> None:
-    """Say how many runs need not be done again, if any."""
-    if finished:
-        logger.info("%s: %d of %d runs are finished and reused", stage, finished, total)
 
 
 class RunLog:

@@ -6,7 +6,6 @@ What is worked on is held with a lock that the system takes from a process that 
 import fcntl
 import logging
 import os
-import shutil
 import socket
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vision_studies.files import full_disk_told
+from vision_studies.files import full_disk_told, remove
 from vision_studies.studies.stages import Artifacts
 
 logger = logging.getLogger(__name__)
@@ -56,20 +55,22 @@ def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
 
 
 @contextmanager
-def hold(lock_file: Path, what: str) -> Iterator[None]:
+def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
     """Hold a lock for the block; where another process does, say so once and wait for it.
 
     Args:
         lock_file: of the lock; its folder is made where it is missing.
         what: what is done under the lock, as in `the features of digits`.
+        does: what is done with it.
     """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        logger.info("waiting for %s, which works on %s", holder_of(lock_file), what)
-        lock.acquire()
+    with full_disk_told(lock_file):
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info("waiting for %s, which %s %s", holder_of(lock_file), does, what)
+            lock.acquire()
     try:
         name_holder(lock_file)
         yield
@@ -106,6 +107,12 @@ def holder_of(lock_file: Path) -> str:
         return "another process"
 
 
+def log_reused(stage: str, finished: int, total: int, are: str = "are") -> None:
+    """Say how much need not be done again, if any."""
+    if finished:
+        logger.info("%s: %d of %d %s finished and reused", stage, finished, total, are)
+
+
 class Elsewhere:
     """Waits for work that other processes do, and says for whom: at once, and then every minute.
 
@@ -132,16 +139,11 @@ class Elsewhere:
         counts: Counter[str] = Counter()
         for lock_file, runs in held:
             counts[holder_of(lock_file)] += runs
-        total = sum(counts.values())
-        who = ", ".join(f"{count} by {holder}" for holder, count in counts.items())
-        told = next(iter(counts)) if len(counts) == 1 else who
-        logger.info(
-            "%s: %d %s worked on elsewhere (%s); waiting",
-            self._stage,
-            total,
-            "run is" if total == 1 else "runs are",
-            told,
-        )
+        first, *others = counts
+        who = ", ".join(f"{count} by {holder}" for holder, count in counts.items()) if others else first
+        total = counts.total()
+        are = "run is" if total == 1 else "runs are"
+        logger.info("%s: %d %s worked on elsewhere (%s); waiting", self._stage, total, are, who)
         self._said = time.monotonic()
 
 
@@ -153,14 +155,9 @@ def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
         fresh: delete those that are there first.
     """
     for artifact in artifacts.items if fresh else ():
-        if artifact.remove.is_dir():
-            shutil.rmtree(artifact.remove, ignore_errors=True)
-        else:
-            artifact.remove.unlink(missing_ok=True)
+        remove(artifact.remove)
     waiting = [artifact for artifact in artifacts.items if not artifact.file.exists()]
-    reused = len(artifacts.items) - len(waiting)
-    if reused:
-        logger.info("%s: %d of %d are finished and reused", artifacts.label, reused, len(artifacts.items))
+    log_reused(artifacts.label, len(artifacts.items) - len(waiting), len(artifacts.items))
     elsewhere = Elsewhere(artifacts.label)
     while waiting:
         held = []

@@ -3,7 +3,7 @@
 from vision_studies.pipelines.clustering import figures, nodes, tables
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
-from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
 
 CUTS = "params:transfer_cuts"
 
@@ -29,7 +29,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
-    networks=NoNetworks("they keep no network", network_title),
+    networks=no_networks("they keep no network", network_title),
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,
