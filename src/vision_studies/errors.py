@@ -1,6 +1,8 @@
 """Errors a user can mend. Each message is one sentence: what is wrong, where, and what to do about it."""
 
+import difflib
 import re
+from collections.abc import Sequence
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -8,6 +10,11 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def visible(text: str) -> str:
     """Text without control characters but line breaks and tabs: names of files could rewrite a terminal with them."""
     return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def guess(name: str, there: Sequence[str]) -> str:
+    """A sentence, begun with a space, that asks whether the most similar of the names that there are was meant; or none."""
+    return "".join(f" Did you mean '{close}'?" for close in difflib.get_close_matches(name, there, n=1))
 
 
 class VisionStudiesError(Exception):

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tokenize import TokenError
@@ -116,6 +117,11 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
+def now() -> str:
+    """This moment in ISO 8601 and UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def hash_json(value: Any) -> str:
     """SHA-256 of a JSON-serialisable value, independent of the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -145,11 +151,7 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def full_disk_told(path: Path) -> Iterator[None]:
-    """Tell of a full disk in one sentence, whoever meets it while `path` is written.
-
-    Raises:
-        StorageError: the disk is full.
-    """
+    """Tell of a full disk in one sentence, a StorageError, whoever meets it while `path` is written."""
     try:
         yield
     except Exception as error:
@@ -206,17 +208,14 @@ def _tidy(left: Path, path: Path, kind: str) -> None:
 
 def _is_left(path: Path, machine: str, process: int) -> bool:
     """Whether the process that was writing `path` is gone."""
-    if machine != _machine():
-        try:
-            return time.time() - path.stat().st_mtime > _LEFT_AFTER
-        except FileNotFoundError:
-            return False
     try:
+        if machine != _machine():
+            return time.time() - path.stat().st_mtime > _LEFT_AFTER
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except (PermissionError, FileNotFoundError):
+        pass
     return False
 
 
@@ -228,8 +227,7 @@ def _prefix(path: Path) -> str:
 def _machine() -> str:
     """Eight characters that stand for this machine, or for the container, which numbers its processes anew."""
     numbering = Path("/proc/self/ns/pid")
-    known = [socket.gethostname(), str(numbering.readlink()) if numbering.is_symlink() else ""]
-    return hash_json(known)[:8]
+    return hash_json([socket.gethostname(), str(numbering.readlink()) if numbering.is_symlink() else ""])[:8]
 
 
 def _synchronise(file: Path) -> None:

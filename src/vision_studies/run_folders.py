@@ -84,14 +84,10 @@ def read_stage(path: Path) -> dict[str, Any]:
         FileNotFoundError: the stage has not ended.
         DataError: the file is damaged, be it by a single digit.
     """
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        checked = [result[name] for name in _CHECKED]
-        if "checksum" in result and result["checksum"] != _checksum(checked):
-            raise ValueError("its numbers are not those that were written")
-        return result
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is damaged; {MEND}.") from error
+    result = _read_object(path, _CHECKED)
+    if "checksum" in result and result["checksum"] != _checksum([result[name] for name in _CHECKED]):
+        raise DataError(f"{path} is damaged; {MEND}.") from ValueError("its numbers are not those that were written")
+    return result
 
 
 def write_stage(

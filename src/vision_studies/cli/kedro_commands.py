@@ -1,6 +1,5 @@
 """Kedro's own commands, with names checked and errors told in one sentence."""
 
-import difflib
 import functools
 import signal
 import subprocess
@@ -24,7 +23,7 @@ from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.help_texts import RunCommand, explained
-from vision_studies.errors import ParameterError
+from vision_studies.errors import ParameterError, guess
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
@@ -40,15 +39,11 @@ def check_pipelines(names: list[str]) -> None:
         ParameterError: with the names that there are.
     """
     spec = find_spec("vision_studies.pipelines")
-    there = [
-        "__default__",
-        *(module.name for module in iter_modules(spec.submodule_search_locations if spec else None) if module.ispkg),
-    ]
+    modules = iter_modules(spec.submodule_search_locations if spec else None)
+    there = ["__default__", *(module.name for module in modules if module.ispkg)]
     for name in names:
         if name not in there:
-            close = difflib.get_close_matches(name, there, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
-            raise ParameterError(f"There is no pipeline '{name}'.{guess} There are: {', '.join(there)}.")
+            raise ParameterError(f"There is no pipeline '{name}'.{guess(name, there)} There are: {', '.join(there)}.")
 
 
 def _run_each(studies: list[str], collection: str) -> None:
@@ -87,26 +82,22 @@ def _interrupts_noted() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _choose_methods(loader: StudyConfigLoader) -> None:
-    """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
-    if loader.pipelines is not None:
-        check_pipelines(loader.pipelines)
-        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
-
-
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
 def _run(**options: Any) -> Any:
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     check_pipelines(list(options.get("pipelines") or []))
-    _check_runner(options.get("runner"))
-    options["runner"] = options.get("runner") or "vision_studies.catalog.study_runner.StudyRunner"
+    runner = options.get("runner")
+    if runner and "." not in runner and runner not in _RUNNERS:
+        raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
+    options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
     loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
-    if not options.get("pipelines"):
-        _choose_methods(loader)
+    if not options.get("pipelines") and loader.pipelines is not None:  # the study's `environment.yml` names them
+        check_pipelines(loader.pipelines)
+        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     try:
         return kedro_run.callback(**options)
@@ -117,11 +108,6 @@ def _run(**options: Any) -> Any:
         raise ParameterError(
             f"{what}; `kedro registry describe` lists the steps, `kedro catalog describe-datasets` the data sets."
         ) from error
-
-
-def _check_runner(name: str | None) -> None:
-    if name and "." not in name and name not in _RUNNERS:
-        raise ParameterError(f"There is no runner '{name}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
 
 
 def _is_of_the_choice_of_steps(error: ValueError) -> bool:
@@ -143,13 +129,7 @@ run = RunCommand(
 
 
 def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click.Command:
-    """The command of Kedro with our checks, errors and help.
-
-    Args:
-        command: the command.
-        pipelines_in: the option or argument, if it has it, that names pipelines.
-        help_text: what it does.
-    """
+    """A command of Kedro with our checks, errors and help; `pipelines_in` is what names pipelines, if it has that."""
     callback = command.callback
     assert callback is not None  # noqa: S101 - a click command always has one
 
@@ -163,10 +143,9 @@ def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click
     return click.Command(command.name, callback=told_in_a_sentence(checked), params=options, help=help_text)
 
 
-def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, commands: dict[str, str]) -> click.Group:
+def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, helps: dict[str, str]) -> click.Group:
     guarded = {
-        name: _guarded(command, pipelines_in, commands.get(name, command.help or ""))
-        for name, command in group.commands.items()
+        name: _guarded(own, pipelines_in, helps.get(name, own.help or "")) for name, own in group.commands.items()
     }
     return click.Group(group.name, guarded, help=help_text)
 
@@ -191,5 +170,5 @@ registry = _guarded_group(
     },
 )
 
-for _own in (run, catalog, registry):  # Kedro's help would list its commands of these names below ours
-    getattr(project_commands, "lazy_subcommands", {}).pop(_own.name, None)
+for _command in (run, catalog, registry):  # Kedro's help would list its commands of these names below ours
+    getattr(project_commands, "lazy_subcommands", {}).pop(_command.name, None)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial, reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vision_studies.cli.study_data import study_name
+from vision_studies.cli.options import study_name
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS
-from vision_studies.serving.networks import why_unusable
+from vision_studies.run_folders import run_folder_of
+from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 SELECTED = "cifar_resnet"
 """The pipeline that keeps its best model as a file of its own."""
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,19 @@ class ChosenModel:
     @cached_property
     def run(self) -> StoredRun | None:
         """The run that trained it, where that is known; found when it is asked for, as a file may be large."""
-        if self.path.is_dir():
-            return _run_in(self.path)
-        return _run_of_file(self.project, self.path)
+        folder = self.path if self.path.is_dir() else run_folder_of(self.path)
+        if folder is not None:  # <models>/<study>/<pipeline>/runs/<fingerprint>, perhaps in another project
+            return next(
+                (run for run in find_runs(folder.parents[3], folder.parents[2].name) if run.folder == folder), None
+            )
+        from vision_studies.serving.opened_models import selected_model
+
+        selected = selected_model(self.path)
+        if selected is None:
+            return None
+        same = [run for run in find_runs(self.project / MODELS) if run.fingerprint == selected["run_fingerprint"]]
+        of_study = [run for run in same if run.description["study"] in self.path.absolute().parts]
+        return next(iter([*of_study, *same]), None)
 
     def open(self) -> "ImageClassifier":
         """Rebuild the network and read its weights.
@@ -53,16 +62,19 @@ class ChosenModel:
         return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)
 
 
-def choice_options(command: Command) -> Command:
-    """The options `--env`, `--pipeline` and `--model`, for `choose_model`."""
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `--env`, `--pipeline` and `--model`; a command is given what finds the model that they name, as `choose`."""
+
+    @wraps(command)
+    def wrapped(env: str | None, pipeline: str | None, model: str | None, **others: Any) -> Any:
+        return command(choose=partial(choose_model, Path.cwd(), env, pipeline, model), **others)
+
     options = (
         click.option("--env", "-e", help="Study whose model is used; base without it."),
         click.option("--pipeline", "-p", help="Pipeline of the study, where several have trained models."),
         click.option("--model", "-m", help="A run (its label, or how its fingerprint begins) or a file, instead."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return reduce(lambda decorated, option: option(decorated), reversed(options), wrapped)
 
 
 def choose_model(project: Path, env: str | None, pipeline: str | None, model: str | None) -> ChosenModel:
@@ -82,19 +94,15 @@ def choose_model(project: Path, env: str | None, pipeline: str | None, model: st
     selected = newest_selected(project, study) if pipeline in (None, SELECTED) else None
     if selected is not None:
         return ChosenModel(selected, project)
-    runs = find_runs(project / MODELS, study)
+    runs = [run for run in find_runs(project / MODELS, study) if pipeline in (None, run.description["pipeline"])]
     best = best_runs(project, runs)
-    if pipeline is not None:
-        best = {key: run for key, run in best.items() if key[1] == pipeline}
     if len(best) > 1:
         names = ", ".join(name for _, name in best)
         raise ParameterError(f"The study '{study}' has models of {names}; name one of these with --pipeline.")
     if not best:
         of_pipeline = f" of {pipeline}" if pipeline else ""
         option = f" --env={env}" if env else ""
-        if any(
-            _is_usable(run) for run in runs if run.description["pipeline"] == (pipeline or run.description["pipeline"])
-        ):
+        if any(why_unusable(run) is None for run in runs):
             raise ParameterError(
                 f"The study '{study}' has models{of_pipeline}, but none that is its best by validation accuracy (they were "
                 f"validated on different images, or not scored on test); name one with --model: `kedro models list{option}` "
@@ -121,20 +129,19 @@ def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], Sto
     """
     from vision_studies.studies.results import read_results
 
+    usable: dict[tuple[str, str], dict[str, StoredRun]] = {}
+    for run in runs:
+        if why_unusable(run) is None:
+            usable.setdefault((run.description["study"], run.description["pipeline"]), {})[run.fingerprint] = run
     best = {}
-    for key in dict.fromkeys((run.description["study"], run.description["pipeline"]) for run in runs):
+    for key, of_pipeline in usable.items():
         table = results_file(project, *key)
         if not table.is_file():
             continue
         rows = read_results(table).dropna(subset=["test_accuracy", "validation_accuracy"])
-        usable = {
-            run.fingerprint: run
-            for run in runs
-            if (run.description["study"], run.description["pipeline"]) == key and _is_usable(run)
-        }
-        rows = rows[rows["run_fingerprint"].isin(list(usable))]
+        rows = rows[rows["run_fingerprint"].isin(list(of_pipeline))]
         if len(rows) and rows["condition"].nunique() <= 1:
-            best[key] = usable[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
+            best[key] = of_pipeline[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
     return best
 
 
@@ -143,25 +150,6 @@ def results_file(project: Path, study: str, pipeline: str) -> Path:
     return project / OUTPUTS / study / pipeline / "results.parquet"
 
 
-def _is_usable(run: StoredRun) -> bool:
-    return why_unusable(run.description, run.folder) is None
-
-
-def _run_in(folder: Path) -> StoredRun | None:
-    """The run of `<models>/<study>/<pipeline>/runs/<fingerprint>`, perhaps in another project."""
-    return next((run for run in find_runs(folder.parents[3], folder.parents[2].name) if run.folder == folder), None)
-
-
-def _run_of_file(project: Path, path: Path) -> StoredRun | None:
-    from vision_studies.run_folders import run_folder_of
-    from vision_studies.serving.opened_models import selected_model
-
-    folder = run_folder_of(path)
-    if folder is not None:
-        return _run_in(folder)
-    known = selected_model(path)
-    if known is None:
-        return None
-    same = [run for run in find_runs(project / MODELS) if run.fingerprint == known["run_fingerprint"]]
-    of_study = [run for run in same if run.description["study"] in path.absolute().parts]
-    return next(iter([*of_study, *same]), None)
+def why_unusable(run: StoredRun) -> str | None:
+    """Why no classifier of images can be made of a run, in words that follow "cannot be used: "; None where one can."""
+    return networks_of(run.description["pipeline"]).unusable(run.description["configuration"], run.folder)

@@ -4,12 +4,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.cli.model_choice import best_runs, newest_selected
+from vision_studies.cli.model_choice import SELECTED, best_runs, newest_selected, why_unusable
 from vision_studies.project_folders import MODELS, PRIMARY
 from vision_studies.reports.formatting import count, percent
 from vision_studies.reports.table import Table
-from vision_studies.serving.networks import network_title, why_unusable
-from vision_studies.studies.method import WEIGHTS_FILE
+from vision_studies.studies.method import WEIGHTS_FILE, networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_runs
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
     left_out: Counter[str] = Counter()
     for run in runs:
         key = (run.description["study"], run.description["pipeline"])
-        reason = why_unusable(run.description, run.folder)
+        reason = why_unusable(run)
         if reason is None and run.description["data_fingerprint"] not in data:
             reason = _NO_IMAGES
         if reason is not None:
@@ -58,7 +57,7 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
 def _heading(project: Path, study: str, pipeline: str) -> str:
     place = MODELS / study / pipeline
     heading = f"{study}, {pipeline}: {place / 'runs/RUN' / WEIGHTS_FILE}"
-    selected = newest_selected(project, study) if pipeline == "cifar_resnet" else None
+    selected = newest_selected(project, study) if pipeline == SELECTED else None
     return f"{heading}\nits best alone: {selected.relative_to(project)}" if selected else heading
 
 
@@ -68,10 +67,8 @@ def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, An
     return {
         "run": f"{run.fingerprint}{' *' if is_best else ''}",
         "label": run.label or "",
-        "variant": run.description["variant"],
-        "trial": run.description["trial"],
-        "seed": run.description["seed"],
-        "architecture": network_title(run.description["pipeline"], configuration),
+        **{name: run.description[name] for name in ("variant", "trial", "seed")},
+        "architecture": networks_of(run.description["pipeline"]).title(configuration),
         "parameters": count(run.metric("parameters")),
         "validation": percent(run.metric("validation_accuracy")),
         "test": percent(run.metric("test_accuracy")),

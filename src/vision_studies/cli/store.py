@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.framework.cli.utils import _split_params
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.help_texts import OPTIONS
+from vision_studies.cli.options import ENV, PARAMS
 from vision_studies.errors import ParameterError
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
 if TYPE_CHECKING:
     from vision_studies.storage.kept_data import KeptData
 
-ENV = click.option("--env", "-e", help=OPTIONS["env"])
-PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
 _SHOWN = 10
 
 

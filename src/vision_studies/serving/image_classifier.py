@@ -98,14 +98,14 @@ class Predictor:
         Raises:
             ParameterError: the images have another shape.
         """
-        known, count = self._classifier.images, len(images)
-        if images.shape[1:] != (known.image_size, known.image_size, known.in_channels):
+        size, channels = self._classifier.images.image_size, self._classifier.images.in_channels
+        if images.shape[1:] != (size, size, channels):
             raise ParameterError(
-                f"{self._classifier.path} wants images of {known.image_size} x {known.image_size} pixels with "
-                f"{known.in_channels} channels, not {list(images.shape[1:])}; resize them first."
+                f"{self._classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
+                f"{list(images.shape[1:])}; resize them first."
             )
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
-        finished = self._finish(raw, torch.arange(count, device=self._device), 0, number)
+        finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
         generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
         logits = []
         for view in views_of(finished, self._views, self._classifier.padding, generator):

@@ -40,8 +40,8 @@ class WeightedMean(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
-        told = [own(images).float().softmax(dim=1) for own in self.networks]
-        return _logarithm(sum(w * own for w, own in zip(self._weights, told, strict=True)))
+        probabilities = [network(images).float().softmax(dim=1) for network in self.networks]
+        return _logarithm(sum(w * p for w, p in zip(self._weights, probabilities, strict=True)))
 
 
 class FoldedStack(nn.Module):
@@ -69,9 +69,9 @@ class FoldedStack(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
         total: Tensor | int = 0
-        for weight, own in zip(self._weights, self.sets, strict=True):
-            assert isinstance(own, nn.ModuleList)  # noqa: S101 - made above
-            logits = torch.stack([learner(images).float() for learner in own], dim=1)
+        for weight, learners in zip(self._weights, self.sets, strict=True):
+            assert isinstance(learners, nn.ModuleList)  # noqa: S101 - made above
+            logits = torch.stack([learner(images).float() for learner in learners], dim=1)
             decision = self.meta_learner(self._told(logits), images)
             total = total + weight * decision.float().softmax(dim=1)
         return _logarithm(total)

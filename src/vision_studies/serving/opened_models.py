@@ -12,8 +12,8 @@ from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError, ParameterError
 from vision_studies.run_folders import read_description, run_folder_of
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
-from vision_studies.serving.networks import rebuild, why_unusable
-from vision_studies.studies.method import WEIGHTS_FILE
+from vision_studies.serving.stored_data import data_of_run
+from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
@@ -54,7 +54,7 @@ def open_model_file(path: Path) -> ImageClassifier:
         (('cat', 'dog'), False)
     """
     state = _state(path)
-    if isinstance(state, dict) and "configuration" in state and "data" in state:
+    if _is_selected(state):
         return _selected(path, state)
     folder = run_folder_of(path)
     if folder is None:
@@ -75,10 +75,9 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
     Raises:
         CheckpointError, ParameterError, DataError: as `open_model_file`.
     """
-    from vision_studies.serving.stored_data import data_of_run
-
     description = read_description(folder)
-    reason = why_unusable(description, folder)
+    networks = networks_of(description["pipeline"])
+    reason = networks.unusable(description["configuration"], folder)
     if reason is not None:
         raise ParameterError(
             f"{description['study']}/{folder.name} is one of the runs of {description['pipeline']} that cannot be used: "
@@ -86,7 +85,7 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
         )
     data = data_of_run(folder, description["data_fingerprint"])
     try:
-        rebuilt = rebuild(description, folder, data, checkpoint)
+        rebuilt = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
     except ValidationError as error:
         raise _other_version(folder, error) from error
     return ImageClassifier(
@@ -103,17 +102,20 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
 def selected_model(path: Path) -> dict[str, Any] | None:
     """What a study's `model.safetensors` says besides its weights; None of another file."""
     state = _state(path)
-    is_selected = isinstance(state, dict) and "configuration" in state and "data" in state
-    return {name: value for name, value in state.items() if name != "weights"} if is_selected else None
+    return {name: value for name, value in state.items() if name != "weights"} if _is_selected(state) else None
+
+
+def _is_selected(state: Any) -> bool:
+    return isinstance(state, dict) and "configuration" in state and "data" in state
 
 
 def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
-    known = state["data"]
+    data = state["data"]
     try:
         settings = RunSettings.model_validate(state["configuration"])
     except ValidationError as error:
         raise _other_version(path, error) from error
-    names, size, channels = tuple(known["class_names"]), known["image_size"], known["in_channels"]
+    names, size, channels = tuple(data["class_names"]), data["image_size"], data["in_channels"]
     network = settings.model.build(in_channels=channels, num_classes=len(names), image_size=size)
     try:
         network.load_state_dict(state["weights"])
@@ -122,7 +124,7 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
             f"{path} holds the weights of another network than the {settings.model.name} that it describes; it was put "
             "together wrongly or changed."
         ) from error
-    normalisation = Normalisation(tuple(known["normalisation"]["mean"]), tuple(known["normalisation"]["std"]))
+    normalisation = Normalisation(**{name: tuple(values) for name, values in data["normalisation"].items()})
     evaluation = settings.evaluation
     return ImageClassifier(
         path=path,

@@ -18,13 +18,12 @@ def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
     Raises:
         DataError: a prepared set is damaged.
     """
-    found = {}
-    for table in sorted((project / PRIMARY).glob("*/splits.parquet")):
-        folder = table.parent / "image_set"
-        if folder.is_dir():
-            data = PreparedData(ImageSet.open(folder), Splits.from_table(read_table(table, _MEND)), {})
-            found[data.fingerprint] = data
-    return found
+    prepared = (
+        PreparedData(ImageSet.open(table.parent / "image_set"), Splits.from_table(read_table(table, _MEND)), {})
+        for table in sorted((project / PRIMARY).glob("*/splits.parquet"))
+        if (table.parent / "image_set").is_dir()
+    )
+    return {data.fingerprint: data for data in prepared}
 
 
 def data_of_run(folder: Path, fingerprint: str) -> PreparedData:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.prepared import PreparedData
@@ -97,17 +97,13 @@ def accuracy_of(trained: TrainedNetwork, data: PreparedData, split: str, device:
             f"{trained.path} was trained on other images or splits than '{data.image_set.name}' has now, so that its test "
             "images may have been trained on; name the study's own data with --env and --params."
         )
-    model = _loaded(build_network(trained.settings, data), trained)
-    place_model(model, trained.settings.training, device)
-    loader = data.loader(split, kind="device", batch_size=trained.settings.evaluation.batch_size, device=device)
-    return evaluate(model, loader, trained.settings.training, device)
-
-
-def _loaded(model: nn.Module, trained: TrainedNetwork) -> nn.Module:
+    model = build_network(trained.settings, data)
     try:
         model.load_state_dict(trained.weights)
     except RuntimeError as error:
         raise CheckpointError(
             f"{trained.path} does not fit the network of its run; it was changed or damaged."
         ) from error
-    return model
+    place_model(model, trained.settings.training, device)
+    loader = data.loader(split, kind="device", batch_size=trained.settings.evaluation.batch_size, device=device)
+    return evaluate(model, loader, trained.settings.training, device)

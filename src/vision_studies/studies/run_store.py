@@ -7,16 +7,15 @@ whoever calls them holds the lock of the run, or that of the group that it belon
 import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from vision_studies.errors import BusyError, DataError
-from vision_studies.files import atomic_file, hash_json, json_text, remove_leftovers, write_json
+from vision_studies.files import atomic_file, hash_json, json_text, now, remove_leftovers, write_json
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
@@ -119,12 +118,7 @@ class RunStore:
         """What a stage has found that need not be done again; None where it has to be done.
 
         A failure is tried once more by every command. Where processes share the work, one of them is enough: a failure that
-        came after the command began counts.
-
-        Args:
-            run: the run.
-            stage: name of the stage.
-            failed_before: the `failure_mark` of the time when the command began.
+        came after the command began, when the `failure_mark` was `failed_before`, counts.
         """
         result = self.result(run, stage)
         if result is None or (result["status"] == FAILED and self.failure_mark(run, stage) == failed_before):
@@ -141,11 +135,7 @@ class RunStore:
         return read_history(self.path(run), columns)
 
     def begin(self, run: Run) -> Path:
-        """Make a run's folder ready to be worked in; what a process has left there that was killed while it wrote goes.
-
-        Returns:
-            The folder.
-        """
+        """Make a run's folder, which is returned, ready to be worked in: what killed processes have left half written goes."""
         folder = self.path(run)
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
@@ -159,11 +149,7 @@ class RunStore:
         if outcome.history is not None:
             with atomic_file(self.path(run, HISTORY_FILE)) as temporary:
                 write_table(outcome.history, temporary)
-        provenance = {
-            "git_commit": git_commit(),
-            "versions": library_versions(),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        provenance = {"git_commit": git_commit(), "versions": library_versions(), "finished_at": now()}
         write_stage(self._stage_file(run, stage), outcome.metrics, outcome.status, outcome.reason, provenance)
 
     def record_failure(self, run: Run, stage: str, error: Exception, traceback: str) -> Outcome:
@@ -189,11 +175,7 @@ class RunStore:
             return
         lock = self.lock(run)
         with try_to_hold(lock, this_process()) as held:
-            if not held:
-                raise BusyError(
-                    f"The run {run.fingerprint} is being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
-                    "share its work."
-                )
+            _require_held(held, f"The run {run.fingerprint} is", lock)
             # What makes a stage finished goes first: a kill in between must not leave a result without its weights.
             for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):
                 if entry.is_dir():
@@ -211,14 +193,11 @@ class RunStore:
         with ExitStack() as locks:
             if self._groups(stage).is_dir():
                 locks.enter_context(self.claim(stage))
-            begun = [(own, members) for own, members in self.groups(stage).items() if runs.keys() & set(members)]
+            begun = [(folder, members) for folder, members in self.groups(stage).items() if runs.keys() & set(members)]
             for _, members in begun:
                 lock = self.group_lock(stage, members)
-                if not locks.enter_context(try_to_hold(lock, this_process())):
-                    raise BusyError(
-                        f"{len(members)} runs are being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
-                        "share its work."
-                    )
+                held = locks.enter_context(try_to_hold(lock, this_process()))
+                _require_held(held, f"{len(members)} runs are", lock)
             for run in runs.values():
                 self.forget(run)
             for folder, _ in begun:
@@ -251,21 +230,27 @@ class RunStore:
         Raises:
             DataError: a list of members is damaged.
         """
-        found = {}
+        groups = {}
         for file in sorted(self._groups(stage).glob(f"*/{_MEMBERS}")):
             try:
-                found[file.parent] = list(json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another process has ended it just now
-                continue
+                with suppress(FileNotFoundError):  # another process has ended it just now
+                    groups[file.parent] = list(json.loads(file.read_text(encoding="utf-8")))
             except ValueError as error:
                 raise DataError(f"{file} is damaged; {MEND}.") from error
-        return found
+        return groups
 
     def _groups(self, stage: str) -> Path:
         return self.folder / "stacks" / stage
 
     def _stage_file(self, run: Run, stage: str) -> Path:
         return self.path(run, f"{stage}.json")
+
+
+def _require_held(held: bool, what: str, lock: Path) -> None:
+    if not held:
+        raise BusyError(
+            f"{what} being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to share its work."
+        )
 
 
 def has_begun(group: Path) -> bool:

@@ -49,8 +49,12 @@ class Run:
     @property
     def name(self) -> str:
         """How the run is called on the terminal and in figures."""
-        trial = f", trial {self.trial}" if self.trial else ""
-        return f"{self.variant}{trial}, seed {self.seed}"
+        return run_name(self.variant, self.trial, self.seed)
+
+
+def run_name(variant: str, trial: int, seed: int) -> str:
+    """How a run is called."""
+    return f"{variant}{f', trial {trial}' if trial else ''}, seed {seed}"
 
 
 def plan_runs(

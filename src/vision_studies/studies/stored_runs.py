@@ -19,8 +19,11 @@ from vision_studies.run_folders import (
     run_folders,
     stage_files,
 )
+from vision_studies.studies.runs import run_name
 
 UNFINISHED = "unfinished"
+
+_IDENTITY = ("study", "pipeline", "variant", "seed", "trial")
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,12 @@ class StoredRun:
     @property
     def name(self) -> str:
         """Its label, or else how its study calls it."""
-        trial = f", trial {self.description['trial']}" if self.description["trial"] else ""
-        return self.label or f"{self.description['variant']}{trial}, seed {self.description['seed']}"
+        return self.label or run_name(*(self.description[key] for key in ("variant", "trial", "seed")))
 
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(os.lstat(f"{place}/{name}").st_size for place, _, names in os.walk(self.folder) for name in names)
+        return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(self.folder) for name in names)
 
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""
@@ -73,8 +75,7 @@ def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
         DataError: a run's file is damaged.
     """
     runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
-    keys = ("study", "pipeline", "variant", "seed", "trial")
-    return sorted(runs, key=lambda run: [run.description[key] for key in keys])
+    return sorted(runs, key=lambda run: [run.description[key] for key in _IDENTITY])
 
 
 def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
@@ -130,5 +131,4 @@ def _read(folder: Path) -> StoredRun:
         stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
     except (KeyError, TypeError) as error:
         raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
-    description = read_description(folder, ("study", "pipeline", "variant", "trial", "seed"))
-    return StoredRun(folder, description, stages, read_label(folder))
+    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))
