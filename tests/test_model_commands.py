@@ -16,8 +16,8 @@ from vision_studies.cli import cli
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_run
 from vision_studies.serving.stored_data import data_of_run, prepared_data_sets
-from vision_studies.studies.method import networks_of
 from vision_studies.statistics.metrics import measured
+from vision_studies.studies.method import networks_of
 from vision_studies.training.checkpoints import save_state
 
 STUDY = "demo+quick"

@@ -135,10 +135,8 @@ def hash_file(path: Path) -> str:
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse a long write that cannot fit.
-
-    Raises:
-        StorageError: fewer than `needed_bytes` (plus a reserve of 5 %) are free on the disk of `folder`.
+    """Refuse a long write that cannot fit. Raises StorageError where fewer than `needed_bytes` (plus a reserve of 5 %) are free
+    on the disk of `folder`.
     """
     existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
     free = shutil.disk_usage(existing).free

@@ -53,21 +53,14 @@ def read_description(folder: Path, needed: Collection[str] = ()) -> dict[str, An
 
 
 def read_label(folder: Path) -> str | None:
-    """The name that somebody gave a run.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """The name that somebody gave a run. Raises DataError where the file is damaged."""
     file = folder / LABEL_FILE
     return str(_read_object(file, ("label",))["label"]) if file.exists() else None
 
 
 def read_history(folder: Path, columns: Collection[str] | None = None) -> "pd.DataFrame":
-    """What a run measured, one row an epoch.
-
-    Raises:
-        FileNotFoundError: it has no history.
-        DataError: the file is damaged.
+    """What a run measured, one row an epoch. Raises FileNotFoundError where it has no history, and DataError where the file is
+    damaged.
     """
     return read_table(folder / HISTORY_FILE, MEND, None if columns is None else list(columns))
 
@@ -78,11 +71,8 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def read_stage(path: Path) -> dict[str, Any]:
-    """Metrics, status, reason and provenance of a stage.
-
-    Raises:
-        FileNotFoundError: the stage has not ended.
-        DataError: the file is damaged, be it by a single digit.
+    """Metrics, status, reason and provenance of a stage. Raises FileNotFoundError where the stage has not ended, and DataError
+    where the file is damaged, be it by a single digit.
     """
     result = _read_object(path, _CHECKED)
     if "checksum" in result and result["checksum"] != _checksum([result[name] for name in _CHECKED]):

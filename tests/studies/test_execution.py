@@ -10,8 +10,8 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import DIVERGED, FAILED, Outcome
 from vision_studies.studies import execution
-from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.results import history_table, results_table
+from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 
 SEQUENTIAL = {

@@ -122,7 +122,9 @@ class StudyConfigLoader(OmegaConfigLoader):
         return merged
 
     def _merge_and_resolve(self, key: str, config_per_file: Any) -> dict[str, Any]:
-        contents = [(Path(file), OmegaConf.to_container(config)) for file, config in sorted(config_per_file.items())]
+        contents: list[tuple[Path, Any]] = [
+            (Path(file), OmegaConf.to_container(config)) for file, config in sorted(config_per_file.items())
+        ]
         try:
             if key != "parameters" or not config_per_file:
                 return super()._merge_and_resolve(key, config_per_file)

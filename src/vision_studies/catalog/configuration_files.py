@@ -52,10 +52,8 @@ def read_mapping(file: Path, project: Path) -> dict[str, Any]:
 
 
 def refuse_endless(folders: Iterable[Path], patterns: Collection[str], project: Path) -> None:
-    """Refuse YAML whose names stand for more and more values: a few lines of it would fill the memory.
-
-    Raises:
-        ParameterError: names such as `*a`, each put in place, would make a file of too many values.
+    """Refuse YAML whose names stand for more and more values: a few lines of it would fill the memory. Raises ParameterError
+    where names such as `*a`, each put in place, would make a file of too many values.
     """
     for file in _files(folders, patterns):
         if _spelt_out(file) > _MOST_VALUES:

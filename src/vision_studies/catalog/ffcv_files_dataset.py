@@ -10,7 +10,7 @@ from typing import Any
 from kedro.io import DatasetError
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
 from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import atomic_folder
 
@@ -54,7 +54,7 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
     def preview(self) -> JSONPreview:
         """Files and their sizes."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
 
     def _describe(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NoReturn
 from kedro.io import DatasetError
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
 from vision_studies.catalog.shared_versions import PlainPath
 
 
@@ -33,7 +33,7 @@ class FolderDataset(PlainPath[NoReturn, Path]):
     def preview(self, number: int = 20) -> JSONPreview:
         """How many folders and files lie there, and the names of the first ones."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         entries = sorted(entry for entry in self._path.iterdir() if not entry.name.startswith("."))
         folders = sum(entry.is_dir() for entry in entries)
         names = [entry.name for entry in entries[:number]]

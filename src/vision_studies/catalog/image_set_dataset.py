@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
 from vision_studies.catalog.shared_versions import PlainPath
 from vision_studies.errors import DataError
 
@@ -31,11 +31,7 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
         self._missing_ok = missing_ok
 
     def load(self) -> "ImageSet | None":
-        """Open the image set.
-
-        Raises:
-            DataError: there is none, or it is damaged, unless `missing_ok`.
-        """
+        """Open the image set. Raises DataError where there is none, or it is damaged, unless `missing_ok`."""
         from vision_studies.data.image_set import ImageSet
 
         if not self._exists():
@@ -64,7 +60,7 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
     def preview(self) -> JSONPreview:
         """Name, number and size of the images, and how many there are of each class."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         import numpy as np
 
         from vision_studies.data.image_set import ImageSet

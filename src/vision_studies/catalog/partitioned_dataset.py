@@ -22,11 +22,7 @@ class PartitionedDataset(KedroPartitionedDataset):
         self._missing_ok = missing_ok
 
     def load(self) -> dict[str, Any]:
-        """Name -> function that loads the partition.
-
-        Raises:
-            DatasetError: there is none, unless `missing_ok`.
-        """
+        """Name -> function that loads the partition. Raises DatasetError where there is none, unless `missing_ok`."""
         return super().load() if self._list_partitions() or not self._missing_ok else {}
 
     def preview(self, number: int = 6) -> HTMLPreview:

@@ -16,18 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_MADE = "Nothing here: not made yet, or not part of this study."
+NO_JSON, NO_TABLE = JSONPreview(json.dumps(NOT_MADE)), TablePreview({"columns": [NOT_MADE], "data": []})
+"""Say that the data set has not been made."""
+
 LONGEST_CELL = 60
 LONGEST_TEXT = 4000
-
-
-def no_json() -> JSONPreview:
-    """Says that the data set has not been made."""
-    return JSONPreview(json.dumps(NOT_MADE))
-
-
-def no_table() -> TablePreview:
-    """Says that the data set has not been made."""
-    return TablePreview({"columns": [NOT_MADE], "data": []})
 
 
 def table_preview(table: "pd.DataFrame") -> TablePreview:

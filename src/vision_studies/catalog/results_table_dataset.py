@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 from kedro_datasets._typing import TablePreview
 
-from vision_studies.catalog.previews import no_table, table_preview
+from vision_studies.catalog.previews import NO_TABLE, table_preview
 from vision_studies.catalog.shared_versions import PlainPath
 from vision_studies.files import atomic_file
 
@@ -20,11 +20,7 @@ class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
     """
 
     def load(self) -> "pd.DataFrame":
-        """Read the table.
-
-        Raises:
-            DataError: it is damaged or of another schema.
-        """
+        """Read the table. Raises DataError where it is damaged or of another schema."""
         from vision_studies.studies.results import read_results
 
         return read_results(self._path)
@@ -44,6 +40,6 @@ class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows, without the long columns."""
         if not self._exists():
-            return no_table()
+            return NO_TABLE
         columns = ["variant", "seed", "validation_accuracy", "test_accuracy", "parameters", "seconds", "status"]
         return table_preview(self.load()[columns].head(nrows))

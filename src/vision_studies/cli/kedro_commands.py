@@ -49,10 +49,7 @@ def check_pipelines(names: list[str]) -> None:
 def _run_each(studies: list[str], collection: str) -> None:
     """Run the command once for every study of a collection, in processes of their own; one that fails stops no other.
 
-    Ctrl-C stops the study at work, which says so, and the rest.
-
-    Raises:
-        ParameterError: some failed.
+    Ctrl-C stops the study at work, which says so, and the rest. Raises ParameterError where some failed.
     """
     failed = []
     for place, study in enumerate(studies, start=1):

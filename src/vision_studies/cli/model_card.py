@@ -23,11 +23,7 @@ _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validatio
 
 
 def card_text(project: Path, chosen: ChosenModel) -> str:
-    """The card of a model.
-
-    Raises:
-        CheckpointError, ParameterError, DataError: the model cannot be read.
-    """
+    """The card of a model. Raises CheckpointError, ParameterError, DataError where the model cannot be read."""
     from vision_studies.models.statistics import count_parameters
     from vision_studies.serving.opened_models import selected_model
 

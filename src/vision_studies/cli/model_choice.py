@@ -78,10 +78,8 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose_model(project: Path, env: str | None, pipeline: str | None, model: str | None) -> ChosenModel:
-    """The model that the options name: a run or a file, or else the study's best by validation accuracy.
-
-    Raises:
-        ParameterError: there is no such model, or the study has several that it could be.
+    """The model that the options name: a run or a file, or else the study's best by validation accuracy. Raises ParameterError
+    where there is no such model, or the study has several that it could be.
     """
     if model is not None:
         path = Path(model)

@@ -71,7 +71,7 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     CHECKPOINT is a run (the beginning of its fingerprint, or its label) or a file: weights, a numbered checkpoint or a
     study's model.
     """
-    from vision_studies.serving.trained_network import accuracy_of, read_trained
+    from vision_studies.serving.opened_models import accuracy_of, read_trained
     from vision_studies.training.network_run import WEIGHTS_FILE
     from vision_studies.training.runtime import select_device
 
@@ -145,7 +145,7 @@ def export(run: str, folder: Path, env: str | None) -> None:
     from vision_studies.config.network_run import RunSettings
     from vision_studies.files import atomic_folder, write_json
     from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
-    from vision_studies.serving.trained_network import require_pipeline
+    from vision_studies.serving.opened_models import require_pipeline
     from vision_studies.training.network_run import WEIGHTS_FILE
 
     if folder.exists():

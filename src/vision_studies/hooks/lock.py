@@ -43,10 +43,8 @@ class StudyLockHooks(StudyHooks):
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
-        """Join the study, before a run that may be refused is recorded; where data are prepared, wait for the data set.
-
-        Raises:
-            BusyError: another process works on the study with other parameters, or one of the two wants it for itself.
+        """Join the study, before a run that may be refused is recorded; where data are prepared, wait for the data set. Raises
+        BusyError where another process works on the study with other parameters, or one of the two wants it for itself.
         """
         nodes = pipeline.nodes
         self._join([node.namespace for node in nodes])

@@ -37,11 +37,7 @@ class TrackingHooks(StudyHooks):
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self) -> None:
-        """Start the recorder.
-
-        Raises:
-            MissingDependencyError: a tracker is switched on that is not installed.
-        """
+        """Start the recorder. Raises MissingDependencyError where a tracker is switched on that is not installed."""
         parameters = self._load_parameters().get("tracking", {})
         if not any(parameters.get(name, {}).get("enabled") for name in ("mlflow", "wandb")):
             return

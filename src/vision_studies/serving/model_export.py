@@ -27,6 +27,7 @@ LARGEST_DIFFERENCE = 1e-4
 """Between probabilities of the exported network and of the original."""
 
 INPUT, OUTPUT = "images", "probabilities"
+_SHAPES = {"images": {0: torch.export.Dim("batch", min=1)}}
 
 _OWN_MESSAGES: dict[str, type[Warning]] = {
     r"`isinstance\(treespec, LeafSpec\)` is deprecated": FutureWarning,
@@ -109,11 +110,8 @@ def read_exported(path: Path, kind: str) -> Reloaded:
 def _write_onnx(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> None:
     import onnx
 
-    shapes, names = (
-        {"images": {0: torch.export.Dim("batch", min=1)}},
-        {"input_names": [INPUT], "output_names": [OUTPUT]},
-    )
-    program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=shapes, verbose=False, **names)
+    options: dict[str, Any] = {"dynamic_shapes": _SHAPES, "input_names": [INPUT], "output_names": [OUTPUT]}
+    program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **options)
     assert program is not None  # noqa: S101 - the new exporter always gives one
     proto = program.model_proto
     onnx.helper.set_model_props(proto, metadata)
@@ -128,8 +126,7 @@ def _write_torchscript(network: torch.nn.Module, example: Tensor, path: Path, me
 
 @torch.no_grad()
 def _write_torch_export(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> None:
-    shapes = {"images": {0: torch.export.Dim("batch", min=1)}}
-    torch.export.save(torch.export.export(network, (example,), dynamic_shapes=shapes), path, extra_files=metadata)
+    torch.export.save(torch.export.export(network, (example,), dynamic_shapes=_SHAPES), path, extra_files=metadata)
 
 
 _WRITERS = {"onnx": _write_onnx, "torchscript": _write_torchscript, "torch_export": _write_torch_export}

@@ -13,10 +13,8 @@ _MEND = "delete it and run `kedro run --pipeline=data_prep` again"
 
 
 def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
-    """All prepared data of a project by fingerprint; images are memory-mapped and not read.
-
-    Raises:
-        DataError: a prepared set is damaged.
+    """All prepared data of a project by fingerprint; images are memory-mapped and not read. Raises DataError where a prepared
+    set is damaged.
     """
     prepared = (
         PreparedData(ImageSet.open(table.parent / "image_set"), Splits.from_table(read_table(table, _MEND)), {})

@@ -66,10 +66,8 @@ class DaskCluster:
     def do(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
         """Do `tasks`; see `parallel.Parallel`.
 
-        A task whose worker dies is done again by another. One that several workers have died of is given up.
-
-        Raises:
-            ClusterError: there is no scheduler, it is lost, workers do not fit the project, or die of a task.
+        A task whose worker dies is done again by another. One that several workers have died of is given up. Raises
+        ClusterError where there is no scheduler, it is lost, workers do not fit the project, or die of a task.
         """
         parts = [(function, keywords, *arguments) for function, arguments, keywords in tasks]
         if not parts:
@@ -205,11 +203,7 @@ class DaskCluster:
             raise self._lost() from error
 
     def _look(self, client: Client, quiet_since: float) -> None:
-        """Tell what keeps the tasks waiting.
-
-        Raises:
-            ClusterError: the scheduler is lost.
-        """
+        """Tell what keeps the tasks waiting. Raises ClusterError where the scheduler is lost."""
         if client.status != "running":
             raise self._lost()
         now = time.monotonic()
@@ -236,11 +230,8 @@ class DaskCluster:
 
 
 def _require_scheduler(address: Any) -> None:
-    """Connect once and part again: a client that finds no scheduler hangs when it is thrown away.
-
-    Raises:
-        OSError: nothing answers there.
-        ValueError: it is no address.
+    """Connect once and part again: a client that finds no scheduler hangs when it is thrown away. Raises OSError where nothing
+    answers there, and ValueError where it is no address.
     """
     if not isinstance(address, str):
         return  # a cluster that this process has started
@@ -304,10 +295,8 @@ class SharedParts(WorkerPlugin):
         self._parts: Parts | None = None
 
     def parts(self) -> Parts:
-        """The shared parts.
-
-        Raises:
-            ClusterError: this worker has other versions, more than one thread, or does not see the study's folders.
+        """The shared parts. Raises ClusterError where this worker has other versions, more than one thread, or does not see the
+        study's folders.
         """
         with self._lock:
             if self._parts is None:

@@ -310,10 +310,8 @@ def _kept_runs(kept: KeptData | None, group: _Group) -> Iterator[None]:
 
 
 def _bring_here(kept: KeptData | None, store: RunStore, run: Run, stage: str, outcome: Outcome) -> None:
-    """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder.
-
-    Raises:
-        StorageError: the store cannot be reached, or does not have it.
+    """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder. Raises
+    StorageError where the store cannot be reached, or does not have it.
     """
     if kept is None or store.status(run, stage) == outcome.status:
         return

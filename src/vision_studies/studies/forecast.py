@@ -86,10 +86,8 @@ class StageForecast:
 
 
 def forecast(context: "Context[Any]") -> list[StageForecast]:
-    """What `run_stages` would do, stage by stage; stages without runs are left out.
-
-    Raises:
-        VisionStudiesError: something is the user's to mend, before any run.
+    """What `run_stages` would do, stage by stage; stages without runs are left out. Raises VisionStudiesError where something
+    is the user's to mend, before any run.
     """
     method = context.method
     forecaster = Forecaster(method.name, context.runs, fresh=context.fresh)
@@ -131,10 +129,8 @@ class Forecaster:
         self.fresh = fresh
 
     def item(self, item: Any) -> tuple[StageForecast, Any]:
-        """What would become of something that a method does, and what the method is answered.
-
-        Raises:
-            DataError: a run's result or a list of a group's members is damaged.
+        """What would become of something that a method does, and what the method is answered. Raises DataError where a run's
+        result or a list of a group's members is damaged.
         """
         if isinstance(item, Later):
             return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
@@ -144,10 +140,8 @@ class Forecaster:
         return told, told.has_ended
 
     def stage(self, stage: Stage) -> StageForecast:
-        """What would become of the runs of a stage.
-
-        Raises:
-            DataError: a run's result or a list of a group's members is damaged.
+        """What would become of the runs of a stage. Raises DataError where a run's result or a list of a group's members is
+        damaged.
         """
         named: dict[str, list[Run]] = {}
         for run in stage.runs:

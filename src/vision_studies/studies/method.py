@@ -66,11 +66,7 @@ class Context(Generic[S]):
 
     @property
     def images(self) -> "PreparedData":
-        """The images of the study.
-
-        Raises:
-            DataError: it has none.
-        """
+        """The images of the study. Raises DataError where it has none."""
         if self.data is None:
             raise DataError("The study's catalog has no images; name an environment that prepares some.")
         return self.data
@@ -105,12 +101,10 @@ class Context(Generic[S]):
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node of a method's graph.
+    """A node of a method's graph, named after its function.
 
     Attributes:
-        function: its name is the node's.
-        inputs: data sets, after those of the context where it takes one.
-        outputs: data sets.
+        inputs: data sets, after those of the context where it takes one; likewise `outputs`.
         tags: phases that can be run alone.
         in_context: whether the first argument is the `Context`.
         does_runs: whether it looks for unfinished runs: then it is never left out, though its inputs be as they were.
@@ -146,13 +140,7 @@ class ChartSource(NamedTuple):
 
 @dataclass(frozen=True)
 class PageSection:
-    """What the page of a study shows of a pipeline.
-
-    Attributes:
-        title: heading.
-        figures: file stem of a figure -> how it is called, in the order of the page.
-        charts: interactive figures.
-    """
+    """What the page of a study shows of a pipeline: interactive charts, and figures by the stem of their file, in order."""
 
     title: str
     figures: Mapping[str, FigureText]
@@ -355,11 +343,7 @@ def _do(item: Any, context: Context[Any]) -> Any:
 
 
 def load_method(name: str) -> Method[Any]:
-    """The method of a pipeline that `config.registry.METHODS` names.
-
-    Raises:
-        ModuleNotFoundError: there is none.
-    """
+    """The method of a pipeline that `config.registry.METHODS` names. Raises ModuleNotFoundError where there is none."""
     method: Method[Any] = import_module(f"vision_studies.pipelines.{name}.method").METHOD
     return method
 

@@ -75,10 +75,8 @@ def results_table(runs: Sequence[Run], store: "RunStore", stages: Sequence[str])
 
 
 def history_table(runs: Sequence[Run], store: "RunStore") -> pd.DataFrame:
-    """Histories of all runs, one below the other, with the columns study, variant, trial, seed and run (a name).
-
-    Raises:
-        DataError: there is none, or one is damaged.
+    """Histories of all runs, one below the other, with the columns study, variant, trial, seed and run (a name). Raises
+    DataError where there is none, or one is damaged.
     """
     batches = [runs[start : start + _BATCH] for start in range(0, len(runs), _BATCH)]
     with ThreadPoolExecutor(_READERS) as readers:
@@ -141,11 +139,9 @@ def _json(value: Any) -> str:
 
 
 def validate_results(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with exactly the columns and types of `SCHEMA`; absent optional columns become missing values.
-
-    Raises:
-        DataError: a column is unknown, a required one is missing or empty, a type does not fit, a status is not one
-            of `outcomes.STATUSES`, or two rows share one identity.
+    """Return `table` with exactly the columns and types of `SCHEMA`; absent optional columns become missing values. Raises
+    DataError where a column is unknown, a required one is missing or empty, a type does not fit, a status is not one of
+    `outcomes.STATUSES`, or two rows share one identity.
     """
     unknown = sorted(set(table.columns) - set(SCHEMA.names))
     if unknown:
@@ -170,10 +166,8 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_results(file: Path) -> pd.DataFrame:
-    """A stored results table, with the columns and types of `SCHEMA`.
-
-    Raises:
-        DataError: it is not there, damaged, or of another schema.
+    """A stored results table, with the columns and types of `SCHEMA`. Raises DataError where it is not there, damaged, or of
+    another schema.
     """
     if not file.is_file():
         raise DataError(f"There is no results table {file} yet; run its pipeline first.")

@@ -74,10 +74,8 @@ class RunStore:
         return self.path(run, LOCK_FILE)
 
     def result(self, run: Run, stage: str) -> dict[str, Any] | None:
-        """Metrics, status, reason and provenance of a stage that has ended; None where it has not.
-
-        Raises:
-            DataError: the file is damaged.
+        """Metrics, status, reason and provenance of a stage that has ended; None where it has not. Raises DataError where the
+        file is damaged.
         """
         try:
             return read_stage(self._stage_file(run, stage))
@@ -85,11 +83,7 @@ class RunStore:
             return None
 
     def metrics(self, run: Run, stage: str) -> dict[str, Any]:
-        """What a stage that has ended has measured.
-
-        Raises:
-            DataError: it has not ended, or its file is damaged.
-        """
+        """What a stage that has ended has measured. Raises DataError where it has not ended, or its file is damaged."""
         result = self.result(run, stage)
         if result is None:
             raise DataError(f"{self._stage_file(run, stage)} is not there any more; run the study again.")
@@ -126,11 +120,8 @@ class RunStore:
         return Outcome(result["metrics"], result["status"], result["reason"])
 
     def history(self, run: Run, columns: Collection[str] | None = None) -> "pd.DataFrame":
-        """What a run measured, one row an epoch.
-
-        Raises:
-            FileNotFoundError: it has no history.
-            DataError: the file is damaged.
+        """What a run measured, one row an epoch. Raises FileNotFoundError where it has no history, and DataError where the file
+        is damaged.
         """
         return read_history(self.path(run), columns)
 
@@ -161,11 +152,8 @@ class RunStore:
         return outcome
 
     def forget(self, run: Run) -> None:
-        """Delete all that is known of a run but its lock.
-
-        Raises:
-            BusyError: another process works on it.
-            StorageError: a store keeps it, and cannot be reached.
+        """Delete all that is known of a run but its lock. Raises BusyError where another process works on it, and StorageError
+        where a store keeps it, and cannot be reached.
         """
         folder = self.path(run)
         kept = kept_with(folder)
@@ -184,11 +172,8 @@ class RunStore:
                     entry.unlink()
 
     def forget_all(self, runs: Mapping[str, Run], stage: str) -> None:
-        """Forget runs, by fingerprint, and the unfinished groups of a stage that they belong to.
-
-        Raises:
-            BusyError: another process works on one of them.
-            StorageError: a store keeps one, and cannot be reached.
+        """Forget runs, by fingerprint, and the unfinished groups of a stage that they belong to. Raises BusyError where another
+        process works on one of them, and StorageError where a store keeps one, and cannot be reached.
         """
         with ExitStack() as locks:
             if self._groups(stage).is_dir():
@@ -225,10 +210,8 @@ class RunStore:
         return (self.group_folder(stage, members) / _MEMBERS).exists()
 
     def groups(self, stage: str) -> dict[Path, list[str]]:
-        """Folders of groups that were written down and have not ended, with the fingerprints of their runs.
-
-        Raises:
-            DataError: a list of members is damaged.
+        """Folders of groups that were written down and have not ended, with the fingerprints of their runs. Raises DataError
+        where a list of members is damaged.
         """
         groups = {}
         for file in sorted(self._groups(stage).glob(f"*/{_MEMBERS}")):

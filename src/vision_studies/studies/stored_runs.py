@@ -69,20 +69,16 @@ class StoredRun:
 
 
 def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
-    """All runs below `models`, of one study or of every one, by study, variant and seed.
-
-    Raises:
-        DataError: a run's file is damaged.
+    """All runs below `models`, of one study or of every one, by study, variant and seed. Raises DataError where a run's file is
+    damaged.
     """
     runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
     return sorted(runs, key=lambda run: [run.description[key] for key in _IDENTITY])
 
 
 def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
-    """The run with this label, or whose fingerprint begins like this.
-
-    Raises:
-        ParameterError: there is none, or more than one.
+    """The run with this label, or whose fingerprint begins like this. Raises ParameterError where there is none, or more than
+    one.
     """
     runs = find_runs(models, study)
     found = [run for run in runs if run.label == named] or [run for run in runs if run.fingerprint.startswith(named)]
@@ -96,11 +92,7 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
 
 
 def label_run(models: Path, run: StoredRun, label: str) -> None:
-    """Give a run a name, or another one.
-
-    Raises:
-        ParameterError: the label is empty or another run has it.
-    """
+    """Give a run a name, or another one. Raises ParameterError where the label is empty or another run has it."""
     if not label.strip():
         raise ParameterError("A label needs at least one character.")
     other = next((other for other in find_runs(models) if other.label == label and other.folder != run.folder), None)
