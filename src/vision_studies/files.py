@@ -61,10 +61,8 @@ def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> It
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path` when the block ends without an error.
 
-    An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back.
-
-    Raises:
-        StorageError: as `atomic_file`.
+    An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back. Raises
+    StorageError as `atomic_file`.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,14 +79,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
-    """Remove what processes that were killed while they wrote have left in `folder` and below.
+    """Remove what processes that were killed while they wrote have left in `folder`, which need not exist, and below.
 
     A folder that was being replaced comes back. What a living process is writing is left alone; of processes on other
-    machines, only what is older than a day is taken for left.
-
-    Args:
-        folder: where to look; it need not exist.
-        without: names of folders not to look into.
+    machines, only what is older than a day is taken for left. Folders named in `without` are not looked into.
     """
     for parent, folders, names in os.walk(folder):
         for name in [*folders, *names]:
@@ -180,11 +174,10 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         try:
             os.replace(temporary, path)
+            return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
                 raise
-        else:
-            return
     replaced = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".old", dir=path.parent))
     os.replace(path, replaced / path.name)
     try:

@@ -39,15 +39,8 @@ def run_folders(runs: Path) -> list[Path]:
 
 
 def read_description(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:
-    """Pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version of a run.
-
-    Args:
-        folder: of the run.
-        needed: entries that must be there.
-
-    Raises:
-        FileNotFoundError: the folder is not that of a run.
-        DataError: the description is damaged.
+    """Pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version of a run, `needed` ones at
+    least. Raises FileNotFoundError where the folder is not that of a run, and DataError where the description is damaged.
     """
     return _read_object(folder / DESCRIPTION_FILE, needed)
 

@@ -65,9 +65,8 @@ class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
         if not self._exists():
             return NO_TABLE
         with ParquetFile(self._get_load_path()) as file:
-            first = next(file.iter_batches(nrows, columns=columns), None)
-            if first is None:  # a table without rows has columns all the same
-                first = file.schema_arrow.empty_table()
+            # A table without rows has columns all the same.
+            first = next(file.iter_batches(nrows, columns=columns), file.schema_arrow.empty_table())
             return table_preview(first.to_pandas()[columns or slice(None)])
 
 

@@ -23,11 +23,7 @@ class FolderDataset(PlainPath[NoReturn, Path]):
         return self._path
 
     def save(self, data: NoReturn) -> NoReturn:  # noqa: ARG002
-        """Refuse: what lies in a working folder is written by the node that works in it.
-
-        Raises:
-            DatasetError: always.
-        """
+        """Refuse with a DatasetError: what lies in a working folder is written by the node that works in it."""
         raise DatasetError(f"{self._path} is a working folder: nodes write into it themselves.")
 
     def preview(self, number: int = 20) -> JSONPreview:

@@ -21,12 +21,7 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
     """A folder that holds an `ImageSet`; images are memory-mapped, so that processes share them."""
 
     def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
-        """Point at the folder of an image set.
-
-        Args:
-            missing_ok: load None when there is no readable image set yet, instead of failing.
-            options: those of `PlainPath`.
-        """
+        """Point at the folder of an image set; `missing_ok`: where none can be read yet, load None instead of failing."""
         super().__init__(**options)
         self._missing_ok = missing_ok
 

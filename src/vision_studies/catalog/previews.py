@@ -38,10 +38,7 @@ def text_preview(text: str) -> HTMLPreview:
 def partitions_preview(partitions: Mapping[str, Callable[[], Any]], number: int, *, markdown: bool) -> HTMLPreview:
     """The first files with their names: figures as pictures, tables, texts and JSON; of the others, their names.
 
-    Args:
-        partitions: name -> function that loads the file: bytes of a PNG, a table, text, or what JSON can hold.
-        number: of files shown.
-        markdown: texts are Markdown.
+    `partitions` has the names with functions that load: bytes of a PNG, a table, text (Markdown or not), or what JSON can hold.
     """
     if not partitions:
         return HTMLPreview(f"<p>{NOT_MADE}</p>")

@@ -58,12 +58,7 @@ class PlainPath(AbstractDataset[Saved, Loaded]):
     """A file or folder without versions, whose reading and writing subclasses say."""
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
-        """Point at the file or the folder.
-
-        Args:
-            filepath: where it lies.
-            metadata: for Kedro's plugins.
-        """
+        """Point at the file or the folder; `metadata` is for Kedro's plugins."""
         self._path = Path(filepath)
         self.metadata = metadata
 

@@ -33,11 +33,7 @@ warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated", module
 
 
 def check_pipelines(names: list[str]) -> None:
-    """Refuse a name that no pipeline has.
-
-    Raises:
-        ParameterError: with the names that there are.
-    """
+    """Refuse a name that no pipeline has: raises ParameterError with the names that there are."""
     spec = find_spec("vision_studies.pipelines")
     modules = iter_modules(spec.submodule_search_locations if spec else None)
     there = ["__default__", *(module.name for module in modules if module.ispkg)]

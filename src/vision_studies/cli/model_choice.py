@@ -24,12 +24,7 @@ SELECTED = "cifar_resnet"
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model that has been found and not read yet.
-
-    Attributes:
-        path: its file, or the folder of its run.
-        project: where runs are looked for.
-    """
+    """A model of a project that has been found and not read yet; `path` is its file, or the folder of its run."""
 
     path: Path
     project: Path
@@ -52,11 +47,7 @@ class ChosenModel:
         return next(iter([*of_study, *same]), None)
 
     def open(self) -> "ImageClassifier":
-        """Rebuild the network and read its weights.
-
-        Raises:
-            CheckpointError, ParameterError, DataError: as `methods.opened_models.open_model_file`.
-        """
+        """Rebuild the network and read its weights; raises what `serving.opened_models.open_model_file` raises."""
         from vision_studies.serving.opened_models import open_model_file, open_run
 
         return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)

@@ -18,15 +18,9 @@ _NO_IMAGES = f"the images that they were trained on are no longer in {PRIMARY}"
 
 
 def models_text(project: Path, study: str | None, *, every: bool) -> str:
-    """Models that can be used, a table for each study and pipeline, and a line for those that cannot.
+    """Models that can be used, a table for each study and pipeline, and a line for those that cannot; empty without runs.
 
-    Args:
-        project: its folder.
-        study: None for every one.
-        every: show runs without a test accuracy, too.
-
-    Returns:
-        Empty where there are no runs.
+    `every`: show runs without a test accuracy, too.
     """
     from vision_studies.serving.stored_data import prepared_data_sets
 

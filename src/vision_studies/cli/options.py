@@ -14,12 +14,7 @@ DEVICE = click.option("--device", default="auto", show_default=True, help="auto,
 
 
 def output_option(text: str, default: str | None = None) -> Any:
-    """The option `--output`: a file, or a folder.
-
-    Args:
-        text: its help.
-        default: where the output goes without it.
-    """
+    """The option `--output`, a file or a folder, with its help and where the output goes without it."""
     path = None if default is None else Path(default)
     kind = click.Path(path_type=Path)
     return click.option("--output", "-o", type=kind, default=path, show_default=path is not None, help=text)

@@ -51,7 +51,6 @@ class StudyPlan:
     """What would become of a study.
 
     Attributes:
-        study: what `--env` names.
         pipelines: what would be done, in order.
         images: what is prepared; None where nothing is yet, or the study has no images.
         forecasts: stages of the pipelines; None where the data are not prepared.

@@ -109,9 +109,9 @@ def label(run: str, label: str, env: str | None) -> None:
 
     Commands take the label in the place of RUN. The run's files keep their places, so that its study finds them.
     """
-    found = find_run(_models(), run, env)
-    label_run(_models(), found, label)
-    click.echo(f"{found.description['study']}/{found.fingerprint} is called '{label}'")
+    stored = find_run(_models(), run, env)
+    label_run(_models(), stored, label)
+    click.echo(f"{stored.description['study']}/{stored.fingerprint} is called '{label}'")
 
 
 @runs.command()

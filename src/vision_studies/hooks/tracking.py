@@ -96,13 +96,9 @@ class TrackingHooks(StudyHooks):
         for answer in answers:
             tracker = answer["tracker"]
             if "problem" in answer:
-                logger.warning(
-                    "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs what is "
-                    "missing",
-                    tracker,
-                    self._target(tracker),
-                    answer["problem"],
-                )
+                why = f"{self._target(tracker)}: {answer['problem']}"
+                goes_on = "the study goes on without it, and the next command logs what is missing"
+                logger.warning("%s does not take in the study, %s; %s", tracker, why, goes_on)
             else:
                 news = "" if answer["written"] else ", none of them new"
                 logger.info("%s: %d runs%s in %s", tracker, answer["runs"], news, self._target(tracker))

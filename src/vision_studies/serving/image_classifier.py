@@ -115,11 +115,7 @@ class Predictor:
 
 
 class PixelsToProbabilities(nn.Module):
-    """A classifier as one network that needs nothing beside it: normalisation comes first, softmax last.
-
-    Args:
-        classifier: whose network it holds.
-    """
+    """A classifier as one network that needs nothing beside it: normalisation comes first, softmax last."""
 
     def __init__(self, classifier: ImageClassifier) -> None:
         super().__init__()

@@ -10,10 +10,8 @@ from vision_studies.models.stacked import MetaLearner
 
 
 class LastHead(nn.Module):
-    """The decision of a network that also tells what its base learners say.
-
-    Args:
-        network: images -> logits [N, heads, classes], the decision last.
+    """The decision of a network that also tells what its base learners say: images -> logits [N, heads, classes], it comes
+    last.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -78,13 +76,7 @@ class FoldedStack(nn.Module):
 
 
 class Cut(nn.Module):
-    """Layers of one network, then those of another.
-
-    Args:
-        first: gives the features.
-        layers: how many convolutions of it.
-        rest: from there on.
-    """
+    """The features after some convolutions, `layers`, of the `first` network, then the `rest` of another from there on."""
 
     def __init__(self, first: ConvNet, layers: int, rest: ConvNet) -> None:
         super().__init__()

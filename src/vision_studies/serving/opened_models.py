@@ -76,14 +76,8 @@ def open_model_file(path: Path) -> ImageClassifier:
 
 
 def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
-    """The classifier that a run has trained.
-
-    Args:
-        folder: of the run.
-        checkpoint: a file of it, instead of its selected weights.
-
-    Raises:
-        CheckpointError, ParameterError, DataError: as `open_model_file`.
+    """The classifier that the run in a folder has trained, with the weights of a `checkpoint` where that is named instead of
+    the selected ones. Raises CheckpointError, ParameterError and DataError as `open_model_file`.
     """
     description = read_description(folder)
     networks = networks_of(description["pipeline"])
@@ -121,13 +115,8 @@ def _is_selected(state: Any) -> bool:
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network's weights with what has to be known to use them.
-
-    Attributes:
-        path: the file.
-        settings: the run that trained it.
-        weights: parameters and buffers.
-        data_fingerprint: what it was trained on.
+    """A network's weights (parameters and buffers) with what has to be known to use them: file, run, and what it was trained
+    on.
     """
 
     path: Path

@@ -25,14 +25,8 @@ def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
 
 
 def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
-    """The images and splits that a run was trained on.
-
-    Args:
-        folder: of the run, in its project.
-        fingerprint: of the data.
-
-    Raises:
-        DataError: they are not there any more, or have changed.
+    """The images and splits, by their fingerprint, that a run in a project's folder was trained on. Raises DataError where they
+    are not there any more, or have changed.
     """
     project = next((own for own in folder.absolute().parents if (own / PRIMARY).is_dir()), None)
     data = prepared_data_sets(project).get(fingerprint) if project else None

@@ -78,28 +78,24 @@ class DaskCluster:
         with ExitStack() as stack:
             shared, rests = _divide(parts)
             name = self._share(client, shared, _folders(parts[0]), stack)
-            suspects = []
-            for place, ended in self._ended(client, name, dict(enumerate(rests))):
-                if isinstance(ended, KilledWorker):
-                    suspects.append(place)
-                else:
-                    done[ended[0]] += 1
-                    yield ended[1]
-            # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
-            for suspect in suspects:
-                for place, ended in self._ended(client, name, {suspect: rests[suspect]}):
+            tries = [dict(enumerate(rests))]
+            for tried in tries:
+                for place, ended in self._ended(client, name, tried):
                     if not isinstance(ended, KilledWorker):
                         done[ended[0]] += 1
                         yield ended[1]
-                        continue
-                    given_up.append(_title(parts[place]))
-                    reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
-                    if when_lost is not None:
+                    elif tried is tries[0]:
+                        # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
+                        tries.append({place: rests[place]})
+                    elif when_lost is None:
+                        given_up.append(_title(parts[place]))
+                    else:
+                        reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
                         _, keywords, *arguments = parts[place]
                         yield when_lost(*arguments, **keywords, reason=reason)
         if len(done) <= _WORKERS_NAMED:
             logger.info("cluster: %s", ", ".join(f"{number} by {worker}" for worker, number in sorted(done.items())))
-        if given_up and when_lost is None:
+        if given_up:
             raise ClusterError(
                 f"Several workers died of {'; '.join(given_up)} (killed, or out of memory), which was given up; what else "
                 "there was is done: see what the workers say, give them more memory, and repeat the command."
@@ -168,15 +164,12 @@ class DaskCluster:
     def _share(self, client: Client, shared: Parts, folders: Sequence[Path], stack: ExitStack) -> str:
         """Give what all tasks share to every worker, those that join later included; return how they find it."""
         name = f"vision-studies-{uuid.uuid4().hex}"
-        marks = []
-        for folder in folders:
-            if kept_with(folder) is not None:
-                continue  # a store brings it to workers that do not see it
-            folder.mkdir(parents=True, exist_ok=True)
-            mark = folder.absolute() / f".{name}"
+        # A store brings its folders to workers that do not see them.
+        marks = [folder.absolute() / f".{name}" for folder in folders if kept_with(folder) is None]
+        for mark in marks:
+            mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             stack.callback(mark.unlink, missing_ok=True)
-            marks.append(mark)
         absolute = {place: part.absolute() if isinstance(part, Path) else part for place, part in shared.items()}
         threads = os.environ.get("OMP_NUM_THREADS", "")
         tasks_a_host: Counter[str] = Counter()
@@ -261,7 +254,8 @@ def _folders(task: tuple[Any, ...]) -> list[Path]:
 
 def _title(task: tuple[Any, ...]) -> str:
     """How a task is called: after its runs where it has some."""
-    names = [run.name for argument in task[2:] for run in getattr(argument, "runs", ())]
+    lists = [runs for argument in task[2:] if isinstance(runs := getattr(argument, "runs", None), list)]
+    names = [run.name for runs in lists for run in runs]
     return ", ".join(names) or getattr(task[0], "__name__", "a task")
 
 

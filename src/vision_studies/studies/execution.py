@@ -65,8 +65,14 @@ def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh
     if waiting:
         require_free_space(store.folder, RESERVE_BYTES)
         _execute(stage, store, settings, unique, waiting)
-    if stage.required is not None:
-        _require(runs, stage, store)
+    name, learning_rate = stage.required or ("", "")
+    for run in runs if stage.required is not None else ():  # others build on their networks
+        result = store.result(run, stage.name)
+        if result is None or result["status"] != COMPLETE:
+            why = "" if result is None else f" ({result['reason']})"
+            raise DataError(
+                f"The {name} with seed {run.seed} has not given a network{why}; lower {learning_rate} or mend what it says."
+            )
 
 
 def execute_one(run: Run, stage: str, work: Work, store: RunStore) -> Outcome:
@@ -325,15 +331,3 @@ def _bring_here(kept: KeptData | None, store: RunStore, run: Run, stage: str, ou
             f"The run {run.fingerprint} has ended on another machine, but {kept.store.url} does not have it; see to it that "
             "workers reach the store, and repeat the command: what they have finished is not done again."
         )
-
-
-def _require(runs: Sequence[Run], stage: Stage, store: RunStore) -> None:
-    """Refuse to go on without the network of a run that others build on."""
-    name, learning_rate = stage.required or ("", "")
-    for run in runs:
-        result = store.result(run, stage.name)
-        if result is None or result["status"] != COMPLETE:
-            why = "" if result is None else f" ({result['reason']})"
-            raise DataError(
-                f"The {name} with seed {run.seed} has not given a network{why}; lower {learning_rate} or mend what it says."
-            )

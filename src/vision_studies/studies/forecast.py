@@ -36,12 +36,10 @@ class Decision:
     """What would become of one run.
 
     Attributes:
-        name: how it is called.
         action: REUSE, TRAIN (from the beginning), CONTINUE (from a checkpoint), RETRY (it failed), BUSY (another process
             works on it), or LATER (known, but it waits for what comes before it).
         reason: why, in words.
         changes: parameters that differ from the newest stored run of the same name.
-        fingerprint: of the run.
         finished_at: when what is reused was finished, in ISO 8601.
     """
 
@@ -63,11 +61,9 @@ class Unknown:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """A stage of a pipeline.
+    """What would become of a stage of a pipeline, as a reader knows it.
 
     Attributes:
-        pipeline: its name.
-        stage: as a reader knows it.
         verb: what is done to a run: "train", or "score" and the like.
         decisions: one a run; runs of equal fingerprint are one.
         unknown: runs that are not known yet.
@@ -115,13 +111,7 @@ def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
 
 
 class Forecaster:
-    """Decides about the runs of a pipeline as `execute` would.
-
-    Args:
-        pipeline: name of the pipeline.
-        store: where its runs lie.
-        fresh: finished runs would be forgotten.
-    """
+    """Decides about the runs of a pipeline in a store as `execute` would; `fresh`: finished runs would be forgotten."""
 
     def __init__(self, pipeline: str, store: RunStore, *, fresh: bool) -> None:
         self.pipeline = pipeline

@@ -42,9 +42,6 @@ class Context(Generic[S]):
     """Where and with what a method works: all that its runs need besides their own settings.
 
     Attributes:
-        method: what is done.
-        settings: of the method.
-        study: name, title and question.
         execution: where runs are done.
         fresh: forget finished runs.
         data: images and splits; None where the study has none.
@@ -74,12 +71,10 @@ class Context(Generic[S]):
     def run(
         self, variant: str, seed: int, configuration: dict[str, Any], *, trial: int = 0, data: str | None = None
     ) -> Run:
-        """A run of the method.
+        """A run of the method, with what decides its numbers besides the seed as JSON.
 
         Args:
             variant: how the study calls it.
-            seed: of its training.
-            configuration: all else that decides its numbers, as JSON.
             trial: of a search, from 1; 0 without one.
             data: fingerprint of what it learns from; None for the study's images.
         """
@@ -201,12 +196,7 @@ class Networks:
 
 
 def no_networks(reason: str, title: Callable[[Mapping[str, Any]], str]) -> Networks:
-    """Runs of which no classifier of images can be made.
-
-    Args:
-        reason: why, in words that follow "cannot be used: ".
-        title: configuration of a run -> name of the network that it looked into; empty where there is none.
-    """
+    """Runs of which no classifier of images can be made, with the `reason` and the `title` as `Networks` has them."""
     refused = partial(_refused, reason)
     return Networks(title, refused, refused)
 
@@ -281,9 +271,7 @@ def make_context(
     """The context of a method; see `Context`.
 
     Args:
-        method: the method.
-        models: settings models of its parameters.
-        study: as in the context, like `execution`, `fresh` and `runs`.
+        method: the method, with the settings `models` of its parameters.
         data: what the catalog has of `method.data`: image set, table of splits and, where asked for, FFCV files.
     """
     from vision_studies.data.prepared import PreparedData

@@ -30,7 +30,7 @@ class Parallel(Protocol):
 
 @contextmanager
 def parallel_runs(settings: ExecutionSettings) -> Iterator[Parallel]:
-    """Where runs are done: here, in processes, or on a cluster; results come in the order in which they end.
+    """Where runs are done; results come in the order in which they end.
 
     Processes and workers share the cores of their machine among them: each computes with as many threads as there are cores
     for one, or with OMP_NUM_THREADS where the command has it.

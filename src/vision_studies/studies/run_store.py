@@ -104,9 +104,8 @@ class RunStore:
 
     def failure_mark(self, run: Run, stage: str) -> int | None:
         """What tells one failure of a stage from a later one; None where it has not failed."""
-        if self.status(run, stage) != FAILED:
-            return None
-        return self._stage_file(run, stage).stat().st_mtime_ns
+        has_failed = self.status(run, stage) == FAILED
+        return self._stage_file(run, stage).stat().st_mtime_ns if has_failed else None
 
     def ended_since(self, run: Run, stage: str, failed_before: int | None) -> Outcome | None:
         """What a stage has found that need not be done again; None where it has to be done.

@@ -10,7 +10,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -31,14 +31,9 @@ def this_process() -> str:
 
 @contextmanager
 def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
-    """Hold a lock for the block, unless another process does.
+    """Hold a lock, whose folder must exist, for the block, unless another process does; yield whether it is held here.
 
-    Args:
-        lock_file: of the lock; its folder must exist.
-        holder: who others are told to wait for.
-
-    Yields:
-        Whether it is held here.
+    Others are told to wait for `holder`.
     """
     lock = FileLock(lock_file, blocking=False)
     try:
@@ -58,10 +53,7 @@ def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
 def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
     """Hold a lock for the block; where another process does, say so once and wait for it.
 
-    Args:
-        lock_file: of the lock; its folder is made where it is missing.
-        what: what is done under the lock, as in `the features of digits`.
-        does: what is done with it.
+    The folder of the lock is made where it is missing. What is said is `does` and `what`: "works on the features of digits".
     """
     lock = FileLock(lock_file)
     with full_disk_told(lock_file):
@@ -81,15 +73,12 @@ def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
 def is_held(lock_file: Path) -> bool:
     """Whether a living process holds a lock; it is asked for and not kept, and no file is made."""
     try:
-        handle = os.open(lock_file, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with lock_file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(handle)
+    except FileNotFoundError:
+        pass
     return False
 
 
@@ -101,10 +90,9 @@ def name_holder(lock_file: Path, holder: str | None = None) -> None:
 
 def holder_of(lock_file: Path) -> str:
     """Who holds a lock, or was the last to hold it."""
-    try:
+    with suppress(FileNotFoundError):
         return _holder_file(lock_file).read_text(encoding="utf-8") or "another process"
-    except FileNotFoundError:
-        return "another process"
+    return "another process"
 
 
 def log_reused(stage: str, finished: int, total: int, are: str = "are") -> None:
@@ -114,11 +102,7 @@ def log_reused(stage: str, finished: int, total: int, are: str = "are") -> None:
 
 
 class Elsewhere:
-    """Waits for work that other processes do, and says for whom: at once, and then every minute.
-
-    Args:
-        stage: what is done to the runs.
-    """
+    """Waits for work of a stage that other processes do, and says for whom: at once, and then every minute."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -127,8 +111,7 @@ class Elsewhere:
     def wait(self, held: Sequence[tuple[Path, int]]) -> None:
         """Return as soon as one of the locks is free, because its work has ended or its process has died.
 
-        Args:
-            held: locks with the number of runs behind each.
+        `held` has the locks with the number of runs behind each.
         """
         while all(is_held(lock_file) for lock_file, _ in held):
             if time.monotonic() - self._said >= _LINE_AFTER:
@@ -150,9 +133,7 @@ class Elsewhere:
 def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
     """Make every artifact that is not there, each in one of the processes that call this; return when all are there.
 
-    Args:
-        artifacts: what to make.
-        fresh: delete those that are there first.
+    `fresh`: delete those that are there first.
     """
     for artifact in artifacts.items if fresh else ():
         remove(artifact.remove)

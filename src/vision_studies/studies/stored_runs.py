@@ -31,7 +31,6 @@ class StoredRun:
     """One run as it lies on the disk.
 
     Attributes:
-        folder: its checkpoints, weights and results.
         description: pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version.
         stages: name of each finished stage -> its metrics, status, reason and provenance.
         label: name that somebody gave it.
