@@ -56,7 +56,12 @@ class StudyConfigLoader(OmegaConfigLoader):
         names = env.split("+") if env else [local] if (self._folder / local).is_dir() else []
         self.study = env or "base"
         self.chain = self._expand(names)
-        self.environment = self._describe(names)
+        # Of the first environments that have them.
+        self.environment: dict[str, str] = {
+            "name": self.study,
+            "title": self._first(names, "title") or self.study,
+            "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
+        }
         self.pipelines = self._first(names, "pipelines")
         self.images = self._first(names, "images") is not False
         self.studies = self._collected(names)
@@ -168,23 +173,14 @@ class StudyConfigLoader(OmegaConfigLoader):
             chain += [entry for entry in [*self._expand(parents, (*path, name)), name] if entry not in chain]
         return chain
 
-    def _describe(self, names: list[str]) -> dict[str, str]:
-        """Name, title and question of the study: those of the first environment that has them."""
-        return {
-            "name": self.study,
-            "title": self._first(names, "title") or self.study,
-            "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
-        }
-
     def _collected(self, names: list[str]) -> list[str] | None:
         """The studies of a collection, each composed with the environments that were named beside it."""
-        collections = [name for name in names if "studies" in self._read_environment(name)]
-        if not collections:
-            return None
+        collections = {name: own["studies"] for name in names if "studies" in (own := self._read_environment(name))}
         if len(collections) > 1:
             raise ParameterError(f"--env={'+'.join(names)} names two collections of studies; name one of them.")
-        studies = self._read_environment(collections[0])["studies"]
-        return ["+".join(study if name == collections[0] else name for name in names) for study in studies]
+        for collection, studies in collections.items():
+            return ["+".join(study if name == collection else name for name in names) for study in studies]
+        return None
 
     def _first(self, names: list[str], key: str) -> Any:
         """What the first environment that has `key` says there; None where none has it."""

@@ -73,7 +73,7 @@ class RunCommand(click.Command):
 
 
 def environments(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Studies with their titles, and the environments without a title, which only change others, in a folder of configuration."""
+    """Studies with their titles, and the environments without a title, which only change others, in the folder `conf/`."""
     studies, others = {}, []
     for own in sorted(path for path in folder.glob("*") if path.is_dir() and path.name not in ("base", "local")):
         file = own / "environment.yml"

@@ -6,8 +6,6 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -47,32 +45,24 @@ def _run_each(studies: list[str], collection: str) -> None:
 
     Ctrl-C stops the study at work, which says so, and the rest. Raises ParameterError where some failed.
     """
-    failed = []
-    for place, study in enumerate(studies, start=1):
-        click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
-        named = {collection: study, f"--env={collection}": f"--env={study}"}
-        arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
-        with _interrupts_noted() as interrupts:
+    failed, interrupts = [], list[int]()
+    # A terminal sends Ctrl-C to every process; it shall end the inner one alone, which has work to put away.
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        for place, study in enumerate(studies, start=1):
+            click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
+            named = {collection: study, f"--env={collection}": f"--env={study}"}
+            arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
             code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode
-        if interrupts or code == INTERRUPTED:
-            sys.exit(INTERRUPTED)
-        if code:
-            failed.append(study)
+            if interrupts or code == INTERRUPTED:
+                sys.exit(INTERRUPTED)
+            failed += [study] if code else []
+    finally:
+        signal.signal(signal.SIGINT, before)
     if failed:
         raise ParameterError(
             f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."
         )
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[list[int]]:
-    """Let Ctrl-C, which a terminal sends to every process, end the inner one alone: it has work to put away."""
-    noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
-"""Which trained model a command is about."""
+"""Which trained models there are, and which of them a command is about."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce, wraps
@@ -10,12 +11,14 @@ import click
 
 from vision_studies.cli.options import study_name
 from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS, OUTPUTS
+from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY
+from vision_studies.reports.table import Table
 from vision_studies.run_folders import run_folder_of
-from vision_studies.studies.method import networks_of
+from vision_studies.studies.method import WEIGHTS_FILE, networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
     from vision_studies.serving.image_classifier import ImageClassifier
 
 SELECTED = "cifar_resnet"
@@ -142,3 +145,61 @@ def results_file(project: Path, study: str, pipeline: str) -> Path:
 def why_unusable(run: StoredRun) -> str | None:
     """Why no classifier of images can be made of a run, in words that follow "cannot be used: "; None where one can."""
     return networks_of(run.description["pipeline"]).unusable(run.description["configuration"], run.folder)
+
+
+def models_text(project: Path, study: str | None, *, every: bool) -> str:
+    """Models that can be used, a table for each study and pipeline, and a line for those that cannot; empty without runs.
+
+    `every`: show runs without a test accuracy, too.
+    """
+    from vision_studies.serving.stored_data import prepared_data_sets
+
+    runs = find_runs(project / MODELS, study)
+    data = prepared_data_sets(project)
+    best = best_runs(project, runs)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    left_out: Counter[str] = Counter()
+    for run in runs:
+        key = (run.description["study"], run.description["pipeline"])
+        images = data.get(run.description["data_fingerprint"])
+        gone = f"the images that they were trained on are no longer in {PRIMARY}" if images is None else None
+        reason = why_unusable(run) or gone
+        if reason is not None or images is None:
+            left_out[f"of {', '.join(key)}, cannot be used: {reason}"] += 1
+        elif run.metric("test_accuracy") is None and not every:
+            left_out[f"of {', '.join(key)}, not scored on test (trials of a search, for one): --all shows them"] += 1
+        else:
+            groups.setdefault(key, []).append(_row(run, images, is_best=best.get(key) is run))
+    blocks = [_block(project, *key, rows) for key, rows in groups.items()]
+    if best:
+        blocks.append("* best validation accuracy: what --env (with --pipeline, where there are several) stands for")
+    notes = [f"{number} {'run' if number == 1 else 'runs'} {what}" for what, number in left_out.items()]
+    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+
+
+def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, Any]:
+    from vision_studies.reports.formatting import count, percent
+
+    height, width, channels = data.image_set.images.shape[1:]
+    configuration = run.description["configuration"]
+    return {
+        "run": f"{run.fingerprint}{' *' if is_best else ''}",
+        "label": run.label or "",
+        **{name: run.description[name] for name in ("variant", "trial", "seed")},
+        "architecture": networks_of(run.description["pipeline"]).title(configuration),
+        "parameters": count(run.metric("parameters")),
+        "validation": percent(run.metric("validation_accuracy")),
+        "test": percent(run.metric("test_accuracy")),
+        "images": f"{height} × {width} × {channels}",
+        "classes": len(configuration.get("classes", data.image_set.class_names)),
+    }
+
+
+def _block(project: Path, study: str, pipeline: str, rows: list[dict[str, Any]]) -> str:
+    lines = [f"{study}, {pipeline}: {MODELS / study / pipeline / 'runs/RUN' / WEIGHTS_FILE}"]
+    selected = newest_selected(project, study) if pipeline == SELECTED else None
+    if selected is not None:
+        lines.append(f"its best alone: {selected.relative_to(project)}")
+    right = ("trial", "seed", "parameters", "validation", "test", "images", "classes")
+    align = "".join("r" if name in right else "l" for name in rows[0])
+    return "\n".join([*lines, Table(rows, align=align).without("label", "trial").terminal()])

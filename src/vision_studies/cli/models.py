@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.model_choice import ChosenModel, choice_options
+from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
 from vision_studies.cli.options import DEVICE, output_option
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS
@@ -43,8 +43,6 @@ def models() -> None:
 @told_in_a_sentence
 def list_models(env: str | None, every: bool) -> None:
     """Show the models that can be used."""
-    from vision_studies.cli.model_list import models_text
-
     text = models_text(Path.cwd(), env, every=every)
     if not text:
         where = f" for the study {env}" if env else ""

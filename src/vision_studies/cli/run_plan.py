@@ -112,7 +112,7 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
     study, execution = _validated(parameters, "study", "execution")
     forecasts: list[StageForecast] = []
     for method, models in methods:
-        store = RunStore(Path.cwd() / MODELS / name / method.runs_folder_of / "runs")
+        store = RunStore(Path.cwd() / MODELS / name / (method.runs_of or method.name) / "runs")
         forecasts += forecast(
             make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
         )

@@ -25,6 +25,7 @@ from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.network_run import build_network
 from vision_studies.training.precision import place_model
+from vision_studies.training.rebuilt import Rebuilt
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
 
@@ -92,13 +93,17 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
         rebuilt = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
     except ValidationError as error:
         raise _other_version(folder, error) from error
+    return _classifier(checkpoint or folder, rebuilt, data.image_size, data.in_channels)
+
+
+def _classifier(path: Path, rebuilt: Rebuilt, image_size: int, in_channels: int) -> ImageClassifier:
     return ImageClassifier(
-        path=checkpoint or folder,
+        path=path,
         network=rebuilt.network.eval(),
-        images=ImageFormat(rebuilt.class_names, data.image_size, data.in_channels, rebuilt.normalisation),
+        images=ImageFormat(rebuilt.class_names, image_size, in_channels, rebuilt.normalisation),
         training=rebuilt.training,
         batch_size=rebuilt.batch_size,
-        padding=max(1, data.image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
+        padding=max(1, image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
         seed=rebuilt.seed,
     )
 
@@ -209,15 +214,8 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
         ) from error
     normalisation = Normalisation(**{name: tuple(values) for name, values in data["normalisation"].items()})
     evaluation = settings.evaluation
-    return ImageClassifier(
-        path=path,
-        network=network.eval(),
-        images=ImageFormat(names, size, channels, normalisation),
-        training=settings.training,
-        batch_size=evaluation.batch_size,
-        padding=evaluation.padding,
-        seed=evaluation.seed,
-    )
+    chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
+    return _classifier(path, Rebuilt(network, names, normalisation, *chosen), size, channels)
 
 
 def _state(path: Path) -> Any:

@@ -28,7 +28,6 @@ Change = tuple[str, Any, Any]
 """Dotted name of a parameter, its value in the newest stored run of the same name, and its value now."""
 
 _NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
-_HEADER_BYTES = 8  # of a safetensors file: the length of its description, which comes next
 
 
 @dataclass(frozen=True)
@@ -110,13 +109,13 @@ def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
     )
 
 
+@dataclass
 class Forecaster:
     """Decides about the runs of a pipeline in a store as `execute` would; `fresh`: finished runs would be forgotten."""
 
-    def __init__(self, pipeline: str, store: RunStore, *, fresh: bool) -> None:
-        self.pipeline = pipeline
-        self.store = store
-        self.fresh = fresh
+    pipeline: str
+    store: RunStore
+    fresh: bool
 
     def item(self, item: Any) -> tuple[StageForecast, Any]:
         """What would become of something that a method does, and what the method is answered. Raises DataError where a run's
@@ -191,8 +190,7 @@ class Forecaster:
     def _undone(
         self, names: Sequence[Run], stage: Stage, group: tuple[Path, int] | None, failed: dict[str, Any] | None
     ) -> Decision:
-        run = names[-1]
-        folder = self.store.path(run)
+        run, folder = names[-1], self.store.path(names[-1])
         locks = [self.store.lock(run), *([group[0].with_suffix(".lock")] if group is not None else [])]
         held = next((lock for lock in locks if is_held(lock)), None)
         if held is not None:
@@ -267,13 +265,13 @@ def _reached(folder: Path) -> str:
 
 def _epoch(file: Path) -> int | None:
     """The epoch that a state was saved after; None where it does not say. Tensors are not read."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(_HEADER_BYTES), "little")
-            header = json.loads(opened.read(length))
-        state = json.loads(header["__metadata__"]["state"])
+        with safe_open(file, framework="np") as opened:
+            state = json.loads(opened.metadata()["state"])
         return next((value for key, value in state["dict"] if key == "epoch" and isinstance(value, int)), None)
-    except (OSError, ValueError, KeyError, TypeError, MemoryError):
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

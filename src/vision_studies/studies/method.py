@@ -253,11 +253,6 @@ class Method(Generic[S]):
         """Top-level parameters that decide which runs there are."""
         return tuple(self.parameters) or (self.name,)
 
-    @property
-    def runs_folder_of(self) -> str:
-        """Pipeline whose folder of runs it works in."""
-        return self.runs_of or self.name
-
 
 def make_context(
     method: Method[S],
