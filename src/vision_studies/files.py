@@ -31,15 +31,12 @@ _LEFT_AFTER = 24 * 3600.0  # seconds: whether a process of another machine lives
 def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
 
-    Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one.
+    Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one, and a `suffix` for writers that
+    insist on one. Raises StorageError where the disk is full or the folder cannot be written; what `path` held before is left
+    as it was.
 
     Args:
-        path: what is written.
-        suffix: further ending of the temporary name, for writers that insist on one.
         keep_equal: leave a file that has this content already as it is, with its time.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written; what `path` held before is left as it was.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

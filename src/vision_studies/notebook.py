@@ -25,14 +25,9 @@ class OpenedStudy(NamedTuple):
 
 
 def open_study(name: str) -> OpenedStudy:
-    """The study's catalog and settings, from anywhere below the project's folder.
-
-    Args:
-        name: the environments as named on the command line, such as `resnet_se+middle`.
-
-    Raises:
-        ParameterError: there is no project around the working folder, or no such environment.
-        DataError: the study has not run yet.
+    """The catalog and settings of a study, named as on the command line (`resnet_se+middle`), from anywhere in its project.
+    Raises ParameterError where there is no project around the working folder, or no such environment, and DataError where the
+    study has not run yet.
     """
     project = find_kedro_project(Path.cwd())
     if project is None:

@@ -5,6 +5,7 @@ A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,10 +85,8 @@ def write_stage(
 def descriptions(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Folder and description of every run in `runs` whose description can be read."""
     for folder in run_folders(runs):
-        try:
+        with suppress(OSError, DataError):  # whoever needs the run itself tells of the damage
             yield folder, read_description(folder)
-        except (OSError, DataError):
-            continue  # whoever needs the run itself tells of the damage
 
 
 def _checksum(checked: list[Any]) -> str:

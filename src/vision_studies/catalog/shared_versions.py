@@ -32,13 +32,7 @@ class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Point at the file or the folder.
-
-        Args:
-            filepath: where it lies, or the folder of its versions.
-            version: version to load or save.
-            metadata: for Kedro's plugins.
-        """
+        """Point at the file or the folder, or the folder of its versions; `version` is to be loaded or saved."""
         super().__init__(
             filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
         )

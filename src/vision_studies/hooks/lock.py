@@ -54,7 +54,7 @@ class StudyLockHooks(StudyHooks):
         if self._to_prepare:
             data_set = self._load_data_set()
             lock_file = self._folder / f"data-{data_set}.lock"
-            self._data.enter_context(hold(lock_file, f"the data set '{data_set}'", does="prepares"))
+            self._data.enter_context(hold(lock_file, data_set, "waiting for %s, which prepares the data set '%s'"))
         self._tidy()
 
     @hook_impl

@@ -59,8 +59,11 @@ class StorageHooks(StudyHooks):
             try:
                 folders, size = kept.keep_all()
             except StorageError as error:
-                todo = "and the next command, or `kedro store push`, sends what is missing in the store."
-                logger.warning("%s Nothing is lost: all of it lies in %s, %s", error, kept.root, todo)
+                logger.warning(
+                    "%s Nothing is lost: all of it lies in %s, and the next command, or `kedro store push`, sends what is "
+                    "missing in the store.",
+                    *(error, kept.root),
+                )
                 return
             if folders:
                 logger.info("%d folders (%.1f MB) sent to %s", folders, size / 1e6, kept.store.url)

@@ -29,12 +29,6 @@ class TrackingHooks(StudyHooks):
         self._recorder: RecorderProcess | None = None
         self._settings: TrackingSettings | None = None
 
-    @hook_impl
-    def after_context_created(self, context: Any) -> None:
-        """Keep the names of the study."""
-        super().after_context_created(context)
-        self._description = getattr(context.config_loader, "environment", {})
-
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self) -> None:
         """Start the recorder. Raises MissingDependencyError where a tracker is switched on that is not installed."""
@@ -96,9 +90,11 @@ class TrackingHooks(StudyHooks):
         for answer in answers:
             tracker = answer["tracker"]
             if "problem" in answer:
-                why = f"{self._target(tracker)}: {answer['problem']}"
-                goes_on = "the study goes on without it, and the next command logs what is missing"
-                logger.warning("%s does not take in the study, %s; %s", tracker, why, goes_on)
+                logger.warning(
+                    "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs what is "
+                    "missing",
+                    *(tracker, self._target(tracker), answer["problem"]),
+                )
             else:
                 news = "" if answer["written"] else ", none of them new"
                 logger.info("%s: %d runs%s in %s", tracker, answer["runs"], news, self._target(tracker))

@@ -89,14 +89,8 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, number: int = 0) -> np.ndarray:
-        """Probabilities, float32 [N, classes].
-
-        Args:
-            images: uint8 [N, H, W, C], of the size and with the channels that the network was trained on.
-            number: of the batch; decides the crops of test-time views.
-
-        Raises:
-            ParameterError: the images have another shape.
+        """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]. Raises ParameterError where they have not the size
+        and the channels that the network was trained on. The `number` of the batch decides the crops of test-time views.
         """
         size, channels = self._classifier.images.image_size, self._classifier.images.in_channels
         if images.shape[1:] != (size, size, channels):

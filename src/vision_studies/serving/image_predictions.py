@@ -23,12 +23,8 @@ Advance = Callable[[int], None]
 
 
 class Told(NamedTuple):
-    """What was said of a batch.
-
-    Attributes:
-        positions: int64 [B], places in the source.
-        probabilities: float32 [B, classes].
-        corrupt: place -> why the image cannot be read.
+    """What was said of a batch: places in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that cannot
+    be read, their places with the reasons.
     """
 
     positions: np.ndarray
@@ -39,17 +35,13 @@ class Told(NamedTuple):
 def predictions(
     predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Advance
 ) -> Iterator[Told]:
-    """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones.
+    """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
+    where no image can be read.
 
     Args:
-        predictor: computes.
-        source: the images.
         images: what the classifier takes.
         batch_size: images at a time.
         advance: is told of every batch.
-
-    Raises:
-        DataError: no image can be read.
     """
     read = number = 0
     with warnings.catch_warnings():
@@ -74,7 +66,7 @@ def write_predictions(
     """Write predictions to a CSV file, batch by batch; without an error, the file is whole.
 
     Args:
-        told: from `predictions`.
+        told: from `predictions`; raises DataError where no image can be read.
         source: gives the names of the images.
         class_names: one name a class.
         path: of the file. Its columns are file (index, for an array), class and confidence (a probability).
@@ -82,10 +74,6 @@ def write_predictions(
 
     Returns:
         Place of each image that cannot be read -> why.
-
-    Raises:
-        DataError: no image can be read.
-        StorageError: the disk is full.
     """
     corrupt: dict[int, str] = {}
     # Names of files need not be text: what is not comes out as the bytes that it was.

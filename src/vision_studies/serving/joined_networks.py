@@ -24,12 +24,7 @@ class LastHead(nn.Module):
 
 
 class WeightedMean(nn.Module):
-    """The weighted mean of the probabilities of several networks.
-
-    Args:
-        networks: images -> logits [N, classes].
-        weights: of each, at or above 0 with sum 1.
-    """
+    """The mean of the probabilities of several networks (images -> logits [N, classes]) by weights at or above 0 with sum 1."""
 
     def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float]) -> None:
         super().__init__()

@@ -168,17 +168,9 @@ def data_description(data: PreparedData) -> dict[str, Any]:
 
 
 def accuracy_of(trained: TrainedNetwork, data: PreparedData, split: str, device: torch.device) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy (a fraction) on one split, on plain images.
-
-    Args:
-        trained: the network.
-        data: images and splits that it was trained on.
-        split: "train", "validation" or "test".
-        device: where to compute.
-
-    Raises:
-        DataError: the network was trained on other images or other splits.
-        CheckpointError: the weights do not fit the network that the run describes.
+    """Mean cross-entropy (nats) and accuracy (a fraction) of a network on plain images of one split of what it was trained on.
+    Raises DataError where it was trained on other images or other splits, and CheckpointError where the weights do not fit the
+    network that the run describes.
     """
     if trained.data_fingerprint != data.fingerprint:
         raise DataError(

@@ -210,8 +210,10 @@ class DaskCluster:
             option = f' --resources "{listed}"' if wanted else ""
             some = f"none of {len(workers)} workers has execution.resources ({listed})"
             lack, address = some if workers else "no worker is there", client.scheduler.address
-            start = "start one with `dask worker %s --nthreads 1%s`"
-            logger.warning(f"Waiting: %s at the Dask scheduler %s; {start}", lack, address, address, option)
+            logger.warning(
+                "Waiting: %s at the Dask scheduler %s; start one with `dask worker %s --nthreads 1%s`",
+                *(lack, address, address, option),
+            )
             self._warned = now
 
     def _lost(self) -> ClusterError:
@@ -223,9 +225,7 @@ class DaskCluster:
 
 
 def _require_scheduler(address: Any) -> None:
-    """Connect once and part again: a client that finds no scheduler hangs when it is thrown away. Raises OSError where nothing
-    answers there, and ValueError where it is no address.
-    """
+    """Connect once and part again (OSError, ValueError): a client that finds no scheduler hangs when it is thrown away."""
     if not isinstance(address, str):
         return  # a cluster that this process has started
 

@@ -144,11 +144,9 @@ class PageSection:
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """A run whose network is to be used again.
+    """A run whose network is to be used again, with the content of its `run.json`.
 
     Attributes:
-        folder: of the run.
-        description: content of its `run.json`.
         checkpoint: a numbered one, instead of the selected weights; of networks that are trained as one alone.
     """
 

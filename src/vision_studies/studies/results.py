@@ -229,9 +229,8 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by variant and seed, so that a table is the same whether it was written at once or in parts.
-
-    Variants stay in the order of the newest table: the first one is what reports compare the others with.
+    """Rows by variant, in the order of the newest table, and seed, so that a table is the same whether written at once or in
+    parts.
     """
     rank = table.groupby(list(IDENTITY[:-1]), sort=False).ngroup()
     return table.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")

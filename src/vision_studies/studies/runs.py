@@ -73,7 +73,7 @@ def plan_runs(
         name: of the parameters that `variants` and `seeds` stand in.
         base: the configuration that every variant starts from.
         variants: name -> nested overrides of `base`.
-        seeds: seeds that every variant is trained with, so that variants can be compared in pairs.
+        seeds: that every variant is trained with, so that variants can be compared in pairs.
         resolve: checks a merged configuration and returns it complete (the pipeline's settings model).
 
     Raises:

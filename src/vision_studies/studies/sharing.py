@@ -50,10 +50,10 @@ def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
 
 
 @contextmanager
-def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
-    """Hold a lock for the block; where another process does, say so once and wait for it.
+def hold(lock_file: Path, what: str, waiting: str = "waiting for %s, which works on %s") -> Iterator[None]:
+    """Hold a lock, whose folder is made where it is missing, for the block; where another process does, say so once and wait.
 
-    The folder of the lock is made where it is missing. What is said is `does` and `what`: "works on the features of digits".
+    What is said has the name of that process and `what`, as in `the features of digits`.
     """
     lock = FileLock(lock_file)
     with full_disk_told(lock_file):
@@ -61,7 +61,7 @@ def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            logger.info("waiting for %s, which %s %s", holder_of(lock_file), does, what)
+            logger.info(waiting, holder_of(lock_file), what)
             lock.acquire()
     try:
         name_holder(lock_file)
@@ -73,12 +73,10 @@ def hold(lock_file: Path, what: str, does: str = "works on") -> Iterator[None]:
 def is_held(lock_file: Path) -> bool:
     """Whether a living process holds a lock; it is asked for and not kept, and no file is made."""
     try:
-        with lock_file.open("rb") as opened:
+        with suppress(FileNotFoundError), lock_file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
-        pass
     return False
 
 

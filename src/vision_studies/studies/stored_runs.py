@@ -1,6 +1,7 @@
 """Runs that lie in a project's folders: finding, labelling and tidying them."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,11 @@ def superfluous_checkpoints(run: StoredRun) -> list[Path]:
 
     The selected weights and the final state are never among them, and nothing of a run that is being worked on.
     """
-    try:
-        with FileLock(run.folder / LOCK_FILE, blocking=False):
-            numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
-            finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
-            return numbered if finished else numbered[:-1]
-    except Timeout:
-        return []
+    with suppress(Timeout), FileLock(run.folder / LOCK_FILE, blocking=False):
+        numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
+        is_finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
+        return numbered if is_finished else numbered[:-1]
+    return []
 
 
 def _read(folder: Path) -> StoredRun:
