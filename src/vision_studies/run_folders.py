@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 CHECKPOINTS = "checkpoints"
+WEIGHTS_FILE = "weights.safetensors"
+"""Selected weights of a network."""
+
 MEND = "delete its folder and run the study again"
 """What to do about a damaged file of a run, as the end of a sentence."""
 

@@ -13,8 +13,8 @@ from vision_studies.cli.options import study_name
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import run_folder_of
-from vision_studies.studies.method import WEIGHTS_FILE, networks_of
+from vision_studies.run_folders import WEIGHTS_FILE, run_folder_of
+from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:

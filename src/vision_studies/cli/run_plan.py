@@ -96,8 +96,7 @@ def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bo
 
 def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> StudyPlan:
     # Without Kedro's session, which would import the modules of all pipelines.
-    options: dict[str, Any] = {**CONFIG_LOADER_ARGS}
-    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **options)
+    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
     parameters, described, name = loader["parameters"], loader["catalog"], study_name(env)
     catalog = DataCatalog.from_config({data: described[data] for data in _DATA})
     pipelines = _chosen(loader, pipeline)

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.io import DataCatalog
 
+from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import DEVICE, output_option, study_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import read_history
+from vision_studies.run_folders import WEIGHTS_FILE, read_history
+from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs, label_run, superfluous_checkpoints
 
 if TYPE_CHECKING:
@@ -72,7 +75,6 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     study's model.
     """
     from vision_studies.serving.opened_models import accuracy_of, read_trained
-    from vision_studies.training.network_run import WEIGHTS_FILE
     from vision_studies.training.runtime import select_device
 
     path = Path(checkpoint)
@@ -146,7 +148,6 @@ def export(run: str, folder: Path, env: str | None) -> None:
     from vision_studies.files import atomic_folder, write_json
     from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
     from vision_studies.serving.opened_models import require_pipeline
-    from vision_studies.training.network_run import WEIGHTS_FILE
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
@@ -172,15 +173,11 @@ def _models() -> Path:
 
 def _prepared_data(env: str | None) -> "PreparedData":
     """Images and splits of a study."""
-    from kedro.framework.project import configure_project
-    from kedro.framework.session import KedroSession
-
     from vision_studies.data.prepared import PreparedData
 
-    configure_project("vision_studies")
-    with KedroSession.create(Path.cwd(), env=env) as session:
-        catalog = session.load_context().catalog  # type: ignore[attr-defined] # the stub names the base class
-        return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
+    described = StudyConfigLoader(Path.cwd() / "conf", env, {}, **CONFIG_LOADER_ARGS)["catalog"]
+    catalog = DataCatalog.from_config({name: described[name] for name in ("image_set", "splits")})
+    return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
 
 
 def _described(run: StoredRun) -> dict[str, Any]:

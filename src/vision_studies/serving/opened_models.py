@@ -17,10 +17,10 @@ from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError, ParameterError
-from vision_studies.run_folders import read_description, run_folder_of
+from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
 from vision_studies.serving.stored_data import data_of_run
-from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork, networks_of
+from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.network_run import build_network

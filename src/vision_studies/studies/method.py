@@ -14,6 +14,7 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from vision_studies.training.rebuilt import Rebuilt
 
 S = TypeVar("S")
-
-WEIGHTS_FILE = "weights.safetensors"
-"""Selected weights of a network, in the folder of its run."""
 
 NO_WEIGHTS = "they have no selected weights: they are unfinished, have failed, or their weights were deleted"
 
