@@ -149,10 +149,8 @@ class StudyConfigLoader(OmegaConfigLoader):
         """The last file that sets `path`, or the nearest group around it, as seen from the project."""
         if path[:1] == ("study",) and len(path) > 1:
             return ENVIRONMENT_FILE
-        sources, project = (
-            [("--params", self.runtime_params or {}), *reversed(self._sources)],
-            self._folder.parent.absolute(),
-        )
+        sources = [("--params", self.runtime_params or {}), *reversed(self._sources)]
+        project = self._folder.parent.absolute()
         for length in range(len(path), 0, -1):
             for name, content in sources:
                 if _defines(content, path[:length]):

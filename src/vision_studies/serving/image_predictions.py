@@ -18,9 +18,6 @@ from vision_studies.statistics.metrics import measured
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""
 
-Advance = Callable[[int], None]
-"""Is told how many images more have been dealt with."""
-
 
 class Told(NamedTuple):
     """What was said of a batch: places in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that cannot
@@ -33,7 +30,7 @@ class Told(NamedTuple):
 
 
 def predictions(
-    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Advance
+    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Callable[[int], None]
 ) -> Iterator[Told]:
     """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
     where no image can be read.
@@ -41,7 +38,7 @@ def predictions(
     Args:
         images: what the classifier takes.
         batch_size: images at a time.
-        advance: is told of every batch.
+        advance: is told of every batch how many images more have been dealt with.
     """
     read = number = 0
     with warnings.catch_warnings():
