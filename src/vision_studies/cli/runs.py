@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.io import DataCatalog
+from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
 
-from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import DEVICE, output_option, study_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import WEIGHTS_FILE, read_history
-from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs, label_run, superfluous_checkpoints
 
 if TYPE_CHECKING:
@@ -175,9 +174,10 @@ def _prepared_data(env: str | None) -> "PreparedData":
     """Images and splits of a study."""
     from vision_studies.data.prepared import PreparedData
 
-    described = StudyConfigLoader(Path.cwd() / "conf", env, {}, **CONFIG_LOADER_ARGS)["catalog"]
-    catalog = DataCatalog.from_config({name: described[name] for name in ("image_set", "splits")})
-    return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
+    configure_project("vision_studies")
+    with KedroSession.create(Path.cwd(), env=env) as session:
+        catalog = session.load_context().catalog  # type: ignore[attr-defined] # the stub names the base class
+        return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
 
 
 def _described(run: StoredRun) -> dict[str, Any]:
