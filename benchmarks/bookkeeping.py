@@ -37,8 +37,8 @@ from vision_studies.studies.execution import execute
 from vision_studies.studies.forecast import Forecaster
 from vision_studies.studies.method import Context, load_method
 from vision_studies.studies.provenance import processor_name
+from vision_studies.studies.results import history_table, results_table
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Record, Stage, Work
 

@@ -14,10 +14,10 @@ from PIL import Image
 
 from vision_studies.cli import cli
 from vision_studies.serving.image_classifier import Predictor
-from vision_studies.serving.networks import why_unusable
 from vision_studies.serving.opened_models import open_run
 from vision_studies.serving.stored_data import data_of_run, prepared_data_sets
 from vision_studies.statistics.metrics import measured
+from vision_studies.studies.method import networks_of
 from vision_studies.training.checkpoints import save_state
 
 STUDY = "demo+quick"
@@ -71,7 +71,7 @@ def test_every_usable_run_says_of_the_test_split_what_its_study_has_recorded(dem
             configuration = description["configuration"]
             kind = (pipeline, configuration.get("method"), configuration.get("rule"), str(configuration.get("cut")))
             files = [folder / name for name in ("evaluation.json", "pretraining.json") if (folder / name).is_file()]
-            if files and why_unusable(description, folder) is None:
+            if files and networks_of(pipeline).unusable(configuration, folder) is None:
                 kinds.setdefault(kind, (folder, description, json.loads(files[0].read_text())["metrics"]))
     assert {kind[:2] for kind in kinds} >= {
         ("cifar_resnet", None),

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from tokenize import TokenError
@@ -30,15 +31,12 @@ _LEFT_AFTER = 24 * 3600.0  # seconds: whether a process of another machine lives
 def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the place of `path` when the block ends without an error.
 
-    Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one.
+    Its name ends in `.tmp`, so that nobody who looks for files of a kind takes it for one, and a `suffix` for writers that
+    insist on one. Raises StorageError where the disk is full or the folder cannot be written; what `path` held before is left
+    as it was.
 
     Args:
-        path: what is written.
-        suffix: further ending of the temporary name, for writers that insist on one.
         keep_equal: leave a file that has this content already as it is, with its time.
-
-    Raises:
-        StorageError: the disk is full or the folder cannot be written; what `path` held before is left as it was.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,10 +58,8 @@ def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> It
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path` when the block ends without an error.
 
-    An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back.
-
-    Raises:
-        StorageError: as `atomic_file`.
+    An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back. Raises
+    StorageError as `atomic_file`.
     """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,14 +76,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
-    """Remove what processes that were killed while they wrote have left in `folder` and below.
+    """Remove what processes that were killed while they wrote have left in `folder`, which need not exist, and below.
 
     A folder that was being replaced comes back. What a living process is writing is left alone; of processes on other
-    machines, only what is older than a day is taken for left.
-
-    Args:
-        folder: where to look; it need not exist.
-        without: names of folders not to look into.
+    machines, only what is older than a day is taken for left. Folders named in `without` are not looked into.
     """
     for parent, folders, names in os.walk(folder):
         for name in [*folders, *names]:
@@ -95,6 +87,14 @@ def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
             if found and _is_left(Path(parent, name), found["machine"], int(found["process"])):
                 _tidy(Path(parent, name), Path(parent, found["name"]), found["kind"])
         folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
+
+
+def remove(path: Path) -> None:
+    """Remove a folder with all that is in it, or a file; what is not there need not be removed."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -106,6 +106,11 @@ def write_json(path: Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """`value` as `write_json` writes it."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+
+
+def now() -> str:
+    """This moment in ISO 8601 and UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def hash_json(value: Any) -> str:
@@ -121,10 +126,8 @@ def hash_file(path: Path) -> str:
 
 
 def require_free_space(folder: Path, needed_bytes: int) -> None:
-    """Refuse a long write that cannot fit.
-
-    Raises:
-        StorageError: fewer than `needed_bytes` (plus a reserve of 5 %) are free on the disk of `folder`.
+    """Refuse a long write that cannot fit. Raises StorageError where fewer than `needed_bytes` (plus a reserve of 5 %) are free
+    on the disk of `folder`.
     """
     existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
     free = shutil.disk_usage(existing).free
@@ -137,11 +140,7 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def full_disk_told(path: Path) -> Iterator[None]:
-    """Tell of a full disk in one sentence, whoever meets it while `path` is written.
-
-    Raises:
-        StorageError: the disk is full.
-    """
+    """Tell of a full disk in one sentence, a StorageError, whoever meets it while `path` is written."""
     try:
         yield
     except Exception as error:
@@ -172,11 +171,10 @@ def _put_in_place(temporary: Path, path: Path) -> None:
     if not path.exists():
         try:
             os.replace(temporary, path)
+            return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process was quicker
                 raise
-        else:
-            return
     replaced = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".old", dir=path.parent))
     os.replace(path, replaced / path.name)
     try:
@@ -193,25 +191,19 @@ def _tidy(left: Path, path: Path, kind: str) -> None:
     older = left / path.name
     if kind == "old" and older.exists() and not path.exists():
         os.replace(older, path)
-    if left.is_dir():
-        shutil.rmtree(left, ignore_errors=True)
-    else:
-        left.unlink(missing_ok=True)
+    remove(left)
 
 
 def _is_left(path: Path, machine: str, process: int) -> bool:
     """Whether the process that was writing `path` is gone."""
-    if machine != _machine():
-        try:
-            return time.time() - path.stat().st_mtime > _LEFT_AFTER
-        except FileNotFoundError:
-            return False
     try:
+        if machine != _machine():
+            return time.time() - path.stat().st_mtime > _LEFT_AFTER
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except (PermissionError, FileNotFoundError):
+        pass
     return False
 
 
@@ -223,8 +215,7 @@ def _prefix(path: Path) -> str:
 def _machine() -> str:
     """Eight characters that stand for this machine, or for the container, which numbers its processes anew."""
     numbering = Path("/proc/self/ns/pid")
-    known = [socket.gethostname(), str(numbering.readlink()) if numbering.is_symlink() else ""]
-    return hash_json(known)[:8]
+    return hash_json([socket.gethostname(), str(numbering.readlink()) if numbering.is_symlink() else ""])[:8]
 
 
 def _synchronise(file: Path) -> None:

@@ -25,14 +25,9 @@ class OpenedStudy(NamedTuple):
 
 
 def open_study(name: str) -> OpenedStudy:
-    """The study's catalog and settings, from anywhere below the project's folder.
-
-    Args:
-        name: the environments as named on the command line, such as `resnet_se+middle`.
-
-    Raises:
-        ParameterError: there is no project around the working folder, or no such environment.
-        DataError: the study has not run yet.
+    """The catalog and settings of a study, named as on the command line (`resnet_se+middle`), from anywhere in its project.
+    Raises ParameterError where there is no project around the working folder, or no such environment, and DataError where the
+    study has not run yet.
     """
     project = find_kedro_project(Path.cwd())
     if project is None:
@@ -42,17 +37,13 @@ def open_study(name: str) -> OpenedStudy:
     bootstrap_project(project)
     with KedroSession.create(project, env=name) as session:
         context = session.load_context()  # type: ignore[attr-defined] # the stub names the base class
-    _show_outputs_plainly()
+    if "IPython" in sys.modules:
+        from IPython import get_ipython
+        from IPython.core.formatters import PlainTextFormatter
+
+        shell = get_ipython()
+        if (
+            shell is not None
+        ):  # its own way of showing: Kedro's log handler has Rich put an empty box above every output
+            shell.display_formatter.formatters["text/plain"] = PlainTextFormatter(parent=shell.display_formatter)
     return OpenedStudy(project, context.catalog, context.params)
-
-
-def _show_outputs_plainly() -> None:
-    """Give notebooks back their own way of showing: Kedro's log handler has Rich put an empty box above every output."""
-    if "IPython" not in sys.modules:
-        return
-    from IPython import get_ipython
-    from IPython.core.formatters import PlainTextFormatter
-
-    shell = get_ipython()
-    if shell is not None:
-        shell.display_formatter.formatters["text/plain"] = PlainTextFormatter(parent=shell.display_formatter)

@@ -12,13 +12,8 @@ STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one stage of a run found.
-
-    Attributes:
-        metrics: columns of the results table.
-        status: one of `STATUSES`.
-        reason: why the status is not `complete`.
-        history: per-epoch metrics, where the stage has epochs.
+    """What one stage of a run found: columns of the results table, one of `STATUSES`, why it is not `complete`, and metrics by
+    epoch where the stage has epochs.
     """
 
     metrics: dict[str, Any]

@@ -6,6 +6,7 @@ A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models
 import json
 import os
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 CHECKPOINTS = "checkpoints"
+WEIGHTS_FILE = "weights.safetensors"
+"""Selected weights of a network."""
+
 MEND = "delete its folder and run the study again"
 """What to do about a damaged file of a run, as the end of a sentence."""
 
@@ -42,35 +46,21 @@ def run_folders(runs: Path) -> list[Path]:
 
 
 def read_description(folder: Path, needed: Collection[str] = ()) -> dict[str, Any]:
-    """Pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version of a run.
-
-    Args:
-        folder: of the run.
-        needed: entries that must be there.
-
-    Raises:
-        FileNotFoundError: the folder is not that of a run.
-        DataError: the description is damaged.
+    """Pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version of a run, `needed` ones at
+    least. Raises FileNotFoundError where the folder is not that of a run, and DataError where the description is damaged.
     """
     return _read_object(folder / DESCRIPTION_FILE, needed)
 
 
 def read_label(folder: Path) -> str | None:
-    """The name that somebody gave a run.
-
-    Raises:
-        DataError: the file is damaged.
-    """
+    """The name that somebody gave a run. Raises DataError where the file is damaged."""
     file = folder / LABEL_FILE
     return str(_read_object(file, ("label",))["label"]) if file.exists() else None
 
 
 def read_history(folder: Path, columns: Collection[str] | None = None) -> "pd.DataFrame":
-    """What a run measured, one row an epoch.
-
-    Raises:
-        FileNotFoundError: it has no history.
-        DataError: the file is damaged.
+    """What a run measured, one row an epoch. Raises FileNotFoundError where it has no history, and DataError where the file is
+    damaged.
     """
     return read_table(folder / HISTORY_FILE, MEND, None if columns is None else list(columns))
 
@@ -81,20 +71,13 @@ def stage_files(folder: Path) -> list[Path]:
 
 
 def read_stage(path: Path) -> dict[str, Any]:
-    """Metrics, status, reason and provenance of a stage.
-
-    Raises:
-        FileNotFoundError: the stage has not ended.
-        DataError: the file is damaged, be it by a single digit.
+    """Metrics, status, reason and provenance of a stage. Raises FileNotFoundError where the stage has not ended, and DataError
+    where the file is damaged, be it by a single digit.
     """
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        checked = [result[name] for name in _CHECKED]
-        if "checksum" in result and result["checksum"] != _checksum(checked):
-            raise ValueError("its numbers are not those that were written")
-        return result
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path} is damaged; {MEND}.") from error
+    result = _read_object(path, _CHECKED)
+    if "checksum" in result and result["checksum"] != _checksum([result[name] for name in _CHECKED]):
+        raise DataError(f"{path} is damaged; {MEND}.") from ValueError("its numbers are not those that were written")
+    return result
 
 
 def write_stage(
@@ -108,10 +91,8 @@ def write_stage(
 def descriptions(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Folder and description of every run in `runs` whose description can be read."""
     for folder in run_folders(runs):
-        try:
+        with suppress(OSError, DataError):  # whoever needs the run itself tells of the damage
             yield folder, read_description(folder)
-        except (OSError, DataError):
-            continue  # whoever needs the run itself tells of the damage
 
 
 def runs_state(runs: Path) -> str | None:

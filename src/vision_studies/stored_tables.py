@@ -22,16 +22,12 @@ def write_table(table: "pd.DataFrame", file: Path) -> None:
 
 
 def read_table(file: Path, mend: str, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """Read a table that the project has written, or some columns of it.
+    """Read a table that the project has written, or some columns of it. Raises FileNotFoundError where it is not there, and
+    DataError where it is damaged.
 
     Args:
-        file: the table.
         mend: what to do about a damaged one, as the end of a sentence: "delete it and run the study again".
         columns: which; None for all.
-
-    Raises:
-        DataError: it is damaged.
-        FileNotFoundError: it is not there.
     """
     import pandas as pd
 

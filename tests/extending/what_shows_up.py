@@ -42,7 +42,7 @@ from vision_studies.data.splits import Splits  # noqa: E402
 from vision_studies.models.statistics import count_parameters  # noqa: E402
 from vision_studies.pipelines.alphanet.work.backbone import classifier_layer, own_classifier  # noqa: E402
 from vision_studies.pipelines.stacking.fair_opponents import widened_to  # noqa: E402
-from vision_studies.serving.networks import network_title  # noqa: E402
+from vision_studies.studies.method import networks_of  # noqa: E402
 
 settings = RunSettings.model_validate(run)
 images = make_image_set(count=60, size=8)
@@ -61,7 +61,7 @@ scores = own_classifier(network, settings.model.logit_scale).scores(seen[0].deta
 found["largest_error_of_scores"] = float(np.abs(scores - logits).max())
 
 # What the network is called.
-found["architecture"] = network_title("cifar_resnet", {"model": settings.model.model_dump(mode="json")})
+found["architecture"] = networks_of("cifar_resnet").title({"model": settings.model.model_dump(mode="json")})
 
 # Tables, comparisons and trackers, from rows of the results table.
 from vision_studies.reports.run_table import run_table  # noqa: E402

@@ -34,9 +34,8 @@ from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set, import_data_set, read_registry
 from vision_studies.serving.stored_data import prepared_data_sets
-from vision_studies.studies.results import read_results, write_results
+from vision_studies.studies.results import history_table, read_results, results_table, write_results
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stored_runs import find_runs
 from vision_studies.training.checkpoints import load_state, load_weights, save_state, save_weights

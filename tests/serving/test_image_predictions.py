@@ -13,8 +13,7 @@ from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities, Predictor
-from vision_studies.serving.image_predictions import predictions, write_predictions
-from vision_studies.serving.prediction_scores import score
+from vision_studies.serving.image_predictions import predictions, score, write_predictions
 
 CPU = torch.device("cpu")
 TRAINING: TrainingSettings = base_run({"training": {"precision": "fp32"}}).training

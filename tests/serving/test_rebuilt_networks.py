@@ -12,10 +12,14 @@ from vision_studies.pipelines.stacking import cross_validation
 from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.run_settings import CombinationRun
 from vision_studies.run_folders import write_stage
-from vision_studies.serving.networks import network_title, rebuild, why_unusable
+from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import save_state
 
 CPU = torch.device("cpu")
+
+
+def rebuild(description, folder, data, checkpoint=None):
+    return networks_of(description["pipeline"]).rebuild(StoredNetwork(folder, description, checkpoint), data)
 
 
 def described(run, data, seed=0):
@@ -71,15 +75,15 @@ def test_a_combination_whose_members_are_gone_is_told(tmp_path, counting_data):
     weights = {"weight_1": 0.5, "weight_2": 0.5}
     write_stage(folder / "training.json", {"other_metrics": weights}, "complete", None, {})
     (folder / "run.json").write_text(json.dumps(described(run, counting_data)))
-    assert network_title("stacking", run.model_dump(mode="json")) == "2 × resnet_small together"
-    assert why_unusable(described(run, counting_data), folder) is None
+    assert networks_of("stacking").title(run.model_dump(mode="json")) == "2 × resnet_small together"
+    assert networks_of("stacking").unusable(described(run, counting_data)["configuration"], folder) is None
     with pytest.raises(CheckpointError, match="number 1\\) lies no longer beside it; run the study again"):
         rebuild(described(run, counting_data), folder, counting_data)
 
 
 def test_runs_without_a_network_say_why(tmp_path):
     def why(pipeline, **configuration):
-        return why_unusable({"pipeline": pipeline, "configuration": configuration}, tmp_path)
+        return networks_of(pipeline).unusable(configuration, tmp_path)
 
     assert "no selected weights" in why("cifar_resnet")
     assert "are parts" in why("alphanet")

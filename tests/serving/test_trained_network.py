@@ -11,7 +11,7 @@ from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import CheckpointError, ParameterError
-from vision_studies.serving.trained_network import accuracy_of, data_description, read_trained
+from vision_studies.serving.opened_models import accuracy_of, data_description, read_trained
 from vision_studies.training.checkpoints import save_state, save_weights
 from vision_studies.training.network_run import build_network
 

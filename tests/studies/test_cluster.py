@@ -15,8 +15,8 @@ from scripts.cluster_demo import LocalDask
 
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import ClusterError, DataError
-from vision_studies.studies import cluster, cluster_worker
-from vision_studies.studies.cluster_worker import SharedParts, environment
+from vision_studies.studies import cluster
+from vision_studies.studies.cluster import SharedParts, environment
 from vision_studies.studies.parallel import parallel_runs
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers started by `dask worker` cannot import a test
@@ -220,8 +220,8 @@ def test_a_worker_that_does_not_fit_is_told_in_a_sentence(tmp_path, threads, own
 
 def test_the_environment_names_what_decides_the_numbers():
     assert set(environment()) == {"Python", "torch", "vision_studies"}
-    for folder in cluster_worker._DECIDING:
-        assert (Path(cluster_worker.vision_studies.__file__).parent / folder).is_dir()
+    for folder in cluster._DECIDING:
+        assert (Path(cluster.vision_studies.__file__).parent / folder).is_dir()
 
 
 def test_a_killed_process_of_the_loky_backend_is_told_in_a_sentence(tmp_path):

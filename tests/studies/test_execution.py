@@ -10,8 +10,8 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import DIVERGED, FAILED, Outcome
 from vision_studies.studies import execution
+from vision_studies.studies.results import history_table, results_table
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.run_tables import history_table, results_table
 from vision_studies.studies.runs import Run
 
 SEQUENTIAL = {
@@ -142,7 +142,7 @@ def test_a_run_that_kills_the_workers_of_a_cluster_fails_and_the_others_are_done
     def deadly_to_seed_one(_settings):
         def do(tasks, *, when_lost):
             for function, arguments, keywords in tasks:
-                lost = arguments[1][0].seed == 1
+                lost = arguments[1].runs[0].seed == 1
                 yield when_lost(*arguments, reason="3 workers died of it") if lost else function(*arguments, **keywords)
 
         yield do

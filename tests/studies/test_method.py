@@ -17,10 +17,10 @@ from vision_studies.studies.forecast import forecast
 from vision_studies.studies.method import (
     Context,
     Method,
-    NoNetworks,
     PageSection,
     load_method,
     make_context,
+    no_networks,
     run_stages,
 )
 from vision_studies.studies.run_store import RunStore
@@ -77,7 +77,7 @@ def test_nothing_is_done_before_it_is_given(demo, name, fresh, tmp_path):
 
 
 def toy(stages) -> Method:
-    networks = NoNetworks("they keep none", lambda _: "")
+    networks = no_networks("they keep none", lambda _: "")
     return Method("toy", 3, SECTION, stages, lambda _: 1, (), networks)
 
 

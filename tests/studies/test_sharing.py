@@ -17,8 +17,8 @@ from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import BusyError, StorageError
 from vision_studies.outcomes import FAILED, Outcome
 from vision_studies.studies.execution import execute_one
+from vision_studies.studies.results import results_table
 from vision_studies.studies.run_store import RunStore
-from vision_studies.studies.run_tables import results_table
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import hold, is_held, share
 from vision_studies.studies.stages import Artifact, Artifacts

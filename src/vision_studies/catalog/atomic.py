@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from kedro_datasets import json, matplotlib, pandas, text, yaml
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
-from vision_studies.catalog.previews import no_json, no_table, table_preview, text_preview
+from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
 from vision_studies.catalog.shared_versions import SharedVersions
 from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import atomic_file
@@ -31,11 +31,7 @@ class _AtomicSave(SharedVersions):
                 self._temporary = None
 
     def load(self) -> Any:
-        """Read the newest version.
-
-        Raises:
-            DataError: there is none, or it is damaged.
-        """
+        """Read the newest version. Raises DataError where there is none, or it is damaged."""
         if not self._exists():  # type: ignore[attr-defined]
             missing = self._filepath  # type: ignore[attr-defined]
             raise DataError(
@@ -67,11 +63,10 @@ class ParquetDataset(_AtomicSave, pandas.ParquetDataset):
         from pyarrow.parquet import ParquetFile
 
         if not self._exists():
-            return no_table()
+            return NO_TABLE
         with ParquetFile(self._get_load_path()) as file:
-            first = next(file.iter_batches(nrows, columns=columns), None)
-            if first is None:  # a table without rows has columns all the same
-                first = file.schema_arrow.empty_table()
+            # A table without rows has columns all the same.
+            first = next(file.iter_batches(nrows, columns=columns), file.schema_arrow.empty_table())
             return table_preview(first.to_pandas()[columns or slice(None)])
 
 
@@ -80,7 +75,7 @@ class CSVDataset(_AtomicSave, pandas.CSVDataset):
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows."""
-        return table_preview(self.load().head(nrows)) if self._exists() else no_table()
+        return table_preview(self.load().head(nrows)) if self._exists() else NO_TABLE
 
 
 class JSONDataset(_AtomicSave, json.JSONDataset):
@@ -88,7 +83,7 @@ class JSONDataset(_AtomicSave, json.JSONDataset):
 
     def preview(self) -> JSONPreview:
         """All of it."""
-        return super().preview() if self._exists() else no_json()
+        return super().preview() if self._exists() else NO_JSON
 
 
 class YAMLDataset(_AtomicSave, yaml.YAMLDataset):

@@ -6,7 +6,7 @@ from typing import Any
 
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
 from vision_studies.catalog.shared_versions import VersionedPath
 
 
@@ -14,11 +14,7 @@ class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
     """A nested state of tensors and JSON values in one safetensors file; never a pickle."""
 
     def load(self) -> dict[str, Any]:
-        """Read the state.
-
-        Raises:
-            CheckpointError: the file is damaged.
-        """
+        """Read the state. Raises CheckpointError where the file is damaged."""
         from vision_studies.training.checkpoints import load_state
 
         return load_state(Path(self._get_load_path()))
@@ -32,6 +28,6 @@ class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
     def preview(self) -> JSONPreview:
         """All of the state but its weights; of other tensors, their shapes."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         state = {key: value for key, value in self.load().items() if key != "weights"}
         return JSONPreview(json.dumps(state, default=lambda tensor: f"tensor of shape {list(tensor.shape)}"))

@@ -4,9 +4,10 @@ Kedro knows a base and one environment. Here `--env=a+b` lays `conf/a` and then 
 environment may extend others, so that a study composes with a data set or with the small sizes of a rehearsal.
 """
 
-import difflib
 import re
 from collections.abc import Callable
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from vision_studies.catalog.configuration_files import (
 )
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.validation import KeyPath, validate_parameters
-from vision_studies.errors import ParameterError
+from vision_studies.errors import ParameterError, guess
 
 ENVIRONMENT_FILE = "environment.yml"
+_ENTRIES = ("extends", "title", "question", "pipelines", "images", "studies")
 _FOLDER_NAME = re.compile(r"\w[\w. -]*")  # the study's name is part of every output path
 
 
@@ -54,7 +56,12 @@ class StudyConfigLoader(OmegaConfigLoader):
         names = env.split("+") if env else [local] if (self._folder / local).is_dir() else []
         self.study = env or "base"
         self.chain = self._expand(names)
-        self.environment = self._describe(names)
+        # Of the first environments that have them.
+        self.environment: dict[str, str] = {
+            "name": self.study,
+            "title": self._first(names, "title") or self.study,
+            "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
+        }
         self.pipelines = self._first(names, "pipelines")
         self.images = self._first(names, "images") is not False
         self.studies = self._collected(names)
@@ -86,34 +93,28 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def base_parameters(self) -> dict[str, Any]:
         """Parameters as they are without any environment named."""
-        base = StudyConfigLoader(
-            self.conf_source,
-            base_env=self.base_env,
-            default_run_env=self.default_run_env,
-            merge_strategy=self.merge_strategy,
-        )
-        return base["parameters"]
+        options = {name: getattr(self, name) for name in ("base_env", "default_run_env", "merge_strategy")}
+        return StudyConfigLoader(self.conf_source, **options)["parameters"]
 
     def _read_raw_config(self, key: str) -> Any:
         """Files of the base and, instead of one environment's, those of every environment in the chain."""
-        patterns = [*self.config_patterns[key]]
+        patterns, project = [*self.config_patterns[key]], self._folder.parent
         processed: set[Path] = set()
-        refuse_endless((self._folder / name for name in [self.base_env, *self.chain]), patterns, self._folder.parent)
+        folders = {name: self._folder / name for name in [self.base_env, *self.chain]}
+        refuse_endless(folders.values(), patterns, project)
         try:
             layers = {
-                name: self._read_dir_configs(str(self._folder / name), patterns, key, processed, key == "credentials")
-                for name in [self.base_env, *self.chain]
+                name: self._read_dir_configs(str(folder), patterns, key, processed, key == "credentials")
+                for name, folder in folders.items()
             }
         except Exception as error:
-            folders = [self._folder / name for name in [self.base_env, *self.chain]]
-            explained = explain_unreadable(folders, patterns, self._folder.parent)
+            explained = explain_unreadable(folders.values(), patterns, project)
             if explained is None and str(error).startswith("Duplicate keys"):
-                explained = explain_duplicates(ValueError(error), self._folder.parent)
+                explained = explain_duplicates(error, project)
             if explained is None:
                 raise
             raise explained from error
-        base = layers.pop(self.base_env)
-        return base, layers, str(self._folder / self.base_env), str(self._folder), processed
+        return layers.pop(self.base_env), layers, str(folders[self.base_env]), str(self._folder), processed
 
     def _resolve_from_raw_config(
         self, key: str, base_configs: Any, env_configs: Any, base_path: str, env_path: str, processed_files: set[Path]
@@ -121,11 +122,8 @@ class StudyConfigLoader(OmegaConfigLoader):
         """Merge the layers in order; parameters by the rule of `merge_settings`, everything else by Kedro's."""
         merged = super()._resolve_from_raw_config(key, base_configs, {}, base_path, env_path, processed_files)
         for files in env_configs.values():
-            layer = self._merge_and_resolve(key, files)
-            is_parameters = key == "parameters"
-            merged = (
-                merge_settings(merged, layer) if is_parameters else self._merge_configs(merged, layer, key, env_path)
-            )
+            layer, is_settings = self._merge_and_resolve(key, files), key == "parameters"
+            merged = merge_settings(merged, layer) if is_settings else self._merge_configs(merged, layer, key, env_path)
         return merged
 
     def _merge_and_resolve(self, key: str, config_per_file: Any) -> dict[str, Any]:
@@ -133,17 +131,14 @@ class StudyConfigLoader(OmegaConfigLoader):
             (Path(file), OmegaConf.to_container(config)) for file, config in sorted(config_per_file.items())
         ]
         try:
-            return self._merge_layer(key, config_per_file, contents)
+            if key != "parameters" or not config_per_file:
+                return super()._merge_and_resolve(key, config_per_file)
+            # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
+            self._sources += [(str(file), content) for file, content in contents]
+            merged: Any = OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
+            return merged
         except OmegaConfBaseException as error:
             raise explain_reference(error, contents, self._folder.parent) from error
-
-    def _merge_layer(self, key: str, config_per_file: Any, contents: list[tuple[Path, Any]]) -> dict[str, Any]:
-        if key != "parameters" or not config_per_file:
-            return super()._merge_and_resolve(key, config_per_file)
-        # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
-        self._sources += [(str(file), content) for file, content in contents]
-        merged: Any = OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
-        return merged
 
     def _data_set_key(self) -> str:
         from vision_studies.config.data_prep import DataPrepSettings, data_set_key
@@ -155,12 +150,11 @@ class StudyConfigLoader(OmegaConfigLoader):
         if path[:1] == ("study",) and len(path) > 1:
             return ENVIRONMENT_FILE
         sources = [("--params", self.runtime_params or {}), *reversed(self._sources)]
+        project = self._folder.parent.absolute()
         for length in range(len(path), 0, -1):
             for name, content in sources:
                 if _defines(content, path[:length]):
-                    file = Path(name)
-                    inside = file.is_absolute() and file.is_relative_to(self._folder.parent.absolute())
-                    return str(file.relative_to(self._folder.parent.absolute())) if inside else name
+                    return str(Path(name).relative_to(project)) if Path(name).is_relative_to(project) else name
         return f"{self._folder.name}/{self.base_env or 'base'}"
 
     def _expand(self, names: list[str], path: tuple[str, ...] = ()) -> list[str]:
@@ -177,23 +171,14 @@ class StudyConfigLoader(OmegaConfigLoader):
             chain += [entry for entry in [*self._expand(parents, (*path, name)), name] if entry not in chain]
         return chain
 
-    def _describe(self, names: list[str]) -> dict[str, str]:
-        """Name, title and question of the study: those of the first environment that has them."""
-        return {
-            "name": self.study,
-            "title": self._first(names, "title") or self.study,
-            "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
-        }
-
     def _collected(self, names: list[str]) -> list[str] | None:
         """The studies of a collection, each composed with the environments that were named beside it."""
-        collections = [name for name in names if "studies" in self._read_environment(name)]
-        if not collections:
-            return None
+        collections = {name: own["studies"] for name in names if "studies" in (own := self._read_environment(name))}
         if len(collections) > 1:
             raise ParameterError(f"--env={'+'.join(names)} names two collections of studies; name one of them.")
-        studies = self._read_environment(collections[0])["studies"]
-        return ["+".join(study if name == collections[0] else name for name in names) for study in studies]
+        for collection, studies in collections.items():
+            return ["+".join(study if name == collection else name for name in names) for study in studies]
+        return None
 
     def _first(self, names: list[str], key: str) -> Any:
         """What the first environment that has `key` says there; None where none has it."""
@@ -204,39 +189,36 @@ class StudyConfigLoader(OmegaConfigLoader):
         folder = self._folder / name
         if not _FOLDER_NAME.fullmatch(name) or not folder.is_dir():
             there = sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir())
-            close = difflib.get_close_matches(name, there, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
-            known = ", ".join(there)
             raise ParameterError(
-                f"There is no environment '{name}' in {self._folder.name}/.{guess} There are: {known}."
+                f"There is no environment '{name}' in {self._folder.name}/.{guess(name, there)} There are: {', '.join(there)}."
             )
         file = folder / ENVIRONMENT_FILE
         if not file.exists():
             return {}
         content = read_mapping(file, self._folder.parent)
         shown = f"{self._folder.name}/{name}/{ENVIRONMENT_FILE}"
-        allowed = ("extends", "title", "question", "pipelines", "images", "studies")
-        unknown = sorted(set(content) - set(allowed))
+        unknown = sorted(set(content) - set(_ENTRIES))
         if unknown:
-            raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(allowed)}.")
+            raise ParameterError(f"{shown}: {unknown[0]!r} is not known here; allowed are {', '.join(_ENTRIES)}.")
         extends = content.get("extends") or []
-        if not isinstance(extends, str) and not (
-            isinstance(extends, list) and all(isinstance(parent, str) for parent in extends)
-        ):
+        if not isinstance(extends, str) and not _are_names(extends):
             raise ParameterError(f"{shown}: extends={extends!r} must be the name of an environment or a list of names.")
         if not isinstance(content.get("images", True), bool):
             raise ParameterError(f"{shown}: images={content['images']!r} must be true or false.")
         for key, example in (("pipelines", "cifar_resnet"), ("studies", "alpha_study")):
             names = content.get(key, [example])
-            if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+            if not (names and _are_names(names)):
                 raise ParameterError(f"{shown}: {key}={names!r} must be a list of names, such as [{example}].")
         return content
 
 
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
 def _defines(content: Any, path: KeyPath) -> bool:
-    for part in path:
-        try:
-            content = content[part]
-        except (KeyError, IndexError, TypeError):
-            return False
+    try:
+        reduce(getitem, path, content)
+    except (KeyError, IndexError, TypeError):
+        return False
     return True

@@ -1,7 +1,7 @@
 """What is wrong with configuration files that cannot be read, in a sentence that names the file and the line."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,42 +29,34 @@ def read_mapping(file: Path, project: Path) -> dict[str, Any]:
     Raises:
         ParameterError: the file is not YAML, not UTF-8, or holds something else than named values.
     """
+    shown = _shown(file, project)
     try:
         config = OmegaConf.load(file)
     except UnicodeDecodeError as error:
-        raise ParameterError(
-            f"{_shown(file, project)} is not UTF-8 text ({error.reason}); save it as UTF-8."
-        ) from error
+        raise ParameterError(f"{shown} is not UTF-8 text ({error.reason}); save it as UTF-8.") from error
     except YAMLError as error:
-        raise ParameterError(f"{_shown(file, project)}{_yaml_problem(error)}; mend the file's YAML.") from error
+        raise ParameterError(f"{shown}{_yaml_problem(error)}; mend the file's YAML.") from error
     except RecursionError as error:
         raise ParameterError(
-            f"{_shown(file, project)} holds values too deep within others, or a name that stands for itself; mend the file's "
-            "YAML."
+            f"{shown} holds values too deep within others, or a name that stands for itself; mend the file's YAML."
         ) from error
     except OmegaConfBaseException as error:
-        problem = str(error).splitlines()[0].rstrip(".")
-        raise ParameterError(f"{_shown(file, project)} holds a ${{...}} that cannot be read: {problem}.") from error
+        raise ParameterError(f"{shown} holds a ${{...}} that cannot be read: {_first_line(error)}.") from error
     if not isinstance(config, DictConfig):
-        raise ParameterError(f"{_shown(file, project)} holds a list; it must hold named values, such as `fresh: true`.")
+        raise ParameterError(f"{shown} holds a list; it must hold named values, such as `fresh: true`.")
     content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
     unnamed = next((key for key in content if not isinstance(key, str)), None)
     if unnamed is not None:
-        raise ParameterError(
-            f"{_shown(file, project)}: the name {unnamed!r} is not text; write it in quotes, or another name."
-        )
+        raise ParameterError(f"{shown}: the name {unnamed!r} is not text; write it in quotes, or another name.")
     return content
 
 
-def refuse_endless(folders: Iterable[Path], patterns: Iterable[str], project: Path) -> None:
-    """Refuse YAML whose names stand for more and more values: a few lines of it would fill the memory.
-
-    Raises:
-        ParameterError: names such as `*a`, each put in place, would make a file of too many values.
+def refuse_endless(folders: Iterable[Path], patterns: Collection[str], project: Path) -> None:
+    """Refuse YAML whose names stand for more and more values: a few lines of it would fill the memory. Raises ParameterError
+    where names such as `*a`, each put in place, would make a file of too many values.
     """
-    patterns = list(patterns)
-    for file in sorted({match for folder in folders for pattern in patterns for match in folder.glob(pattern)}):
-        if file.suffix in SUFFIXES and file.is_file() and _spelt_out(file) > _MOST_VALUES:
+    for file in _files(folders, patterns):
+        if _spelt_out(file) > _MOST_VALUES:
             raise ParameterError(
                 f"{_shown(file, project)} names values by `*` that stand for more than {_MOST_VALUES:,} in all; write it with "
                 "fewer names."
@@ -80,33 +72,37 @@ def _spelt_out(file: Path) -> float:
         root = yaml.compose(content, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)
     except (YAMLError, UnicodeDecodeError):
         return 0  # told by whoever reads it
-    known: dict[int, float] = {}
+    counts: dict[int, float] = {}
 
     def count(node: Any) -> float:
-        if id(node) not in known:
-            known[id(node)] = math.inf  # a name of itself
+        if id(node) not in counts:
+            counts[id(node)] = math.inf  # a name of itself
             inner = node.value if isinstance(node, yaml.CollectionNode) else []
             parts = [part for entry in inner for part in (entry if isinstance(entry, tuple) else (entry,))]
-            known[id(node)] = 1 + sum(count(part) for part in parts)
-        return known[id(node)]
+            counts[id(node)] = 1 + sum(map(count, parts))
+        return counts[id(node)]
 
     return count(root)
 
 
-def explain_unreadable(folders: Iterable[Path], patterns: Iterable[str], project: Path) -> ParameterError | None:
+def explain_unreadable(folders: Iterable[Path], patterns: Collection[str], project: Path) -> ParameterError | None:
     """What is wrong with the first file, of those that Kedro reads, that cannot be read; None where all of them can."""
-    patterns = list(patterns)
-    for folder in folders:
-        for file in sorted({match for pattern in patterns for match in folder.glob(pattern)}):
-            if file.suffix in SUFFIXES and file.is_file():
-                try:
-                    read_mapping(file, project)
-                except ParameterError as error:
-                    return error
+    for file in _files(folders, patterns):
+        try:
+            read_mapping(file, project)
+        except ParameterError as error:
+            return error
     return None
 
 
-def explain_duplicates(error: ValueError, project: Path) -> ParameterError:
+def _files(folders: Iterable[Path], patterns: Collection[str]) -> Iterator[Path]:
+    """The files that Kedro reads, folder by folder."""
+    for folder in folders:
+        files = sorted({match for pattern in patterns for match in folder.glob(pattern)})
+        yield from (file for file in files if file.suffix in SUFFIXES and file.is_file())
+
+
+def explain_duplicates(error: Exception, project: Path) -> ParameterError:
     """Two files of one environment that set the same parameter, which Kedro has found."""
     message = str(error).replace(f"{project}/", "")
     lines = [line.replace("Duplicate keys found in", "The same is set twice, in") for line in message.splitlines()]
@@ -120,10 +116,14 @@ def explain_reference(
     key = error.full_key or ""
     files = [file for file, content in contents if any(f"{key}.".startswith((f"{k}.", f"{k}[")) for k in content)]
     where = f"{_shown(files[-1], project)}: {key}" if files else key
-    problem = str(error.msg or error).splitlines()[0].rstrip(".")
     return ParameterError(
-        f"{where}: {problem}; ${{...}} can name values of the same environment, or of globals.yml as ${{globals:name}}."
+        f"{where}: {_first_line(error.msg or error)}; ${{...}} can name values of the same environment, or of globals.yml as "
+        "${globals:name}."
     )
+
+
+def _first_line(problem: object) -> str:
+    return str(problem).splitlines()[0].rstrip(".")
 
 
 def _yaml_problem(error: YAMLError) -> str:

@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kedro.io import DatasetError
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
 from vision_studies.catalog.shared_versions import VersionedPath
 from vision_studies.files import atomic_folder
 
@@ -22,11 +23,8 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
     """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
 
     def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
-        """Point at the folder whose versions hold the files.
-
-        Args:
-            missing_ok: load an empty mapping when there is no version yet, instead of failing.
-            options: those of `VersionedPath`.
+        """Point at the folder whose versions hold the files; `missing_ok`: without a version, load an empty mapping instead of
+        failing.
         """
         super().__init__(**options)
         self._missing_ok = missing_ok
@@ -45,16 +43,13 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
         """Write or link the files into a new version; an empty mapping makes an empty version."""
         with atomic_folder(self._own_save_path()) as folder:
             for name, source in data.items():
-                target = folder / f"{name}.beton"
-                if isinstance(source, Path):
-                    _link(source, target)
-                else:
-                    source(target)
+                write = partial(_link, source) if isinstance(source, Path) else source
+                write(folder / f"{name}.beton")
 
     def preview(self) -> JSONPreview:
         """Files and their sizes."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
 
     def _describe(self) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 import json
 import logging
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset
 from kedro_datasets._typing import JSONPreview
 
-from vision_studies.catalog.previews import no_json
+from vision_studies.catalog.previews import NO_JSON
+from vision_studies.catalog.shared_versions import PlainPath
 from vision_studies.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,35 +17,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
+class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
     """A folder that holds an `ImageSet`; images are memory-mapped, so that processes share them."""
 
-    def __init__(self, *, filepath: str, missing_ok: bool = False, metadata: dict[str, Any] | None = None) -> None:
-        """Point at the folder of an image set.
-
-        Args:
-            filepath: the folder.
-            missing_ok: load None when there is no readable image set yet, instead of failing.
-            metadata: for Kedro's plugins.
-        """
-        self._folder = Path(filepath)
+    def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
+        """Point at the folder of an image set; `missing_ok`: where none can be read yet, load None instead of failing."""
+        super().__init__(**options)
         self._missing_ok = missing_ok
-        self.metadata = metadata
 
     def load(self) -> "ImageSet | None":
-        """Open the image set.
-
-        Raises:
-            DataError: there is none, or it is damaged, unless `missing_ok`.
-        """
+        """Open the image set. Raises DataError where there is none, or it is damaged, unless `missing_ok`."""
         from vision_studies.data.image_set import ImageSet
 
         if not self._exists():
             if self._missing_ok:
                 return None
-            raise DataError(f"There is no image set in {self._folder}; run `kedro run --pipeline=data_prep` first.")
+            raise DataError(f"There is no image set in {self._path}; run `kedro run --pipeline=data_prep` first.")
         try:
-            return ImageSet.open(self._folder)
+            return ImageSet.open(self._path)
         except DataError as error:
             if not self._missing_ok:
                 raise
@@ -57,23 +46,21 @@ class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
         from vision_studies.data.image_set import ImageSet
 
         if self._exists():
-            try:
-                stored = ImageSet.open(self._folder)
-            except DataError:
-                stored = None  # damaged: replaced below
-            if stored is not None and (stored.fingerprint, stored.origin) == (data.fingerprint, data.origin):
-                return
-        data.save(self._folder)
+            with suppress(DataError):  # damaged: replaced below
+                stored = ImageSet.open(self._path)
+                if (stored.fingerprint, stored.origin) == (data.fingerprint, data.origin):
+                    return
+        data.save(self._path)
 
     def preview(self) -> JSONPreview:
         """Name, number and size of the images, and how many there are of each class."""
         if not self._exists():
-            return no_json()
+            return NO_JSON
         import numpy as np
 
         from vision_studies.data.image_set import ImageSet
 
-        image_set = ImageSet.open(self._folder)
+        image_set = ImageSet.open(self._path)
         images, height, width, channels = image_set.images.shape
         of_class = np.bincount(image_set.labels, minlength=len(image_set.class_names))
         summary = {
@@ -87,7 +74,7 @@ class ImageSetDataset(AbstractDataset["ImageSet", "ImageSet | None"]):
         return JSONPreview(json.dumps(summary))
 
     def _exists(self) -> bool:
-        return (self._folder / "image_set.json").is_file()
+        return (self._path / "image_set.json").is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._folder), "missing_ok": self._missing_ok}
+        return super()._describe() | {"missing_ok": self._missing_ok}

@@ -12,21 +12,12 @@ class PartitionedDataset(KedroPartitionedDataset):
     """Kedro's partitions; a folder without any loads as an empty dictionary, as it was saved."""
 
     def __init__(self, *, missing_ok: bool = True, **options: Any) -> None:
-        """Point at the folder.
-
-        Args:
-            missing_ok: load an empty dictionary when there is no partition, instead of failing.
-            options: those of Kedro's `PartitionedDataset`.
-        """
+        """Point at the folder; `missing_ok`: without a partition, load an empty dictionary instead of failing."""
         super().__init__(**options)
         self._missing_ok = missing_ok
 
     def load(self) -> dict[str, Any]:
-        """Name -> function that loads the partition.
-
-        Raises:
-            DatasetError: there is none, unless `missing_ok`.
-        """
+        """Name -> function that loads the partition. Raises DatasetError where there is none, unless `missing_ok`."""
         return super().load() if self._list_partitions() or not self._missing_ok else {}
 
     def preview(self, number: int = 6) -> HTMLPreview:

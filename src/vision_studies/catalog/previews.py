@@ -16,18 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_MADE = "Nothing here: not made yet, or not part of this study."
+NO_JSON, NO_TABLE = JSONPreview(json.dumps(NOT_MADE)), TablePreview({"columns": [NOT_MADE], "data": []})
+"""Say that the data set has not been made."""
+
 LONGEST_CELL = 60
 LONGEST_TEXT = 4000
-
-
-def no_json() -> JSONPreview:
-    """Says that the data set has not been made."""
-    return JSONPreview(json.dumps(NOT_MADE))
-
-
-def no_table() -> TablePreview:
-    """Says that the data set has not been made."""
-    return TablePreview({"columns": [NOT_MADE], "data": []})
 
 
 def table_preview(table: "pd.DataFrame") -> TablePreview:
@@ -45,10 +38,7 @@ def text_preview(text: str) -> HTMLPreview:
 def partitions_preview(partitions: Mapping[str, Callable[[], Any]], number: int, *, markdown: bool) -> HTMLPreview:
     """The first files with their names: figures as pictures, tables, texts and JSON; of the others, their names.
 
-    Args:
-        partitions: name -> function that loads the file: bytes of a PNG, a table, text, or what JSON can hold.
-        number: of files shown.
-        markdown: texts are Markdown.
+    `partitions` has the names with functions that load: bytes of a PNG, a table, text (Markdown or not), or what JSON can hold.
     """
     if not partitions:
         return HTMLPreview(f"<p>{NOT_MADE}</p>")

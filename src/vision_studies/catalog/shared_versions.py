@@ -1,10 +1,10 @@
-"""Versions of data sets that several processes save who share a study."""
+"""Data sets of a file or a folder, and versions of those that several processes save who share a study."""
 
 import os
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from kedro.io import AbstractVersionedDataset, DatasetError, Version
+from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 
 Saved = TypeVar("Saved")
 Loaded = TypeVar("Loaded")
@@ -32,13 +32,7 @@ class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Point at the file or the folder.
-
-        Args:
-            filepath: where it lies, or the folder of its versions.
-            version: version to load or save.
-            metadata: for Kedro's plugins.
-        """
+        """Point at the file or the folder, or the folder of its versions; `version` is to be loaded or saved."""
         super().__init__(
             filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
         )
@@ -52,6 +46,21 @@ class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath), "version": self._version}
+
+
+class PlainPath(AbstractDataset[Saved, Loaded]):
+    """A file or folder without versions, whose reading and writing subclasses say."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Point at the file or the folder; `metadata` is for Kedro's plugins."""
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
 
 
 def _glob(pattern: str) -> list[str]:

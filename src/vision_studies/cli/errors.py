@@ -17,11 +17,7 @@ INTERRUPTED = 130
 def told_in_a_sentence(command: Callable[..., Any], *, when_stopped: str = "Stopped.") -> Callable[..., Any]:
     """Print the message of an error that is the user's to mend, and nothing else. Other errors are left alone.
 
-    VISION_STUDIES_TRACEBACK=1 shows where it came from.
-
-    Args:
-        command: what may fail.
-        when_stopped: what to say when Ctrl-C stops it.
+    VISION_STUDIES_TRACEBACK=1 shows where it came from. `when_stopped` is what to say when Ctrl-C stops the command.
     """
 
     @functools.wraps(command)
@@ -45,9 +41,7 @@ def _user_error(error: BaseException) -> VisionStudiesError | None:
     """The error of ours behind what Kedro raised."""
     seen: set[int] = set()
     current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        if isinstance(current, VisionStudiesError):
-            return current
+    while current is not None and not isinstance(current, VisionStudiesError) and id(current) not in seen:
         seen.add(id(current))
         current = current.__cause__ or current.__context__
-    return None
+    return current if isinstance(current, VisionStudiesError) else None

@@ -7,12 +7,11 @@ from pathlib import Path
 import click
 import yaml
 
-_ENV = (
-    "Study: a folder of conf/, or several joined by +, merged from left to right. Without it the values of conf/base, "
-    "under conf/local where you have one."
-)
 OPTIONS = {
-    "env": _ENV,
+    "env": (
+        "Study: a folder of conf/, or several joined by +, merged from left to right. Without it the values of conf/base, "
+        "under conf/local where you have one."
+    ),
     "pipeline": "One pipeline. Without it all that the study is about, from data to report.",
     "pipelines": "Several pipelines, separated by commas: data_prep,cifar_resnet.",
     "params": (
@@ -50,12 +49,10 @@ _EXAMPLES = (
 
 def explained(parameters: Sequence[click.Parameter]) -> list[click.Parameter]:
     """Copies of Kedro's options with the help of `OPTIONS`, those that everyone needs first."""
-    copies = []
-    for parameter in parameters:
-        own = copy.copy(parameter)
-        if isinstance(own, click.Option) and own.name in OPTIONS:
-            own.help = OPTIONS[own.name]
-        copies.append(own)
+    copies = [copy.copy(parameter) for parameter in parameters]
+    for parameter in copies:
+        if isinstance(parameter, click.Option):
+            parameter.help = OPTIONS.get(parameter.name or "", parameter.help)
     return sorted(copies, key=lambda own: _FIRST.index(own.name) if own.name in _FIRST else len(_FIRST))
 
 
@@ -76,11 +73,7 @@ class RunCommand(click.Command):
 
 
 def environments(folder: Path) -> tuple[dict[str, str], list[str]]:
-    """Studies with their titles, and the environments without a title, which only change others.
-
-    Args:
-        folder: the folder of the configuration.
-    """
+    """Studies with their titles, and the environments without a title, which only change others, in the folder `conf/`."""
     studies, others = {}, []
     for own in sorted(path for path in folder.glob("*") if path.is_dir() and path.name not in ("base", "local")):
         file = own / "environment.yml"

@@ -1,14 +1,11 @@
 """Kedro's own commands, with names checked and errors told in one sentence."""
 
-import difflib
 import functools
 import signal
 import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
@@ -24,7 +21,7 @@ from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.help_texts import RunCommand, explained
-from vision_studies.errors import ParameterError
+from vision_studies.errors import ParameterError, guess
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
@@ -34,64 +31,38 @@ warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated", module
 
 
 def check_pipelines(names: list[str]) -> None:
-    """Refuse a name that no pipeline has.
-
-    Raises:
-        ParameterError: with the names that there are.
-    """
+    """Refuse a name that no pipeline has: raises ParameterError with the names that there are."""
     spec = find_spec("vision_studies.pipelines")
-    there = [
-        "__default__",
-        *(module.name for module in iter_modules(spec.submodule_search_locations if spec else None) if module.ispkg),
-    ]
+    modules = iter_modules(spec.submodule_search_locations if spec else None)
+    there = ["__default__", *(module.name for module in modules if module.ispkg)]
     for name in names:
         if name not in there:
-            close = difflib.get_close_matches(name, there, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
-            raise ParameterError(f"There is no pipeline '{name}'.{guess} There are: {', '.join(there)}.")
+            raise ParameterError(f"There is no pipeline '{name}'.{guess(name, there)} There are: {', '.join(there)}.")
 
 
 def _run_each(studies: list[str], collection: str) -> None:
     """Run the command once for every study of a collection, in processes of their own; one that fails stops no other.
 
-    Ctrl-C stops the study at work, which says so, and the rest.
-
-    Raises:
-        ParameterError: some failed.
+    Ctrl-C stops the study at work, which says so, and the rest. Raises ParameterError where some failed.
     """
-    failed = []
-    for place, study in enumerate(studies, start=1):
-        click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
-        named = {collection: study, f"--env={collection}": f"--env={study}"}
-        arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
-        with _interrupts_noted() as interrupts:
+    failed, interrupts = [], list[int]()
+    # A terminal sends Ctrl-C to every process; it shall end the inner one alone, which has work to put away.
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        for place, study in enumerate(studies, start=1):
+            click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
+            named = {collection: study, f"--env={collection}": f"--env={study}"}
+            arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
             code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode
-        if interrupts or code == INTERRUPTED:
-            sys.exit(INTERRUPTED)
-        if code:
-            failed.append(study)
+            if interrupts or code == INTERRUPTED:
+                sys.exit(INTERRUPTED)
+            failed += [study] if code else []
+    finally:
+        signal.signal(signal.SIGINT, before)
     if failed:
         raise ParameterError(
             f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."
         )
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[list[int]]:
-    """Let Ctrl-C, which a terminal sends to every process, end the inner one alone: it has work to put away."""
-    noted: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _choose_methods(loader: StudyConfigLoader) -> None:
-    """Without `--pipeline`, a study does the pipelines that its `environment.yml` names."""
-    if loader.pipelines is not None:
-        check_pipelines(loader.pipelines)
-        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
 
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
@@ -100,13 +71,16 @@ def _run(**options: Any) -> Any:
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
     check_pipelines(list(options.get("pipelines") or []))
-    _check_runner(options.get("runner"))
-    options["runner"] = options.get("runner") or "vision_studies.catalog.study_runner.StudyRunner"
+    runner = options.get("runner")
+    if runner and "." not in runner and runner not in _RUNNERS:
+        raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
+    options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
     loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
-    if not options.get("pipelines"):
-        _choose_methods(loader)
+    if not options.get("pipelines") and loader.pipelines is not None:  # the study's `environment.yml` names them
+        check_pipelines(loader.pipelines)
+        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     try:
         return kedro_run.callback(**options)
@@ -117,11 +91,6 @@ def _run(**options: Any) -> Any:
         raise ParameterError(
             f"{what}; `kedro registry describe` lists the steps, `kedro catalog describe-datasets` the data sets."
         ) from error
-
-
-def _check_runner(name: str | None) -> None:
-    if name and "." not in name and name not in _RUNNERS:
-        raise ParameterError(f"There is no runner '{name}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
 
 
 def _is_of_the_choice_of_steps(error: ValueError) -> bool:
@@ -143,13 +112,7 @@ run = RunCommand(
 
 
 def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click.Command:
-    """The command of Kedro with our checks, errors and help.
-
-    Args:
-        command: the command.
-        pipelines_in: the option or argument, if it has it, that names pipelines.
-        help_text: what it does.
-    """
+    """A command of Kedro with our checks, errors and help; `pipelines_in` is what names pipelines, if it has that."""
     callback = command.callback
     assert callback is not None  # noqa: S101 - a click command always has one
 
@@ -163,10 +126,9 @@ def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click
     return click.Command(command.name, callback=told_in_a_sentence(checked), params=options, help=help_text)
 
 
-def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, commands: dict[str, str]) -> click.Group:
+def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, helps: dict[str, str]) -> click.Group:
     guarded = {
-        name: _guarded(command, pipelines_in, commands.get(name, command.help or ""))
-        for name, command in group.commands.items()
+        name: _guarded(own, pipelines_in, helps.get(name, own.help or "")) for name, own in group.commands.items()
     }
     return click.Group(group.name, guarded, help=help_text)
 
@@ -191,5 +153,5 @@ registry = _guarded_group(
     },
 )
 
-for _own in (run, catalog, registry):  # Kedro's help would list its commands of these names below ours
-    getattr(project_commands, "lazy_subcommands", {}).pop(_own.name, None)
+for _command in (run, catalog, registry):  # Kedro's help would list its commands of these names below ours
+    getattr(project_commands, "lazy_subcommands", {}).pop(_command.name, None)

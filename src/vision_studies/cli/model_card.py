@@ -1,17 +1,18 @@
 """What is known of a model, from the files of its project, for its card."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.cli.model_choice import ChosenModel, results_file
+from vision_studies.cli.model_choice import SELECTED, ChosenModel, results_file
 from vision_studies.config.merge import flatten
 from vision_studies.project_folders import run_records
-from vision_studies.reports.formatting import MISSING, percent
+from vision_studies.reports.formatting import MISSING, number, percent
 from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
-from vision_studies.serving.networks import network_title
 from vision_studies.statistics.metrics import COMPARED, METRICS
+from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
@@ -22,47 +23,38 @@ _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validatio
 
 
 def card_text(project: Path, chosen: ChosenModel) -> str:
-    """The card of a model.
-
-    Raises:
-        CheckpointError, ParameterError, DataError: the model cannot be read.
-    """
+    """The card of a model. Raises CheckpointError, ParameterError, DataError where the model cannot be read."""
     from vision_studies.models.statistics import count_parameters
     from vision_studies.serving.opened_models import selected_model
 
-    classifier = chosen.open()
-    run = chosen.run
-    selected = selected_model(chosen.path) if chosen.path.is_file() else None
-    known = run.description if run else {"pipeline": "cifar_resnet", **(selected or {})}
+    classifier, run = chosen.open(), chosen.run
+    selected = (selected_model(chosen.path) if chosen.path.is_file() else None) or {}
+    known = run.description if run else {"pipeline": SELECTED, **selected}
     record = _record(project, run) if run else {}
-    name = network_title(known["pipeline"], known["configuration"])
-    columns = [metric.column for metric in _METRICS]
-    own = {column: run.metric(column) if run else (selected or {}).get(column) for column in columns}
-    training = next(iter(run.stages.values()), {}) if run else {}
+    images, name = classifier.images, networks_of(known["pipeline"]).title(known["configuration"])
+
+    def metric(column: str) -> Any:
+        return run.metric(column) if run else None
+
+    own = {metric.column: (run.metric if run else selected.get)(metric.column) for metric in _METRICS}
     results = _results(project, run, own) if run else []
     return model_card(
         {
+            **{key: known.get(key) for key in ("pipeline", "study", "variant", "seed", "trial")},
+            **{key: metric(key) for key in ("macs", "best_epoch", "seconds")},
+            **{key: own[key] for key in ("validation_accuracy", "test_accuracy")},
             "title": f"{name}, {known['study']}" if run else name,
-            "pipeline": known["pipeline"],
-            "study": known.get("study"),
-            "variant": known.get("variant"),
-            "seed": known.get("seed"),
-            "trial": known.get("trial"),
             "run": run.fingerprint if run else known.get("run_fingerprint"),
             "label": run.label if run else None,
             "labels": labels_of(json.dumps(flatten(known["configuration"]))),
             "reference": run.fingerprint if run else chosen.path.name,
             "architecture": name,
-            "parameters": (run.metric("parameters") if run else None) or count_parameters(classifier.network),
-            "macs": run.metric("macs") if run else None,
-            "best_epoch": run.metric("best_epoch") if run else None,
-            "class_names": list(classifier.images.class_names),
-            "image_size": classifier.images.image_size,
-            "in_channels": classifier.images.in_channels,
-            "mean": [round(value, 4) for value in classifier.images.normalisation.mean],
-            "std": [round(value, 4) for value in classifier.images.normalisation.std],
-            "validation_accuracy": own["validation_accuracy"],
-            "test_accuracy": own["test_accuracy"],
+            "parameters": metric("parameters") or count_parameters(classifier.network),
+            "class_names": list(images.class_names),
+            "image_size": images.image_size,
+            "in_channels": images.in_channels,
+            "mean": [round(value, 4) for value in images.normalisation.mean],
+            "std": [round(value, 4) for value in images.normalisation.std],
             "calibration_error": own["test_calibration_error"],
             "results": results,
             "results_n": max((row["n"] for row in results), default=0),
@@ -70,7 +62,7 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
             "data": _data(project, classifier, known["data_fingerprint"], run, record),
             "data_fingerprint": known["data_fingerprint"],
             "configuration": known["configuration"],
-            **_making(training, record, run),
+            **_making(run, record),
         }
     )
 
@@ -86,11 +78,12 @@ def _data(
     if data is None:
         return {"name": fingerprint, "splits": None}
     names = data.image_set.class_names
-    labels = [names.index(name) for name in classifier.images.class_names]
-    splits = []
-    for split in ("train", "validation", "test"):
-        positions = getattr(data.splits, split)
-        splits.append((split, len(positions), int(np.isin(data.image_set.labels[positions], labels).sum())))
+    is_known = np.isin(data.image_set.labels, [names.index(name) for name in classifier.images.class_names])
+    splits = [
+        (split, len(positions), int(is_known[positions].sum()))
+        for split in ("train", "validation", "test")
+        for positions in (getattr(data.splits, split),)
+    ]
     source = data.image_set.origin.get("settings", {}).get("source")
     others = (run.metric("other_metrics") if run else None) or {}
     settings = record.get("parameters", {}).get("data_prep", {}).get("splits")
@@ -120,24 +113,21 @@ def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> lis
     if rows.empty:
         return []
     alike = table[(table["variant"] == rows["variant"].iloc[0]) & (table["trial"] == rows["trial"].iloc[0])]
-    found = []
+    results = []
     for metric in _METRICS:
         over = summary(alike[metric.column].to_numpy(dtype=float), confidence=_CONFIDENCE)
-        if over.n:
-            low, high = np.clip((over.low, over.high), 0, 1 if metric.is_fraction else None)
-            show = percent if metric.is_fraction else _four_decimals
-            name = metric.column.replace("_", " ")
-            found.append(
-                {
-                    "name": name if metric.is_fraction else f"{name} ({metric.unit})",
-                    "own": show(own[metric.column]),
-                    "n": over.n,
-                    "mean": show(over.mean),
-                    "deviation": show(over.standard_deviation),
-                    "interval": MISSING if np.isnan(low) else f"{show(low)} to {show(high)}",
-                }
-            )
-    return found
+        low, high = np.clip((over.low, over.high), 0, 1 if metric.is_fraction else None)
+        show, name = percent if metric.is_fraction else partial(number, decimals=4), metric.column.replace("_", " ")
+        row = {
+            "name": name if metric.is_fraction else f"{name} ({metric.unit})",
+            "own": show(own[metric.column]),
+            "n": over.n,
+            "mean": show(over.mean),
+            "deviation": show(over.standard_deviation),
+            "interval": MISSING if np.isnan(low) else f"{show(low)} to {show(high)}",
+        }
+        results += [row] if over.n else []
+    return results
 
 
 def _record(project: Path, run: StoredRun) -> dict[str, Any]:
@@ -154,19 +144,16 @@ def _record(project: Path, run: StoredRun) -> dict[str, Any]:
     return {}
 
 
-def _making(training: dict[str, Any], record: dict[str, Any], run: StoredRun | None) -> dict[str, Any]:
-    provenance = training.get("provenance", {})
-    versions = provenance.get("versions", {})
+def _making(run: StoredRun | None, record: dict[str, Any]) -> dict[str, Any]:
+    provenance = next(iter(run.stages.values()))["provenance"] if run and run.stages else {}
     device = run.metric("device") if run else None
-    gpus = ", ".join(record.get("gpus", []))
-    hardware = [record.get("processor"), gpus or None, f"device {device}" if device else None]
+    hardware = [record.get("processor"), ", ".join(record.get("gpus", [])), f"device {device}" if device else None]
     return {
         "command": _command(record) if record else None,
         "commit": provenance.get("git_commit"),
         "finished_at": provenance.get("finished_at"),
-        "seconds": run.metric("seconds") if run else None,
-        "hardware": "; ".join(part for part in hardware if part),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "hardware": "; ".join(filter(None, hardware)),
+        "versions": ", ".join(f"{name} {version}" for name, version in provenance.get("versions", {}).items()),
     }
 
 
@@ -182,7 +169,3 @@ def _command(record: dict[str, Any]) -> str:
     if given:
         parts.append(f"--params={','.join(f'{name}={json.dumps(value)}' for name, value in given.items())}")
     return " ".join(parts)
-
-
-def _four_decimals(value: float | None) -> str:
-    return MISSING if value is None or value != value else f"{value:.4f}"  # noqa: PLR0124 - NaN

@@ -1,36 +1,33 @@
-"""Which trained model a command is about."""
+"""Which trained models there are, and which of them a command is about."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial, reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vision_studies.cli.study_data import study_name
+from vision_studies.cli.options import study_name
 from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS, OUTPUTS
-from vision_studies.serving.networks import why_unusable
+from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY
+from vision_studies.reports.table import Table
+from vision_studies.run_folders import WEIGHTS_FILE, run_folder_of
+from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
     from vision_studies.serving.image_classifier import ImageClassifier
 
 SELECTED = "cifar_resnet"
 """The pipeline that keeps its best model as a file of its own."""
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model that has been found and not read yet.
-
-    Attributes:
-        path: its file, or the folder of its run.
-        project: where runs are looked for.
-    """
+    """A model of a project that has been found and not read yet; `path` is its file, or the folder of its run."""
 
     path: Path
     project: Path
@@ -38,38 +35,45 @@ class ChosenModel:
     @cached_property
     def run(self) -> StoredRun | None:
         """The run that trained it, where that is known; found when it is asked for, as a file may be large."""
-        if self.path.is_dir():
-            return _run_in(self.path)
-        return _run_of_file(self.project, self.path)
+        folder = self.path if self.path.is_dir() else run_folder_of(self.path)
+        if folder is not None:  # <models>/<study>/<pipeline>/runs/<fingerprint>, perhaps in another project
+            return next(
+                (run for run in find_runs(folder.parents[3], folder.parents[2].name) if run.folder == folder), None
+            )
+        from vision_studies.serving.opened_models import selected_model
+
+        selected = selected_model(self.path)
+        if selected is None:
+            return None
+        same = [run for run in find_runs(self.project / MODELS) if run.fingerprint == selected["run_fingerprint"]]
+        of_study = [run for run in same if run.description["study"] in self.path.absolute().parts]
+        return next(iter([*of_study, *same]), None)
 
     def open(self) -> "ImageClassifier":
-        """Rebuild the network and read its weights.
-
-        Raises:
-            CheckpointError, ParameterError, DataError: as `methods.opened_models.open_model_file`.
-        """
+        """Rebuild the network and read its weights; raises what `serving.opened_models.open_model_file` raises."""
         from vision_studies.serving.opened_models import open_model_file, open_run
 
         return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)
 
 
-def choice_options(command: Command) -> Command:
-    """The options `--env`, `--pipeline` and `--model`, for `choose_model`."""
+def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options `--env`, `--pipeline` and `--model`; a command is given what finds the model that they name, as `choose`."""
+
+    @wraps(command)
+    def wrapped(env: str | None, pipeline: str | None, model: str | None, **others: Any) -> Any:
+        return command(choose=partial(choose_model, Path.cwd(), env, pipeline, model), **others)
+
     options = (
         click.option("--env", "-e", help="Study whose model is used; base without it."),
         click.option("--pipeline", "-p", help="Pipeline of the study, where several have trained models."),
         click.option("--model", "-m", help="A run (its label, or how its fingerprint begins) or a file, instead."),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return reduce(lambda decorated, option: option(decorated), reversed(options), wrapped)
 
 
 def choose_model(project: Path, env: str | None, pipeline: str | None, model: str | None) -> ChosenModel:
-    """The model that the options name: a run or a file, or else the study's best by validation accuracy.
-
-    Raises:
-        ParameterError: there is no such model, or the study has several that it could be.
+    """The model that the options name: a run or a file, or else the study's best by validation accuracy. Raises ParameterError
+    where there is no such model, or the study has several that it could be.
     """
     if model is not None:
         path = Path(model)
@@ -82,19 +86,15 @@ def choose_model(project: Path, env: str | None, pipeline: str | None, model: st
     selected = newest_selected(project, study) if pipeline in (None, SELECTED) else None
     if selected is not None:
         return ChosenModel(selected, project)
-    runs = find_runs(project / MODELS, study)
+    runs = [run for run in find_runs(project / MODELS, study) if pipeline in (None, run.description["pipeline"])]
     best = best_runs(project, runs)
-    if pipeline is not None:
-        best = {key: run for key, run in best.items() if key[1] == pipeline}
     if len(best) > 1:
         names = ", ".join(name for _, name in best)
         raise ParameterError(f"The study '{study}' has models of {names}; name one of these with --pipeline.")
     if not best:
         of_pipeline = f" of {pipeline}" if pipeline else ""
         option = f" --env={env}" if env else ""
-        if any(
-            _is_usable(run) for run in runs if run.description["pipeline"] == (pipeline or run.description["pipeline"])
-        ):
+        if any(why_unusable(run) is None for run in runs):
             raise ParameterError(
                 f"The study '{study}' has models{of_pipeline}, but none that is its best by validation accuracy (they were "
                 f"validated on different images, or not scored on test); name one with --model: `kedro models list{option}` "
@@ -121,20 +121,19 @@ def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], Sto
     """
     from vision_studies.studies.results import read_results
 
+    usable: dict[tuple[str, str], dict[str, StoredRun]] = {}
+    for run in runs:
+        if why_unusable(run) is None:
+            usable.setdefault((run.description["study"], run.description["pipeline"]), {})[run.fingerprint] = run
     best = {}
-    for key in dict.fromkeys((run.description["study"], run.description["pipeline"]) for run in runs):
+    for key, of_pipeline in usable.items():
         table = results_file(project, *key)
         if not table.is_file():
             continue
         rows = read_results(table).dropna(subset=["test_accuracy", "validation_accuracy"])
-        usable = {
-            run.fingerprint: run
-            for run in runs
-            if (run.description["study"], run.description["pipeline"]) == key and _is_usable(run)
-        }
-        rows = rows[rows["run_fingerprint"].isin(list(usable))]
+        rows = rows[rows["run_fingerprint"].isin(list(of_pipeline))]
         if len(rows) and rows["condition"].nunique() <= 1:
-            best[key] = usable[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
+            best[key] = of_pipeline[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
     return best
 
 
@@ -143,25 +142,64 @@ def results_file(project: Path, study: str, pipeline: str) -> Path:
     return project / OUTPUTS / study / pipeline / "results.parquet"
 
 
-def _is_usable(run: StoredRun) -> bool:
-    return why_unusable(run.description, run.folder) is None
+def why_unusable(run: StoredRun) -> str | None:
+    """Why no classifier of images can be made of a run, in words that follow "cannot be used: "; None where one can."""
+    return networks_of(run.description["pipeline"]).unusable(run.description["configuration"], run.folder)
 
 
-def _run_in(folder: Path) -> StoredRun | None:
-    """The run of `<models>/<study>/<pipeline>/runs/<fingerprint>`, perhaps in another project."""
-    return next((run for run in find_runs(folder.parents[3], folder.parents[2].name) if run.folder == folder), None)
+def models_text(project: Path, study: str | None, *, every: bool) -> str:
+    """Models that can be used, a table for each study and pipeline, and a line for those that cannot; empty without runs.
+
+    `every`: show runs without a test accuracy, too.
+    """
+    from vision_studies.serving.stored_data import prepared_data_sets
+
+    runs = find_runs(project / MODELS, study)
+    data = prepared_data_sets(project)
+    best = best_runs(project, runs)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    left_out: Counter[str] = Counter()
+    for run in runs:
+        key = (run.description["study"], run.description["pipeline"])
+        images = data.get(run.description["data_fingerprint"])
+        gone = f"the images that they were trained on are no longer in {PRIMARY}" if images is None else None
+        reason = why_unusable(run) or gone
+        if reason is not None or images is None:
+            left_out[f"of {', '.join(key)}, cannot be used: {reason}"] += 1
+        elif run.metric("test_accuracy") is None and not every:
+            left_out[f"of {', '.join(key)}, not scored on test (trials of a search, for one): --all shows them"] += 1
+        else:
+            groups.setdefault(key, []).append(_row(run, images, is_best=best.get(key) is run))
+    blocks = [_block(project, *key, rows) for key, rows in groups.items()]
+    if best:
+        blocks.append("* best validation accuracy: what --env (with --pipeline, where there are several) stands for")
+    notes = [f"{number} {'run' if number == 1 else 'runs'} {what}" for what, number in left_out.items()]
+    return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
 
-def _run_of_file(project: Path, path: Path) -> StoredRun | None:
-    from vision_studies.run_folders import run_folder_of
-    from vision_studies.serving.opened_models import selected_model
+def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, Any]:
+    from vision_studies.reports.formatting import count, percent
 
-    folder = run_folder_of(path)
-    if folder is not None:
-        return _run_in(folder)
-    known = selected_model(path)
-    if known is None:
-        return None
-    same = [run for run in find_runs(project / MODELS) if run.fingerprint == known["run_fingerprint"]]
-    of_study = [run for run in same if run.description["study"] in path.absolute().parts]
-    return next(iter([*of_study, *same]), None)
+    height, width, channels = data.image_set.images.shape[1:]
+    configuration = run.description["configuration"]
+    return {
+        "run": f"{run.fingerprint}{' *' if is_best else ''}",
+        "label": run.label or "",
+        **{name: run.description[name] for name in ("variant", "trial", "seed")},
+        "architecture": networks_of(run.description["pipeline"]).title(configuration),
+        "parameters": count(run.metric("parameters")),
+        "validation": percent(run.metric("validation_accuracy")),
+        "test": percent(run.metric("test_accuracy")),
+        "images": f"{height} × {width} × {channels}",
+        "classes": len(configuration.get("classes", data.image_set.class_names)),
+    }
+
+
+def _block(project: Path, study: str, pipeline: str, rows: list[dict[str, Any]]) -> str:
+    lines = [f"{study}, {pipeline}: {MODELS / study / pipeline / 'runs/RUN' / WEIGHTS_FILE}"]
+    selected = newest_selected(project, study) if pipeline == SELECTED else None
+    if selected is not None:
+        lines.append(f"its best alone: {selected.relative_to(project)}")
+    right = ("trial", "seed", "parameters", "validation", "test", "images", "classes")
+    align = "".join("r" if name in right else "l" for name in rows[0])
+    return "\n".join([*lines, Table(rows, align=align).without("label", "trial").terminal()])

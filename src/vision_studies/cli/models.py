@@ -1,12 +1,15 @@
 """`kedro models`: what trained networks are good for."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.model_choice import choice_options, choose_model
+from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
+from vision_studies.cli.options import DEVICE, output_option
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS
 
@@ -15,7 +18,6 @@ if TYPE_CHECKING:
 
 _NAMED_CORRUPT = 10
 _CLASSES_SHOWN = 50
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 VIEWS = click.option(
     "--views",
     type=click.IntRange(min=1),
@@ -23,6 +25,8 @@ VIEWS = click.option(
     show_default=True,
     help="Test-time views (mirrored, shifted) whose probabilities are averaged.",
 )
+Choose = Callable[[], ChosenModel]
+"""Finds the model that a command's options name."""
 
 
 @click.group()
@@ -39,8 +43,6 @@ def models() -> None:
 @told_in_a_sentence
 def list_models(env: str | None, every: bool) -> None:
     """Show the models that can be used."""
-    from vision_studies.cli.model_list import models_text
-
     text = models_text(Path.cwd(), env, every=every)
     if not text:
         where = f" for the study {env}" if env else ""
@@ -54,42 +56,25 @@ def list_models(env: str | None, every: bool) -> None:
 @VIEWS
 @click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
 @DEVICE
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    default=Path("predictions.csv"),
-    show_default=True,
-    help="Where the table goes.",
-)
+@output_option("Where the table goes.", "predictions.csv")
 @told_in_a_sentence
-def predict(
-    images: Path,
-    env: str | None,
-    pipeline: str | None,
-    model: str | None,
-    views: int,
-    submission: bool,
-    device: str,
-    output: Path,
-) -> None:
+def predict(images: Path, choose: Choose, views: int, submission: bool, device: str, output: Path) -> None:
     """Name the classes of images.
 
     IMAGES is a folder of image files or a .npy file with uint8 [N, H, W, C]. The table has a file, its class and how
     confident the model is (a probability). Images that cannot be read are named and left out.
     """
-    from vision_studies.cli.image_progress import image_progress
     from vision_studies.data.image_source import open_images
     from vision_studies.serving.image_classifier import Predictor
     from vision_studies.serving.image_predictions import predictions, write_predictions
     from vision_studies.training.runtime import select_device
 
     source = open_images(images)
-    classifier = choose_model(Path.cwd(), env, pipeline, model).open()
+    classifier = choose().open()
     predictor = Predictor(classifier, select_device(device), views)
-    with image_progress(len(source)) as advance:
-        told = predictions(predictor, source, classifier.images, classifier.batch_size, advance)
-        corrupt = write_predictions(told, source, classifier.images.class_names, output, submission=submission)
+    with _progress(len(source)) as advance:
+        batches = predictions(predictor, source, classifier.images, classifier.batch_size, advance)
+        corrupt = write_predictions(batches, source, classifier.images.class_names, output, submission=submission)
     _name_corrupt(source, corrupt)
     read = len(source) - len(corrupt)
     click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
@@ -100,47 +85,34 @@ def predict(
 @choice_options
 @VIEWS
 @DEVICE
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write everything to this JSON file, too.")
+@output_option("Write everything to this JSON file, too.")
 @told_in_a_sentence
-def evaluate(
-    folder: Path,
-    env: str | None,
-    pipeline: str | None,
-    model: str | None,
-    views: int,
-    device: str,
-    output: Path | None,
-) -> None:
+def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path | None) -> None:
     """Score a model on labelled images.
 
     FOLDER holds them as <class>/<image>. Shows accuracy with its interval, loss, calibration error, and accuracy by class.
     """
     import numpy as np
 
-    from vision_studies.cli.image_progress import image_progress
     from vision_studies.data.image_source import open_labelled
     from vision_studies.files import write_json
     from vision_studies.serving.image_classifier import Predictor
-    from vision_studies.serving.image_predictions import predictions
-    from vision_studies.serving.prediction_scores import score
+    from vision_studies.serving.image_predictions import predictions, score
     from vision_studies.training.runtime import select_device
 
-    chosen = choose_model(Path.cwd(), env, pipeline, model)
+    chosen = choose()
     classifier = chosen.open()
     names = classifier.images.class_names
     source, labels = open_labelled(folder, names)
-    _warn_of_own_images(folder, chosen.run.description if chosen.run else None)
+    _warn_of_own_images(folder, chosen)
     predictor = Predictor(classifier, select_device(device), views)
-    corrupt: dict[int, str] = {}
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    with image_progress(len(source)) as advance:
-        for told in predictions(predictor, source, classifier.images, classifier.batch_size, advance):
-            corrupt |= told.corrupt
-            parts.append((told.probabilities, labels[told.positions]))
-    probabilities, truth = (np.concatenate(own) for own in zip(*parts, strict=True))
-    found = score(probabilities, truth, names)
+    with _progress(len(source)) as advance:
+        batches = list(predictions(predictor, source, classifier.images, classifier.batch_size, advance))
+    corrupt = {place: reason for batch in batches for place, reason in batch.corrupt.items()}
+    truth = labels[np.concatenate([batch.positions for batch in batches])]
+    scores = score(np.concatenate([batch.probabilities for batch in batches]), truth, names)
     _name_corrupt(source, corrupt)
-    missing = [name for name in names if name not in {row["class"] for row in found["classes"]}]
+    missing = [name for name in names if name not in {row["class"] for row in scores["classes"]}]
     if missing:
         shown = ", ".join(missing[:_NAMED_CORRUPT]) + (", ..." if len(missing) > _NAMED_CORRUPT else "")
         click.echo(
@@ -148,11 +120,11 @@ def evaluate(
             "the others.\n",
             err=True,
         )
-    _show_score(found)
+    _show_score(scores)
     if output is not None:
         about = {"model": str(classifier.path), "folder": str(folder), "views": views, "missing_classes": missing}
         left_out = {str(source.names[place]): reason for place, reason in corrupt.items()}
-        write_json(output, {**about, **found, "left_out": left_out})
+        write_json(output, {**about, **scores, "left_out": left_out})
         click.echo(f"\nWritten: {output}")
 
 
@@ -166,9 +138,9 @@ def evaluate(
     show_default=True,
     help="onnx needs `pip install .[export]`.",
 )
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; model.onnx and the like without it.")
+@output_option("The file; model.onnx and the like without it.")
 @told_in_a_sentence
-def export(env: str | None, pipeline: str | None, model: str | None, kind: str, output: Path | None) -> None:
+def export(choose: Choose, kind: str, output: Path | None) -> None:
     """Write a model to a file for other programs.
 
     The network in it takes float images [N, C, H, W] with pixels from 0 to 1, any number at a time, and gives probabilities
@@ -177,24 +149,27 @@ def export(env: str | None, pipeline: str | None, model: str | None, kind: str, 
     """
     from vision_studies.serving.model_export import FORMATS, export_model
 
-    chosen = choose_model(Path.cwd(), env, pipeline, model)
+    chosen = choose()
     classifier = chosen.open()
     path = output or Path(f"model{FORMATS[kind]}")
-    difference = export_model(classifier, kind, path, _provenance(chosen.run.description if chosen.run else None))
+    description = chosen.run.description if chosen.run else {}
+    names = ("study", "pipeline", "variant", "seed", "data_fingerprint")
+    about = {name: str(description[name]) for name in names if name in description}
+    difference = export_model(classifier, kind, path, about)
     size, channels = classifier.images.image_size, classifier.images.in_channels
     click.echo(
         f"{path}: {path.stat().st_size / 1e6:,.1f} MB, float images [N, {channels}, {size}, {size}] with pixels from 0 to 1 "
         f"-> probabilities [N, {len(classifier.images.class_names)}]"
     )
-    found = f"differ by {difference:.1e} at most" if difference else "do not differ"
-    click.echo(f"On random images, its probabilities and those of the original {found}.")
+    differ = f"differ by {difference:.1e} at most" if difference else "do not differ"
+    click.echo(f"On random images, its probabilities and those of the original {differ}.")
 
 
 @models.command()
 @choice_options
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal.")
+@output_option("Write to this file instead of the terminal.")
 @told_in_a_sentence
-def card(env: str | None, pipeline: str | None, model: str | None, output: Path | None) -> None:
+def card(choose: Choose, output: Path | None) -> None:
     """Write a model card in Markdown.
 
     It says what the model is, what it is for and what not, how it was made and how good it is, from the study's files.
@@ -202,13 +177,26 @@ def card(env: str | None, pipeline: str | None, model: str | None, output: Path 
     from vision_studies.cli.model_card import card_text
     from vision_studies.files import atomic_file
 
-    text = card_text(Path.cwd(), choose_model(Path.cwd(), env, pipeline, model))
+    text = card_text(Path.cwd(), choose())
     if output is None:
         click.echo(text, nl=False)
         return
     with atomic_file(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     click.echo(f"Written: {output}")
+
+
+@contextmanager
+def _progress(images: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many images more have been dealt with; a line on a terminal shows it."""
+    from rich import get_console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = get_console()
+    columns = (TextColumn("images"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=images)
+        yield lambda more: progress.update(task, advance=more)
 
 
 def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
@@ -224,58 +212,40 @@ def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
         click.echo(f"  and {count - _NAMED_CORRUPT:,} more", err=True)
 
 
-def _warn_of_own_images(folder: Path, description: dict[str, Any] | None) -> None:
+def _warn_of_own_images(folder: Path, chosen: ChosenModel) -> None:
     """Say so if the folder is where the model's own images were read from, which costs nothing to know."""
     from vision_studies.serving.stored_data import prepared_data_sets
 
-    if description is None:
+    if chosen.run is None:
         return
-    data = prepared_data_sets(Path.cwd()).get(description["data_fingerprint"])
-    settings = data.image_set.origin.get("settings", {}) if data else {}
-    sources = settings.get("source", [])
-    for source in [sources] if isinstance(sources, str) else sources:
-        if folder.resolve().is_relative_to(Path(source).expanduser().resolve()):
-            click.echo(
-                f"{folder} is where the model's images came from: it has learnt from many of these, so that its accuracy on "
-                "new images will be lower.\n",
-                err=True,
-            )
-            return
+    data = prepared_data_sets(Path.cwd()).get(chosen.run.description["data_fingerprint"])
+    sources = data.image_set.origin.get("settings", {}).get("source", []) if data else []
+    sources = [sources] if isinstance(sources, str) else sources
+    if any(folder.resolve().is_relative_to(Path(source).expanduser().resolve()) for source in sources):
+        click.echo(
+            f"{folder} is where the model's images came from: it has learnt from many of these, so that its accuracy on "
+            "new images will be lower.\n",
+            err=True,
+        )
 
 
-def _show_score(found: dict[str, Any]) -> None:
+def _show_score(scores: dict[str, Any]) -> None:
     from vision_studies.reports.formatting import number, percent
     from vision_studies.reports.table import Table
 
-    def accuracy(row: dict[str, Any]) -> dict[str, str]:
+    def counted(row: dict[str, Any]) -> dict[str, str]:
         interval = f"{100 * row['accuracy_low']:.2f} – {100 * row['accuracy_high']:.2f} %"
-        return {"accuracy": percent(row["accuracy"]), f"{100 * found['confidence']:g} % interval": interval}
+        accuracy = {"accuracy": percent(row["accuracy"]), f"{100 * scores['confidence']:g} % interval": interval}
+        return {"images": number(row["images"]), **accuracy}
 
-    whole = {"images": number(found["images"]), **accuracy(found)}
-    whole |= {"loss": f"{found['loss']:.4f}", "calibration error": percent(found["calibration_error"])}
+    whole = {**counted(scores), "loss": f"{scores['loss']:.4f}"}
+    whole |= {"calibration error": percent(scores["calibration_error"])}
     click.echo(Table([whole], align="r" * len(whole)).terminal())
-    classes = sorted(found["classes"], key=lambda row: row["accuracy"])[:_CLASSES_SHOWN]
-    if len(classes) == len(found["classes"]):
-        classes = found["classes"]
-    else:
-        click.echo(
-            f"\nThe {_CLASSES_SHOWN} classes with the lowest accuracy; --output has all {len(found['classes'])}:"
-        )
+    classes = scores["classes"]
+    if len(classes) > _CLASSES_SHOWN:
+        click.echo(f"\nThe {_CLASSES_SHOWN} classes with the lowest accuracy; --output has all {len(classes)}:")
+        classes = sorted(classes, key=lambda row: row["accuracy"])[:_CLASSES_SHOWN]
     rows = [
-        {
-            "class": row["class"],
-            "images": number(row["images"]),
-            **accuracy(row),
-            "most often taken for": row["mistaken_for"] or "",
-        }
-        for row in classes
+        {"class": row["class"], **counted(row), "most often taken for": row["mistaken_for"] or ""} for row in classes
     ]
     click.echo(f"\n{Table(rows, align='lrrrl').terminal()}")
-
-
-def _provenance(description: dict[str, Any] | None) -> dict[str, str]:
-    """What goes into an exported file besides its classes."""
-    if description is None:
-        return {}
-    names = ("study", "pipeline", "variant", "seed", "data_fingerprint")
-    return {name: str(description[name]) for name in names}

@@ -1,28 +1,67 @@
 """`kedro runs plan`: what `kedro run` would do with each run of a study, and why."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+import json
+import re
+import shutil
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-from kedro.framework.cli.utils import _split_params
 from kedro.io import DataCatalog
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
-from vision_studies.cli.plan_text import StudyPlan, plan_text
-from vision_studies.cli.study_data import study_name
+from vision_studies.cli.options import ENV, PARAMS, study_name
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS
-from vision_studies.studies.forecast import StageForecast, forecast
-from vision_studies.studies.method import Method, load_method, make_context
+from vision_studies.studies.forecast import (
+    BUSY,
+    CONTINUE,
+    LATER,
+    RETRY,
+    REUSE,
+    TRAIN,
+    Change,
+    Decision,
+    StageForecast,
+    forecast,
+)
+from vision_studies.studies.method import load_method, make_context
 from vision_studies.studies.run_store import RunStore
 
 _DATA = ("image_set", "splits")
+_ORDER = (REUSE, BUSY, CONTINUE, RETRY, TRAIN, LATER)
+_WORDS = {BUSY: "at work"}
+_SCORE = "score"
+_HASH = re.compile(r"[0-9a-f]{12,64}")
+_LONGEST_VALUE = 24
+_MOST_CHANGES = 4
+_NARROWEST = 24  # characters of the last column
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What would become of a study.
+
+    Attributes:
+        pipelines: what would be done, in order.
+        images: what is prepared; None where nothing is yet, or the study has no images.
+        forecasts: stages of the pipelines; None where the data are not prepared.
+        most: pipeline -> how many trainings there are at most.
+    """
+
+    study: str
+    pipelines: tuple[str, ...]
+    images: str | None
+    forecasts: tuple[StageForecast, ...] | None
+    most: dict[str, int]
 
 
 @click.command(
@@ -33,9 +72,9 @@ _DATA = ("image_set", "splits")
         "  kedro runs plan --env=demo --params=cifar_resnet.run.training.epochs=30 --runs"
     ),
 )
-@click.option("--env", "-e", help=OPTIONS["env"])
+@ENV
 @click.option("--pipeline", "-p", help=OPTIONS["pipeline"])
-@click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
+@PARAMS
 @click.option("--runs", "each", is_flag=True, help="Name every run, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON: a list of studies.")
 @told_in_a_sentence
@@ -44,41 +83,40 @@ def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bo
 
     Give it the options of the command you are about to start. It trains, changes and holds up nothing.
     """
-    import json
-
     if pipeline is not None:
         check_pipelines([pipeline])
     loader = StudyConfigLoader(Path.cwd() / "conf", env)
     studies: list[str | None] = [*loader.studies] if loader.studies is not None else [env]
     plans = [_plan(study, pipeline, params) for study in studies]
     if as_json:
-        click.echo(json.dumps([asdict(own) for own in plans], indent=2))
+        click.echo(json.dumps([asdict(study) for study in plans], indent=2))
         return
-    click.echo("\n\n".join(plan_text(own, each=each) for own in plans))
+    click.echo("\n\n".join(_text(study, each=each) for study in plans))
 
 
 def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> StudyPlan:
     # Without Kedro's session, which would import the modules of all pipelines.
-    options: dict[str, Any] = {**CONFIG_LOADER_ARGS}
-    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **options)
-    parameters, described = loader["parameters"], loader["catalog"]
-    catalog = DataCatalog.from_config({name: described[name] for name in _DATA})
+    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
+    parameters, described, name = loader["parameters"], loader["catalog"], study_name(env)
+    catalog = DataCatalog.from_config({data: described[data] for data in _DATA})
     pipelines = _chosen(loader, pipeline)
-    methods = [load_method(name) for name in pipelines if name in METHODS]
-    most = {method.name: method.most_runs(method.settings(*_models(method, parameters))) for method in methods}
-    if not all(catalog.exists(name) for name in _DATA):
-        return StudyPlan(study_name(env), pipelines, None, None, most)
-    image_set, splits = (catalog.load(name) for name in _DATA)
-    folder = image_set.folder if image_set is not None else None
-    study, execution = (_validated(key, parameters) for key in ("study", "execution"))
-    found: list[StageForecast] = []
-    for method in methods:
-        store = RunStore(Path.cwd() / MODELS / study_name(env) / method.runs_folder_of / "runs")
-        models = _models(method, parameters)
-        context = make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
-        found += forecast(context)
-    prepared = str(folder.parent.relative_to(Path.cwd())) if folder is not None else None
-    return StudyPlan(study_name(env), pipelines, prepared, tuple(found), most)
+    methods = [
+        (method, _validated(parameters, *method.parameter_names))
+        for method in (load_method(own) for own in pipelines if own in METHODS)
+    ]
+    most = {method.name: method.most_runs(method.settings(*models)) for method, models in methods}
+    if not all(catalog.exists(data) for data in _DATA):
+        return StudyPlan(name, pipelines, None, None, most)
+    image_set, splits = (catalog.load(data) for data in _DATA)
+    study, execution = _validated(parameters, "study", "execution")
+    forecasts: list[StageForecast] = []
+    for method, models in methods:
+        store = RunStore(Path.cwd() / MODELS / name / (method.runs_of or method.name) / "runs")
+        forecasts += forecast(
+            make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
+        )
+    prepared = str(image_set.folder.parent.relative_to(Path.cwd())) if image_set is not None else None
+    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most)
 
 
 def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:
@@ -89,9 +127,131 @@ def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:
     return (*(("data_prep",) if loader.images else ()), *methods, "reporting")
 
 
-def _models(method: Method[Any], parameters: Mapping[str, Any]) -> list[Any]:
-    return [_validated(key, parameters) for key in method.parameter_names]
+def _validated(parameters: Mapping[str, Any], *keys: str) -> list[Any]:
+    return [settings_model(key).model_validate(parameters[key]) for key in keys]
 
 
-def _validated(key: str, parameters: Mapping[str, Any]) -> Any:
-    return settings_model(key).model_validate(parameters[key])
+def _text(plan: StudyPlan, *, each: bool) -> str:
+    """A plan as it is printed; `each`: name every run, too."""
+    parts = [_heading(plan)]
+    if plan.forecasts is not None:
+        rows = [row for forecast in plan.forecasts for row in _rows(forecast)]
+        parts += [_table(rows, ("pipeline", "stage", "decision", "runs", "why"))] if rows else []
+        parts += [_each(forecast) for forecast in plan.forecasts if each and forecast.decisions]
+    elif plan.most:
+        rows = [[name, f"{count:,}"] for name, count in plan.most.items()]
+        parts.append(_table(rows, ("pipeline", "runs at most")))
+    return "\n\n".join([*parts, _sentence(plan)])
+
+
+def _heading(plan: StudyPlan) -> str:
+    lines = [f"Study {plan.study}"]
+    option = "" if plan.study == "base" else f" --env={plan.study}"
+    if plan.forecasts is None:
+        lines.append(
+            "Its images are not prepared yet, and what a run is called includes its images: which runs are finished can be "
+            f"told after `kedro run{option} --pipeline=data_prep`."
+        )
+    elif plan.images is not None:
+        lines.append(f"data_prep: images and splits lie in {plan.images}")
+    if "reporting" in plan.pipelines:
+        lines.append("reporting: the report is written anew where what it reports has changed")
+    return "\n".join(lines)
+
+
+def _rows(forecast: StageForecast) -> list[list[str]]:
+    """Lines of the table: runs with the same fate for the same reason are one."""
+    groups: dict[tuple[Any, ...], list[Decision]] = {}
+    for decision in _ordered(forecast):
+        names = tuple(name for name, _, _ in decision.changes)
+        groups.setdefault((decision.action, decision.reason, names), []).append(decision)
+    rows = [[_word(forecast, action), str(len(alike)), _why(alike)] for (action, _, _), alike in groups.items()]
+    rows += [["later", f"≤ {unknown.count}", unknown.reason] for unknown in forecast.unknown]
+    return [[forecast.pipeline, forecast.stage, *row] for row in rows]
+
+
+def _ordered(forecast: StageForecast) -> list[Decision]:
+    return sorted(forecast.decisions, key=lambda decision: _ORDER.index(decision.action))
+
+
+def _word(forecast: StageForecast, action: str) -> str:
+    return forecast.verb if action == TRAIN else _WORDS.get(action, action)
+
+
+def _why(decisions: Sequence[Decision]) -> str:
+    first = decisions[0]
+    parts = []
+    if first.reason != "changed":
+        finished = [own.finished_at for own in decisions if own.finished_at is not None]
+        last = f", {'last ' if len(decisions) > 1 else ''}{max(finished)[:16].replace('T', ' ')}" if finished else ""
+        parts.append(f"{first.reason}{last}")
+    changes = list(zip(*(own.changes for own in decisions), strict=True))
+    parts += [_changed(same) for same in changes[:_MOST_CHANGES]]
+    if len(changes) > _MOST_CHANGES:
+        parts.append(f"and {len(changes) - _MOST_CHANGES} more")
+    return ", ".join(parts)
+
+
+def _changed(changes: Sequence[Change]) -> str:
+    """One parameter of several runs: `name old -> new`, or the name alone where values are long or many."""
+    name = changes[0][0]
+    before, now = (_values(change[place] for change in changes) for place in (1, 2))
+    if before is None or now is None:
+        return f"{name} is another"
+    return f"{name} {before} -> {now}"
+
+
+def _values(values: Iterable[Any]) -> str | None:
+    texts = (value if isinstance(value, str) else "none" if value is None else json.dumps(value) for value in values)
+    shown = list(dict.fromkeys(texts))
+    if len(shown) > 2 or any(len(text) > _LONGEST_VALUE or _HASH.fullmatch(text) for text in shown):
+        return None
+    return " or ".join(shown)
+
+
+def _each(forecast: StageForecast) -> str:
+    rows = [[_word(forecast, own.action), own.name, own.fingerprint or "", _why([own])] for own in _ordered(forecast)]
+    return f"{forecast.pipeline}, {forecast.stage}\n{_table(rows, ('', 'run', 'fingerprint', 'why'))}"
+
+
+def _table(rows: list[list[str]], headings: Sequence[str]) -> str:
+    """Rows below headings; the last column is wrapped to the width of the terminal. What repeats is left out."""
+    from tabulate import tabulate
+
+    others = sum(max(len(row[place]) for row in [headings, *rows]) + 2 for place in range(len(headings) - 1))
+    width = max(_NARROWEST, shutil.get_terminal_size().columns - others)
+    shown, above = [], [""] * len(headings)
+    for row in rows:
+        names = ["" if row[: place + 1] == above[: place + 1] else row[place] for place in range(2)]
+        kept = [*names, *row[2:]] if headings[0] == "pipeline" else row
+        # Whole words: a parameter's name in two halves cannot be copied.
+        last = textwrap.fill(row[-1], width, break_long_words=False, break_on_hyphens=False)
+        shown.append([*kept[:-1], last])
+        above = row
+    right = ["right" if heading.startswith("runs") else "left" for heading in headings]
+    return tabulate(shown, headings, tablefmt="simple", disable_numparse=True, colalign=right)
+
+
+def _sentence(plan: StudyPlan) -> str:
+    """What it comes to, in words."""
+    if plan.forecasts is None:
+        count = sum(plan.most.values())
+        return f"{count:,} runs at most would be trained." if count else "No pipeline that trains was asked for."
+    if not plan.forecasts:
+        return "No pipeline that trains was asked for."
+    decisions = [(forecast.verb == _SCORE, own.action) for forecast in plan.forecasts for own in forecast.decisions]
+    counts = Counter(action for is_score, action in decisions if not is_score)
+    scored = sum(is_score and action in (TRAIN, CONTINUE, RETRY) for is_score, action in decisions)
+    unknown = sum(unknown.count for forecast in plan.forecasts for unknown in forecast.unknown)
+    done = {"trained": counts[TRAIN], "continued": counts[CONTINUE], "tried again": counts[RETRY], "scored": scored}
+    if not any(done.values()) and not unknown and not counts[BUSY] + counts[LATER]:
+        return f"Nothing would be trained: all {counts[REUSE]:,} runs are finished and reused."
+    done["reused"] = counts[REUSE]
+    (first, number), *rest = [item for item in done.items() if item[1]] or [("trained", 0)]
+    sentence = f"{number:,} {'run' if number == 1 else 'runs'} would be {first}"
+    parts = [", ".join([sentence, *(f"{count:,} {what}" for what, count in rest)])]
+    if counts[BUSY]:
+        parts.append(f"{counts[BUSY]:,} {'is' if counts[BUSY] == 1 else 'are'} being worked on")
+    if counts[LATER] + unknown:
+        parts.append(f"{'at most ' if unknown else ''}{counts[LATER] + unknown:,} more follow from these")
+    return "; ".join(parts) + "."

@@ -1,23 +1,22 @@
 """`kedro runs`: what lies in the folders of earlier runs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.framework.project import configure_project
+from kedro.framework.session import KedroSession
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.study_data import load_prepared_data, study_name
+from vision_studies.cli.options import DEVICE, output_option, study_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import read_history
-from vision_studies.studies.stored_runs import (
-    StoredRun,
-    find_run,
-    find_runs,
-    label_run,
-    superfluous_checkpoints,
-)
+from vision_studies.run_folders import WEIGHTS_FILE, read_history
+from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs, label_run, superfluous_checkpoints
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
 
 ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
 FIGURES = {
@@ -50,10 +49,9 @@ def runs() -> None:
 @told_in_a_sentence
 def list_runs(env: str | None) -> None:
     """List runs with their status, accuracies and size on the disk."""
-    found = find_runs(_models(), env)
-    if not found:
+    rows = [_described(run) for run in find_runs(_models(), env)]
+    if not rows:
         raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
-    rows = [_described(run) for run in found]
     click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
 
 
@@ -67,7 +65,7 @@ def list_runs(env: str | None) -> None:
     show_default=True,
     help="Images to score on. test only when every choice has been made: what is chosen by test accuracy has none left.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@DEVICE
 @told_in_a_sentence
 def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     """Score CHECKPOINT: accuracy and loss.
@@ -75,14 +73,13 @@ def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
     CHECKPOINT is a run (the beginning of its fingerprint, or its label) or a file: weights, a numbered checkpoint or a
     study's model.
     """
-    from vision_studies.serving.trained_network import accuracy_of, read_trained
-    from vision_studies.training.network_run import WEIGHTS_FILE
+    from vision_studies.serving.opened_models import accuracy_of, read_trained
     from vision_studies.training.runtime import select_device
 
     path = Path(checkpoint)
     if not path.is_file():
         path = find_run(_models(), checkpoint, study_name(env)).folder / WEIGHTS_FILE
-    data = load_prepared_data(Path.cwd(), env)
+    data = _prepared_data(env)
     loss, share = accuracy_of(read_trained(path.absolute()), data, split, select_device(device))
     click.echo(f"{split}: accuracy {100 * share:.2f} %, loss {loss:.4f} ({path})")
 
@@ -113,22 +110,15 @@ def label(run: str, label: str, env: str | None) -> None:
 
     Commands take the label in the place of RUN. The run's files keep their places, so that its study finds them.
     """
-    found = find_run(_models(), run, env)
-    label_run(_models(), found, label)
-    click.echo(f"{found.description['study']}/{found.fingerprint} is called '{label}'")
+    stored = find_run(_models(), run, env)
+    label_run(_models(), stored, label)
+    click.echo(f"{stored.description['study']}/{stored.fingerprint} is called '{label}'")
 
 
 @runs.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @ENV
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    default=Path("figures"),
-    show_default=True,
-    help="Folder for the figures.",
-)
+@output_option("Folder for the figures.", "figures")
 @told_in_a_sentence
 def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
     """Draw the four training graphs of one RUN, or of several in one."""
@@ -156,8 +146,7 @@ def export(run: str, folder: Path, env: str | None) -> None:
     from vision_studies.config.network_run import RunSettings
     from vision_studies.files import atomic_folder, write_json
     from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
-    from vision_studies.serving.trained_network import require_pipeline
-    from vision_studies.training.network_run import WEIGHTS_FILE
+    from vision_studies.serving.opened_models import require_pipeline
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
@@ -181,25 +170,30 @@ def _models() -> Path:
     return Path.cwd() / MODELS
 
 
+def _prepared_data(env: str | None) -> "PreparedData":
+    """Images and splits of a study."""
+    from vision_studies.data.prepared import PreparedData
+
+    configure_project("vision_studies")
+    with KedroSession.create(Path.cwd(), env=env) as session:
+        catalog = session.load_context().catalog  # type: ignore[attr-defined] # the stub names the base class
+        return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
+
+
 def _described(run: StoredRun) -> dict[str, Any]:
     from rich.filesize import decimal
 
-    def percent(name: str) -> str:
-        value = run.metric(name)
-        return "–" if value is None else f"{100 * value:.2f} %"
+    from vision_studies.reports.formatting import percent
 
     newest = next(reversed(run.stages.values()), None)
     return {
-        "study": run.description["study"],
-        "pipeline": run.description["pipeline"],
+        **{name: run.description[name] for name in ("study", "pipeline")},
         "run": run.fingerprint,
         "label": run.label or "",
-        "variant": run.description["variant"],
-        "trial": run.description["trial"],
-        "seed": run.description["seed"],
+        **{name: run.description[name] for name in ("variant", "trial", "seed")},
         "status": run.status,
-        "validation": percent("validation_accuracy"),
-        "test": percent("test_accuracy"),
+        "validation": percent(run.metric("validation_accuracy")),
+        "test": percent(run.metric("test_accuracy")),
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
         "size": decimal(run.size),
     }

@@ -1,22 +1,21 @@
 """Commands on the store that keeps data and results beyond this machine; see `storage.url`."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.framework.cli.utils import _split_params
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.help_texts import OPTIONS
+from vision_studies.cli.options import ENV, PARAMS
 from vision_studies.errors import ParameterError
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
 if TYPE_CHECKING:
     from vision_studies.storage.kept_data import KeptData
 
-ENV = click.option("--env", "-e", help=OPTIONS["env"])
-PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
 _SHOWN = 10
 
 
@@ -31,46 +30,45 @@ def store() -> None:
     """Bring a study and its data to the store of storage.url, or from there."""
 
 
-@store.command()
-@ENV
-@PARAMS
-@told_in_a_sentence
-def push(env: str | None, params: dict[str, Any]) -> None:
+def _command(function: Callable[..., None]) -> Any:
+    """A command on everything that a study keeps in the store."""
+
+    @wraps(function)
+    def each(env: str | None, params: dict[str, Any]) -> None:
+        for kept in _kept(env, params):
+            function(kept, ", ".join(kept.places))
+
+    return store.command()(ENV(PARAMS(told_in_a_sentence(each))))
+
+
+@_command
+def push(kept: "KeptData", places: str) -> None:
     """Send what the store does not have yet.
 
     `kedro run` does so itself; this is for what it could not send, and for studies that were done without a store.
     """
-    for kept in _kept(env, params):
-        folders, size = kept.keep_all()
-        click.echo(f"{', '.join(kept.places)}: {folders} folders, {size / 1e6:,.1f} MB sent to {kept.store.url}")
+    folders, size = kept.keep_all()
+    click.echo(f"{places}: {folders} folders, {size / 1e6:,.1f} MB sent to {kept.store.url}")
 
 
-@store.command()
-@ENV
-@PARAMS
-@told_in_a_sentence
-def pull(env: str | None, params: dict[str, Any]) -> None:
+@_command
+def pull(kept: "KeptData", places: str) -> None:
     """Fetch what is not here: prepared data, runs, tables, figures and the report.
 
     What has been found here and is not in the store yet stays as it is.
     """
-    for kept in _kept(env, params):
-        click.echo(f"{', '.join(kept.places)}: {kept.fetch_all()} folders fetched from {kept.store.url}")
+    click.echo(f"{places}: {kept.fetch_all()} folders fetched from {kept.store.url}")
 
 
-@store.command()
-@ENV
-@PARAMS
-@told_in_a_sentence
-def status(env: str | None, params: dict[str, Any]) -> None:
+@_command
+def status(kept: "KeptData", places: str) -> None:
     """Name what is here and not in the store, and the other way round."""
-    for kept in _kept(env, params):
-        only_here, only_there = kept.compare()
-        click.echo(f"{', '.join(kept.places)} in {kept.store.url}:")
-        _tell("not in the store as they are here: `kedro store push` sends them", only_here)
-        _tell("only in the store, or newer there: `kedro store pull` fetches them", only_there)
-        if not only_here and not only_there:
-            click.echo("  all is in both places")
+    only_here, only_there = kept.compare()
+    click.echo(f"{places} in {kept.store.url}:")
+    _tell("not in the store as they are here: `kedro store push` sends them", only_here)
+    _tell("only in the store, or newer there: `kedro store pull` fetches them", only_there)
+    if not only_here and not only_there:
+        click.echo("  all is in both places")
 
 
 def _tell(what: str, portions: list[str]) -> None:

@@ -5,22 +5,21 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from kedro.framework.hooks import hook_impl
 
 from vision_studies.config.merge import flatten
 from vision_studies.errors import BusyError
-from vision_studies.files import full_disk_told, hash_json, remove_leftovers, write_json
+from vision_studies.files import full_disk_told, hash_json, now, remove_leftovers, write_json
 from vision_studies.hooks.study import StudyHooks
 from vision_studies.project_folders import OF_DATA_SETS, OF_STUDIES
 from vision_studies.studies.provenance import parameter_differences
-from vision_studies.studies.sharing import holder_of, is_held, name_holder
+from vision_studies.studies.sharing import hold, is_held
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +38,13 @@ class StudyLockHooks(StudyHooks):
     def __init__(self) -> None:
         super().__init__()
         self._own: FileLock | None = None
-        self._data: FileLock | None = None
+        self._data = ExitStack()
         self._to_prepare: set[str] = set()
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
-        """Join the study, before a run that may be refused is recorded; where data are prepared, wait for the data set.
-
-        Raises:
-            BusyError: another process works on the study with other parameters, or one of the two wants it for itself.
+        """Join the study, before a run that may be refused is recorded; where data are prepared, wait for the data set. Raises
+        BusyError where another process works on the study with other parameters, or one of the two wants it for itself.
         """
         nodes = pipeline.nodes
         self._join([node.namespace for node in nodes])
@@ -55,26 +52,31 @@ class StudyLockHooks(StudyHooks):
         # The study's own description of the data comes later, at times after hours of training, and lies in its own folder.
         self._to_prepare = {name for name in prepared if not name.startswith("data_prep.")}
         if self._to_prepare:
-            self._wait_for_data()
+            data_set = self._load_data_set()
+            lock_file = self._folder / f"data-{data_set}.lock"
+            self._data.enter_context(hold(lock_file, data_set, "waiting for %s, which prepares the data set '%s'"))
         self._tidy()
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str) -> None:
         """Let others have the data set as soon as it is prepared."""
-        if self._data is not None:
-            self._to_prepare.discard(dataset_name)
-            if not self._to_prepare:
-                self._release_data()
+        self._to_prepare.discard(dataset_name)
+        if not self._to_prepare:
+            self._data.close()
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Leave the study."""
-        self._release()
+        self._data.close()
+        if self._own is not None:
+            _remove(Path(self._own.lock_file))
+            self._own.release()
+            self._own = None
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         """Leave the study."""
-        self._release()
+        self.after_pipeline_run()
 
     @property
     def _folder(self) -> Path:
@@ -90,7 +92,7 @@ class StudyLockHooks(StudyHooks):
                 "process": os.getpid(),
                 "host": socket.gethostname(),
                 "pipelines": sorted({name for name in namespaces if name}),
-                "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "started_at": now(),
                 "fresh": bool(parameters.get("fresh")),
                 # Hashes, since some values are nobody's business, and they are told apart without being known.
                 "parameters": {name: hash_json(value)[:16] for name, value in compared.items()},
@@ -100,9 +102,8 @@ class StudyLockHooks(StudyHooks):
                 for other in there:
                     self._check(own, other)
                 file = members / f"{uuid4().hex}.json"
-                lock = FileLock(file.with_suffix(".lock"), blocking=False)
-                lock.acquire()
-                self._own = lock
+                self._own = FileLock(file.with_suffix(".lock"), blocking=False)
+                self._own.acquire()
                 write_json(file, own)
         if there:
             who = ", ".join(sorted(_named(other) for other in there))
@@ -127,51 +128,27 @@ class StudyLockHooks(StudyHooks):
                 "its work."
             )
 
-    def _wait_for_data(self) -> None:
-        file = self._folder / f"data-{self._load_data_set()}.lock"
-        with full_disk_told(file):
-            lock = FileLock(file)
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                logger.info("waiting for %s, which prepares the data set '%s'", holder_of(file), self._load_data_set())
-                lock.acquire()
-            self._data = lock
-            name_holder(file)
-
     def _tidy(self) -> None:
         """Remove what killed processes have left half written in the folders of this study and of its data set."""
-        for folder in OF_STUDIES:
-            remove_leftovers(
-                self._project / folder / self._study, without=("runs",)
-            )  # those are tidied when they are worked on
+        for folder in OF_STUDIES:  # runs are tidied when they are worked on
+            remove_leftovers(self._project / folder / self._study, without=("runs",))
         for folder in OF_DATA_SETS:
             remove_leftovers(self._project / folder / self._load_data_set())
-
-    def _release(self) -> None:
-        self._release_data()
-        if self._own is not None:
-            Path(self._own.lock_file).with_suffix(".json").unlink(missing_ok=True)
-            Path(self._own.lock_file).unlink(missing_ok=True)
-            self._own.release()
-            self._own = None
-
-    def _release_data(self) -> None:
-        if self._data is not None:
-            self._data.release()
-            self._data = None
 
 
 def _living(members: Path) -> Iterator[dict[str, Any]]:
     """Descriptions of the commands that work on a study; files of those that have died are removed."""
     for lock_file in members.glob("*.lock"):
-        file = lock_file.with_suffix(".json")
         if not is_held(lock_file):
-            file.unlink(missing_ok=True)
-            lock_file.unlink(missing_ok=True)
+            _remove(lock_file)
             continue
         with suppress(FileNotFoundError):  # it leaves just now
-            yield json.loads(file.read_text(encoding="utf-8"))
+            yield json.loads(lock_file.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def _remove(lock_file: Path) -> None:
+    for file in (lock_file.with_suffix(".json"), lock_file):
+        file.unlink(missing_ok=True)
 
 
 def _named(member: dict[str, Any]) -> str:

@@ -3,14 +3,13 @@
 import atexit
 import json
 import sys
-from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
-from vision_studies.files import write_json
+from vision_studies.files import now, write_json
 from vision_studies.hooks.study import StudyHooks
 from vision_studies.project_folders import run_records
 from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
@@ -46,7 +45,7 @@ class RunRecordHooks(StudyHooks):
             "git_commit": git_commit(),
             "versions": library_versions(),
             "processor": processor_name(),
-            "started_at": _now(),
+            "started_at": now(),
             "status": "running",
         }
         with hold(self._project / "data/.locks/run_records.lock", "the records of runs"):
@@ -69,7 +68,7 @@ class RunRecordHooks(StudyHooks):
 
     def _finish(self, status: str) -> None:
         atexit.unregister(self._finish)
-        self._record |= {"status": status, "finished_at": _now(), "gpus": _gpu_names()}
+        self._record |= {"status": status, "finished_at": now(), "gpus": _gpu_names()}
         self._write()
 
     def _write(self) -> None:
@@ -82,7 +81,3 @@ def _gpu_names() -> list[str]:
     if torch is None or not torch.cuda.is_available():
         return []
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -25,20 +25,18 @@ class StorageHooks(StudyHooks):
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
-        """Fetch what the store has and this machine has not: prepared data, finished runs, tables.
-
-        Raises:
-            StorageError: the store cannot be reached; nothing has been done then.
+        """Fetch what the store has and this machine has not: prepared data, finished runs, tables. Raises StorageError where
+        the store cannot be reached; nothing has been done then.
         """
         self._kept = open_kept_data(self._project, self._study, self._load_parameters(), self._data_set_of(pipeline))
         if not self._kept:
             return
         from vision_studies.storage.layout import REPORTING
 
-        # A report is written anew by who wants it; those of other machines are not needed for that.
-        came = sum(
-            kept.fetch_all([place for place in kept.places if not place.startswith(REPORTING)]) for kept in self._kept
-        )
+        came = 0
+        for kept in self._kept:
+            # A report is written anew by who wants it; those of other machines are not needed for that.
+            came += kept.fetch_all([place for place in kept.places if not place.startswith(REPORTING)])
         if came:
             logger.info("%d folders of data and runs fetched from %s", came, self._kept[0].store.url)
 
@@ -50,16 +48,13 @@ class StorageHooks(StudyHooks):
                 kept.keep_all_or_later()
 
     @hook_impl(trylast=True)
-    def after_pipeline_run(self) -> None:
-        """Bring into the store what it does not have yet."""
-        self._keep()
-
-    @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
         """Bring into the store what was finished before the error."""
-        self._keep()
+        self.after_pipeline_run()
 
-    def _keep(self) -> None:
+    @hook_impl(trylast=True)
+    def after_pipeline_run(self) -> None:
+        """Bring into the store what it does not have yet."""
         for kept in self._kept:
             try:
                 folders, size = kept.keep_all()
@@ -67,8 +62,7 @@ class StorageHooks(StudyHooks):
                 logger.warning(
                     "%s Nothing is lost: all of it lies in %s, and the next command, or `kedro store push`, sends what is "
                     "missing in the store.",
-                    error,
-                    kept.root,
+                    *(error, kept.root),
                 )
                 return
             if folders:
@@ -80,15 +74,9 @@ class StorageHooks(StudyHooks):
 
 
 def open_kept_data(project: Path, study: str, parameters: dict[str, Any], data_set: str | None) -> list[Any]:
-    """The places of a study, and of its data set where it has one, with their store; none where there is no store.
+    """The places of a study, and of its prepared data where it has a key, with their store; none where there is no store.
 
     `data/` remembers them, so that whoever works in it later, be it on another machine, knows the store.
-
-    Args:
-        project: the project's folder.
-        study: name of the study.
-        parameters: all of its parameters.
-        data_set: key of its prepared data.
     """
     url = parameters["storage"]["url"]
     if url is None and not (project / "data/.store").is_dir():
@@ -99,8 +87,10 @@ def open_kept_data(project: Path, study: str, parameters: dict[str, Any], data_s
 
     root = (project / "data").absolute()
     groups = [study_places(study), *([data_places(data_set)] if data_set else [])]
-    if url is None:
-        for places in groups:
-            detach(root, places)
-        return []
-    return [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]
+    for places in groups if url is None else ():
+        detach(root, places)
+    return (
+        []
+        if url is None
+        else [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]
+    )

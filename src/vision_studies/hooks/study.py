@@ -20,6 +20,7 @@ class StudyHooks:
         loader = context.config_loader
         self._project = Path(context.project_path)
         self._study = getattr(loader, "study", "base")
+        self._description = getattr(loader, "environment", {})
         self._environments = ["base", *getattr(loader, "chain", [])]
         self._load_data_set = getattr(loader, "_data_set_key", str)
         self._load_parameters = lambda: loader["parameters"]

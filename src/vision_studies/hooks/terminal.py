@@ -68,7 +68,6 @@ class TerminalHooks(StudyHooks):
     def after_context_created(self, context: Any) -> None:
         """Let the project's own handler take the place of the one that Kedro has made from `conf/logging.yml`."""
         super().after_context_created(context)
-        self._title = getattr(context.config_loader, "environment", {}).get("title", self._study)
         root = logging.getLogger()
         for handler in list(root.handlers):
             if handler.name == "terminal" and not isinstance(handler, TerminalHandler):
@@ -82,8 +81,8 @@ class TerminalHooks(StudyHooks):
     def before_pipeline_run(self, pipeline: Any) -> None:
         """Say what begins, on what machine, and where its results will lie."""
         self._begin({node.name: node.namespace for node in pipeline.nodes})
-        title = "" if self._title.casefold() in self._study.split("+") else f": {self._title}"
-        _say(f"Study {self._study}{title}")
+        title = self._description.get("title", self._study)
+        _say(f"Study {self._study}" + ("" if title.casefold() in self._study.split("+") else f": {title}"))
         steps = f"{self._steps} step{'' if self._steps == 1 else 's'}"
         logger.info("%s: %s on %s", ", ".join(self._pipelines), steps, self._machine())
         if set(self._pipelines) != {"data_prep"}:

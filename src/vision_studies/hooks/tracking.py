@@ -29,19 +29,9 @@ class TrackingHooks(StudyHooks):
         self._recorder: RecorderProcess | None = None
         self._settings: TrackingSettings | None = None
 
-    @hook_impl
-    def after_context_created(self, context: Any) -> None:
-        """Keep the names of the study."""
-        super().after_context_created(context)
-        self._description = getattr(context.config_loader, "environment", {})
-
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self) -> None:
-        """Start the recorder.
-
-        Raises:
-            MissingDependencyError: a tracker is switched on that is not installed.
-        """
+        """Start the recorder. Raises MissingDependencyError where a tracker is switched on that is not installed."""
         parameters = self._load_parameters().get("tracking", {})
         if not any(parameters.get(name, {}).get("enabled") for name in ("mlflow", "wandb")):
             return
@@ -103,9 +93,7 @@ class TrackingHooks(StudyHooks):
                 logger.warning(
                     "%s does not take in the study, %s: %s; the study goes on without it, and the next command logs what is "
                     "missing",
-                    tracker,
-                    self._target(tracker),
-                    answer["problem"],
+                    *(tracker, self._target(tracker), answer["problem"]),
                 )
             else:
                 news = "" if answer["written"] else ", none of them new"

@@ -89,23 +89,17 @@ class Predictor:
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray, number: int = 0) -> np.ndarray:
-        """Probabilities, float32 [N, classes].
-
-        Args:
-            images: uint8 [N, H, W, C], of the size and with the channels that the network was trained on.
-            number: of the batch; decides the crops of test-time views.
-
-        Raises:
-            ParameterError: the images have another shape.
+        """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]. Raises ParameterError where they have not the size
+        and the channels that the network was trained on. The `number` of the batch decides the crops of test-time views.
         """
-        known, count = self._classifier.images, len(images)
-        if images.shape[1:] != (known.image_size, known.image_size, known.in_channels):
+        size, channels = self._classifier.images.image_size, self._classifier.images.in_channels
+        if images.shape[1:] != (size, size, channels):
             raise ParameterError(
-                f"{self._classifier.path} wants images of {known.image_size} x {known.image_size} pixels with "
-                f"{known.in_channels} channels, not {list(images.shape[1:])}; resize them first."
+                f"{self._classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
+                f"{list(images.shape[1:])}; resize them first."
             )
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
-        finished = self._finish(raw, torch.arange(count, device=self._device), 0, number)
+        finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
         generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
         logits = []
         for view in views_of(finished, self._views, self._classifier.padding, generator):
@@ -115,11 +109,7 @@ class Predictor:
 
 
 class PixelsToProbabilities(nn.Module):
-    """A classifier as one network that needs nothing beside it: normalisation comes first, softmax last.
-
-    Args:
-        classifier: whose network it holds.
-    """
+    """A classifier as one network that needs nothing beside it: normalisation comes first, softmax last."""
 
     def __init__(self, classifier: ImageClassifier) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""What a classifier says of many images, a few batches in memory at a time."""
+"""What a classifier says of many images, a few batches in memory at a time, and how well that agrees with the truth."""
 
 import csv
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -13,18 +13,15 @@ from vision_studies.data.image_source import ImageSource
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.serving.image_classifier import ImageFormat, Predictor
+from vision_studies.statistics.metrics import measured
 
-Advance = Callable[[int], None]
-"""Is told how many images more have been dealt with."""
+CONFIDENCE = 0.95
+"""Of the intervals of accuracies."""
 
 
 class Told(NamedTuple):
-    """What was said of a batch.
-
-    Attributes:
-        positions: int64 [B], places in the source.
-        probabilities: float32 [B, classes].
-        corrupt: place -> why the image cannot be read.
+    """What was said of a batch: places in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that cannot
+    be read, their places with the reasons.
     """
 
     positions: np.ndarray
@@ -33,38 +30,31 @@ class Told(NamedTuple):
 
 
 def predictions(
-    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Advance
+    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Callable[[int], None]
 ) -> Iterator[Told]:
-    """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones.
+    """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
+    where no image can be read.
 
     Args:
-        predictor: computes.
-        source: the images.
         images: what the classifier takes.
         batch_size: images at a time.
-        advance: is told of every batch.
-
-    Raises:
-        DataError: no image can be read.
+        advance: is told of every batch how many images more have been dealt with.
     """
-    read, number = 0, 0
+    read = number = 0
     with warnings.catch_warnings():
         # Such an image is refused and named anyway; Pillow would tell of it a second time, between the lines.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for batch in source.batches(batch_size, image_size=images.image_size, channels=images.in_channels):
-            told = np.empty((0, len(images.class_names)), np.float32)
+            probabilities = np.empty((0, len(images.class_names)), np.float32)
             if len(batch.images):
-                told = predictor(batch.images, number)
+                probabilities = predictor(batch.images, number)
                 number += 1
             read += len(batch.images)
-            yield Told(batch.positions, told, batch.corrupt)
+            yield Told(batch.positions, probabilities, batch.corrupt)
             advance(len(batch.images) + len(batch.corrupt))
     if read == 0:
-        count = len(source)
-        raise DataError(
-            f"{'The one image' if count == 1 else f'None of the {count:,} images'} can{'not' if count == 1 else ''} be read; "
-            "check that the files are pictures and whole."
-        )
+        none = "The one image cannot" if len(source) == 1 else f"None of the {len(source):,} images can"
+        raise DataError(f"{none} be read; check that the files are pictures and whole.")
 
 
 def write_predictions(
@@ -73,7 +63,7 @@ def write_predictions(
     """Write predictions to a CSV file, batch by batch; without an error, the file is whole.
 
     Args:
-        told: from `predictions`.
+        told: from `predictions`; raises DataError where no image can be read.
         source: gives the names of the images.
         class_names: one name a class.
         path: of the file. Its columns are file (index, for an array), class and confidence (a probability).
@@ -81,10 +71,6 @@ def write_predictions(
 
     Returns:
         Place of each image that cannot be read -> why.
-
-    Raises:
-        DataError: no image can be read.
-        StorageError: the disk is full.
     """
     corrupt: dict[int, str] = {}
     # Names of files need not be text: what is not comes out as the bytes that it was.
@@ -96,6 +82,47 @@ def write_predictions(
             corrupt |= batch.corrupt
             labels, confidences = batch.probabilities.argmax(axis=1), batch.probabilities.max(axis=1, initial=0)
             for place, label, confidence in zip(batch.positions, labels, confidences, strict=True):
-                found = [label] if submission else [class_names[label], f"{confidence:.4f}"]
-                table.writerow([source.names[place], *found])
+                says = [label] if submission else [class_names[label], f"{confidence:.4f}"]
+                table.writerow([source.names[place], *says])
     return corrupt
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """How well predictions agree with the truth.
+
+    Args:
+        probabilities: [N, classes].
+        labels: int64 [N].
+        class_names: one name a class.
+
+    Returns:
+        images, correct, accuracy with accuracy_low and accuracy_high (Wilson 1927), confidence (of these intervals), loss
+        (nats), calibration_error (15 bins), brier; and classes: for each class that occurs its name, images, correct,
+        accuracy, accuracy_low, accuracy_high, and mistaken_for: the class that most of its other images were taken for,
+        None where there are none.
+    """
+    import pandas as pd
+
+    predicted = probabilities.argmax(axis=1)
+    confusion = pd.crosstab(labels, predicted).reindex(columns=range(len(class_names)), fill_value=0)
+    classes = []
+    for label, row in confusion.iterrows():
+        counts = row.to_numpy().copy()
+        images, correct = int(counts.sum()), int(counts[label])
+        counts[label] = 0
+        mistaken = class_names[int(counts.argmax())] if counts.any() else None
+        classes.append({"class": class_names[label], **_accuracy(correct, images), "mistaken_for": mistaken})
+    return {
+        **_accuracy(int((predicted == labels).sum()), len(labels)),
+        "confidence": CONFIDENCE,
+        **{column.removeprefix("test_"): value for column, value in measured(probabilities, labels).items()},
+        "classes": classes,
+    }
+
+
+def _accuracy(correct: int, images: int) -> dict[str, Any]:
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, images).proportion_ci(CONFIDENCE, method="wilson")
+    accuracy = {"images": images, "correct": correct, "accuracy": correct / images}
+    return accuracy | {"accuracy_low": float(interval.low), "accuracy_high": float(interval.high)}

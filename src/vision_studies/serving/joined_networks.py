@@ -10,10 +10,8 @@ from vision_studies.models.stacked import MetaLearner
 
 
 class LastHead(nn.Module):
-    """The decision of a network that also tells what its base learners say.
-
-    Args:
-        network: images -> logits [N, heads, classes], the decision last.
+    """The decision of a network that also tells what its base learners say: images -> logits [N, heads, classes], it comes
+    last.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -26,12 +24,7 @@ class LastHead(nn.Module):
 
 
 class WeightedMean(nn.Module):
-    """The weighted mean of the probabilities of several networks.
-
-    Args:
-        networks: images -> logits [N, classes].
-        weights: of each, at or above 0 with sum 1.
-    """
+    """The mean of the probabilities of several networks (images -> logits [N, classes]) by weights at or above 0 with sum 1."""
 
     def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float]) -> None:
         super().__init__()
@@ -40,8 +33,8 @@ class WeightedMean(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
-        told = [own(images).float().softmax(dim=1) for own in self.networks]
-        return _logarithm(sum(w * own for w, own in zip(self._weights, told, strict=True)))
+        probabilities = [network(images).float().softmax(dim=1) for network in self.networks]
+        return _logarithm(sum(w * p for w, p in zip(self._weights, probabilities, strict=True)))
 
 
 class FoldedStack(nn.Module):
@@ -69,22 +62,16 @@ class FoldedStack(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
         total: Tensor | int = 0
-        for weight, own in zip(self._weights, self.sets, strict=True):
-            assert isinstance(own, nn.ModuleList)  # noqa: S101 - made above
-            logits = torch.stack([learner(images).float() for learner in own], dim=1)
+        for weight, learners in zip(self._weights, self.sets, strict=True):
+            assert isinstance(learners, nn.ModuleList)  # noqa: S101 - made above
+            logits = torch.stack([learner(images).float() for learner in learners], dim=1)
             decision = self.meta_learner(self._told(logits), images)
             total = total + weight * decision.float().softmax(dim=1)
         return _logarithm(total)
 
 
 class Cut(nn.Module):
-    """Layers of one network, then those of another.
-
-    Args:
-        first: gives the features.
-        layers: how many convolutions of it.
-        rest: from there on.
-    """
+    """The features after some convolutions, `layers`, of the `first` network, then the `rest` of another from there on."""
 
     def __init__(self, first: ConvNet, layers: int, rest: ConvNet) -> None:
         super().__init__()

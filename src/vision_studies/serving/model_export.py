@@ -7,8 +7,7 @@ the classes lie in the file.
 import copy
 import json
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ LARGEST_DIFFERENCE = 1e-4
 """Between probabilities of the exported network and of the original."""
 
 INPUT, OUTPUT = "images", "probabilities"
+_SHAPES = {"images": {0: torch.export.Dim("batch", min=1)}}
 
 _OWN_MESSAGES: dict[str, type[Warning]] = {
     r"`isinstance\(treespec, LeafSpec\)` is deprecated": FutureWarning,
@@ -66,15 +66,20 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
     example = random_images(classifier.images, _TRACED_WITH, seed=0)
     metadata = {**about, **_described(classifier.images)}
     require_free_space(path.parent, sum(value.nbytes for value in network.state_dict().values()))
-    with atomic_file(path, suffix=path.suffix) as temporary, _known_messages():
+    with atomic_file(path, suffix=path.suffix) as temporary, warnings.catch_warnings():
+        # What torch's exporters say of themselves, and nobody who exports can act on: parts that are about to be renamed, and
+        # that tracing fixes what shapes decide. Images have one size here, and other numbers of them are tried below.
+        for message, category in _OWN_MESSAGES.items():
+            warnings.filterwarnings("ignore", message=message, category=category)
         try:
-            reload = _WRITERS[kind](network, example, temporary, metadata)
+            _WRITERS[kind](network, example, temporary, metadata)
+            reloaded = read_exported(temporary, kind)
         except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:  # how exporters decline a network
             first = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise ParameterError(
                 f"This network cannot be written as {kind} ({first}); choose another --format."
             ) from error
-        difference = max(_difference(network, reload, classifier.images, count) for count in _CHECKED_WITH)
+        difference = max(_difference(network, reloaded, classifier.images, count) for count in _CHECKED_WITH)
         if not difference <= LARGEST_DIFFERENCE:
             raise ParameterError(
                 f"Written as {kind}, the network gives probabilities that differ from the original's by up to {difference:.2g} "
@@ -92,77 +97,45 @@ def random_images(images: ImageFormat, count: int, seed: int) -> Tensor:
 
 def read_exported(path: Path, kind: str) -> Reloaded:
     """An exported network, ready for use."""
-    return _READERS[kind](path)
+    if kind == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+    is_script = kind == "torchscript"
+    network = torch.jit.load(str(path), map_location="cpu") if is_script else torch.export.load(path).module()
+    return torch.no_grad()(lambda images: network(torch.from_numpy(images)).numpy())
 
 
-def _write_onnx(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> Reloaded:
+def _write_onnx(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> None:
     import onnx
 
-    batch = torch.export.Dim("batch", min=1)
-    program = torch.onnx.export(
-        network,
-        (example,),
-        dynamo=True,
-        dynamic_shapes={"images": {0: batch}},
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        verbose=False,
-    )
+    options: dict[str, Any] = {"dynamic_shapes": _SHAPES, "input_names": [INPUT], "output_names": [OUTPUT]}
+    program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **options)
     assert program is not None  # noqa: S101 - the new exporter always gives one
     proto = program.model_proto
     onnx.helper.set_model_props(proto, metadata)
     onnx.checker.check_model(proto)
     onnx.save(proto, path)
-    return _read_onnx(path)
 
 
-def _read_onnx(path: Path) -> Reloaded:
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run([OUTPUT], {INPUT: images})[0]
+@torch.no_grad()
+def _write_torchscript(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> None:
+    torch.jit.save(torch.jit.trace(network, example, check_trace=False), str(path), _extra_files=metadata)
 
 
-def _write_torchscript(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> Reloaded:
-    with torch.no_grad():
-        traced = torch.jit.trace(network, example, check_trace=False)
-    torch.jit.save(traced, str(path), _extra_files=metadata)
-    return _read_torchscript(path)
-
-
-def _read_torchscript(path: Path) -> Reloaded:
-    return _as_numpy(torch.jit.load(str(path), map_location="cpu"))
-
-
-def _write_torch_export(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> Reloaded:
-    batch = torch.export.Dim("batch", min=1)
-    with torch.no_grad():
-        program = torch.export.export(network, (example,), dynamic_shapes={"images": {0: batch}})
-    torch.export.save(program, path, extra_files=metadata)
-    return _read_torch_export(path)
-
-
-def _read_torch_export(path: Path) -> Reloaded:
-    return _as_numpy(torch.export.load(path).module())
+@torch.no_grad()
+def _write_torch_export(network: torch.nn.Module, example: Tensor, path: Path, metadata: dict[str, str]) -> None:
+    torch.export.save(torch.export.export(network, (example,), dynamic_shapes=_SHAPES), path, extra_files=metadata)
 
 
 _WRITERS = {"onnx": _write_onnx, "torchscript": _write_torchscript, "torch_export": _write_torch_export}
-_READERS = {"onnx": _read_onnx, "torchscript": _read_torchscript, "torch_export": _read_torch_export}
 
 
-def _as_numpy(network: torch.nn.Module) -> Reloaded:
-    def ask(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return network(torch.from_numpy(images)).numpy()
-
-    return ask
-
-
+@torch.no_grad()
 def _difference(network: torch.nn.Module, reloaded: Reloaded, images: ImageFormat, count: int) -> float:
     example = random_images(images, count, seed=count)
-    with torch.no_grad():
-        expected = network(example).numpy()
-    return float(np.abs(reloaded(example.numpy()) - expected).max())
+    return float(np.abs(reloaded(example.numpy()) - network(example).numpy()).max())
 
 
 def _described(images: ImageFormat) -> dict[str, str]:
@@ -182,14 +155,3 @@ def _require_onnx() -> None:
             f"--format=onnx needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; run "
             "`pip install .[export]` in the project's folder, or choose --format=torch_export."
         )
-
-
-@contextmanager
-def _known_messages() -> Iterator[None]:
-    """Keep back what torch's exporters say of themselves and nobody who exports can act on."""
-    with warnings.catch_warnings():
-        # Torch tells of parts of itself that it is about to rename, and that tracing fixes what shapes decide. Images have
-        # one size here, and other numbers of them are tried before the file is left.
-        for message, category in _OWN_MESSAGES.items():
-            warnings.filterwarnings("ignore", message=message, category=category)
-        yield

@@ -1,20 +1,31 @@
-"""Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint."""
+"""Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint.
+
+Those of `cifar_resnet` are scored on the images that they belong to, too.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import Normalisation
-from vision_studies.errors import CheckpointError, ParameterError
-from vision_studies.run_folders import read_description, run_folder_of
+from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import CheckpointError, DataError, ParameterError
+from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
-from vision_studies.serving.networks import rebuild, why_unusable
-from vision_studies.studies.method import WEIGHTS_FILE
+from vision_studies.serving.stored_data import data_of_run
+from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
+from vision_studies.training.evaluation import evaluate
+from vision_studies.training.network_run import build_network
+from vision_studies.training.precision import place_model
+from vision_studies.training.rebuilt import Rebuilt
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
 
@@ -54,7 +65,7 @@ def open_model_file(path: Path) -> ImageClassifier:
         (('cat', 'dog'), False)
     """
     state = _state(path)
-    if isinstance(state, dict) and "configuration" in state and "data" in state:
+    if _is_selected(state):
         return _selected(path, state)
     folder = run_folder_of(path)
     if folder is None:
@@ -66,19 +77,12 @@ def open_model_file(path: Path) -> ImageClassifier:
 
 
 def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
-    """The classifier that a run has trained.
-
-    Args:
-        folder: of the run.
-        checkpoint: a file of it, instead of its selected weights.
-
-    Raises:
-        CheckpointError, ParameterError, DataError: as `open_model_file`.
+    """The classifier that the run in a folder has trained, with the weights of a `checkpoint` where that is named instead of
+    the selected ones. Raises CheckpointError, ParameterError and DataError as `open_model_file`.
     """
-    from vision_studies.serving.stored_data import data_of_run
-
     description = read_description(folder)
-    reason = why_unusable(description, folder)
+    networks = networks_of(description["pipeline"])
+    reason = networks.unusable(description["configuration"], folder)
     if reason is not None:
         raise ParameterError(
             f"{description['study']}/{folder.name} is one of the runs of {description['pipeline']} that cannot be used: "
@@ -86,16 +90,20 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
         )
     data = data_of_run(folder, description["data_fingerprint"])
     try:
-        rebuilt = rebuild(description, folder, data, checkpoint)
+        rebuilt = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
     except ValidationError as error:
         raise _other_version(folder, error) from error
+    return _classifier(checkpoint or folder, rebuilt, data.image_size, data.in_channels)
+
+
+def _classifier(path: Path, rebuilt: Rebuilt, image_size: int, in_channels: int) -> ImageClassifier:
     return ImageClassifier(
-        path=checkpoint or folder,
+        path=path,
         network=rebuilt.network.eval(),
-        images=ImageFormat(rebuilt.class_names, data.image_size, data.in_channels, rebuilt.normalisation),
+        images=ImageFormat(rebuilt.class_names, image_size, in_channels, rebuilt.normalisation),
         training=rebuilt.training,
         batch_size=rebuilt.batch_size,
-        padding=max(1, data.image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
+        padding=max(1, image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
         seed=rebuilt.seed,
     )
 
@@ -103,17 +111,91 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
 def selected_model(path: Path) -> dict[str, Any] | None:
     """What a study's `model.safetensors` says besides its weights; None of another file."""
     state = _state(path)
-    is_selected = isinstance(state, dict) and "configuration" in state and "data" in state
-    return {name: value for name, value in state.items() if name != "weights"} if is_selected else None
+    return {name: value for name, value in state.items() if name != "weights"} if _is_selected(state) else None
+
+
+def _is_selected(state: Any) -> bool:
+    return isinstance(state, dict) and "configuration" in state and "data" in state
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network's weights (parameters and buffers) with what has to be known to use them: file, run, and what it was trained
+    on.
+    """
+
+    path: Path
+    settings: RunSettings
+    weights: dict[str, Tensor]
+    data_fingerprint: str
+
+
+def read_trained(path: Path) -> TrainedNetwork:
+    """Read a study's model, or the weights or a checkpoint in a run's folder. Raises CheckpointError where the file is damaged,
+    of another kind, or the run's own description is missing beside it.
+    """
+    run = state = load_state(path)
+    if "configuration" in state:
+        weights = state["weights"]
+    else:
+        folder = run_folder_of(path)
+        if folder is None:
+            raise CheckpointError(
+                f"{path} lies in no run's folder (run.json is missing); name a file where it was written."
+            )
+        run = read_description(folder)
+        require_pipeline(run, str(path))
+        weights = state["model"] if "optimizers" in state else state
+    return TrainedNetwork(path, RunSettings.model_validate(run["configuration"]), weights, run["data_fingerprint"])
+
+
+def require_pipeline(description: Mapping[str, Any], name: str) -> None:
+    """Refuse a run of another pipeline. Raises ParameterError where the run is none of `cifar_resnet`."""
+    if description["pipeline"] != "cifar_resnet":
+        raise ParameterError(
+            f"{name} belongs to {description['pipeline']}, and this command works on runs of cifar_resnet; name one of those."
+        )
+
+
+def data_description(data: PreparedData) -> dict[str, Any]:
+    """What a network's user has to know of the images it was trained on."""
+    return {
+        "class_names": list(data.image_set.class_names),
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
+    }
+
+
+def accuracy_of(trained: TrainedNetwork, data: PreparedData, split: str, device: torch.device) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy (a fraction) of a network on plain images of one split of what it was trained on.
+    Raises DataError where it was trained on other images or other splits, and CheckpointError where the weights do not fit the
+    network that the run describes.
+    """
+    if trained.data_fingerprint != data.fingerprint:
+        raise DataError(
+            f"{trained.path} was trained on other images or splits than '{data.image_set.name}' has now, so that its test "
+            "images may have been trained on; name the study's own data with --env and --params."
+        )
+    model = build_network(trained.settings, data)
+    try:
+        model.load_state_dict(trained.weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{trained.path} does not fit the network of its run; it was changed or damaged."
+        ) from error
+    place_model(model, trained.settings.training, device)
+    loader = data.loader(split, kind="device", batch_size=trained.settings.evaluation.batch_size, device=device)
+    return evaluate(model, loader, trained.settings.training, device)
 
 
 def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
-    known = state["data"]
+    data = state["data"]
     try:
         settings = RunSettings.model_validate(state["configuration"])
     except ValidationError as error:
         raise _other_version(path, error) from error
-    names, size, channels = tuple(known["class_names"]), known["image_size"], known["in_channels"]
+    names, size, channels = tuple(data["class_names"]), data["image_size"], data["in_channels"]
     network = settings.model.build(in_channels=channels, num_classes=len(names), image_size=size)
     try:
         network.load_state_dict(state["weights"])
@@ -122,17 +204,10 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
             f"{path} holds the weights of another network than the {settings.model.name} that it describes; it was put "
             "together wrongly or changed."
         ) from error
-    normalisation = Normalisation(tuple(known["normalisation"]["mean"]), tuple(known["normalisation"]["std"]))
+    normalisation = Normalisation(**{name: tuple(values) for name, values in data["normalisation"].items()})
     evaluation = settings.evaluation
-    return ImageClassifier(
-        path=path,
-        network=network.eval(),
-        images=ImageFormat(names, size, channels, normalisation),
-        training=settings.training,
-        batch_size=evaluation.batch_size,
-        padding=evaluation.padding,
-        seed=evaluation.seed,
-    )
+    chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
+    return _classifier(path, Rebuilt(network, names, normalisation, *chosen), size, channels)
 
 
 def _state(path: Path) -> Any:

@@ -13,29 +13,20 @@ _MEND = "delete it and run `kedro run --pipeline=data_prep` again"
 
 
 def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
-    """All prepared data of a project by fingerprint; images are memory-mapped and not read.
-
-    Raises:
-        DataError: a prepared set is damaged.
+    """All prepared data of a project by fingerprint; images are memory-mapped and not read. Raises DataError where a prepared
+    set is damaged.
     """
-    found = {}
-    for table in sorted((project / PRIMARY).glob("*/splits.parquet")):
-        folder = table.parent / "image_set"
-        if folder.is_dir():
-            data = PreparedData(ImageSet.open(folder), Splits.from_table(read_table(table, _MEND)), {})
-            found[data.fingerprint] = data
-    return found
+    prepared = (
+        PreparedData(ImageSet.open(table.parent / "image_set"), Splits.from_table(read_table(table, _MEND)), {})
+        for table in sorted((project / PRIMARY).glob("*/splits.parquet"))
+        if (table.parent / "image_set").is_dir()
+    )
+    return {data.fingerprint: data for data in prepared}
 
 
 def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
-    """The images and splits that a run was trained on.
-
-    Args:
-        folder: of the run, in its project.
-        fingerprint: of the data.
-
-    Raises:
-        DataError: they are not there any more, or have changed.
+    """The images and splits, by their fingerprint, that a run in a project's folder was trained on. Raises DataError where they
+    are not there any more, or have changed.
     """
     project = next((own for own in folder.absolute().parents if (own / PRIMARY).is_dir()), None)
     data = prepared_data_sets(project).get(fingerprint) if project else None

@@ -1,31 +1,41 @@
 """Tasks on a Dask cluster: each is done by a worker that is free, and again by another one if its worker dies.
 
 Dask is asked directly: joblib's backend for it waits for ever for a task that the scheduler has given up, and sends what all
-tasks share (a data set's splits, the study's settings) with every one of them. Here each worker is sent that once.
+tasks share (a data set's splits, the study's settings) with every one of them. Here each worker is sent that once, and unpacks
+it after a look whether it fits the study.
 """
 
 import asyncio
+import hashlib
 import logging
 import os
+import platform
 import queue
+import sys
+import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from cloudpickle import dumps  # type: ignore[import-untyped]
-from distributed import Client, Future, LocalCluster, Security
+import joblib
+from cloudpickle import dumps, loads  # type: ignore[import-untyped]
+from distributed import Client, Future, LocalCluster, Security, Worker, WorkerPlugin, get_worker
 from distributed.comm import connect
 from distributed.scheduler import KilledWorker
 
+import vision_studies
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.errors import ClusterError
 from vision_studies.storage.kept_data import kept_with
-from vision_studies.studies.cluster_worker import Parts, SharedParts, do_task, environment
+from vision_studies.studies.parallel import Task
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +44,11 @@ _POLL_SECONDS = 1.0  # between looks whether the scheduler is still there
 _WORKERS_WITHIN = 5.0  # seconds without any worker after which the terminal is told
 _AGAIN_AFTER = 60.0
 _WORKERS_NAMED = 8  # at most: a line for a hundred of them would be none
+_DECIDING = ("augmentation", "config", "data", "models", "pipelines", "statistics", "studies", "training")
+"""What decides numbers of a run."""
 
-Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-"""What `joblib.delayed` makes: a function, its arguments and its keywords."""
+Parts = dict[int, Any]
+"""Some of the parts of a task (its function, its keywords, then its arguments) by their place."""
 
 
 class DaskCluster:
@@ -52,17 +64,10 @@ class DaskCluster:
         self._warned = 0.0
 
     def do(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
-        """Do `tasks` (function, arguments, keywords); give what they return, in the order in which they end.
+        """Do `tasks`; see `parallel.Parallel`.
 
-        A task whose worker dies is done again by another. One that several workers have died of is given up.
-
-        Args:
-            tasks: what to do.
-            when_lost: is given the arguments of a task that was given up and, as `reason`, why; what it returns takes the
-                place of the task's result. None: an error tells of it when the other tasks are done.
-
-        Raises:
-            ClusterError: there is no scheduler, it is lost, workers do not fit the project, or die of a task.
+        A task whose worker dies is done again by another. One that several workers have died of is given up. Raises
+        ClusterError where there is no scheduler, it is lost, workers do not fit the project, or die of a task.
         """
         parts = [(function, keywords, *arguments) for function, arguments, keywords in tasks]
         if not parts:
@@ -71,30 +76,26 @@ class DaskCluster:
         done: Counter[str] = Counter()
         given_up: list[str] = []
         with ExitStack() as stack:
-            shared, own = _divide(parts)
+            shared, rests = _divide(parts)
             name = self._share(client, shared, _folders(parts[0]), stack)
-            suspects = []
-            for place, ended in self._ended(client, name, dict(enumerate(own))):
-                if isinstance(ended, KilledWorker):
-                    suspects.append(place)
-                else:
-                    done[ended[0]] += 1
-                    yield ended[1]
-            # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
-            for suspect in suspects:
-                for place, ended in self._ended(client, name, {suspect: own[suspect]}):
+            tries = [dict(enumerate(rests))]
+            for tried in tries:
+                for place, ended in self._ended(client, name, tried):
                     if not isinstance(ended, KilledWorker):
                         done[ended[0]] += 1
                         yield ended[1]
-                        continue
-                    given_up.append(_title(parts[place]))
-                    reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
-                    if when_lost is not None:
+                    elif tried is tries[0]:
+                        # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
+                        tries.append({place: rests[place]})
+                    elif when_lost is None:
+                        given_up.append(_title(parts[place]))
+                    else:
+                        reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
                         _, keywords, *arguments = parts[place]
                         yield when_lost(*arguments, **keywords, reason=reason)
         if len(done) <= _WORKERS_NAMED:
             logger.info("cluster: %s", ", ".join(f"{number} by {worker}" for worker, number in sorted(done.items())))
-        if given_up and when_lost is None:
+        if given_up:
             raise ClusterError(
                 f"Several workers died of {'; '.join(given_up)} (killed, or out of memory), which was given up; what else "
                 "there was is done: see what the workers say, give them more memory, and repeat the command."
@@ -105,9 +106,9 @@ class DaskCluster:
         ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         resources = dict(self._settings.resources) or None
         waiting: dict[Any, tuple[int, Future]] = {}
-        for place, own in tasks.items():
+        for place, parts in tasks.items():
             key = f"run-{uuid.uuid4().hex}"
-            future = client.submit(do_task, name, dumps(own), pure=False, resources=resources, key=key)
+            future = client.submit(do_task, name, dumps(parts), pure=False, resources=resources, key=key)
             waiting[key] = (place, future)  # Dask forgets a task whose future nobody holds
             future.add_done_callback(ended.put)
         quiet_since = time.monotonic()
@@ -119,9 +120,8 @@ class DaskCluster:
                 continue
             quiet_since = time.monotonic()
             place, _ = waiting.pop(future.key)
-            result: Any
             try:
-                result = future.result()
+                result: Any = future.result()
             except KilledWorker as error:
                 result = error
             except (Exception, CancelledError) as error:
@@ -164,24 +164,19 @@ class DaskCluster:
     def _share(self, client: Client, shared: Parts, folders: Sequence[Path], stack: ExitStack) -> str:
         """Give what all tasks share to every worker, those that join later included; return how they find it."""
         name = f"vision-studies-{uuid.uuid4().hex}"
-        marks = []
-        for folder in folders:
-            if kept_with(folder) is not None:
-                continue  # a store brings it to workers that do not see it
-            folder.mkdir(parents=True, exist_ok=True)
-            mark = folder.absolute() / f".{name}"
+        # A store brings its folders to workers that do not see them.
+        marks = [folder.absolute() / f".{name}" for folder in folders if kept_with(folder) is None]
+        for mark in marks:
+            mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             stack.callback(mark.unlink, missing_ok=True)
-            marks.append(mark)
         absolute = {place: part.absolute() if isinstance(part, Path) else part for place, part in shared.items()}
         threads = os.environ.get("OMP_NUM_THREADS", "")
-        plugin = SharedParts(
-            dumps(absolute),
-            marks,
-            environment(),
-            int(threads) if threads.isdigit() else None,
-            self._tasks_a_host(client),
-        )
+        tasks_a_host: Counter[str] = Counter()
+        for worker in self._workers(client):
+            tasks_a_host[worker["host"]] += worker["nthreads"]
+        own_threads = int(threads) if threads.isdigit() else None
+        plugin = SharedParts(dumps(absolute), marks, environment(), own_threads, dict(tasks_a_host))
         try:
             client.register_plugin(plugin, name=name)
         except OSError as error:
@@ -194,12 +189,6 @@ class DaskCluster:
         stack.callback(_forget, client, name)
         return name
 
-    def _tasks_a_host(self, client: Client) -> dict[str, int]:
-        tasks: Counter[str] = Counter()
-        for worker in self._workers(client):
-            tasks[worker["host"]] += worker["nthreads"]
-        return dict(tasks)
-
     def _workers(self, client: Client) -> Sequence[dict[str, Any]]:
         try:
             return list(client.scheduler_info(n_workers=-1)["workers"].values())
@@ -207,11 +196,7 @@ class DaskCluster:
             raise self._lost() from error
 
     def _look(self, client: Client, quiet_since: float) -> None:
-        """Tell what keeps the tasks waiting.
-
-        Raises:
-            ClusterError: the scheduler is lost.
-        """
+        """Tell what keeps the tasks waiting. Raises ClusterError where the scheduler is lost."""
         if client.status != "running":
             raise self._lost()
         now = time.monotonic()
@@ -219,25 +204,15 @@ class DaskCluster:
             return
         workers = self._workers(client)
         wanted = self._settings.resources
-        fitting = [
-            worker
-            for worker in workers
-            if all(worker.get("resources", {}).get(name, 0) >= amount for name, amount in wanted.items())
-        ]
-        if not fitting:
+        offers = [worker.get("resources", {}) for worker in workers]
+        if not any(all(offer.get(name, 0) >= amount for name, amount in wanted.items()) for offer in offers):
             listed = " ".join(f"{name}={amount:g}" for name, amount in wanted.items())
             option = f' --resources "{listed}"' if wanted else ""
-            lack = (
-                f"none of {len(workers)} workers has execution.resources ({listed})"
-                if workers
-                else "no worker is there"
-            )
+            some = f"none of {len(workers)} workers has execution.resources ({listed})"
+            lack, address = some if workers else "no worker is there", client.scheduler.address
             logger.warning(
                 "Waiting: %s at the Dask scheduler %s; start one with `dask worker %s --nthreads 1%s`",
-                lack,
-                client.scheduler.address,
-                client.scheduler.address,
-                option,
+                *(lack, address, address, option),
             )
             self._warned = now
 
@@ -250,12 +225,7 @@ class DaskCluster:
 
 
 def _require_scheduler(address: Any) -> None:
-    """Connect once and part again: a client that finds no scheduler hangs when it is thrown away.
-
-    Raises:
-        OSError: nothing answers there.
-        ValueError: it is no address.
-    """
+    """Connect once and part again (OSError, ValueError): a client that finds no scheduler hangs when it is thrown away."""
     if not isinstance(address, str):
         return  # a cluster that this process has started
 
@@ -284,11 +254,104 @@ def _folders(task: tuple[Any, ...]) -> list[Path]:
 
 def _title(task: tuple[Any, ...]) -> str:
     """How a task is called: after its runs where it has some."""
-    runs = [part for argument in task[2:] for part in (argument if isinstance(argument, list) else [argument])]
-    names = [run.name for run in runs if hasattr(run, "fingerprint")]
+    lists = [runs for argument in task[2:] if isinstance(runs := getattr(argument, "runs", None), list)]
+    names = [run.name for runs in lists for run in runs]
     return ", ".join(names) or getattr(task[0], "__name__", "a task")
 
 
 def _forget(client: Client, name: str) -> None:
     if client.status == "running":
         client.unregister_worker_plugin(name)
+
+
+@dataclass
+class SharedParts(WorkerPlugin):
+    """What all tasks of one call share, on a worker; unpacked by the first of them.
+
+    Attributes:
+        packed: the parts, pickled.
+        marks: files that a worker sees if it shares the study's folders with the command.
+        environment: of the command; see `environment`.
+        threads: of one task; None: its share of the cores of its machine.
+        tasks_a_host: host -> how many tasks it does at once.
+    """
+
+    packed: bytes
+    marks: Sequence[Path]
+    environment: dict[str, str]
+    threads: int | None
+    tasks_a_host: dict[str, int]
+
+    def setup(self, worker: Worker) -> None:
+        """Called by Dask when the worker is given the parts."""
+        self._worker = worker
+        self._lock = threading.Lock()
+        self._parts: Parts | None = None
+
+    def parts(self) -> Parts:
+        """The shared parts. Raises ClusterError where this worker has other versions, more than one thread, or does not see the
+        study's folders.
+        """
+        with self._lock:
+            if self._parts is None:
+                self._check()
+                self._limit_threads()
+                self._parts = loads(self.packed)
+            return self._parts
+
+    def _check(self) -> None:
+        name, ours = self._worker.address, environment()
+        differing = [
+            f"{part} {ours[part]} (here {there})" for part, there in self.environment.items() if ours[part] != there
+        ]
+        if differing:
+            raise ClusterError(
+                f"The Dask worker {name} has {', '.join(differing)}; start it anew from the environment and the "
+                "checkout that the command has: the numbers of a study come from one version."
+            )
+        if self._worker.state.nthreads > 1:
+            raise ClusterError(
+                f"The Dask worker {name} has {self._worker.state.nthreads} threads, whose runs would share random numbers; "
+                "start it with `--nthreads 1`, and more workers with `--nworkers`."
+            )
+        for mark in self.marks:
+            if not mark.exists():
+                raise ClusterError(
+                    f"The Dask worker {name} does not see {mark.parent}; the project's folder must be shared by all machines, "
+                    "at the same path."
+                )
+
+    def _limit_threads(self) -> None:
+        host = self._worker.address.rpartition("/")[2].rpartition(":")[0]
+        threads = self.threads or max(1, joblib.cpu_count() // self.tasks_a_host.get(host, 1))
+        # What is imported only now reads the variable; torch, where it is there already, has to be told.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+
+@cache
+def environment() -> dict[str, str]:
+    """What has to be the same wherever a study's runs are done; the project's source as it was when this process began."""
+    root = Path(vision_studies.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for part in _DECIDING for file in (root / part).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return {
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+        "torch": version("torch"),
+        "vision_studies": f"{vision_studies.__version__}, source {digest.hexdigest()[:8]}",
+    }
+
+
+def do_task(name: str, packed: bytes) -> tuple[str, Any]:
+    """Do a task on a worker; return the worker's name and what the task returns."""
+    worker = get_worker()
+    plugin = cast("SharedParts", worker.plugins[name])
+    parts = plugin.parts() | loads(packed)
+    function, keywords, *arguments = (parts[place] for place in range(len(parts)))
+    called = worker.name if isinstance(worker.name, str) else f"worker {worker.name}"
+    return called, function(*arguments, **keywords)
+
+
+environment()  # now: a process has the source that lay there when it began

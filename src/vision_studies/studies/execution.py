@@ -9,24 +9,23 @@ import shutil
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import joblib
 from filelock import FileLock
 
 from vision_studies.config.execution import ExecutionSettings
-from vision_studies.errors import ClusterError, DataError, VisionStudiesError
+from vision_studies.errors import ClusterError, DataError, StorageError, VisionStudiesError
 from vision_studies.files import full_disk_told, require_free_space
-from vision_studies.outcomes import COMPLETE, Outcome
+from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.storage.kept_data import KeptData, kept_with
-from vision_studies.studies.kept_runs import bring_here, kept_runs
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.run_log import RunLog, log_reused
+from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.run_store import RESERVE_BYTES, RunStore, fingerprints, has_begun
 from vision_studies.studies.runs import Run
-from vision_studies.studies.sharing import Elsewhere, is_held, this_process, try_to_hold
-from vision_studies.studies.stages import Grouping, GroupWork, Stage, Work
+from vision_studies.studies.sharing import Elsewhere, is_held, log_reused, this_process, try_to_hold
+from vision_studies.studies.stages import GroupWork, Stage, Work
 
 _Outcomes = list[tuple[Run, Outcome]]
 
@@ -62,127 +61,133 @@ def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh
             if result is not None and stage.again(result) is not None:
                 store.forget(run)
     waiting = {name: run for name, run in unique.items() if not store.is_finished(run, stage.name)}
-    log_reused(stage.name, len(unique) - len(waiting), len(unique))
+    log_reused(stage.name, len(unique) - len(waiting), len(unique), "runs are")
     if waiting:
         require_free_space(store.folder, RESERVE_BYTES)
         _execute(stage, store, settings, unique, waiting)
-    if stage.required is not None:
-        _require(runs, stage, store)
+    name, learning_rate = stage.required or ("", "")
+    for run in runs if stage.required is not None else ():  # others build on their networks
+        result = store.result(run, stage.name)
+        if result is None or result["status"] != COMPLETE:
+            why = "" if result is None else f" ({result['reason']})"
+            raise DataError(
+                f"The {name} with seed {run.seed} has not given a network{why}; lower {learning_rate} or mend what it says."
+            )
 
 
 def execute_one(run: Run, stage: str, work: Work, store: RunStore) -> Outcome:
     """Do a stage for one run, or take what an earlier call found; see `execute`. Waits for a process that works on it."""
-    site = _Site(store, stage, {run.fingerprint: store.failure_mark(run, stage)})
+    group = _Group(store, stage, [run], failed=_failure_marks(store, stage, [run]))
     store.path(run).mkdir(parents=True, exist_ok=True)
-    with FileLock(store.lock(run)), kept_runs(kept_with(store.folder), store, [run]):
-        known = site.ended(run)
-        if known is not None:
-            return known
-        store.begin(run)
-        with _failures_recorded([run], site, []) as outcomes, full_disk_told(store.folder):
-            outcome = work(run, store.path(run))
-            store.record(run, stage, outcome)
-            outcomes.append((run, outcome))
-        return outcomes[0][1]
+    with FileLock(group.lock), _kept_runs(kept_with(store.folder), group):
+        ended = group.ended()
+        if not ended:
+            store.begin(run)
+            with _failures_recorded(group) as ended, full_disk_told(store.folder):
+                outcome = work(run, store.path(run))
+                store.record(run, stage, outcome)
+                ended.append((run, outcome))
+        return ended[0][1]
 
 
 @dataclass(frozen=True)
-class _Site:
-    """Where a stage is done, and what had failed when the command began."""
+class _Group:
+    """Runs of which a stage is done together, or one alone, which needs no folder but its own; can be sent to a cluster.
+
+    Attributes:
+        store: where the runs lie.
+        stage: its name.
+        runs: by them a cluster names what has killed its workers.
+        is_written: whether it is written down that they are done together.
+        failed: fingerprint -> the `failure_mark` of the time when the command began.
+    """
 
     store: RunStore
     stage: str
-    failed: Mapping[str, int | None]
+    runs: list[Run]
+    is_written: bool = False
+    failed: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         """Where a cluster's workers have to see the study."""
         return self.store.folder
 
-    def of(self, runs: Sequence[Run]) -> "_Site":
-        """The site for a process that does one group: no more is sent to it than it needs."""
-        known = {name: self.failed[name] for name in fingerprints(runs) if name in self.failed}
-        return _Site(self.store, self.stage, known)
+    @property
+    def workplace(self) -> Path:
+        if self.is_written:
+            return self.store.group_folder(self.stage, fingerprints(self.runs))
+        return self.store.path(self.runs[0])
 
-    def as_seen_here(self, runs: Sequence[Run]) -> "_Site":
-        """The site on a machine with another folder: the command knows only of failures in its own."""
-        return _Site(
-            self.store, self.stage, {run.fingerprint: self.store.failure_mark(run, self.stage) for run in runs}
-        )
+    @property
+    def lock(self) -> Path:
+        if self.is_written:
+            return self.store.group_lock(self.stage, fingerprints(self.runs))
+        return self.store.lock(self.runs[0])
 
-    def ended(self, run: Run) -> Outcome | None:
-        return self.store.ended_since(run, self.stage, self.failed.get(run.fingerprint))
+    def ended(self) -> _Outcomes:
+        """Runs that need not be done again, with what has been found."""
+        return _ended(self.store, self.stage, self.runs, self.failed)
 
-    def unfinished(self, runs: Sequence[Run]) -> list[Run]:
-        return [run for run in runs if not self.store.is_finished(run, self.stage)]
+    def unfinished(self) -> list[Run]:
+        return [run for run in self.runs if not self.store.is_finished(run, self.stage)]
 
+    def fail(self, error: Exception, report: str) -> _Outcomes:
+        return [(run, self.store.record_failure(run, self.stage, error, report)) for run in self.unfinished()]
 
-@dataclass(frozen=True)
-class _Group:
-    """Runs that are done together, or one alone, which needs no folder but its own.
-
-    Attributes:
-        runs: a list, by which a cluster names what has killed its workers.
-        alone: whether nothing is written down of it.
-    """
-
-    runs: list[Run]
-    alone: bool
-
-    def folder(self, site: _Site) -> Path:
-        return (
-            site.store.path(self.runs[0])
-            if self.alone
-            else site.store.group_folder(site.stage, fingerprints(self.runs))
-        )
-
-    def lock(self, site: _Site) -> Path:
-        return (
-            site.store.lock(self.runs[0]) if self.alone else site.store.group_lock(site.stage, fingerprints(self.runs))
-        )
-
-    def tidy(self, site: _Site) -> None:
+    def tidy(self) -> None:
         """Remove what only the work needed."""
-        if not self.alone:
-            shutil.rmtree(self.folder(site), ignore_errors=True)
+        if self.is_written:
+            shutil.rmtree(self.workplace, ignore_errors=True)
+
+
+def _ended(store: RunStore, stage: str, runs: Sequence[Run], failed: Mapping[str, int | None]) -> _Outcomes:
+    outcomes = [(run, store.ended_since(run, stage, failed.get(run.fingerprint))) for run in runs]
+    return [(run, outcome) for run, outcome in outcomes if outcome is not None]
+
+
+def _failure_marks(store: RunStore, stage: str, runs: Sequence[Run]) -> dict[str, int | None]:
+    return {run.fingerprint: store.failure_mark(run, stage) for run in runs}
 
 
 def _execute(
     stage: Stage, store: RunStore, settings: ExecutionSettings, unique: Mapping[str, Run], waiting: dict[str, Run]
 ) -> None:
-    site = _Site(store, stage.name, {name: store.failure_mark(run, stage.name) for name, run in waiting.items()})
+    failed = _failure_marks(store, stage.name, [*waiting.values()])
     log, elsewhere, holder = RunLog(stage.name, len(waiting)), Elsewhere(stage.name), this_process()
     kept = kept_with(store.folder)
     with parallel_runs(settings) as parallel:
         while waiting:
-            groups, held = _divide(site, unique, waiting, stage.group)
+            groups, held = _divide(stage, store, failed, unique, waiting)
             tasks = [
-                joblib.delayed(_try_group)(
-                    position, group.runs, group.alone, stage.work, site.of(group.runs), holder, kept
-                )
+                joblib.delayed(_try_group)(position, group, stage.work, holder, kept)
                 for position, group in enumerate(groups)
             ]
             for position, outcomes in parallel(tasks, when_lost=_lost):
                 group = groups[position]
                 if outcomes is None:
-                    held.append((group.lock(site), len(group.runs)))
+                    held.append((group.lock, len(group.runs)))
                     continue
                 for run, outcome in outcomes:
-                    bring_here(kept, store, run, stage.name, outcome)
+                    _bring_here(kept, store, run, stage.name, outcome)
                     waiting.pop(run.fingerprint, None)
                 log.ended(outcomes)
                 if kept is not None:  # another machine has tidied up in its own folder only
-                    group.tidy(site)
+                    group.tidy()
             if held:
                 elsewhere.wait(held)
-            ended = [(run, known) for run in waiting.values() if (known := site.ended(run)) is not None]
+            ended = _ended(store, stage.name, [*waiting.values()], failed)
             for run, _ in ended:
                 del waiting[run.fingerprint]
             log.ended(ended)
 
 
 def _divide(
-    site: _Site, unique: Mapping[str, Run], waiting: Mapping[str, Run], group: Grouping | None
+    stage: Stage,
+    store: RunStore,
+    failed: Mapping[str, int | None],
+    unique: Mapping[str, Run],
+    waiting: Mapping[str, Run],
 ) -> tuple[list[_Group], list[tuple[Path, int]]]:
     """Groups that hold all runs that are still to be done; those that nobody has written down yet are written down.
 
@@ -190,116 +195,139 @@ def _divide(
         The groups, and locks of others, with runs that this command does not have, with the number of runs that have to be
         waited for.
     """
-    if group is None:
-        return [_Group([run], alone=True) for run in waiting.values()], []
-    store, stage = site.store, site.stage
-    with full_disk_told(store.folder), store.claim(stage):
-        to_do = {name: run for name, run in waiting.items() if site.ended(run) is None}
+
+    def grouped(runs: Sequence[Run], *, is_written: bool) -> _Group:
+        # No more is sent to the process that does it than it needs.
+        marks = {name: failed[name] for name in fingerprints(runs) if name in failed}
+        return _Group(store, stage.name, list(runs), is_written, marks)
+
+    if stage.group is None:
+        return [grouped([run], is_written=False) for run in waiting.values()], []
+    with full_disk_told(store.folder), store.claim(stage.name):
+        ended = {run.fingerprint for run, _ in _ended(store, stage.name, [*waiting.values()], failed)}
+        to_do = {name: run for name, run in waiting.items() if name not in ended}
         groups: list[_Group] = []
         foreign: list[tuple[Path, int]] = []
         taken: set[str] = set()
-        begun = {
-            folder: (members, is_held(store.group_lock(stage, members)))
-            for folder, members in store.groups(stage).items()
-        }
-        for folder, (members, held) in sorted(begun.items(), key=lambda entry: not entry[1][1]):
+        begun = store.groups(stage.name)
+        locks = {folder: store.group_lock(stage.name, members) for folder, members in begun.items()}
+        held = {folder for folder, lock in locks.items() if is_held(lock)}
+        for folder in sorted(begun, key=lambda folder: folder not in held):
+            members, lock = begun[folder], locks[folder]
             wanted = to_do.keys() & set(members)
             is_ours = set(members) <= unique.keys()
             if wanted and is_ours and not wanted & taken:
-                groups.append(_Group([unique[name] for name in members], alone=False))
+                groups.append(grouped([unique[name] for name in members], is_written=True))
                 taken |= wanted
-            elif wanted and held:
-                foreign.append((store.group_lock(stage, members), len(wanted)))
+            elif wanted and folder in held:
+                foreign.append((lock, len(wanted)))
                 taken |= wanted
             elif is_ours if not wanted else not has_begun(folder):  # all of it has ended, or nobody will begin it
-                with try_to_hold(store.group_lock(stage, members), this_process()) as free:
+                with try_to_hold(lock, this_process()) as free:
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
         rest = [run for name, run in to_do.items() if name not in taken]
-        for planned in group(rest) if rest else ():
-            store.write_group(stage, fingerprints(planned))
-            groups.append(_Group(list(planned), alone=False))
+        for planned in stage.group(rest) if rest else ():
+            store.write_group(stage.name, fingerprints(planned))
+            groups.append(grouped(planned, is_written=True))
     return groups, foreign
 
 
 def _try_group(
-    position: int, runs: list[Run], alone: bool, work: GroupWork, site: _Site, holder: str, kept: KeptData | None
+    position: int, group: _Group, work: GroupWork, holder: str, kept: KeptData | None
 ) -> tuple[int, _Outcomes | None]:
     """Do a group; None where another process is at it, nothing where another one has done it meanwhile."""
-    group = _Group(runs, alone)
+    store, members = group.store, fingerprints(group.runs)
     is_elsewhere = kept is not None and not kept.is_here()
     if is_elsewhere:  # groups are written down, and failures known, in the folder of the command alone
-        site = site.as_seen_here(runs)
-        if not alone:
-            site.store.write_group(site.stage, fingerprints(runs))
-    with full_disk_told(site.store.folder):
-        group.lock(site).parent.mkdir(parents=True, exist_ok=True)
-    with try_to_hold(group.lock(site), holder) as held:
+        group = replace(group, failed=_failure_marks(store, group.stage, group.runs))
+        if group.is_written:
+            store.write_group(group.stage, members)
+    with full_disk_told(store.folder):
+        group.lock.parent.mkdir(parents=True, exist_ok=True)
+    with try_to_hold(group.lock, holder) as held:
         if not held:
             return position, None
-        with kept_runs(kept, site.store, runs):
-            ended = [(run, known) for run in runs if (known := site.ended(run)) is not None]
-            if len(ended) == len(runs) or not (alone or site.store.is_group(site.stage, fingerprints(runs))):
-                group.tidy(site)
+        with _kept_runs(kept, group):
+            ended = group.ended()
+            if len(ended) == len(members) or (group.is_written and not store.is_group(group.stage, members)):
+                group.tidy()
                 return position, ended if is_elsewhere else []
-            return position, [*(ended if is_elsewhere else ()), *_do(group, work, site)]
+            return position, [*(ended if is_elsewhere else ()), *_do(group, work)]
 
 
-def _do(group: _Group, work: GroupWork, site: _Site) -> _Outcomes:
+def _do(group: _Group, work: GroupWork) -> _Outcomes:
     def record(run: Run, outcome: Outcome) -> None:
         # A group that is continued from its checkpoint reports runs again that had ended after it: the first time counts.
-        if not site.store.is_finished(run, site.stage):
-            site.store.record(run, site.stage, outcome)
+        if not group.store.is_finished(run, group.stage):
+            group.store.record(run, group.stage, outcome)
             outcomes.append((run, outcome))
 
-    for run in site.unfinished(group.runs):
-        site.store.begin(run)
-    with _failures_recorded(group.runs, site, []) as outcomes, full_disk_told(group.folder(site)):
-        work(group.runs, group.folder(site), record)
+    for run in group.unfinished():
+        group.store.begin(run)
+    with _failures_recorded(group) as outcomes, full_disk_told(group.workplace):
+        work(group.runs, group.workplace, record)
         recorded = {run.fingerprint for run, _ in outcomes}
-        lost = [run for run in site.unfinished(group.runs) if run.fingerprint not in recorded]
+        lost = [run for run in group.unfinished() if run.fingerprint not in recorded]
         if lost:
             raise RuntimeError(f"the stack has ended without a result of {len(lost)} runs")
-    group.tidy(site)
+    group.tidy()
     return outcomes
 
 
 @contextmanager
-def _failures_recorded(runs: Sequence[Run], site: _Site, outcomes: _Outcomes) -> Iterator[_Outcomes]:
+def _failures_recorded(group: _Group) -> Iterator[_Outcomes]:
     """Record an error in the block, unless it is the user's to mend, for all runs that have not ended."""
+    outcomes: _Outcomes = []
     try:
         yield outcomes
     except VisionStudiesError:
         raise
     except Exception as error:
-        outcomes += _fail(runs, site, error, traceback.format_exc())
+        outcomes += group.fail(error, traceback.format_exc())
 
 
-def _fail(runs: Sequence[Run], site: _Site, error: Exception, told: str) -> _Outcomes:
-    return [(run, site.store.record_failure(run, site.stage, error, told)) for run in site.unfinished(runs)]
-
-
-def _lost(
-    position: int, runs: list[Run], alone: bool, _work: GroupWork, site: _Site, *_: object, reason: str
-) -> tuple[int, _Outcomes | None]:
+def _lost(position: int, group: _Group, *_: object, reason: str) -> tuple[int, _Outcomes | None]:
     """Record that workers of a cluster have died of a group; None where another process works on it by now."""
-    group = _Group(runs, alone)
-    group.lock(site).parent.mkdir(parents=True, exist_ok=True)
-    with try_to_hold(group.lock(site), this_process()) as held:
+    group.lock.parent.mkdir(parents=True, exist_ok=True)
+    with try_to_hold(group.lock, this_process()) as held:
         if not held:
             return position, None
-        outcomes = _fail(runs, site, ClusterError(reason), reason)
-        group.tidy(site)
+        outcomes = group.fail(ClusterError(reason), reason)
+        group.tidy()
     return position, outcomes
 
 
-def _require(runs: Sequence[Run], stage: Stage, store: RunStore) -> None:
-    """Refuse to go on without the network of a run that others build on."""
-    name, learning_rate = stage.required or ("", "")
-    for run in runs:
-        result = store.result(run, stage.name)
-        if result is None or result["status"] != COMPLETE:
-            why = "" if result is None else f" ({result['reason']})"
-            raise DataError(
-                f"The {name} with seed {run.seed} has not given a network{why}; lower {learning_rate} or mend what it says."
-            )
+@contextmanager
+def _kept_runs(kept: KeptData | None, group: _Group) -> Iterator[None]:
+    """Do a stage of runs with what the store that keeps them knows, and keep what it finds; the caller holds their locks.
+
+    The command and its workers may be on machines that share no folder. A store that is down stops no work: what could not be
+    kept follows at the end of the command, or with the next one.
+    """
+    if kept is None:
+        yield
+        return
+    kept.attach()
+    folders = [group.store.path(run) for run in group.runs]
+    kept.fetch_or_later(folders)
+    yield
+    kept.keep_or_later(folders)
+
+
+def _bring_here(kept: KeptData | None, store: RunStore, run: Run, stage: str, outcome: Outcome) -> None:
+    """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder. Raises
+    StorageError where the store cannot be reached, or does not have it.
+    """
+    if kept is None or store.status(run, stage) == outcome.status:
+        return
+    if outcome.status == FAILED:  # is kept in no store, as it is tried again
+        store.begin(run)
+        store.record(run, stage, outcome)
+        return
+    kept.fetch(store.path(run))
+    if store.status(run, stage) != outcome.status:
+        raise StorageError(
+            f"The run {run.fingerprint} has ended on another machine, but {kept.store.url} does not have it; see to it that "
+            "workers reach the store, and repeat the command: what they have finished is not done again."
+        )

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,6 @@ Change = tuple[str, Any, Any]
 """Dotted name of a parameter, its value in the newest stored run of the same name, and its value now."""
 
 _NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
-_HEADER_BYTES = 8  # of a safetensors file: the length of its description, which comes next
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,10 @@ class Decision:
     """What would become of one run.
 
     Attributes:
-        name: how it is called.
         action: REUSE, TRAIN (from the beginning), CONTINUE (from a checkpoint), RETRY (it failed), BUSY (another process
             works on it), or LATER (known, but it waits for what comes before it).
         reason: why, in words.
         changes: parameters that differ from the newest stored run of the same name.
-        fingerprint: of the run.
         finished_at: when what is reused was finished, in ISO 8601.
     """
 
@@ -54,12 +52,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Unknown:
-    """Runs that are known only when something before them has ended.
-
-    Attributes:
-        count: how many there are at most.
-        reason: why they are not known.
-    """
+    """Runs that are known only when something before them has ended; see `stages.Later`."""
 
     count: int
     reason: str
@@ -67,11 +60,9 @@ class Unknown:
 
 @dataclass(frozen=True)
 class StageForecast:
-    """A stage of a pipeline.
+    """What would become of a stage of a pipeline, as a reader knows it.
 
     Attributes:
-        pipeline: name of the pipeline.
-        stage: name of the stage, as a reader knows it.
         verb: what is done to a run: "train", or "score" and the like.
         decisions: one a run; runs of equal fingerprint are one.
         unknown: runs that are not known yet.
@@ -90,10 +81,8 @@ class StageForecast:
 
 
 def forecast(context: "Context[Any]") -> list[StageForecast]:
-    """What `run_stages` would do, stage by stage; stages without runs are left out.
-
-    Raises:
-        VisionStudiesError: something is the user's to mend, before any run.
+    """What `run_stages` would do, stage by stage; stages without runs are left out. Raises VisionStudiesError where something
+    is the user's to mend, before any run.
     """
     method = context.method
     forecaster = Forecaster(method.name, context.runs, fresh=context.fresh)
@@ -111,68 +100,52 @@ def forecast(context: "Context[Any]") -> list[StageForecast]:
 
 def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
     """Forecasts of one stage as one; what is not known for the same reason is counted together."""
-    every = (first, *others)
-    counts: dict[str, int] = {}
+    every, counts = (first, *others), Counter[str]()
     for unknown in (unknown for forecast in every for unknown in forecast.unknown):
-        counts[unknown.reason] = counts.get(unknown.reason, 0) + unknown.count
+        counts[unknown.reason] += unknown.count
     decisions = tuple(decision for forecast in every for decision in forecast.decisions)
-    told = tuple(Unknown(count, reason) for reason, count in counts.items())
-    return StageForecast(first.pipeline, first.stage, first.verb, decisions, told)
+    return replace(
+        first, decisions=decisions, unknown=tuple(Unknown(count, reason) for reason, count in counts.items())
+    )
 
 
+@dataclass
 class Forecaster:
-    """Decides about the runs of a pipeline as `execute` would.
+    """Decides about the runs of a pipeline in a store as `execute` would; `fresh`: finished runs would be forgotten."""
 
-    Args:
-        pipeline: name of the pipeline.
-        store: where its runs lie.
-        fresh: finished runs would be forgotten.
-    """
-
-    def __init__(self, pipeline: str, store: RunStore, *, fresh: bool) -> None:
-        self.pipeline = pipeline
-        self.store = store
-        self.fresh = fresh
+    pipeline: str
+    store: RunStore
+    fresh: bool
 
     def item(self, item: Any) -> tuple[StageForecast, Any]:
-        """What would become of something that a method does, and what the method is answered.
-
-        Raises:
-            DataError: a run's result or a list of a group's members is damaged.
+        """What would become of something that a method does, and what the method is answered. Raises DataError where a run's
+        result or a list of a group's members is damaged.
         """
-        if isinstance(item, Stage):
-            told = self.stage(item)
-            return told, told.has_ended
-        if isinstance(item, Artifacts):
-            decisions = tuple(self._artifact(artifact) for artifact in item.items)
-            told = StageForecast(self.pipeline, item.label, item.verb, decisions)
-            return told, told.has_ended
         if isinstance(item, Later):
             return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
-        return self._trials(item)
+        if not isinstance(item, Stage | Artifacts):
+            return self._trials(item)
+        told = self.stage(item) if isinstance(item, Stage) else self._artifacts(item)
+        return told, told.has_ended
 
     def stage(self, stage: Stage) -> StageForecast:
-        """What would become of the runs of a stage.
-
-        Raises:
-            DataError: a run's result or a list of a group's members is damaged.
+        """What would become of the runs of a stage. Raises DataError where a run's result or a list of a group's members is
+        damaged.
         """
         named: dict[str, list[Run]] = {}
         for run in stage.runs:
             named.setdefault(run.fingerprint, []).append(run)
         groups = self._groups(stage.name, set(named))
-        decisions = [
-            decision
-            for runs_of_one in named.values()
-            if (decision := self._decide(runs_of_one, stage, groups)) is not None
-        ]
-        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(decisions))
+        decisions = (self._decide(runs, stage, groups) for runs in named.values())
+        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions)))
+
+    def _artifacts(self, artifacts: Artifacts) -> StageForecast:
+        decisions = tuple(self._artifact(artifact) for artifact in artifacts.items)
+        return StageForecast(self.pipeline, artifacts.label, artifacts.verb, decisions)
 
     def _artifact(self, artifact: Artifact) -> Decision:
-        waits = artifact.needs and (
-            self.fresh or not all(self.store.is_finished(run, stage) for run, stage in artifact.needs)
-        )
-        if waits:
+        unfinished = (not self.store.is_finished(run, stage) for run, stage in artifact.needs)
+        if artifact.needs and (self.fresh or any(unfinished)):
             return Decision(artifact.name, LATER, artifact.waits)
         if artifact.file.exists() and not self.fresh:
             return Decision(artifact.name, REUSE, "finished")
@@ -182,14 +155,11 @@ class Forecaster:
         stored = [] if self.fresh else trials.stored()
         decisions = []
         for trial in stored:
-            name = f"{trials.variant}, trial {trial.number}"
             if trial.ended:
-                reason = "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
-                decisions.append(Decision(name, REUSE, reason))
-            elif trial.busy:
-                decisions.append(Decision(name, BUSY, "another process works on it now"))
+                action, reason = REUSE, "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
             else:
-                decisions.append(Decision(name, CONTINUE, "interrupted"))
+                action, reason = (BUSY, "another process works on it now") if trial.busy else (CONTINUE, "interrupted")
+            decisions.append(Decision(f"{trials.variant}, trial {trial.number}", action, reason))
         settings = trials.settings
         over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
         missing = 0 if over else max(0, settings.trials - len(stored))
@@ -220,8 +190,7 @@ class Forecaster:
     def _undone(
         self, names: Sequence[Run], stage: Stage, group: tuple[Path, int] | None, failed: dict[str, Any] | None
     ) -> Decision:
-        run = names[-1]
-        folder = self.store.path(run)
+        run, folder = names[-1], self.store.path(names[-1])
         locks = [self.store.lock(run), *([group[0].with_suffix(".lock")] if group is not None else [])]
         held = next((lock for lock in locks if is_held(lock)), None)
         if held is not None:
@@ -247,19 +216,16 @@ class Forecaster:
 
     def _compared(self, names: Sequence[Run]) -> tuple[str, tuple[Change, ...]]:
         """Why a run is new, by the newest stored run that was called like it."""
+        run = names[-1]
+        namesakes = [self._stored[key] for own in names if (key := (own.variant, own.trial, own.seed)) in self._stored]
         if not self._stored:
             return "never trained", ()
-        namesakes = [self._stored[key] for run in names if (key := (run.variant, run.trial, run.seed)) in self._stored]
-        run = names[-1]
+        if not namesakes and run.variant not in {variant for variant, _, _ in self._stored}:
+            return f"new: no run is called {run.variant} yet", ()
         if not namesakes:
-            known = {variant for variant, _, _ in self._stored}
-            if run.variant not in known:
-                return f"new: no run is called {run.variant} yet", ()
             return (f"new: trial {run.trial}" if run.trial else f"new: seed {run.seed}"), ()
-        earlier = max(namesakes, key=lambda namesake: namesake[0])[1]
-        reasons = []
-        if earlier["data_fingerprint"] != run.data_fingerprint:
-            reasons.append("other data")
+        _, earlier = max(namesakes, key=lambda namesake: namesake[0])
+        reasons = ["other data"] if earlier["data_fingerprint"] != run.data_fingerprint else []
         if earlier["method_version"] != run.method_version:
             reasons.append(f"version {run.method_version} of the method, was {earlier['method_version']}")
         changes = _changes(earlier["configuration"], run.configuration)
@@ -270,12 +236,11 @@ class Forecaster:
         """Variant, trial and seed -> time and description of the newest stored run that is called so."""
         newest: dict[tuple[str, int, int], tuple[float, dict[str, Any]]] = {}
         for folder, described in descriptions(self.store.folder):
-            if not {"variant", "trial", "seed"} <= described.keys():
-                continue
-            key = described["variant"], described["trial"], described["seed"]
-            time = (folder / DESCRIPTION_FILE).stat().st_mtime
-            if key not in newest or newest[key][0] < time:
-                newest[key] = (time, described)
+            if {"variant", "trial", "seed"} <= described.keys():
+                key = described["variant"], described["trial"], described["seed"]
+                time = (folder / DESCRIPTION_FILE).stat().st_mtime
+                if key not in newest or newest[key][0] < time:
+                    newest[key] = (time, described)
         return newest
 
 
@@ -288,27 +253,25 @@ _FROM_BEGINNING = "from the beginning: there is no checkpoint yet"
 
 def _reached(folder: Path) -> str:
     """How far the newest checkpoint in `folder`, of a run or of a stack, has come."""
-    numbered = [
-        (int(match[1]), file) for file in folder.rglob("*.safetensors") if (match := _NUMBERED.fullmatch(file.name))
-    ]
-    if numbered and all(file.parent.parent == folder for _, file in numbered):
-        return f"after epoch {max(numbered)[0]}"
-    states = [*folder.glob("stack.safetensors")]
-    epoch = _epoch(states[0]) if states else None
+    files = [*folder.rglob("*.safetensors")]
+    numbered = {file: int(match[1]) for file in files if (match := _NUMBERED.fullmatch(file.name))}
+    if numbered and all(file.parent.parent == folder for file in numbered):
+        return f"after epoch {max(numbered.values())}"
+    epoch = _epoch(folder / "stack.safetensors")
     if epoch is not None:
         return f"after epoch {epoch}"
-    return "from its checkpoints" if numbered or states or any(folder.rglob("*.safetensors")) else _FROM_BEGINNING
+    return "from its checkpoints" if files else _FROM_BEGINNING
 
 
 def _epoch(file: Path) -> int | None:
     """The epoch that a state was saved after; None where it does not say. Tensors are not read."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(_HEADER_BYTES), "little")
-            header = json.loads(opened.read(length))
-        state = json.loads(header["__metadata__"]["state"])
+        with safe_open(file, framework="np") as opened:
+            state = json.loads(opened.metadata()["state"])
         return next((value for key, value in state["dict"] if key == "epoch" and isinstance(value, int)), None)
-    except (OSError, ValueError, KeyError, TypeError, MemoryError):
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         return None
 
 

@@ -5,13 +5,16 @@ Kedro's nodes, `kedro runs plan`, the report and the commands read it; nothing a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.registry import METHODS
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -26,9 +29,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-WEIGHTS_FILE = "weights.safetensors"
-"""Selected weights of a network, in the folder of its run."""
-
 NO_WEIGHTS = "they have no selected weights: they are unfinished, have failed, or their weights were deleted"
 
 RUNS = "runs_folder"
@@ -40,9 +40,6 @@ class Context(Generic[S]):
     """Where and with what a method works: all that its runs need besides their own settings.
 
     Attributes:
-        method: what is done.
-        settings: of the method.
-        study: name, title and question.
         execution: where runs are done.
         fresh: forget finished runs.
         data: images and splits; None where the study has none.
@@ -64,11 +61,7 @@ class Context(Generic[S]):
 
     @property
     def images(self) -> "PreparedData":
-        """The images of the study.
-
-        Raises:
-            DataError: it has none.
-        """
+        """The images of the study. Raises DataError where it has none."""
         if self.data is None:
             raise DataError("The study's catalog has no images; name an environment that prepares some.")
         return self.data
@@ -76,40 +69,35 @@ class Context(Generic[S]):
     def run(
         self, variant: str, seed: int, configuration: dict[str, Any], *, trial: int = 0, data: str | None = None
     ) -> Run:
-        """A run of the method.
+        """A run of the method, with what decides its numbers besides the seed as JSON.
 
         Args:
             variant: how the study calls it.
-            seed: of its training.
-            configuration: all else that decides its numbers, as JSON.
             trial: of a search, from 1; 0 without one.
             data: fingerprint of what it learns from; None for the study's images.
         """
-        known = self.images.fingerprint if data is None else data
-        method = self.method
-        return Run(method.name, self.study.name, variant, trial, seed, configuration, known, method.version)
+        fingerprint, method = self.images.fingerprint if data is None else data, self.method
+        return Run(method.name, self.study.name, variant, trial, seed, configuration, fingerprint, method.version)
 
     def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
         """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
-        from vision_studies.studies.run_tables import results_table
+        from vision_studies.studies.results import results_table
 
         return results_table(runs, self.runs, stages)
 
     def histories(self, runs: Sequence[Run]) -> "pd.DataFrame":
-        """Histories of all runs, one below the other; see `run_tables.history_table`."""
-        from vision_studies.studies.run_tables import history_table
+        """Histories of all runs, one below the other; see `results.history_table`."""
+        from vision_studies.studies.results import history_table
 
         return history_table(runs, self.runs)
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """A node of a method's graph.
+    """A node of a method's graph, named after its function.
 
     Attributes:
-        function: what it does; its name is the node's.
-        inputs: data sets, after those of the context where it takes one.
-        outputs: data sets.
+        inputs: data sets, after those of the context where it takes one; likewise `outputs`.
         tags: phases that can be run alone.
         in_context: whether the first argument is the `Context`.
         does_runs: whether it does runs: then it is left out only where none has changed or failed since it did.
@@ -123,25 +111,18 @@ class NodeSpec:
     does_runs: bool = False
 
 
-@dataclass(frozen=True)
-class FigureText:
-    """How a page calls a figure.
-
-    Attributes:
-        title: of the figure.
-        caption: what to look for in it.
-    """
+class FigureText(NamedTuple):
+    """How a page calls a figure, and what to look for in it."""
 
     title: str
     caption: str
 
 
-@dataclass(frozen=True)
-class ChartSource:
-    """An interactive figure of the page, and the table that it is drawn from.
+class ChartSource(NamedTuple):
+    """An interactive figure of the page.
 
     Attributes:
-        file: in the pipeline's folder of results.
+        file: table that it is drawn from, in the pipeline's folder of results.
         draw: content of the file -> title, caption and figure as `reports.charts.Chart` takes them; None where there is
             nothing to see.
     """
@@ -152,13 +133,7 @@ class ChartSource:
 
 @dataclass(frozen=True)
 class PageSection:
-    """What the page of a study shows of a pipeline.
-
-    Attributes:
-        title: heading.
-        figures: file stem of a figure -> how it is called, in the order of the page.
-        charts: interactive figures.
-    """
+    """What the page of a study shows of a pipeline: interactive charts, and figures by the stem of their file, in order."""
 
     title: str
     figures: Mapping[str, FigureText]
@@ -167,11 +142,9 @@ class PageSection:
 
 @dataclass(frozen=True)
 class StoredNetwork:
-    """A run whose network is to be used again.
+    """A run whose network is to be used again, with the content of its `run.json`.
 
     Attributes:
-        folder: of the run.
-        description: content of its `run.json`.
         checkpoint: a numbered one, instead of the selected weights; of networks that are trained as one alone.
     """
 
@@ -205,8 +178,10 @@ class Networks:
     """How the networks that runs have trained are called, and how they are used again.
 
     Attributes:
-        title: configuration of a run -> name of its network.
-        rebuild: run, and the images and splits that it was trained on -> the network as it was trained.
+        title: configuration of a run -> name of its network; empty where there is none.
+        rebuild: run, and the images and splits that it was trained on -> the network as it was trained. Raises
+            CheckpointError where the weights do not fit the network that the run describes, or those of another run, which
+            it needs, are gone; is asked where `unusable` finds nothing against it.
         unusable: configuration and folder of a run -> why no classifier of images can be made of it, in words that follow
             "cannot be used: "; None where one can.
     """
@@ -216,17 +191,14 @@ class Networks:
     unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
 
 
-@dataclass(frozen=True)
-class NoNetworks:
-    """Runs of which no classifier of images can be made.
+def no_networks(reason: str, title: Callable[[Mapping[str, Any]], str]) -> Networks:
+    """Runs of which no classifier of images can be made, with the `reason` and the `title` as `Networks` has them."""
+    refused = partial(_refused, reason)
+    return Networks(title, refused, refused)
 
-    Attributes:
-        reason: why, in words that follow "cannot be used: ".
-        title: configuration of a run -> name of the network that it looked into; empty where there is none.
-    """
 
-    reason: str
-    title: Callable[[Mapping[str, Any]], str]
+def _refused(reason: str, *_: Any) -> Any:
+    return reason
 
 
 def _alone(settings: Any) -> Any:
@@ -269,7 +241,7 @@ class Method(Generic[S]):
     stages: Callable[[Context[S], Known], Steps]
     most_runs: Callable[[S], int]
     nodes: Sequence[NodeSpec]
-    networks: Networks | NoNetworks
+    networks: Networks
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone
@@ -282,11 +254,6 @@ class Method(Generic[S]):
     def parameter_names(self) -> tuple[str, ...]:
         """Top-level parameters that decide which runs there are."""
         return tuple(self.parameters) or (self.name,)
-
-    @property
-    def runs_folder_of(self) -> str:
-        """Pipeline whose folder of runs it works in."""
-        return self.runs_of or self.name
 
     @property
     def run_tables(self) -> list[tuple[str, str]]:
@@ -308,16 +275,11 @@ def make_context(
     data: Sequence[Any],
     runs: RunStore,
 ) -> Context[S]:
-    """The context of a method.
+    """The context of a method; see `Context`.
 
     Args:
-        method: the method.
-        models: settings models of its parameters.
-        study: name, title and question.
-        execution: where runs are done.
-        fresh: forget finished runs.
+        method: the method, with the settings `models` of its parameters.
         data: what the catalog has of `method.data`: image set, table of splits and, where asked for, FFCV files.
-        runs: where runs lie.
     """
     from vision_studies.data.prepared import PreparedData
 
@@ -355,7 +317,7 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
         if isinstance(item, Later) or item.label not in labels:
             answer = None if isinstance(item, Later) else True
             continue
-        done.setdefault(item.label, []).extend(item.runs if isinstance(item, Stage) else [])
+        done.setdefault(item.label, []).extend(getattr(item, "runs", ()))
         answer = _do(item, context)
     missing = {*labels} - done.keys()
     if missing:
@@ -364,23 +326,23 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
 
 
 def _do(item: Any, context: Context[Any]) -> Any:
-    store, execution = context.runs, context.execution
     if isinstance(item, Stage):
-        execute(item, store, execution, fresh=context.fresh)
+        execute(item, context.runs, context.execution, fresh=context.fresh)
         return True
     if isinstance(item, Artifacts):
         share(item, fresh=context.fresh)
         return True
     if context.fresh:
-        item.forget(store)
-    return item.work(store, execution)
+        item.forget(context.runs)
+    return item.work(context.runs, context.execution)
 
 
 def load_method(name: str) -> Method[Any]:
-    """The method of a pipeline that `config.registry.METHODS` names.
-
-    Raises:
-        ModuleNotFoundError: there is none.
-    """
+    """The method of a pipeline that `config.registry.METHODS` names. Raises ModuleNotFoundError where there is none."""
     method: Method[Any] = import_module(f"vision_studies.pipelines.{name}.method").METHOD
     return method
+
+
+def networks_of(pipeline: str) -> Networks:
+    """Networks of a pipeline's runs; none can be used of one that is no method any more."""
+    return load_method(pipeline).networks if pipeline in METHODS else no_networks("they keep no network", lambda _: "")

@@ -15,22 +15,20 @@ Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class Parallel(Protocol):
-    """Does tasks; gives what they return, in the order in which they end."""
+    """Does tasks; gives what they return, in the order in which they end.
+
+    `when_lost` is given the arguments of a task of which several workers of a cluster have died and, as `reason`, a sentence;
+    what it returns takes the place of the task's result. None: an error tells of it at the end.
+    """
 
     def __call__(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
-        """Do `tasks`.
-
-        Args:
-            tasks: what to do.
-            when_lost: is given the arguments of a task of which several workers of a cluster have died and, as `reason`, a
-                sentence; what it returns takes the place of the task's result. None: an error tells of it at the end.
-        """
+        """Do `tasks`."""
         ...
 
 
 @contextmanager
 def parallel_runs(settings: ExecutionSettings) -> Iterator[Parallel]:
-    """Where runs are done: here, in processes, or on a cluster; results come in the order in which they end.
+    """Where runs are done; results come in the order in which they end.
 
     Processes and workers share the cores of their machine among them: each computes with as many threads as there are cores
     for one, or with OMP_NUM_THREADS where the command has it.

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,19 +16,13 @@ LIBRARIES = ("vision-studies", "torch", "torchvision", "numpy", "pandas", "sciki
 @cache
 def git_commit() -> str | None:
     """Commit of the checkout this package runs from, with `-dirty` when files differ; None outside a checkout."""
-    source = Path(__file__).parent
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
+        return subprocess.check_output(
+            command, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL, text=True, timeout=10
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip()
 
 
 @cache
@@ -35,10 +30,8 @@ def library_versions() -> dict[str, str]:
     """Installed versions of the libraries that can change a number, and of Python."""
     versions = {"python": platform.python_version()}
     for library in LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):
             versions[library] = version(library)
-        except PackageNotFoundError:
-            continue
     return versions
 
 
@@ -50,11 +43,8 @@ def parameter_differences(base: dict[str, Any], own: dict[str, Any]) -> dict[str
     before, after = (
         flatten({name: value for name, value in parameters.items() if name != "study"}) for parameters in (base, own)
     )
-    return {
-        key: [before.get(key), after.get(key)]
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key)
-    }
+    both = {key: [before.get(key), after.get(key)] for key in sorted(before.keys() | after.keys())}
+    return {key: [old, new] for key, (old, new) in both.items() if old != new}
 
 
 @cache
@@ -63,14 +53,7 @@ def processor_name() -> str:
     import psutil
 
     information = Path("/proc/cpuinfo")
-    names = (
-        [
-            line.split(":", 1)[1].strip()
-            for line in information.read_text().splitlines()
-            if line.startswith("model name")
-        ]
-        if information.exists()
-        else []
-    )
-    name = names[0] if names else platform.processor() or platform.machine()
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    name = next(names, None) or platform.processor() or platform.machine()
     return f"{name} ({psutil.cpu_count()} cores)"

@@ -1,50 +1,58 @@
-"""The results table: one row a run, one schema for every pipeline."""
+"""Results and histories of many runs: gathered from their folders, one row a run, one schema for every pipeline."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vision_studies.config.merge import flatten
 from vision_studies.errors import DataError
-from vision_studies.outcomes import STATUSES
-from vision_studies.statistics.metrics import METRICS, Metric
+from vision_studies.outcomes import COMPLETE, STATUSES
+from vision_studies.run_folders import HISTORY_FILE, MEND
+from vision_studies.statistics.metrics import METRICS
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
+from vision_studies.studies.runs import Run
+
+if TYPE_CHECKING:
+    from vision_studies.studies.run_store import RunStore
 
 SCHEMA_VERSION = 1
+_READERS = 8  # threads: small files keep the disk waiting, above all one on a network
+_BATCH = 256  # files that a thread is given at a time
 
 
-def _field(metric: Metric) -> pa.Field:
-    return pa.field(metric.column, pa.int64() if metric.is_whole else pa.float64())
+def _fields(kind: pa.DataType, *names: str, nullable: bool = True) -> list[pa.Field]:
+    return [pa.field(name, kind, nullable=nullable) for name in names]
+
+
+def _measured(*, cost: bool) -> list[pa.Field]:
+    metrics = [metric for metric in METRICS if (metric.of == "cost") == cost]
+    return [pa.field(metric.column, pa.int64() if metric.is_whole else pa.float64()) for metric in metrics]
 
 
 SCHEMA = pa.schema(
     [
         # identity
-        pa.field("pipeline", pa.string(), nullable=False),
-        pa.field("study", pa.string(), nullable=False),
-        pa.field("variant", pa.string(), nullable=False),
-        pa.field("condition", pa.string()),  # variants are compared where it is equal; missing: all with each other
-        pa.field("trial", pa.int64(), nullable=False),
-        pa.field("seed", pa.int64(), nullable=False),
+        *_fields(pa.string(), "pipeline", "study", "variant", nullable=False),
+        *_fields(pa.string(), "condition"),  # variants are compared where it is equal; missing: all with each other
+        *_fields(pa.int64(), "trial", "seed", nullable=False),
         # configuration: JSON, flattened to dotted keys
-        pa.field("configuration", pa.string(), nullable=False),
-        # metrics: accuracies are fractions, losses are nats per image
-        *(_field(metric) for metric in METRICS if metric.of != "cost"),
-        pa.field("other_metrics", pa.string()),  # JSON: what only this pipeline measures
-        *(_field(metric) for metric in METRICS if metric.of == "cost"),
+        *_fields(pa.string(), "configuration", nullable=False),
+        # metrics: accuracies are fractions, losses are nats per image; other_metrics: JSON, what only this pipeline measures
+        *_measured(cost=False),
+        *_fields(pa.string(), "other_metrics"),
+        *_measured(cost=True),
         # status
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        # provenance
-        pa.field("run_fingerprint", pa.string(), nullable=False),
-        pa.field("configuration_hash", pa.string(), nullable=False),
-        pa.field("data_fingerprint", pa.string(), nullable=False),
-        pa.field("git_commit", pa.string()),
-        pa.field("versions", pa.string()),  # JSON: library -> version
-        pa.field("device", pa.string()),
-        pa.field("finished_at", pa.string()),  # ISO 8601, UTC
+        *_fields(pa.string(), "status", nullable=False),
+        *_fields(pa.string(), "reason"),
+        # provenance; versions: JSON, library -> version; finished_at: ISO 8601, UTC
+        *_fields(pa.string(), "run_fingerprint", "configuration_hash", "data_fingerprint", nullable=False),
+        *_fields(pa.string(), "git_commit", "versions", "device", "finished_at"),
     ],
     metadata={"schema_version": str(SCHEMA_VERSION)},
 )
@@ -53,20 +61,95 @@ IDENTITY = ("pipeline", "study", "variant", "trial", "seed")
 """The columns that name a row."""
 
 
-def validate_results(table: pd.DataFrame) -> pd.DataFrame:
-    """Return `table` with exactly the columns and types of `SCHEMA`; absent optional columns become missing values.
+def results_table(runs: Sequence[Run], store: "RunStore", stages: Sequence[str]) -> pd.DataFrame:
+    """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
+    configurations: dict[str, str] = {}  # thousands of runs share a few
+    rows = []
+    for run in runs:
+        results = list(_ended_stages(run, store, stages))
+        if results:
+            if run.configuration_hash not in configurations:
+                configurations[run.configuration_hash] = _json(flatten(run.configuration))
+            rows.append(_row(run, configurations[run.configuration_hash], results))
+    return validate_results(pd.DataFrame(rows, columns=SCHEMA.names))
 
-    Raises:
-        DataError: a column is unknown, a required one is missing or empty, a type does not fit, a status is not one
-            of `outcomes.STATUSES`, or two rows share one identity.
+
+def history_table(runs: Sequence[Run], store: "RunStore") -> pd.DataFrame:
+    """Histories of all runs, one below the other, with the columns study, variant, trial, seed and run (a name). Raises
+    DataError where there is none, or one is damaged.
+    """
+    batches = [runs[start : start + _BATCH] for start in range(0, len(runs), _BATCH)]
+    with ThreadPoolExecutor(_READERS) as readers:
+        read = [table for tables in readers.map(lambda batch: _histories(batch, store), batches) for table in tables]
+    trained = [(run, table) for run, table in zip(runs, read, strict=True) if table is not None]
+    if not trained:
+        raise DataError(f"None of the {len(runs)} runs in {store.folder} has a history; train them first.")
+    # Runs of two kinds may have other columns each, or whole numbers where others have fractions.
+    together = pa.concat_tables([table for _, table in trained], promote_options="permissive").to_pandas()
+    columns = ["study", "variant", "trial", "seed", "run"]
+    names = pd.DataFrame(
+        [[run.study, run.variant, run.trial, run.seed, run.name] for run, _ in trained], columns=columns
+    )
+    repeated = names.loc[names.index.repeat([len(table) for _, table in trained])].reset_index(drop=True)
+    first = trained[0][1].column_names
+    return pd.concat([together[first], repeated, together.drop(columns=first)], axis=1)
+
+
+def _histories(runs: Sequence[Run], store: "RunStore") -> list[pa.Table | None]:
+    histories: list[pa.Table | None] = []
+    for run in runs:
+        file = store.path(run, HISTORY_FILE)
+        try:
+            # Far faster for small files than pandas or `parquet.read_table`, which ask about whole folders of them.
+            with pq.ParquetFile(file, **READ_OPTIONS) as opened:
+                histories.append(opened.read(use_threads=False).replace_schema_metadata(None))
+        except FileNotFoundError:
+            histories.append(None)
+        except (OSError, pa.ArrowException) as error:
+            raise DataError(f"{file} is damaged ({' '.join(str(error).split())}); {MEND}.") from error
+    return histories
+
+
+def _ended_stages(run: Run, store: "RunStore", stages: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Results of a run's stages, until one is missing or has not been complete."""
+    for stage in stages:
+        result = store.result(run, stage)
+        if result is None:
+            return
+        yield result
+        if result["status"] != COMPLETE:
+            return
+
+
+def _row(run: Run, configuration: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    row = {name: getattr(run, name) for name in (*IDENTITY, "configuration_hash", "data_fingerprint")}
+    row |= {"configuration": configuration, "run_fingerprint": run.fingerprint}
+    for result in results:
+        row |= {**result["metrics"], "status": result["status"], "reason": result["reason"]}
+        if "other_metrics" in result["metrics"]:
+            row["other_metrics"] = _json(result["metrics"]["other_metrics"])
+        provenance = result["provenance"]
+        row |= {name: provenance[name] for name in ("git_commit", "finished_at")}
+        row["versions"] = _json(provenance["versions"])
+    return row
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def validate_results(table: pd.DataFrame) -> pd.DataFrame:
+    """Return `table` with exactly the columns and types of `SCHEMA`; absent optional columns become missing values. Raises
+    DataError where a column is unknown, a required one is missing or empty, a type does not fit, a status is not one of
+    `outcomes.STATUSES`, or two rows share one identity.
     """
     unknown = sorted(set(table.columns) - set(SCHEMA.names))
     if unknown:
         raise DataError(
             f"The results table has unknown columns {unknown}; the schema (version {SCHEMA_VERSION}) has "
-            f"{list(SCHEMA.names)}, so results of another version must be moved aside and made again."
+            f"{SCHEMA.names}, so results of another version must be moved aside and made again."
         )
-    complete = table.reindex(columns=list(SCHEMA.names))
+    complete = table.reindex(columns=SCHEMA.names)
     for field in SCHEMA:
         if not field.nullable and complete[field.name].isna().any():
             raise DataError(f"The results table has rows without '{field.name}'; every row needs it.")
@@ -83,10 +166,8 @@ def validate_results(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_results(file: Path) -> pd.DataFrame:
-    """A stored results table, with the columns and types of `SCHEMA`.
-
-    Raises:
-        DataError: it is not there, damaged, or of another schema.
+    """A stored results table, with the columns and types of `SCHEMA`. Raises DataError where it is not there, damaged, or of
+    another schema.
     """
     if not file.is_file():
         raise DataError(f"There is no results table {file} yet; run its pipeline first.")
@@ -94,9 +175,9 @@ def read_results(file: Path) -> pd.DataFrame:
         version = (pq.read_schema(file).metadata or {}).get(b"schema_version", str(SCHEMA_VERSION).encode()).decode()
         table = pd.read_parquet(file, **READ_OPTIONS) if version == str(SCHEMA_VERSION) else None
     except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
-        reason = " ".join(str(error).split())
         raise DataError(
-            f"{file} cannot be read ({reason}); delete it and run its pipeline again: the runs it lists are kept."
+            f"{file} cannot be read ({' '.join(str(error).split())}); delete it and run its pipeline again: the runs it lists "
+            "are kept."
         ) from error
     if table is None:
         raise DataError(
@@ -144,13 +225,12 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
     kept = stored[~(replaced | other_data | other_meaning | beside_it)]
     rows = [*new.to_dict("records"), *kept.to_dict("records")]
-    return validate_results(_in_order(pd.DataFrame(rows, columns=list(SCHEMA.names))))
+    return validate_results(_in_order(pd.DataFrame(rows, columns=SCHEMA.names)))
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by variant and seed, so that a table is the same whether it was written at once or in parts.
-
-    Variants stay in the order of the newest table: the first one is what reports compare the others with.
+    """Rows by variant, in the order of the newest table, and seed, so that a table is the same whether written at once or in
+    parts.
     """
     rank = table.groupby(list(IDENTITY[:-1]), sort=False).ngroup()
     return table.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")

@@ -9,23 +9,11 @@ from vision_studies.studies.runs import Run
 
 logger = logging.getLogger(__name__)
 
-
 _LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fill the screen
 
 
-def log_reused(stage: str, finished: int, total: int) -> None:
-    """Say how many runs need not be done again, if any."""
-    if finished:
-        logger.info("%s: %d of %d runs are finished and reused", stage, finished, total)
-
-
 class RunLog:
-    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well.
-
-    Args:
-        stage: name of the stage.
-        total: runs that wait for it.
-    """
+    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well."""
 
     def __init__(self, stage: str, total: int) -> None:
         self._stage, self._total = stage, total
@@ -42,15 +30,15 @@ class RunLog:
         now, done = time.monotonic(), len(self._ended)
         if done == self._told or (done < self._total and now - self._said < _LINE_AFTER):
             return
-        found = _found(self._ended[-1:] if done == self._told + 1 else self._ended)
+        accuracies = _accuracies(self._ended[-1:] if done == self._told + 1 else self._ended)
         remaining = (now - self._started) / done * (self._total - done)
         left = f"about {_duration(remaining)} left" if done < self._total else ""
-        told = ", ".join(filter(None, (found, left)))
-        logger.info("%s %d of %d%s", self._stage, done, self._total, f": {told}" if told else "")
+        news = ", ".join(filter(None, (accuracies, left)))
+        logger.info("%s %d of %d%s", self._stage, done, self._total, f": {news}" if news else "")
         self._said, self._told = now, done
 
 
-def _found(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
+def _accuracies(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
     """Accuracies of complete runs; one alone is named."""
     complete = [(run, outcome.metrics) for run, outcome in outcomes if outcome.status == COMPLETE]
     split = "test" if any("test_accuracy" in metrics for _, metrics in complete) else "validation"

@@ -7,16 +7,15 @@ whoever calls them holds the lock of the run, or that of the group that it belon
 import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from vision_studies.errors import BusyError, DataError
-from vision_studies.files import atomic_file, hash_json, json_text, remove_leftovers, write_json
+from vision_studies.files import atomic_file, hash_json, json_text, now, remove_leftovers, write_json
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
@@ -76,10 +75,8 @@ class RunStore:
         return self.path(run, LOCK_FILE)
 
     def result(self, run: Run, stage: str) -> dict[str, Any] | None:
-        """Metrics, status, reason and provenance of a stage that has ended; None where it has not.
-
-        Raises:
-            DataError: the file is damaged.
+        """Metrics, status, reason and provenance of a stage that has ended; None where it has not. Raises DataError where the
+        file is damaged.
         """
         try:
             return read_stage(self._stage_file(run, stage))
@@ -87,11 +84,7 @@ class RunStore:
             return None
 
     def metrics(self, run: Run, stage: str) -> dict[str, Any]:
-        """What a stage that has ended has measured.
-
-        Raises:
-            DataError: it has not ended, or its file is damaged.
-        """
+        """What a stage that has ended has measured. Raises DataError where it has not ended, or its file is damaged."""
         result = self.result(run, stage)
         if result is None:
             raise DataError(f"{self._stage_file(run, stage)} is not there any more; run the study again.")
@@ -112,20 +105,14 @@ class RunStore:
 
     def failure_mark(self, run: Run, stage: str) -> int | None:
         """What tells one failure of a stage from a later one; None where it has not failed."""
-        if self.status(run, stage) != FAILED:
-            return None
-        return self._stage_file(run, stage).stat().st_mtime_ns
+        has_failed = self.status(run, stage) == FAILED
+        return self._stage_file(run, stage).stat().st_mtime_ns if has_failed else None
 
     def ended_since(self, run: Run, stage: str, failed_before: int | None) -> Outcome | None:
         """What a stage has found that need not be done again; None where it has to be done.
 
         A failure is tried once more by every command. Where processes share the work, one of them is enough: a failure that
-        came after the command began counts.
-
-        Args:
-            run: the run.
-            stage: name of the stage.
-            failed_before: the `failure_mark` of the time when the command began.
+        came after the command began, when the `failure_mark` was `failed_before`, counts.
         """
         result = self.result(run, stage)
         if result is None or (result["status"] == FAILED and self.failure_mark(run, stage) == failed_before):
@@ -133,20 +120,13 @@ class RunStore:
         return Outcome(result["metrics"], result["status"], result["reason"])
 
     def history(self, run: Run, columns: Collection[str] | None = None) -> "pd.DataFrame":
-        """What a run measured, one row an epoch.
-
-        Raises:
-            FileNotFoundError: it has no history.
-            DataError: the file is damaged.
+        """What a run measured, one row an epoch. Raises FileNotFoundError where it has no history, and DataError where the file
+        is damaged.
         """
         return read_history(self.path(run), columns)
 
     def begin(self, run: Run) -> Path:
-        """Make a run's folder ready to be worked in; what a process has left there that was killed while it wrote goes.
-
-        Returns:
-            The folder.
-        """
+        """Make a run's folder, which is returned, ready to be worked in: what killed processes have left half written goes."""
         folder = self.path(run)
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder)
@@ -160,11 +140,7 @@ class RunStore:
         if outcome.history is not None:
             with atomic_file(self.path(run, HISTORY_FILE)) as temporary:
                 write_table(outcome.history, temporary)
-        provenance = {
-            "git_commit": git_commit(),
-            "versions": library_versions(),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        provenance = {"git_commit": git_commit(), "versions": library_versions(), "finished_at": now()}
         write_stage(self._stage_file(run, stage), outcome.metrics, outcome.status, outcome.reason, provenance)
 
     def record_failure(self, run: Run, stage: str, error: Exception, traceback: str) -> Outcome:
@@ -176,11 +152,8 @@ class RunStore:
         return outcome
 
     def forget(self, run: Run) -> None:
-        """Delete all that is known of a run but its lock.
-
-        Raises:
-            BusyError: another process works on it.
-            StorageError: a store keeps it, and cannot be reached.
+        """Delete all that is known of a run but its lock. Raises BusyError where another process works on it, and StorageError
+        where a store keeps it, and cannot be reached.
         """
         folder = self.path(run)
         kept = kept_with(folder)
@@ -190,11 +163,7 @@ class RunStore:
             return
         lock = self.lock(run)
         with try_to_hold(lock, this_process()) as held:
-            if not held:
-                raise BusyError(
-                    f"The run {run.fingerprint} is being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
-                    "share its work."
-                )
+            _require_held(held, f"The run {run.fingerprint} is", lock)
             # What makes a stage finished goes first: a kill in between must not leave a result without its weights.
             for entry in sorted(folder.iterdir(), key=lambda entry: entry.suffix != ".json"):
                 if entry.is_dir():
@@ -203,23 +172,17 @@ class RunStore:
                     entry.unlink()
 
     def forget_all(self, runs: Mapping[str, Run], stage: str) -> None:
-        """Forget runs, by fingerprint, and the unfinished groups of a stage that they belong to.
-
-        Raises:
-            BusyError: another process works on one of them.
-            StorageError: a store keeps one, and cannot be reached.
+        """Forget runs, by fingerprint, and the unfinished groups of a stage that they belong to. Raises BusyError where another
+        process works on one of them, and StorageError where a store keeps one, and cannot be reached.
         """
         with ExitStack() as locks:
             if self._groups(stage).is_dir():
                 locks.enter_context(self.claim(stage))
-            begun = [(own, members) for own, members in self.groups(stage).items() if runs.keys() & set(members)]
+            begun = [(folder, members) for folder, members in self.groups(stage).items() if runs.keys() & set(members)]
             for _, members in begun:
                 lock = self.group_lock(stage, members)
-                if not locks.enter_context(try_to_hold(lock, this_process())):
-                    raise BusyError(
-                        f"{len(members)} runs are being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to "
-                        "share its work."
-                    )
+                held = locks.enter_context(try_to_hold(lock, this_process()))
+                _require_held(held, f"{len(members)} runs are", lock)
             for run in runs.values():
                 self.forget(run)
             for folder, _ in begun:
@@ -247,26 +210,30 @@ class RunStore:
         return (self.group_folder(stage, members) / _MEMBERS).exists()
 
     def groups(self, stage: str) -> dict[Path, list[str]]:
-        """Folders of groups that were written down and have not ended, with the fingerprints of their runs.
-
-        Raises:
-            DataError: a list of members is damaged.
+        """Folders of groups that were written down and have not ended, with the fingerprints of their runs. Raises DataError
+        where a list of members is damaged.
         """
-        found = {}
+        groups = {}
         for file in sorted(self._groups(stage).glob(f"*/{_MEMBERS}")):
             try:
-                found[file.parent] = list(json.loads(file.read_text(encoding="utf-8")))
-            except FileNotFoundError:  # another process has ended it just now
-                continue
+                with suppress(FileNotFoundError):  # another process has ended it just now
+                    groups[file.parent] = list(json.loads(file.read_text(encoding="utf-8")))
             except ValueError as error:
                 raise DataError(f"{file} is damaged; {MEND}.") from error
-        return found
+        return groups
 
     def _groups(self, stage: str) -> Path:
         return self.folder / "stacks" / stage
 
     def _stage_file(self, run: Run, stage: str) -> Path:
         return self.path(run, f"{stage}.json")
+
+
+def _require_held(held: bool, what: str, lock: Path) -> None:
+    if not held:
+        raise BusyError(
+            f"{what} being worked on by {holder_of(lock)}; stop it, or leave out fresh=true to share its work."
+        )
 
 
 def has_begun(group: Path) -> bool:

@@ -49,8 +49,12 @@ class Run:
     @property
     def name(self) -> str:
         """How the run is called on the terminal and in figures."""
-        trial = f", trial {self.trial}" if self.trial else ""
-        return f"{self.variant}{trial}, seed {self.seed}"
+        return run_name(self.variant, self.trial, self.seed)
+
+
+def run_name(variant: str, trial: int, seed: int) -> str:
+    """How a run is called."""
+    return f"{variant}{f', trial {trial}' if trial else ''}, seed {seed}"
 
 
 def plan_runs(
@@ -69,7 +73,7 @@ def plan_runs(
         name: of the parameters that `variants` and `seeds` stand in.
         base: the configuration that every variant starts from.
         variants: name -> nested overrides of `base`.
-        seeds: seeds that every variant is trained with, so that variants can be compared in pairs.
+        seeds: that every variant is trained with, so that variants can be compared in pairs.
         resolve: checks a merged configuration and returns it complete (the pipeline's settings model).
 
     Raises:

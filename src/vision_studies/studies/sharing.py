@@ -6,17 +6,16 @@ What is worked on is held with a lock that the system takes from a process that 
 import fcntl
 import logging
 import os
-import shutil
 import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from vision_studies.files import full_disk_told
+from vision_studies.files import full_disk_told, remove
 from vision_studies.studies.stages import Artifacts
 
 logger = logging.getLogger(__name__)
@@ -32,14 +31,9 @@ def this_process() -> str:
 
 @contextmanager
 def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
-    """Hold a lock for the block, unless another process does.
+    """Hold a lock, whose folder must exist, for the block, unless another process does; yield whether it is held here.
 
-    Args:
-        lock_file: of the lock; its folder must exist.
-        holder: who others are told to wait for.
-
-    Yields:
-        Whether it is held here.
+    Others are told to wait for `holder`.
     """
     lock = FileLock(lock_file, blocking=False)
     try:
@@ -56,20 +50,19 @@ def try_to_hold(lock_file: Path, holder: str) -> Iterator[bool]:
 
 
 @contextmanager
-def hold(lock_file: Path, what: str) -> Iterator[None]:
-    """Hold a lock for the block; where another process does, say so once and wait for it.
+def hold(lock_file: Path, what: str, waiting: str = "waiting for %s, which works on %s") -> Iterator[None]:
+    """Hold a lock, whose folder is made where it is missing, for the block; where another process does, say so once and wait.
 
-    Args:
-        lock_file: of the lock; its folder is made where it is missing.
-        what: what is done under the lock, as in `the features of digits`.
+    What is said has the name of that process and `what`, as in `the features of digits`.
     """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(lock_file)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        logger.info("waiting for %s, which works on %s", holder_of(lock_file), what)
-        lock.acquire()
+    with full_disk_told(lock_file):
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            logger.info(waiting, holder_of(lock_file), what)
+            lock.acquire()
     try:
         name_holder(lock_file)
         yield
@@ -80,15 +73,10 @@ def hold(lock_file: Path, what: str) -> Iterator[None]:
 def is_held(lock_file: Path) -> bool:
     """Whether a living process holds a lock; it is asked for and not kept, and no file is made."""
     try:
-        handle = os.open(lock_file, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError), lock_file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(handle)
     return False
 
 
@@ -100,18 +88,19 @@ def name_holder(lock_file: Path, holder: str | None = None) -> None:
 
 def holder_of(lock_file: Path) -> str:
     """Who holds a lock, or was the last to hold it."""
-    try:
+    with suppress(FileNotFoundError):
         return _holder_file(lock_file).read_text(encoding="utf-8") or "another process"
-    except FileNotFoundError:
-        return "another process"
+    return "another process"
+
+
+def log_reused(stage: str, finished: int, total: int, are: str = "are") -> None:
+    """Say how much need not be done again, if any."""
+    if finished:
+        logger.info("%s: %d of %d %s finished and reused", stage, finished, total, are)
 
 
 class Elsewhere:
-    """Waits for work that other processes do, and says for whom: at once, and then every minute.
-
-    Args:
-        stage: what is done to the runs.
-    """
+    """Waits for work of a stage that other processes do, and says for whom: at once, and then every minute."""
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
@@ -120,8 +109,7 @@ class Elsewhere:
     def wait(self, held: Sequence[tuple[Path, int]]) -> None:
         """Return as soon as one of the locks is free, because its work has ended or its process has died.
 
-        Args:
-            held: locks with the number of runs behind each.
+        `held` has the locks with the number of runs behind each.
         """
         while all(is_held(lock_file) for lock_file, _ in held):
             if time.monotonic() - self._said >= _LINE_AFTER:
@@ -132,35 +120,23 @@ class Elsewhere:
         counts: Counter[str] = Counter()
         for lock_file, runs in held:
             counts[holder_of(lock_file)] += runs
-        total = sum(counts.values())
-        who = ", ".join(f"{count} by {holder}" for holder, count in counts.items())
-        told = next(iter(counts)) if len(counts) == 1 else who
-        logger.info(
-            "%s: %d %s worked on elsewhere (%s); waiting",
-            self._stage,
-            total,
-            "run is" if total == 1 else "runs are",
-            told,
-        )
+        first, *others = counts
+        who = ", ".join(f"{count} by {holder}" for holder, count in counts.items()) if others else first
+        total = counts.total()
+        are = "run is" if total == 1 else "runs are"
+        logger.info("%s: %d %s worked on elsewhere (%s); waiting", self._stage, total, are, who)
         self._said = time.monotonic()
 
 
 def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
     """Make every artifact that is not there, each in one of the processes that call this; return when all are there.
 
-    Args:
-        artifacts: what to make.
-        fresh: delete those that are there first.
+    `fresh`: delete those that are there first.
     """
     for artifact in artifacts.items if fresh else ():
-        if artifact.remove.is_dir():
-            shutil.rmtree(artifact.remove, ignore_errors=True)
-        else:
-            artifact.remove.unlink(missing_ok=True)
+        remove(artifact.remove)
     waiting = [artifact for artifact in artifacts.items if not artifact.file.exists()]
-    reused = len(artifacts.items) - len(waiting)
-    if reused:
-        logger.info("%s: %d of %d are finished and reused", artifacts.label, reused, len(artifacts.items))
+    log_reused(artifacts.label, len(artifacts.items) - len(waiting), len(artifacts.items))
     elsewhere = Elsewhere(artifacts.label)
     while waiting:
         held = []

@@ -109,13 +109,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Things that are made, each once, by whichever process.
-
-    Attributes:
-        label: how a reader knows the stage.
-        verb: what is done: "cluster", "extract" and the like.
-        items: each of them.
-    """
+    """Things that are made, each once, by whichever process; `verb` says what is done: "cluster", "extract" and the like."""
 
     label: str
     verb: str
@@ -124,12 +118,8 @@ class Artifacts:
 
 @dataclass(frozen=True)
 class Later:
-    """Runs of a stage that are known only when something before them has ended; a forecast alone comes to know of them.
-
-    Attributes:
-        label: of the stage.
-        count: how many there are at most.
-        reason: why they are not known.
+    """Runs of a stage, `count` at most, that are known only when something before them has ended; a forecast alone comes to
+    know of them. The `reason` says why they are not known.
     """
 
     label: str

@@ -1,6 +1,7 @@
 """Runs that lie in a project's folders: finding, labelling and tidying them."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from vision_studies.run_folders import (
     run_folders,
     stage_files,
 )
+from vision_studies.studies.runs import run_name
 
 UNFINISHED = "unfinished"
+
+_IDENTITY = ("study", "pipeline", "variant", "seed", "trial")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,6 @@ class StoredRun:
     """One run as it lies on the disk.
 
     Attributes:
-        folder: its checkpoints, weights and results.
         description: pipeline, study, variant, trial, seed, configuration, data_fingerprint and method_version.
         stages: name of each finished stage -> its metrics, status, reason and provenance.
         label: name that somebody gave it.
@@ -53,13 +56,12 @@ class StoredRun:
     @property
     def name(self) -> str:
         """Its label, or else how its study calls it."""
-        trial = f", trial {self.description['trial']}" if self.description["trial"] else ""
-        return self.label or f"{self.description['variant']}{trial}, seed {self.description['seed']}"
+        return self.label or run_name(*(self.description[key] for key in ("variant", "trial", "seed")))
 
     @property
     def size(self) -> int:
         """Bytes of all its files."""
-        return sum(os.lstat(f"{place}/{name}").st_size for place, _, names in os.walk(self.folder) for name in names)
+        return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(self.folder) for name in names)
 
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""
@@ -67,21 +69,16 @@ class StoredRun:
 
 
 def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
-    """All runs below `models`, of one study or of every one, by study, variant and seed.
-
-    Raises:
-        DataError: a run's file is damaged.
+    """All runs below `models`, of one study or of every one, by study, variant and seed. Raises DataError where a run's file is
+    damaged.
     """
     runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
-    keys = ("study", "pipeline", "variant", "seed", "trial")
-    return sorted(runs, key=lambda run: [run.description[key] for key in keys])
+    return sorted(runs, key=lambda run: [run.description[key] for key in _IDENTITY])
 
 
 def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
-    """The run with this label, or whose fingerprint begins like this.
-
-    Raises:
-        ParameterError: there is none, or more than one.
+    """The run with this label, or whose fingerprint begins like this. Raises ParameterError where there is none, or more than
+    one.
     """
     runs = find_runs(models, study)
     found = [run for run in runs if run.label == named] or [run for run in runs if run.fingerprint.startswith(named)]
@@ -95,11 +92,7 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
 
 
 def label_run(models: Path, run: StoredRun, label: str) -> None:
-    """Give a run a name, or another one.
-
-    Raises:
-        ParameterError: the label is empty or another run has it.
-    """
+    """Give a run a name, or another one. Raises ParameterError where the label is empty or another run has it."""
     if not label.strip():
         raise ParameterError("A label needs at least one character.")
     other = next((other for other in find_runs(models) if other.label == label and other.folder != run.folder), None)
@@ -115,13 +108,11 @@ def superfluous_checkpoints(run: StoredRun) -> list[Path]:
 
     The selected weights and the final state are never among them, and nothing of a run that is being worked on.
     """
-    try:
-        with FileLock(run.folder / LOCK_FILE, blocking=False):
-            numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
-            finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
-            return numbered if finished else numbered[:-1]
-    except Timeout:
-        return []
+    with suppress(Timeout), FileLock(run.folder / LOCK_FILE, blocking=False):
+        numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
+        is_finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
+        return numbered if is_finished else numbered[:-1]
+    return []
 
 
 def _read(folder: Path) -> StoredRun:
@@ -130,5 +121,4 @@ def _read(folder: Path) -> StoredRun:
         stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
     except (KeyError, TypeError) as error:
         raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
-    description = read_description(folder, ("study", "pipeline", "variant", "trial", "seed"))
-    return StoredRun(folder, description, stages, read_label(folder))
+    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))

@@ -21,6 +21,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.files import atomic_file
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.statistics.calibration import accuracy
 from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
@@ -30,7 +31,6 @@ from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import seed_everything, tune_process
 
-WEIGHTS_FILE = "weights.safetensors"
 PREDICTIONS_FILE = "predictions.safetensors"
 
 

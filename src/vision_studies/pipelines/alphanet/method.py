@@ -6,7 +6,7 @@ from typing import Any
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.plan import outside_files, study_data
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
 
 SETTINGS = "params:alphanet"
 FOUND = ["class_accuracies", "combinations", "changes"]
@@ -41,7 +41,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
-    networks=NoNetworks(
+    networks=no_networks(
         "they are parts (networks that give features, classifiers of these), and none classifies images alone",
         _no_title,
     ),

@@ -33,7 +33,7 @@ def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:
     """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere."""
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.serving.trained_network import data_description
+    from vision_studies.serving.opened_models import data_description
     from vision_studies.training.checkpoints import load_state
     from vision_studies.training.network_run import WEIGHTS_FILE
 

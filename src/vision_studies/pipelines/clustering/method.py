@@ -3,7 +3,7 @@
 from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
-from vision_studies.studies.method import FigureText, Method, NodeSpec, NoNetworks, PageSection
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
 
 CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["cluster_box_plot", "score_lines", "effective_rank_figure"]
@@ -28,7 +28,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
-    networks=NoNetworks("they keep no network", network_title),
+    networks=no_networks("they keep no network", network_title),
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
 from vision_studies.reports.formatting import duration, text
-from vision_studies.serving.networks import network_title
+from vision_studies.studies.method import networks_of
 
 Record = dict[str, Any]
 
@@ -63,7 +63,7 @@ def network_name(pipeline: str, configuration: str) -> str:
         pipeline: whose run it is.
         configuration: JSON object with dotted keys, as the results table has it.
     """
-    return network_title(pipeline, unflatten(json.loads(configuration)))
+    return networks_of(pipeline).title(unflatten(json.loads(configuration)))
 
 
 def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str]]:
