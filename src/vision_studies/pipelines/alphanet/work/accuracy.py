@@ -37,8 +37,8 @@ def split_accuracies(hits: np.ndarray, labels: np.ndarray, splits: ClassSplits) 
         "few", "medium", "many" (over the images of the split's classes; NaN where there is none) and "overall".
     """
     names = splits.names()[labels]
-    found = {split: _mean(hits[names == split]) for split in SPLITS}
-    return found | {"overall": _mean(hits)}
+    of_images = {split: hits[names == split] for split in SPLITS} | {"overall": hits}
+    return {split: float(own.mean()) if len(own) else float("nan") for split, own in of_images.items()}
 
 
 def class_accuracies(hits: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -66,7 +66,3 @@ def macro_f1(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> f
         num_classes: number of classes.
     """
     return float(f1_score(labels, predictions, labels=np.arange(num_classes), average="macro", zero_division=np.nan))
-
-
-def _mean(hits: np.ndarray) -> float:
-    return float(hits.mean()) if len(hits) else float("nan")

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, row_blocks
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 TOP = 5
-_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -93,9 +92,9 @@ def cache_logits(
     few_place = np.full(len(classifier.bias), -1)
     few_place[splits.few] = np.arange(len(splits.few))
     parts: dict[str, list[Tensor]] = {}
-    for start in range(0, len(group.labels), _ROWS):
-        rows = torch.from_numpy(np.array(group.features[start : start + _ROWS], dtype=np.float32))
-        labels = torch.from_numpy(group.labels[start : start + _ROWS].astype(np.int64))
+    for block in row_blocks(len(group.labels)):
+        rows = torch.from_numpy(np.array(group.features[block], dtype=np.float32))
+        labels = torch.from_numpy(group.labels[block].astype(np.int64))
         logits = rows @ weight
         scores = prediction_scale * (logits + bias)
         of_base = scores[:, base_columns]

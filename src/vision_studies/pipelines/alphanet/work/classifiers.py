@@ -4,11 +4,12 @@ Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tai
 nearest class mean); Wang et al. 2021 (RIDE) for the mean of several experts' scores.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.files import atomic_file
-from vision_studies.pipelines.alphanet.classifier_settings import (
+from vision_studies.pipelines.alphanet.settings import (
     ClassifierSettings,
     CrtSettings,
     LwsSettings,
@@ -28,12 +29,10 @@ from vision_studies.pipelines.alphanet.classifier_settings import (
     TauSettings,
 )
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
-from vision_studies.training.optimizers import ordinary_optimizer
-from vision_studies.training.runtime import derived_seed
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, class_means, row_blocks
+from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
 
 CPU = torch.device("cpu")
-_ROWS = 4096  # scored at a time: features may not fit in memory
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,45 @@ class LinearClassifier:
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Scores float32 [N, classes] of features [N, d], which may be memory-mapped: they are read in order, part by part."""
         scores = np.empty((len(features), len(self.weight)), dtype=np.float32)
-        for start in range(0, len(features), _ROWS):
-            rows = np.asarray(features[start : start + _ROWS], dtype=np.float32)
-            scores[start : start + _ROWS] = rows @ self.weight.T + self.bias
+        for block in row_blocks(len(features)):
+            scores[block] = np.asarray(features[block], dtype=np.float32) @ self.weight.T + self.bias
         return scores
+
+
+def fit(
+    settings: ClassifierSettings,
+    features: FeatureSet,
+    experts: Sequence[LinearClassifier],
+    seed: int,
+    device: torch.device,
+) -> tuple[LinearClassifier, dict[str, Any]]:
+    """Fit a classifier; return it with columns of the results table.
+
+    Args:
+        settings: which classifier.
+        features: of all experts for the one that averages them, else of the first.
+        experts: the networks' own classifiers.
+        seed: of first weights and draws.
+        device: where it is trained.
+    """
+    tune_process()
+    started = time.perf_counter()
+    train, validation = features.groups["train"], features.groups.get("validation")
+    if isinstance(settings, MultiExpertSettings):
+        classifier = average_experts(experts, train, settings, features.num_classes, seed, device)
+    else:
+        classifier = fit_classifier(settings, experts[0], train, validation, features.num_classes, seed, device)
+    metrics: dict[str, Any] = {
+        "parameters": int(classifier.weight.size + classifier.bias.size),
+        "macs": int(classifier.weight.size),
+        "seconds": time.perf_counter() - started,
+        "peak_memory_mb": peak_memory_mb(device),
+        "device": str(device),
+    }
+    if validation is not None:
+        hits = classifier.scores(validation.features).argmax(axis=1) == validation.labels
+        metrics["validation_accuracy"] = float(np.mean(hits))
+    return classifier, metrics
 
 
 def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
@@ -153,12 +187,14 @@ def average_experts(
         )
     if settings.crt is None:
         return combined(owns)
-    experts = []
-    for number, width in enumerate(widths):
-        start = sum(widths[:number])
-        block = FeatureGroup(train.features[:, start : start + width], train.labels)
-        experts.append(retrain(block, num_classes, settings.crt, derived_seed(seed, number), device))
-    return combined(experts)
+    columns = np.split(train.features, np.cumsum(widths)[:-1], axis=1)  # views: nothing is read
+    groups = [FeatureGroup(own, train.labels) for own in columns]
+    return combined(
+        [
+            retrain(group, num_classes, settings.crt, derived_seed(seed, number), device)
+            for number, group in enumerate(groups)
+        ]
+    )
 
 
 def retrain(
@@ -230,12 +266,11 @@ def choose_tau(classifier: LinearClassifier, validation: FeatureGroup, values: S
     norms = _norms(classifier)
     plain = tau_normalise(classifier, 0)
     hits = np.empty((len(taus), len(validation.labels)), dtype=bool)
-    for start in range(0, len(validation.labels), _ROWS):
-        part = slice(start, start + _ROWS)
-        scores = plain.scores(validation.features[part])
+    for block in row_blocks(len(validation.labels)):
+        scores = plain.scores(validation.features[block])
         for position, tau in enumerate(taus):
             predictions = (scores * norms ** np.float32(-tau)).argmax(axis=1)
-            hits[position, part] = predictions == validation.labels[part]
+            hits[position, block] = predictions == validation.labels[block]
     num_classes = len(classifier.weight)
     accuracies = [np.nanmean(class_accuracies(own, validation.labels, num_classes)) for own in hits]
     # Means of the same numbers in another order differ in their last digits.
@@ -314,7 +349,9 @@ def _train(
 ) -> None:
     """Lower the cross-entropy of `scores` on class-balanced draws; only the rows of a batch are copied from the features."""
     count = len(group.labels)
-    optimizer = ordinary_optimizer(parameters, settings.optimizer)
+    optimizer = torch.optim.SGD(
+        parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
+    )
     steps = settings.epochs * ceil(count / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     for _ in range(settings.epochs):

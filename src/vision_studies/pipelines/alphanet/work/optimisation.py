@@ -1,5 +1,7 @@
 """Optimisers and schedulers of torch by their names."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -19,7 +21,6 @@ def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingS
     tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.model_copy(update={"activation": "relu"}), [0])
     optimizer = build_optimizer(training.optimizer, tiny)
     scheduler = build_scheduler(training.scheduler, optimizer)
-    part, own = "optimizer", training.optimizer
     try:
         for _ in range(training.epochs):
             part, own = "optimizer", training.optimizer
@@ -56,12 +57,7 @@ def build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) -> 
     Raises:
         ParameterError: it does not take these parameters.
     """
-    try:
-        return getattr(torch.optim, settings.name)(networks.parameters(), **settings.parameters)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ParameterError(
-            f"alphanet.training.optimizer: {settings.name} does not take {settings.parameters} ({error})."
-        ) from error
+    return _built("optimizer", torch.optim, settings, networks.parameters())
 
 
 def build_scheduler(
@@ -74,21 +70,25 @@ def build_scheduler(
     """
     if settings is None:
         return None
-    modules = torch.optim.lr_scheduler
-    known = sorted(
+    module = torch.optim.lr_scheduler
+    # The step of ReduceLROnPlateau wants a metric, and the others' does not.
+    names = sorted(
         name
-        for name, own in vars(modules).items()
-        if isinstance(own, type) and issubclass(own, modules.LRScheduler) and own is not modules.LRScheduler
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, module.LRScheduler) and not name.startswith("_")
     )
-    # Its step wants a metric, and the others' does not.
-    known = [name for name in known if name != "ReduceLROnPlateau" and not name.startswith("_")]
-    if settings.name not in known:
+    names = [name for name in names if name not in ("LRScheduler", "ReduceLROnPlateau")]
+    if settings.name not in names:
         raise ParameterError(
-            f"alphanet.training.scheduler: there is no '{settings.name}' in torch; choose one of {', '.join(known)}."
+            f"alphanet.training.scheduler: there is no '{settings.name}' in torch; choose one of {', '.join(names)}."
         )
+    return _built("scheduler", module, settings, optimizer)
+
+
+def _built(part: str, module: Any, settings: TorchSettings, target: Any) -> Any:
     try:
-        return getattr(modules, settings.name)(optimizer, **settings.parameters)
+        return getattr(module, settings.name)(target, **settings.parameters)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(
-            f"alphanet.training.scheduler: {settings.name} does not take {settings.parameters} ({error})."
+            f"alphanet.training.{part}: {settings.name} does not take {settings.parameters} ({error})."
         ) from error

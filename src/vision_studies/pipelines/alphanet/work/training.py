@@ -5,7 +5,6 @@ draws its own images with its own generator, and the optimisers allowed here tre
 """
 
 import json
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
 from vision_studies.pipelines.alphanet.work.optimisation import build_optimizer, build_scheduler
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
-from vision_studies.training.checkpoints import load_state, save_state
+from vision_studies.training.checkpoints import load_state, numbered_checkpoints, save_state
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
@@ -42,14 +41,28 @@ class TrainedAlphaNet(FitResult):
     classes, and with validation its accuracies.
 
     Attributes:
+        neighbours: of the F few classes.
+        parameters: of the network.
         coefficients: float32 [F, k], of the kept epoch.
         layers: weights and biases of the kept epoch.
         batch_losses: float32, of every step.
     """
 
+    neighbours: Neighbours
+    parameters: int
     coefficients: Tensor
     layers: list[tuple[Tensor, Tensor]]
     batch_losses: Tensor
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of it; `experiments.read_combinations` reads it."""
+        return {
+            "neighbours": torch.from_numpy(self.neighbours.labels),
+            "distances": torch.from_numpy(self.neighbours.distances),
+            "coefficients": self.coefficients,
+            "layers": self.layers,
+            "batch_losses": self.batch_losses,
+        }
 
 
 @dataclass
@@ -102,8 +115,8 @@ def train_stack(
     places = torch.stack([train.neighbour_places(own) for own in neighbours])
     members = [_Member() for _ in seeds]
     first, seconds = 1, 0.0
-    state = _newest(folder)
-    if state is not None:
+    if saved := numbered_checkpoints(folder) if folder is not None else []:
+        state = load_state(saved[-1])
         first, seconds = state["epoch"] + 1, state["seconds"]
         _restore(state, networks, optimizer, scheduler, members)
     with stack_progress(len(seeds), training.epochs) as advance:
@@ -122,17 +135,16 @@ def train_stack(
                 member.diverged |= not bool(torch.isfinite(losses[place]).all())
                 if member.diverged:
                     continue
+                own = coefficients[place]
                 record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(losses[place].mean())}
-                record |= _describe(coefficients[place])
+                record |= _describe(own)
                 if validation is not None:
-                    record |= validate(
-                        validation, neighbours[place], coefficients[place], splits, training.evaluation_batch_size
-                    )
+                    record |= validate(validation, neighbours[place], own, splits, training.evaluation_batch_size)
                 member.records.append(record)
                 member.losses += losses[place].tolist()
                 if _is_kept(settings, epoch, record, member, validated=validation is not None):
                     member.best_epoch = epoch
-                    member.coefficients = coefficients[place].cpu().clone()
+                    member.coefficients = own.cpu().clone()
                     member.layers = networks.member(place)
             seconds += time.perf_counter() - started
             if folder is not None:
@@ -141,6 +153,7 @@ def train_stack(
             advance(epoch, going)
             if not going:
                 break
+    size = sum(parameter.numel() for parameter in networks.parameters()) // len(seeds)
     return [
         TrainedAlphaNet(
             history=pd.DataFrame(member.records),
@@ -150,11 +163,13 @@ def train_stack(
             seconds=seconds / len(seeds),
             ended="diverged" if member.diverged else "complete",
             reason=_LOST if member.diverged else None,
+            neighbours=near,
+            parameters=size,
             coefficients=member.coefficients,
             layers=member.layers,
             batch_losses=torch.tensor(member.losses),
         )
-        for member in members
+        for member, near in zip(members, neighbours, strict=True)
     ]
 
 
@@ -192,10 +207,10 @@ def _train_epoch(
 ) -> Tensor:
     """One pass over [R, N] images; losses [R, steps]."""
     losses = []
-    shape = (*places.shape[:1], -1, *places.shape[1:])
-    for start in range(0, order.shape[1], batch_size):
-        rows = order[:, start : start + batch_size]
-        neighbour = _gathered(train.neighbour[rows], places, shape)
+    flat = places.flatten(1)[:, None]
+    for rows in order.split(batch_size, dim=1):
+        logits = train.neighbour[rows]  # [R, N, U]
+        neighbour = logits.gather(2, flat.expand(-1, logits.shape[1], -1)).unflatten(2, places.shape[1:])
         few = few_scores(train.own[rows], neighbour, networks())
         loss = cross_entropy(few, train.base_log_sum_exp[rows], train.base_score[rows], train.few_place[rows])
         optimizer.zero_grad(set_to_none=True)
@@ -205,22 +220,13 @@ def _train_epoch(
     return torch.stack(losses, dim=1).cpu()
 
 
-def _gathered(logits: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Logits [R, N, U] at places [R, F, k] as [R, N, F, k]."""
-    flat = places.flatten(1)[:, None].expand(-1, logits.shape[1], -1)
-    return logits.gather(2, flat).view(shape)
-
-
 def _describe(coefficients: Tensor) -> dict[str, float]:
     """Mean, minimum and maximum of each coefficient over the few classes."""
-    found: dict[str, float] = {}
-    for name, values in (
-        ("mean", coefficients.mean(dim=0)),
-        ("minimum", coefficients.amin(dim=0)),
-        ("maximum", coefficients.amax(dim=0)),
-    ):
-        found |= {f"coefficient_{place}_{name}": float(value) for place, value in enumerate(values, start=1)}
-    return found
+    return {
+        f"coefficient_{position}_{name}": float(value)
+        for name, over in (("mean", Tensor.mean), ("minimum", Tensor.amin), ("maximum", Tensor.amax))
+        for position, value in enumerate(over(coefficients, dim=0), start=1)
+    }
 
 
 def _is_kept(
@@ -261,7 +267,7 @@ def _save(
         ],
     }
     save_state(folder / f"epoch_{epoch:05d}.safetensors", state)
-    for old in sorted(folder.glob("epoch_*.safetensors"))[:-kept]:
+    for old in numbered_checkpoints(folder)[:-kept]:
         old.unlink()
 
 
@@ -277,21 +283,7 @@ def _restore(
     if scheduler is not None:
         scheduler.load_state_dict(state["scheduler"])
     for member, stored in zip(members, state["members"], strict=True):
-        for name, value in stored.items():
-            setattr(member, name, value)
-        member.records = json.loads(stored["records"])
-        member.losses = stored["losses"].tolist()
-
-
-def _newest(folder: Path | None) -> Any:
-    """State of the newest whole checkpoint; None where there is none."""
-    files = sorted(folder.glob("epoch_*.safetensors")) if folder is not None else []
-    return load_state(files[-1]) if files else None
-
-
-def discard_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a stack that has ended."""
-    shutil.rmtree(folder, ignore_errors=True)
+        vars(member).update(stored, records=json.loads(stored["records"]), losses=stored["losses"].tolist())
 
 
 def _plain(state: dict[str, Any]) -> dict[str, Any]:
