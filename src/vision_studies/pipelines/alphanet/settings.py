@@ -278,13 +278,8 @@ class AlphanetSettings(Settings):
     @model_validator(mode="after")
     def _whole(self) -> "AlphanetSettings":
         labels = [classifier.label for classifier in self.classifiers]
-        for key, values in (
-            ("classifiers", labels),
-            ("improved", self.improved),
-            ("rhos", self.rhos),
-            ("neighbours", self.neighbours),
-            ("distances", self.distances),
-        ):
+        for key in ("classifiers", "improved", "rhos", "neighbours", "distances"):
+            values = labels if key == "classifiers" else getattr(self, key)
             if len(set(values)) < len(values):
                 raise ValueError(f"{key} has an entry twice: {list(values)}")
         if self.backbone.run.loader != "device":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +155,15 @@ def open_feature_set(folder: Path) -> FeatureSet:
         raise DataError(
             f"The features in {folder} are damaged ({error}); delete the folder and run the study again."
         ) from error
+
+
+def joined_rows(groups: Sequence[FeatureGroup]) -> FeatureGroup:
+    """The images of several groups, one after the other."""
+    if len(groups) == 1:
+        return groups[0]
+    return FeatureGroup(
+        np.concatenate([group.features for group in groups]), np.concatenate([group.labels for group in groups])
+    )
 
 
 def class_means(group: FeatureGroup, num_classes: int) -> np.ndarray:
