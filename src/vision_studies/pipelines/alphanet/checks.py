@@ -20,7 +20,7 @@ def check(plan: Plan) -> None:
         MissingDependencyError: logs for TensorBoard are wanted where it is not installed.
     """
     from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
-    from vision_studies.pipelines.alphanet.work.optimisation import check_settings
+    from vision_studies.pipelines.alphanet.work.training import check_settings
 
     settings = plan.settings
     check_settings(settings.network, settings.training)

@@ -65,11 +65,9 @@ def fit(
     """Fit a classifier; return it with columns of the results table.
 
     Args:
-        settings: which classifier.
         features: of all experts for the one that averages them, else of the first.
         experts: the networks' own classifiers.
         seed: of first weights and draws.
-        device: where it is trained.
     """
     tune_process()
     started = time.perf_counter()
@@ -94,11 +92,8 @@ def fit(
 def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
     """One classifier for several experts, whose score is the mean of theirs.
 
-    Args:
-        classifiers: of the experts, each with weights [classes, d_e].
-
-    Returns:
-        Weights [classes, sum of d_e], for the experts' features side by side in the same order.
+    From the experts' weights [classes, d_e] come weights [classes, sum of d_e], for their features side by side in the same
+    order.
 
     Raises:
         DataError: the experts do not know the same number of classes.
@@ -120,16 +115,13 @@ def fit_classifier(
     seed: int,
     device: torch.device = CPU,
 ) -> LinearClassifier:
-    """The classifier that `settings` ask for.
+    """The classifier that `settings` ask for, which may be of any kind but multi_expert: `average_experts` is for that.
 
     Args:
-        settings: of any kind but multi_expert, which `average_experts` is for.
         own: the backbone's own classifier.
         train: features to learn from.
         validation: features that tau is chosen by; None where there are none.
-        num_classes: number of classes.
         seed: of first weights and draws.
-        device: where a classifier is trained.
 
     Raises:
         ParameterError: tau has no validation images to choose by, training diverges, or the kind is multi_expert.
@@ -171,9 +163,7 @@ def average_experts(
         owns: the experts' own classifiers, weights [classes, d_e] each.
         train: features [N, sum of d_e]: the experts' side by side, in the order of `owns`.
         settings: which classifier of each expert is averaged.
-        num_classes: number of classes.
         seed: of first weights and draws, from which every expert gets its own.
-        device: where classifiers are trained.
 
     Raises:
         DataError: the features are not as wide as the experts' classifiers together.
@@ -200,16 +190,10 @@ def average_experts(
 def retrain(
     group: FeatureGroup, num_classes: int, settings: CrtSettings, seed: int, device: torch.device = CPU
 ) -> LinearClassifier:
-    """A new linear classifier, trained on images of all classes alike (cRT).
+    """A new linear classifier, trained on images of all classes alike (cRT); classes without an image are never drawn.
 
-    Weights and bias start uniformly within 1 / sqrt(d) of 0, as those of `torch.nn.Linear` do.
-
-    Args:
-        group: features to learn from; classes without an image are never drawn.
-        num_classes: number of classes.
-        settings: how it is trained.
-        seed: decides the first weights, then the draws; no global generator is used.
-        device: where it is trained.
+    Weights and bias start uniformly within 1 / sqrt(d) of 0, as those of `torch.nn.Linear` do. The seed decides the first
+    weights, then the draws; no global generator is used.
 
     Raises:
         ParameterError: training diverges.
@@ -230,12 +214,7 @@ def rescale(
 ) -> LinearClassifier:
     """A classifier with a learnt factor for each class's scores (LWS); factors start at 1 and may take any value.
 
-    Args:
-        classifier: whose weights and biases are scaled; what they point at stays.
-        group: features to learn from.
-        settings: how factors are trained.
-        seed: decides the draws; no global generator is used.
-        device: where factors are trained.
+    Weights and biases are scaled, and what they point at stays. The seed decides the draws; no global generator is used.
 
     Raises:
         ParameterError: training diverges.
@@ -249,10 +228,7 @@ def rescale(
 
 
 def tau_normalise(classifier: LinearClassifier, tau: float) -> LinearClassifier:
-    """Every class's weights divided by their norm to the power of `tau`; the bias is dropped, as published.
-
-    Weights of zeros stay zeros.
-    """
+    """Every class's weights divided by their norm to the power of `tau` (zeros stay); the bias is dropped, as published."""
     factors = _norms(classifier) ** np.float32(-tau)
     return LinearClassifier(classifier.weight * factors[:, None], np.zeros_like(classifier.bias))
 
@@ -282,11 +258,8 @@ def nearest_class_mean(
 ) -> LinearClassifier:
     """The classifier whose highest score is that of the class with the nearest mean feature (NCM).
 
-    Args:
-        train: features with at least one image of each class.
-        num_classes: number of classes.
-        metric: cosine: weights are means of unit length, without bias; euclidean: they are the means, with a bias of minus
-            half their squared length.
+    By cosine, weights are means of unit length, without bias; by euclidean distance they are the means, with a bias of minus
+    half their squared length.
 
     Raises:
         DataError: a class has no image.
@@ -301,13 +274,7 @@ def nearest_class_mean(
 
 
 def balanced_draws(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions int64 [count] of images, each drawn as a class uniformly, then an image of it uniformly.
-
-    Args:
-        labels: int [N]; classes without an image are never drawn.
-        count: how many.
-        generator: where the draws come from.
-    """
+    """Positions int64 [count] of images with labels [N], each drawn as a class that has images, then as an image of it."""
     order = np.argsort(labels, kind="stable")
     _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
     classes = generator.integers(len(sizes), size=count)

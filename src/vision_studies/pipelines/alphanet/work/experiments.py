@@ -31,12 +31,7 @@ _STACK_BYTES = 1_000_000_000
 
 @dataclass(frozen=True)
 class Combination:
-    """An AlphaNet to train.
-
-    Attributes:
-        settings: all that decides its numbers besides the seed.
-        seed: of first weights, draws, orders and random neighbours.
-    """
+    """An AlphaNet to train; the seed is of first weights, draws, orders and random neighbours, and settings decide the rest."""
 
     settings: CombinationRunSettings
     seed: int
@@ -52,15 +47,12 @@ def learn(
     checkpoints: int = 2,
     finished: Collection[int] = (),
 ) -> Iterator[tuple[int, TrainedAlphaNet]]:
-    """Train AlphaNets; each is given as (position in `asked`, what it has learnt) when it ends.
+    """Train AlphaNets that improve a classifier; each is given as (position in `asked`, what it has learnt) when it ends.
 
     Args:
         asked: what to train; those that differ in the seed alone may share a stack.
         features: training images and, where an epoch is chosen by them, validation images.
-        classifier: what is improved.
-        folder: of checkpoints; None writes none.
-        device: where networks are trained.
-        checkpoints: epochs that are kept.
+        folder: of the checkpoints of as many epochs as `checkpoints`; None writes none.
         finished: positions in `asked` of those that an earlier call has given; stacks of nothing else are left out.
 
     Raises:
@@ -135,11 +127,7 @@ def _stacks(asked: Sequence[Combination], positions: Sequence[int], features: Fe
 
 
 def check_fit(features: FeatureSet, classifier: LinearClassifier) -> None:
-    """Whether a classifier is one of these features and classes.
-
-    Raises:
-        DataError: it is not.
-    """
+    """Raise a DataError where a classifier is not one of these features and classes."""
     classes, width = classifier.weight.shape
     if width != features.num_features:
         raise DataError(
@@ -165,20 +153,13 @@ def read_combinations(path: Path, splits: ClassSplits) -> tuple[Neighbours, Tens
 
 
 def side_distances(features: FeatureSet, number: int, distance: str) -> np.ndarray:
-    """Mean distance of each class to its nearest of the other side, float [classes].
+    """Mean distance (euclidean or cosine) of each class to its nearest of the other side, float [classes].
 
     Few classes look at base classes, and base classes at few ones; fewer than `number` where there are fewer.
-
-    Args:
-        features: training images.
-        number: neighbours of each.
-        distance: euclidean or cosine.
     """
     means = class_means(features.groups["train"], features.num_classes)
-    found = np.empty(features.num_classes)
-    for classes, others in (
-        (features.splits.few, features.splits.base),
-        (features.splits.base, features.splits.few),
-    ):
-        found[classes] = nearest(means, classes, others, number, distance).distances.mean(axis=1)
-    return found
+    few, base = features.splits.few, features.splits.base
+    distances = np.empty(features.num_classes)
+    for classes, others in ((few, base), (base, few)):
+        distances[classes] = nearest(means, classes, others, number, distance).distances.mean(axis=1)
+    return distances

@@ -95,10 +95,6 @@ def classifier_layer(model: nn.Module) -> nn.Linear:
 def own_classifier(model: nn.Module, logit_scale: float) -> LinearClassifier:
     """The classifier that a network was trained with; what its outputs are multiplied by is part of the weights.
 
-    Args:
-        model: the network.
-        logit_scale: see `models.architecture.Architecture`.
-
     Raises:
         ParameterError: the network has no linear layer.
     """
@@ -114,15 +110,8 @@ def extract_features(
 ) -> FeatureGroup:
     """What the classifier of a network is given for every image of a split, in evaluation mode and without augmentation.
 
-    Args:
-        model: a trained network; it is moved to `device`, and its mode is left as it was.
-        data: prepared images.
-        split: "train", "validation" or "test".
-        settings: of the run that the network comes from; decides loader, batch size and number format.
-        device: where the network computes.
-
-    Returns:
-        Features [N, d] and labels [N], in the order of the split.
+    The network is moved to `device`, and its mode is left as it was; settings are of the run that it comes from, and decide
+    loader, batch size and number format. Features [N, d] and labels [N] are in the order of the split.
 
     Raises:
         ParameterError: the network has no linear layer.
@@ -162,16 +151,10 @@ def features_from_images(
     *,
     validated: bool,
 ) -> FeatureSource:
-    """Features of prepared images; those of an earlier call where they are there.
+    """Features of prepared images, kept in `folder`; those of an earlier call where they are there.
 
-    Args:
-        data: images and splits.
-        networks: folders of the trained experts.
-        run: their settings.
-        splits: few, medium and many.
-        folder: where features are kept.
-        device: where networks compute.
-        validated: keep validation images apart; otherwise they are trained on.
+    Networks are the folders of the trained experts, whose settings are `run`; validation images that are not `validated`
+    with are trained on.
     """
     if not has_feature_set(folder / "features"):
         groups: dict[str, list[FeatureGroup]] = {"train": [], "validation": [], "test": []}
@@ -208,11 +191,7 @@ def features_from_files(data_set: OriginalDataSet, folder: Path) -> FeatureSourc
 
 
 def open_source(folder: Path) -> FeatureSource:
-    """What the functions above have left in `folder`.
-
-    Raises:
-        DataError: there is nothing, or it is damaged.
-    """
+    """What the functions above have left in `folder`; a DataError where there is nothing, or it is damaged."""
     if not has_feature_set(folder / "features"):
         raise DataError(f"There are no features in {folder} yet; make them first: the same command without --tags.")
     number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
@@ -224,10 +203,7 @@ def open_source(folder: Path) -> FeatureSource:
 def baseline_scores(folder: Path, classifier_file: Path, *, wide: bool) -> np.ndarray:
     """Scores of the test images by a classifier as AlphaNet finds it, which all AlphaNets on it share; [N, classes].
 
-    Args:
-        folder: of the features, as for `open_source`.
-        classifier_file: of the classifier.
-        wide: whether it takes the features of all experts.
+    The folder is that of `open_source`; a `wide` classifier takes the features of all experts.
     """
     features = open_source(folder).taken(wide=wide)
     return load_classifier(classifier_file).scores(features.groups["test"].features)

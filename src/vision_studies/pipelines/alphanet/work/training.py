@@ -6,7 +6,7 @@ draws its own images with its own generator, and the optimisers allowed here tre
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,20 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vision_studies.data.class_splits import SPLITS, ClassSplits
-from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
+from vision_studies.errors import ParameterError
+from vision_studies.pipelines.alphanet.settings import (
+    AlphaNetworkSettings,
+    CombinationRunSettings,
+    CombinationTrainingSettings,
+    TorchSettings,
+)
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, macro_f1, split_accuracies
 from vision_studies.pipelines.alphanet.work.cached_logits import CachedLogits, cross_entropy, few_scores, predict
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
-from vision_studies.pipelines.alphanet.work.optimisation import build_optimizer, build_scheduler
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.training.checkpoints import load_state, numbered_checkpoints, save_state
 from vision_studies.training.fit_result import FitResult
@@ -95,30 +101,26 @@ def train_stack(
     A network whose loss is not finite leaves the others as they are.
 
     Args:
-        networks: R networks.
-        neighbours: of the few classes, for each network.
-        settings: number of neighbours, samplers, optimiser, epochs, selection.
-        seeds: R seeds of draws and orders.
+        networks: R networks, each with its `neighbours` of the few classes and its seed of draws and orders in `seeds`.
         train: logits of the training images, on the device of the networks.
         validation: of the validation images; None keeps the last epoch.
-        splits: few, medium and many.
-        folder: of the checkpoints, one an epoch; None writes none.
-        checkpoints: how many of them are kept.
+        folder: of the checkpoints, one an epoch, of which as many as `checkpoints` are kept; None writes none.
 
     Raises:
         ParameterError: optimiser or scheduler do not take their parameters.
     """
     training = settings.training
-    optimizer = build_optimizer(training.optimizer, networks)
-    scheduler = build_scheduler(training.scheduler, optimizer)
+    optimizer = _build_optimizer(training.optimizer, networks)
+    scheduler = _build_scheduler(training.scheduler, optimizer)
     index = ClassIndex(train.labels.cpu().numpy(), splits)
     places = torch.stack([train.neighbour_places(own) for own in neighbours])
     members = [_Member() for _ in seeds]
+    learners = {"networks": networks, "optimizer": optimizer, "scheduler": scheduler}
     first, seconds = 1, 0.0
     if saved := numbered_checkpoints(folder) if folder is not None else []:
         state = load_state(saved[-1])
         first, seconds = state["epoch"] + 1, state["seconds"]
-        _restore(state, networks, optimizer, scheduler, members)
+        _restore(state, learners, members)
     with stack_progress(len(seeds), training.epochs) as advance:
         for epoch in range(first, training.epochs + 1):
             started = time.perf_counter()
@@ -132,7 +134,7 @@ def train_stack(
             with torch.no_grad():
                 coefficients = networks()
             for place, member in enumerate(members):
-                member.diverged |= not bool(torch.isfinite(losses[place]).all())
+                member.diverged |= not bool(losses[place].isfinite().all())
                 if member.diverged:
                     continue
                 own = coefficients[place]
@@ -148,7 +150,7 @@ def train_stack(
                     member.layers = networks.member(place)
             seconds += time.perf_counter() - started
             if folder is not None:
-                _save(folder, checkpoints, epoch, seconds, networks, optimizer, scheduler, members)
+                _save(folder, checkpoints, epoch, seconds, learners, members)
             going = sum(not member.diverged for member in members)
             advance(epoch, going)
             if not going:
@@ -246,21 +248,12 @@ def _is_kept(
 
 
 def _save(
-    folder: Path,
-    kept: int,
-    epoch: int,
-    seconds: float,
-    networks: StackedAlphaNetworks,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    members: list[_Member],
+    folder: Path, kept: int, epoch: int, seconds: float, learners: Mapping[str, Any], members: list[_Member]
 ) -> None:
     state = {
         "epoch": epoch,
         "seconds": seconds,
-        "networks": dict(networks.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": None if scheduler is None else _plain(scheduler.state_dict()),
+        **{name: None if learner is None else _values(learner.state_dict()) for name, learner in learners.items()},
         "members": [
             {**vars(member), "records": json.dumps(member.records), "losses": torch.tensor(member.losses)}
             for member in members
@@ -271,23 +264,88 @@ def _save(
         old.unlink()
 
 
-def _restore(
-    state: dict[str, Any],
-    networks: StackedAlphaNetworks,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    members: list[_Member],
-) -> None:
-    networks.load_state_dict(state["networks"])
-    optimizer.load_state_dict(state["optimizer"])
-    if scheduler is not None:
-        scheduler.load_state_dict(state["scheduler"])
+def _restore(state: dict[str, Any], learners: Mapping[str, Any], members: list[_Member]) -> None:
+    for name, learner in learners.items():
+        if learner is not None:
+            learner.load_state_dict(state[name])
     for member, stored in zip(members, state["members"], strict=True):
         vars(member).update(stored, records=json.loads(stored["records"]), losses=stored["losses"].tolist())
 
 
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a scheduler's state that are values; functions are made anew from the settings."""
-    return {
-        name: value for name, value in state.items() if isinstance(value, bool | int | float | str | list | dict | None)
-    }
+def _values(state: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a state that are values; functions of a scheduler are made anew from the settings."""
+    kept = Tensor | bool | int | float | str | list | dict | None
+    return {name: value for name, value in state.items() if isinstance(value, kept)}
+
+
+def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingSettings) -> None:
+    """Try activation, optimiser and scheduler on a network of a few numbers, for as many epochs as there are.
+
+    Raises:
+        ParameterError: one of them is unknown or does not take its parameters.
+    """
+    _check_activation(network.activation)
+    tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.model_copy(update={"activation": "relu"}), [0])
+    optimizer = _build_optimizer(training.optimizer, tiny)
+    scheduler = _build_scheduler(training.scheduler, optimizer)
+    try:
+        for _ in range(training.epochs):
+            part, own = "optimizer", training.optimizer
+            tiny().sum().backward()
+            optimizer.step()
+            if scheduler is not None and training.scheduler is not None:
+                part, own = "scheduler", training.scheduler
+                scheduler.step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"alphanet.training.{part}: {own.name} does not work with {own.parameters} over {training.epochs} epochs ({error})."
+        ) from error
+
+
+def _check_activation(name: str) -> None:
+    """Functions that mix numbers (softmax, normalize) or are drawn (dropout) would mix classes and networks of a stack."""
+    try:
+        function, values = getattr(F, name), torch.linspace(-2, 2, 64)
+        together, alone = function(values.view(2, 32)), function(values)
+        if not isinstance(together, Tensor) or together.shape != (2, 32):
+            raise TypeError("it does not give as many numbers as it takes")
+        if not torch.allclose(together.flatten(), alone):
+            raise TypeError("it does not treat every number by itself")
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
+        raise ParameterError(
+            f"alphanet.network.activation: '{name}' is no activation of torch.nn.functional ({error}); try leaky_relu, relu, "
+            "gelu or tanh."
+        ) from error
+
+
+def _build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) -> torch.optim.Optimizer:
+    return _built("optimizer", torch.optim, settings, networks.parameters())
+
+
+def _build_scheduler(
+    settings: TorchSettings | None, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    if settings is None:
+        return None
+    module = torch.optim.lr_scheduler
+    # The step of ReduceLROnPlateau wants a metric, and the others' does not.
+    names = sorted(
+        name
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, module.LRScheduler) and not name.startswith("_")
+    )
+    names = [name for name in names if name not in ("LRScheduler", "ReduceLROnPlateau")]
+    if settings.name not in names:
+        raise ParameterError(
+            f"alphanet.training.scheduler: there is no '{settings.name}' in torch; choose one of {', '.join(names)}."
+        )
+    return _built("scheduler", module, settings, optimizer)
+
+
+def _built(part: str, module: Any, settings: TorchSettings, target: Any) -> Any:
+    try:
+        return getattr(module, settings.name)(target, **settings.parameters)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"alphanet.training.{part}: {settings.name} does not take {settings.parameters} ({error})."
+        ) from error
