@@ -274,8 +274,11 @@ def _restore(state: dict[str, Any], learners: Mapping[str, Any], members: list[_
 
 def _values(state: dict[str, Any]) -> dict[str, Any]:
     """The parts of a state that are values; functions of a scheduler are made anew from the settings."""
-    kept = Tensor | bool | int | float | str | list | dict | None
-    return {name: value for name, value in state.items() if isinstance(value, kept)}
+    return {
+        name: value
+        for name, value in state.items()
+        if isinstance(value, Tensor | bool | int | float | str | list | dict | None)
+    }
 
 
 def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingSettings) -> None:
