@@ -38,9 +38,8 @@ from vision_studies.pipelines.alphanet.work.features import (
     open_feature_set,
     write_feature_set,
 )
-from vision_studies.pipelines.alphanet.work.literal import LiteralAlphaNet
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours
-from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.training.runtime import tune_process
 
@@ -194,7 +193,7 @@ def our_grid(folder: Path, epochs: int, repeats: int) -> dict[str, float]:
     asked = [Combination(settings(rho, epochs), seed) for rho in RHOS for seed in range(repeats)]
     with tempfile.TemporaryDirectory() as place:
         for _, found in learn(asked, features, own, Path(place), torch.device("cpu")):
-            improved = improved_classifier(own, found.neighbours, found.trained.coefficients, 1.0)
+            improved = improved_classifier(own, found.neighbours, found.coefficients, 1.0)
             scores = improved_scores(baseline, test, improved, features.splits.few, 1.0)
             evaluate(scores, test.labels, features.splits, Path(place))
     seconds = time.perf_counter() - started

@@ -40,7 +40,7 @@ from vision_studies.config.network_run import RunSettings  # noqa: E402
 from vision_studies.data.prepared import PreparedData  # noqa: E402
 from vision_studies.data.splits import Splits  # noqa: E402
 from vision_studies.models.statistics import count_parameters  # noqa: E402
-from vision_studies.pipelines.alphanet.work.backbone import classifier_layer, own_classifier  # noqa: E402
+from vision_studies.pipelines.alphanet.work.sources import classifier_layer, own_classifier  # noqa: E402
 from vision_studies.pipelines.stacking.fair_opponents import widened_to  # noqa: E402
 from vision_studies.studies.method import networks_of  # noqa: E402
 

@@ -7,7 +7,7 @@ import torch
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
-from vision_studies.pipelines.alphanet.work.original_classifier import LINEAR, read_classifier
+from vision_studies.pipelines.alphanet.work.original_format import LINEAR, read_classifier
 
 
 def packed(file, size):

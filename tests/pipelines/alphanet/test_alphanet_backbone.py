@@ -14,7 +14,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import ParameterError
 from vision_studies.models.mlp import MLP
-from vision_studies.pipelines.alphanet.work.backbone import classifier_layer, extract_features, own_classifier
+from vision_studies.pipelines.alphanet.work.sources import classifier_layer, extract_features, own_classifier
 from vision_studies.training.network_run import build_network, predict_with_views
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from vision_studies.pipelines.alphanet.work.evaluation import (
     read_predictions,
 )
 from vision_studies.pipelines.alphanet.work.features import class_means
-from vision_studies.pipelines.alphanet.work.literal import LiteralAlphaNet
 from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
+from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet
 
 SCALE = SETTINGS.training.prediction_scale
 

@@ -57,6 +57,10 @@ def learnt(asked, folder=None, features=None, **options):
     return [found[place] for place in sorted(found)]
 
 
+def metrics(found):
+    return found.metrics({"parameters": found.parameters}, CPU)
+
+
 def test_networks_learn_in_a_stack_what_they_learn_one_by_one(monkeypatch):
     asked = [Combination(settings, seed) for seed in (0, 1, 2) for settings in (with_rho(0.5), with_rho(1.5))]
     sizes = []
@@ -73,10 +77,10 @@ def test_networks_learn_in_a_stack_what_they_learn_one_by_one(monkeypatch):
     alone = learnt(asked)
     assert sizes == [[3, 3], [1] * 6]
     for one, other in zip(together, alone, strict=True):
-        torch.testing.assert_close(one.trained.coefficients, other.trained.coefficients, rtol=1e-4, atol=1e-5)
-        assert one.metrics["best_epoch"] == other.metrics["best_epoch"]
-        assert one.metrics["validation_accuracy"] == other.metrics["validation_accuracy"]
-    assert not torch.allclose(together[0].trained.coefficients, together[1].trained.coefficients)  # another rho
+        torch.testing.assert_close(one.coefficients, other.coefficients, rtol=1e-4, atol=1e-5)
+        assert metrics(one)["best_epoch"] == metrics(other)["best_epoch"]
+        assert metrics(one)["validation_accuracy"] == metrics(other)["validation_accuracy"]
+    assert not torch.allclose(together[0].coefficients, together[1].coefficients)  # another rho
 
 
 def test_networks_whose_epochs_differ_in_length_are_trained_one_by_one():
@@ -91,17 +95,17 @@ def test_networks_whose_epochs_differ_in_length_are_trained_one_by_one():
     features = dataclasses.replace(features, groups=dict(features.groups) | {"train": cut})
     asked = [Combination(changed(training={"samplers": samplers}), seed) for seed in range(3)]
     found = learnt(asked, features=features)
-    assert [own.trained.best_epoch > 0 for own in found] == [True] * 3
+    assert [own.best_epoch > 0 for own in found] == [True] * 3
 
 
 def test_a_network_that_diverges_has_no_epoch_to_show():
     wild = changed(training={"optimizer": {"name": "SGD", "parameters": {"lr": 1e38}}})
     lost, kept = learnt([Combination(wild, 0), Combination(SETTINGS, 0)])
-    assert lost.trained.outcome(lost.metrics).status == DIVERGED
-    assert "lower the learning rate (alphanet.training.optimizer)" in lost.trained.reason
-    assert "best_epoch" not in lost.metrics
-    assert "validation_accuracy" not in lost.metrics
-    assert kept.metrics["best_epoch"] == kept.trained.best_epoch > 0
+    assert lost.outcome(metrics(lost)).status == DIVERGED
+    assert "lower the learning rate (alphanet.training.optimizer)" in lost.reason
+    assert "best_epoch" not in metrics(lost)
+    assert "validation_accuracy" not in metrics(lost)
+    assert metrics(kept)["best_epoch"] == kept.best_epoch > 0
 
 
 def test_random_neighbours_are_each_seed_s_own_and_near_ones_are_shared(monkeypatch):
@@ -111,7 +115,7 @@ def test_random_neighbours_are_each_seed_s_own_and_near_ones_are_shared(monkeypa
     monkeypatch.setattr(experiments, "_STACK_BYTES", 0)
     for one, other in zip(together, learnt(asked), strict=True):
         assert np.array_equal(one.neighbours.labels, other.neighbours.labels)
-        torch.testing.assert_close(one.trained.coefficients, other.trained.coefficients, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(one.coefficients, other.coefficients, rtol=1e-4, atol=1e-5)
     near = learnt([Combination(SETTINGS, seed) for seed in (5, 6)])
     assert np.array_equal(near[0].neighbours.labels, near[1].neighbours.labels)
 
@@ -120,8 +124,8 @@ def test_every_prediction_scale_has_logits_of_its_own():
     asked = [Combination(changed(training={"prediction_scale": scale}), 3) for scale in (1.0, 10.0)]
     found = learnt(asked)
     for one, other in zip(found, [learnt([own])[0] for own in asked], strict=True):
-        assert torch.equal(one.trained.coefficients, other.trained.coefficients)
-    assert not torch.allclose(found[0].trained.coefficients, found[1].trained.coefficients)
+        assert torch.equal(one.coefficients, other.coefficients)
+    assert not torch.allclose(found[0].coefficients, found[1].coefficients)
 
 
 def test_what_is_finished_is_left_out_unless_its_stack_is_not(monkeypatch):
@@ -138,7 +142,7 @@ def test_what_is_finished_is_left_out_unless_its_stack_is_not(monkeypatch):
     found = dict(learn(asked, make_features(), make_classifier(), None, CPU, finished={0, 1, 2}))
     assert trained == [[0, 1]]  # the third is the company of the fourth, whose last digits depend on it
     assert sorted(found) == [2, 3]
-    assert torch.equal(found[3].trained.coefficients, expected[3].trained.coefficients)
+    assert torch.equal(found[3].coefficients, expected[3].coefficients)
     assert not dict(learn(asked, make_features(), make_classifier(), None, CPU, finished={0, 1, 2, 3}))
     assert len(trained) == 1
 
@@ -160,7 +164,7 @@ def test_what_is_kept_of_a_network_is_read_as_it_was(tmp_path):
     [found] = learnt([Combination(SETTINGS, 0)])
     save_state(tmp_path / "combinations.safetensors", found.state())
     neighbours, coefficients = read_combinations(tmp_path / "combinations.safetensors", SPLITS)
-    assert torch.equal(coefficients, found.trained.coefficients)
+    assert torch.equal(coefficients, found.coefficients)
     assert np.array_equal(neighbours.labels, found.neighbours.labels)
     assert np.array_equal(neighbours.distances, found.neighbours.distances)
     assert np.array_equal(neighbours.classes, SPLITS.few)
@@ -171,17 +175,17 @@ def test_what_is_kept_of_a_network_is_read_as_it_was(tmp_path):
 
 def test_numbers_of_a_run_are_those_of_the_kept_epoch():
     [found] = learnt([Combination(SETTINGS, 0)])
-    history = found.trained.history.set_index("epoch")
+    history = found.history.set_index("epoch")
     eligible = history["validation_accuracy"].loc[SETTINGS.training.minimum_epochs :]
-    assert found.metrics["best_epoch"] == eligible.idxmax()
-    assert found.metrics["validation_accuracy"] == eligible.max()
+    assert metrics(found)["best_epoch"] == eligible.idxmax()
+    assert metrics(found)["validation_accuracy"] == eligible.max()
     hidden, inputs = SETTINGS.network.hidden, (SETTINGS.neighbours + 1) * FEATURES
     widths = [inputs, *hidden, SETTINGS.neighbours]
     expected = sum((before + 1) * after for before, after in pairwise(widths))
-    assert found.metrics["parameters"] == expected
+    assert metrics(found)["parameters"] == expected
     [blind] = learnt([Combination(SETTINGS, 0)], features=make_features(validation=False))
-    assert blind.metrics["best_epoch"] == SETTINGS.training.epochs
-    assert "validation_accuracy" not in blind.metrics
+    assert metrics(blind)["best_epoch"] == SETTINGS.training.epochs
+    assert "validation_accuracy" not in metrics(blind)
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "cosine"])

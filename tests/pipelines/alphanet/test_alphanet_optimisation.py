@@ -2,7 +2,7 @@ import pytest
 from tests.pipelines.alphanet.test_alphanet_training import SETTINGS, with_training
 
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.work.optimisation import check_settings
+from vision_studies.pipelines.alphanet.work.training import check_settings
 
 
 def activation(name):

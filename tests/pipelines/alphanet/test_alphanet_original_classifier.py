@@ -7,7 +7,7 @@ import torch
 from tests.hostile_pickles import Call
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet.work.original_classifier import COMBINED, LINEAR, read_classifier
+from vision_studies.pipelines.alphanet.work.original_format import COMBINED, LINEAR, read_classifier
 
 WEIGHT = torch.tensor(np.random.default_rng(0).normal(size=(5, 3)))
 BIAS = torch.arange(5.0)

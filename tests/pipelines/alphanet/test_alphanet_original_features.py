@@ -14,7 +14,7 @@ import torch
 from tests.hostile_pickles import Call
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet.work.original_features import load_features_pickle
+from vision_studies.pipelines.alphanet.work.original_format import load_features_pickle
 
 FEATURES = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
 LABELS = [2, 0, 1, 1, 0, 300]

@@ -18,9 +18,8 @@ from vision_studies.pipelines.alphanet.work.cached_logits import (
 )
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
-from vision_studies.pipelines.alphanet.work.literal import LiteralAlphaNet
 from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
-from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex
 from vision_studies.pipelines.alphanet.work.training import train_stack
 

@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
 from vision_studies.errors import CheckpointError, DataError, ParameterError
-from vision_studies.pipelines.alphanet.classifier_settings import ClassifierSettings, CrtSettings, LwsSettings
+from vision_studies.pipelines.alphanet.settings import ClassifierSettings, CrtSettings, LwsSettings
 from vision_studies.pipelines.alphanet.work.classifiers import (
     LinearClassifier,
     average_experts,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet import wordnet
-from vision_studies.pipelines.alphanet.wordnet import (
+from vision_studies.pipelines.alphanet import relations
+from vision_studies.pipelines.alphanet.relations import (
     find_wordnet,
     path_distances,
     read_hypernyms,
@@ -183,7 +183,7 @@ def test_nltks_corpora_are_searched(tmp_path, monkeypatch):
 
 def test_the_home_folder_is_searched(tmp_path, monkeypatch):
     monkeypatch.delenv("NLTK_DATA", raising=False)
-    monkeypatch.setattr(wordnet.Path, "home", lambda: tmp_path)
+    monkeypatch.setattr(relations.Path, "home", lambda: tmp_path)
     is_file = Path.is_file
     monkeypatch.setattr(Path, "is_file", lambda path: path.is_relative_to(tmp_path) and is_file(path))
     file = tmp_path / "nltk_data/corpora/wordnet/data.noun"

@@ -37,7 +37,7 @@ def check(plan: Plan) -> None:
 def _check_training(settings: AlphanetSettings) -> None:
     """Try what the AlphaNets are trained with; those that are finished have shown it, so nothing is imported for them."""
     from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
-    from vision_studies.pipelines.alphanet.work.optimisation import check_settings
+    from vision_studies.pipelines.alphanet.work.training import check_settings
 
     check_settings(settings.network, settings.training)
     if settings.tensorboard:
@@ -55,10 +55,9 @@ def check_features(plan: Plan) -> None:
 
     if plan.settings.imported is not None:
         source = plan.source(0)
-        check_fit(source.features, source.experts[0])
-        groups = source.features.groups
-        validated = "validation" in groups
-        _check_classes(plan.settings, source.features.splits, groups["train"].labels, validated=validated)
+        features, groups = source.features, source.features.groups
+        check_fit(features, source.experts[0])
+        _check_classes(plan.settings, features.splits, groups["train"].labels, validated="validation" in groups)
 
 
 def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.ndarray, *, validated: bool) -> None:
@@ -70,11 +69,11 @@ def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.n
     index = ClassIndex(labels, splits)
     for rho in settings.rhos:
         try:
-            own = settings.experiment(settings.neighbours[0], settings.distances[0], rho)
+            samplers = settings.experiment(settings.neighbours[0], settings.distances[0], rho).training.samplers
         except ValidationError as error:
-            said = describe_errors(error, AlphanetSettings, settings.model_dump())
-            raise ParameterError(f"alphanet.rhos has {rho:g}: {said}") from error
-        if not len(draw_epoch(own.training.samplers, index, np.random.default_rng(0))):
+            reason = describe_errors(error, AlphanetSettings, settings.model_dump())
+            raise ParameterError(f"alphanet.rhos has {rho:g}: {reason}") from error
+        if not len(draw_epoch(samplers, index, np.random.default_rng(0))):
             raise ParameterError(
                 f"alphanet.training.samplers draw no image with rho {rho:g}; raise it, or add the sampler all_few."
             )

@@ -1,6 +1,7 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
@@ -10,6 +11,10 @@ from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSect
 
 SETTINGS = "params:alphanet"
 FOUND = ["class_accuracies", "combinations", "changes"]
+DRAWN = [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"]
+
+
+_does_runs = partial(NodeSpec, in_context=True, does_runs=True)
 
 
 def _no_title(_: Mapping[str, Any]) -> str:
@@ -49,36 +54,13 @@ METHOD = Method(
     prepare=study_data,
     outside=outside_files,
     nodes=(
-        NodeSpec(
-            nodes.train_backbones, [], ["backbones", "backbone_histories"], "features", in_context=True, does_runs=True
+        _does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
+        _does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),
+        _does_runs(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers"),
+        _does_runs(
+            nodes.learn_combinations, ["feature_sets", "classifiers"], ["training_results", "histories"], "training"
         ),
-        NodeSpec(
-            nodes.extract_features,
-            ["backbones"],
-            ["feature_sets", "classes"],
-            "features",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers", in_context=True, does_runs=True
-        ),
-        NodeSpec(
-            nodes.learn_combinations,
-            ["feature_sets", "classifiers"],
-            ["training_results", "histories"],
-            "training",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.evaluate_experiments,
-            ["training_results"],
-            ["results", "accuracies", *FOUND],
-            "evaluation",
-            in_context=True,
-            does_runs=True,
-        ),
+        _does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *FOUND], "evaluation"),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(
             tables.compare_splits,
@@ -95,16 +77,11 @@ METHOD = Method(
         NodeSpec(tables.list_combinations, FOUND, ["listings", "markdown_listings"], "evaluation"),
         NodeSpec(
             figures.plot_study,
-            [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"],
+            DRAWN,
             ["split_accuracies", "class_gains", "coefficients", "prediction_changes"],
             "figures",
         ),
-        NodeSpec(
-            figures.plot_every_kind,
-            [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"],
-            "figures",
-            "figures",
-        ),
+        NodeSpec(figures.plot_every_kind, DRAWN, "figures", "figures"),
         NodeSpec(
             figures.plot_examples, ["class_accuracies", "combinations"], "example_figures", "figures", in_context=True
         ),

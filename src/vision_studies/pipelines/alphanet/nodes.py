@@ -1,5 +1,8 @@
 """Nodes of `alphanet` that train and score."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +14,11 @@ from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, TRAINING, Experiment, Plan
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
-from vision_studies.pipelines.alphanet.stages import (
-    ALPHANETS,
-    BACKBONES,
-    CLASSIFIERS,
-    EVALUATION,
-    FEATURES,
-    FITTING,
-    write_logs,
-)
+from vision_studies.pipelines.alphanet.stages import ALPHANETS, BACKBONES, CLASSIFIERS, EVALUATION, FEATURES, FITTING
 from vision_studies.studies.method import Context, run_stages
 from vision_studies.studies.results import SCHEMA, validate_results
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
@@ -50,13 +47,9 @@ def extract_features(context: Context[AlphanetSettings], _backbones: pd.DataFram
     rows, classes = [], pd.DataFrame()
     for repeat, folder in enumerate(plan.source_folders):
         features = plan.source(repeat).features
-        row = {
-            "repeat": repeat,
-            "folder": _name(folder),
-            "fingerprint": features.fingerprint,
-            "features": features.num_features,
-        }
-        rows.append(row | {f"{name}_images": len(group.labels) for name, group in features.groups.items()})
+        row = {"repeat": repeat, "folder": _name(folder), "fingerprint": features.fingerprint}
+        images = {f"{name}_images": len(group.labels) for name, group in features.groups.items()}
+        rows.append(row | {"features": features.num_features} | images)
         classes = class_table(features)
     checks.check_features(plan)
     return pd.DataFrame(rows), classes
@@ -76,7 +69,7 @@ def learn_combinations(
     _require(plan, feature_sets)
     runs = run_stages(context, ALPHANETS)[ALPHANETS]
     if context.settings.tensorboard:
-        write_logs(plan, runs)
+        _write_logs(context.runs, runs)
     results = context.table(runs, [TRAINING])
     _require_one(results)
     return results, context.histories(runs)
@@ -91,6 +84,8 @@ def evaluate_experiments(
         The results table; accuracies by run and split, and by run and class; coefficients; and what became of predictions.
     """
     from vision_studies.pipelines.alphanet.work import outputs
+    from vision_studies.pipelines.alphanet.work.experiments import side_distances
+    from vision_studies.pipelines.alphanet.work.sources import open_source
 
     run_stages(context, EVALUATION)
     plan = Plan(context)
@@ -100,13 +95,17 @@ def evaluate_experiments(
         context.table([own.run for own in experiments], [TRAINING, EVALUATION]),
     ]
     results = _with_conditions(pd.concat(tables, ignore_index=True), context.settings, baselines, experiments)
-    known = results.set_index(["variant", "seed"])["test_accuracy"].notna()
     _require_one(tables[1])
-    distances: dict[tuple[object, ...], np.ndarray] = {}
+
+    @cache
+    def class_distances(folder: Path, number: int, distance: str, *, wide: bool) -> np.ndarray:
+        return side_distances(open_source(folder).taken(wide=wide), number, distance)
+
+    is_scored = results.set_index(["variant", "seed"])["test_accuracy"].notna()
     scored = [
-        _scored(plan, own, distances)
+        _scored(plan, own, class_distances)
         for own in (*baselines, *experiments)
-        if known.get((own.run.variant, own.run.seed))
+        if is_scored.get((own.run.variant, own.run.seed))
     ]
     return (
         results,
@@ -115,6 +114,18 @@ def evaluate_experiments(
         outputs.combination_table(scored),
         outputs.change_table(scored),
     )
+
+
+def _write_logs(store: RunStore, runs: Sequence[Run]) -> None:
+    """Logs for TensorBoard of the runs that are complete and have none, be they trained now or earlier."""
+    from vision_studies.pipelines.alphanet.work.event_logs import write_event_logs
+    from vision_studies.training.checkpoints import load_state
+
+    for run in runs:
+        folder = store.path(run)
+        if store.is_complete(run, TRAINING) and not (folder / "tensorboard").exists():
+            losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
+            write_event_logs(losses, store.history(run), folder / "tensorboard")
 
 
 def _require(plan: Plan, feature_sets: pd.DataFrame) -> None:
@@ -139,34 +150,29 @@ def _require_one(results: pd.DataFrame) -> None:
         raise DataError(f"No AlphaNet of the study is complete ({reasons}); mend that and run the same command again.")
 
 
-def _scored(plan: Plan, own: Experiment, known: dict[tuple[object, ...], np.ndarray]) -> "ScoredRun":
-    """What tables are made of; `known` holds the distances of classes that were measured already."""
+def _scored(plan: Plan, own: Experiment, class_distances: Callable[..., np.ndarray]) -> "ScoredRun":
+    """What tables are made of."""
     from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
-    from vision_studies.pipelines.alphanet.work.experiments import read_combinations, side_distances
+    from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
 
     folder = plan.runs.path(own.run)
     features = plan.features(own.classifier, own.repeat)
-    predictions, among_top = read_predictions(folder)
+    scored = ScoredRun(own.classifier, own.run.variant, own.repeat, features, *read_predictions(folder))
     if own.neighbours is None:
-        return ScoredRun(own.classifier, own.run.variant, own.repeat, features, predictions, among_top)
+        return scored
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
-    distance = own.distance or "euclidean"
-    asked = (features.fingerprint, features.num_features, own.neighbours, distance)
-    if distance != "random" and asked not in known:
-        known[asked] = side_distances(features, own.neighbours, distance)
-    return ScoredRun(
-        own.classifier,
-        own.run.variant,
-        own.repeat,
-        features,
-        predictions,
-        among_top,
-        own.rho,
-        distance,
-        neighbours,
-        coefficients.numpy(),
-        known.get(asked),
+    distances = None
+    if own.distance != "random":
+        source, wide = plan.source_folder(own.repeat), plan.is_wide(own.classifier)
+        distances = class_distances(source, own.neighbours, own.distance, wide=wide)
+    return replace(
+        scored,
+        rho=own.rho,
+        distance=own.distance,
+        neighbours=neighbours,
+        coefficients=coefficients.numpy(),
+        class_distances=distances,
     )
 
 
@@ -179,6 +185,6 @@ def _with_conditions(
     """
     labels = {own.run.variant: own.classifier for own in experiments}
     if settings.repeats == len({own.repeat for own in baselines}):
-        labels |= {own.run.variant: own.classifier for own in baselines if own.classifier in settings.improved}
+        labels |= {label: label for label in settings.improved}
     conditions = [labels.get(variant, _OTHERS) for variant in results["variant"]]
     return results.assign(condition=np.array(conditions, dtype=object))

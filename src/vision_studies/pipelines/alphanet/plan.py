@@ -159,21 +159,28 @@ class Plan:
 
     def experiments(self) -> list[Experiment]:
         """The AlphaNets, one an improved classifier, number of neighbours, distance, rho and repeat."""
-        settings, found = self.settings, []
+        settings, experiments = self.settings, []
         grid = product(settings.improved, settings.distances, settings.neighbours, settings.rhos)
         for label, distance, neighbours, rho in grid:
             configuration = settings.experiment(neighbours, distance, rho).model_dump(mode="json")
-            name = self._name(label, distance, neighbours, rho)
+            name = f"{label}, rho {rho:g}"
+            name += f", k {neighbours}" if len(settings.neighbours) > 1 else ""
+            name += f", {distance}" if len(settings.distances) > 1 else ""
             for repeat in range(settings.repeats):
-                base = self._classifier_run(label, repeat % len(self.source_folders))
+                base = self._classifier_run(label, repeat)
                 whole = {**base.configuration, "combinations": configuration}
                 run = self.context.run(name, repeat, whole, data=base.data_fingerprint)
-                found.append(Experiment(label, repeat, run, rho, neighbours, distance))
-        return found
+                experiments.append(Experiment(label, repeat, run, rho, neighbours, distance))
+        return experiments
+
+    @cached_property
+    def of_run(self) -> dict[str, Experiment]:
+        """What every run is, by its fingerprint."""
+        return {own.run.fingerprint: own for own in (*self.classifiers(), *self.experiments())}
 
     def classifier_folder(self, label: str, repeat: int) -> Path:
         """Folder of a fitted classifier."""
-        return self.runs.path(self._classifier_run(label, repeat % len(self.source_folders)))
+        return self.runs.path(self._classifier_run(label, repeat))
 
     def classifier(self, experiment: Experiment) -> "LinearClassifier":
         """The classifier that an experiment is or improves."""
@@ -220,28 +227,20 @@ class Plan:
         )
 
     def _classifier_run(self, label: str, repeat: int) -> Run:
-        folder = self.source_folders[repeat]
-        configuration = {"classifier": self._method(label), "features": folder.name}
-        data = self.context.data
-        known = data.fingerprint if self.settings.imported is None and data is not None else folder.name
-        return self.context.run(label, repeat, configuration, data=known)
+        """The run that fits a classifier; where repeats share features, they share it, too."""
+        repeat %= len(self.source_folders)
+        folder = self.source_folders[repeat].name
+        data = folder if self.settings.imported is not None else self.prepared().fingerprint
+        return self.context.run(label, repeat, {"classifier": self._method(label), "features": folder}, data=data)
 
     def _method(self, label: str) -> dict[str, Any]:
         own = next(own for own in self.settings.classifiers if own.label == label)
         return own.method.model_dump(mode="json")
 
-    def _name(self, label: str, distance: str, neighbours: int, rho: float) -> str:
-        parts = [label, f"rho {rho:g}"]
-        if len(self.settings.neighbours) > 1:
-            parts.append(f"k {neighbours}")
-        if len(self.settings.distances) > 1:
-            parts.append(distance)
-        return ", ".join(parts)
-
 
 def outside_files(settings: AlphanetSettings) -> list[Path]:
     """WordNet, and the files that the description of imported features names."""
-    from vision_studies.pipelines.alphanet.wordnet import find_wordnet
+    from vision_studies.pipelines.alphanet.relations import find_wordnet
     from vision_studies.pipelines.alphanet.work.original_format import read_registry
     from vision_studies.pipelines.alphanet.work.sources import source_files
 

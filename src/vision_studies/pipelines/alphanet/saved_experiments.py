@@ -1,7 +1,7 @@
 """Accuracies of several studies in one table."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 
 import pandas as pd
@@ -42,20 +42,16 @@ def read_experiments(files: Sequence[Path], names: Sequence[str] | None = None) 
         raise DataError(f"There are {len(files)} files of accuracies but {len(names)} names; give one name a file.")
     tables: list[pd.DataFrame] = []
     owners: dict[str, Path] = {}
-    for place, file in enumerate(files):
-        table = _read(Path(file))
-        if names is not None:
-            table = table.assign(data=names[place])
-        elif "data" not in table:
-            table = table.assign(data=_name(Path(file)))
-        table["data"] = table["data"].astype(str)
+    for file, given in zip(files, names or repeat(None), strict=False):
+        table = _read(file)
+        data = table.pop("data").astype(str) if "data" in table else _name(file)
+        table.insert(0, "data", data if given is None else given)
         for name in table["data"].unique():
             if name in owners:
                 raise DataError(f"{owners[name]} and {file} are both named '{name}'; give each file a name of its own.")
-            owners[name] = Path(file)
+            owners[name] = file
         tables.append(table)
-    joined = pd.concat(tables, ignore_index=True)
-    return joined[["data", *(name for name in joined.columns if name != "data")]]
+    return pd.concat(tables, ignore_index=True)
 
 
 def _read(file: Path) -> pd.DataFrame:

@@ -10,24 +10,14 @@ from pydantic import TypeAdapter
 from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
-from vision_studies.pipelines.alphanet.classifier_settings import ClassifierSettings
-from vision_studies.pipelines.alphanet.plan import (
-    CLASSIFIER_FILE,
-    COMBINATIONS_FILE,
-    TRAINING,
-    Experiment,
-    Plan,
-)
-from vision_studies.pipelines.alphanet.settings import AlphanetSettings, CombinationRunSettings
+from vision_studies.pipelines.alphanet.plan import CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ClassifierSettings, CombinationRunSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
 
 FITTING, EVALUATION = "fitting", "evaluation"
 BACKBONES, FEATURES, CLASSIFIERS, ALPHANETS = "backbones", "features", "classifiers", "AlphaNets"
-
-Experiments = dict[str, Experiment]
-"""Fingerprint of a run -> what it is."""
 
 
 def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
@@ -42,51 +32,33 @@ def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
         required=("backbone", "alphanet.backbone.run.training.optimizer.learning_rate"),
     )
     yield Artifacts(FEATURES, "extract", plan.feature_sets())
-    classifiers = {own.run.fingerprint: own for own in plan.classifiers()}
-    fit = Alone(partial(_fit, plan=plan, experiments=classifiers))
-    yield Stage(FITTING, [own.run for own in plan.classifiers()], fit, title=CLASSIFIERS, verb="fit")
-    experiments = {own.run.fingerprint: own for own in plan.experiments()}
-    learn = partial(_learn, plan=plan, experiments=experiments)
-    group = partial(_on_one_classifier, plan, experiments)
-    yield Stage(TRAINING, [own.run for own in plan.experiments()], learn, group, title=ALPHANETS)
-    for known, stage in ((classifiers, FITTING), (experiments, TRAINING)):
-        evaluate = Alone(partial(_evaluate, plan=plan, experiments=known))
-        yield Stage(EVALUATION, [own.run for own in known.values()], evaluate, verb="score", after=stage)
+    classifiers, experiments = ([own.run for own in runs] for runs in (plan.classifiers(), plan.experiments()))
+    yield Stage(FITTING, classifiers, Alone(partial(_fit, plan=plan)), title=CLASSIFIERS, verb="fit")
+    group = partial(_on_one_classifier, plan)
+    yield Stage(TRAINING, experiments, partial(_learn, plan=plan), group, title=ALPHANETS)
+    for runs, stage in ((classifiers, FITTING), (experiments, TRAINING)):
+        yield Stage(EVALUATION, runs, Alone(partial(_evaluate, plan=plan)), verb="score", after=stage)
 
 
 def most_runs(settings: AlphanetSettings) -> int:
     """How many trainings there are at most, found without data: networks, classifiers on them, and AlphaNets."""
     grid = len(settings.improved) * len(settings.distances) * len(settings.neighbours) * len(settings.rhos)
-    networks = 0 if settings.imported is not None else len(settings.backbone.seeds) * settings.backbone.experts
-    sets = 1 if settings.imported is not None else len(settings.backbone.seeds)
-    return networks + len(settings.classifiers) * sets + grid * settings.repeats
+    sets, experts = (1, 0) if settings.imported else (len(settings.backbone.seeds), settings.backbone.experts)
+    return sets * (experts + len(settings.classifiers)) + grid * settings.repeats
 
 
-def write_logs(plan: Plan, runs: Sequence[Run]) -> None:
-    """Logs for TensorBoard of the runs that are complete and have none, be they trained now or earlier."""
-    from vision_studies.pipelines.alphanet.work.event_logs import write_event_logs
-    from vision_studies.training.checkpoints import load_state
-
-    store = plan.runs
-    for run in runs:
-        folder = store.path(run)
-        if store.is_complete(run, TRAINING) and not (folder / "tensorboard").exists():
-            losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
-            write_event_logs(losses, store.history(run), folder / "tensorboard")
-
-
-def _on_one_classifier(plan: Plan, experiments: Experiments, runs: Sequence[Run]) -> list[list[Run]]:
+def _on_one_classifier(plan: Plan, runs: Sequence[Run]) -> list[list[Run]]:
     """AlphaNets on one classifier share its logits."""
 
     def classifier(run: Run) -> str:
-        own = experiments[run.fingerprint]
+        own = plan.of_run[run.fingerprint]
         return str(plan.classifier_folder(own.classifier, own.repeat))
 
     return [list(alike) for _, alike in groupby(sorted(runs, key=classifier), key=classifier)]
 
 
 def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
-    from vision_studies.training import network_run as cifar_resnet
+    from vision_studies.training import network_run
     from vision_studies.training.distributed import training_device
     from vision_studies.training.runtime import derived_seed
 
@@ -95,15 +67,14 @@ def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     seed = derived_seed(run.seed, expert) if expert else run.seed
     processes = plan.context.execution.processes_per_run
     device = training_device(plan.context.execution.device, processes)
-    return cifar_resnet.train(settings, seed, plan.prepared(), folder, device, processes=processes)
+    return network_run.train(settings, seed, plan.prepared(), folder, device, processes=processes)
 
 
-def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
-    from vision_studies.pipelines.alphanet.work.classifiers import save_classifier
-    from vision_studies.pipelines.alphanet.work.fitting import fit
+def _fit(run: Run, folder: Path, *, plan: Plan) -> Outcome:
+    from vision_studies.pipelines.alphanet.work.classifiers import fit, save_classifier
     from vision_studies.training.runtime import select_device
 
-    label = experiments[run.fingerprint].classifier
+    label = plan.of_run[run.fingerprint].classifier
     settings: ClassifierSettings = TypeAdapter(ClassifierSettings).validate_python(run.configuration["classifier"])
     features, experts = plan.features(label, run.seed), plan.source(run.seed).experts
     classifier, metrics = fit(settings, features, experts, run.seed, select_device(plan.context.execution.device))
@@ -111,12 +82,12 @@ def _fit(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Out
     return Outcome(metrics)
 
 
-def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, experiments: Experiments) -> None:
+def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan) -> None:
     from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
     from vision_studies.training.checkpoints import save_state
     from vision_studies.training.runtime import select_device
 
-    own = experiments[stack[0].fingerprint]
+    own, device = plan.of_run[stack[0].fingerprint], select_device(plan.context.execution.device)
     asked = [
         Combination(CombinationRunSettings.model_validate(run.configuration["combinations"]), run.seed) for run in stack
     ]
@@ -125,23 +96,23 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan, ex
         plan.features(own.classifier, own.repeat),
         plan.classifier(own),
         folder,
-        select_device(plan.context.execution.device),
+        device,
         checkpoints=plan.settings.checkpoints,
         finished={position for position, run in enumerate(stack) if plan.runs.is_finished(run, TRAINING)},
     )
-    for position, found in learnt:
+    for position, network in learnt:
         run = stack[position]
-        if found.trained.ended != "diverged":
-            save_state(plan.runs.path(run, COMBINATIONS_FILE), found.state())
-        record(run, found.trained.outcome(found.metrics))
+        if network.ended != "diverged":
+            save_state(plan.runs.path(run, COMBINATIONS_FILE), network.state())
+        record(run, network.outcome(network.metrics({"parameters": network.parameters}, device)))
 
 
-def _evaluate(run: Run, folder: Path, *, plan: Plan, experiments: Experiments) -> Outcome:
+def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.sources import baseline_scores
 
-    own = experiments[run.fingerprint]
+    own = plan.of_run[run.fingerprint]
     features = plan.features(own.classifier, own.repeat)
     test = features.groups["test"]
     classifier_file = plan.classifier_folder(own.classifier, own.repeat) / CLASSIFIER_FILE

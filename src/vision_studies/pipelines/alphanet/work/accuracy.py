@@ -6,17 +6,9 @@ from vision_studies.data.class_splits import SPLITS, ClassSplits
 
 
 def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Whether an image's class is among the k with the highest scores.
+    """Whether an image's class is among the k with the highest scores, bool [N], of scores [N, classes] and labels [N].
 
     Of equal scores the lower label counts as higher, as in `argmax`; a score that is not a number is never a hit.
-
-    Args:
-        scores: [N, classes].
-        labels: int [N].
-        k: how many classes are looked at, from 1 on.
-
-    Returns:
-        bool [N].
     """
     own = np.take_along_axis(scores, labels[:, None], axis=1)
     later = np.arange(scores.shape[1]) >= labels[:, None]
@@ -25,49 +17,21 @@ def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
 
 def split_accuracies(hits: np.ndarray, labels: np.ndarray, splits: ClassSplits) -> dict[str, float]:
-    """Share of images that are hits.
-
-    Args:
-        hits: bool [N].
-        labels: int [N].
-        splits: few, medium and many.
-
-    Returns:
-        "few", "medium", "many" (over the images of the split's classes; NaN where there is none) and "overall".
-    """
+    """Share of images that are hits (bool [N]): few, medium, many (NaN where the split has no image) and overall."""
     names = splits.names()[labels]
-    found = {split: _mean(hits[names == split]) for split in SPLITS}
-    return found | {"overall": _mean(hits)}
+    of_images = {split: hits[names == split] for split in SPLITS} | {"overall": hits}
+    return {split: float(own.mean()) if len(own) else float("nan") for split, own in of_images.items()}
 
 
 def class_accuracies(hits: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Share of each class's images that are hits.
-
-    Args:
-        hits: bool [N].
-        labels: int [N].
-        num_classes: number of classes.
-
-    Returns:
-        float64 [classes]; NaN where a class has no image.
-    """
+    """Share of each class's images that are hits (bool [N]), float64 [classes]; NaN where a class has no image."""
     counts = np.bincount(labels, minlength=num_classes)
     right = np.bincount(labels, weights=hits, minlength=num_classes)
     return np.divide(right, counts, out=np.full(num_classes, np.nan), where=counts > 0)
 
 
 def macro_f1(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> float:
-    """Mean of the classes' F1 scores; classes that have neither an image nor a prediction are left out.
-
-    Args:
-        predictions: int [N].
-        labels: int [N].
-        num_classes: number of classes.
-    """
+    """Mean of the F1 scores of classes that have an image or a prediction; both arguments int [N]."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels, predictions, labels=np.arange(num_classes), average="macro", zero_division=np.nan))
-
-
-def _mean(hits: np.ndarray) -> float:
-    return float(hits.mean()) if len(hits) else float("nan")

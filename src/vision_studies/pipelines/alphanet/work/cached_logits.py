@@ -15,11 +15,10 @@ from torch import Tensor
 
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, row_blocks
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 TOP = 5
-_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -52,10 +51,8 @@ class CachedLogits:
 
     def to(self, device: torch.device) -> "CachedLogits":
         """The same on a device."""
-        moved: dict[str, Any] = {
-            name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        tensors: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device) for name, value in tensors.items()})
 
     def neighbour_places(self, neighbours: Neighbours) -> Tensor:
         """Places of neighbours in `columns`, int64 [F, k].
@@ -76,32 +73,24 @@ def cache_logits(
     neighbours: Sequence[Neighbours],
     prediction_scale: float,
 ) -> CachedLogits:
-    """Score the images of a split once.
-
-    Args:
-        group: features and labels.
-        classifier: of all classes.
-        splits: few, medium and many.
-        neighbours: all that will be asked for.
-        prediction_scale: what scores are multiplied by.
-    """
+    """Score the images of a split once, with all neighbours that will be asked for; scores are multiplied by the scale."""
     base = splits.base
     columns = np.unique(np.concatenate([own.labels.ravel() for own in neighbours]))
     weight = torch.from_numpy(np.ascontiguousarray(classifier.weight.T))
     bias = torch.from_numpy(classifier.bias)
-    few_columns, base_columns, neighbour_columns = (torch.from_numpy(own) for own in (splits.few, base, columns))
+    few_columns, base_columns, neighbour_columns = map(torch.from_numpy, (splits.few, base, columns))
     few_place = np.full(len(classifier.bias), -1)
     few_place[splits.few] = np.arange(len(splits.few))
     parts: dict[str, list[Tensor]] = {}
-    for start in range(0, len(group.labels), _ROWS):
-        rows = torch.from_numpy(np.array(group.features[start : start + _ROWS], dtype=np.float32))
-        labels = torch.from_numpy(group.labels[start : start + _ROWS].astype(np.int64))
+    for block in row_blocks(len(group.labels)):
+        rows = torch.from_numpy(np.array(group.features[block], dtype=np.float32))
+        labels = torch.from_numpy(group.labels[block].astype(np.int64))
         logits = rows @ weight
         scores = prediction_scale * (logits + bias)
         of_base = scores[:, base_columns]
         top, places = of_base.topk(min(TOP, len(base)), dim=1)
         is_few = torch.from_numpy(few_place)[labels] >= 0
-        found = {
+        part = {
             "own": scores[:, few_columns],
             "neighbour": prediction_scale * logits[:, neighbour_columns],
             "base_log_sum_exp": of_base.logsumexp(dim=1),
@@ -110,42 +99,31 @@ def cache_logits(
             "base_top_label": base_columns[places[:, 0]],
             "labels": labels,
         }
-        for name, value in found.items():
+        for name, value in part.items():
             parts.setdefault(name, []).append(value)
     joined = {name: torch.cat(values) for name, values in parts.items()}
     return CachedLogits(
         **joined,
         columns=columns,
         few_place=torch.from_numpy(few_place)[joined["labels"]],
-        few=torch.from_numpy(splits.few),
+        few=few_columns,
     )
 
 
 def few_scores(own: Tensor, neighbour: Tensor, coefficients: Tensor) -> Tensor:
-    """Scores of the few classes.
+    """Scores [..., N, F] of the few classes.
 
-    Args:
-        own: [..., N, F], scores by their own classifiers.
-        neighbour: [..., N, F, k], logits of their neighbours.
-        coefficients: [..., F, k].
-
-    Returns:
-        [..., N, F].
+    They are made of the scores by their own classifiers, [..., N, F], of the logits of their neighbours, [..., N, F, k], and
+    of coefficients [..., F, k].
     """
     return own + torch.einsum("...nfk,...fk->...nf", neighbour, coefficients)
 
 
 def cross_entropy(few: Tensor, base_log_sum_exp: Tensor, base_score: Tensor, few_place: Tensor) -> Tensor:
-    """Mean cross-entropy over all classes of a batch, in nats.
+    """Mean cross-entropy [...] over all classes of a batch, in nats.
 
-    Args:
-        few: [..., N, F], scores of the few classes.
-        base_log_sum_exp: [..., N].
-        base_score: [..., N].
-        few_place: int64 [..., N], -1 for images of base classes.
-
-    Returns:
-        [...].
+    Of scores of the few classes [..., N, F], and of [..., N] as `CachedLogits` has them; `few_place` is -1 for images of base
+    classes.
     """
     everything = torch.logaddexp(base_log_sum_exp, few.logsumexp(dim=-1))
     own = few.gather(-1, few_place.clamp_min(0)[..., None])[..., 0]
@@ -154,16 +132,9 @@ def cross_entropy(few: Tensor, base_log_sum_exp: Tensor, base_score: Tensor, few
 
 @torch.no_grad()
 def predict(cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Predicted classes, and whether an image's own class is among the five with the highest scores.
+    """Predicted classes, int64 [N], and whether an image's own class is among the five with the highest scores, bool [N].
 
-    Args:
-        cached: logits of the images.
-        neighbours: of the few classes.
-        coefficients: [F, k].
-        rows: images scored at a time.
-
-    Returns:
-        int64 [N] and bool [N].
+    Coefficients [F, k] are of the neighbours; as many images as `rows` are scored at a time.
     """
     places = cached.neighbour_places(neighbours)
     combination = torch.zeros(len(cached.columns), len(places), device=coefficients.device)

@@ -4,11 +4,12 @@ Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tai
 nearest class mean); Wang et al. 2021 (RIDE) for the mean of several experts' scores.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.files import atomic_file
-from vision_studies.pipelines.alphanet.classifier_settings import (
+from vision_studies.pipelines.alphanet.settings import (
     ClassifierSettings,
     CrtSettings,
     LwsSettings,
@@ -28,12 +29,10 @@ from vision_studies.pipelines.alphanet.classifier_settings import (
     TauSettings,
 )
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
-from vision_studies.training.optimizers import ordinary_optimizer
-from vision_studies.training.runtime import derived_seed
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, class_means, row_blocks
+from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
 
 CPU = torch.device("cpu")
-_ROWS = 4096  # scored at a time: features may not fit in memory
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,50 @@ class LinearClassifier:
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Scores float32 [N, classes] of features [N, d], which may be memory-mapped: they are read in order, part by part."""
         scores = np.empty((len(features), len(self.weight)), dtype=np.float32)
-        for start in range(0, len(features), _ROWS):
-            rows = np.asarray(features[start : start + _ROWS], dtype=np.float32)
-            scores[start : start + _ROWS] = rows @ self.weight.T + self.bias
+        for block in row_blocks(len(features)):
+            scores[block] = np.asarray(features[block], dtype=np.float32) @ self.weight.T + self.bias
         return scores
+
+
+def fit(
+    settings: ClassifierSettings,
+    features: FeatureSet,
+    experts: Sequence[LinearClassifier],
+    seed: int,
+    device: torch.device,
+) -> tuple[LinearClassifier, dict[str, Any]]:
+    """Fit a classifier; return it with columns of the results table.
+
+    Args:
+        features: of all experts for the one that averages them, else of the first.
+        experts: the networks' own classifiers.
+        seed: of first weights and draws.
+    """
+    tune_process()
+    started = time.perf_counter()
+    train, validation = features.groups["train"], features.groups.get("validation")
+    if isinstance(settings, MultiExpertSettings):
+        classifier = average_experts(experts, train, settings, features.num_classes, seed, device)
+    else:
+        classifier = fit_classifier(settings, experts[0], train, validation, features.num_classes, seed, device)
+    metrics: dict[str, Any] = {
+        "parameters": int(classifier.weight.size + classifier.bias.size),
+        "macs": int(classifier.weight.size),
+        "seconds": time.perf_counter() - started,
+        "peak_memory_mb": peak_memory_mb(device),
+        "device": str(device),
+    }
+    if validation is not None:
+        hits = classifier.scores(validation.features).argmax(axis=1) == validation.labels
+        metrics["validation_accuracy"] = float(np.mean(hits))
+    return classifier, metrics
 
 
 def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
     """One classifier for several experts, whose score is the mean of theirs.
 
-    Args:
-        classifiers: of the experts, each with weights [classes, d_e].
-
-    Returns:
-        Weights [classes, sum of d_e], for the experts' features side by side in the same order.
+    From the experts' weights [classes, d_e] come weights [classes, sum of d_e], for their features side by side in the same
+    order.
 
     Raises:
         DataError: the experts do not know the same number of classes.
@@ -86,16 +115,13 @@ def fit_classifier(
     seed: int,
     device: torch.device = CPU,
 ) -> LinearClassifier:
-    """The classifier that `settings` ask for.
+    """The classifier that `settings` ask for, which may be of any kind but multi_expert: `average_experts` is for that.
 
     Args:
-        settings: of any kind but multi_expert, which `average_experts` is for.
         own: the backbone's own classifier.
         train: features to learn from.
         validation: features that tau is chosen by; None where there are none.
-        num_classes: number of classes.
         seed: of first weights and draws.
-        device: where a classifier is trained.
 
     Raises:
         ParameterError: tau has no validation images to choose by, training diverges, or the kind is multi_expert.
@@ -137,9 +163,7 @@ def average_experts(
         owns: the experts' own classifiers, weights [classes, d_e] each.
         train: features [N, sum of d_e]: the experts' side by side, in the order of `owns`.
         settings: which classifier of each expert is averaged.
-        num_classes: number of classes.
         seed: of first weights and draws, from which every expert gets its own.
-        device: where classifiers are trained.
 
     Raises:
         DataError: the features are not as wide as the experts' classifiers together.
@@ -153,27 +177,23 @@ def average_experts(
         )
     if settings.crt is None:
         return combined(owns)
-    experts = []
-    for number, width in enumerate(widths):
-        start = sum(widths[:number])
-        block = FeatureGroup(train.features[:, start : start + width], train.labels)
-        experts.append(retrain(block, num_classes, settings.crt, derived_seed(seed, number), device))
-    return combined(experts)
+    columns = np.split(train.features, np.cumsum(widths)[:-1], axis=1)  # views: nothing is read
+    groups = [FeatureGroup(own, train.labels) for own in columns]
+    return combined(
+        [
+            retrain(group, num_classes, settings.crt, derived_seed(seed, number), device)
+            for number, group in enumerate(groups)
+        ]
+    )
 
 
 def retrain(
     group: FeatureGroup, num_classes: int, settings: CrtSettings, seed: int, device: torch.device = CPU
 ) -> LinearClassifier:
-    """A new linear classifier, trained on images of all classes alike (cRT).
+    """A new linear classifier, trained on images of all classes alike (cRT); classes without an image are never drawn.
 
-    Weights and bias start uniformly within 1 / sqrt(d) of 0, as those of `torch.nn.Linear` do.
-
-    Args:
-        group: features to learn from; classes without an image are never drawn.
-        num_classes: number of classes.
-        settings: how it is trained.
-        seed: decides the first weights, then the draws; no global generator is used.
-        device: where it is trained.
+    Weights and bias start uniformly within 1 / sqrt(d) of 0, as those of `torch.nn.Linear` do. The seed decides the first
+    weights, then the draws; no global generator is used.
 
     Raises:
         ParameterError: training diverges.
@@ -194,12 +214,7 @@ def rescale(
 ) -> LinearClassifier:
     """A classifier with a learnt factor for each class's scores (LWS); factors start at 1 and may take any value.
 
-    Args:
-        classifier: whose weights and biases are scaled; what they point at stays.
-        group: features to learn from.
-        settings: how factors are trained.
-        seed: decides the draws; no global generator is used.
-        device: where factors are trained.
+    Weights and biases are scaled, and what they point at stays. The seed decides the draws; no global generator is used.
 
     Raises:
         ParameterError: training diverges.
@@ -213,10 +228,7 @@ def rescale(
 
 
 def tau_normalise(classifier: LinearClassifier, tau: float) -> LinearClassifier:
-    """Every class's weights divided by their norm to the power of `tau`; the bias is dropped, as published.
-
-    Weights of zeros stay zeros.
-    """
+    """Every class's weights divided by their norm to the power of `tau` (zeros stay); the bias is dropped, as published."""
     factors = _norms(classifier) ** np.float32(-tau)
     return LinearClassifier(classifier.weight * factors[:, None], np.zeros_like(classifier.bias))
 
@@ -230,12 +242,11 @@ def choose_tau(classifier: LinearClassifier, validation: FeatureGroup, values: S
     norms = _norms(classifier)
     plain = tau_normalise(classifier, 0)
     hits = np.empty((len(taus), len(validation.labels)), dtype=bool)
-    for start in range(0, len(validation.labels), _ROWS):
-        part = slice(start, start + _ROWS)
-        scores = plain.scores(validation.features[part])
+    for block in row_blocks(len(validation.labels)):
+        scores = plain.scores(validation.features[block])
         for position, tau in enumerate(taus):
             predictions = (scores * norms ** np.float32(-tau)).argmax(axis=1)
-            hits[position, part] = predictions == validation.labels[part]
+            hits[position, block] = predictions == validation.labels[block]
     num_classes = len(classifier.weight)
     accuracies = [np.nanmean(class_accuracies(own, validation.labels, num_classes)) for own in hits]
     # Means of the same numbers in another order differ in their last digits.
@@ -247,11 +258,8 @@ def nearest_class_mean(
 ) -> LinearClassifier:
     """The classifier whose highest score is that of the class with the nearest mean feature (NCM).
 
-    Args:
-        train: features with at least one image of each class.
-        num_classes: number of classes.
-        metric: cosine: weights are means of unit length, without bias; euclidean: they are the means, with a bias of minus
-            half their squared length.
+    By cosine, weights are means of unit length, without bias; by euclidean distance they are the means, with a bias of minus
+    half their squared length.
 
     Raises:
         DataError: a class has no image.
@@ -266,13 +274,7 @@ def nearest_class_mean(
 
 
 def balanced_draws(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions int64 [count] of images, each drawn as a class uniformly, then an image of it uniformly.
-
-    Args:
-        labels: int [N]; classes without an image are never drawn.
-        count: how many.
-        generator: where the draws come from.
-    """
+    """Positions int64 [count] of images with labels [N], each drawn as a class that has images, then as an image of it."""
     order = np.argsort(labels, kind="stable")
     _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
     classes = generator.integers(len(sizes), size=count)
@@ -314,7 +316,9 @@ def _train(
 ) -> None:
     """Lower the cross-entropy of `scores` on class-balanced draws; only the rows of a batch are copied from the features."""
     count = len(group.labels)
-    optimizer = ordinary_optimizer(parameters, settings.optimizer)
+    optimizer = torch.optim.SGD(
+        parameters, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
+    )
     steps = settings.epochs * ceil(count / settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     for _ in range(settings.epochs):

@@ -26,11 +26,7 @@ def improved_classifier(
 ) -> LinearClassifier:
     """The classifier with AlphaNet's few classes: their own weights and a combination of their neighbours'.
 
-    Args:
-        classifier: of all classes.
-        neighbours: of the F few classes.
-        coefficients: [F, k].
-        prediction_scale: what scores are multiplied by.
+    Coefficients are [F, k], of the F few classes; all scores are multiplied by the prediction scale.
     """
     weight = classifier.weight.copy()
     learnt = np.einsum("fk,fkd->fd", coefficients.numpy(), classifier.weight[neighbours.labels])
@@ -42,14 +38,9 @@ def improved_classifier(
 def improved_scores(
     baseline: np.ndarray, group: FeatureGroup, improved: LinearClassifier, few: np.ndarray, prediction_scale: float
 ) -> np.ndarray:
-    """Scores of an improved classifier, [N, classes]; those of base classes are the baseline's.
+    """Scores of a classifier from `improved_classifier`, [N, classes]; those of base classes are the baseline's, scaled.
 
-    Args:
-        baseline: [N, classes], scores by the classifier as it was.
-        group: features of the images.
-        improved: from `improved_classifier`.
-        few: labels of the few classes.
-        prediction_scale: what scores are multiplied by.
+    The baseline is the scores [N, classes] of the same images by the classifier as it was; `few` are the few classes.
     """
     scores = baseline * np.float32(prediction_scale)
     scores[:, few] = LinearClassifier(improved.weight[few], improved.bias[few]).scores(group.features)
@@ -62,10 +53,7 @@ def evaluate(
     """Rate the scores of test images and write what they predict to `folder/predictions.safetensors`.
 
     Args:
-        scores: [N, classes].
-        labels: int64 [N].
-        splits: few, medium and many.
-        folder: of the run.
+        scores: [N, classes], of images with `labels`, int64 [N].
         probabilities: whether scores are logits, so that loss and calibration mean something.
 
     Returns:

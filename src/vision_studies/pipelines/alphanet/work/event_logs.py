@@ -43,10 +43,7 @@ def write_event_logs(batch_losses: Tensor, history: pd.DataFrame, folder: Path) 
         for row in history.to_dict("records"):
             for name, value in row.items():
                 if name != "epoch" and value == value:  # noqa: PLR0124 - NaN
-                    writer.add_scalar(_tag(str(name)), value, row["epoch"])
-
-
-def _tag(column: str) -> str:
-    """Columns of one kind in one group of charts."""
-    kind, _, rest = column.partition("_")
-    return f"{kind}/{rest}" if kind in ("coefficient", "validation") else column
+                    kind, _, rest = str(name).partition("_")
+                    # Columns of one kind stand in one group of charts.
+                    tag = f"{kind}/{rest}" if kind in ("coefficient", "validation") else name
+                    writer.add_scalar(tag, value, row["epoch"])

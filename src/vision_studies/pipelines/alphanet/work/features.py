@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from vision_studies.storage.kept_data import fetched
 
 GROUPS = ("train", "validation", "test")
 _DESCRIPTION = "features.json"
-_ROWS = 4096  # hashed and checked at a time: features may not fit in memory
+_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ class FeatureSet:
         return len(self.class_names)
 
 
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Slices of a few thousand rows, in order: features may not fit in memory."""
+    return (slice(start, start + _ROWS) for start in range(0, rows, _ROWS))
+
+
 def write_feature_set(
     folder: Path,
     *,
@@ -95,16 +100,16 @@ def write_feature_set(
             stored = np.lib.format.open_memmap(
                 temporary / f"{group}_features.npy", mode="w+", dtype=np.float32, shape=content.features.shape
             )
-            for start in range(0, len(content.labels), _ROWS):
-                rows = np.ascontiguousarray(content.features[start : start + _ROWS], dtype=np.float32)
+            for block in row_blocks(len(content.labels)):
+                rows = np.ascontiguousarray(content.features[block], dtype=np.float32)
                 if not np.isfinite(rows).all():
-                    row = start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+                    row = block.start + int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
                     raise DataError(
                         f"The {group} features of '{name}' hold a number that is not finite (image {row}); mend or remove "
                         "that image."
                     )
                 digest.update(rows.data)
-                stored[start : start + _ROWS] = rows
+                stored[block] = rows
             stored.flush()
             del stored
             labels = content.labels.astype(np.int64)
@@ -152,15 +157,24 @@ def open_feature_set(folder: Path) -> FeatureSet:
         ) from error
 
 
+def joined_rows(groups: Sequence[FeatureGroup]) -> FeatureGroup:
+    """The images of several groups, one after the other."""
+    if len(groups) == 1:
+        return groups[0]
+    return FeatureGroup(
+        np.concatenate([group.features for group in groups]), np.concatenate([group.labels for group in groups])
+    )
+
+
 def class_means(group: FeatureGroup, num_classes: int) -> np.ndarray:
     """Mean feature of each class, float32 [classes, d]; NaN where a class has no image.
 
     Rows are read in order and summed in float64, so that features need not fit in memory.
     """
     sums = np.zeros((num_classes, group.features.shape[1]))
-    for start in range(0, len(group.labels), _ROWS):
-        rows = np.asarray(group.features[start : start + _ROWS], dtype=np.float64)
-        there, position = np.unique(group.labels[start : start + _ROWS], return_inverse=True)
+    for block in row_blocks(len(group.labels)):
+        rows = np.asarray(group.features[block], dtype=np.float64)
+        there, position = np.unique(group.labels[block], return_inverse=True)
         number = len(rows)
         belongs = sparse.csr_array((np.ones(number), (position, np.arange(number))), shape=(len(there), number))
         sums[there] += belongs @ rows  # several times as fast as np.add.at
@@ -170,29 +184,22 @@ def class_means(group: FeatureGroup, num_classes: int) -> np.ndarray:
 
 
 def _check(name: str, class_names: tuple[str, ...], splits: ClassSplits, groups: Mapping[str, FeatureGroup]) -> None:
-    unknown = sorted(set(groups) - set(GROUPS))
-    if unknown or "train" not in groups or "test" not in groups:
+    if not {"train", "test"} <= set(groups) <= set(GROUPS):
         raise DataError(f"'{name}' needs training and test features, and may have validation; it has {list(groups)}.")
     width = groups["train"].features.shape[-1]
     for group, content in groups.items():
-        if content.features.ndim != 2 or not len(content.features):
+        shape, labels = content.features.shape, content.labels
+        shaped = f"The {group} features of '{name}' have the shape {list(shape)}"
+        if len(shape) != 2 or not shape[0]:
+            raise DataError(f"{shaped}; a row an image is wanted, and one image at least.")
+        if shape[1] != width:
+            raise DataError(f"{shaped}; {width} numbers an image are wanted as in training.")
+        if shape[0] != len(labels):
+            raise DataError(f"The {group} features of '{name}' are {shape[0]} but have {len(labels)} labels.")
+        if labels.min() < 0 or labels.max() >= len(class_names):
             raise DataError(
-                f"The {group} features of '{name}' have the shape {list(content.features.shape)}; a row an image is wanted, "
-                "and one image at least."
-            )
-        if content.features.shape[1] != width:
-            raise DataError(
-                f"The {group} features of '{name}' have the shape {list(content.features.shape)}; {width} numbers an image "
-                "are wanted as in training."
-            )
-        if len(content.features) != len(content.labels):
-            raise DataError(
-                f"The {group} features of '{name}' are {len(content.features)} but have {len(content.labels)} labels."
-            )
-        lowest, highest = int(content.labels.min()), int(content.labels.max())
-        if lowest < 0 or highest >= len(class_names):
-            raise DataError(
-                f"The {group} labels of '{name}' reach from {lowest} to {highest}, but there are {len(class_names)} classes."
+                f"The {group} labels of '{name}' reach from {labels.min()} to {labels.max()}, but there are "
+                f"{len(class_names)} classes."
             )
     if splits.num_classes != len(class_names):
         raise DataError(f"'{name}' has {len(class_names)} classes, and its splits have {splits.num_classes}.")

@@ -30,14 +30,9 @@ class Neighbours:
 
 
 def few_neighbours(means: np.ndarray, splits: ClassSplits, number: int, distance: str, seed: int = 0) -> Neighbours:
-    """The base classes nearest to each few class.
+    """The base classes nearest to each few class, by their mean training features, float [classes, d].
 
-    Args:
-        means: float [classes, d], mean training feature of each class.
-        splits: few, medium and many.
-        number: neighbours of each.
-        distance: euclidean, cosine (1 - cosine of the angle) or random (drawn anew by every seed, as a control).
-        seed: of random distances.
+    Distances are euclidean, cosine (1 - cosine of the angle) or random (drawn anew by every seed, as a control).
 
     Raises:
         ParameterError: there are fewer base classes than neighbours.
@@ -56,12 +51,7 @@ def few_neighbours(means: np.ndarray, splits: ClassSplits, number: int, distance
 def nearest(means: np.ndarray, classes: np.ndarray, among: np.ndarray, number: int, distance: str) -> Neighbours:
     """The classes of `among` nearest to each of `classes`, none to itself; fewer than `number` where there are fewer.
 
-    Args:
-        means: float [classes, d].
-        classes: int64 [M].
-        among: int64, labels to choose from.
-        number: neighbours of each.
-        distance: euclidean or cosine.
+    Distances, euclidean or cosine, are those between the `means` of all classes, float [classes, d].
     """
     distances = cdist(means[classes].astype(np.float64), means[among].astype(np.float64), metric=distance)
     distances[classes[:, None] == among[None, :]] = np.inf

@@ -1,4 +1,5 @@
-"""Data sets in the files of the original project (github.com/jayanthkoushik/alphanet): read safely, and written for it.
+"""Data sets in the files of the original project (github.com/jayanthkoushik/alphanet): written for it, and read without
+running anything that a file may hide.
 
 A data set is a table of `config/datasets.toml`. It names pickled features (`train*.pkl`, `val*.pkl`, `test*.pkl`), a
 classifier of torch (`.pth`), lists of labels (`few.txt`, `medium.txt`, `many.txt`) and, where there is one, a list of class
@@ -21,15 +22,22 @@ import torch
 
 from vision_studies.data.class_splits import read_class_splits, write_class_splits
 from vision_studies.data.image_set import check_class_names
+from vision_studies.data.restricted_pickle import (
+    NUMPY_AND_TORCH,
+    Array,
+    RefusedError,
+    load_restricted,
+    plain_integers,
+)
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_folder
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, write_feature_set
-from vision_studies.pipelines.alphanet.work.original_classifier import COMBINED, LINEAR, read_classifier
-from vision_studies.pipelines.alphanet.work.original_features import load_features_pickle
+from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
+from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, combined
+from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, joined_rows, write_feature_set
 
 logger = logging.getLogger(__name__)
 
+LINEAR, COMBINED = "LinearClassifierLoader", "CombinedClassifierLoader"
 _GROUPS = {"train": "train", "val": "validation", "test": "test"}  # the original's name: ours
 _PROTOCOL = 4  # of 5, a memory-mapped array comes back read-only, which torch warns of
 _REQUIRED = (
@@ -187,32 +195,25 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
 
 
 def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSet:
+    where = f"data set '{name}' in {file}"
     missing = [key for key in _REQUIRED if key not in table]
     if missing:
-        raise DataError(f"The data set '{name}' in {file} lacks {missing[0]}; add it.")
+        raise DataError(f"The {where} lacks {missing[0]}; add it.")
     for key in (*_REQUIRED, "label_names_file", "proper_name"):
         if not isinstance(table.get(key, ""), str):
-            raise DataError(f"{key} of the data set '{name}' in {file} is {table[key]!r}; text is wanted.")
-    if table["classifier_loader"] not in (LINEAR, COMBINED):
-        raise DataError(
-            f"classifier_loader of the data set '{name}' in {file} is '{table['classifier_loader']}'; {LINEAR} or {COMBINED} "
-            "is wanted."
-        )
-    groups = table.get("datagrps", list(_GROUPS))
+            raise DataError(f"{key} of the {where} is {table[key]!r}; text is wanted.")
+    loader, groups = table["classifier_loader"], table.get("datagrps", list(_GROUPS))
+    if loader not in (LINEAR, COMBINED):
+        raise DataError(f"classifier_loader of the {where} is '{loader}'; {LINEAR} or {COMBINED} is wanted.")
     if not isinstance(groups, list) or not all(group in _GROUPS for group in groups):
-        raise DataError(
-            f"datagrps of the data set '{name}' in {file} is {groups!r}; a list of {', '.join(_GROUPS)} is wanted."
-        )
+        raise DataError(f"datagrps of the {where} is {groups!r}; a list of {', '.join(_GROUPS)} is wanted.")
     start = file.absolute().parent.parent
+    label_names = table.get("label_names_file")
     return OriginalDataSet(
         name=name,
-        split_files_dir=start / table["split_files_dir"],
-        feature_files_dir=start / table["feature_files_dir"],
-        classifier_file=start / table["classifier_file"],
+        **{key: start / table[key] for key in _REQUIRED if key != "classifier_loader"},
         classifier_loader=table["classifier_loader"],
-        nn_files_dir=start / table["nn_files_dir"],
-        baseline_eval_file=start / table["baseline_eval_file"],
-        label_names_file=start / table["label_names_file"] if "label_names_file" in table else None,
+        label_names_file=None if label_names is None else start / label_names,
         datagrps=tuple(groups),
         proper_name=table.get("proper_name", name),
     )
@@ -236,38 +237,32 @@ def _class_names(file: Path | None, num_classes: int) -> tuple[str, ...]:
 
 def _group_files(folder: Path, group: str) -> list[Path]:
     """Files of a group, sorted by name; others that begin like it are left out with a warning."""
-    found = sorted(folder.glob(f"{group}*.pkl"))
-    files = [file for file in found if re.fullmatch(rf"{group}(_?\d+)?\.pkl", file.name)]
-    whole, parts = [file for file in files if file.stem == group], [file for file in files if file.stem != group]
-    if whole and parts:
-        raise DataError(f"{folder} has {whole[0].name} and parts of it such as {parts[0].name}; remove one of the two.")
-    left_out = [file.name for file in found if file not in files]
+    alike = sorted(folder.glob(f"{group}*.pkl"))
+    files = [file for file in alike if re.fullmatch(rf"{group}(_?\d+)?\.pkl", file.name)]
+    parts = [file.name for file in files if file.stem != group]
+    if parts and len(parts) < len(files):
+        raise DataError(f"{folder} has {group}.pkl and parts of it such as {parts[0]}; remove one of the two.")
+    left_out = [file.name for file in alike if file not in files]
     if left_out:
         logger.warning("Not read in %s, for they are no parts of %s.pkl: %s.", folder, group, ", ".join(left_out))
     return files
 
 
 def _read_group(files: list[Path], num_classes: int, num_features: int, classifier_file: Path) -> FeatureGroup:
-    parts = []
-    for file in files:
-        features, labels = load_features_pickle(file)
-        if features.shape[1] != num_features:
+    parts = [FeatureGroup(*load_features_pickle(file)) for file in files]
+    for file, part in zip(files, parts, strict=True):
+        if part.features.shape[1] != num_features:
             raise DataError(
-                f"{file} has {features.shape[1]} numbers an image, but {classifier_file} takes {num_features}; use files that "
-                "belong together."
+                f"{file} has {part.features.shape[1]} numbers an image, but {classifier_file} takes {num_features}; use files "
+                "that belong together."
             )
-        outside = labels[(labels < 0) | (labels >= num_classes)]
+        outside = part.labels[(part.labels < 0) | (part.labels >= num_classes)]
         if len(outside):
             raise DataError(
                 f"{file} has the label {outside[0]}, but {classifier_file} has the classes 0 to {num_classes - 1}; use files "
                 "that belong together."
             )
-        parts.append(FeatureGroup(features, labels))
-    if len(parts) == 1:
-        return parts[0]
-    return FeatureGroup(
-        np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts])
-    )
+    return joined_rows(parts)
 
 
 def _write_group(group: FeatureGroup, file: Path) -> None:
@@ -278,3 +273,125 @@ def _write_group(group: FeatureGroup, file: Path) -> None:
     }
     with file.open("wb") as opened:
         pickle.dump(content, opened, protocol=_PROTOCOL)
+
+
+def read_classifier(file: Path, loader: str) -> LinearClassifier:
+    """Read a classifier that torch.save has written, without running anything that the file may hide.
+
+    Args:
+        file: of a dictionary with "weight" [classes, d] and "bias" ([classes], or None for zeros); or of a list of
+            dictionaries with "classifier_file", relative to the folder of `file`, and "classifier_loader".
+        loader: "LinearClassifierLoader" for the first, "CombinedClassifierLoader" for the second.
+
+    Returns:
+        The classifier; of experts, the one whose score is the mean of theirs.
+
+    Raises:
+        DataError: a file is missing, damaged, holds more than weights, or its shapes disagree.
+    """
+    content = _load_weights(file)
+    if loader == LINEAR:
+        return _linear(file, content)
+    if not isinstance(content, list) or not content:
+        raise DataError(
+            f"{file} holds no list of experts' classifiers; set classifier_loader to {LINEAR} if it holds one classifier."
+        )
+    experts = []
+    for number, entry in enumerate(content, start=1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("classifier_file"), str):
+            raise DataError(
+                f"{file} names no classifier_file for expert {number}; write its path, relative to that file."
+            )
+        if entry.get("classifier_loader") != LINEAR:
+            raise DataError(
+                f"{file} has the classifier_loader '{entry.get('classifier_loader')}' for expert {number}; {LINEAR} is wanted."
+            )
+        path = file.parent / entry["classifier_file"]
+        experts.append(_linear(path, _load_weights(path)))
+    shapes = [list(expert.weight.shape) for expert in experts]
+    if any(shape != shapes[0] for shape in shapes):
+        raise DataError(f"The experts of {file} have weights of the shapes {shapes}; the same shape is wanted for all.")
+    return combined(experts)
+
+
+def _load_weights(file: Path) -> object:
+    try:
+        return load_torch_file(file)
+    except FileNotFoundError as error:
+        raise DataError(f"{file} is missing; it holds a classifier.") from error
+    except Exception as error:  # what is no file of torch raises errors of many kinds
+        raise DataError(
+            f"{file} is damaged or holds more than weights and was not read; write it with torch.save as a dictionary of the "
+            "tensors 'weight' and 'bias'."
+        ) from error
+
+
+def _linear(file: Path, content: object) -> LinearClassifier:
+    if not isinstance(content, dict) or not isinstance(content.get("weight"), torch.Tensor) or "bias" not in content:
+        raise DataError(f"{file} holds no dictionary of the tensors 'weight' and 'bias'; check its classifier_loader.")
+    weight, bias = content["weight"], content["bias"]
+    if not all(is_plain_tensor(values) for values in (weight, bias) if isinstance(values, torch.Tensor)):
+        raise DataError(f"{file} holds a tensor that is sparse, or larger than its numbers; save plain tensors.")
+    bias = torch.zeros(weight.shape[:1]) if bias is None else bias
+    if weight.ndim != 2 or not isinstance(bias, torch.Tensor) or bias.shape != weight.shape[:1]:
+        shape = list(bias.shape) if isinstance(bias, torch.Tensor) else type(bias).__name__
+        raise DataError(
+            f"{file} has a weight of the shape {list(weight.shape)} and a bias of {shape}; [classes, features] and [classes] "
+            "are wanted."
+        )
+    weight, bias = (values.detach().float() for values in (weight, bias))
+    if not (weight.isfinite().all() and bias.isfinite().all()):
+        raise DataError(f"{file} holds a number that is not finite; fetch it again.")
+    return LinearClassifier(weight.contiguous().numpy(), bias.contiguous().numpy())
+
+
+def load_features_pickle(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read features and labels from a pickled dictionary, and run nothing else that the pickle asks for.
+
+    The dictionary has "feats", an array or a tensor of floats, and "labels", a list, a tuple, an array or a tensor of
+    integers; its other keys are ignored. All protocols are read. Source: feature files of github.com/jayanthkoushik/alphanet.
+
+    Args:
+        path: a file of `pickle.dump`.
+
+    Returns:
+        Features, float32 [N, d], and labels, int64 [N]; they may be read-only.
+
+    Raises:
+        DataError: the file is missing, damaged or not of that form, or asks for anything beyond numbers.
+    """
+    try:
+        with path.open("rb") as file:
+            content = load_restricted(file, NUMPY_AND_TORCH)
+        if not isinstance(content, dict) or "feats" not in content or "labels" not in content:
+            raise RefusedError("it holds no dictionary with 'feats' and 'labels'")
+        features, labels = _floats(content.pop("feats")), _integers(content.pop("labels"))
+        if len(features) != len(labels):
+            raise RefusedError(f"it holds {len(features)} features and {len(labels)} labels")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); it holds the features of images.") from error
+    except MemoryError as error:
+        raise DataError(
+            f"{path} does not fit into memory, or is damaged; fetch it again or divide it into parts."
+        ) from error
+    except RefusedError as error:
+        raise DataError(
+            f"{path} was not read, for {error}; write it with pickle.dump as a dictionary of 'feats', an array of floats "
+            "with a row an image, and 'labels', a list of integers."
+        ) from error
+    return features, labels
+
+
+def _floats(value: object) -> np.ndarray:
+    if not isinstance(value, Array) or value.value is None or value.value.ndim != 2 or value.value.dtype.kind != "f":
+        raise RefusedError("its 'feats' are no array of floats with a row an image")
+    with np.errstate(over="ignore"):  # infinite numbers are refused when features are stored, with their image
+        return np.ascontiguousarray(value.value, dtype=np.float32)
+
+
+def _integers(value: object) -> np.ndarray:
+    try:
+        return plain_integers(value)
+    except RefusedError as error:
+        kind = "no list or array" if not isinstance(value, (list, tuple, Array)) else "not one integer an image"
+        raise RefusedError(f"its 'labels' are {kind}") from error

@@ -1,7 +1,9 @@
 """Tables of what the experiments have found, for tables, figures and sentences."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,6 +53,15 @@ class ScoredRun:
         """Classes of the test images, int64 [N]."""
         return self.features.groups["test"].labels
 
+    @property
+    def who(self) -> dict[str, Any]:
+        """The columns that say which run a row is of."""
+        return {"classifier": self.classifier, "experiment": self.experiment, "repeat": self.repeat}
+
+    def class_accuracies(self) -> np.ndarray:
+        """Share of each class's test images that are predicted right, float64 [classes]."""
+        return class_accuracies(self.predictions == self.labels, self.labels, self.features.num_classes)
+
 
 def class_table(features: FeatureSet) -> pd.DataFrame:
     """One row a class: label, name, split, train_images, test_images."""
@@ -72,7 +83,7 @@ def accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
     for run in runs:
         first = split_accuracies(run.predictions == run.labels, run.labels, run.features.splits)
         top = split_accuracies(run.among_top, run.labels, run.features.splits)
-        known = {
+        shared = {
             "classifier": run.classifier,
             "experiment": run.experiment,
             "baseline": run.is_baseline,
@@ -83,7 +94,7 @@ def accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
         }
         enough = run.features.num_classes > 5  # below, every class is among the first five
         rows += [
-            {**known, "split": split, "top_1": value, "top_5": top[split] if enough else np.nan}
+            {**shared, "split": split, "top_1": value, "top_5": top[split] if enough else np.nan}
             for split, value in first.items()
         ]
     return pd.DataFrame(rows)
@@ -92,24 +103,19 @@ def accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
 def class_accuracy_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
     """One row a run and class: who, which class, its images, accuracy, baseline_accuracy and neighbour_distance."""
     baselines = baselines_of(runs)
-    parts = []
-    for run in runs:
-        classes = class_table(run.features)
-        baseline = baselines[run.classifier, run.repeat]
-        parts.append(
-            classes.assign(
-                classifier=run.classifier,
-                experiment=run.experiment,
-                baseline=run.is_baseline,
-                repeat=run.repeat,
-                accuracy=_by_class(run),
-                baseline_accuracy=_by_class(baseline),
-                neighbour_distance=np.nan if run.class_distances is None else run.class_distances,
-            )
+    parts = [
+        class_table(run.features).assign(
+            **run.who,
+            baseline=run.is_baseline,
+            accuracy=run.class_accuracies(),
+            baseline_accuracy=baselines[run.classifier, run.repeat].class_accuracies(),
+            neighbour_distance=np.nan if run.class_distances is None else run.class_distances,
         )
-    first = ["classifier", "experiment", "baseline", "repeat"]
+        for run in runs
+    ]
     table = pd.concat(parts, ignore_index=True)
-    return table[[*first, *(column for column in table if column not in first)]]
+    first = ["classifier", "experiment", "baseline", "repeat"]
+    return table[[*first, *table.columns.drop(first)]]
 
 
 def combination_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
@@ -118,26 +124,19 @@ def combination_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
     for run in runs:
         if run.neighbours is None or run.coefficients is None:
             continue
-        names, splits = np.asarray(run.features.class_names), run.features.splits.names()
-        number = run.neighbours.number
+        names, number = np.asarray(run.features.class_names), run.neighbours.number
         label, neighbour = np.repeat(run.neighbours.classes, number), run.neighbours.labels.ravel()
-        parts.append(
-            pd.DataFrame(
-                {
-                    "classifier": run.classifier,
-                    "experiment": run.experiment,
-                    "repeat": run.repeat,
-                    "label": label,
-                    "name": names[label],
-                    "position": np.tile(np.arange(1, number + 1), len(run.neighbours.classes)),
-                    "neighbour": neighbour,
-                    "neighbour_name": names[neighbour],
-                    "neighbour_split": splits[neighbour],
-                    "coefficient": run.coefficients.ravel(),
-                    "distance": run.neighbours.distances.ravel(),
-                }
-            )
-        )
+        columns = {
+            "label": label,
+            "name": names[label],
+            "position": np.tile(np.arange(1, number + 1), len(run.neighbours.classes)),
+            "neighbour": neighbour,
+            "neighbour_name": names[neighbour],
+            "neighbour_split": run.features.splits.names()[neighbour],
+            "coefficient": run.coefficients.ravel(),
+            "distance": run.neighbours.distances.ravel(),
+        }
+        parts.append(pd.DataFrame(run.who | columns))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -146,37 +145,18 @@ def change_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
     baselines = baselines_of(runs)
     parts = []
     for run in runs:
-        if run.is_baseline:
-            continue
-        before = baselines[run.classifier, run.repeat].predictions
-        joint = np.stack([run.labels, before, run.predictions], axis=1)
-        found, images = np.unique(joint, axis=0, return_counts=True)
-        table = pd.DataFrame(found, columns=["label", "before", "after"]).assign(images=images)
-        parts.append(
-            pd.concat(
-                [
-                    pd.DataFrame(
-                        {"classifier": run.classifier, "experiment": run.experiment, "repeat": run.repeat},
-                        index=table.index,
-                    ),
-                    table,
-                ],
-                axis=1,
-            )
-        )
+        if not run.is_baseline:
+            before = baselines[run.classifier, run.repeat].predictions
+            joint = np.stack([run.labels, before, run.predictions])
+            (label, old, new), images = np.unique(joint, axis=1, return_counts=True)
+            parts.append(pd.DataFrame(run.who | {"label": label, "before": old, "after": new, "images": images}))
     return pd.concat(parts, ignore_index=True)
 
 
 def baselines_of(runs: Sequence[ScoredRun]) -> Mapping[tuple[str, int], ScoredRun]:
     """The baseline of every classifier and repeat; one with a single repeat stands for all."""
-    found = {(run.classifier, run.repeat): run for run in runs if run.is_baseline}
-    last = max(run.repeat for run in runs)
-    for name in {name for name, _ in found}:
-        own = [repeat for known, repeat in found if known == name]
-        if len(own) == 1:
-            found |= {(name, repeat): found[name, own[0]] for repeat in range(last + 1)}
-    return found
-
-
-def _by_class(run: ScoredRun) -> np.ndarray:
-    return class_accuracies(run.predictions == run.labels, run.labels, run.features.num_classes)
+    baselines = {(run.classifier, run.repeat): run for run in runs if run.is_baseline}
+    of_classifier = Counter(name for name, _ in baselines)
+    repeats = range(max(run.repeat for run in runs) + 1)
+    alone = [run for (name, _), run in baselines.items() if of_classifier[name] == 1]
+    return baselines | {(run.classifier, repeat): run for run in alone for repeat in repeats}

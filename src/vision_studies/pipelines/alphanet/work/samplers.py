@@ -4,7 +4,7 @@ Its names in this project's words: AllFewSampler is `all_few`, UniformBaseImageS
 ClassBalancedBaseSampler `class_balanced_base`, UniformBaseClassSampler `uniform_base_class`, and so on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,32 +42,23 @@ class ClassIndex:
         """Where the images of each class begin in `order`, int64 [classes]."""
         return np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
 
-    @cached_property
-    def few_images(self) -> int:
-        """Images of the few classes."""
-        return int(self.sizes[self.splits.few].sum())
-
     def classes(self, split: str) -> np.ndarray:
         """Labels of a split: few, medium, many or base.
 
         Raises:
             DataError: the split has no class.
         """
-        found = getattr(self.splits, split)
-        if not len(found):
+        labels: np.ndarray = getattr(self.splits, split)
+        if not len(labels):
             raise DataError(
                 f"A sampler draws from the {split} classes, of which there is none; choose another or change the splits."
             )
-        return found
+        return labels
 
     def images(self, label: int) -> np.ndarray:
         """Positions of the images of a class."""
         start = self.starts[label]
         return self.order[start : start + self.sizes[label]]
-
-    def images_of(self, split: str) -> np.ndarray:
-        """Positions of the images of a split, class by class."""
-        return np.concatenate([self.images(label) for label in self.classes(split)])
 
 
 def draw_epoch(samplers: Sequence[SamplerSettings], index: ClassIndex, generator: np.random.Generator) -> np.ndarray:
@@ -87,41 +78,28 @@ def draw_epoch(samplers: Sequence[SamplerSettings], index: ClassIndex, generator
 
 def epoch_length(samplers: Sequence[SamplerSettings], index: ClassIndex) -> int | None:
     """Images of every epoch; None where they vary with the draw."""
-    lengths = []
-    for sampler in samplers:
-        kind, split, unit = _parts(sampler.name)
-        if kind == "all":
-            lengths.append(int(index.sizes[index.classes(split)].sum()))
-        elif unit == "class":
-            return None
-        else:
-            lengths.append(int(_ratio(sampler) * index.few_images))
-    return sum(lengths)
+    parts = [(sampler, *_parts(sampler.name)) for sampler in samplers]
+    if any(unit == "class" for *_, unit in parts):
+        return None
+    return sum(
+        int(index.sizes[index.classes(split)].sum()) if kind == "all" else _images_drawn(sampler, index)
+        for sampler, kind, split, _ in parts
+    )
 
 
 def _draw(sampler: SamplerSettings, index: ClassIndex, generator: np.random.Generator) -> np.ndarray:
     kind, split, unit = _parts(sampler.name)
+    if unit == "class":
+        return _uniform_classes(split, _ratio(sampler), index, generator)
+    if kind == "class_balanced":  # with replacement, every class as likely as any other
+        classes = index.classes(split)
+        drawn = classes[generator.integers(len(classes), size=_images_drawn(sampler, index))]
+        return index.order[index.starts[drawn] + generator.integers(index.sizes[drawn])]
+    images = np.concatenate([index.images(label) for label in index.classes(split)])
     if kind == "all":
-        return index.images_of(split)
-    draw: Callable[[str, float, ClassIndex, np.random.Generator], np.ndarray] = {
-        ("uniform", "image"): _uniform_images,
-        ("uniform", "class"): _uniform_classes,
-        ("class_balanced", ""): _class_balanced,
-    }[kind, unit]
-    return draw(split, _ratio(sampler), index, generator)
-
-
-def _uniform_images(split: str, ratio: float, index: ClassIndex, generator: np.random.Generator) -> np.ndarray:
-    """Images of the split with replacement, each as likely as any other."""
-    images = index.images_of(split)
-    return images[generator.integers(len(images), size=int(ratio * index.few_images))]
-
-
-def _class_balanced(split: str, ratio: float, index: ClassIndex, generator: np.random.Generator) -> np.ndarray:
-    """Images of the split with replacement, every class as likely as any other."""
-    classes = index.classes(split)
-    drawn = classes[generator.integers(len(classes), size=int(ratio * index.few_images))]
-    return index.order[index.starts[drawn] + generator.integers(index.sizes[drawn])]
+        return images
+    # With replacement, each as likely as any other.
+    return images[generator.integers(len(images), size=_images_drawn(sampler, index))]
 
 
 def _uniform_classes(split: str, ratio: float, index: ClassIndex, generator: np.random.Generator) -> np.ndarray:
@@ -147,6 +125,10 @@ def _parts(name: str) -> tuple[str, str, str]:
     kind = next(kind for kind in ("all", "uniform", "class_balanced") if name.startswith(f"{kind}_"))
     split, _, unit = name.removeprefix(f"{kind}_").partition("_")
     return kind, split, unit
+
+
+def _images_drawn(sampler: SamplerSettings, index: ClassIndex) -> int:
+    return int(_ratio(sampler) * index.sizes[index.splits.few].sum())
 
 
 def _ratio(sampler: SamplerSettings) -> float:

@@ -1,33 +1,38 @@
-"""Where features come from: trained networks, or files of the original project. Both end as the same folders."""
+"""Where features come from: trained networks, or files of the original project. Both end as the same folders.
+
+Features and classifier of a network are its last linear layer, and what that layer is given.
+"""
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
 from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import hash_json, write_json
 from vision_studies.pipelines.alphanet.settings import ClassSplitSettings
-from vision_studies.pipelines.alphanet.work.backbone import extract_features, own_classifier
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, load_classifier, save_classifier
 from vision_studies.pipelines.alphanet.work.features import (
     FeatureGroup,
     FeatureSet,
     has_feature_set,
+    joined_rows,
     open_feature_set,
     write_feature_set,
 )
-from vision_studies.pipelines.alphanet.work.original_classifier import COMBINED
-from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet, import_data_set
+from vision_studies.pipelines.alphanet.work.original_format import COMBINED, OriginalDataSet, import_data_set
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.network_run import WEIGHTS_FILE, build_network
+from vision_studies.training.precision import autocast, place_images
 
 _EXPERTS = "experts.json"
 
@@ -49,11 +54,9 @@ class FeatureSource:
         if wide or len(self.experts) == 1:
             return self.features
         width = self.experts[0].weight.shape[1]
-        groups = {
-            name: FeatureGroup(group.features[:, :width], group.labels) for name, group in self.features.groups.items()
-        }
-        known = self.features
-        return FeatureSet(known.name, known.class_names, known.splits, known.counts, groups, known.fingerprint)
+        groups = self.features.groups.items()
+        narrow = {name: FeatureGroup(group.features[:, :width], group.labels) for name, group in groups}
+        return replace(self.features, groups=narrow)
 
 
 def class_counts(data: PreparedData) -> np.ndarray:
@@ -73,6 +76,71 @@ def class_splits(data: PreparedData, settings: ClassSplitSettings) -> ClassSplit
     return split_by_count(class_counts(data), few_below=settings.few_below, many_above=settings.many_above)
 
 
+def classifier_layer(model: nn.Module) -> nn.Linear:
+    """The last linear layer of a network, which takes the features and gives the logits.
+
+    Raises:
+        ParameterError: the network has no linear layer.
+    """
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        name = getattr(model, "network", model)
+        raise ParameterError(
+            f"model: {type(name).__name__} has no linear layer, so that it has no classifier of features; choose a network "
+            "that ends in one."
+        )
+    return layers[-1]
+
+
+def own_classifier(model: nn.Module, logit_scale: float) -> LinearClassifier:
+    """The classifier that a network was trained with; what its outputs are multiplied by is part of the weights.
+
+    Raises:
+        ParameterError: the network has no linear layer.
+    """
+    layer = classifier_layer(model)
+    weight = layer.weight.detach().float() * logit_scale
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.detach().float() * logit_scale
+    return LinearClassifier(weight.cpu().numpy(), bias.cpu().numpy())
+
+
+@torch.inference_mode()
+def extract_features(
+    model: nn.Module, data: PreparedData, split: str, *, settings: RunSettings, device: torch.device
+) -> FeatureGroup:
+    """What the classifier of a network is given for every image of a split, in evaluation mode and without augmentation.
+
+    The network is moved to `device`, and its mode is left as it was; settings are of the run that it comes from, and decide
+    loader, batch size and number format. Features [N, d] and labels [N] are in the order of the split.
+
+    Raises:
+        ParameterError: the network has no linear layer.
+    """
+    layer = classifier_layer(model.to(device))
+    loader = data.loader(split, kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
+    features = np.empty((loader.num_samples, layer.in_features), dtype=np.float32)
+    labels = np.empty(loader.num_samples, dtype=np.int64)
+    start, stop = 0, 0
+
+    def keep(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        features[start:stop] = inputs[0].float().cpu().numpy()
+
+    was_training = model.training
+    hook = layer.register_forward_pre_hook(keep)
+    model.eval()
+    try:
+        for batch in loader.epoch(0):
+            stop = start + len(batch.labels)
+            with autocast(settings.training, device):
+                model(place_images(batch.images, settings.training, device))
+            labels[start:stop] = batch.labels.cpu().numpy()
+            start = stop
+    finally:
+        hook.remove()
+        model.train(was_training)
+    return FeatureGroup(features, labels)
+
+
 def features_from_images(
     data: PreparedData,
     networks: Sequence[Path],
@@ -83,16 +151,10 @@ def features_from_images(
     *,
     validated: bool,
 ) -> FeatureSource:
-    """Features of prepared images; those of an earlier call where they are there.
+    """Features of prepared images, kept in `folder`; those of an earlier call where they are there.
 
-    Args:
-        data: images and splits.
-        networks: folders of the trained experts.
-        run: their settings.
-        splits: few, medium and many.
-        folder: where features are kept.
-        device: where networks compute.
-        validated: keep validation images apart; otherwise they are trained on.
+    Networks are the folders of the trained experts, whose settings are `run`; validation images that are not `validated`
+    with are trained on.
     """
     if not has_feature_set(folder / "features"):
         groups: dict[str, list[FeatureGroup]] = {"train": [], "validation": [], "test": []}
@@ -107,10 +169,7 @@ def features_from_images(
             for split, parts in groups.items()
         }
         if not validated:
-            both = [joined["train"], joined.pop("validation")]
-            joined["train"] = FeatureGroup(
-                np.concatenate([own.features for own in both]), np.concatenate([own.labels for own in both])
-            )
+            joined["train"] = joined_rows([joined["train"], joined.pop("validation")])
         write_feature_set(
             folder / "features",
             name=data.image_set.name,
@@ -132,11 +191,7 @@ def features_from_files(data_set: OriginalDataSet, folder: Path) -> FeatureSourc
 
 
 def open_source(folder: Path) -> FeatureSource:
-    """What the functions above have left in `folder`.
-
-    Raises:
-        DataError: there is nothing, or it is damaged.
-    """
+    """What the functions above have left in `folder`; a DataError where there is nothing, or it is damaged."""
     if not has_feature_set(folder / "features"):
         raise DataError(f"There are no features in {folder} yet; make them first: the same command without --tags.")
     number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
@@ -148,10 +203,7 @@ def open_source(folder: Path) -> FeatureSource:
 def baseline_scores(folder: Path, classifier_file: Path, *, wide: bool) -> np.ndarray:
     """Scores of the test images by a classifier as AlphaNet finds it, which all AlphaNets on it share; [N, classes].
 
-    Args:
-        folder: of the features, as for `open_source`.
-        classifier_file: of the classifier.
-        wide: whether it takes the features of all experts.
+    The folder is that of `open_source`; a `wide` classifier takes the features of all experts.
     """
     features = open_source(folder).taken(wide=wide)
     return load_classifier(classifier_file).scores(features.groups["test"].features)

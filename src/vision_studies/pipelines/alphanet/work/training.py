@@ -5,9 +5,8 @@ draws its own images with its own generator, and the optimisers allowed here tre
 """
 
 import json
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,22 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vision_studies.data.class_splits import SPLITS, ClassSplits
-from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
+from vision_studies.errors import ParameterError
+from vision_studies.pipelines.alphanet.settings import (
+    AlphaNetworkSettings,
+    CombinationRunSettings,
+    CombinationTrainingSettings,
+    TorchSettings,
+)
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, macro_f1, split_accuracies
 from vision_studies.pipelines.alphanet.work.cached_logits import CachedLogits, cross_entropy, few_scores, predict
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
-from vision_studies.pipelines.alphanet.work.optimisation import build_optimizer, build_scheduler
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
-from vision_studies.training.checkpoints import load_state, save_state
+from vision_studies.training.checkpoints import load_state, numbered_checkpoints, save_state
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
@@ -42,14 +47,28 @@ class TrainedAlphaNet(FitResult):
     classes, and with validation its accuracies.
 
     Attributes:
+        neighbours: of the F few classes.
+        parameters: of the network.
         coefficients: float32 [F, k], of the kept epoch.
         layers: weights and biases of the kept epoch.
         batch_losses: float32, of every step.
     """
 
+    neighbours: Neighbours
+    parameters: int
     coefficients: Tensor
     layers: list[tuple[Tensor, Tensor]]
     batch_losses: Tensor
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of it; `experiments.read_combinations` reads it."""
+        return {
+            "neighbours": torch.from_numpy(self.neighbours.labels),
+            "distances": torch.from_numpy(self.neighbours.distances),
+            "coefficients": self.coefficients,
+            "layers": self.layers,
+            "batch_losses": self.batch_losses,
+        }
 
 
 @dataclass
@@ -82,30 +101,26 @@ def train_stack(
     A network whose loss is not finite leaves the others as they are.
 
     Args:
-        networks: R networks.
-        neighbours: of the few classes, for each network.
-        settings: number of neighbours, samplers, optimiser, epochs, selection.
-        seeds: R seeds of draws and orders.
+        networks: R networks, each with its `neighbours` of the few classes and its seed of draws and orders in `seeds`.
         train: logits of the training images, on the device of the networks.
         validation: of the validation images; None keeps the last epoch.
-        splits: few, medium and many.
-        folder: of the checkpoints, one an epoch; None writes none.
-        checkpoints: how many of them are kept.
+        folder: of the checkpoints, one an epoch, of which as many as `checkpoints` are kept; None writes none.
 
     Raises:
         ParameterError: optimiser or scheduler do not take their parameters.
     """
     training = settings.training
-    optimizer = build_optimizer(training.optimizer, networks)
-    scheduler = build_scheduler(training.scheduler, optimizer)
+    optimizer = _build_optimizer(training.optimizer, networks)
+    scheduler = _build_scheduler(training.scheduler, optimizer)
     index = ClassIndex(train.labels.cpu().numpy(), splits)
     places = torch.stack([train.neighbour_places(own) for own in neighbours])
     members = [_Member() for _ in seeds]
+    learners = {"networks": networks, "optimizer": optimizer, "scheduler": scheduler}
     first, seconds = 1, 0.0
-    state = _newest(folder)
-    if state is not None:
+    if saved := numbered_checkpoints(folder) if folder is not None else []:
+        state = load_state(saved[-1])
         first, seconds = state["epoch"] + 1, state["seconds"]
-        _restore(state, networks, optimizer, scheduler, members)
+        _restore(state, learners, members)
     with stack_progress(len(seeds), training.epochs) as advance:
         for epoch in range(first, training.epochs + 1):
             started = time.perf_counter()
@@ -119,28 +134,28 @@ def train_stack(
             with torch.no_grad():
                 coefficients = networks()
             for place, member in enumerate(members):
-                member.diverged |= not bool(torch.isfinite(losses[place]).all())
+                member.diverged |= not bool(losses[place].isfinite().all())
                 if member.diverged:
                     continue
+                own = coefficients[place]
                 record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(losses[place].mean())}
-                record |= _describe(coefficients[place])
+                record |= _describe(own)
                 if validation is not None:
-                    record |= validate(
-                        validation, neighbours[place], coefficients[place], splits, training.evaluation_batch_size
-                    )
+                    record |= validate(validation, neighbours[place], own, splits, training.evaluation_batch_size)
                 member.records.append(record)
                 member.losses += losses[place].tolist()
                 if _is_kept(settings, epoch, record, member, validated=validation is not None):
                     member.best_epoch = epoch
-                    member.coefficients = coefficients[place].cpu().clone()
+                    member.coefficients = own.cpu().clone()
                     member.layers = networks.member(place)
             seconds += time.perf_counter() - started
             if folder is not None:
-                _save(folder, checkpoints, epoch, seconds, networks, optimizer, scheduler, members)
+                _save(folder, checkpoints, epoch, seconds, learners, members)
             going = sum(not member.diverged for member in members)
             advance(epoch, going)
             if not going:
                 break
+    size = sum(parameter.numel() for parameter in networks.parameters()) // len(seeds)
     return [
         TrainedAlphaNet(
             history=pd.DataFrame(member.records),
@@ -150,11 +165,13 @@ def train_stack(
             seconds=seconds / len(seeds),
             ended="diverged" if member.diverged else "complete",
             reason=_LOST if member.diverged else None,
+            neighbours=near,
+            parameters=size,
             coefficients=member.coefficients,
             layers=member.layers,
             batch_losses=torch.tensor(member.losses),
         )
-        for member in members
+        for member, near in zip(members, neighbours, strict=True)
     ]
 
 
@@ -192,10 +209,10 @@ def _train_epoch(
 ) -> Tensor:
     """One pass over [R, N] images; losses [R, steps]."""
     losses = []
-    shape = (*places.shape[:1], -1, *places.shape[1:])
-    for start in range(0, order.shape[1], batch_size):
-        rows = order[:, start : start + batch_size]
-        neighbour = _gathered(train.neighbour[rows], places, shape)
+    flat = places.flatten(1)[:, None]
+    for rows in order.split(batch_size, dim=1):
+        logits = train.neighbour[rows]  # [R, N, U]
+        neighbour = logits.gather(2, flat.expand(-1, logits.shape[1], -1)).unflatten(2, places.shape[1:])
         few = few_scores(train.own[rows], neighbour, networks())
         loss = cross_entropy(few, train.base_log_sum_exp[rows], train.base_score[rows], train.few_place[rows])
         optimizer.zero_grad(set_to_none=True)
@@ -205,22 +222,13 @@ def _train_epoch(
     return torch.stack(losses, dim=1).cpu()
 
 
-def _gathered(logits: Tensor, places: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Logits [R, N, U] at places [R, F, k] as [R, N, F, k]."""
-    flat = places.flatten(1)[:, None].expand(-1, logits.shape[1], -1)
-    return logits.gather(2, flat).view(shape)
-
-
 def _describe(coefficients: Tensor) -> dict[str, float]:
     """Mean, minimum and maximum of each coefficient over the few classes."""
-    found: dict[str, float] = {}
-    for name, values in (
-        ("mean", coefficients.mean(dim=0)),
-        ("minimum", coefficients.amin(dim=0)),
-        ("maximum", coefficients.amax(dim=0)),
-    ):
-        found |= {f"coefficient_{place}_{name}": float(value) for place, value in enumerate(values, start=1)}
-    return found
+    return {
+        f"coefficient_{position}_{name}": float(value)
+        for name, over in (("mean", Tensor.mean), ("minimum", Tensor.amin), ("maximum", Tensor.amax))
+        for position, value in enumerate(over(coefficients, dim=0), start=1)
+    }
 
 
 def _is_kept(
@@ -240,62 +248,107 @@ def _is_kept(
 
 
 def _save(
-    folder: Path,
-    kept: int,
-    epoch: int,
-    seconds: float,
-    networks: StackedAlphaNetworks,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    members: list[_Member],
+    folder: Path, kept: int, epoch: int, seconds: float, learners: Mapping[str, Any], members: list[_Member]
 ) -> None:
     state = {
         "epoch": epoch,
         "seconds": seconds,
-        "networks": dict(networks.state_dict()),
-        "optimizer": optimizer.state_dict(),
-        "scheduler": None if scheduler is None else _plain(scheduler.state_dict()),
+        **{name: None if learner is None else _values(learner.state_dict()) for name, learner in learners.items()},
         "members": [
             {**vars(member), "records": json.dumps(member.records), "losses": torch.tensor(member.losses)}
             for member in members
         ],
     }
     save_state(folder / f"epoch_{epoch:05d}.safetensors", state)
-    for old in sorted(folder.glob("epoch_*.safetensors"))[:-kept]:
+    for old in numbered_checkpoints(folder)[:-kept]:
         old.unlink()
 
 
-def _restore(
-    state: dict[str, Any],
-    networks: StackedAlphaNetworks,
-    optimizer: torch.optim.Optimizer,
-    scheduler: Any,
-    members: list[_Member],
-) -> None:
-    networks.load_state_dict(state["networks"])
-    optimizer.load_state_dict(state["optimizer"])
-    if scheduler is not None:
-        scheduler.load_state_dict(state["scheduler"])
+def _restore(state: dict[str, Any], learners: Mapping[str, Any], members: list[_Member]) -> None:
+    for name, learner in learners.items():
+        if learner is not None:
+            learner.load_state_dict(state[name])
     for member, stored in zip(members, state["members"], strict=True):
-        for name, value in stored.items():
-            setattr(member, name, value)
-        member.records = json.loads(stored["records"])
-        member.losses = stored["losses"].tolist()
+        vars(member).update(stored, records=json.loads(stored["records"]), losses=stored["losses"].tolist())
 
 
-def _newest(folder: Path | None) -> Any:
-    """State of the newest whole checkpoint; None where there is none."""
-    files = sorted(folder.glob("epoch_*.safetensors")) if folder is not None else []
-    return load_state(files[-1]) if files else None
-
-
-def discard_checkpoints(folder: Path) -> None:
-    """Remove the checkpoints of a stack that has ended."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _plain(state: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a scheduler's state that are values; functions are made anew from the settings."""
+def _values(state: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a state that are values; functions of a scheduler are made anew from the settings."""
     return {
-        name: value for name, value in state.items() if isinstance(value, bool | int | float | str | list | dict | None)
+        name: value
+        for name, value in state.items()
+        if isinstance(value, Tensor | bool | int | float | str | list | dict | None)
     }
+
+
+def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingSettings) -> None:
+    """Try activation, optimiser and scheduler on a network of a few numbers, for as many epochs as there are.
+
+    Raises:
+        ParameterError: one of them is unknown or does not take its parameters.
+    """
+    _check_activation(network.activation)
+    tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.model_copy(update={"activation": "relu"}), [0])
+    optimizer = _build_optimizer(training.optimizer, tiny)
+    scheduler = _build_scheduler(training.scheduler, optimizer)
+    try:
+        for _ in range(training.epochs):
+            part, own = "optimizer", training.optimizer
+            tiny().sum().backward()
+            optimizer.step()
+            if scheduler is not None and training.scheduler is not None:
+                part, own = "scheduler", training.scheduler
+                scheduler.step()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"alphanet.training.{part}: {own.name} does not work with {own.parameters} over {training.epochs} epochs ({error})."
+        ) from error
+
+
+def _check_activation(name: str) -> None:
+    """Functions that mix numbers (softmax, normalize) or are drawn (dropout) would mix classes and networks of a stack."""
+    try:
+        function, values = getattr(F, name), torch.linspace(-2, 2, 64)
+        together, alone = function(values.view(2, 32)), function(values)
+        if not isinstance(together, Tensor) or together.shape != (2, 32):
+            raise TypeError("it does not give as many numbers as it takes")
+        if not torch.allclose(together.flatten(), alone):
+            raise TypeError("it does not treat every number by itself")
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
+        raise ParameterError(
+            f"alphanet.network.activation: '{name}' is no activation of torch.nn.functional ({error}); try leaky_relu, relu, "
+            "gelu or tanh."
+        ) from error
+
+
+def _build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) -> torch.optim.Optimizer:
+    return _built("optimizer", torch.optim, settings, networks.parameters())
+
+
+def _build_scheduler(
+    settings: TorchSettings | None, optimizer: torch.optim.Optimizer
+) -> torch.optim.lr_scheduler.LRScheduler | None:
+    if settings is None:
+        return None
+    module = torch.optim.lr_scheduler
+    # The step of ReduceLROnPlateau wants a metric, and the others' does not.
+    names = sorted(
+        name
+        for name, kind in vars(module).items()
+        if isinstance(kind, type) and issubclass(kind, module.LRScheduler) and not name.startswith("_")
+    )
+    names = [name for name in names if name not in ("LRScheduler", "ReduceLROnPlateau")]
+    if settings.name not in names:
+        raise ParameterError(
+            f"alphanet.training.scheduler: there is no '{settings.name}' in torch; choose one of {', '.join(names)}."
+        )
+    return _built("scheduler", module, settings, optimizer)
+
+
+def _built(part: str, module: Any, settings: TorchSettings, target: Any) -> Any:
+    try:
+        return getattr(module, settings.name)(target, **settings.parameters)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ParameterError(
+            f"alphanet.training.{part}: {settings.name} does not take {settings.parameters} ({error})."
+        ) from error
