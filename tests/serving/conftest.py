@@ -1,5 +1,6 @@
 """Images and stacks that the tests of methods use."""
 
-from tests.pipelines.stacking.conftest import counting_data, digits
+from tests.pipelines.conftest import digits
+from tests.pipelines.stacking.conftest import counting_data
 
 __all__ = ["counting_data", "digits"]
