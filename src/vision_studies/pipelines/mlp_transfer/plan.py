@@ -15,6 +15,7 @@ from vision_studies.studies.runs import Run
 
 Widths = tuple[int, ...]
 Hyperparameters = dict[str, float]
+TRAINING = "training"
 Perceptrons = Context[MlpTransferSettings]
 
 

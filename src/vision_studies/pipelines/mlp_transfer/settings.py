@@ -5,22 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.ensemble import EnsembleSettings, StackSettings
-from vision_studies.config.search import PrunerSettings, RangeSettings
+from vision_studies.config.search import ChoiceSettings, PrunerSettings, RangeSettings
 from vision_studies.config.training import AdamWSettings
 from vision_studies.settings_base import Settings
 
 Width = Annotated[int, Field(ge=1)]
-
-
-class ChoiceSettings(Settings):
-    """A list of values, each equally likely."""
-
-    choices: tuple[float, ...] = Field(min_length=1, description="values to choose from")
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Lowest and highest value."""
-        return min(self.choices), max(self.choices)
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,6 @@
 """What is done to the runs of `mlp_transfer`: the search batch by batch, retraining, transfer and scoring, in stacks."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -9,24 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
-from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.plan import (
+    TRAINING,
     Perceptrons,
     choose_hyperparameters,
     home_runs,
-    perceptron_run,
     transfer_cells,
     without,
 )
-from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.run_store import RunStore
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
 
 if TYPE_CHECKING:
-    from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, FinishedTrial
+    from vision_studies.pipelines.mlp_transfer.search import Searches
 
-TRAINING, EVALUATION = "training", "evaluation"
+EVALUATION = "evaluation"
 SEARCH, TRIAL_SCORES, RETRAINING, TRANSFER, TRANSFER_SCORES = (
     "search",
     "trial scores",
@@ -76,86 +74,14 @@ def most_runs(settings: MlpTransferSettings) -> int:
     return architectures * settings.search.trials + architectures**2 * len(settings.seeds)
 
 
-def search_batches(context: Perceptrons) -> "Iterator[tuple[list[Run], dict[str, Search]]]":
-    """The trials of all architectures, batch by batch; a batch is drawn when the one before it has been trained.
-
-    Yields:
-        Runs, and the searches that may end them.
-    """
-    from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, quiet, shared_draws
-
-    quiet()
-    settings, search = context.settings, context.settings.search
-    shared = shared_draws(search.space, search.trials, search.seed) if search.sampler.name == "shared" else None
-    informed = shared is None or search.pruner is not None
-    latest: dict[int, list[Run]] = {}
-    known: dict[int, list[FinishedTrial]] = {number: [] for number in range(len(settings.architectures))}
-    batch = search.batch or search.trials
-    for start in range(0, search.trials, batch):
-        count = min(batch, search.trials - start)
-        runs: list[Run] = []
-        searches: dict[str, Search] = {}
-        for number, widths in enumerate(settings.architectures):
-            if informed:
-                known[number] += [finished_trial(context.runs, run) for run in latest.get(number, [])]
-            finished = list(known[number])
-            if shared is not None:
-                drawn = shared[start : start + count]
-            else:
-                drawn = ArchitectureSearch(search, number, finished, settings.training.epochs).draw(count)
-            name = architecture_name(widths)
-            latest[number] = [
-                perceptron_run(context, name, search.training_seed, widths, hyperparameters, start + trial)
-                for trial, hyperparameters in enumerate(drawn)
-            ]
-            if search.pruner is not None:
-                searches |= {run.fingerprint: Search(finished, number) for run in latest[number]}
-            runs += latest[number]
-        yield runs, searches
-
-
-@dataclass(frozen=True)
-class Search:
-    """A batch of an architecture's trials under a pruner.
-
-    Attributes:
-        finished: trials of earlier batches.
-        architecture: number of the architecture.
-    """
-
-    finished: "Sequence[FinishedTrial]"
-    architecture: int
-
-    def begin(self, settings: MlpTransferSettings, stack: Sequence[Run]) -> "ArchitectureSearch":
-        """Watch the trials of a stack."""
-        from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch
-
-        search = ArchitectureSearch(settings.search, self.architecture, self.finished, settings.training.epochs)
-        search.begin([run.configuration["hyperparameters"] for run in stack])
-        return search
-
-
-def finished_trial(store: RunStore, run: Run) -> "FinishedTrial":
-    """What Optuna is told of a trial."""
-    from vision_studies.pipelines.mlp_transfer.search import FinishedTrial, trial_values
-
-    result = store.result(run, TRAINING) or {"status": "failed", "metrics": {}}
-    usable = result["status"] in (COMPLETE, PRUNED)
-    history = store.history(run, ["epoch", "validation_loss"]) if usable else None
-    return FinishedTrial(
-        hyperparameters=run.configuration["hyperparameters"],
-        value=result["metrics"].get("validation_loss") if usable else None,
-        pruned=result["status"] == PRUNED,
-        validations={} if history is None else trial_values(history, "validation_loss"),
-    )
-
-
 def _searched(context: Perceptrons) -> Steps:
     """Draw and train the trials of every architecture, batch by batch.
 
     Returns:
         The runs of all trials that are known, and why not all of them have ended; None where they have.
     """
+    from vision_studies.pipelines.mlp_transfer.search import search_batches
+
     settings = context.settings
     runs: list[Run] = []
     has_ended = True
@@ -172,9 +98,7 @@ def _searched(context: Perceptrons) -> Steps:
     return runs, None if has_ended and not missing else "the search chooses their hyperparameters"
 
 
-def _training(
-    context: Perceptrons, runs: Sequence[Run], title: str, searches: Mapping[str, Search] | None = None
-) -> Stage:
+def _training(context: Perceptrons, runs: Sequence[Run], title: str, searches: "Searches | None" = None) -> Stage:
     pruner = pruner_name(context.settings.search.pruner)
     again = partial(_pruned_otherwise, pruner=pruner) if title == SEARCH else None
     work = partial(_train, context=context, searches=searches or {})
@@ -209,18 +133,25 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     return stacks
 
 
-def _train(
-    stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: Mapping[str, Search]
-) -> None:
+def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: "Searches") -> None:
     from vision_studies.pipelines.mlp_transfer import work as mlp_transfer
     from vision_studies.training.runtime import select_device
 
     pruner = pruner_name(context.settings.search.pruner)
 
     def end(member: int, outcome: Outcome) -> None:
-        record(stack[member], outcome.pruned_by(pruner) if outcome.status == PRUNED and pruner else outcome)
+        record(stack[member], outcome.pruned_by(pruner))
 
-    search = searches.get(stack[0].fingerprint)
+    prune = None
+    if stack[0].fingerprint in searches:
+        from vision_studies.studies.search import is_hopeless
+
+        search = searches[stack[0].fingerprint]()
+        trials = search.ask_for([run.configuration["hyperparameters"] for run in stack])
+
+        def prune(member: int, epoch: int, value: float) -> bool:
+            return is_hopeless(trials[member], epoch, value)
+
     mlp_transfer.train_stack(
         [(MlpRunSettings.model_validate(run.configuration), run.seed) for run in stack],
         context.images,
@@ -229,7 +160,7 @@ def _train(
         context.settings.stack,
         on_end=end,
         weights_file=lambda member: context.runs.path(stack[member], mlp_transfer.WEIGHTS_FILE),
-        prune=search.begin(context.settings, stack).should_prune if search else None,
+        prune=prune,
     )
 
 

@@ -1,6 +1,7 @@
 """Nodes of `mlp_transfer` that turn finished runs into statistics and into the published project's files."""
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -142,21 +143,18 @@ def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.
         Columns architecture, hyperparameter, importance (shares of the variance, which sum to 1 in an architecture), trials
         (how many they were computed from).
     """
-    from vision_studies.pipelines.mlp_transfer.search import FinishedTrial, importance, quiet
+    from vision_studies.studies.search import ended_trial, importance
 
-    quiet()
-    rows = []
-    for name, own in search_results.groupby("variant", sort=False):
-        table = _trials_table(own[own["status"] == COMPLETE])
+    space, rows = dict(settings.search.space), []
+    for name, runs in search_results.groupby("variant", sort=False):
+        table = _trials_table(runs[runs["status"] == COMPLETE]).dropna(subset=["best_val_loss"])
+        # The loss itself would tell of the few diverging trials alone.
         trials = [
-            FinishedTrial(
-                {key: row[key] for key in HYPERPARAMETERS}, row["best_val_loss"], pruned=False, validations={}
-            )
-            for row in table.dropna(subset=["best_val_loss"]).to_dict("records")
+            ended_trial(space, {key: row[key] for key in space}, COMPLETE, math.log(row["best_val_loss"] or math.inf))
+            for row in table.to_dict("records")
         ]
-        found = importance(settings.search.space, trials, settings.search.seed)
-        shared = {"architecture": name, "trials": len(trials)}
-        rows += [{**shared, "hyperparameter": key, "importance": value} for key, value in found.items()]
+        shares = importance(trials, settings.search.seed)
+        rows += [[name, hyperparameter, share, len(trials)] for hyperparameter, share in shares.items()]
     return pd.DataFrame(rows, columns=["architecture", "hyperparameter", "importance", "trials"])
 
 
