@@ -6,6 +6,8 @@ import pandas as pd
 
 from vision_studies.errors import DataError
 from vision_studies.pipelines.mlp_transfer.plan import (
+    EVALUATION,
+    TRAINING,
     Perceptrons,
     choose_hyperparameters,
     home_runs,
@@ -13,15 +15,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     transfer_cells,
 )
 from vision_studies.pipelines.mlp_transfer.settings import architecture_name
-from vision_studies.pipelines.mlp_transfer.stages import (
-    EVALUATION,
-    RETRAINING,
-    SEARCH,
-    TRAINING,
-    TRANSFER,
-    TRANSFER_SCORES,
-    TRIAL_SCORES,
-)
+from vision_studies.pipelines.mlp_transfer.stages import RETRAINING, SEARCH, TRANSFER, TRANSFER_SCORES, TRIAL_SCORES
 from vision_studies.studies.method import run_stages
 
 
@@ -68,10 +62,8 @@ def transfer_hyperparameters(
         table = context.table([run], [TRAINING, EVALUATION])
         row: dict[str, Any] = table.iloc[0].to_dict() if len(table) else {"status": "failed"}
         names = ("seed", "status", "test_loss", "test_accuracy", "validation_loss", "best_epoch", "run_fingerprint")
-        reused = run.fingerprint in seen
-        rows.append(
-            {"target_arch": target, "source_arch": source, **{key: row.get(key) for key in names}, "reused": reused}
-        )
+        measured = {name: row.get(name) for name in names}
+        rows.append({"target_arch": target, "source_arch": source, **measured, "reused": run.fingerprint in seen})
         seen.add(run.fingerprint)
     return pd.DataFrame(rows)
 

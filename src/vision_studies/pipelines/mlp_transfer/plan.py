@@ -1,7 +1,7 @@
 """The runs of `mlp_transfer` beside its search: which hyperparameters are chosen, and who is trained with them."""
 
 import json
-from collections.abc import Collection
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,7 @@ from vision_studies.studies.runs import Run
 
 Widths = tuple[int, ...]
 Hyperparameters = dict[str, float]
-TRAINING = "training"
+TRAINING, EVALUATION = "training", "evaluation"
 Perceptrons = Context[MlpTransferSettings]
 
 
@@ -82,19 +82,9 @@ def home_runs(context: Perceptrons, best: dict[str, Any]) -> list[Run]:
 
 def transfer_cells(context: Perceptrons, best: dict[str, Any]) -> list[tuple[str, str, Run]]:
     """Target, source and run, for every pair of architectures and every seed."""
-    chosen = best["architectures"]
-    return [
-        (
-            target,
-            source,
-            perceptron_run(context, target, seed, tuple(chosen[target]["layers"]), chosen[source]["hyperparameters"]),
-        )
-        for target in chosen
-        for source in chosen
-        for seed in context.settings.seeds
-    ]
-
-
-def without(runs: list[Run], fingerprints: Collection[str]) -> list[Run]:
-    """The runs that are not known already."""
-    return [run for run in runs if run.fingerprint not in fingerprints]
+    cells = []
+    for (target, trained), (source, tuned) in product(best["architectures"].items(), repeat=2):
+        for seed in context.settings.seeds:
+            run = perceptron_run(context, target, seed, tuple(trained["layers"]), tuned["hyperparameters"])
+            cells.append((target, source, run))
+    return cells

@@ -21,18 +21,9 @@ Domain = Annotated[
     Annotated[RangeSettings, Tag("range")] | Annotated[ChoiceSettings, Tag("choices")], Discriminator(_kind)
 ]
 
-HYPERPARAMETERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "dropout", "leaky_relu_alpha")
-"""The hyperparameters in the order in which they are drawn."""
+_LIMITS = {"lr": float("inf"), "eps": float("inf"), "weight_decay": float("inf")}
+"""Exclusive upper ends of what makes sense; 1 for all others. The lower end is 0."""
 
-_LIMITS = {  # inclusive lower, exclusive upper end of what makes sense
-    "lr": (0.0, float("inf")),
-    "beta1": (0.0, 1.0),
-    "beta2": (0.0, 1.0),
-    "eps": (0.0, float("inf")),
-    "weight_decay": (0.0, float("inf")),
-    "dropout": (0.0, 1.0),
-    "leaky_relu_alpha": (0.0, 1.0),
-}
 _ABOVE_ZERO = ("lr", "eps")
 
 
@@ -49,12 +40,16 @@ class SearchSpaceSettings(Settings):
 
     @model_validator(mode="after")
     def _within_limits(self) -> "SearchSpaceSettings":
-        for name, (lowest, limit) in _LIMITS.items():
-            low, high = getattr(self, name).ends
-            if low < lowest or high >= limit or (name in _ABOVE_ZERO and low <= 0):
+        for name, domain in self:
+            (low, high), limit = domain.ends, _LIMITS.get(name, 1.0)
+            if low < 0 or high >= limit or (name in _ABOVE_ZERO and low <= 0):
                 above = "above" if name in _ABOVE_ZERO else "at or above"
-                raise ValueError(f"{name} must stay {above} {lowest:g} and below {limit:g}, not {low:g} to {high:g}")
+                raise ValueError(f"{name} must stay {above} 0 and below {limit:g}, not {low:g} to {high:g}")
         return self
+
+
+HYPERPARAMETERS = tuple(SearchSpaceSettings.model_fields)
+"""The hyperparameters in the order in which they are drawn."""
 
 
 class SharedSamplerSettings(Settings):

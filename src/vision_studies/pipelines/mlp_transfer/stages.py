@@ -10,12 +10,12 @@ from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.plan import (
+    EVALUATION,
     TRAINING,
     Perceptrons,
     choose_hyperparameters,
     home_runs,
     transfer_cells,
-    without,
 )
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings
 from vision_studies.studies.runs import Run
@@ -24,14 +24,8 @@ from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pr
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import Searches
 
-EVALUATION = "evaluation"
-SEARCH, TRIAL_SCORES, RETRAINING, TRANSFER, TRANSFER_SCORES = (
-    "search",
-    "trial scores",
-    "retraining",
-    "transfer",
-    "transfer scores",
-)
+SEARCH, RETRAINING, TRANSFER = "search", "retraining", "transfer"
+TRIAL_SCORES, TRANSFER_SCORES = "trial scores", "transfer scores"
 
 
 def stages(context: Perceptrons, known: Known) -> Steps:
@@ -59,11 +53,10 @@ def stages(context: Perceptrons, known: Known) -> Steps:
         trials = [run.fingerprint for run in runs]
     home = home_runs(context, best)
     # In the published protocol one of the seeds is the search's own: that run is there already.
-    yield _training(context, without(home, trials), RETRAINING)
+    yield _training(context, [run for run in home if run.fingerprint not in trials], RETRAINING)
     yield _evaluation(context, home, EVALUATION)
-    elsewhere = without(
-        [run for *_, run in transfer_cells(context, best)], {*trials, *(run.fingerprint for run in home)}
-    )
+    there = {*trials, *(run.fingerprint for run in home)}
+    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in there]
     yield _training(context, elsewhere, TRANSFER)
     yield _evaluation(context, elsewhere, TRANSFER_SCORES)
 
@@ -114,11 +107,12 @@ def _pruned_otherwise(result: Mapping[str, Any], *, pruner: str | None) -> str |
     return "a search with another pruner had ended it" if pruned_otherwise(result, pruner) else None
 
 
-def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
-    def widths(run: Run) -> list[int]:
-        return run.configuration["widths"]
+def _widths(run: Run) -> list[int]:
+    return run.configuration["widths"]
 
-    return [list(alike) for _, alike in groupby(sorted(runs, key=widths), key=widths)]
+
+def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
+    return [list(alike) for _, alike in groupby(sorted(runs, key=_widths), key=_widths)]
 
 
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:

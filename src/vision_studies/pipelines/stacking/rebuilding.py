@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from torch import nn
 
 from vision_studies.data.prepared import PreparedData
@@ -22,10 +20,9 @@ from vision_studies.pipelines.stacking.run_settings import (
     NetworkRun,
     read_run,
 )
-from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_meta_learner
-from vision_studies.run_folders import MEND, descriptions, read_stage
+from vision_studies.pipelines.stacking.stacked_networks import build_learner
+from vision_studies.run_folders import descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
-from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.rebuilt import Rebuilt, load_selected
@@ -81,36 +78,14 @@ def _combination(run: CombinationRun, stored: StoredNetwork, data: PreparedData)
 
 
 def _folded(run: CrossValidatedRun, seed: int, weights: Path, folder: Path, data: PreparedData) -> nn.Module:
-    learners, everyone = run.base_learners, range(len(run.base_learners))
+    def network(learner: int, place: Path) -> nn.Module:
+        model = build_learner(_plain(run.base_learners[learner]), data, seed=seed, member=learner)
+        return load_weights(model, place / WEIGHTS_FILE)
 
-    def network(place: str, learner: int) -> nn.Module:
-        model = build_learner(_plain(learners[learner]), data, seed=seed, member=learner)
-        return load_weights(model, folder / f"{place}_learner_{learner}" / WEIGHTS_FILE)
-
-    shares = [1.0]
-    if run.inference == "refit":
-        sets = [[network("refit", learner) for learner in everyone]]
-    else:
-        accuracies = _held_out_accuracies(folder, len(learners))
-        if run.inference == "best_fold":
-            best = accuracies.argmax(axis=0)
-            sets = [[network(f"fold_{best[learner]}", learner) for learner in everyone]]
-        else:
-            sets = [[network(f"fold_{fold}", learner) for learner in everyone] for fold in range(run.folds)]
-            weighted = run.inference == "weighted"
-            shares = cross_validation.fold_weights(accuracies).tolist() if weighted else [1 / run.folds] * run.folds
-    dimension = 0 if run.meta_learner.inputs == "none" else len(learners) * data.num_classes
-    meta_learner = build_meta_learner(run.meta_learner, dimension, data, seed=seed)
-    load_weights(meta_learner, weights)
-    return FoldedStack(sets, shares, meta_learner, lambda logits: cross_validation.told(run, logits))
-
-
-def _held_out_accuracies(folder: Path, learners: int) -> np.ndarray:
-    """Accuracy [folds, learners] of the base learners on the images that each was kept from."""
-    stored = read_table(folder / cross_validation.FOLDS_FILE, MEND)
-    logits = stored.filter(like="logit_").to_numpy().reshape(len(stored), learners, -1)
-    right = pd.DataFrame(logits.argmax(axis=2) == stored["label"].to_numpy()[:, None])
-    return right.groupby(stored["fold"]).mean().to_numpy()
+    sets, shares = cross_validation.asked_networks(run, folder, lambda: cross_validation.stored_accuracies(run, folder))
+    networks = [[network(learner, place) for learner, place in enumerate(places)] for places in sets]
+    meta_learner = load_weights(cross_validation.level_one_network(run, data, seed), weights)
+    return FoldedStack(networks, shares.tolist(), meta_learner, lambda logits: cross_validation.told(run, logits))
 
 
 def _plain(learner: LearnerSettings) -> LearnerSettings:
