@@ -30,7 +30,12 @@ from vision_studies.pipelines.stacking.outputs import (
     save_outputs,
 )
 from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun
-from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_meta_learner, order_seed
+from vision_studies.pipelines.stacking.stacked_networks import (
+    build_learner,
+    build_learners,
+    build_meta_learner,
+    order_seed,
+)
 from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, Report, fit_split, score
 from vision_studies.run_folders import MEND
 from vision_studies.stored_tables import read_table, write_table
@@ -247,7 +252,7 @@ def told(run: CrossValidatedRun, logits: Tensor) -> Tensor:
 def level_one_network(run: CrossValidatedRun, data: PreparedData, seed: int) -> MetaLearner:
     """The meta-learner of a stack, as it is before training."""
     dimension = 0 if run.meta_learner.inputs == "none" else len(run.base_learners) * data.num_classes
-    return build_meta_learner(run.meta_learner, dimension, data, seed=seed)
+    return build_meta_learner(run.meta_learner, dimension, data.in_channels, data.num_classes, seed=seed)
 
 
 def _networks(run: CrossValidatedRun, folds: np.ndarray, folder: Path) -> list[_Network]:
@@ -285,7 +290,7 @@ def _accuracies(held_out: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> 
 def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: MetaLearner) -> dict[str, Any]:
     """Parameters and operations an image of what is used in the end."""
     shape = data.image_shape
-    learners = [build_learner(own, data, seed=seed, member=place) for place, own in enumerate(run.base_learners)]
+    learners = build_learners(run, data, seed=seed)
     sets = run.folds if run.inference in ("all_folds", "weighted") else 1
     features = meta_learner.image_features
     layers = [layer for layer in meta_learner.perceptron if isinstance(layer, nn.Linear)]

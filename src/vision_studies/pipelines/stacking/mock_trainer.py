@@ -15,7 +15,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_validation, save_outputs
-from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun, JointRun, NetworkRun
+from vision_studies.pipelines.stacking.run_settings import JointRun, NetworkRun, Trained
 from vision_studies.pipelines.stacking.work import Report
 from vision_studies.statistics.diversity import diversity
 
@@ -27,7 +27,7 @@ _CONFIDENCE = 4.0  # logit of a made-up prediction
 
 
 def train(
-    run: NetworkRun | JointRun | CrossValidatedRun,
+    run: Trained,
     seed: int,
     data: PreparedData,
     folder: Path,
@@ -84,9 +84,7 @@ def train(
     return Outcome(metrics, PRUNED, "the search ended it", history) if pruned else Outcome(metrics, history=history)
 
 
-def make_up_outputs(
-    run: NetworkRun | JointRun | CrossValidatedRun, seed: int, data: PreparedData, split: str, accuracy: float
-) -> SplitOutputs:
+def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, accuracy: float) -> SplitOutputs:
     """Logits that are right for about a share `accuracy` of the images of a split."""
     random = _generator(run, seed, 1 + ("train", "validation", "test").index(split))
     indices = getattr(data.splits, split)
@@ -103,7 +101,7 @@ def make_up_outputs(
     return SplitOutputs(indices, labels, np.stack(heads, axis=1).astype(np.float32))
 
 
-def _level(run: NetworkRun | JointRun | CrossValidatedRun, random: np.random.Generator) -> float:
+def _level(run: Trained, random: np.random.Generator) -> float:
     """Accuracy that a made-up training ends with: better for stacks, and for learning rates near the good one."""
     optimizer = run.training.optimizer
     distance = abs(math.log10(optimizer.learning_rate / _GOOD_RATE[optimizer.name]))
@@ -112,9 +110,7 @@ def _level(run: NetworkRun | JointRun | CrossValidatedRun, random: np.random.Gen
     return 0.9 + 0.01 * math.log2(learners) + 0.01 * preference - 0.04 * min(distance, 3) + random.normal(0, 0.004)
 
 
-def _heads(
-    run: NetworkRun | JointRun | CrossValidatedRun, accuracy: float, random: np.random.Generator
-) -> dict[str, float]:
+def _heads(run: Trained, accuracy: float, random: np.random.Generator) -> dict[str, float]:
     """What a joint training reports of its base learners."""
     if not isinstance(run, JointRun):
         return {}
@@ -134,5 +130,5 @@ def _heads(
     return found | {f"validation_{name}": value for name, value in diversity(np.stack(said), labels).items()}
 
 
-def _generator(run: NetworkRun | JointRun | CrossValidatedRun, seed: int, purpose: int) -> np.random.Generator:
+def _generator(run: Trained, seed: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([int(hash_json(run.model_dump(mode="json"))[:12], 16), seed, purpose])

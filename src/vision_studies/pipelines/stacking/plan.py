@@ -8,8 +8,7 @@ from vision_studies.errors import ParameterError
 from vision_studies.pipelines.stacking.run_settings import (
     AnyRun,
     CombinationRun,
-    CrossValidatedRun,
-    JointRun,
+    Stack,
     read_run,
     stack_run,
 )
@@ -73,7 +72,7 @@ def plan_entries(
     Raises:
         ParameterError: a network does not exist or does not fit the images.
     """
-    stacks: list[tuple[Entry, JointRun | CrossValidatedRun]] = []
+    stacks: list[tuple[Entry, Stack]] = []
     for variant in settings.variants:
         try:
             configured = settings.configured(variant, dict(drawn.get(variant.name, {})))
@@ -149,7 +148,7 @@ def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedDat
     return [(TITLES[role], made)] if made is not None else []
 
 
-def _parts(variant: str, run: JointRun | CrossValidatedRun, data: "PreparedData") -> tuple[dict[str, Any], ...]:
+def _parts(variant: str, run: Stack, data: "PreparedData") -> tuple[dict[str, Any], ...]:
     from vision_studies.pipelines.stacking.fair_opponents import stack_parts
 
     try:

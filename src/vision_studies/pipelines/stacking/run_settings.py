@@ -43,6 +43,10 @@ class _TrainedRun(Settings):
     evaluation: EvaluationSettings = Field(description="how they are scored")
 
 
+SHARED = tuple(_TrainedRun.model_fields)
+"""Settings that a stack shares with its opponents."""
+
+
 class NetworkRun(_TrainedRun):
     """One network alone."""
 
@@ -81,6 +85,8 @@ class CombinationRun(Settings):
     members: tuple[NetworkRun, ...] = Field(min_length=1, description="the networks")
 
 
+Stack = JointRun | CrossValidatedRun
+Trained = NetworkRun | Stack
 AnyRun = NetworkRun | JointRun | CrossValidatedRun | CombinationRun
 _ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="method")])
 
@@ -90,7 +96,7 @@ def read_run(configuration: dict[str, Any]) -> AnyRun:
     return _ADAPTER.validate_python(configuration)
 
 
-def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> JointRun | CrossValidatedRun:
+def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> Stack:
     """The run of a stack.
 
     Args:
@@ -100,7 +106,12 @@ def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings
     Raises:
         ParameterError: a file of weights is not there.
     """
-    shared = {**_shared(settings), "base_learners": learners(settings, networks), "meta_learner": settings.meta_learner}
+    shared: dict[str, Any] = {name: getattr(settings, name) for name in SHARED if name != "mock"}
+    shared |= {
+        "mock": settings.trainer == "mock",
+        "base_learners": learners(settings, networks),
+        "meta_learner": settings.meta_learner,
+    }
     if settings.mode == "joint":
         return JointRun(method="joint", loss=settings.loss, **shared)
     return CrossValidatedRun(
@@ -122,26 +133,12 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
     found = []
     for name in settings.base_learners:
         network = networks[name]
-        file = network.weights_file
-        if file is not None and not Path(file).is_file():
+        file = Path(network.weights_file) if network.weights_file is not None else None
+        if file is not None and not file.is_file():
             raise ParameterError(
-                f"stacking.networks.{name}.weights_file={file} does not exist; put the file there, or set it to null."
+                f"stacking.networks.{name}.weights_file={network.weights_file} does not exist; put the file there, or set it "
+                "to null."
             )
-        found.append(
-            LearnerSettings(
-                **network.model_dump(),
-                initialisation=settings.initialisation if file is None else None,
-                weights_hash=None if file is None else hash_file(Path(file)),
-            )
-        )
+        initialisation, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
+        found.append(LearnerSettings(**network.model_dump(), initialisation=initialisation, weights_hash=weights_hash))
     return tuple(found)
-
-
-def _shared(settings: StackingRunSettings) -> dict[str, Any]:
-    return {
-        "mock": settings.trainer == "mock",
-        "loader": settings.loader,
-        "augmentation": settings.augmentation,
-        "training": settings.training,
-        "evaluation": settings.evaluation,
-    }
