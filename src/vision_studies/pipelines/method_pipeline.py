@@ -37,7 +37,8 @@ def method_pipeline(method: Method[Any], only: Sequence[str] | None = None) -> P
 
 
 def _node(method: Method[Any], spec: NodeSpec) -> Node:
-    context = _context_inputs(method) if spec.in_context else []
+    parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
+    context = [*parameters, *method.data, RUNS] if spec.in_context else []
     outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
     function = _in_context(method, spec.function) if spec.in_context else spec.function
     if not spec.does_runs:
@@ -45,24 +46,19 @@ def _node(method: Method[Any], spec: NodeSpec) -> Node:
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
 
 
-def _context_inputs(method: Method[Any]) -> list[str]:
-    parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
-    return [*parameters, *method.data, RUNS]
-
-
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes the context of its first inputs, of which Kedro validates the parameters by their types."""
-    names = method.parameter_names
-    types = {name: settings_model(name) for name in names} | _SHARED
+    types = {name: settings_model(name) for name in method.parameter_names} | _SHARED
     first = [*types, *method.data, RUNS]
     last = [*inspect.signature(function).parameters.values()][1:]
 
     @wraps(function)
     def node(*inputs: Any) -> Any:
-        models, rest = inputs[: len(names)], inputs[len(names) :]
-        (study, execution, fresh), rest = rest[: len(_SHARED)], rest[len(_SHARED) :]
-        data, (folder, *others) = rest[: len(method.data)], rest[len(method.data) :]
-        context = make_context(method, models, study, execution, fresh, data, RunStore(Path(folder)))
+        given, others = dict(zip(first, inputs, strict=False)), inputs[len(first) :]
+        models, shared, data = (
+            [given[name] for name in names] for names in (method.parameter_names, _SHARED, method.data)
+        )
+        context = make_context(method, models, *shared, data, RunStore(Path(given[RUNS])))
         return function(context, *others)
 
     positional = inspect.Parameter.POSITIONAL_ONLY

@@ -5,6 +5,7 @@ Kedro's nodes, `kedro runs plan`, the report and the commands read it; nothing a
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -121,6 +122,10 @@ class NodeSpec:
     tags: str | Sequence[str]
     in_context: bool = False
     does_runs: bool = False
+
+
+does_runs = partial(NodeSpec, in_context=True, does_runs=True)
+"""A node that looks for unfinished runs."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval,
     Args:
         table: columns variant, seed, value.
         confidence: of the intervals.
-        interval: kind of the intervals.
+        interval: their kind.
         test: kind of the paired test.
 
     Returns:
@@ -98,12 +98,7 @@ def regrets_by_seed(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def regret_table(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> pd.DataFrame:
-    """Sum up every cell over its seeds.
-
-    Args:
-        regrets: from `regrets_by_seed`.
-        confidence: of the intervals.
-        interval: kind of the intervals.
+    """Sum up every cell over its seeds, from what `regrets_by_seed` gives.
 
     Returns:
         One row a cell: target_arch, source_arch, n, mean_regret, sd_regret, low_regret, high_regret, min_regret,
@@ -147,13 +142,7 @@ def matrix(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
-    """What tuning leaves between architectures.
-
-    Args:
-        table: columns variant, seed, value: test losses at home.
-        pairs: from `compare_pairs`.
-        confidence: one minus it is the level of significance.
-    """
+    """What tuning leaves between architectures, from test losses at home (variant, seed, value) and `compare_pairs`."""
     found = one_way_test(table)
     means = table.groupby("variant")["value"].mean()
     if found.groups < 2:
@@ -175,12 +164,8 @@ def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: flo
 def transfer_sentence(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> str:
     """What it costs to use another architecture's hyperparameters, on average and at worst.
 
-    The interval is one over seeds: pairs of architectures share their runs and do not count as independent.
-
-    Args:
-        regrets: from `regrets_by_seed`.
-        confidence: of the interval.
-        interval: its kind.
+    The interval is one over seeds: pairs of architectures share their runs and do not count as independent. `regrets` come
+    from `regrets_by_seed`.
     """
     away = regrets[regrets["target_arch"] != regrets["source_arch"]].dropna(subset=["regret"])
     if away.empty:

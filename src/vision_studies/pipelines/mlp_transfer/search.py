@@ -27,13 +27,7 @@ Searches = Mapping[str, Callable[[], Search]]
 
 
 def shared_draws(space: SearchSpaceSettings, count: int, seed: int) -> list[Hyperparameters]:
-    """The published project's draws: one generator of Python's, hyperparameters in its order.
-
-    Args:
-        space: ranges and choices.
-        count: how many configurations.
-        seed: seed of the generator.
-    """
+    """The published project's draws of `count` configurations: one generator of Python's, hyperparameters in its order."""
     generator = random.Random(seed)  # noqa: S311 - no secret is drawn
     return [{name: _draw(generator, domain) for name, domain in space} for _ in range(count)]
 
@@ -43,11 +37,7 @@ def architecture_search(
 ) -> Search:
     """The search of one architecture, built anew from its ended trials: what lasts are the runs themselves.
 
-    Args:
-        settings: how to search.
-        architecture: number of the architecture; with the seed, it decides the draws.
-        ended: trials that have ended, in their order.
-        max_epochs: most epochs of a trial.
+    The number of the architecture and the seed decide the draws.
     """
     sampler, pruner = settings.sampler, build_pruner(settings.pruner, max_epochs)
     startup_trials = sampler.startup_trials if isinstance(sampler, TpeSamplerSettings) else 0

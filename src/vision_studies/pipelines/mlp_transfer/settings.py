@@ -149,16 +149,12 @@ class MlpTransferSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _pruners_compare_losses(self) -> "MlpTransferSettings":
+    def _search_is_fair(self) -> "MlpTransferSettings":
         if self.search.pruner is not None and self.training.selection != "validation_loss":
             raise ValueError(
                 f"search.pruner ends trials with a high validation loss, and training.selection is {self.training.selection}; "
                 "set training.selection=validation_loss, or search.pruner=null"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_are_fresh(self) -> "MlpTransferSettings":
         if self.protocol == "corrected" and self.search.training_seed in self.seeds:
             raise ValueError(
                 f"seeds has {self.search.training_seed}, which is search.training_seed: its runs chose the "

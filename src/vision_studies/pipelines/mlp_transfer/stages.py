@@ -31,9 +31,7 @@ TRIAL_SCORES, TRANSFER_SCORES = "trial scores", "transfer scores"
 def stages(context: Perceptrons, known: Known) -> Steps:
     """Search, then retraining at home and elsewhere, which are known when the search has ended.
 
-    Args:
-        context: where and with what.
-        known: `best`, what the search has found, and `trials`, fingerprints of its runs, where they have been saved.
+    Of what is `known`, `best` is what the search has found, and `trials` are fingerprints of its runs.
     """
     best, trials = known.get("best"), known.get("trials", ())
     if best is None:

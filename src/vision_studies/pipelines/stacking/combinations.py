@@ -48,7 +48,7 @@ def combine(
 
     Args:
         run: the rule.
-        seed: seed of the members' runs.
+        seed: of the members' runs.
         members: folders of their runs, trained.
         costs: their columns of the results table: parameters, macs, seconds, device.
         data: images and splits.

@@ -61,22 +61,16 @@ class _Network(NamedTuple):
 
 
 def assign_folds(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Which fold each image is in, int64 [N]; every fold has its share of every class.
-
-    Args:
-        labels: int64 [N].
-        number: of folds.
-        seed: seed of the parts.
+    """Which of `number` folds each image is in, int64 [N] like its labels; every fold has its share of every class.
 
     Raises:
         DataError: a class has fewer images than there are folds.
     """
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    if len(labels) < number or counts.min() < number:
+    rarest = np.unique(labels, return_counts=True)[1].min()
+    if rarest < number:
         raise DataError(
-            f"folds.number={number} but the rarest class has {counts.min()} training images, so that a fold would have none "
-            f"of it; set stacking.run.folds.number to {max(2, counts.min())} or less, or use more images."
+            f"folds.number={number} but the rarest class has {rarest} training images, so that a fold would have none of it; "
+            f"set stacking.run.folds.number to {max(2, rarest)} or less, or use more images."
         )
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedKFold(number, shuffle=True, random_state=seed)
@@ -187,10 +181,7 @@ def asked_networks(
 ) -> tuple[list[list[Path]], np.ndarray]:
     """Folders of the networks that speak for each base learner, in sets; and the weight of each set's decision.
 
-    Args:
-        run: its inference decides.
-        folder: of the run.
-        accuracies: gives those [folds, learners] on held-out images, where they are asked for.
+    The run's inference decides; `accuracies` gives those [folds, learners] on held-out images, where they are asked for.
     """
     learners = range(len(run.base_learners))
     if run.inference == "best_fold":
@@ -202,11 +193,7 @@ def asked_networks(
 
 
 def fold_weights(accuracies: np.ndarray) -> np.ndarray:
-    """Weights [folds] of the folds' decisions, which sum to 1, by the mean held-out accuracy of each fold's learners.
-
-    Args:
-        accuracies: [folds, learners].
-    """
+    """Weights [folds] of the folds' decisions, which sum to 1, by the held-out accuracies [folds, learners]."""
     return softmax(accuracies.mean(axis=1) / TEMPERATURE)
 
 

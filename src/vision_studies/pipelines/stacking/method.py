@@ -5,7 +5,7 @@ from typing import Any
 from vision_studies.pipelines.stacking import figures, nodes, tables
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.stages import most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:stacking"
 
@@ -52,30 +52,9 @@ METHOD = Method(
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
-        NodeSpec(
-            nodes.search_hyperparameters,
-            [],
-            ["trials", "trial_results", "trial_histories"],
-            "search",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.train_runs,
-            ["trials"],
-            ["plan", "training_results", "histories"],
-            "training",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.evaluate_runs,
-            ["trials", "training_results"],
-            "results",
-            "evaluation",
-            in_context=True,
-            does_runs=True,
-        ),
+        does_runs(nodes.search_hyperparameters, [], ["trials", "trial_results", "trial_histories"], "search"),
+        does_runs(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training"),
+        does_runs(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation"),
         NodeSpec(
             tables.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),

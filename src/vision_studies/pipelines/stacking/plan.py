@@ -64,10 +64,7 @@ def plan_entries(
 ) -> list[Entry]:
     """Variants in their order, then their opponents. What two variants both need is there once.
 
-    Args:
-        settings: the study.
-        data: decides how large networks are.
-        drawn: variant -> what a search has found for it; empty where there was none.
+    Variant -> `drawn` is what a search has found for it, empty where there was none; data decide how large networks are.
 
     Raises:
         ParameterError: a network does not exist or does not fit the images.
@@ -81,19 +78,18 @@ def plan_entries(
         run = stack_run(configured, settings.networks)
         parts = _parts(variant.name, run, data)
         stacks.append((Entry(variant.name, STACK, (variant.name,), run, parts), run))
-    found: dict[str, tuple[str, list[str], AnyRun]] = {}
+    found: dict[str, tuple[tuple[str, str], list[str], AnyRun]] = {}
     for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
         names = settings.configured(variant).base_learners
         for role in settings.opponents:
             for title, opponent in _opponents(role, stack, names, data):
                 key = opponent.model_dump_json()
-                found.setdefault(key, (f"{role}/{title}", [], opponent))[1].append(entry.name)
+                found.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
     titles = [title for title, _, _ in found.values()]
     opponents = []
-    for title, own, opponent in found.values():
-        kind, _, name = title.partition("/")
-        shown = name if titles.count(title) == 1 else f"{name} ({own[0]})"
-        opponents.append(Entry(shown, kind, tuple(own), opponent))
+    for (role, title), opposed, opponent in found.values():
+        shown = title if titles.count((role, title)) == 1 else f"{title} ({opposed[0]})"
+        opponents.append(Entry(shown, role, tuple(opposed), opponent))
     return [*(entry for entry, _ in stacks), *opponents]
 
 
@@ -138,13 +134,8 @@ def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedDat
     if role == "alone":
         members = fair_opponents.independent_members(stack)
         return [(f"{name} alone, {member.member + 1}", member) for name, member in zip(names, members, strict=True)]
-    made: AnyRun | None
-    if role == "same_parameters":
-        made = fair_opponents.same_parameters(stack, data)
-    elif role == "same_macs":
-        made = fair_opponents.same_macs(stack, data)
-    else:
-        made = fair_opponents.combination(stack, role)
+    alone = {"same_parameters": fair_opponents.same_parameters, "same_macs": fair_opponents.same_macs}
+    made = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
     return [(TITLES[role], made)] if made is not None else []
 
 

@@ -97,11 +97,7 @@ def read_run(configuration: dict[str, Any]) -> AnyRun:
 
 
 def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> Stack:
-    """The run of a stack.
-
-    Args:
-        settings: the stack.
-        networks: what its base learners' names stand for.
+    """The run of a stack, whose base learners' names stand for `networks`.
 
     Raises:
         ParameterError: a file of weights is not there.

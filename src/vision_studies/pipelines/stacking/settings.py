@@ -3,14 +3,14 @@
 import difflib
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.config.merge import merge_settings, nested
+from vision_studies.config.merge import nested
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.search import SharedSearchSettings
 from vision_studies.config.training import TrainingSettings
-from vision_studies.config.validation import describe_errors
+from vision_studies.config.validation import with_changes
 from vision_studies.settings_base import Settings
 
 Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
@@ -133,11 +133,7 @@ class StackingRunSettings(Settings):
         Raises:
             ValueError: `folds.meta_training` does not fit.
         """
-        merged = merge_settings(self.training.model_dump(mode="json"), self.folds.meta_training)
-        try:
-            level_one = TrainingSettings.model_validate(merged)
-        except ValidationError as error:
-            raise ValueError(f"folds.meta_training: {describe_errors(error, TrainingSettings, merged)}") from error
+        level_one = with_changes(self.training, self.folds.meta_training, title="folds.meta_training")
         if self.mode == "cross_validated" and level_one.mixing is not None:
             raise ValueError(
                 "folds.meta_training.mixing must be null: predictions for a mixture of two images are not there"
@@ -185,7 +181,7 @@ class StackingSettings(Settings):
 
     @model_validator(mode="after")
     def _variants_are_whole(self) -> "StackingSettings":
-        dumped: dict[str, str] = {}
+        dumped: dict[str, list[str]] = {}
         for variant in self.variants:
             configured = self.configured(variant)
             unknown = [name for name in configured.base_learners if name not in self.networks]
@@ -196,36 +192,25 @@ class StackingSettings(Settings):
                     f"variant '{variant.name}': base_learners names '{unknown[0]}', which is none of networks{guess}; "
                     f"there are {', '.join(self.networks)}"
                 )
-            dumped[variant.name] = configured.model_dump_json() + str(variant.space if self.search else None)
             if self.search is not None and variant.space is not None and variant.space not in self.search.spaces:
                 raise ValueError(
                     f"variant '{variant.name}': space '{variant.space}' is none of search.spaces; there are "
                     f"{', '.join(self.search.spaces)}"
                 )
-        for name, own in dumped.items():
-            same = [other for other, value in dumped.items() if value == own and other != name]
-            if same:
-                raise ValueError(
-                    f"variants '{name}' and '{same[0]}' are one configuration; let one of them change something"
-                )
+            key = configured.model_dump_json() + str(variant.space if self.search else None)
+            dumped.setdefault(key, []).append(variant.name)
+        same = next((names for names in dumped.values() if len(names) > 1), None)
+        if same is not None:
+            raise ValueError(
+                f"variants '{same[0]}' and '{same[1]}' are one configuration; let one of them change something"
+            )
         return self
 
     def configured(self, variant: StackingVariantSettings, drawn: dict[str, Any] | None = None) -> StackingRunSettings:
-        """The run of a variant.
-
-        Args:
-            variant: which.
-            drawn: dotted path in `run` -> value, laid over it.
+        """The run of a variant, with what a search has drawn (dotted path in `run` -> value) laid over it.
 
         Raises:
             ValueError: its changes do not fit.
         """
-        merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
-        for path, value in (drawn or {}).items():
-            merged = merge_settings(merged, nested(path, value))
-        try:
-            return StackingRunSettings.model_validate(merged)
-        except ValidationError as error:
-            raise ValueError(
-                f"variant '{variant.name}': {describe_errors(error, StackingRunSettings, merged)}"
-            ) from error
+        draws = (nested(path, value) for path, value in (drawn or {}).items())
+        return with_changes(self.run, variant.changes, *draws, title=f"variant '{variant.name}'")

@@ -22,13 +22,7 @@ def order_seed(seed: int, member: int = 0) -> int:
 
 
 def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, member: int) -> nn.Module:
-    """A network as it is before training: the same for one seed and member, in a stack or alone.
-
-    Args:
-        settings: which network, and where its weights come from.
-        data: decides channels, classes and image size.
-        seed: seed of the run.
-        member: number of the learner in its stack or ensemble.
+    """A network as it is before training: the same for one seed and member (its number), in a stack or alone.
 
     Raises:
         ParameterError: the network does not fit the images.

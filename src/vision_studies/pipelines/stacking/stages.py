@@ -40,9 +40,7 @@ Stacking = Context[StackingSettings]
 def stages(context: Stacking, known: Known) -> Steps:
     """The search, where there is one, training, combinations of what was trained, and evaluation.
 
-    Args:
-        context: where and with what.
-        known: `drawn`, what the search of each variant has found, where it has been saved.
+    Of what is `known`, `drawn` is what the search of each variant has found.
     """
     settings = context.settings
     drawn = known.get("drawn")
@@ -63,11 +61,10 @@ def stages(context: Stacking, known: Known) -> Steps:
 
 def most_runs(settings: StackingSettings) -> int:
     """How many variants and opponents are trained or combined at most, found without data: trials not counted."""
-    found = 0
-    for variant in settings.variants:
-        learners = len(settings.configured(variant).base_learners)
-        found += 1 + sum(learners if role == "alone" else 1 for role in settings.opponents)
-    return found * len(settings.seeds)
+    count = len(settings.variants) * (1 + len(settings.opponents))
+    if "alone" in settings.opponents:
+        count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)
+    return count * len(settings.seeds)
 
 
 def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
@@ -137,29 +134,24 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     if settings.mock:
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
-    device = select_device(context.execution.device)
-    train = cross_validation.train if isinstance(settings, CrossValidatedRun) else stacking.train
-    return train(settings, run.seed, data, folder, device, report)  # type: ignore[arg-type]
+    work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+    return work.train(settings, run.seed, data, folder, select_device(context.execution.device), report)
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations
     from vision_studies.training.runtime import select_device
 
-    settings = read_combination(run)
+    settings, store = read_combination(run), context.runs
     members = members_of(context, run, settings)
-    results = [context.runs.result(member, TRAINING) for member in members]
-    lost = [
-        member.name
-        for member, result in zip(members, results, strict=True)
-        if result is None or result["status"] != COMPLETE
-    ]
+    statuses = [store.status(member, TRAINING) for member in members]
+    lost = [member.name for member, status in zip(members, statuses, strict=True) if status != COMPLETE]
     if lost:
         # What has failed is tried again, and then this, too; what has diverged would diverge again.
-        diverged = all(result is not None and result["status"] != FAILED for result in results)
-        return Outcome({}, DIVERGED if diverged else FAILED, f"{', '.join(lost)} has no weights to combine")
-    folders = [context.runs.path(member) for member in members]
-    costs = [result["metrics"] for result in results if result is not None]
+        status = FAILED if None in statuses or FAILED in statuses else DIVERGED
+        return Outcome({}, status, f"{', '.join(lost)} has no weights to combine")
+    folders = [store.path(member) for member in members]
+    costs = [store.metrics(member, TRAINING) for member in members]
     device = select_device(context.execution.device)
     return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
 
@@ -170,19 +162,17 @@ def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
     from vision_studies.training.runtime import select_device
 
-    settings, data = read_run(run.configuration), context.images
-    device = select_device(context.execution.device)
-    trained = context.runs.metrics(run, TRAINING)
+    settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
+    data, device = context.images, select_device(context.execution.device)
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
         weights = combinations.chosen_weights(trained)
         outputs = combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device)
     elif settings.mock:
         outputs = mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
-    elif isinstance(settings, CrossValidatedRun):
-        outputs = cross_validation.outputs_on_test(settings, run.seed, data, folder, device)
     else:
-        outputs = stacking.outputs_on_test(settings, run.seed, data, folder, device)
+        work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+        outputs = work.outputs_on_test(settings, run.seed, data, folder, device)
     save_outputs(outputs, folder, "test")
     metrics = metrics_on_test(outputs)
     known = trained.get("other_metrics", {})
