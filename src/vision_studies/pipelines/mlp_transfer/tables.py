@@ -30,11 +30,11 @@ def compare_architectures(results: pd.DataFrame, settings: ReportingSettings) ->
     table = scored[["variant", "seed"]].assign(value=scored["test_loss"])
     pairs = compare_pairs(table, confidence=settings.confidence, interval=settings.interval, test=settings.test)
     rows = []
-    for name, own in scored.groupby("variant", sort=False):
-        described: dict[str, Any] = {"architecture": name, "parameters": int(own["parameters"].iloc[0])}
+    for name, runs in scored.groupby("variant", sort=False):
+        described: dict[str, Any] = {"architecture": name, "parameters": int(runs["parameters"].iloc[0])}
         for metric in ("test_loss", "test_accuracy"):
-            found = asdict(summary(own[metric], confidence=settings.confidence, interval=settings.interval))
-            described |= {f"{metric}_{key}": value for key, value in found.items()}
+            statistics = summary(runs[metric], confidence=settings.confidence, interval=settings.interval)
+            described |= {f"{metric}_{key}": value for key, value in asdict(statistics).items()}
         rows.append(described)
     return _plain(
         {

@@ -35,24 +35,21 @@ def rebuild(stored: StoredNetwork, data: PreparedData) -> Rebuilt:
         CheckpointError: the weights do not fit the network that the run describes, or those of a run that it combines are gone.
     """
     run = read_run(stored.configuration)
-    seed, weights, folder = stored.seed, stored.weights, stored.folder
     shared = run.members[0] if isinstance(run, CombinationRun) else run
     if isinstance(run, CombinationRun):
         network = _combination(run, stored, data)
     elif isinstance(run, CrossValidatedRun):
-        network = _folded(run, seed, weights, folder, data)
+        network = _folded(run, stored, data)
     else:
-        network = _trained(run, seed, weights, data)
-    return Rebuilt(
-        network, data.image_set.class_names, data.normalisation, shared.training, shared.evaluation.batch_size
-    )
+        network = _trained(run, stored.seed, stored.weights, data)
+    names, batch_size = data.image_set.class_names, shared.evaluation.batch_size
+    return Rebuilt(network, names, data.normalisation, shared.training, batch_size)
 
 
 def _trained(run: NetworkRun | JointRun, seed: int, weights: Path, data: PreparedData) -> nn.Module:
     if isinstance(run, NetworkRun):
-        return load_selected(
-            stacking.build(run.model_copy(update={"learner": _plain(run.learner)}), seed, data), weights
-        )
+        alone = run.model_copy(update={"learner": _plain(run.learner)})
+        return load_selected(stacking.build(alone, seed, data), weights)
     plain = run.model_copy(update={"base_learners": tuple(map(_plain, run.base_learners))})
     return LastHead(load_selected(stacking.build(plain, seed, data), weights))
 
@@ -63,28 +60,28 @@ def _combination(run: CombinationRun, stored: StoredNetwork, data: PreparedData)
         return _trained(run.members[0], seed, stored.weights, data)
     chosen = combinations.chosen_weights(read_stage(folder / TRAINED)["metrics"])
     there = {_identity(description): sibling for sibling, description in descriptions(folder.parent)}
-    networks, kept = [], []
-    for member, share in zip(run.members, chosen, strict=True):
-        if share > 0:
-            wanted = _identity({**stored.description, "configuration": member.model_dump(mode="json")})
-            if wanted not in there:
-                raise CheckpointError(
-                    f"{folder} combines networks of which one ({member.learner.model.name}, number {member.member + 1}) "
-                    "lies no longer beside it; run the study again."
-                )
-            networks.append(_trained(member, seed, there[wanted] / WEIGHTS_FILE, data))
-            kept.append(share)
-    return networks[0] if len(networks) == 1 else WeightedMean(networks, kept)
+    networks = []
+    for member in (member for member, share in zip(run.members, chosen, strict=True) if share > 0):
+        wanted = _identity({**stored.description, "configuration": member.model_dump(mode="json")})
+        if wanted not in there:
+            raise CheckpointError(
+                f"{folder} combines networks of which one ({member.learner.model.name}, number {member.member + 1}) lies no "
+                "longer beside it; run the study again."
+            )
+        networks.append(_trained(member, seed, there[wanted] / WEIGHTS_FILE, data))
+    return networks[0] if len(networks) == 1 else WeightedMean(networks, [share for share in chosen if share > 0])
 
 
-def _folded(run: CrossValidatedRun, seed: int, weights: Path, folder: Path, data: PreparedData) -> nn.Module:
+def _folded(run: CrossValidatedRun, stored: StoredNetwork, data: PreparedData) -> nn.Module:
+    seed, folder = stored.seed, stored.folder
+
     def network(learner: int, place: Path) -> nn.Module:
         model = build_learner(_plain(run.base_learners[learner]), data, seed=seed, member=learner)
         return load_weights(model, place / WEIGHTS_FILE)
 
     sets, shares = cross_validation.asked_networks(run, folder, lambda: cross_validation.stored_accuracies(run, folder))
     networks = [[network(learner, place) for learner, place in enumerate(places)] for places in sets]
-    meta_learner = load_weights(cross_validation.level_one_network(run, data, seed), weights)
+    meta_learner = load_weights(cross_validation.level_one_network(run, data, seed), stored.weights)
     return FoldedStack(networks, shares.tolist(), meta_learner, lambda logits: cross_validation.told(run, logits))
 
 

@@ -55,17 +55,9 @@ def train(
     """
     tune_process()
     model = build(run, seed, data)
-    result = fit_split(
-        model,
-        run,
-        run.training,
-        data,
-        seed=order_seed(seed, 0 if isinstance(run, JointRun) else run.member),
-        device=device,
-        folder=folder / "checkpoints",
-        report=report,
-        objective=objective_of(run),
-    )
+    order = order_seed(seed, 0 if isinstance(run, JointRun) else run.member)
+    options: dict[str, Any] = {"device": device, "folder": folder / "checkpoints", "report": report}
+    result = fit_split(model, run, run.training, data, seed=order, objective=objective_of(run), **options)
     metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
     if result.best_epoch is not None:
         model.load_state_dict(result.weights)
