@@ -12,8 +12,7 @@ METHOD = Method(
         title="Residual networks",
         figures={
             "comparison": FigureText(
-                "Variants compared",
-                "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+                "Variants compared", "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar)."
             ),
             "learning_curves": FigureText(
                 "Learning curves",

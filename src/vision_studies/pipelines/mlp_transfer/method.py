@@ -44,17 +44,13 @@ METHOD = Method(
                 "Test loss of every pair",
                 "Rows are trained, columns gave the hyperparameters; the diagonal is at home.",
             ),
-            "loss_curves": FigureText(
-                "Loss curves",
-                "Training and validation loss of each architecture's best trial.",
-            ),
+            "loss_curves": FigureText("Loss curves", "Training and validation loss of each architecture's best trial."),
             "importance": FigureText(
                 "Importance of hyperparameters",
                 "Share of the variance of the validation loss that each hyperparameter explains in the search.",
             ),
             "slices": FigureText(
-                "The search",
-                "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
+                "The search", "Validation loss of every trial against each hyperparameter; the chosen trials are large."
             ),
         },
         charts=(

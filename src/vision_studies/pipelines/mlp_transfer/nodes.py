@@ -5,17 +5,21 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.mlp_transfer.plan import (
+from vision_studies.pipelines.mlp_transfer.settings import architecture_name
+from vision_studies.pipelines.mlp_transfer.stages import (
     EVALUATION,
+    RETRAINING,
+    SEARCH,
     TRAINING,
+    TRANSFER,
+    TRANSFER_SCORES,
+    TRIAL_SCORES,
     Perceptrons,
     choose_hyperparameters,
     home_runs,
     search_identity,
     transfer_cells,
 )
-from vision_studies.pipelines.mlp_transfer.settings import architecture_name
-from vision_studies.pipelines.mlp_transfer.stages import RETRAINING, SEARCH, TRANSFER, TRANSFER_SCORES, TRIAL_SCORES
 from vision_studies.studies.method import run_stages
 
 

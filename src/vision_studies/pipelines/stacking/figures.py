@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.pipelines.stacking.plan import STACK
 from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.stages import STACK
 
 
 def plot_comparison(

@@ -24,8 +24,7 @@ METHOD = Method(
         title="Stacked networks",
         figures={
             "comparison": FigureText(
-                "Stacks compared",
-                "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+                "Stacks compared", "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar)."
             ),
             "opponents": FigureText(
                 "The best stack and its opponents",
@@ -33,16 +32,14 @@ METHOD = Method(
                 "cost.",
             ),
             "efficiency": FigureText(
-                "Accuracy and cost",
-                "Mean test accuracy against parameters, operations for an image and training time.",
+                "Accuracy and cost", "Mean test accuracy against parameters, operations for an image and training time."
             ),
             "parts": FigureText(
                 "Stacks and their parts",
                 "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
             ),
             "learning_curves": FigureText(
-                "Learning curves of the stacks",
-                "Loss, validation accuracy and learning rate by epoch.",
+                "Learning curves of the stacks", "Loss, validation accuracy and learning rate by epoch."
             ),
         },
         charts=(ChartSource("trials.json", _search_chart),),

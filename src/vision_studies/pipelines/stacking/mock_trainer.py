@@ -27,12 +27,7 @@ _CONFIDENCE = 4.0  # logit of a made-up prediction
 
 
 def train(
-    run: Trained,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    cost: dict[str, int],
-    report: Report | None = None,
+    run: Trained, seed: int, data: PreparedData, folder: Path, cost: dict[str, int], report: Report | None = None
 ) -> Outcome:
     """Make up a training that costs `cost` (parameters and macs); the same for the same configuration and seed."""
     random = _generator(run, seed, 0)

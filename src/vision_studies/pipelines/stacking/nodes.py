@@ -5,8 +5,17 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.stacking.plan import Entry, entry_runs, plan_entries
-from vision_studies.pipelines.stacking.stages import COMBINATIONS, EVALUATION, SEARCH, TRAINING, Stacking, trials_of
+from vision_studies.pipelines.stacking.stages import (
+    COMBINATIONS,
+    EVALUATION,
+    SEARCH,
+    TRAINING,
+    Entry,
+    Stacking,
+    entry_runs,
+    plan_entries,
+    trials_of,
+)
 from vision_studies.studies.method import run_stages
 
 SearchResults = dict[str, Any]

@@ -11,7 +11,6 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.stacking import combinations, cross_validation
 from vision_studies.pipelines.stacking import work as stacking
-from vision_studies.pipelines.stacking.plan import TRAINED
 from vision_studies.pipelines.stacking.run_settings import (
     CombinationRun,
     CrossValidatedRun,
@@ -21,6 +20,7 @@ from vision_studies.pipelines.stacking.run_settings import (
     read_run,
 )
 from vision_studies.pipelines.stacking.stacked_networks import build_learner
+from vision_studies.pipelines.stacking.stages import TRAINED
 from vision_studies.run_folders import descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork

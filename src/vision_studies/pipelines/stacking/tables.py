@@ -8,8 +8,8 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
-from vision_studies.pipelines.stacking.plan import STACK
 from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.stages import STACK
 
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]
