@@ -12,8 +12,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.sources.digits import read_digits
 from vision_studies.data.splits import make_splits
-from vision_studies.pipelines.stacking.run_settings import stack_run
-from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.settings import StackingSettings, stack_run
 
 SMALL = {
     "model": {

@@ -24,7 +24,7 @@ from vision_studies.pipelines.stacking.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.pipelines.stacking.run_settings import CombinationRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
 from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, build, outputs_on_test, score
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model

@@ -29,7 +29,7 @@ from vision_studies.pipelines.stacking.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun
+from vision_studies.pipelines.stacking.settings import CrossValidatedRun
 from vision_studies.pipelines.stacking.stacked_networks import (
     build_learner,
     build_learners,

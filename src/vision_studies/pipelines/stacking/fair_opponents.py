@@ -9,8 +9,15 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architecture import Architecture
 from vision_studies.models.stacked import StackedClassifier, base_dimension
 from vision_studies.models.statistics import count_parameters, network_size
-from vision_studies.pipelines.stacking.run_settings import SHARED, CombinationRun, JointRun, NetworkRun, Stack
-from vision_studies.pipelines.stacking.settings import MetaLearnerSettings, NetworkSettings
+from vision_studies.pipelines.stacking.settings import (
+    SHARED,
+    CombinationRun,
+    JointRun,
+    MetaLearnerSettings,
+    NetworkRun,
+    NetworkSettings,
+    Stack,
+)
 from vision_studies.pipelines.stacking.stacked_networks import build_image_features, build_meta_learner
 
 

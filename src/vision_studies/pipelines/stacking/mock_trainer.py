@@ -15,7 +15,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_validation, save_outputs
-from vision_studies.pipelines.stacking.run_settings import JointRun, NetworkRun, Trained
+from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun, Trained
 from vision_studies.pipelines.stacking.work import Report
 from vision_studies.statistics.diversity import diversity
 

@@ -11,7 +11,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.stacking import combinations, cross_validation
 from vision_studies.pipelines.stacking import work as stacking
-from vision_studies.pipelines.stacking.run_settings import (
+from vision_studies.pipelines.stacking.settings import (
     CombinationRun,
     CrossValidatedRun,
     JointRun,

@@ -8,8 +8,7 @@ from torch import nn
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.initialisation import freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import ImageFeatures, MetaLearner, StackedClassifier, base_dimension
-from vision_studies.pipelines.stacking.run_settings import JointRun, LearnerSettings, Stack
-from vision_studies.pipelines.stacking.settings import MetaLearnerSettings
+from vision_studies.pipelines.stacking.settings import JointRun, LearnerSettings, MetaLearnerSettings, Stack
 from vision_studies.training.runtime import derived_seed
 
 _META_LEARNER = 1_000_000

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, Outcome
-from vision_studies.pipelines.stacking.run_settings import (
+from vision_studies.pipelines.stacking.settings import (
     AnyRun,
     CombinationRun,
     CrossValidatedRun,
     NetworkRun,
     Stack,
+    StackingSettings,
+    StackingVariantSettings,
     read_run,
     stack_run,
 )
-from vision_studies.pipelines.stacking.settings import StackingSettings, StackingVariantSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps

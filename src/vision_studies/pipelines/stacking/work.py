@@ -18,7 +18,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
-from vision_studies.pipelines.stacking.run_settings import JointRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
 from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
