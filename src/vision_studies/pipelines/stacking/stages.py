@@ -151,7 +151,7 @@ def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedDat
         members = fair_opponents.independent_members(stack)
         return [(f"{name} alone, {member.member + 1}", member) for name, member in zip(names, members, strict=True)]
     alone = {"same_parameters": fair_opponents.same_parameters, "same_macs": fair_opponents.same_macs}
-    made = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
+    made: AnyRun | None = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
     return [(TITLES[role], made)] if made is not None else []
 
 
