@@ -55,10 +55,9 @@ def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[.
     @wraps(function)
     def node(*inputs: Any) -> Any:
         given, others = dict(zip(first, inputs, strict=False)), inputs[len(first) :]
-        models, shared, data = (
-            [given[name] for name in names] for names in (method.parameter_names, _SHARED, method.data)
-        )
-        context = make_context(method, models, *shared, data, RunStore(Path(given[RUNS])))
+        models, data = ([given[name] for name in names] for names in (method.parameter_names, method.data))
+        shared = {name: given[name] for name in _SHARED}
+        context = make_context(method, models, data=data, runs=RunStore(Path(given[RUNS])), **shared)
         return function(context, *others)
 
     positional = inspect.Parameter.POSITIONAL_ONLY

@@ -165,7 +165,8 @@ def outputs_on_test(
     """What a trained stack says of the test images."""
     tune_process()
     networks = asked_networks(run, folder, lambda: stored_accuracies(run, folder))
-    meta_learner = load_weights(level_one_network(run, data, seed), folder / WEIGHTS_FILE)
+    meta_learner = level_one_network(run, data, seed)
+    load_weights(meta_learner, folder / WEIGHTS_FILE)
     return _Ask(run, seed, data, device, *networks).stack(meta_learner, "test")
 
 

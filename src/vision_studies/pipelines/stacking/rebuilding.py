@@ -81,7 +81,8 @@ def _folded(run: CrossValidatedRun, stored: StoredNetwork, data: PreparedData) -
 
     sets, shares = cross_validation.asked_networks(run, folder, lambda: cross_validation.stored_accuracies(run, folder))
     networks = [[network(learner, place) for learner, place in enumerate(places)] for places in sets]
-    meta_learner = load_weights(cross_validation.level_one_network(run, data, seed), stored.weights)
+    meta_learner = cross_validation.level_one_network(run, data, seed)
+    load_weights(meta_learner, stored.weights)
     return FoldedStack(networks, shares.tolist(), meta_learner, lambda logits: cross_validation.told(run, logits))
 
 

@@ -53,7 +53,9 @@ def build_meta_learner(
 def build_image_features(settings: MetaLearnerSettings, in_channels: int) -> ImageFeatures | None:
     """The network through which a meta-learner sees images; None where it sees none."""
     seen = settings.image_features
-    return seen and ImageFeatures(in_channels=in_channels, widths=seen.widths, dimension=seen.dimension)
+    if seen is None:
+        return None
+    return ImageFeatures(in_channels=in_channels, widths=seen.widths, dimension=seen.dimension)
 
 
 def build_learners(run: Stack, data: PreparedData, *, seed: int) -> list[nn.Module]:

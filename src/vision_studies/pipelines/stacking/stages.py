@@ -103,9 +103,9 @@ def plan_entries(
                 found.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
     titles = [title for title, _, _ in found.values()]
     opponents = []
-    for (role, title), opposed, opponent in found.values():
-        shown = title if titles.count((role, title)) == 1 else f"{title} ({opposed[0]})"
-        opponents.append(Entry(shown, role, tuple(opposed), opponent))
+    for (kind, title), opposed, opponent in found.values():
+        shown = title if titles.count((kind, title)) == 1 else f"{title} ({opposed[0]})"
+        opponents.append(Entry(shown, kind, tuple(opposed), opponent))
     return [*(entry for entry, _ in stacks), *opponents]
 
 
