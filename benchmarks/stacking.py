@@ -34,8 +34,7 @@ from vision_studies.data.ffcv import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
-from vision_studies.pipelines.stacking.run_settings import JointRun, stack_run
-from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.settings import JointRun, StackingSettings, stack_run
 from vision_studies.pipelines.stacking.stacked_networks import build_stack
 from vision_studies.studies.search import SharedSearch, TrialOutcome
 from vision_studies.torchvision_compat import torchvision_module

@@ -21,7 +21,9 @@ class Outcome:
     reason: str | None = None
     history: "pd.DataFrame | None" = None
 
-    def pruned_by(self, pruner: str) -> "Outcome":
-        """The outcome of a run that a search has ended, with what ended it."""
+    def pruned_by(self, pruner: str | None) -> "Outcome":
+        """The outcome, where a search has ended the run with what ended it."""
+        if pruner is None or self.status != PRUNED:
+            return self
         others = {**self.metrics.get("other_metrics", {}), "pruner": pruner}
         return replace(self, metrics={**self.metrics, "other_metrics": others})

@@ -58,8 +58,7 @@ def after_search(context: Context) -> list[str]:
 
 
 def _stacks(context: Context) -> list[str]:
-    from vision_studies.pipelines.stacking.plan import divided, entry_runs, plan_entries
-    from vision_studies.pipelines.stacking.stages import trials_of
+    from vision_studies.pipelines.stacking.stages import divided, entry_runs, plan_entries, trials_of
 
     drawn, found = {}, []
     for variant in context.settings.variants:
@@ -74,9 +73,9 @@ def _stacks(context: Context) -> list[str]:
 
 
 def _perceptrons(context: Context) -> list[str]:
-    from vision_studies.pipelines.mlp_transfer.plan import home_runs, transfer_cells
     from vision_studies.pipelines.mlp_transfer.search import shared_draws
     from vision_studies.pipelines.mlp_transfer.settings import architecture_name
+    from vision_studies.pipelines.mlp_transfer.stages import home_runs, transfer_cells
 
     chosen = shared_draws(context.settings.search.space, 1, 0)[0]
     best = {

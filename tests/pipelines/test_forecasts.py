@@ -20,7 +20,7 @@ from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.alphanet.plan import Plan
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.pipelines.cifar_resnet.stages import study_runs
-from vision_studies.pipelines.mlp_transfer.stages import search_batches
+from vision_studies.pipelines.mlp_transfer.search import search_batches
 from vision_studies.pipelines.transfer_cuts.stages import pretraining_runs, study_cells
 from vision_studies.studies.forecast import LATER, REUSE, TRAIN, forecast
 from vision_studies.studies.run_store import RunStore

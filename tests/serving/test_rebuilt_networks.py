@@ -10,7 +10,7 @@ from tests.pipelines.stacking.conftest import make_run
 from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.stacking import cross_validation
 from vision_studies.pipelines.stacking import work as stacking
-from vision_studies.pipelines.stacking.run_settings import CombinationRun
+from vision_studies.pipelines.stacking.settings import CombinationRun
 from vision_studies.run_folders import write_stage
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import save_state

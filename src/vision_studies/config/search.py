@@ -30,6 +30,17 @@ class RangeSettings(Settings):
         return self.low, self.high
 
 
+class ChoiceSettings(Settings):
+    """A list of values, each equally likely."""
+
+    choices: tuple[float, ...] = Field(min_length=1, description="values to choose from")
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value."""
+        return min(self.choices), max(self.choices)
+
+
 class IntegerSettings(Settings):
     """Whole numbers between two ends, each equally likely."""
 

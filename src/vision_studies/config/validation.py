@@ -4,13 +4,15 @@ import difflib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from vision_studies.config.merge import merge_settings
 from vision_studies.config.registry import MODELS, SCALARS, SUPPLIED, settings_model
 from vision_studies.errors import ParameterError
 
+M = TypeVar("M", bound=BaseModel)
 KeyPath = tuple[str | int, ...]
 Origin = Callable[[KeyPath], str]
 
@@ -47,6 +49,21 @@ def validate_parameters(parameters: Mapping[str, Any], origin: Origin) -> None:
 def describe_errors(error: ValidationError, model: type[BaseModel], value: Any) -> str:
     """What is wrong with a variant's merged settings, without naming a file."""
     return " ".join(_problem(detail["loc"], detail, model, value)[1] for detail in _without_echoes(error))
+
+
+def with_changes(base: M, *changes: Mapping[str, Any], title: str) -> M:
+    """Settings with nested changes laid over them, one after the other.
+
+    Raises:
+        ValueError: they do not fit; it begins with `title`.
+    """
+    merged = base.model_dump(mode="json")
+    for change in changes:
+        merged = merge_settings(merged, change)
+    try:
+        return type(base).model_validate(merged)
+    except ValidationError as error:
+        raise ValueError(f"{title}: {describe_errors(error, type(base), merged)}") from error
 
 
 def _sentence(key: str, detail: Any, value: Any, origin: Origin) -> str:

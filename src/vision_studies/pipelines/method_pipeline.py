@@ -37,17 +37,13 @@ def method_pipeline(method: Method[Any], only: Sequence[str] | None = None) -> P
 
 
 def _node(method: Method[Any], spec: NodeSpec) -> Node:
-    context = _context_inputs(method) if spec.in_context else []
+    parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
+    context = [*parameters, *method.data, RUNS] if spec.in_context else []
     outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
     function = _in_context(method, spec.function) if spec.in_context else spec.function
     outside = partial(_outside, method) if spec.in_context else None
     (only_from_runs if spec.does_runs else only_from_inputs)(function, outside=outside)
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
-
-
-def _context_inputs(method: Method[Any]) -> list[str]:
-    parameters = [f"{_PARAMETER}{name}" for name in (*method.parameter_names, *_SHARED)]
-    return [*parameters, *method.data, RUNS]
 
 
 def _outside(method: Method[Any], parameters: Mapping[str, Any]) -> Sequence[Path]:
@@ -60,17 +56,16 @@ def _outside(method: Method[Any], parameters: Mapping[str, Any]) -> Sequence[Pat
 
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that makes the context of its first inputs, of which Kedro validates the parameters by their types."""
-    names = method.parameter_names
-    types = {name: settings_model(name) for name in names} | _SHARED
+    types = {name: settings_model(name) for name in method.parameter_names} | _SHARED
     first = [*types, *method.data, RUNS]
     last = [*inspect.signature(function).parameters.values()][1:]
 
     @wraps(function)
     def node(*inputs: Any) -> Any:
-        models, rest = inputs[: len(names)], inputs[len(names) :]
-        (study, execution, fresh), rest = rest[: len(_SHARED)], rest[len(_SHARED) :]
-        data, (folder, *others) = rest[: len(method.data)], rest[len(method.data) :]
-        context = make_context(method, models, study, execution, fresh, data, RunStore(Path(folder)))
+        given, others = dict(zip(first, inputs, strict=False)), inputs[len(first) :]
+        models, data = ([given[name] for name in names] for names in (method.parameter_names, method.data))
+        shared = {name: given[name] for name in _SHARED}
+        context = make_context(method, models, data=data, runs=RunStore(Path(given[RUNS])), **shared)
         return function(context, *others)
 
     positional = inspect.Parameter.POSITIONAL_ONLY

@@ -16,11 +16,10 @@ from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import holder_of, is_held
 from vision_studies.studies.stages import Artifact, Artifacts, Later, Stage
-from vision_studies.studies.stored_trials import best_trial, meant
+from vision_studies.studies.trials import RUNNING, Trials, best_trial
 
 if TYPE_CHECKING:
     from vision_studies.studies.method import Context
-    from vision_studies.studies.trials import Trials
 
 REUSE, TRAIN, CONTINUE, RETRY, BUSY, LATER = "reuse", "train", "continue", "retry", "busy", "later"
 
@@ -151,11 +150,11 @@ class Forecaster:
             return Decision(artifact.name, REUSE, "finished")
         return Decision(artifact.name, TRAIN, artifact.new)
 
-    def _trials(self, trials: "Trials") -> tuple[StageForecast, dict[str, Any] | None]:
+    def _trials(self, trials: Trials) -> tuple[StageForecast, dict[str, Any] | None]:
         stored = [] if self.fresh else trials.stored()
         decisions = []
         for trial in stored:
-            if trial.ended:
+            if trial.status != RUNNING:
                 action, reason = REUSE, "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
             else:
                 action, reason = (BUSY, "another process works on it now") if trial.busy else (CONTINUE, "interrupted")
@@ -166,7 +165,7 @@ class Forecaster:
         unknown = (Unknown(missing, "new trials, drawn as the search goes on"),) if missing else ()
         told = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown)
         best = best_trial(stored) if told.has_ended else None
-        return told, None if best is None else meant(trials.space, best.params)
+        return told, None if best is None else best.drawn
 
     def _decide(self, names: Sequence[Run], stage: Stage, groups: dict[str, tuple[Path, int]]) -> Decision | None:
         run = names[-1]

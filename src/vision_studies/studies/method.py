@@ -111,6 +111,10 @@ class NodeSpec:
     does_runs: bool = False
 
 
+does_runs = partial(NodeSpec, in_context=True, does_runs=True)
+"""A node that does runs."""
+
+
 class FigureText(NamedTuple):
     """How a page calls a figure, and what to look for in it."""
 

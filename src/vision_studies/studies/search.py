@@ -1,18 +1,18 @@
-"""A search for hyperparameters that several processes can work on, and that goes on where it was stopped.
+"""One search for hyperparameters: trials are asked for and told of, in memory or in a storage that several processes share.
 
-Optuna keeps the trials (see `search_storage`). Three things are added to it: a trial is begun under a lock, so that no more
-are begun than were asked for; while a process works on a trial it holds a lock that is taken from it when it dies, so that
-another one finds the trial and continues it; and the draws of a trial depend on its number, so that a search that was
-stopped draws what it would have drawn.
+Optuna keeps the trials (see `search_storage`), and the draws of a trial depend on how many there were before it, so that a
+search that was stopped draws what it would have drawn. For processes that share a search, two things are added: a trial is
+begun under a lock, so that no more are begun than were asked for; and while a process works on a trial it holds a lock that is
+taken from it when it dies, so that another one finds the trial and continues it.
 """
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -20,25 +20,27 @@ from optuna.trial import FrozenTrial, TrialState
 
 from vision_studies.config.merge import has_path, merge_settings, nested
 from vision_studies.config.search import (
+    ChoiceSettings,
     IntegerSettings,
     OptionSettings,
     PrunerSettings,
-    SamplerSettings,
+    RangeSettings,
     SearchDomain,
     SharedSearchSettings,
 )
 from vision_studies.errors import BusyError
 from vision_studies.outcomes import COMPLETE, PRUNED
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
-from vision_studies.studies.stored_trials import best_trial, meant
+from vision_studies.studies.trials import SearchTrial, best_trial, described_trial, meant
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 _LINE_AFTER = 5.0  # seconds: a line of log for each of many short trials would be noise
+_STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED}
 
-Drawn = dict[str, Any]
-"""Dotted path -> value."""
+Space = Mapping[str, SearchDomain | ChoiceSettings]
+"""Dotted path -> where it is looked for, in the order in which values are drawn."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class TrialOutcome:
 
     Attributes:
         status: one of `outcomes.STATUSES`.
-        value: what is maximised; None where there is none.
+        value: what is searched by; None where there is none.
         seconds: of training.
     """
 
@@ -56,38 +58,75 @@ class TrialOutcome:
     seconds: float
 
 
-@dataclass(frozen=True)
-class SearchTrial:
-    """A trial that is being worked on, or has ended.
-
-    Attributes:
-        number: from 1.
-        drawn: dotted path -> value.
-        names: dotted path -> how the value is called: of an option its name, else the value.
-        status: one of `outcomes.STATUSES`, or "running".
-        value: what is maximised; None where there is none.
-    """
-
-    number: int
-    drawn: Drawn
-    names: dict[str, Any] = field(default_factory=dict)
-    status: str = "running"
-    value: float | None = None
-
-
 Report = Callable[[int, float], bool]
 """Is given epoch and value; tells whether the trial is hopeless."""
 
 Evaluate = Callable[[SearchTrial, Report], TrialOutcome]
 
 
-class SharedSearch:
-    """The search of one variant.
+class Search:
+    """Trials that are asked for; Optuna keeps them.
+
+    Args:
+        space: where values are looked for.
+        sampler: number of trials that there are -> what draws the next ones.
+        pruner: ends hopeless trials.
+        direction: "maximize" or "minimize".
+        name: of the search; unique in its storage, and with a trial's number decides the rungs of hyperband.
+        storage: of Optuna; None keeps trials in memory.
+        base: settings that the draws are laid over: a path that is not in them, after the draws before it, is not drawn.
+        trials: those that have ended before; see `ended_trial`.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        sampler: Callable[[int], optuna.samplers.BaseSampler],
+        pruner: optuna.pruners.BasePruner,
+        *,
+        direction: Literal["maximize", "minimize"],
+        name: str,
+        storage: optuna.storages.BaseStorage | None = None,
+        base: Mapping[str, Any] | None = None,
+        trials: Sequence[FrozenTrial] = (),
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study logs its runs itself
+        self._space, self._sampler, self._base = space, sampler, base
+        self._study = optuna.create_study(
+            study_name=name, storage=storage, pruner=pruner, direction=direction, load_if_exists=True
+        )
+        self._study.add_trials(trials)
+
+    def ask(self, count: int = 1) -> list[optuna.Trial]:
+        """The next trials, with their draws."""
+        self._study.sampler = self._sampler(len(self._study.get_trials(deepcopy=False)))
+        return [self._draw(self._study.ask()) for _ in range(count)]
+
+    def ask_for(self, configurations: Sequence[Mapping[str, Any]]) -> list[optuna.Trial]:
+        """The next trials, with these values."""
+        for values in configurations:
+            self._study.enqueue_trial(dict(values))
+        return self.ask(len(configurations))
+
+    def _draw(self, trial: optuna.Trial) -> optuna.Trial:
+        settings = self._base
+        for path, domain in self._space.items():
+            if settings is not None and not has_path(settings, path):
+                continue
+            # What Optuna's `suggest_float`, `suggest_int` and `suggest_categorical` call.
+            value = trial._suggest(path, _distribution(domain))
+            if settings is not None:
+                settings = merge_settings(settings, nested(path, meant(self._space, {path: value})[path]))
+        return trial
+
+
+class SharedSearch(Search):
+    """The search of one variant for what maximises a value, by any number of processes.
 
     Args:
         settings: how to search.
-        space: dotted path -> where it is looked for, in the order in which values are drawn.
-        base: settings that the draws are laid over; a path that is not in them (after the draws before it) is not drawn.
+        space: where values are looked for.
+        base: settings that the draws are laid over.
         name: of the search; unique in its storage.
         folder: journal and locks.
         pruner: ends hopeless trials.
@@ -103,22 +142,17 @@ class SharedSearch:
         folder: Path,
         pruner: optuna.pruners.BasePruner,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the study logs its trials itself
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._space = space
-        self._base = base
-        self._folder = folder
         self._said = time.monotonic()
         self._storage, self._locks = open_storage(settings.storage, name, folder)
+
+        def sampler(count: int) -> optuna.samplers.BaseSampler:
+            seed = int(np.random.SeedSequence([settings.seed, count]).generate_state(1)[0])
+            return build_sampler(settings.sampler.name, settings.sampler.startup_trials, seed)
+
         with self._reachable(), self._locks.claim():
-            self._study = optuna.create_study(
-                study_name=name,
-                storage=self._storage,
-                pruner=pruner,
-                direction="maximize",
-                load_if_exists=True,
-            )
+            super().__init__(space, sampler, pruner, direction="maximize", name=name, storage=self._storage, base=base)
 
     def work(self, evaluate: Evaluate) -> int:
         """Do trials until there are as many as were asked for and all have ended, by whichever process.
@@ -158,23 +192,15 @@ class SharedSearch:
     def trials(self) -> list[SearchTrial]:
         """All trials, in their order."""
         with self._reachable():
-            return [self._described(trial) for trial in self._study.get_trials(deepcopy=False)]
+            return [described_trial(trial, self._space) for trial in self._study.get_trials(deepcopy=False)]
 
     def best(self) -> SearchTrial | None:
         """See `best_trial`."""
         return best_trial(self.trials())
 
     def importance(self) -> dict[str, float]:
-        """Share of the value's variance that each hyperparameter explains (functional ANOVA, Hutter et al. 2014).
-
-        Returns:
-            Path -> share, largest first; empty where fewer than four trials are complete or all have one value.
-        """
-        complete = self._study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-        if len(complete) < 4 or len({trial.value for trial in complete}) == 1:
-            return {}
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._settings.seed)
-        return dict(optuna.importance.get_param_importances(self._study, evaluator=evaluator))
+        """See `importance`."""
+        return importance(self._study.get_trials(deepcopy=False), self._settings.seed)
 
     @contextmanager
     def _next(self) -> Any:
@@ -190,14 +216,11 @@ class SharedSearch:
                     release = None
                 if release is not None:
                     logger.info("trial %d was interrupted and goes on", running.number + 1)
-                    found = optuna.Trial(self._study, running._trial_id)
+                    found = self._draw(optuna.Trial(self._study, running._trial_id))
                     break
             if found is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
-                self._study.sampler = _sampler(self._settings.sampler, self._settings.seed, len(trials))
-                found = self._study.ask()
+                [found] = self.ask()  # while nobody else draws: the sampler keeps trials at work apart
                 release = self._locks.take(found.number)
-            if found is not None:
-                self._draw(found)  # while nobody else draws: the sampler keeps trials at work apart
         try:
             yield found
         finally:
@@ -208,40 +231,20 @@ class SharedSearch:
         reported = set(self._frozen(trial.number).intermediate_values)
 
         def report(epoch: int, value: float) -> bool:
-            if epoch not in reported:  # a trial that goes on has told of some epochs before
-                trial.report(value, epoch)
-            return trial.should_prune()
+            # A trial that goes on has told of some epochs before.
+            return trial.should_prune() if epoch in reported else is_hopeless(trial, epoch, value)
 
-        outcome = evaluate(self._described(self._frozen(trial.number)), report)
+        outcome = evaluate(described_trial(self._frozen(trial.number), self._space), report)
         trial.set_user_attr("seconds", outcome.seconds)
         trial.set_user_attr("status", outcome.status)
         if outcome.status == COMPLETE:
             self._study.tell(trial, outcome.value)
         else:
-            self._study.tell(trial, state=TrialState.PRUNED if outcome.status == PRUNED else TrialState.FAIL)
+            self._study.tell(trial, state=_STATES.get(outcome.status, TrialState.FAIL))
         if time.monotonic() - self._said >= _LINE_AFTER:
             found = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
             logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, found)
             self._said = time.monotonic()
-
-    def _draw(self, trial: optuna.Trial) -> None:
-        settings: Mapping[str, Any] = self._base
-        for path, domain in self._space.items():
-            if not has_path(settings, path):
-                continue
-            value: Any
-            if isinstance(domain, OptionSettings):
-                value = domain.options[trial.suggest_categorical(path, list(domain.options))]
-            elif isinstance(domain, IntegerSettings):
-                value = trial.suggest_int(path, domain.lowest, domain.highest)
-            else:
-                value = trial.suggest_float(path, domain.low, domain.high, log=domain.scale == "log")
-            settings = merge_settings(settings, nested(path, value))
-
-    def _described(self, trial: FrozenTrial) -> SearchTrial:
-        status = trial.user_attrs.get("status", "running")
-        drawn = meant(self._space, trial.params)
-        return SearchTrial(trial.number + 1, drawn, dict(trial.params), status, trial.value)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -276,9 +279,74 @@ def build_pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pru
     )
 
 
-def _sampler(settings: SamplerSettings, seed: int, number: int) -> optuna.samplers.BaseSampler:
-    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    if settings.name == "tpe":
-        # The liar keeps trials that are at work at the same time apart from each other.
-        return optuna.samplers.TPESampler(n_startup_trials=settings.startup_trials, seed=own, constant_liar=True)
-    return optuna.samplers.RandomSampler(seed=own)
+def build_sampler(
+    name: str, startup_trials: int, seed: int, *, multivariate: bool | None = None
+) -> optuna.samplers.BaseSampler:
+    """What draws: "tpe" near what has done well, anything else at random."""
+    if name != "tpe":
+        return optuna.samplers.RandomSampler(seed=seed)
+    # The liar keeps trials that are at work at the same time apart from each other.
+    return optuna.samplers.TPESampler(
+        n_startup_trials=startup_trials, seed=seed, constant_liar=True, multivariate=multivariate
+    )
+
+
+def is_hopeless(trial: optuna.Trial, epoch: int, value: float) -> bool:
+    """Take note of a trial's value after an epoch; tell whether the pruner would end it."""
+    trial.report(value, epoch)
+    return trial.should_prune()
+
+
+def ended_trial(
+    space: Space,
+    params: Mapping[str, Any],
+    status: str,
+    value: float | None,
+    reports: Mapping[int, float] | None = None,
+) -> FrozenTrial:
+    """A trial that has ended elsewhere, as Optuna keeps it.
+
+    Args:
+        space: where it was looked for.
+        params: what it has drawn.
+        status: one of `outcomes.STATUSES`.
+        value: what was found; None where nothing was, which is a failure.
+        reports: epoch -> value.
+    """
+    state = TrialState.FAIL if value is None else _STATES.get(status, TrialState.FAIL)
+    return optuna.create_trial(
+        state=state,
+        value=None if state == TrialState.FAIL else value,
+        params=dict(params),
+        distributions={path: _distribution(space[path]) for path in params},
+        intermediate_values=dict(reports or {}),
+    )
+
+
+def importance(trials: Sequence[FrozenTrial], seed: int) -> dict[str, float]:
+    """Share of the value's variance that each hyperparameter explains (functional ANOVA, Hutter et al. 2014).
+
+    Args:
+        trials: of one search; complete ones count.
+        seed: of the forest behind it.
+
+    Returns:
+        Path -> share, largest first; empty where fewer than four trials are complete or all have one value.
+    """
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(complete) < 4 or len({trial.value for trial in complete}) == 1:
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study()
+    study.add_trials(complete)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def _distribution(domain: SearchDomain | ChoiceSettings) -> optuna.distributions.BaseDistribution:
+    if isinstance(domain, RangeSettings):
+        return optuna.distributions.FloatDistribution(domain.low, domain.high, log=domain.scale == "log")
+    if isinstance(domain, IntegerSettings):
+        return optuna.distributions.IntDistribution(domain.lowest, domain.highest)
+    choices = list(domain.options) if isinstance(domain, OptionSettings) else domain.choices
+    return optuna.distributions.CategoricalDistribution(choices)

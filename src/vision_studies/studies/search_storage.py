@@ -20,6 +20,8 @@ from vision_studies.errors import MissingDependencyError, StorageError
 
 Release = Callable[[], None]
 
+JOURNAL = "journal.log"
+
 _CONNECTION = {
     "connect_timeout": 10,  # seconds
     # A machine that vanishes does not close its connection: the server learns of it within a minute or so.
@@ -115,7 +117,7 @@ def open_storage(url: str | None, name: str, folder: Path) -> tuple[optuna.stora
     if url is None:
         lock = _JournalLock(folder / "journal.lock")
         # Optuna's base class of locks is private to it; these two methods are all that it asks for.
-        backend = JournalFileBackend(str(folder / "journal.log"), lock_obj=lock)  # type: ignore[arg-type]
+        backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=lock)  # type: ignore[arg-type]
         return optuna.storages.JournalStorage(backend), FileLocks(folder)
     address = make_url(url)
     if address.get_backend_name() != "postgresql":

@@ -1,28 +1,85 @@
 """The search for the hyperparameters of a variant as a step of a study: trials are runs, and several processes share them."""
 
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision_studies.config.execution import ExecutionSettings
-from vision_studies.config.search import SearchDomain, SharedSearchSettings, pruner_name
+from vision_studies.config.search import OptionSettings, SearchDomain, SharedSearchSettings, pruner_name
 from vision_studies.errors import DataError
-from vision_studies.outcomes import PRUNED, Outcome
+from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.studies.execution import execute_one
 from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
+from vision_studies.studies.sharing import is_held
 from vision_studies.studies.stages import pruned_otherwise
 
 if TYPE_CHECKING:
-    from vision_studies.studies.search import Report, SearchTrial, SharedSearch, TrialOutcome
-    from vision_studies.studies.stored_trials import StoredTrial
+    from optuna.trial import FrozenTrial
+
+    from vision_studies.studies.search import Report, SharedSearch, TrialOutcome
 
 Drawn = Mapping[str, Any]
 """Dotted path -> value."""
+
+RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class SearchTrial:
+    """A trial that is being worked on, or has ended.
+
+    Attributes:
+        number: from 1.
+        drawn: dotted path -> value.
+        names: dotted path -> how the value is called: of an option its name, else the value.
+        status: one of `outcomes.STATUSES`, or "running".
+        value: what is searched by; None where there is none.
+        seconds: of training.
+        busy: a process works on it now, as far as was asked.
+    """
+
+    number: int
+    drawn: dict[str, Any]
+    names: dict[str, Any] = field(default_factory=dict)
+    status: str = RUNNING
+    value: float | None = None
+    seconds: float = 0.0
+    busy: bool = False
+
+
+def described_trial(trial: "FrozenTrial", space: Mapping[str, Any], *, busy: bool = False) -> SearchTrial:
+    """A trial as Optuna keeps it, in the words of its space."""
+    ended = trial.state.is_finished()
+    return SearchTrial(
+        trial.number + 1,
+        meant(space, trial.params),
+        dict(trial.params),
+        trial.user_attrs.get("status", RUNNING) if ended else RUNNING,
+        trial.value if ended else None,
+        trial.user_attrs.get("seconds", 0.0),
+        busy,
+    )
+
+
+def best_trial(trials: Iterable[SearchTrial]) -> SearchTrial | None:
+    """The complete trial with the highest value, the first of equals; None where none is complete."""
+    complete = [trial for trial in trials if trial.status == COMPLETE]
+    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
+
+
+def meant(space: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """What Optuna keeps of draws as settings have it: of an option what its name stands for."""
+
+    def value_of(domain: Any, value: Any) -> Any:
+        return domain.options[value] if isinstance(domain, OptionSettings) else value
+
+    return {path: value_of(space[path], value) for path, value in params.items()}
 
 
 @dataclass(frozen=True)
@@ -64,11 +121,38 @@ class Trials:
         pruner = build_pruner(self.settings.pruner, self.epochs)
         return SharedSearch(self.settings, self.space, self.base, name=self.name, folder=self.folder, pruner=pruner)
 
-    def stored(self) -> "list[StoredTrial]":
-        """All trials as they are stored, without a look into any of them being begun."""
-        from vision_studies.studies.stored_trials import stored_trials
+    def stored(self) -> list[SearchTrial]:
+        """All trials as they are stored; no trial is begun, continued or waited for.
 
-        return stored_trials(self.folder, self.name, self.settings.storage)
+        Raises:
+            StorageError: the storage cannot be reached.
+        """
+        import optuna
+
+        from vision_studies.studies.search_storage import JOURNAL, database_errors, open_storage
+
+        address = self.settings.storage
+        if address is None and not (self.folder / JOURNAL).is_file():
+            return []
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        storage, locks = open_storage(address, self.name, self.folder)
+
+        def is_busy(trial: "FrozenTrial") -> bool:
+            if trial.state.is_finished():
+                return False
+            if address is None:
+                return is_held(self.folder / f"trial_{trial.number + 1}.lock")
+            release = locks.take(trial.number)
+            if release is not None:
+                release()
+            return release is None
+
+        with database_errors(address):
+            try:
+                trials = optuna.load_study(study_name=self.name, storage=storage).get_trials(deepcopy=False)
+            except KeyError:  # the storage holds other searches only
+                return []
+            return [described_trial(trial, self.space, busy=is_busy(trial)) for trial in trials]
 
     def forget(self, store: RunStore) -> None:
         """Delete all trials with their runs.
@@ -96,12 +180,9 @@ class Trials:
         search = self.search()
         best = search.best()
         if best is None:
-            statuses = [trial.status for trial in search.trials()]
-            told = ", ".join(
-                f"{statuses.count(status)} {status}"
-                for status in sorted(set(statuses), key=statuses.count, reverse=True)
-            )
-            raise DataError(f"No trial of the variant {self.variant} is complete ({told}); {self.mend}.")
+            counts = Counter(sorted(trial.status for trial in search.trials())).most_common()
+            statuses = ", ".join(f"{count} {status}" for status, count in counts)
+            raise DataError(f"No trial of the variant {self.variant} is complete ({statuses}); {self.mend}.")
         return best.drawn
 
 
@@ -109,7 +190,7 @@ def _worker(trials: Trials, store: RunStore) -> None:
     trials.search().work(partial(_do_trial, trials=trials, store=store))
 
 
-def _do_trial(trial: "SearchTrial", report: "Report", *, trials: Trials, store: RunStore) -> "TrialOutcome":
+def _do_trial(trial: SearchTrial, report: "Report", *, trials: Trials, store: RunStore) -> "TrialOutcome":
     from vision_studies.studies.search import TrialOutcome
 
     run, pruner = trials.run(trial.number, trial.drawn), pruner_name(trials.settings.pruner)
@@ -118,8 +199,7 @@ def _do_trial(trial: "SearchTrial", report: "Report", *, trials: Trials, store: 
         store.forget(run)
 
     def train(run: Run, folder: Path) -> Outcome:
-        outcome = trials.train(run, folder, report)
-        return outcome.pruned_by(pruner) if outcome.status == PRUNED and pruner else outcome
+        return trials.train(run, folder, report).pruned_by(pruner)
 
     outcome = execute_one(run, trials.stage, train, store)
     return TrialOutcome(outcome.status, outcome.metrics.get("validation_accuracy"), outcome.metrics.get("seconds", 0.0))

@@ -9,8 +9,7 @@ from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
-from vision_studies.pipelines.stacking.run_settings import stack_run
-from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.settings import StackingSettings, stack_run
 
 SMALL = {
     "model": {

@@ -7,8 +7,7 @@ from vision_studies.outcomes import DIVERGED, PRUNED
 from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.fair_opponents import independent_members, stack_cost
 from vision_studies.pipelines.stacking.outputs import load_outputs, metrics_on_test
-from vision_studies.pipelines.stacking.run_settings import NetworkRun
-from vision_studies.pipelines.stacking.settings import NetworkSettings
+from vision_studies.pipelines.stacking.settings import NetworkRun, NetworkSettings
 from vision_studies.pipelines.stacking.stacked_networks import build_stack, order_seed
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
 

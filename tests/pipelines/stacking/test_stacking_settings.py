@@ -10,8 +10,7 @@ from tests.conftest import ROOT
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.merge import merge_settings
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.stacking.run_settings import read_run, stack_run
-from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.settings import StackingSettings, read_run, stack_run
 
 OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_stacking.yml").read_text(encoding="utf-8"))["stacking"]

@@ -3,7 +3,7 @@
 from vision_studies.pipelines.cifar_resnet import nodes
 from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
 from vision_studies.pipelines.cifar_resnet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
 
 METHOD = Method(
     name="cifar_resnet",
@@ -12,8 +12,7 @@ METHOD = Method(
         title="Residual networks",
         figures={
             "comparison": FigureText(
-                "Variants compared",
-                "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+                "Variants compared", "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar)."
             ),
             "learning_curves": FigureText(
                 "Learning curves",
@@ -41,8 +40,8 @@ METHOD = Method(
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
-        NodeSpec(nodes.train_runs, [], ["training_results", "histories"], "training", in_context=True, does_runs=True),
-        NodeSpec(nodes.evaluate_runs, ["training_results"], "results", "evaluation", in_context=True, does_runs=True),
+        does_runs(nodes.train_runs, [], ["training_results", "histories"], "training"),
+        does_runs(nodes.evaluate_runs, ["training_results"], "results", "evaluation"),
         NodeSpec(nodes.select_model, ["results", "runs_folder", "image_set", "splits"], "model", "evaluation"),
         NodeSpec(
             nodes.write_evaluation,

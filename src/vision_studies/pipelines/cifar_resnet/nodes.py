@@ -55,11 +55,9 @@ def write_evaluation(
     from vision_studies.training.network_run import submissions
 
     best = _best_run(results)
-    metrics = [name for name in best if name.startswith("test_")]
+    told = ["study", "variant", "seed", "run_fingerprint", "data_fingerprint", "validation_accuracy"]
     summary = {
-        **{name: best[name] for name in ("study", "variant", "seed", "run_fingerprint", "data_fingerprint")},
-        "validation_accuracy": best["validation_accuracy"],
-        **{name: best[name] for name in metrics},
+        **{name: best[name] for name in [*told, *(name for name in best if name.startswith("test_"))]},
         **json.loads(best["other_metrics"] or "{}"),
         "configuration": model["configuration"],
     }
@@ -79,13 +77,8 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    comparison = compare_variants(
-        table,
-        baseline=str(scored["variant"].iloc[0]),
-        confidence=settings.confidence,
-        interval=settings.interval,
-        test=settings.test,
-    )
+    options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
+    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **options)
     return json.loads(comparison.to_json(orient="records"))
 
 
@@ -93,21 +86,16 @@ def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figur
     """Learning curves in one figure, and loss, validation and learning rate in one each."""
     from vision_studies.figures import training
 
-    return (
-        training.learning_curves(histories),
-        training.loss_figure(histories),
-        training.validation_figure(histories),
-        training.learning_rate_figure(histories),
-    )
+    lines = training.loss_figure(histories), training.validation_figure(histories)
+    return training.learning_curves(histories), *lines, training.learning_rate_figure(histories)
 
 
 def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
     """True against predicted class."""
     from vision_studies.figures.classification import confusion_matrix
 
-    return confusion_matrix(
-        predictions["label"].to_numpy(), predictions["prediction"].to_numpy(), image_set.class_names
-    )
+    true, predicted = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
+    return confusion_matrix(true, predicted, image_set.class_names)
 
 
 def plot_reliability(predictions: pd.DataFrame) -> Figure:
@@ -117,9 +105,8 @@ def plot_reliability(predictions: pd.DataFrame) -> Figure:
 
     probabilities = predictions.filter(like="probability_").to_numpy()
     labels = predictions["label"].to_numpy()
-    return reliability_diagram(
-        reliability_table(probabilities, labels), expected_calibration_error(probabilities, labels)
-    )
+    error = expected_calibration_error(probabilities, labels)
+    return reliability_diagram(reliability_table(probabilities, labels), error)
 
 
 def plot_predictions(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:

@@ -85,7 +85,8 @@ def training_log(
     Stamps are reckoned back from the end of the run: only its end and its epochs' seconds are stored.
     """
     metrics = metrics_table(history, settings)
-    started = finished - timedelta(seconds=float(metrics["time_elapsed"].iloc[-1]))
+    total = float(metrics["time_elapsed"].iloc[-1])
+    started = finished - timedelta(seconds=total)
     lines: list[str] = []
 
     def write(seconds: float, *messages: str) -> None:
@@ -108,10 +109,9 @@ def training_log(
         if row.val_acc > best:
             best = row.val_acc
             write(row.time_elapsed, f"New best validation accuracy: {best:.2f}%")
-    total = int(metrics["time_elapsed"].iloc[-1])
-    hours, rest = divmod(total, 3600)
+    hours, rest = divmod(int(total), 3600)
     done = f"Training completed in {hours}h {rest // 60}m {rest % 60}s. Best validation accuracy: {best:.4f}%"
-    write(float(metrics["time_elapsed"].iloc[-1]), done)
+    write(total, done)
     return "\n".join(lines) + "\n"
 
 

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from vision_studies.config.merge import merge_settings
 from vision_studies.config.network_run import RunSettings
-from vision_studies.config.validation import describe_errors
+from vision_studies.config.validation import with_changes
 from vision_studies.settings_base import Settings
 
 
@@ -34,9 +33,5 @@ class CifarResnetSettings(Settings):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
         for variant in self.variants:
-            merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
-            try:
-                RunSettings.model_validate(merged)
-            except ValidationError as error:
-                raise ValueError(f"variant '{variant.name}': {describe_errors(error, RunSettings, merged)}") from error
+            with_changes(self.run, variant.changes, title=f"variant '{variant.name}'")
         return self

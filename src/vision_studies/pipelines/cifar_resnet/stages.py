@@ -42,8 +42,8 @@ def stages(context: Context[CifarResnetSettings], _: Known) -> Steps:
     runs, execution = study_runs(context), context.execution
     for run in runs:  # all before the first begins
         require_equal_shares(run.configuration["training"]["batch_size"], execution.processes_per_run)
-    yield Stage(TRAINING, runs, Alone(partial(_train, data=context.images, execution=execution)))
-    evaluate = Alone(partial(_evaluate, data=context.images, execution=execution))
+    train, evaluate = (Alone(partial(work, data=context.images, execution=execution)) for work in (_train, _evaluate))
+    yield Stage(TRAINING, runs, train)
     yield Stage(EVALUATION, runs, evaluate, verb="score", after=TRAINING)
 
 
@@ -53,18 +53,17 @@ def most_runs(settings: CifarResnetSettings) -> int:
 
 
 def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.training import network_run as cifar_resnet
     from vision_studies.training.distributed import training_device
+    from vision_studies.training.network_run import train
 
-    settings = RunSettings.model_validate(run.configuration)
-    processes = execution.processes_per_run
+    settings, processes = RunSettings.model_validate(run.configuration), execution.processes_per_run
     device = training_device(execution.device, processes)
-    return cifar_resnet.train(settings, run.seed, data, folder, device, processes=processes)
+    return train(settings, run.seed, data, folder, device, processes=processes)
 
 
 def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
-    from vision_studies.training import network_run as cifar_resnet
+    from vision_studies.training.network_run import evaluate
     from vision_studies.training.runtime import select_device
 
     settings = RunSettings.model_validate(run.configuration)
-    return Outcome(cifar_resnet.evaluate(settings, data, folder, select_device(execution.device)))
+    return Outcome(evaluate(settings, data, folder, select_device(execution.device)))

@@ -41,10 +41,10 @@ def write_ffcv_files(
 
     Empty where `data_prep.ffcv` is off, or `auto` and FFCV is not installed.
     """
-    if settings.ffcv == "auto" and find_spec("ffcv") is None:
+    absent = settings.ffcv == "auto" and find_spec("ffcv") is None
+    if absent:
         logger.info("FFCV is not installed: no .beton files are written, and the device loader is used")
-        return {}
-    if settings.ffcv is False:
+    if absent or settings.ffcv is False:
         return {}
     from vision_studies.data.ffcv import write_beton
 

@@ -3,56 +3,37 @@
 from kedro.pipeline import Node, Pipeline
 
 from vision_studies.catalog.study_runner import only_from_inputs
-from vision_studies.pipelines.data_prep.nodes import (
-    describe_data,
-    plot_data_card,
-    prepare_image_set,
-    split_image_set,
-    write_ffcv_files,
-)
+from vision_studies.pipelines.data_prep import nodes
+
+_SETTINGS = "params:data_prep"
 
 
 def create_pipeline(**_: object) -> Pipeline:
     """Prepare the images that every other pipeline trains on."""
+    graph = (
+        (nodes.prepare_image_set, [_SETTINGS, "stored_image_set"], "image_set", "preparation"),
+        (only_from_inputs(nodes.split_image_set), [_SETTINGS, "image_set"], "splits", "preparation"),
+        (
+            only_from_inputs(nodes.write_ffcv_files),
+            [_SETTINGS, "image_set", "splits", "stored_ffcv_files"],
+            "ffcv_files",
+            "preparation",
+        ),
+        (only_from_inputs(nodes.describe_data), ["image_set", "splits"], "data_card", "preparation"),
+        (only_from_inputs(nodes.plot_data_card), ["data_card", "image_set", "splits"], "data_card_figure", "figures"),
+    )
     return Pipeline(
         [
             Node(
-                prepare_image_set,
-                inputs=["params:data_prep", "stored_image_set"],
-                outputs="image_set",
-                name="prepare_image_set",
-                tags="preparation",
-            ),
-            Node(
-                only_from_inputs(split_image_set),
-                inputs=["params:data_prep", "image_set"],
-                outputs="splits",
-                name="split_image_set",
-                tags="preparation",
-            ),
-            Node(
-                only_from_inputs(write_ffcv_files),
-                inputs=["params:data_prep", "image_set", "splits", "stored_ffcv_files"],
-                outputs="ffcv_files",
-                name="write_ffcv_files",
-                tags="preparation",
-            ),
-            Node(
-                only_from_inputs(describe_data),
-                inputs=["image_set", "splits"],
-                outputs="data_card",
-                name="describe_data",
-                tags="preparation",
-            ),
-            Node(
-                only_from_inputs(plot_data_card),
-                inputs=["data_card", "image_set", "splits"],
-                outputs="data_card_figure",
-                name="plot_data_card",
-                tags="figures",
-            ),
+                node if node is nodes.prepare_image_set else only_from_inputs(node),
+                inputs,
+                output,
+                name=node.__name__,
+                tags=tag,
+            )
+            for node, inputs, output, tag in graph
         ],
         namespace="data_prep",
-        parameters={"params:data_prep"},
+        parameters={_SETTINGS},
         outputs={"image_set", "splits", "ffcv_files"},
     )

@@ -39,21 +39,20 @@ def data_card_figure(
     samples = drawn.add_subplot(grid[0, 1])
     if len(class_names) <= _MOST_NAMED_CLASSES:
         _counts_by_name(drawn.add_subplot(grid[0, 0]), card["counts"], class_names)
-        _samples(samples, sample_images, sample_labels, [""] * shown)
-        samples.set_title("Training images")
+        names, title = [""] * shown, "Training images"
     else:
         _counts_by_number(drawn.add_subplot(grid[0, 0]), card["counts"], len(class_names))
-        _samples(samples, sample_images, sample_labels, [short(name) for name in class_names[:shown]])
-        samples.set_title(f"Training images of the first {shown} classes")
+        names, title = [short(name) for name in class_names[:shown]], f"Training images of the first {shown} classes"
+    _samples(samples, sample_images, sample_labels, names)
+    samples.set_title(title)
     _channel_statistics(drawn.add_subplot(grid[1, 0]), card)
     _duplicates(drawn.add_subplot(grid[1, 1]), card["duplicates"])
     height, width, _ = card["image_shape"]
     colours = "grey" if channels == 1 else "colour"
     tail = card.get("long_tail")
     images = f"{card['images'] - tail['images_left_out']:,} of {card['images']:,}" if tail else f"{card['images']:,}"
-    heading(
-        drawn, f"{card['name']}: {images} {colours} images of {width} × {height} pixels, {len(class_names)} classes"
-    )
+    size = f"{width} × {height} pixels, {len(class_names)} classes"
+    heading(drawn, f"{card['name']}: {images} {colours} images of {size}")
     origin = "the source's own" if card.get("own_test_split") else "carved from the source's images"
     footnote(drawn, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")
     return drawn
@@ -117,14 +116,12 @@ def _channel_statistics(axes: Axes, card: dict[str, Any]) -> None:
     means, deviations = card["channel_mean"], card["channel_standard_deviation"]
     names = _CHANNELS.get(len(means), tuple(f"channel {number}" for number in range(len(means))))
     for place, (name, mean, deviation) in enumerate(zip(names, means, deviations, strict=True)):
-        colour = _CHANNEL_COLOURS.get(name, SOFT)
-        axes.errorbar(mean, place, xerr=deviation, fmt="o", color=colour, capsize=5, elinewidth=2, markersize=8)
+        bar: dict[str, Any] = {"color": _CHANNEL_COLOURS.get(name, SOFT), "capsize": 5, "elinewidth": 2}
+        axes.errorbar(mean, place, xerr=deviation, fmt="o", markersize=8, **bar)
         axes.text(1.03, place, f"{mean:.4f} ± {deviation:.4f}", va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(names)), names)
-    axes.set(
-        xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), xlabel="mean ± standard deviation of the pixels (0 black, 1 full)"
-    )
-    axes.set_title("Channels")
+    axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), title="Channels")
+    axes.set_xlabel("mean ± standard deviation of the pixels (0 black, 1 full)")
 
 
 def _duplicates(axes: Axes, duplicates: dict[str, Any]) -> None:

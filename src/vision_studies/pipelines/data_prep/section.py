@@ -6,9 +6,8 @@ SECTION = PageSection(
     title="Images",
     figures={
         "data_card": FigureText(
-            "What was trained on",
-            "Some training images of each class, and the number of images in each split.",
-        ),
+            "What was trained on", "Some training images of each class, and the number of images in each split."
+        )
     },
     charts=(),
 )

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, RangeSettings
+from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings
+from vision_studies.pipelines.mlp_transfer.tables import trial_history
 from vision_studies.pipelines.partitions import loaded
 
 
@@ -22,21 +23,19 @@ def plot_search(
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.mlp_transfer import plots
 
-    chosen = best["architectures"]
-    curves = [_trial(search_histories, name, own["trial"]) for name, own in chosen.items()]
-    trials = []
-    for name, own in chosen.items():
+    curves, trials = [], []
+    for name, chosen in best["architectures"].items():
+        curves.append(trial_history(search_histories, name, chosen["trial"]))
         table = loaded(search_files[f"{name}/search_results"])
-        trials.append(table.assign(architecture=name, best=table["trial"] == own["trial"]))
-    domains = {name: getattr(settings.search.space, name) for name in HYPERPARAMETERS}
-    logarithmic = [name for name, own in domains.items() if isinstance(own, RangeSettings) and own.scale == "log"]
-    drawn = (
+        trials.append(table.assign(architecture=name, best=table["trial"] == chosen["trial"]))
+    logarithmic = [name for name, domain in settings.search.space if getattr(domain, "scale", "") == "log"]
+    figures = (
         plots.loss_curves(pd.concat(curves)),
         plots.seed_losses(results),
         plots.importance_heat_map(importance),
         plots.hyperparameter_slices(pd.concat(trials), HYPERPARAMETERS, logarithmic),
     )
-    return stamped(drawn, _notice(settings))
+    return stamped(figures, _notice(settings))
 
 
 def plot_best_trials(
@@ -48,7 +47,7 @@ def plot_best_trials(
 
     figures = {
         f"{name}/best_trial/loss_curve": loss_curve(
-            _trial(search_histories, name, best_trial["trial"]), f"{name}, trial {best_trial['trial']}"
+            trial_history(search_histories, name, best_trial["trial"]), f"{name}, trial {best_trial['trial']}"
         )
         for name, best_trial in best["architectures"].items()
     }
@@ -60,10 +59,10 @@ def plot_transfer(settings: MlpTransferSettings, transfer_files: Mapping[str, An
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.mlp_transfer.plots import transfer_heat_map
 
-    kinds = {"test_loss": "loss", "regret": "regret", "relative_regret": "relative"}
+    kinds = (("test_loss", "loss"), ("regret", "regret"), ("relative_regret", "relative"))
     loss, regret, relative_regret = (
         transfer_heat_map(loaded(transfer_files[f"matrices/{name}"]).set_index("target_arch"), kind=kind)
-        for name, kind in kinds.items()
+        for name, kind in kinds
     )
     return stamped((loss, regret, relative_regret), _notice(settings))
 
@@ -71,7 +70,3 @@ def plot_transfer(settings: MlpTransferSettings, transfer_files: Mapping[str, An
 def _notice(settings: MlpTransferSettings) -> str:
     """What figures say where they follow the published protocol."""
     return "protocol: published" if settings.protocol == "published" else ""
-
-
-def _trial(histories: pd.DataFrame, architecture: str, trial: int) -> pd.DataFrame:
-    return histories[(histories["variant"] == architecture) & (histories["trial"] == trial)]

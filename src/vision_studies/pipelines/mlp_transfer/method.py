@@ -7,7 +7,7 @@ import pandas as pd
 from vision_studies.pipelines.mlp_transfer import figures, nodes, tables
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
 from vision_studies.pipelines.mlp_transfer.stages import most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:mlp_transfer"
 
@@ -44,17 +44,13 @@ METHOD = Method(
                 "Test loss of every pair",
                 "Rows are trained, columns gave the hyperparameters; the diagonal is at home.",
             ),
-            "loss_curves": FigureText(
-                "Loss curves",
-                "Training and validation loss of each architecture's best trial.",
-            ),
+            "loss_curves": FigureText("Loss curves", "Training and validation loss of each architecture's best trial."),
             "importance": FigureText(
                 "Importance of hyperparameters",
                 "Share of the variance of the validation loss that each hyperparameter explains in the search.",
             ),
             "slices": FigureText(
-                "The search",
-                "Validation loss of every trial against each hyperparameter; the chosen trials are large.",
+                "The search", "Validation loss of every trial against each hyperparameter; the chosen trials are large."
             ),
         },
         charts=(
@@ -66,22 +62,10 @@ METHOD = Method(
     networks=NETWORKS,
     most_runs=most_runs,
     nodes=(
-        NodeSpec(
-            nodes.search_hyperparameters,
-            [],
-            ["search_results", "search_histories"],
-            "search",
-            in_context=True,
-            does_runs=True,
-        ),
+        does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),
         NodeSpec(nodes.select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
-        NodeSpec(
-            nodes.retrain_architectures,
-            ["search_results", "best_hyperparameters"],
-            ["results", "histories"],
-            "search",
-            in_context=True,
-            does_runs=True,
+        does_runs(
+            nodes.retrain_architectures, ["search_results", "best_hyperparameters"], ["results", "histories"], "search"
         ),
         NodeSpec(tables.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
         NodeSpec(
@@ -103,13 +87,11 @@ METHOD = Method(
             "best_trial_figures",
             ["search_report", "figures"],
         ),
-        NodeSpec(
+        does_runs(
             nodes.transfer_hyperparameters,
             ["search_results", "best_hyperparameters", "results"],
             "transfer_runs",
             "transfer",
-            in_context=True,
-            does_runs=True,
         ),
         NodeSpec(
             tables.tabulate_transfer,

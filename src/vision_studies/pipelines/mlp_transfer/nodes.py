@@ -5,13 +5,6 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.mlp_transfer.plan import (
-    Perceptrons,
-    choose_hyperparameters,
-    home_runs,
-    search_identity,
-    transfer_cells,
-)
 from vision_studies.pipelines.mlp_transfer.settings import architecture_name
 from vision_studies.pipelines.mlp_transfer.stages import (
     EVALUATION,
@@ -21,6 +14,11 @@ from vision_studies.pipelines.mlp_transfer.stages import (
     TRANSFER,
     TRANSFER_SCORES,
     TRIAL_SCORES,
+    Perceptrons,
+    choose_hyperparameters,
+    home_runs,
+    search_identity,
+    transfer_cells,
 )
 from vision_studies.studies.method import run_stages
 
@@ -68,10 +66,8 @@ def transfer_hyperparameters(
         table = context.table([run], [TRAINING, EVALUATION])
         row: dict[str, Any] = table.iloc[0].to_dict() if len(table) else {"status": "failed"}
         names = ("seed", "status", "test_loss", "test_accuracy", "validation_loss", "best_epoch", "run_fingerprint")
-        reused = run.fingerprint in seen
-        rows.append(
-            {"target_arch": target, "source_arch": source, **{key: row.get(key) for key in names}, "reused": reused}
-        )
+        measured = {name: row.get(name) for name in names}
+        rows.append({"target_arch": target, "source_arch": source, **measured, "reused": run.fingerprint in seen})
         seen.add(run.fingerprint)
     return pd.DataFrame(rows)
 

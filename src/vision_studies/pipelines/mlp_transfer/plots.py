@@ -33,11 +33,11 @@ def loss_curves(histories: pd.DataFrame) -> Figure:
     Args:
         histories: columns variant (the architecture), epoch, train_loss, validation_loss (missing between validations).
     """
-    groups = [(str(name), rows) for name, rows in histories.groupby("variant", sort=False)]
+    groups = list(histories.groupby("variant", sort=False))
     panels = small_multiples(len(groups), columns=_COLUMNS, size=(3.4, 2.9), margin=(1.2, 1.2), sharey=True)
     for axes, (name, rows) in zip(panels.axes, groups, strict=True):
         _loss_curve(axes, rows)
-        axes.set_title(short(name, 26), fontsize=11)
+        axes.set_title(short(str(name), 26), fontsize=11)
     panels.label("epoch", "cross-entropy (nats)")
     return finished(panels.figure, "Loss of each architecture's best trial", legend=_loss_handles(), columns=3)
 

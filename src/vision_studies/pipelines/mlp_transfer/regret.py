@@ -43,21 +43,20 @@ def one_way_test(table: pd.DataFrame) -> OneWayTest:
     Args:
         table: columns variant (the group) and value; missing values do not count.
     """
-    groups = [own["value"].to_numpy(dtype=float) for _, own in table.dropna(subset=["value"]).groupby("variant")]
-    groups = [own for own in groups if len(own)]
-    n = sum(map(len, groups))
+    known = table.dropna(subset=["value"])
+    groups = [runs["value"].to_numpy(dtype=float) for _, runs in known.groupby("variant")]
+    n = len(known)
     if len(groups) < 2 or n <= len(groups):
         return OneWayTest(len(groups), n, *[np.nan] * 5)
     values = np.concatenate(groups)
-    within = sum(((own - own.mean()) ** 2).sum() for own in groups)
-    total = ((values - values.mean()) ** 2).sum()
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups)
     if within == 0:
         return OneWayTest(len(groups), n, np.nan, np.nan, np.nan, 0.0, np.nan)
     f, p = stats.f_oneway(*groups)
+    explained = 1 - within / ((values - values.mean()) ** 2).sum()
     spread = float(np.sqrt(within / (n - len(groups))))
-    return OneWayTest(
-        len(groups), n, float(f), float(p), float(1 - within / total), spread, float(stats.kruskal(*groups).pvalue)
-    )
+    ranks = stats.kruskal(*groups).pvalue
+    return OneWayTest(len(groups), n, float(f), float(p), float(explained), spread, float(ranks))
 
 
 def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval, test: Test) -> pd.DataFrame:
@@ -66,26 +65,20 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval,
     Args:
         table: columns variant, seed, value.
         confidence: of the intervals.
-        interval: kind of the intervals.
+        interval: their kind.
         test: kind of the paired test.
 
     Returns:
         One row a pair: first, second and what `paired_comparison` finds of first minus second, with p_holm.
     """
-    values = {str(name): own.set_index("seed")["value"] for name, own in table.groupby("variant", sort=False)}
-    rows = [
-        {
-            "first": first,
-            "second": second,
-            **asdict(
-                paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
-            ),
-        }
-        for first, second in combinations(values, 2)
-    ]
+    values = {str(name): runs.set_index("seed")["value"] for name, runs in table.groupby("variant", sort=False)}
+    rows = []
+    for first, second in combinations(values, 2):
+        found = paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
+        rows.append({"first": first, "second": second, **asdict(found)})
     columns = ["first", "second", "pairs", "difference", "low", "high", "p", "smallest_p", "cohens_d", "rank_biserial"]
-    found = pd.DataFrame(rows, columns=columns)
-    return found.assign(p_holm=holm(found["p"].tolist()))
+    pairs = pd.DataFrame(rows, columns=columns)
+    return pairs.assign(p_holm=holm(pairs["p"].tolist()))
 
 
 def regrets_by_seed(cells: pd.DataFrame) -> pd.DataFrame:
@@ -105,38 +98,23 @@ def regrets_by_seed(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def regret_table(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> pd.DataFrame:
-    """Sum up every cell over its seeds.
-
-    Args:
-        regrets: from `regrets_by_seed`.
-        confidence: of the intervals.
-        interval: kind of the intervals.
+    """Sum up every cell over its seeds, from what `regrets_by_seed` gives.
 
     Returns:
         One row a cell: target_arch, source_arch, n, mean_regret, sd_regret, low_regret, high_regret, min_regret,
         max_regret, mean_relative_regret, low_relative_regret, high_relative_regret.
     """
     rows = []
-    for (target, source), own in regrets.groupby(["target_arch", "source_arch"], sort=False):
-        absolute = summary(own["regret"], confidence=confidence, interval=interval)
-        relative = summary(own["relative_regret"], confidence=confidence, interval=interval)
-        rows.append(
-            {
-                "target_arch": target,
-                "source_arch": source,
-                "n": absolute.n,
-                "mean_regret": absolute.mean,
-                "sd_regret": absolute.standard_deviation,
-                "low_regret": absolute.low,
-                "high_regret": absolute.high,
-                "min_regret": own["regret"].min(),
-                "max_regret": own["regret"].max(),
-                "mean_relative_regret": relative.mean,
-                "low_relative_regret": relative.low,
-                "high_relative_regret": relative.high,
-            }
+    for cell, seeds in regrets.groupby(["target_arch", "source_arch"], sort=False):
+        absolute, relative = (
+            summary(seeds[column], confidence=confidence, interval=interval) for column in ("regret", "relative_regret")
         )
-    return pd.DataFrame(rows)
+        spread = [absolute.n, absolute.mean, absolute.standard_deviation, absolute.low, absolute.high]
+        ends = [seeds["regret"].min(), seeds["regret"].max()]
+        rows.append([*cell, *spread, *ends, relative.mean, relative.low, relative.high])
+    columns = ["target_arch", "source_arch", "n", "mean_regret", "sd_regret", "low_regret", "high_regret"]
+    columns += ["min_regret", "max_regret", "mean_relative_regret", "low_relative_regret", "high_relative_regret"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def published_regret_table(cells: pd.DataFrame) -> pd.DataFrame:
@@ -148,20 +126,12 @@ def published_regret_table(cells: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     home = cells[cells["target_arch"] == cells["source_arch"]].groupby("target_arch")["test_loss"].mean()
-    for (target, source), own in cells.groupby(["target_arch", "source_arch"], sort=False):
-        losses = own["test_loss"].to_numpy(dtype=float)
-        rows.append(
-            {
-                "target_arch": target,
-                "source_arch": source,
-                "mean_regret": losses.mean() - home[target],
-                "var_regret": losses.var(),
-                "min_regret": losses.min() - home[target],
-                "max_regret": losses.max() - home[target],
-                "mean_relative_regret": losses.mean() / home[target],
-            }
-        )
-    return pd.DataFrame(rows)
+    for (target, source), seeds in cells.groupby(["target_arch", "source_arch"], sort=False):
+        losses, at_home = seeds["test_loss"].to_numpy(dtype=float), home[target]
+        regrets = [losses.mean() - at_home, losses.var(), losses.min() - at_home, losses.max() - at_home]
+        rows.append([target, source, *regrets, losses.mean() / at_home])
+    columns = ["mean_regret", "var_regret", "min_regret", "max_regret", "mean_relative_regret"]
+    return pd.DataFrame(rows, columns=["target_arch", "source_arch", *columns])
 
 
 def matrix(table: pd.DataFrame, value: str) -> pd.DataFrame:
@@ -172,13 +142,7 @@ def matrix(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 
 def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
-    """What tuning leaves between architectures.
-
-    Args:
-        table: columns variant, seed, value: test losses at home.
-        pairs: from `compare_pairs`.
-        confidence: one minus it is the level of significance.
-    """
+    """What tuning leaves between architectures, from test losses at home (variant, seed, value) and `compare_pairs`."""
     found = one_way_test(table)
     means = table.groupby("variant")["value"].mean()
     if found.groups < 2:
@@ -200,12 +164,8 @@ def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: flo
 def transfer_sentence(regrets: pd.DataFrame, *, confidence: float, interval: Interval) -> str:
     """What it costs to use another architecture's hyperparameters, on average and at worst.
 
-    The interval is one over seeds: pairs of architectures share their runs and do not count as independent.
-
-    Args:
-        regrets: from `regrets_by_seed`.
-        confidence: of the interval.
-        interval: its kind.
+    The interval is one over seeds: pairs of architectures share their runs and do not count as independent. `regrets` come
+    from `regrets_by_seed`.
     """
     away = regrets[regrets["target_arch"] != regrets["source_arch"]].dropna(subset=["regret"])
     if away.empty:

@@ -46,11 +46,12 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
     names = list(dict.fromkeys([*regrets["target_arch"], *regrets["source_arch"]]))
     labels = [escaped(name, _NAME_LETTERS) for name in names]
     first, *others = [_regret_cells(regrets, names, kind) for kind in kinds]
-    ends = [_ends(regrets, kind) for kind in kinds]
+    ends = {_REGRETS[kind][0]: _ends(regrets, kind) for kind in kinds}
     views = [
         view(name, coloraxis__cmin=end["cmin"], coloraxis__cmax=end["cmax"], coloraxis__colorbar__title__text=name)
-        for (name, _), end in zip((_REGRETS[kind] for kind in kinds), ends, strict=True)
+        for name, end in ends.items()
     ]
+    title, scale = next(iter(ends.items()))
     drawn = figure(
         [cells(x=labels, y=labels, meta={"views": others}, **first)],
         height=210 + 40 * len(names),
@@ -58,7 +59,7 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
         views_label="Show",
         xaxis=categories("hyperparameters tuned for"),
         yaxis=categories("architecture trained") | {"autorange": "reversed"},
-        coloraxis=colour_scale(_DIVERGING, _REGRETS[kinds[0]][0], **ends[0]),
+        coloraxis=colour_scale(_DIVERGING, title, **scale),
     )
     caption = (
         "Loss of each architecture with another's hyperparameters, less its loss with its own, on the same seeds: orange "

@@ -1,138 +1,95 @@
-"""Drawing hyperparameters: once for all architectures as the published project does, or for each by Optuna."""
+"""The search, batch by batch: drawn once for all architectures as the published project does, or for each by Optuna."""
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
-import optuna
+from optuna.trial import FrozenTrial
 
+from vision_studies.config.search import ChoiceSettings
+from vision_studies.outcomes import COMPLETE, FAILED, PRUNED
 from vision_studies.pipelines.mlp_transfer.settings import (
-    HYPERPARAMETERS,
-    ChoiceSettings,
     Domain,
     SearchSettings,
     SearchSpaceSettings,
     TpeSamplerSettings,
+    architecture_name,
 )
-from vision_studies.studies.search import build_pruner
+from vision_studies.pipelines.mlp_transfer.stages import TRAINING, Hyperparameters, Perceptrons, perceptron_run
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
+from vision_studies.studies.search import Search, build_pruner, build_sampler, ended_trial
 from vision_studies.training.runtime import derived_seed
 
-Hyperparameters = dict[str, float]
-
-
-@dataclass(frozen=True)
-class FinishedTrial:
-    """What a trial found.
-
-    Attributes:
-        hyperparameters: what it tried.
-        value: lowest validation loss; None where it diverged.
-        pruned: whether it was ended as hopeless.
-        validations: epoch -> validation loss.
-    """
-
-    hyperparameters: Hyperparameters
-    value: float | None
-    pruned: bool
-    validations: Mapping[int, float]
+Searches = Mapping[str, Callable[[], Search]]
+"""Fingerprint of a run -> what makes the search that may end it, as it was before the run's batch."""
 
 
 def shared_draws(space: SearchSpaceSettings, count: int, seed: int) -> list[Hyperparameters]:
-    """The published project's draws: one generator of Python's, hyperparameters in its order.
-
-    Args:
-        space: ranges and choices.
-        count: how many configurations.
-        seed: seed of the generator.
-    """
+    """The published project's draws of `count` configurations: one generator of Python's, hyperparameters in its order."""
     generator = random.Random(seed)  # noqa: S311 - no secret is drawn
-    return [{name: _draw(generator, getattr(space, name)) for name in HYPERPARAMETERS} for _ in range(count)]
+    return [{name: _draw(generator, domain) for name, domain in space} for _ in range(count)]
 
 
-class ArchitectureSearch:
-    """Optuna's view of one architecture's trials.
+def architecture_search(
+    settings: SearchSettings, architecture: int, ended: Sequence[FrozenTrial], max_epochs: int
+) -> Search:
+    """The search of one architecture, built anew from its ended trials: what lasts are the runs themselves.
 
-    It is built anew from finished trials each time, so that a search that was stopped draws what it would have drawn.
-
-    Args:
-        settings: how to search.
-        architecture: number of the architecture; with the seed, it decides the draws.
-        finished: trials that have ended, in their order.
-        max_epochs: most epochs of a trial.
+    The number of the architecture and the seed decide the draws.
     """
-
-    def __init__(
-        self, settings: SearchSettings, architecture: int, finished: Sequence[FinishedTrial], max_epochs: int
-    ) -> None:
-        self._space = settings.space
-        self._distributions = {name: _distribution(getattr(settings.space, name)) for name in HYPERPARAMETERS}
-        seed = derived_seed(settings.seed, architecture, len(finished)) % 2**32
-        # In memory: what lasts are the runs themselves.
-        self._study = optuna.create_study(
-            sampler=_sampler(settings, seed), pruner=build_pruner(settings.pruner, max_epochs), direction="minimize"
-        )
-        self._study.add_trials([self._frozen(trial) for trial in finished])
-        self._trials: list[optuna.Trial] = []
-
-    def draw(self, count: int) -> list[Hyperparameters]:
-        """The next configurations to try."""
-        trials = [self._study.ask(self._distributions) for _ in range(count)]
-        return [{name: float(trial.params[name]) for name in HYPERPARAMETERS} for trial in trials]
-
-    def begin(self, configurations: Sequence[Hyperparameters]) -> None:
-        """Watch trials of these configurations from now on."""
-        for configuration in configurations:
-            self._study.enqueue_trial(dict(configuration))
-        self._trials = [self._study.ask(self._distributions) for _ in configurations]
-
-    def should_prune(self, place: int, epoch: int, value: float) -> bool:
-        """Take note of a validation of the trial at `place` of those that began; tell whether it is hopeless."""
-        trial = self._trials[place]
-        trial.report(value, epoch)
-        return trial.should_prune()
-
-    def _frozen(self, trial: FinishedTrial) -> optuna.trial.FrozenTrial:
-        states = optuna.trial.TrialState
-        state = states.FAIL if trial.value is None else states.PRUNED if trial.pruned else states.COMPLETE
-        return optuna.create_trial(
-            state=state,
-            value=None if state == states.FAIL else trial.value,
-            params={name: trial.hyperparameters[name] for name in HYPERPARAMETERS},
-            distributions=self._distributions,
-            intermediate_values=dict(trial.validations),
-        )
-
-
-def importance(space: SearchSpaceSettings, trials: Sequence[FinishedTrial], seed: int) -> dict[str, float]:
-    """Share of the validation loss's variance that each hyperparameter explains (functional ANOVA, Hutter et al. 2014).
-
-    Args:
-        space: ranges and choices.
-        trials: trials of one architecture.
-        seed: seed of the forest behind it.
-
-    Returns:
-        Name -> share, largest first; empty where fewer than four trials have a value, or all have the same.
-    """
-    known = [trial for trial in trials if trial.value is not None and not trial.pruned]
-    if len(known) < 4 or len({trial.value for trial in known}) == 1:
-        return {}
-    distributions = {name: _distribution(getattr(space, name)) for name in HYPERPARAMETERS}
-    study = optuna.create_study(direction="minimize")
-    for trial in known:
-        study.add_trial(
-            optuna.create_trial(
-                # The loss itself would tell of the few diverging trials alone.
-                value=math.log(trial.value or math.inf),
-                params=trial.hyperparameters,
-                distributions=distributions,
-            )
-        )
-    return dict(
-        optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=seed))
+    sampler, pruner = settings.sampler, build_pruner(settings.pruner, max_epochs)
+    startup_trials = sampler.startup_trials if isinstance(sampler, TpeSamplerSettings) else 0
+    return Search(
+        dict(settings.space),
+        lambda count: build_sampler(
+            sampler.name, startup_trials, derived_seed(settings.seed, architecture, count) % 2**32, multivariate=True
+        ),
+        pruner,
+        direction="minimize",
+        name=f"architecture {architecture}",
+        trials=ended,
     )
+
+
+def search_batches(context: Perceptrons) -> Iterator[tuple[list[Run], Searches]]:
+    """The trials of all architectures, batch by batch; a batch is drawn when the one before it has been trained.
+
+    Yields:
+        Runs, and the searches that may end them.
+    """
+    settings, search = context.settings, context.settings.search
+    shared = shared_draws(search.space, search.trials, search.seed) if search.sampler.name == "shared" else None
+    informed = shared is None or search.pruner is not None
+    latest: list[list[Run]] = [[] for _ in settings.architectures]
+    ended: list[list[FrozenTrial]] = [[] for _ in settings.architectures]
+    batch = search.batch or search.trials
+    for start in range(0, search.trials, batch):
+        count = min(batch, search.trials - start)
+        searches: dict[str, Callable[[], Search]] = {}
+        for number, widths in enumerate(settings.architectures):
+            if informed:
+                ended[number] += [_ended(context.runs, run, search.space) for run in latest[number]]
+            make = partial(architecture_search, search, number, tuple(ended[number]), settings.training.epochs)
+            draws = shared[start : start + count] if shared else [dict(trial.params) for trial in make().ask(count)]
+            latest[number] = [
+                perceptron_run(context, architecture_name(widths), search.training_seed, widths, draw, start + trial)
+                for trial, draw in enumerate(draws)
+            ]
+            if search.pruner is not None:
+                searches |= {run.fingerprint: make for run in latest[number]}
+        yield [run for runs in latest for run in runs], searches
+
+
+def _ended(store: RunStore, run: Run, space: SearchSpaceSettings) -> FrozenTrial:
+    result = store.result(run, TRAINING) or {"status": FAILED}
+    value, reports = None, {}
+    if result["status"] in (COMPLETE, PRUNED):
+        value = result["metrics"].get("validation_loss")
+        losses = store.history(run, ["epoch", "validation_loss"]).dropna().set_index("epoch")["validation_loss"]
+        reports = {int(epoch): float(loss) for epoch, loss in losses.items()}
+    return ended_trial(dict(space), run.configuration["hyperparameters"], result["status"], value, reports)
 
 
 def _draw(generator: random.Random, domain: Domain) -> float:
@@ -141,29 +98,3 @@ def _draw(generator: random.Random, domain: Domain) -> float:
     if domain.scale == "log":
         return math.exp(generator.uniform(math.log(domain.low), math.log(domain.high)))
     return generator.uniform(domain.low, domain.high)
-
-
-def _distribution(domain: Domain) -> optuna.distributions.BaseDistribution:
-    if isinstance(domain, ChoiceSettings):
-        return optuna.distributions.CategoricalDistribution(domain.choices)
-    return optuna.distributions.FloatDistribution(domain.low, domain.high, log=domain.scale == "log")
-
-
-def _sampler(settings: SearchSettings, seed: int) -> optuna.samplers.BaseSampler:
-    if isinstance(settings.sampler, TpeSamplerSettings):
-        # The liar keeps trials that are drawn together apart from each other.
-        return optuna.samplers.TPESampler(
-            n_startup_trials=settings.sampler.startup_trials, seed=seed, constant_liar=True, multivariate=True
-        )
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def quiet() -> None:
-    """Keep Optuna from logging every trial: the study logs its runs itself."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
-def trial_values(history: Any, metric: str) -> dict[int, float]:
-    """Epoch -> value of the validated epochs of a history."""
-    validated = history.dropna(subset=[metric])
-    return {int(epoch): float(value) for epoch, value in zip(validated["epoch"], validated[metric], strict=True)}

@@ -5,22 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.ensemble import EnsembleSettings, StackSettings
-from vision_studies.config.search import PrunerSettings, RangeSettings
+from vision_studies.config.search import ChoiceSettings, PrunerSettings, RangeSettings
 from vision_studies.config.training import AdamWSettings
 from vision_studies.settings_base import Settings
 
 Width = Annotated[int, Field(ge=1)]
-
-
-class ChoiceSettings(Settings):
-    """A list of values, each equally likely."""
-
-    choices: tuple[float, ...] = Field(min_length=1, description="values to choose from")
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Lowest and highest value."""
-        return min(self.choices), max(self.choices)
 
 
 def _kind(value: Any) -> str:
@@ -32,18 +21,9 @@ Domain = Annotated[
     Annotated[RangeSettings, Tag("range")] | Annotated[ChoiceSettings, Tag("choices")], Discriminator(_kind)
 ]
 
-HYPERPARAMETERS = ("lr", "beta1", "beta2", "eps", "weight_decay", "dropout", "leaky_relu_alpha")
-"""The hyperparameters in the order in which they are drawn."""
+_LIMITS = {"lr": float("inf"), "eps": float("inf"), "weight_decay": float("inf")}
+"""Exclusive upper ends of what makes sense; 1 for all others. The lower end is 0."""
 
-_LIMITS = {  # inclusive lower, exclusive upper end of what makes sense
-    "lr": (0.0, float("inf")),
-    "beta1": (0.0, 1.0),
-    "beta2": (0.0, 1.0),
-    "eps": (0.0, float("inf")),
-    "weight_decay": (0.0, float("inf")),
-    "dropout": (0.0, 1.0),
-    "leaky_relu_alpha": (0.0, 1.0),
-}
 _ABOVE_ZERO = ("lr", "eps")
 
 
@@ -60,12 +40,16 @@ class SearchSpaceSettings(Settings):
 
     @model_validator(mode="after")
     def _within_limits(self) -> "SearchSpaceSettings":
-        for name, (lowest, limit) in _LIMITS.items():
-            low, high = getattr(self, name).ends
-            if low < lowest or high >= limit or (name in _ABOVE_ZERO and low <= 0):
+        for name, domain in self:
+            (low, high), limit = domain.ends, _LIMITS.get(name, 1.0)
+            if low < 0 or high >= limit or (name in _ABOVE_ZERO and low <= 0):
                 above = "above" if name in _ABOVE_ZERO else "at or above"
-                raise ValueError(f"{name} must stay {above} {lowest:g} and below {limit:g}, not {low:g} to {high:g}")
+                raise ValueError(f"{name} must stay {above} 0 and below {limit:g}, not {low:g} to {high:g}")
         return self
+
+
+HYPERPARAMETERS = tuple(SearchSpaceSettings.model_fields)
+"""The hyperparameters in the order in which they are drawn."""
 
 
 class SharedSamplerSettings(Settings):
@@ -165,16 +149,12 @@ class MlpTransferSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _pruners_compare_losses(self) -> "MlpTransferSettings":
+    def _search_is_fair(self) -> "MlpTransferSettings":
         if self.search.pruner is not None and self.training.selection != "validation_loss":
             raise ValueError(
                 f"search.pruner ends trials with a high validation loss, and training.selection is {self.training.selection}; "
                 "set training.selection=validation_loss, or search.pruner=null"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _seeds_are_fresh(self) -> "MlpTransferSettings":
         if self.protocol == "corrected" and self.search.training_seed in self.seeds:
             raise ValueError(
                 f"seeds has {self.search.training_seed}, which is search.training_seed: its runs chose the "

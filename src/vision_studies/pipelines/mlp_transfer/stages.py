@@ -1,47 +1,109 @@
-"""What is done to the runs of `mlp_transfer`: the search batch by batch, retraining, transfer and scoring, in stacks."""
+"""The runs of `mlp_transfer`, and what is done to them: searching batch by batch, retraining, transfer and scoring."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
-from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
-from vision_studies.pipelines.mlp_transfer.plan import (
-    Perceptrons,
-    choose_hyperparameters,
-    home_runs,
-    perceptron_run,
-    transfer_cells,
-    without,
-)
+from vision_studies.files import hash_json
+from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
 
 if TYPE_CHECKING:
-    from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, FinishedTrial
+    from vision_studies.pipelines.mlp_transfer.search import Searches
 
+Widths = tuple[int, ...]
+Hyperparameters = dict[str, float]
 TRAINING, EVALUATION = "training", "evaluation"
-SEARCH, TRIAL_SCORES, RETRAINING, TRANSFER, TRANSFER_SCORES = (
-    "search",
-    "trial scores",
-    "retraining",
-    "transfer",
-    "transfer scores",
-)
+SEARCH, RETRAINING, TRANSFER = "search", "retraining", "transfer"
+TRIAL_SCORES, TRANSFER_SCORES = "trial scores", "transfer scores"
+Perceptrons = Context[MlpTransferSettings]
+
+
+def perceptron_run(
+    context: Perceptrons, variant: str, seed: int, widths: Widths, hyperparameters: Hyperparameters, trial: int = 0
+) -> Run:
+    """One perceptron to train."""
+    return context.run(variant, seed, context.settings.run(widths, hyperparameters), trial=trial)
+
+
+def choose_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
+    """The trial with the lowest validation loss of each architecture, the first of equals, and what it was chosen from.
+
+    Raises:
+        DataError: no trial of an architecture is complete.
+    """
+    chosen = {}
+    for widths in context.settings.architectures:
+        name = architecture_name(widths)
+        trials = search_results[search_results["variant"] == name].sort_values("trial")
+        complete = trials[(trials["status"] == COMPLETE) & trials["validation_loss"].notna()]
+        if complete.empty:
+            counts = ", ".join(f"{count} {status}" for status, count in trials["status"].value_counts().items())
+            raise DataError(
+                f"No trial of the architecture {name} gave usable weights ({counts}); lower "
+                "mlp_transfer.search.space.lr.high, or raise mlp_transfer.search.trials."
+            )
+        best = complete.loc[complete["validation_loss"].idxmin()]
+        configuration = json.loads(best["configuration"])
+        prefix = "hyperparameters."
+        chosen[name] = {
+            "layers": list(widths),
+            "hyperparameters": {
+                key.removeprefix(prefix): value for key, value in configuration.items() if key.startswith(prefix)
+            },
+            "trial": int(best["trial"]),
+            "validation_loss": float(best["validation_loss"]),
+            "best_epoch": int(best["best_epoch"]),
+            "terminating_epoch": int(json.loads(best["other_metrics"])["terminating_epoch"]),
+            "run_fingerprint": best["run_fingerprint"],
+        }
+    return {"search": search_identity(context), "architectures": chosen}
+
+
+def search_identity(context: Perceptrons) -> dict[str, Any]:
+    """All that the choice of hyperparameters depends on, part by part, as hashes."""
+    dumped = context.settings.model_dump(mode="json")
+    parts = ("architectures", "search", "training", "normalise", "protocol")
+    return {
+        **{name: hash_json(dumped[name])[:16] for name in parts},
+        "data": context.images.fingerprint,
+        "method_version": context.method.version,
+    }
+
+
+def home_runs(context: Perceptrons, best: dict[str, Any]) -> list[Run]:
+    """Every architecture with its own best hyperparameters and every seed."""
+    return [
+        perceptron_run(context, name, seed, tuple(chosen["layers"]), chosen["hyperparameters"])
+        for seed in context.settings.seeds
+        for name, chosen in best["architectures"].items()
+    ]
+
+
+def transfer_cells(context: Perceptrons, best: dict[str, Any]) -> list[tuple[str, str, Run]]:
+    """Target, source and run, for every pair of architectures and every seed."""
+    cells = []
+    for (target, trained), (source, tuned) in product(best["architectures"].items(), repeat=2):
+        for seed in context.settings.seeds:
+            run = perceptron_run(context, target, seed, tuple(trained["layers"]), tuned["hyperparameters"])
+            cells.append((target, source, run))
+    return cells
 
 
 def stages(context: Perceptrons, known: Known) -> Steps:
     """Search, then retraining at home and elsewhere, which are known when the search has ended.
 
-    Args:
-        context: where and with what.
-        known: `best`, what the search has found, and `trials`, fingerprints of its runs, where they have been saved.
+    Of what is `known`, `best` is what the search has found, and `trials` are fingerprints of its runs.
     """
     best, trials = known.get("best"), known.get("trials", ())
     if best is None:
@@ -61,11 +123,10 @@ def stages(context: Perceptrons, known: Known) -> Steps:
         trials = [run.fingerprint for run in runs]
     home = home_runs(context, best)
     # In the published protocol one of the seeds is the search's own: that run is there already.
-    yield _training(context, without(home, trials), RETRAINING)
+    yield _training(context, [run for run in home if run.fingerprint not in trials], RETRAINING)
     yield _evaluation(context, home, EVALUATION)
-    elsewhere = without(
-        [run for *_, run in transfer_cells(context, best)], {*trials, *(run.fingerprint for run in home)}
-    )
+    there = {*trials, *(run.fingerprint for run in home)}
+    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in there]
     yield _training(context, elsewhere, TRANSFER)
     yield _evaluation(context, elsewhere, TRANSFER_SCORES)
 
@@ -76,86 +137,14 @@ def most_runs(settings: MlpTransferSettings) -> int:
     return architectures * settings.search.trials + architectures**2 * len(settings.seeds)
 
 
-def search_batches(context: Perceptrons) -> "Iterator[tuple[list[Run], dict[str, Search]]]":
-    """The trials of all architectures, batch by batch; a batch is drawn when the one before it has been trained.
-
-    Yields:
-        Runs, and the searches that may end them.
-    """
-    from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch, quiet, shared_draws
-
-    quiet()
-    settings, search = context.settings, context.settings.search
-    shared = shared_draws(search.space, search.trials, search.seed) if search.sampler.name == "shared" else None
-    informed = shared is None or search.pruner is not None
-    latest: dict[int, list[Run]] = {}
-    known: dict[int, list[FinishedTrial]] = {number: [] for number in range(len(settings.architectures))}
-    batch = search.batch or search.trials
-    for start in range(0, search.trials, batch):
-        count = min(batch, search.trials - start)
-        runs: list[Run] = []
-        searches: dict[str, Search] = {}
-        for number, widths in enumerate(settings.architectures):
-            if informed:
-                known[number] += [finished_trial(context.runs, run) for run in latest.get(number, [])]
-            finished = list(known[number])
-            if shared is not None:
-                drawn = shared[start : start + count]
-            else:
-                drawn = ArchitectureSearch(search, number, finished, settings.training.epochs).draw(count)
-            name = architecture_name(widths)
-            latest[number] = [
-                perceptron_run(context, name, search.training_seed, widths, hyperparameters, start + trial)
-                for trial, hyperparameters in enumerate(drawn)
-            ]
-            if search.pruner is not None:
-                searches |= {run.fingerprint: Search(finished, number) for run in latest[number]}
-            runs += latest[number]
-        yield runs, searches
-
-
-@dataclass(frozen=True)
-class Search:
-    """A batch of an architecture's trials under a pruner.
-
-    Attributes:
-        finished: trials of earlier batches.
-        architecture: number of the architecture.
-    """
-
-    finished: "Sequence[FinishedTrial]"
-    architecture: int
-
-    def begin(self, settings: MlpTransferSettings, stack: Sequence[Run]) -> "ArchitectureSearch":
-        """Watch the trials of a stack."""
-        from vision_studies.pipelines.mlp_transfer.search import ArchitectureSearch
-
-        search = ArchitectureSearch(settings.search, self.architecture, self.finished, settings.training.epochs)
-        search.begin([run.configuration["hyperparameters"] for run in stack])
-        return search
-
-
-def finished_trial(store: RunStore, run: Run) -> "FinishedTrial":
-    """What Optuna is told of a trial."""
-    from vision_studies.pipelines.mlp_transfer.search import FinishedTrial, trial_values
-
-    result = store.result(run, TRAINING) or {"status": "failed", "metrics": {}}
-    usable = result["status"] in (COMPLETE, PRUNED)
-    history = store.history(run, ["epoch", "validation_loss"]) if usable else None
-    return FinishedTrial(
-        hyperparameters=run.configuration["hyperparameters"],
-        value=result["metrics"].get("validation_loss") if usable else None,
-        pruned=result["status"] == PRUNED,
-        validations={} if history is None else trial_values(history, "validation_loss"),
-    )
-
-
 def _searched(context: Perceptrons) -> Steps:
     """Draw and train the trials of every architecture, batch by batch.
 
     Returns:
         The runs of all trials that are known, and why not all of them have ended; None where they have.
     """
+    from vision_studies.pipelines.mlp_transfer.search import search_batches
+
     settings = context.settings
     runs: list[Run] = []
     has_ended = True
@@ -172,9 +161,7 @@ def _searched(context: Perceptrons) -> Steps:
     return runs, None if has_ended and not missing else "the search chooses their hyperparameters"
 
 
-def _training(
-    context: Perceptrons, runs: Sequence[Run], title: str, searches: Mapping[str, Search] | None = None
-) -> Stage:
+def _training(context: Perceptrons, runs: Sequence[Run], title: str, searches: "Searches | None" = None) -> Stage:
     pruner = pruner_name(context.settings.search.pruner)
     again = partial(_pruned_otherwise, pruner=pruner) if title == SEARCH else None
     work = partial(_train, context=context, searches=searches or {})
@@ -190,11 +177,12 @@ def _pruned_otherwise(result: Mapping[str, Any], *, pruner: str | None) -> str |
     return "a search with another pruner had ended it" if pruned_otherwise(result, pruner) else None
 
 
-def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
-    def widths(run: Run) -> list[int]:
-        return run.configuration["widths"]
+def _widths(run: Run) -> list[int]:
+    return run.configuration["widths"]
 
-    return [list(alike) for _, alike in groupby(sorted(runs, key=widths), key=widths)]
+
+def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
+    return [list(alike) for _, alike in groupby(sorted(runs, key=_widths), key=_widths)]
 
 
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -209,18 +197,25 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     return stacks
 
 
-def _train(
-    stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: Mapping[str, Search]
-) -> None:
+def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: "Searches") -> None:
     from vision_studies.pipelines.mlp_transfer import work as mlp_transfer
     from vision_studies.training.runtime import select_device
 
     pruner = pruner_name(context.settings.search.pruner)
 
     def end(member: int, outcome: Outcome) -> None:
-        record(stack[member], outcome.pruned_by(pruner) if outcome.status == PRUNED and pruner else outcome)
+        record(stack[member], outcome.pruned_by(pruner))
 
-    search = searches.get(stack[0].fingerprint)
+    prune = None
+    if stack[0].fingerprint in searches:
+        from vision_studies.studies.search import is_hopeless
+
+        search = searches[stack[0].fingerprint]()
+        trials = search.ask_for([run.configuration["hyperparameters"] for run in stack])
+
+        def prune(member: int, epoch: int, value: float) -> bool:
+            return is_hopeless(trials[member], epoch, value)
+
     mlp_transfer.train_stack(
         [(MlpRunSettings.model_validate(run.configuration), run.seed) for run in stack],
         context.images,
@@ -229,7 +224,7 @@ def _train(
         context.settings.stack,
         on_end=end,
         weights_file=lambda member: context.runs.path(stack[member], mlp_transfer.WEIGHTS_FILE),
-        prune=search.begin(context.settings, stack).should_prune if search else None,
+        prune=prune,
     )
 
 

@@ -1,6 +1,7 @@
 """Nodes of `mlp_transfer` that turn finished runs into statistics and into the published project's files."""
 
 import json
+import math
 from typing import Any
 
 import pandas as pd
@@ -29,11 +30,11 @@ def compare_architectures(results: pd.DataFrame, settings: ReportingSettings) ->
     table = scored[["variant", "seed"]].assign(value=scored["test_loss"])
     pairs = compare_pairs(table, confidence=settings.confidence, interval=settings.interval, test=settings.test)
     rows = []
-    for name, own in scored.groupby("variant", sort=False):
-        described: dict[str, Any] = {"architecture": name, "parameters": int(own["parameters"].iloc[0])}
+    for name, runs in scored.groupby("variant", sort=False):
+        described: dict[str, Any] = {"architecture": name, "parameters": int(runs["parameters"].iloc[0])}
         for metric in ("test_loss", "test_accuracy"):
-            found = asdict(summary(own[metric], confidence=settings.confidence, interval=settings.interval))
-            described |= {f"{metric}_{key}": value for key, value in found.items()}
+            statistics = summary(runs[metric], confidence=settings.confidence, interval=settings.interval)
+            described |= {f"{metric}_{key}": value for key, value in asdict(statistics).items()}
         rows.append(described)
     return _plain(
         {
@@ -62,16 +63,14 @@ def tabulate_search(
     for name, chosen in best["architectures"].items():
         trials = search_results[search_results["variant"] == name].sort_values("trial")
         files[f"{name}/search_results"] = _trials_table(trials)
-        history = search_histories[
-            (search_histories["variant"] == name) & (search_histories["trial"] == chosen["trial"])
-        ]
-        files[f"{name}/best_trial/metrics"] = history[["epoch", "train_loss", "validation_loss"]].rename(
-            columns={"train_loss": "training_loss"}
-        )
-        architecture = {"name": name, "layers": chosen["layers"]}
-        descriptions[f"{name}/best_hyperparameters"] = {
-            "architecture": architecture,
+        history = trial_history(search_histories, name, chosen["trial"])[["epoch", "train_loss", "validation_loss"]]
+        files[f"{name}/best_trial/metrics"] = history.rename(columns={"train_loss": "training_loss"})
+        identity = {
+            "architecture": {"name": name, "layers": chosen["layers"]},
             "hyperparameters": chosen["hyperparameters"],
+        }
+        descriptions[f"{name}/best_hyperparameters"] = {
+            **identity,
             "best_trial_idx": chosen["trial"],
             "best_validation_loss": chosen["validation_loss"],
             "best_epoch": chosen["best_epoch"],
@@ -80,8 +79,7 @@ def tabulate_search(
         own = results[(results["variant"] == name) & (results["status"] == COMPLETE)].sort_values("seed")
         for row in own.to_dict("records"):
             descriptions[f"{name}/retrain/seed_{row['seed']}/config"] = {
-                "architecture": architecture,
-                "hyperparameters": chosen["hyperparameters"],
+                **identity,
                 "seed": int(row["seed"]),
                 "best_validation_loss": float(row["validation_loss"]),
                 "best_epoch": int(row["best_epoch"]),
@@ -115,8 +113,8 @@ def tabulate_transfer(
     degrees = 0 if published else 1
     cells = ["target_arch", "source_arch"]
     spread = [
-        {"target_arch": target, "source_arch": source, **_spread(own["test_loss"], degrees)}
-        for (target, source), own in transfer_runs.groupby(cells, sort=False)
+        {**dict(zip(cells, names, strict=True)), **_spread(runs["test_loss"], degrees)}
+        for names, runs in transfer_runs.groupby(cells, sort=False)
     ]
     table = transfer.published_regret_table(transfer_runs) if published else paired
     relative = [name for name in table if "relative" in name]
@@ -142,21 +140,18 @@ def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.
         Columns architecture, hyperparameter, importance (shares of the variance, which sum to 1 in an architecture), trials
         (how many they were computed from).
     """
-    from vision_studies.pipelines.mlp_transfer.search import FinishedTrial, importance, quiet
+    from vision_studies.studies.search import ended_trial, importance
 
-    quiet()
-    rows = []
-    for name, own in search_results.groupby("variant", sort=False):
-        table = _trials_table(own[own["status"] == COMPLETE])
+    space, rows = dict(settings.search.space), []
+    for name, runs in search_results.groupby("variant", sort=False):
+        table = _trials_table(runs[runs["status"] == COMPLETE]).dropna(subset=["best_val_loss"])
+        # The loss itself would tell of the few diverging trials alone.
         trials = [
-            FinishedTrial(
-                {key: row[key] for key in HYPERPARAMETERS}, row["best_val_loss"], pruned=False, validations={}
-            )
-            for row in table.dropna(subset=["best_val_loss"]).to_dict("records")
+            ended_trial(space, {key: row[key] for key in space}, COMPLETE, math.log(row["best_val_loss"] or math.inf))
+            for row in table.to_dict("records")
         ]
-        found = importance(settings.search.space, trials, settings.search.seed)
-        shared = {"architecture": name, "trials": len(trials)}
-        rows += [{**shared, "hyperparameter": key, "importance": value} for key, value in found.items()]
+        shares = importance(trials, settings.search.seed)
+        rows += [[name, hyperparameter, share, len(trials)] for hyperparameter, share in shares.items()]
     return pd.DataFrame(rows, columns=["architecture", "hyperparameter", "importance", "trials"])
 
 
@@ -165,34 +160,31 @@ def conclude(architectures: dict[str, Any], transfer: dict[str, Any]) -> list[st
     return [*architectures["conclusions"], *transfer["conclusions"]]
 
 
+def trial_history(histories: pd.DataFrame, architecture: str, trial: int) -> pd.DataFrame:
+    """The rows of one trial."""
+    return histories[(histories["variant"] == architecture) & (histories["trial"] == trial)]
+
+
 def _trials_table(trials: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for row in trials.to_dict("records"):
-        configuration = json.loads(row["configuration"])
-        other = json.loads(row["other_metrics"]) if row["other_metrics"] else {}
-        rows.append(
-            {
-                "trial": row["trial"],
-                "best_val_loss": row["validation_loss"],
-                "test_loss": row["test_loss"],
-                "best_epoch": row["best_epoch"],
-                "terminating_epoch": other.get("terminating_epoch"),
-                **{name: configuration[f"hyperparameters.{name}"] for name in HYPERPARAMETERS},
-                "status": row["status"],
-            }
-        )
-    columns = ["trial", "best_val_loss", "test_loss", "best_epoch", "terminating_epoch", *HYPERPARAMETERS, "status"]
-    return pd.DataFrame(rows, columns=columns)
+    configurations = [json.loads(configuration) for configuration in trials["configuration"]]
+    other = [json.loads(metrics or "{}") for metrics in trials["other_metrics"]]
+    return pd.DataFrame(
+        {
+            "trial": trials["trial"].to_list(),
+            "best_val_loss": trials["validation_loss"].to_list(),
+            "test_loss": trials["test_loss"].to_list(),
+            "best_epoch": trials["best_epoch"].to_list(),
+            "terminating_epoch": [metrics.get("terminating_epoch") for metrics in other],
+            **{name: [values[f"hyperparameters.{name}"] for values in configurations] for name in HYPERPARAMETERS},
+            "status": trials["status"].to_list(),
+        }
+    )
 
 
 def _spread(losses: pd.Series, degrees: int) -> dict[str, float]:
     """Mean, variance and extremes; the published project's variance is the population's (`degrees` 0)."""
-    return {
-        "mean": float(losses.mean()),
-        "var": float(losses.var(ddof=degrees)),
-        "min": float(losses.min()),
-        "max": float(losses.max()),
-    }
+    statistics = {"mean": losses.mean(), "var": losses.var(ddof=degrees), "min": losses.min(), "max": losses.max()}
+    return {name: float(value) for name, value in statistics.items()}
 
 
 def _plain(value: Any) -> Any:

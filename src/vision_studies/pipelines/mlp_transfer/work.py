@@ -22,14 +22,7 @@ from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import fit_ensemble
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.members import (
-    Member,
-    Prune,
-    TensorData,
-    initial_network,
-    member_bytes,
-    weights_seed,
-)
+from vision_studies.training.members import Member, Prune, TensorData, initial_network, member_bytes, weights_seed
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
@@ -76,36 +69,31 @@ def train_stack(
         folder: where the checkpoint is kept.
         device: where to train.
         options: checkpoints and determinism.
-        on_end: called with the place of a member and what it gave, as soon as it has ended.
-        weights_file: place of a member -> where the weights of its best epoch go.
+        on_end: called with the number of a member and what it gave, as soon as it has ended.
+        weights_file: number of a member -> where the weights of its best epoch go.
         prune: asked after every validation.
     """
     tune_process()
     deterministic(options.deterministic)
     shared = stack[0][0]
     members = [
-        Member(
-            initial_network(partial(build_network, settings, data), seed),
-            settings.optimizer,
-            seed,
-        )
+        Member(initial_network(partial(build_network, settings, data), seed), settings.optimizer, seed)
         for settings, seed in stack
     ]
     tensors = tensor_data(shared, data, device)
-    first = members[0].network
-    seeds = ", ".join(str(seed) for seed in sorted({seed for _, seed in stack}))
+    seeds = ", ".join(map(str, sorted({seed for _, seed in stack})))
     logger.debug("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
-    size = network_size(first, (data.in_channels, *data.image_set.images.shape[1:3]))
+    size = network_size(members[0].network, (data.in_channels, *data.image_set.images.shape[1:3]))
 
-    def end(place: int, result: FitResult) -> None:
+    def end(number: int, result: FitResult) -> None:
+        member = members[number]
         metrics = result.metrics(size, device, images=len(tensors.train))
-        seed = weights_seed(stack[place][1])
+        seed = weights_seed(member.seed)
         metrics["other_metrics"] = {"terminating_epoch": len(result.history), "seed_of_first_weights": seed}
         if result.best_epoch is not None:
-            network = members[place].network
-            network.load_state_dict(result.weights)
-            save_weights(network, weights_file(place))
-        on_end(place, result.outcome(metrics))
+            member.network.load_state_dict(result.weights)
+            save_weights(member.network, weights_file(number))
+        on_end(number, result.outcome(metrics))
 
     with stack_progress(len(members), shared.training.epochs) as advance:
         fit_ensemble(
@@ -123,39 +111,34 @@ def train_stack(
 
 def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.device) -> TensorData:
     """Training and validation images as the perceptrons of a stack see them; test images are not among them."""
-    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
-    training = len(data.splits.train)
     both = np.concatenate([data.splits.train, data.splits.validation])
-    images, labels = image_tensor(data, both, normalise=settings.normalise, dtype=dtype, device=device)
-    places = torch.arange(len(both), device=device)
-    return TensorData(images.flatten(1), labels, places[:training], places[training:])
+    images, labels = _tensors(settings, data, both, device)
+    training, validation = torch.arange(len(both), device=device).tensor_split([len(data.splits.train)])
+    return TensorData(images.flatten(1), labels, training, validation)
+
+
+def _tensors(
+    settings: MlpRunSettings, data: PreparedData, indices: np.ndarray, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
+    return image_tensor(data, indices, normalise=settings.normalise, dtype=dtype, device=device)
 
 
 @torch.inference_mode()
 def evaluate_stack(
     stack: Sequence[tuple[MlpRunSettings, Path]], data: PreparedData, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Score the selected weights of perceptrons on the test split.
+    """Columns of the results table for each of these settings and folders, from its selected weights and the test split.
 
-    Args:
-        stack: settings and folder of each; all that `training` says must be equal.
-        data: images and splits.
-        device: where to compute.
-
-    Returns:
-        Columns of the results table, for each.
+    All that `training` says must be equal.
     """
     tune_process()
-    settings = stack[0][0]
-    dtype = torch.bfloat16 if uses_bfloat16(settings.training, device) else torch.float32
-    images, labels = image_tensor(data, data.splits.test, normalise=settings.normalise, dtype=dtype, device=device)
+    images, labels = _tensors(stack[0][0], data, data.splits.test, device)
     scores: list[dict[str, Any]] = []
-    for own, folder in stack:
-        network = load_weights(build_network(own, data), folder / WEIGHTS_FILE).to(device).eval()
-        parts = []
-        for batch in images.split(own.training.batch_size):
-            with autocast(own.training, device):
-                parts.append(network(batch).float())
+    for settings, folder in stack:
+        network = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device).eval()
+        with autocast(settings.training, device):
+            parts = [network(batch).float() for batch in images.split(settings.training.batch_size)]
         probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
         scores.append(measured(probabilities, labels.cpu().numpy()))
     return scores

@@ -24,7 +24,7 @@ from vision_studies.pipelines.stacking.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.pipelines.stacking.run_settings import CombinationRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
 from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, build, outputs_on_test, score
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model
@@ -48,27 +48,26 @@ def combine(
 
     Args:
         run: the rule.
-        seed: seed of the members' runs.
+        seed: of the members' runs.
         members: folders of their runs, trained.
         costs: their columns of the results table: parameters, macs, seconds, device.
         data: images and splits.
         folder: the combination's own.
         device: where a soup is tried.
     """
-    found = [load_outputs(member, "validation") for member in members]
-    probabilities = np.stack([own.probabilities for own in found])
-    labels = found[0].labels
+    said = [load_outputs(member, "validation") for member in members]
+    probabilities, labels = np.stack([outputs.probabilities for outputs in said]), said[0].labels
     parameters, macs = (sum(cost[name] for cost in costs) for name in ("parameters", "macs"))
     if run.rule == "soup" and not run.mock:
-        order = sorted(range(len(found)), key=lambda place: -_accuracy(probabilities[place], labels))
+        order = sorted(range(len(said)), key=lambda member: -_accuracy(probabilities[member], labels))
         kept, model = greedy_soup(run.members, order, seed, members, data, device)
-        weights = np.bincount(kept, minlength=len(found)) / len(kept)
+        weights = np.bincount(kept, minlength=len(said)) / len(kept)
         save_weights(model, folder / WEIGHTS_FILE)
         outputs = score(model, run.members[0], data, "validation", device)
         parameters, macs = costs[0]["parameters"], costs[0]["macs"]
     else:
         weights = member_weights("best_learner" if run.rule == "soup" else run.rule, probabilities, labels)
-        outputs = _weighted(found, weights)
+        outputs = _weighted(said, weights)
         if np.count_nonzero(weights) == 1:
             parameters, macs = (costs[int(weights.argmax())][name] for name in ("parameters", "macs"))
     save_outputs(outputs, folder, "validation")
@@ -98,17 +97,7 @@ def combined_on_test(
     folder: Path,
     device: torch.device,
 ) -> SplitOutputs:
-    """What a combination says of the test images, from what its members have said of them.
-
-    Args:
-        run: the rule.
-        seed: seed of the members' runs.
-        members: folders of their runs, scored on test.
-        weights: of the members, as `combine` has chosen them.
-        data: images and splits.
-        folder: the combination's own.
-        device: where a soup is asked.
-    """
+    """What a combination says of the test images, with the weights that `combine` has chosen; members have been scored."""
     if run.rule == "soup" and not run.mock:
         return outputs_on_test(run.members[0], seed, data, folder, device)
     return _weighted([load_outputs(member, "test") for member in members], np.asarray(weights))
@@ -176,23 +165,26 @@ def greedy_soup(
         the training images wherever weights were averaged.
     """
     model = build(runs[0], seed, data)
-    states = {place: _state(build(runs[place], seed, data), members[place]) for place in order}
+    states = {
+        member: load_weights(build(runs[member], seed, data), members[member] / WEIGHTS_FILE).state_dict()
+        for member in order
+    }
+
+    def accuracy_of(chosen: Sequence[int]) -> float:
+        return _soup_accuracy(model, [states[member] for member in chosen], runs[0], data, device)
+
     kept = [order[0]]
-    best = _soup_accuracy(model, [states[order[0]]], runs[0], data, device)
-    for place in order[1:]:
-        accuracy = _soup_accuracy(model, [states[own] for own in [*kept, place]], runs[0], data, device)
+    best = accuracy_of(kept)
+    for member in order[1:]:
+        accuracy = accuracy_of([*kept, member])
         if accuracy >= best:
-            kept, best = [*kept, place], accuracy
-    _soup_accuracy(model, [states[own] for own in kept], runs[0], data, device)
+            kept, best = [*kept, member], accuracy
+    accuracy_of(kept)
     return kept, model
 
 
 def _soup_accuracy(
-    model: nn.Module,
-    states: Sequence[dict[str, Tensor]],
-    run: NetworkRun,
-    data: PreparedData,
-    device: torch.device,
+    model: nn.Module, states: Sequence[dict[str, Tensor]], run: NetworkRun, data: PreparedData, device: torch.device
 ) -> float:
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
@@ -205,10 +197,6 @@ def _soup_accuracy(
         update_bn((place_images(batch.images, run.training, device) for batch in loader.epoch(0)), model)
     outputs = score(model, run, data, "validation", device)
     return _accuracy(outputs.probabilities, outputs.labels)
-
-
-def _state(model: nn.Module, folder: Path) -> dict[str, Tensor]:
-    return load_weights(model, folder / WEIGHTS_FILE).state_dict()
 
 
 def _ensemble_selection(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -234,7 +222,6 @@ def _accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def _weighted(found: Sequence[SplitOutputs], weights: np.ndarray) -> SplitOutputs:
-    probabilities = np.tensordot(weights, np.stack([own.probabilities for own in found]), axes=1)
-    members = np.stack([own.logits[:, -1] for own in found], axis=1)
-    return from_probabilities(found[0], probabilities, members)
+def _weighted(said: Sequence[SplitOutputs], weights: np.ndarray) -> SplitOutputs:
+    probabilities = np.tensordot(weights, np.stack([outputs.probabilities for outputs in said]), axes=1)
+    return from_probabilities(said[0], probabilities, np.stack([outputs.logits[:, -1] for outputs in said], axis=1))

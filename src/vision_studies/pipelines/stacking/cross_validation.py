@@ -5,9 +5,10 @@ Learning", without its defects: parts are stratified, every training image is pr
 augmentation), by networks that were not trained on it, and test images are scored plainly, too.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,15 @@ from vision_studies.pipelines.stacking.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun
-from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_meta_learner, order_seed
+from vision_studies.pipelines.stacking.settings import CrossValidatedRun
+from vision_studies.pipelines.stacking.stacked_networks import (
+    build_learner,
+    build_learners,
+    build_meta_learner,
+    order_seed,
+)
 from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, Report, fit_split, score
+from vision_studies.run_folders import MEND
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.objectives import LevelOne
@@ -44,8 +51,7 @@ HISTORIES_FILE = "base_histories.parquet"
 _REFIT = -1  # number that stands for "all folds" where networks have the number of the fold they were kept from
 
 
-@dataclass(frozen=True)
-class _Network:
+class _Network(NamedTuple):
     """A base learner that one fold was kept from, or none (`fold` is `_REFIT`)."""
 
     fold: int
@@ -55,22 +61,16 @@ class _Network:
 
 
 def assign_folds(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Which fold each image is in, int64 [N]; every fold has its share of every class.
-
-    Args:
-        labels: int64 [N].
-        number: of folds.
-        seed: seed of the parts.
+    """Which of `number` folds each image is in, int64 [N] like its labels; every fold has its share of every class.
 
     Raises:
         DataError: a class has fewer images than there are folds.
     """
-    counts = np.bincount(labels)
-    counts = counts[counts > 0]
-    if len(labels) < number or counts.min() < number:
+    rarest = np.unique(labels, return_counts=True)[1].min()
+    if rarest < number:
         raise DataError(
-            f"folds.number={number} but the rarest class has {counts.min()} training images, so that a fold would have none "
-            f"of it; set stacking.run.folds.number to {max(2, counts.min())} or less, or use more images."
+            f"folds.number={number} but the rarest class has {rarest} training images, so that a fold would have none of it; "
+            f"set stacking.run.folds.number to {max(2, rarest)} or less, or use more images."
         )
     folds = np.empty(len(labels), dtype=np.int64)
     splitter = StratifiedKFold(number, shuffle=True, random_state=seed)
@@ -97,17 +97,15 @@ def train(
     folds = assign_folds(labels, run.folds, run.fold_seed)
     held_out = np.full((len(labels), len(run.base_learners), data.num_classes), np.nan, dtype=np.float32)
     seconds, trained_images, histories = 0.0, 0, []
-    networks = _networks(run, folds, folder)
-    for network in networks:
-        model = build_learner(
-            run.base_learners[network.learner], data, seed=_seed(seed, network), member=network.learner
-        )
+    for network in _networks(run, folds, folder):
+        network_seed = derived_seed(seed, 2, network.fold + 1)
+        model = build_learner(run.base_learners[network.learner], data, seed=network_seed, member=network.learner)
         result = fit_split(
             model,
             run,
             run.training,
             data,
-            seed=order_seed(_seed(seed, network), network.learner),
+            seed=order_seed(network_seed, network.learner),
             device=device,
             folder=network.folder / "checkpoints",
             positions=network.positions,
@@ -128,10 +126,11 @@ def train(
     _save_out_of_fold(folder, data, folds, labels, held_out)
     with atomic_file(folder / HISTORIES_FILE) as temporary:
         write_table(pd.concat(histories, ignore_index=True), temporary)
-    accuracies = _fold_accuracies(held_out, labels, folds)
-    ask = _Ask(run, seed, data, networks, device, accuracies)
-    table = _level_one_table(run, data, held_out, ask)
-    meta_learner = _meta_learner(run, data, seed)
+    ask = _Ask(run, seed, data, device, *asked_networks(run, folder, lambda: _accuracies(held_out, labels, folds)))
+    # It chooses the epoch: the mean over folds is near to what any of the ways of inference will give.
+    validation = np.mean(ask.sets("validation"), axis=0)
+    table = _level_one_table(run, data, {"train": held_out, "validation": validation})
+    meta_learner = level_one_network(run, data, seed)
     result = fit_split(
         meta_learner,
         run,
@@ -165,73 +164,71 @@ def outputs_on_test(
 ) -> SplitOutputs:
     """What a trained stack says of the test images."""
     tune_process()
-    stored = read_table(folder / FOLDS_FILE, "delete its folder and run the study again")
-    folds, labels = stored["fold"].to_numpy(), stored["label"].to_numpy()
-    logits = stored.filter(like="logit_").to_numpy(np.float32)
-    held_out = logits.reshape(len(labels), len(run.base_learners), -1)
-    ask = _Ask(run, seed, data, _networks(run, folds, folder), device, _fold_accuracies(held_out, labels, folds))
-    meta_learner = _meta_learner(run, data, seed)
+    networks = asked_networks(run, folder, lambda: stored_accuracies(run, folder))
+    meta_learner = level_one_network(run, data, seed)
     load_weights(meta_learner, folder / WEIGHTS_FILE)
-    return ask.stack(meta_learner, "test")
+    return _Ask(run, seed, data, device, *networks).stack(meta_learner, "test")
+
+
+def stored_accuracies(run: CrossValidatedRun, folder: Path) -> np.ndarray:
+    """Accuracy [folds, learners] of a trained stack's base learners on the images that each was kept from."""
+    stored = read_table(folder / FOLDS_FILE, MEND)
+    logits = stored.filter(like="logit_").to_numpy(np.float32).reshape(len(stored), len(run.base_learners), -1)
+    return _accuracies(logits, stored["label"].to_numpy(), stored["fold"].to_numpy())
+
+
+def asked_networks(
+    run: CrossValidatedRun, folder: Path, accuracies: Callable[[], np.ndarray]
+) -> tuple[list[list[Path]], np.ndarray]:
+    """Folders of the networks that speak for each base learner, in sets; and the weight of each set's decision.
+
+    The run's inference decides; `accuracies` gives those [folds, learners] on held-out images, where they are asked for.
+    """
+    learners = range(len(run.base_learners))
+    if run.inference == "best_fold":
+        sets = [accuracies().argmax(axis=0)]
+    else:
+        sets = [np.full(len(learners), fold) for fold in ([_REFIT] if run.inference == "refit" else range(run.folds))]
+    weights = fold_weights(accuracies()) if run.inference == "weighted" else np.full(len(sets), 1 / len(sets))
+    return [[_network_folder(folder, folds[learner], learner) for learner in learners] for folds in sets], weights
 
 
 def fold_weights(accuracies: np.ndarray) -> np.ndarray:
-    """Weights [folds] of the folds' decisions, which sum to 1, by the mean held-out accuracy of each fold's learners.
-
-    Args:
-        accuracies: [folds, learners].
-    """
+    """Weights [folds] of the folds' decisions, which sum to 1, by the held-out accuracies [folds, learners]."""
     return softmax(accuracies.mean(axis=1) / TEMPERATURE)
 
 
+@dataclass(frozen=True)
 class _Ask:
     """What the networks of a run say of images that none of them was trained on."""
 
-    def __init__(
-        self,
-        run: CrossValidatedRun,
-        seed: int,
-        data: PreparedData,
-        networks: list[_Network],
-        device: torch.device,
-        accuracies: np.ndarray,
-    ) -> None:
-        self._run, self._seed, self._data, self._device = run, seed, data, device
-        self._networks = networks
-        self._accuracies = accuracies
+    run: CrossValidatedRun
+    seed: int
+    data: PreparedData
+    device: torch.device
+    networks: list[list[Path]]
+    weights: np.ndarray
 
     def sets(self, split: str) -> list[np.ndarray]:
         """Logits [N, learners, classes] that the meta-learner is given, once for every set of networks it is asked with."""
-        if self._run.inference == "refit":
-            chosen = [[network for network in self._networks if network.fold == _REFIT]]
-        elif self._run.inference == "best_fold":
-            best = self._accuracies.argmax(axis=0)
-            own = [network for network in self._networks if network.fold == best[network.learner]]
-            chosen = [sorted(own, key=lambda network: network.learner)]  # they are trained fold by fold
-        else:
-            chosen = [[n for n in self._networks if n.fold == fold] for fold in range(self._run.folds)]
-        return [np.stack([self._logits(network, split) for network in own], axis=1) for own in chosen]
+        return [
+            np.stack([self._logits(learner, folder, split) for learner, folder in enumerate(folders)], axis=1)
+            for folders in self.networks
+        ]
 
     def stack(self, meta_learner: MetaLearner, split: str) -> SplitOutputs:
         """The stack's decisions, by its inference, with the mean logits of every base learner."""
-        sets = self.sets(split)
-        weights = (
-            fold_weights(self._accuracies) if self._run.inference == "weighted" else np.full(len(sets), 1 / len(sets))
-        )
-        probabilities, like = 0.0, None
-        for weight, logits in zip(weights, sets, strict=True):
-            table = torch.full((len(self._data.image_set.labels), logits.shape[1] * logits.shape[2]), torch.nan)
-            table[torch.from_numpy(getattr(self._data.splits, split))] = told(self._run, torch.from_numpy(logits))
-            like = score(meta_learner, self._run, self._data, split, self._device, LevelOne(table.to(self._device)))
-            probabilities = probabilities + weight * like.probabilities
-        assert like is not None  # noqa: S101 - there are at least two folds
-        return from_probabilities(like, np.asarray(probabilities), np.mean(sets, axis=0))
+        sets, said = self.sets(split), []
+        for logits in sets:
+            objective = LevelOne(_level_one_table(self.run, self.data, {split: logits}).to(self.device))
+            said.append(score(meta_learner, self.run, self.data, split, self.device, objective))
+        probabilities = sum(weight * outputs.probabilities for weight, outputs in zip(self.weights, said, strict=True))
+        return from_probabilities(said[0], np.asarray(probabilities), np.mean(sets, axis=0))
 
-    def _logits(self, network: _Network, split: str) -> np.ndarray:
-        settings = self._run.base_learners[network.learner]
-        model = build_learner(settings, self._data, seed=_seed(self._seed, network), member=network.learner)
-        load_weights(model, network.folder / WEIGHTS_FILE)
-        return score(model, self._run, self._data, split, self._device).logits[:, 0]
+    def _logits(self, learner: int, folder: Path, split: str) -> np.ndarray:
+        model = build_learner(self.run.base_learners[learner], self.data, seed=self.seed, member=learner)
+        load_weights(model, folder / WEIGHTS_FILE)
+        return score(model, self.run, self.data, split, self.device).logits[:, 0]
 
 
 def told(run: CrossValidatedRun, logits: Tensor) -> Tensor:
@@ -240,46 +237,48 @@ def told(run: CrossValidatedRun, logits: Tensor) -> Tensor:
     return values.flatten(1)
 
 
+def level_one_network(run: CrossValidatedRun, data: PreparedData, seed: int) -> MetaLearner:
+    """The meta-learner of a stack, as it is before training."""
+    dimension = 0 if run.meta_learner.inputs == "none" else len(run.base_learners) * data.num_classes
+    return build_meta_learner(run.meta_learner, dimension, data.in_channels, data.num_classes, seed=seed)
+
+
 def _networks(run: CrossValidatedRun, folds: np.ndarray, folder: Path) -> list[_Network]:
-    found = [
-        _Network(fold, learner, folder / f"fold_{fold}_learner_{learner}", np.flatnonzero(folds != fold))
-        for fold in range(run.folds)
+    kept_from = [*range(run.folds), *([_REFIT] if run.inference == "refit" else [])]
+    return [
+        _Network(
+            fold,
+            learner,
+            _network_folder(folder, fold, learner),
+            None if fold == _REFIT else np.flatnonzero(folds != fold),
+        )
+        for fold in kept_from
         for learner in range(len(run.base_learners))
     ]
-    if run.inference == "refit":
-        everyone = range(len(run.base_learners))
-        found += [_Network(_REFIT, learner, folder / f"refit_learner_{learner}", None) for learner in everyone]
-    return found
 
 
-def _seed(seed: int, network: _Network) -> int:
-    return derived_seed(seed, 2, network.fold + 1)
+def _network_folder(folder: Path, fold: int, learner: int) -> Path:
+    return folder / f"{'refit' if fold == _REFIT else f'fold_{fold}'}_learner_{learner}"
 
 
-def _level_one_table(run: CrossValidatedRun, data: PreparedData, held_out: np.ndarray, ask: _Ask) -> Tensor:
-    """What the meta-learner is told of each image: of training images out of fold, of validation images as of new ones."""
-    table = torch.full((len(data.image_set.labels), held_out.shape[1] * held_out.shape[2]), torch.nan)
-    table[torch.from_numpy(data.splits.train)] = told(run, torch.from_numpy(held_out))
-    # It chooses the epoch: the mean over folds is near to what any of the ways of inference will give.
-    validation = np.mean(ask.sets("validation"), axis=0)
-    table[torch.from_numpy(data.splits.validation)] = told(run, torch.from_numpy(validation))
+def _level_one_table(run: CrossValidatedRun, data: PreparedData, logits: Mapping[str, np.ndarray]) -> Tensor:
+    """What the meta-learner is told of each image of these splits; NaN of all others."""
+    _, learners, classes = next(iter(logits.values())).shape
+    table = torch.full((len(data.image_set.labels), learners * classes), torch.nan)
+    for split, said in logits.items():
+        table[torch.from_numpy(getattr(data.splits, split))] = told(run, torch.from_numpy(said))
     return table
 
 
-def _fold_accuracies(held_out: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def _accuracies(held_out: np.ndarray, labels: np.ndarray, folds: np.ndarray) -> np.ndarray:
     right = held_out.argmax(axis=2) == labels[:, None]
     return np.stack([right[folds == fold].mean(axis=0) for fold in range(int(folds.max()) + 1)])
-
-
-def _meta_learner(run: CrossValidatedRun, data: PreparedData, seed: int) -> MetaLearner:
-    dimension = 0 if run.meta_learner.inputs == "none" else len(run.base_learners) * data.num_classes
-    return build_meta_learner(run.meta_learner, dimension, data, seed=seed)
 
 
 def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: MetaLearner) -> dict[str, Any]:
     """Parameters and operations an image of what is used in the end."""
     shape = data.image_shape
-    learners = [build_learner(own, data, seed=seed, member=place) for place, own in enumerate(run.base_learners)]
+    learners = build_learners(run, data, seed=seed)
     sets = run.folds if run.inference in ("all_folds", "weighted") else 1
     features = meta_learner.image_features
     layers = [layer for layer in meta_learner.perceptron if isinstance(layer, nn.Linear)]

@@ -5,19 +5,18 @@ from typing import Any, NamedTuple
 
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architecture import Architecture
-from vision_studies.models.stacked import ImageFeatures, StackedClassifier, base_dimension
+from vision_studies.models.stacked import StackedClassifier, base_dimension
 from vision_studies.models.statistics import count_parameters, network_size, without_values
-from vision_studies.pipelines.stacking.run_settings import (
+from vision_studies.pipelines.stacking.settings import (
+    SHARED,
     CombinationRun,
-    CrossValidatedRun,
     JointRun,
-    LearnerSettings,
+    MetaLearnerSettings,
     NetworkRun,
+    NetworkSettings,
+    Stack,
 )
-from vision_studies.pipelines.stacking.settings import MetaLearnerSettings, NetworkSettings
-from vision_studies.pipelines.stacking.stacked_networks import build_meta_learner
-
-Stack = JointRun | CrossValidatedRun
+from vision_studies.pipelines.stacking.stacked_networks import build_image_features, build_meta_learner
 
 
 def independent_members(stack: Stack) -> list[NetworkRun]:
@@ -45,13 +44,8 @@ def same_parameters(stack: Stack, data: PreparedData) -> NetworkRun | None:
     for learner in stack.base_learners:
         model = widened_to(learner.model, target, data)
         if model is not None:
-            wide = LearnerSettings(
-                model=model,
-                weights_file=None,
-                frozen_blocks=0,
-                initialisation=learner.initialisation,
-                weights_hash=None,
-            )
+            plain = {"weights_file": None, "frozen_blocks": 0, "weights_hash": None}
+            wide = learner.model_copy(update={"model": model, **plain})
             return NetworkRun(method="network", learner=wide, member=0, **_shared(stack))
     return None
 
@@ -86,6 +80,10 @@ class _Sizes(NamedTuple):
     num_classes: int
     image_size: int
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.in_channels, self.image_size, self.image_size
+
 
 @cache  # variants that differ in their training alone cost the same
 def _size_of_stack(
@@ -94,9 +92,9 @@ def _size_of_stack(
     with without_values():
         learners = [model.build(**sizes._asdict()) for model in models]
         dimension = base_dimension(learners, meta_learner.inputs, sizes.num_classes)
-        top = build_meta_learner(meta_learner, dimension, sizes, seed=0)
+        top = build_meta_learner(meta_learner, dimension, sizes.in_channels, sizes.num_classes, seed=0)
         stack = StackedClassifier(learners, top, inputs=meta_learner.inputs, detach=False)
-        return network_size(stack, (sizes.in_channels, sizes.image_size, sizes.image_size))
+        return network_size(stack, sizes.shape)
 
 
 def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
@@ -104,14 +102,12 @@ def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [
         {"part": learner.model.name, **network_cost(learner, data)} for learner in stack.base_learners
     ]
-    meta = stack.meta_learner
     whole = stack_cost(stack, data)
-    if meta.image_features is not None:
-        with without_values():
-            seen = meta.image_features
-            features = ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension)
+    with without_values():
+        features = build_image_features(stack.meta_learner, data.in_channels)
+        if features is not None:
             found.append({"part": "image features", **network_size(features, data.image_shape)})
-    rest = {name: whole[name] - sum(own[name] for own in found) for name in ("parameters", "macs")}
+    rest = {name: total - sum(part[name] for part in found) for name, total in whole.items()}
     return [*found, {"part": "meta-learner", **rest}]
 
 
@@ -121,14 +117,13 @@ def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]
     Raises:
         ParameterError: the network does not exist, or does not fit the images.
     """
-    return dict(_size_of(network.model, **data.sizes))
+    return dict(_size_of(network.model, _Sizes(**data.sizes)))
 
 
 @cache  # a plan asks for the same few networks again and again, for every variant and opponent
-def _size_of(model: Architecture, in_channels: int, num_classes: int, image_size: int) -> dict[str, int]:
+def _size_of(model: Architecture, sizes: _Sizes) -> dict[str, int]:
     with without_values():
-        network = model.build(in_channels=in_channels, num_classes=num_classes, image_size=image_size)
-        return network_size(network, (in_channels, image_size, image_size))
+        return network_size(model.build(**sizes._asdict()), sizes.shape)
 
 
 def widened_to(model: Architecture, parameters: int, data: PreparedData) -> Architecture | None:
@@ -156,4 +151,4 @@ def _widened_to(model: Architecture, parameters: int, sizes: _Sizes) -> Architec
 
 
 def _shared(stack: Stack) -> dict[str, Any]:
-    return {name: getattr(stack, name) for name in ("mock", "loader", "augmentation", "training", "evaluation")}
+    return {name: getattr(stack, name) for name in SHARED}

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.pipelines.stacking.plan import STACK
 from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.stages import STACK
 
 
 def plot_comparison(
@@ -50,22 +50,17 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.stacking import plots
 
-    found: dict[str, Figure] = {}
-    for name, own in trials.items():
-        table = pd.DataFrame([{**trial["params"], **trial} for trial in own["trials"]]).drop(
-            columns="params", errors="ignore"
-        )
-        parameters = list(dict.fromkeys(key for trial in own["trials"] for key in trial["params"]))
-        status = {trial["number"]: trial["status"] for trial in own["trials"]}
+    figures: dict[str, Figure] = {}
+    for name, searched in trials.items():
+        table = pd.DataFrame([{**trial["params"], **trial} for trial in searched["trials"]])
+        parameters = list(dict.fromkeys(key for trial in searched["trials"] for key in trial["params"]))
         histories = trial_histories[trial_histories["variant"] == name]
-        figures = {
-            "training_histories": plots.trial_histories(histories.assign(status=histories["trial"].map(status)), name),
-            "hyperparameters": plots.hyperparameter_figure(table, parameters, own["best"], name),
-        }
-        if own["importance"]:
-            figures["importance"] = plots.importance_figure(own["importance"], name)
-        found |= {f"{name}/{kind}": drawn for kind, drawn in figures.items()}
-    return stamped(found, _notice(settings))
+        statuses = histories["trial"].map(table.set_index("number")["status"])
+        figures[f"{name}/training_histories"] = plots.trial_histories(histories.assign(status=statuses), name)
+        figures[f"{name}/hyperparameters"] = plots.hyperparameter_figure(table, parameters, searched["best"], name)
+        if searched["importance"]:
+            figures[f"{name}/importance"] = plots.importance_figure(searched["importance"], name)
+    return stamped(figures, _notice(settings))
 
 
 def _notice(settings: StackingSettings) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from vision_studies.pipelines.stacking import figures, nodes, tables
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.stages import most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:stacking"
 
@@ -24,8 +24,7 @@ METHOD = Method(
         title="Stacked networks",
         figures={
             "comparison": FigureText(
-                "Stacks compared",
-                "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar).",
+                "Stacks compared", "Test accuracy of single runs (dots), their mean (diamond) and its interval (bar)."
             ),
             "opponents": FigureText(
                 "The best stack and its opponents",
@@ -33,16 +32,14 @@ METHOD = Method(
                 "cost.",
             ),
             "efficiency": FigureText(
-                "Accuracy and cost",
-                "Mean test accuracy against parameters, operations for an image and training time.",
+                "Accuracy and cost", "Mean test accuracy against parameters, operations for an image and training time."
             ),
             "parts": FigureText(
                 "Stacks and their parts",
                 "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
             ),
             "learning_curves": FigureText(
-                "Learning curves of the stacks",
-                "Loss, validation accuracy and learning rate by epoch.",
+                "Learning curves of the stacks", "Loss, validation accuracy and learning rate by epoch."
             ),
         },
         charts=(ChartSource("trials.json", _search_chart),),
@@ -52,30 +49,9 @@ METHOD = Method(
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
-        NodeSpec(
-            nodes.search_hyperparameters,
-            [],
-            ["trials", "trial_results", "trial_histories"],
-            "search",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.train_runs,
-            ["trials"],
-            ["plan", "training_results", "histories"],
-            "training",
-            in_context=True,
-            does_runs=True,
-        ),
-        NodeSpec(
-            nodes.evaluate_runs,
-            ["trials", "training_results"],
-            "results",
-            "evaluation",
-            in_context=True,
-            does_runs=True,
-        ),
+        does_runs(nodes.search_hyperparameters, [], ["trials", "trial_results", "trial_histories"], "search"),
+        does_runs(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training"),
+        does_runs(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation"),
         NodeSpec(
             tables.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),

@@ -15,7 +15,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_validation, save_outputs
-from vision_studies.pipelines.stacking.run_settings import CrossValidatedRun, JointRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun, Trained
 from vision_studies.pipelines.stacking.work import Report
 from vision_studies.statistics.diversity import diversity
 
@@ -27,28 +27,14 @@ _CONFIDENCE = 4.0  # logit of a made-up prediction
 
 
 def train(
-    run: NetworkRun | JointRun | CrossValidatedRun,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    cost: dict[str, int],
-    report: Report | None = None,
+    run: Trained, seed: int, data: PreparedData, folder: Path, cost: dict[str, int], report: Report | None = None
 ) -> Outcome:
-    """Make up a training; the same for the same configuration and seed.
-
-    Args:
-        run: what would be trained.
-        seed: its seed.
-        data: gives labels and classes.
-        folder: of the run.
-        cost: parameters and macs of the networks.
-        report: is given every epoch; True ends the training.
-    """
+    """Make up a training that costs `cost` (parameters and macs); the same for the same configuration and seed."""
     random = _generator(run, seed, 0)
     epochs = run.training.epochs
     top, chance = _level(run, random), 1 / data.num_classes
     seconds_an_epoch = 3 * cost["macs"] * len(data.splits.train) / OPERATIONS_A_SECOND
-    rows, pruned = [], False
+    rows = []
     for epoch in range(1, epochs + 1):
         progress = epoch / epochs
         accuracy = chance + (top - chance) * (1 - math.exp(-5 * progress)) / (1 - math.exp(-5))
@@ -66,8 +52,8 @@ def train(
             **_heads(run, accuracy, random),
         }
         rows.append(row)
-        if report is not None and report(row) and epoch < epochs:
-            pruned = True
+        pruned = report is not None and bool(report(row)) and epoch < epochs
+        if pruned:
             break
     history = pd.DataFrame(rows)
     best = history.loc[history["validation_accuracy"].idxmax()]
@@ -84,26 +70,21 @@ def train(
     return Outcome(metrics, PRUNED, "the search ended it", history) if pruned else Outcome(metrics, history=history)
 
 
-def make_up_outputs(
-    run: NetworkRun | JointRun | CrossValidatedRun, seed: int, data: PreparedData, split: str, accuracy: float
-) -> SplitOutputs:
+def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, accuracy: float) -> SplitOutputs:
     """Logits that are right for about a share `accuracy` of the images of a split."""
     random = _generator(run, seed, 1 + ("train", "validation", "test").index(split))
     indices = getattr(data.splits, split)
     labels = np.asarray(data.image_set.labels[indices])
     learners = 0 if isinstance(run, NetworkRun) else len(run.base_learners)
-    levels = [*(accuracy - 0.03 * random.random() for _ in range(learners)), accuracy]
     heads = []
-    for level in levels:
+    for level in [*(accuracy - 0.03 * random.random() for _ in range(learners)), accuracy]:
         wrong = (labels + random.integers(1, data.num_classes, len(labels))) % data.num_classes
-        said = np.where(random.random(len(labels)) < level, labels, wrong)
-        heads.append(
-            np.eye(data.num_classes)[said] * _CONFIDENCE + random.normal(0, 1, (len(labels), data.num_classes)) / 4
-        )
+        said = np.eye(data.num_classes)[np.where(random.random(len(labels)) < level, labels, wrong)]
+        heads.append(said * _CONFIDENCE + random.normal(0, 1, said.shape) / 4)
     return SplitOutputs(indices, labels, np.stack(heads, axis=1).astype(np.float32))
 
 
-def _level(run: NetworkRun | JointRun | CrossValidatedRun, random: np.random.Generator) -> float:
+def _level(run: Trained, random: np.random.Generator) -> float:
     """Accuracy that a made-up training ends with: better for stacks, and for learning rates near the good one."""
     optimizer = run.training.optimizer
     distance = abs(math.log10(optimizer.learning_rate / _GOOD_RATE[optimizer.name]))
@@ -112,27 +93,24 @@ def _level(run: NetworkRun | JointRun | CrossValidatedRun, random: np.random.Gen
     return 0.9 + 0.01 * math.log2(learners) + 0.01 * preference - 0.04 * min(distance, 3) + random.normal(0, 0.004)
 
 
-def _heads(
-    run: NetworkRun | JointRun | CrossValidatedRun, accuracy: float, random: np.random.Generator
-) -> dict[str, float]:
+def _heads(run: Trained, accuracy: float, random: np.random.Generator) -> dict[str, float]:
     """What a joint training reports of its base learners."""
     if not isinstance(run, JointRun):
         return {}
-    found = {"train_loss_meta": 2.3 * (1 - accuracy)}
-    said = []
-    labels = np.zeros(400, dtype=np.int64)
+    heads = {"train_loss_meta": 2.3 * (1 - accuracy)}
+    said, labels = [], np.zeros(400, dtype=np.int64)
     for number in range(1, len(run.base_learners) + 1):
         own = accuracy - 0.03 * random.random()
-        found |= {
+        heads |= {
             f"train_loss_base_{number}": 2.3 * (1 - own),
             f"train_accuracy_base_{number}": own,
             f"validation_loss_base_{number}": 2.3 * (1 - own) + 0.03,
             f"validation_accuracy_base_{number}": own,
         }
         said.append((random.random(len(labels)) > own).astype(np.int64))
-    found["validation_calibration_error"] = abs(random.normal(0.02, 0.005))
-    return found | {f"validation_{name}": value for name, value in diversity(np.stack(said), labels).items()}
+    heads["validation_calibration_error"] = abs(random.normal(0.02, 0.005))
+    return heads | {f"validation_{name}": value for name, value in diversity(np.stack(said), labels).items()}
 
 
-def _generator(run: NetworkRun | JointRun | CrossValidatedRun, seed: int, purpose: int) -> np.random.Generator:
+def _generator(run: Trained, seed: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([int(hash_json(run.model_dump(mode="json"))[:12], 16), seed, purpose])

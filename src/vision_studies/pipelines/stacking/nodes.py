@@ -5,9 +5,17 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.stacking.plan import Entry, entry_runs, plan_entries
-from vision_studies.pipelines.stacking.settings import StackingSettings
-from vision_studies.pipelines.stacking.stages import COMBINATIONS, EVALUATION, SEARCH, TRAINING, Stacking, trials_of
+from vision_studies.pipelines.stacking.stages import (
+    COMBINATIONS,
+    EVALUATION,
+    SEARCH,
+    TRAINING,
+    Entry,
+    Stacking,
+    entry_runs,
+    plan_entries,
+    trials_of,
+)
 from vision_studies.studies.method import run_stages
 
 SearchResults = dict[str, Any]
@@ -24,7 +32,7 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
     if settings.search is None:
         return {}, context.table([], [TRAINING]), pd.DataFrame({"variant": [], "trial": [], "epoch": []})
     run_stages(context, SEARCH)
-    found: SearchResults = {}
+    results: SearchResults = {}
     runs = []
     for variant in settings.variants:
         described = trials_of(context, variant)
@@ -32,16 +40,13 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
         trials, best = search.trials(), search.best()
         assert best is not None  # noqa: S101 - a search without one is told of when it ends
         runs += [described.run(trial.number, trial.drawn) for trial in trials]
-        found[variant.name] = {
-            "best": best.number,
-            "drawn": best.drawn,
-            "trials": [
-                {"number": trial.number, "params": trial.names, "value": trial.value, "status": trial.status}
-                for trial in trials
-            ],
-            "importance": search.importance(),
-        }
-    return found, context.table(runs, [TRAINING]), context.histories(runs)
+        shown = [
+            {"number": trial.number, "params": trial.names, "value": trial.value, "status": trial.status}
+            for trial in trials
+        ]
+        importance = search.importance()
+        results[variant.name] = {"best": best.number, "drawn": best.drawn, "trials": shown, "importance": importance}
+    return results, context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame]:
@@ -50,9 +55,7 @@ def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str,
     Returns:
         The rows of the study with their roles; rows of the results table, without test columns; histories.
     """
-    drawn = _drawn(context.settings, trials)
-    run_stages(context, TRAINING, COMBINATIONS, known={"drawn": drawn})
-    entries = _entries(context, drawn)
+    entries = _done(context, trials, TRAINING, COMBINATIONS)
     runs = entry_runs(context, entries)
     plan = [entry.described() for entry in entries]
     return plan, context.table(runs, [TRAINING]), context.histories(runs)
@@ -60,21 +63,19 @@ def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str,
 
 def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFrame) -> pd.DataFrame:
     """Score every trained run on the test split, once; return the rows of the results table."""
-    drawn = _drawn(context.settings, trials)
-    run_stages(context, EVALUATION, known={"drawn": drawn})
-    return context.table(entry_runs(context, _entries(context, drawn)), [TRAINING, EVALUATION])
+    entries = _done(context, trials, EVALUATION)
+    return context.table(entry_runs(context, entries), [TRAINING, EVALUATION])
 
 
-def _entries(context: Stacking, drawn: dict[str, dict[str, Any]]) -> list[Entry]:
-    return plan_entries(context.settings, context.images, drawn)
-
-
-def _drawn(settings: StackingSettings, trials: SearchResults) -> dict[str, dict[str, Any]]:
-    if settings.search is None:
-        return {}
-    missing = [variant.name for variant in settings.variants if variant.name not in trials]
-    if missing:
-        raise DataError(
-            f"Nothing was searched for the variant {missing[0]}; run the search first: the same command with --tags=search."
-        )
-    return {name: searched["drawn"] for name, searched in trials.items()}
+def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]:
+    """Do stages with what was searched; return all variants and opponents."""
+    settings, drawn = context.settings, {}
+    for variant in settings.variants if settings.search is not None else ():
+        if variant.name not in trials:
+            raise DataError(
+                f"Nothing was searched for the variant {variant.name}; run the search first: the same command with "
+                "--tags=search."
+            )
+        drawn[variant.name] = trials[variant.name]["drawn"]
+    run_stages(context, *labels, known={"drawn": drawn})
+    return plan_entries(settings, context.images, drawn)

@@ -41,11 +41,9 @@ def outputs_file(folder: Path, split: str) -> Path:
 
 def save_outputs(outputs: SplitOutputs, folder: Path, split: str) -> None:
     """Write the outputs of a run for one split."""
+    arrays = vars(outputs) | {"logits": np.ascontiguousarray(outputs.logits)}
     with atomic_file(outputs_file(folder, split)) as temporary:
-        save_file(
-            {"indices": outputs.indices, "labels": outputs.labels, "logits": np.ascontiguousarray(outputs.logits)},
-            temporary,
-        )
+        save_file(arrays, temporary)
 
 
 def load_outputs(folder: Path, split: str) -> SplitOutputs:
@@ -64,13 +62,7 @@ def load_outputs(folder: Path, split: str) -> SplitOutputs:
 
 
 def from_probabilities(like: SplitOutputs, probabilities: np.ndarray, members: np.ndarray) -> SplitOutputs:
-    """Outputs for the images of `like` from class probabilities.
-
-    Args:
-        like: gives images and labels.
-        probabilities: [N, classes], by which images are classified.
-        members: logits [N, members, classes] of those that were combined.
-    """
+    """Outputs for the images of `like` from class probabilities [N, classes] and the logits [N, members, classes] combined."""
     logs = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
     return SplitOutputs(like.indices, like.labels, np.concatenate([members, logs[:, None]], axis=1))
 

@@ -16,9 +16,7 @@ _DIVERSITY = {
     "validation_q_statistic": "Q statistic",
     "validation_error_correlation": "error correlation",
 }
-_LOGARITHMIC = (
-    20.0  # a positive hyperparameter whose largest value is so many times its smallest was drawn on a log scale
-)
+_LOGARITHMIC = 20.0  # a hyperparameter above 0 that varies by such a factor was drawn on a log scale
 _COSTS = {"parameters": "parameters", "macs": "operations for an image (MACs)", "seconds": "training time (s)"}
 _STATUSES: dict[str, dict[str, Any]] = {
     "complete": {"color": COLOURS[0], "linestyle": "-"},
@@ -35,7 +33,7 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
         histories: columns variant, seed, epoch, validation_accuracy and, of joint stacks, validation_accuracy_base_<n> and
             the measures of diversity; means over seeds are drawn.
     """
-    variants = [(str(name), rows) for name, rows in histories.groupby("variant", sort=False)]
+    variants = list(histories.groupby("variant", sort=False))
     columns = min(4, len(variants))
     # Each variant has two panels, one below the other.
     count = 2 * columns * -(-len(variants) // columns)
@@ -48,7 +46,7 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
         for column in bases:
             upper.plot(means.index, 100 * bases[column], color=COLOURS[1], alpha=0.55, linewidth=1.1)
         upper.plot(means.index, 100 * means["validation_accuracy"], color=COLOURS[0], linewidth=1.9)
-        upper.set_title(short(name, 24), fontsize=11)
+        upper.set_title(short(str(name), 24), fontsize=11)
         for number, measure in enumerate(_DIVERSITY, start=2):
             if measure in means and means[measure].notna().any():
                 lower.plot(means.index, means[measure], color=COLOURS[number], linewidth=1.7)
@@ -84,14 +82,11 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
     panels = small_multiples(3, columns=3, size=(13 / 3, height), margin=(0, 0), sharey=True)
     handles = []
     for number, row in enumerate(means.to_dict("records")):
-        is_stack = row["role"] == "stack"
-        look: dict[str, Any] = {
-            "marker": "o" if is_stack else ("s", "^", "D", "v", "P", "X", "<", ">")[number % 8],
-            "color": colour(number),
-            "markeredgecolor": INK if is_stack else "white",
-            "markersize": 10 if is_stack else 8,
-            "linestyle": "none",
-        }
+        look: dict[str, Any] = {"color": colour(number), "linestyle": "none"}
+        if row["role"] == "stack":
+            look |= {"marker": "o", "markeredgecolor": INK, "markersize": 10}
+        else:
+            look |= {"marker": "s^DvPX<>"[number % 8], "markeredgecolor": "white", "markersize": 8}
         for axes, column in zip(panels.axes, _COSTS, strict=True):
             if not np.isnan(row[column]):
                 axes.plot(row[column], 100 * row["test_accuracy"], **look)
@@ -149,12 +144,12 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
             places = values.to_numpy(float)
             if places.min() > 0 and places.max() / places.min() > _LOGARITHMIC:
                 logarithmic(axes.xaxis, None, with_unit)
-        for status in ("pruned", "complete"):
-            rows = (shown["status"] == status).to_numpy()
-            ink = _STATUSES[status]["color"]
-            axes.plot(places[rows], 100 * shown["value"][rows], "o", color=ink, alpha=0.6, markersize=6)
+        accuracies, status = 100 * shown["value"].to_numpy(float), shown["status"].to_numpy()
+        for kind in ("pruned", "complete"):
+            dots: dict[str, Any] = {"color": _STATUSES[kind]["color"], "alpha": 0.6, "markersize": 6}
+            axes.plot(places[status == kind], accuracies[status == kind], "o", **dots)
         chosen = (shown["number"] == best).to_numpy()
-        axes.plot(places[chosen], 100 * shown["value"][chosen], "*", color=INK, markersize=15, markeredgecolor="white")
+        axes.plot(places[chosen], accuracies[chosen], "*", color=INK, markersize=15, markeredgecolor="white")
         axes.set_title(short(name.removeprefix("training."), 30), fontsize=10)
     panels.label("", "validation accuracy (%)")
     small_print = "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best."

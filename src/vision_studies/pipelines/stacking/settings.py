@@ -1,16 +1,23 @@
-"""Parameters of the `stacking` pipeline, as a user writes them; what a run becomes stands in `stacking_runs`."""
+"""Parameters of the `stacking` pipeline, as a user writes them, and what a run of it is: all that decides its numbers.
+
+Variants and opponents become runs of four kinds. None of them holds a setting that it does not use, so that a network which
+two variants need is one run and is trained once. Seed and data are no settings of a run.
+"""
 
 import difflib
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
-from vision_studies.config.merge import merge_settings, nested
+from vision_studies.config.merge import nested
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.search import SharedSearchSettings
 from vision_studies.config.training import TrainingSettings
-from vision_studies.config.validation import describe_errors
+from vision_studies.config.validation import with_changes
+from vision_studies.errors import ParameterError
+from vision_studies.files import hash_file
 from vision_studies.settings_base import Settings
 
 Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
@@ -133,11 +140,7 @@ class StackingRunSettings(Settings):
         Raises:
             ValueError: `folds.meta_training` does not fit.
         """
-        merged = merge_settings(self.training.model_dump(mode="json"), self.folds.meta_training)
-        try:
-            level_one = TrainingSettings.model_validate(merged)
-        except ValidationError as error:
-            raise ValueError(f"folds.meta_training: {describe_errors(error, TrainingSettings, merged)}") from error
+        level_one = with_changes(self.training, self.folds.meta_training, title="folds.meta_training")
         if self.mode == "cross_validated" and level_one.mixing is not None:
             raise ValueError(
                 "folds.meta_training.mixing must be null: predictions for a mixture of two images are not there"
@@ -185,7 +188,7 @@ class StackingSettings(Settings):
 
     @model_validator(mode="after")
     def _variants_are_whole(self) -> "StackingSettings":
-        dumped: dict[str, str] = {}
+        dumped: dict[str, list[str]] = {}
         for variant in self.variants:
             configured = self.configured(variant)
             unknown = [name for name in configured.base_learners if name not in self.networks]
@@ -196,36 +199,139 @@ class StackingSettings(Settings):
                     f"variant '{variant.name}': base_learners names '{unknown[0]}', which is none of networks{guess}; "
                     f"there are {', '.join(self.networks)}"
                 )
-            dumped[variant.name] = configured.model_dump_json() + str(variant.space if self.search else None)
             if self.search is not None and variant.space is not None and variant.space not in self.search.spaces:
                 raise ValueError(
                     f"variant '{variant.name}': space '{variant.space}' is none of search.spaces; there are "
                     f"{', '.join(self.search.spaces)}"
                 )
-        for name, own in dumped.items():
-            same = [other for other, value in dumped.items() if value == own and other != name]
-            if same:
-                raise ValueError(
-                    f"variants '{name}' and '{same[0]}' are one configuration; let one of them change something"
-                )
+            key = configured.model_dump_json() + str(variant.space if self.search else None)
+            dumped.setdefault(key, []).append(variant.name)
+        same = next((names for names in dumped.values() if len(names) > 1), None)
+        if same is not None:
+            raise ValueError(
+                f"variants '{same[0]}' and '{same[1]}' are one configuration; let one of them change something"
+            )
         return self
 
     def configured(self, variant: StackingVariantSettings, drawn: dict[str, Any] | None = None) -> StackingRunSettings:
-        """The run of a variant.
-
-        Args:
-            variant: which.
-            drawn: dotted path in `run` -> value, laid over it.
+        """The run of a variant, with what a search has drawn (dotted path in `run` -> value) laid over it.
 
         Raises:
             ValueError: its changes do not fit.
         """
-        merged = merge_settings(self.run.model_dump(mode="json"), variant.changes)
-        for path, value in (drawn or {}).items():
-            merged = merge_settings(merged, nested(path, value))
-        try:
-            return StackingRunSettings.model_validate(merged)
-        except ValidationError as error:
-            raise ValueError(
-                f"variant '{variant.name}': {describe_errors(error, StackingRunSettings, merged)}"
-            ) from error
+        draws = (nested(path, value) for path, value in (drawn or {}).items())
+        return with_changes(self.run, variant.changes, *draws, title=f"variant '{variant.name}'")
+
+
+class LearnerSettings(NetworkSettings):
+    """A network with its first weights."""
+
+    initialisation: Initialisation | None = Field(description="rule for the first weights; null: the network's own")
+    weights_hash: str | None = Field(description="SHA-256 of the weights_file")
+
+
+class _TrainedRun(Settings):
+    """What all runs that train networks have."""
+
+    mock: bool = Field(description="learning curves are made up")
+    loader: Literal["device", "ffcv"] = Field(description="where images come from")
+    augmentation: AugmentationSettings = Field(description="what is done to training images")
+    training: TrainingSettings = Field(description="how networks are trained")
+    evaluation: EvaluationSettings = Field(description="how they are scored")
+
+
+SHARED = tuple(_TrainedRun.model_fields)
+"""Settings that a stack shares with its opponents."""
+
+
+class NetworkRun(_TrainedRun):
+    """One network alone."""
+
+    method: Literal["network"] = Field(description="one network alone")
+    learner: LearnerSettings = Field(description="the network")
+    member: int = Field(ge=0, description="its number in an ensemble: with the seed, decides all that is random")
+
+
+class JointRun(_TrainedRun):
+    """Base learners and meta-learner trained at once."""
+
+    method: Literal["joint"] = Field(description="base learners and meta-learner at once")
+    base_learners: tuple[LearnerSettings, ...] = Field(min_length=1, description="the base learners")
+    meta_learner: MetaLearnerSettings = Field(description="the network that decides")
+    loss: LossSettings = Field(description="what is minimised")
+
+
+class CrossValidatedRun(_TrainedRun):
+    """Base learners by folds, then the meta-learner on what they say of held-out images."""
+
+    method: Literal["cross_validated"] = Field(description="base learners by folds, then the meta-learner")
+    base_learners: tuple[LearnerSettings, ...] = Field(min_length=1, description="the base learners")
+    meta_learner: MetaLearnerSettings = Field(description="the network that decides")
+    folds: int = Field(ge=2, description="parts of the training images")
+    fold_seed: int = Field(ge=0, description="seed of the parts")
+    inference: Inference = Field(description="what the meta-learner is given for a new image")
+    meta_training: TrainingSettings = Field(description="how the meta-learner is trained")
+
+
+class CombinationRun(Settings):
+    """Independent networks, combined without any training but a choice on validation images."""
+
+    method: Literal["combination"] = Field(description="independent networks, combined")
+    mock: bool = Field(description="learning curves of its members are made up")
+    rule: Opponent = Field(description="how they are combined")
+    members: tuple[NetworkRun, ...] = Field(min_length=1, description="the networks")
+
+
+Stack = JointRun | CrossValidatedRun
+Trained = NetworkRun | Stack
+AnyRun = NetworkRun | JointRun | CrossValidatedRun | CombinationRun
+_ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="method")])
+
+
+def read_run(configuration: dict[str, Any]) -> AnyRun:
+    """A run's settings from its stored configuration."""
+    return _ADAPTER.validate_python(configuration)
+
+
+def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> Stack:
+    """The run of a stack, whose base learners' names stand for `networks`.
+
+    Raises:
+        ParameterError: a file of weights is not there.
+    """
+    shared: dict[str, Any] = {name: getattr(settings, name) for name in SHARED if name != "mock"}
+    shared |= {
+        "mock": settings.trainer == "mock",
+        "base_learners": learners(settings, networks),
+        "meta_learner": settings.meta_learner,
+    }
+    if settings.mode == "joint":
+        return JointRun(method="joint", loss=settings.loss, **shared)
+    return CrossValidatedRun(
+        method="cross_validated",
+        folds=settings.folds.number,
+        fold_seed=settings.folds.seed,
+        inference=settings.folds.inference,
+        meta_training=settings.level_one_training(),
+        **shared,
+    )
+
+
+def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> tuple[LearnerSettings, ...]:
+    """The base learners of a stack, in its order.
+
+    Raises:
+        ParameterError: a file of weights is not there.
+    """
+    found = []
+    for name in settings.base_learners:
+        network = networks[name]
+        file = Path(network.weights_file) if network.weights_file is not None else None
+        if file is not None and not file.is_file():
+            raise ParameterError(
+                f"stacking.networks.{name}.weights_file={network.weights_file} does not exist; put the file there, or set it "
+                "to null."
+            )
+        initialisation, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
+        found.append(LearnerSettings(**network.model_dump(), initialisation=initialisation, weights_hash=weights_hash))
+    return tuple(found)

@@ -1,8 +1,6 @@
 """Networks of the stacking method, with the first weights that a run's seed gives them."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -10,8 +8,7 @@ from torch import nn
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.initialisation import freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import ImageFeatures, MetaLearner, StackedClassifier, base_dimension
-from vision_studies.pipelines.stacking.run_settings import JointRun, LearnerSettings
-from vision_studies.pipelines.stacking.settings import MetaLearnerSettings
+from vision_studies.pipelines.stacking.settings import JointRun, LearnerSettings, MetaLearnerSettings, Stack
 from vision_studies.training.runtime import derived_seed
 
 _META_LEARNER = 1_000_000
@@ -24,13 +21,7 @@ def order_seed(seed: int, member: int = 0) -> int:
 
 
 def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, member: int) -> nn.Module:
-    """A network as it is before training: the same for one seed and member, in a stack or alone.
-
-    Args:
-        settings: which network, and where its weights come from.
-        data: decides channels, classes and image size.
-        seed: seed of the run.
-        member: number of the learner in its stack or ensemble.
+    """A network as it is before training: the same for one seed and member (its number), in a stack or alone.
 
     Raises:
         ParameterError: the network does not fit the images.
@@ -45,52 +36,37 @@ def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, m
     return freeze_blocks(network, settings.model.freezable_blocks(network), settings.frozen_blocks)
 
 
-class ImageSizes(Protocol):
-    """What a network is built for."""
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of an image."""
-        ...
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        ...
-
-
-def build_meta_learner(settings: MetaLearnerSettings, dimension: int, data: ImageSizes, *, seed: int) -> MetaLearner:
-    """The network that decides, as it is before training.
-
-    Args:
-        settings: what it sees and how large it is.
-        dimension: numbers that the base learners give it for an image.
-        data: decides channels and classes.
-        seed: seed of the run.
-    """
+def build_meta_learner(
+    settings: MetaLearnerSettings, dimension: int, in_channels: int, num_classes: int, *, seed: int
+) -> MetaLearner:
+    """The network that decides, as it is before training: `dimension` numbers of base learners come in for an image."""
     torch.manual_seed(derived_seed(seed, 0, _META_LEARNER))
-    seen = settings.image_features
-    features = (
-        ImageFeatures(in_channels=data.in_channels, widths=seen.widths, dimension=seen.dimension) if seen else None
-    )
     return MetaLearner(
         base_dimension=dimension,
-        image_features=features,
+        image_features=build_image_features(settings, in_channels),
         hidden=settings.hidden,
         dropout=settings.dropout,
-        num_classes=data.num_classes,
+        num_classes=num_classes,
     )
 
 
-def build_learners(settings: Sequence[LearnerSettings], data: PreparedData, *, seed: int) -> list[nn.Module]:
+def build_image_features(settings: MetaLearnerSettings, in_channels: int) -> ImageFeatures | None:
+    """The network through which a meta-learner sees images; None where it sees none."""
+    seen = settings.image_features
+    if seen is None:
+        return None
+    return ImageFeatures(in_channels=in_channels, widths=seen.widths, dimension=seen.dimension)
+
+
+def build_learners(run: Stack, data: PreparedData, *, seed: int) -> list[nn.Module]:
     """The base learners of a stack; see `build_learner`."""
-    return [build_learner(own, data, seed=seed, member=member) for member, own in enumerate(settings)]
+    return [build_learner(own, data, seed=seed, member=member) for member, own in enumerate(run.base_learners)]
 
 
 def build_stack(run: JointRun, data: PreparedData, *, seed: int) -> StackedClassifier:
     """A stack as it is before joint training."""
-    base_learners = build_learners(run.base_learners, data, seed=seed)
+    base_learners = build_learners(run, data, seed=seed)
     meta = run.meta_learner
     dimension = base_dimension(base_learners, meta.inputs, data.num_classes)
-    meta_learner = build_meta_learner(meta, dimension, data, seed=seed)
+    meta_learner = build_meta_learner(meta, dimension, data.in_channels, data.num_classes, seed=seed)
     return StackedClassifier(base_learners, meta_learner, inputs=meta.inputs, detach=meta.detach)

@@ -1,33 +1,32 @@
-"""What is done to the runs of `stacking`: searching, training, combining and scoring, each once."""
+"""The runs of a stacking study, variants and opponents, and what is done to them: searching, training, combining, scoring."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, Outcome
-from vision_studies.pipelines.stacking.plan import (
-    divided,
-    entry_runs,
-    make_run,
-    members_of,
-    plan_entries,
-    read_combination,
-)
-from vision_studies.pipelines.stacking.run_settings import (
+from vision_studies.pipelines.stacking.settings import (
+    AnyRun,
     CombinationRun,
     CrossValidatedRun,
     NetworkRun,
+    Stack,
+    StackingSettings,
+    StackingVariantSettings,
     read_run,
     stack_run,
 )
-from vision_studies.pipelines.stacking.settings import StackingSettings, StackingVariantSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps
 from vision_studies.studies.trials import Drawn, Trials
 
 if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
     from vision_studies.pipelines.stacking.work import Report
     from vision_studies.studies.search import Report as TrialReport
 
@@ -36,13 +35,139 @@ SEARCH = Trials.label
 
 Stacking = Context[StackingSettings]
 
+STACK = "stack"
+
+TRAINED = "training.json"
+"""What is left of a combination that keeps no weights."""
+
+TITLES = {
+    "best_learner": "best learner",
+    "average": "average",
+    "weighted_average": "weighted average",
+    "greedy": "greedy selection",
+    "soup": "greedy soup",
+    "same_parameters": "same parameters",
+    "same_macs": "same operations",
+}
+"""Opponent -> how its rows are called."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a study's tables, for every seed.
+
+    Attributes:
+        name: how it is called.
+        role: "stack" for a variant, else which opponent it is.
+        stacks: variants that it opposes; of a variant, itself.
+        run: what is trained or combined.
+        parts: of a stack: part, parameters and macs of each of its networks.
+    """
+
+    name: str
+    role: str
+    stacks: tuple[str, ...]
+    run: AnyRun
+    parts: tuple[dict[str, Any], ...] = ()
+
+    def described(self) -> dict[str, Any]:
+        """As JSON, without the run."""
+        return {"name": self.name, "role": self.role, "stacks": list(self.stacks), "parts": list(self.parts)}
+
+
+def plan_entries(
+    settings: StackingSettings, data: "PreparedData", drawn: Mapping[str, Mapping[str, Any]]
+) -> list[Entry]:
+    """Variants in their order, then their opponents. What two variants both need is there once.
+
+    Variant -> `drawn` is what a search has found for it, empty where there was none; data decide how large networks are.
+
+    Raises:
+        ParameterError: a network does not exist or does not fit the images.
+    """
+    stacks: list[tuple[Entry, Stack]] = []
+    for variant in settings.variants:
+        try:
+            configured = settings.configured(variant, dict(drawn.get(variant.name, {})))
+        except ValueError as error:
+            raise ParameterError(f"stacking: {error}") from error
+        run = stack_run(configured, settings.networks)
+        parts = _parts(variant.name, run, data)
+        stacks.append((Entry(variant.name, STACK, (variant.name,), run, parts), run))
+    found: dict[str, tuple[tuple[str, str], list[str], AnyRun]] = {}
+    for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
+        names = settings.configured(variant).base_learners
+        for role in settings.opponents:
+            for title, opponent in _opponents(role, stack, names, data):
+                key = opponent.model_dump_json()
+                found.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
+    titles = [title for title, _, _ in found.values()]
+    opponents = []
+    for (kind, title), opposed, opponent in found.values():
+        shown = title if titles.count((kind, title)) == 1 else f"{title} ({opposed[0]})"
+        opponents.append(Entry(shown, kind, tuple(opposed), opponent))
+    return [*(entry for entry, _ in stacks), *opponents]
+
+
+def entry_runs(context: Stacking, entries: Sequence[Entry]) -> list[Run]:
+    """The runs of all entries, one a seed."""
+    return [make_run(context, entry.name, seed, entry.run) for entry in entries for seed in context.settings.seeds]
+
+
+def make_run(context: Stacking, variant: str, seed: int, run: AnyRun, trial: int = 0) -> Run:
+    """One run of the study."""
+    return context.run(variant, seed, run.model_dump(mode="json"), trial=trial)
+
+
+def members_of(context: Stacking, run: Run, combined: CombinationRun) -> list[Run]:
+    """The runs that a combination is made from."""
+    return [make_run(context, f"learner {member.member + 1}", run.seed, member) for member in combined.members]
+
+
+def divided(context: Stacking, runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Runs that are trained, with the members of combinations that are no rows of the study, and combinations."""
+    combined = [run for run in runs if run.configuration["method"] == "combination"]
+    trained = [run for run in runs if run.configuration["method"] != "combination"]
+    there = {run.fingerprint for run in trained}
+    for run in combined:
+        for member in members_of(context, run, read_combination(run)):
+            if member.fingerprint not in there:
+                there.add(member.fingerprint)
+                trained.append(member)
+    return trained, combined
+
+
+def read_combination(run: Run) -> CombinationRun:
+    """The settings of a combination."""
+    settings = read_run(run.configuration)
+    assert isinstance(settings, CombinationRun)  # noqa: S101 - asked for only of combinations
+    return settings
+
+
+def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedData") -> list[tuple[str, AnyRun]]:
+    from vision_studies.pipelines.stacking import fair_opponents
+
+    if role == "alone":
+        members = fair_opponents.independent_members(stack)
+        return [(f"{name} alone, {member.member + 1}", member) for name, member in zip(names, members, strict=True)]
+    alone = {"same_parameters": fair_opponents.same_parameters, "same_macs": fair_opponents.same_macs}
+    made: AnyRun | None = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
+    return [(TITLES[role], made)] if made is not None else []
+
+
+def _parts(variant: str, run: Stack, data: "PreparedData") -> tuple[dict[str, Any], ...]:
+    from vision_studies.pipelines.stacking.fair_opponents import stack_parts
+
+    try:
+        return tuple(stack_parts(run, data))
+    except ParameterError as error:
+        raise ParameterError(f"stacking: variant '{variant}': {error}") from error
+
 
 def stages(context: Stacking, known: Known) -> Steps:
     """The search, where there is one, training, combinations of what was trained, and evaluation.
 
-    Args:
-        context: where and with what.
-        known: `drawn`, what the search of each variant has found, where it has been saved.
+    Of what is `known`, `drawn` is what the search of each variant has found.
     """
     settings = context.settings
     drawn = known.get("drawn")
@@ -63,11 +188,10 @@ def stages(context: Stacking, known: Known) -> Steps:
 
 def most_runs(settings: StackingSettings) -> int:
     """How many variants and opponents are trained or combined at most, found without data: trials not counted."""
-    found = 0
-    for variant in settings.variants:
-        learners = len(settings.configured(variant).base_learners)
-        found += 1 + sum(learners if role == "alone" else 1 for role in settings.opponents)
-    return found * len(settings.seeds)
+    count = len(settings.variants) * (1 + len(settings.opponents))
+    if "alone" in settings.opponents:
+        count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)
+    return count * len(settings.seeds)
 
 
 def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
@@ -137,29 +261,24 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     if settings.mock:
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
-    device = select_device(context.execution.device)
-    train = cross_validation.train if isinstance(settings, CrossValidatedRun) else stacking.train
-    return train(settings, run.seed, data, folder, device, report)  # type: ignore[arg-type]
+    work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+    return work.train(settings, run.seed, data, folder, select_device(context.execution.device), report)
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations
     from vision_studies.training.runtime import select_device
 
-    settings = read_combination(run)
+    settings, store = read_combination(run), context.runs
     members = members_of(context, run, settings)
-    results = [context.runs.result(member, TRAINING) for member in members]
-    lost = [
-        member.name
-        for member, result in zip(members, results, strict=True)
-        if result is None or result["status"] != COMPLETE
-    ]
+    statuses = [store.status(member, TRAINING) for member in members]
+    lost = [member.name for member, status in zip(members, statuses, strict=True) if status != COMPLETE]
     if lost:
         # What has failed is tried again, and then this, too; what has diverged would diverge again.
-        diverged = all(result is not None and result["status"] != FAILED for result in results)
-        return Outcome({}, DIVERGED if diverged else FAILED, f"{', '.join(lost)} has no weights to combine")
-    folders = [context.runs.path(member) for member in members]
-    costs = [result["metrics"] for result in results if result is not None]
+        status = FAILED if None in statuses or FAILED in statuses else DIVERGED
+        return Outcome({}, status, f"{', '.join(lost)} has no weights to combine")
+    folders = [store.path(member) for member in members]
+    costs = [store.metrics(member, TRAINING) for member in members]
     device = select_device(context.execution.device)
     return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
 
@@ -170,19 +289,17 @@ def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
     from vision_studies.training.runtime import select_device
 
-    settings, data = read_run(run.configuration), context.images
-    device = select_device(context.execution.device)
-    trained = context.runs.metrics(run, TRAINING)
+    settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
+    data, device = context.images, select_device(context.execution.device)
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
         weights = combinations.chosen_weights(trained)
         outputs = combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device)
     elif settings.mock:
         outputs = mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
-    elif isinstance(settings, CrossValidatedRun):
-        outputs = cross_validation.outputs_on_test(settings, run.seed, data, folder, device)
     else:
-        outputs = stacking.outputs_on_test(settings, run.seed, data, folder, device)
+        work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+        outputs = work.outputs_on_test(settings, run.seed, data, folder, device)
     save_outputs(outputs, folder, "test")
     metrics = metrics_on_test(outputs)
     known = trained.get("other_metrics", {})

@@ -8,8 +8,8 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
-from vision_studies.pipelines.stacking.plan import STACK
 from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.stages import STACK
 
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]
@@ -30,12 +30,11 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
         raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
     options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
     variants = compare_variants(_rows(table, known), baseline=known[0], **options)
+    opposing = [entry for entry in plan if entry["role"] not in (STACK, "alone")]
     against = {}
     for name in known:
-        opponents = [
-            entry["name"] for entry in plan if entry["role"] not in (STACK, "alone") and name in entry["stacks"]
-        ]
-        against[name] = compare_variants(_rows(table, [name, *opponents]), baseline=name, **options)
+        names = [name, *(entry["name"] for entry in opposing if name in entry["stacks"])]
+        against[name] = compare_variants(_rows(table, names), baseline=name, **options)
     best = scored[scored["variant"].isin(known)].groupby("variant", sort=False)["validation_accuracy"].mean().idxmax()
     sentences = [*variants["sentence"].dropna(), *against[str(best)]["sentence"].dropna()]
     comparison = {
@@ -96,11 +95,11 @@ def describe_study(
         described = [_trial(row, own_histories, searched) for row in rows.to_dict("records")]
         complete = [trial for trial in described if trial["state"] == 1]
         best = max(complete, key=lambda trial: trial["value"], default=None)
-        done = rows[rows["status"] == COMPLETE]
+        best_params = best["params"] if best else {}
         files[f"{variant.name}/study_results"] = {
-            "best_params": best["params"] if best else {},
+            "best_params": best_params,
             "trial_accuracies": [trial["value"] for trial in complete],
-            "trial_times": [float(seconds) for seconds in done["seconds"]],
+            "trial_times": [float(seconds) for seconds in rows["seconds"][rows["status"] == COMPLETE]],
             "best_history": best["history"] if best else {},
             "all_trials": described,
             "experiment_type": "stacking",
@@ -119,7 +118,7 @@ def describe_study(
             summaries[f"{variant.name}/search_results"] = {
                 "status": "complete",
                 "best_accuracy": best["value"] if best else None,
-                "best_params": best["params"] if best else {},
+                "best_params": best_params,
                 "n_trials": len(rows),
                 "n_completed": int(counts.get(COMPLETE, 0)),
                 "n_pruned": int(counts.get(PRUNED, 0)),
@@ -133,51 +132,46 @@ def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any
     params = {"seed": int(row["seed"])}
     if searched:
         params = next(trial["params"] for trial in searched["trials"] if trial["number"] == row["trial"])
-    value = row["validation_accuracy"]
     history: dict[str, Any] = {
         "epochs": own["epoch"].tolist(),
-        "train_acc": _percent(own["train_accuracy"]),
-        "val_acc": _percent(own["validation_accuracy"]),
+        "train_acc": [_number(value, 100) for value in own["train_accuracy"]],
+        "val_acc": [_number(value, 100) for value in own["validation_accuracy"]],
     }
     if row["status"] == PRUNED:
         history["pruned_at_epoch"] = int(own["epoch"].max())
     return {
         "number": int(row["trial"]) - 1 if searched else int(row["seed"]),
         "params": params,
-        "value": None if pd.isna(value) else 100 * float(value),
+        "value": _number(row["validation_accuracy"], 100),
         "state": _OPTUNA_STATES[row["status"]],
         "history": history,
     }
 
 
 def _hyperparameter_statistics(complete: list[dict[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
     best = max(complete, key=lambda trial: trial["value"])
     for name in dict.fromkeys(name for trial in complete for name in trial["params"]):
-        own = [trial for trial in complete if name in trial["params"]]
-        values = pd.Series([trial["params"][name] for trial in own])
-        chosen = best["params"].get(name)
+        trials = pd.DataFrame([(own["params"][name], own["value"]) for own in complete if name in own["params"]])
+        values, chosen = trials[0], {"best_trial_value": best["params"].get(name)}
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-            accuracy = pd.Series([trial["value"] for trial in own])
-            correlation = values.corr(accuracy) if len(own) > 2 else None
-            found[name] = {
+            correlation = values.corr(trials[1]) if len(trials) > 2 else None
+            statistics[name] = {
                 "type": "numerical",
                 "mean": float(values.mean()),
-                "std": None if len(values) < 2 else float(values.std()),
-                "best_trial_value": chosen,
-                "correlation_with_accuracy": None
-                if correlation is None or pd.isna(correlation)
-                else float(correlation),
+                "std": _number(values.std()),
+                **chosen,
+                "correlation_with_accuracy": _number(correlation),
             }
         else:
             counts = values.astype(str).value_counts()
-            found[name] = {
-                "type": "categorical",
-                "value_counts": {str(value): int(count) for value, count in counts.items()},
-                "best_trial_value": chosen,
-                "mode": str(counts.index[0]),
-            }
-    return found
+            shown = {str(value): int(count) for value, count in counts.items()}
+            statistics[name] = {"type": "categorical", "value_counts": shown, **chosen, "mode": str(counts.index[0])}
+    return statistics
+
+
+def _number(value: Any, factor: int = 1) -> float | None:
+    return None if pd.isna(value) else factor * float(value)
 
 
 def _rows(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
@@ -187,7 +181,3 @@ def _rows(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(table.to_json(orient="records"))
-
-
-def _percent(values: pd.Series) -> list[float | None]:
-    return [None if pd.isna(value) else 100 * float(value) for value in values]

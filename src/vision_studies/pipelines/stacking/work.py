@@ -5,6 +5,7 @@ split selects, label smoothing reaches every loss, and the test split is scored 
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
-from vision_studies.pipelines.stacking.run_settings import JointRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
 from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
@@ -54,17 +55,9 @@ def train(
     """
     tune_process()
     model = build(run, seed, data)
-    result = fit_split(
-        model,
-        run,
-        run.training,
-        data,
-        seed=order_seed(seed, 0 if isinstance(run, JointRun) else run.member),
-        device=device,
-        folder=folder / "checkpoints",
-        report=report,
-        objective=objective_of(run),
-    )
+    order = order_seed(seed, 0 if isinstance(run, JointRun) else run.member)
+    options: dict[str, Any] = {"device": device, "folder": folder / "checkpoints", "report": report}
+    result = fit_split(model, run, run.training, data, seed=order, objective=objective_of(run), **options)
     metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
     if result.best_epoch is not None:
         model.load_state_dict(result.weights)
@@ -72,10 +65,8 @@ def train(
         if result.ended != "pruned":
             save_outputs(score(model, run, data, "validation", device), folder, "validation")
         best = result.history.set_index("epoch").loc[result.best_epoch]
-        others = {
-            name: float(best[name]) for name in best.index if name.startswith("validation_") and name not in metrics
-        }
-        metrics["other_metrics"] = {name: value for name, value in others.items() if not np.isnan(value)}
+        others = best[best.index.str.startswith("validation_") & ~best.index.isin([*metrics])].astype(float)
+        metrics["other_metrics"] = others.dropna().to_dict()
     return result.outcome(metrics)
 
 
@@ -101,10 +92,10 @@ def fit_split(
     objective: Objective = CLASSIFICATION,
     positions: np.ndarray | None = None,
 ) -> FitResult:
-    """Train a network on the training split, or on a part of it; the validation split selects the epoch.
+    """Train a network in place on the training split; the validation split selects the epoch.
 
     Args:
-        model: trained in place.
+        model: the network.
         run: a run's settings: loader, augmentation and evaluation.
         training: how to train.
         data: images and splits.
@@ -116,29 +107,18 @@ def fit_split(
         positions: int64 [N], which of the training images; None for all.
     """
     seed_everything(seed)
-    augmentation = run.augmentation.build(data.normalisation.mean)
-    train_loader = data.loader(
+    loader = partial(data.loader, kind=run.loader, device=device)
+    train_loader = loader(
         "train",
-        kind=run.loader,
         batch_size=training.batch_size,
-        device=device,
         seed=seed,
         shuffle=True,
-        augmentation=augmentation,
+        augmentation=run.augmentation.build(data.normalisation.mean),
         positions=positions,
     )
-    validation = data.loader("validation", kind=run.loader, batch_size=run.evaluation.batch_size, device=device)
-    return fit(
-        model,
-        train_loader,
-        validation,
-        training,
-        seed=seed,
-        device=device,
-        folder=folder,
-        on_epoch=report,
-        objective=objective,
-    )
+    validation = loader("validation", batch_size=run.evaluation.batch_size)
+    options: dict[str, Any] = {"seed": seed, "device": device, "folder": folder}
+    return fit(model, train_loader, validation, training, **options, on_epoch=report, objective=objective)
 
 
 def score(
