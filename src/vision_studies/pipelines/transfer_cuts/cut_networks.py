@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ConvNet
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
 from vision_studies.training.checkpoints import load_weights
-from vision_studies.training.members import TensorData, initial_network
+from vision_studies.training.ensemble import TensorData, initial_network
 from vision_studies.training.precision import autocast, uses_bfloat16
 
 WEIGHTS_FILE = "weights.safetensors"

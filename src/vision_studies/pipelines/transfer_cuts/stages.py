@@ -65,7 +65,7 @@ def _by_layers(runs: Sequence[Run]) -> list[list[Run]]:
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of equal layers and fraction, as many at a time as the memory of a stack allows."""
     from vision_studies.pipelines.transfer_cuts.work import member_bytes
-    from vision_studies.training.members import divide_into_stacks
+    from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
     for same_layers in _by_layers(runs):
