@@ -33,7 +33,7 @@ def predict_outputs(
         outputs.append(at_least_float32(output))
         labels.append(batch.labels)
     model.train(was_training)
-    results = (torch.cat(outputs), torch.cat(labels).to(device))
+    results: tuple[Tensor, ...] = (torch.cat(outputs), torch.cat(labels).to(device))
     if loader.share.processes > 1:
         places = loader.share.positions(loader.batch_size, loader.num_samples).to(device)
         results = tuple(assemble(own, places, loader.num_samples, loader.share) for own in results)

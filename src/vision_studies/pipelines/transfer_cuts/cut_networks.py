@@ -34,9 +34,7 @@ def build_convnet(
     Raises:
         ParameterError: the images are too small for the network.
     """
-    return ConvNet(
-        **{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()},
-    )
+    return ConvNet(settings, **{**data.sizes, "num_classes": num_classes}, start=start, stop=stop)
 
 
 def pretraining_network(settings: PretrainingRunSettings, data: PreparedData, seed: int) -> ConvNet:
