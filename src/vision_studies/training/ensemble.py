@@ -262,7 +262,6 @@ class _EnsembleTraining:
         return results
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
         return {
             "fingerprint": self._fingerprint(),
             "epoch": self.epoch,
@@ -277,7 +276,6 @@ class _EnsembleTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from where `state_dict` was called."""
         if state["fingerprint"] != self._fingerprint():
             raise CheckpointError(f"{path} belongs to a stack with other members, settings or data; delete it.")
         self.epoch = state["epoch"]

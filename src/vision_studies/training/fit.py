@@ -192,7 +192,6 @@ class _Training:
         return row
 
     def result(self) -> FitResult:
-        """What the training gave."""
         ended: Ended = "stopped" if self._stopped_early else "complete"
         ended = "diverged" if self._diverged else "pruned" if self._pruned else ended
         return FitResult(
