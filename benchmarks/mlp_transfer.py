@@ -24,12 +24,18 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.models.mlp import MLP
 from vision_studies.pipelines.mlp_transfer.search import shared_draws
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings
-from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import Member, TensorData, divide_into_stacks, initial_network, member_bytes
+from vision_studies.training.ensemble import (
+    Member,
+    TensorData,
+    divide_into_stacks,
+    fit_ensemble,
+    initial_network,
+    member_bytes,
+)
 from vision_studies.training.precision import has_fast_bfloat16
 from vision_studies.training.runtime import peak_memory_mb, tune_process
 

@@ -27,7 +27,7 @@ from vision_studies.pipelines.transfer_cuts.stages import Cell
 from vision_studies.pipelines.transfer_cuts.work import subset
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.checkpoints import load_state
-from vision_studies.training.members import weights_seed
+from vision_studies.training.ensemble import weights_seed
 from vision_studies.training.runtime import peak_memory_mb
 
 

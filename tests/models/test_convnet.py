@@ -32,8 +32,8 @@ MODULES = {
 
 
 def network(size=28, in_channels=1, classes=3, start=0, stop=None, **options):
-    own = ConvNetSettings.model_validate({"name": "convnet", **options}).options()
-    return ConvNet(in_channels=in_channels, num_classes=classes, image_size=size, start=start, stop=stop, **own)
+    settings = ConvNetSettings.model_validate({"name": "convnet", **options})
+    return ConvNet(settings, in_channels=in_channels, num_classes=classes, image_size=size, start=start, stop=stop)
 
 
 def small(start=0, stop=None, seed=0, **options):

@@ -22,10 +22,9 @@ from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv import FfcvLoader, write_beton
 from vision_studies.data.loaders import WHOLE, DeviceLoader
 from vision_studies.training import optimizers
-from vision_studies.training.collectives import assemble
+from vision_studies.training.collectives import assemble, synchronise_batch_norms
 from vision_studies.training.fit import fit
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
-from vision_studies.training.synchronised_batch_norm import synchronise_batch_norms
 
 CPU = torch.device("cpu")
 SGD = {"name": "sgd", "learning_rate": 0.05, "momentum": 0.95, "nesterov": False, "weight_decay": 1e-4}

@@ -8,15 +8,20 @@ from tests.rounding import bfloat16_bound
 from torch import nn
 from torch.nn import functional as F
 
-from vision_studies.config.ensemble import EnsembleSettings
-from vision_studies.config.training import AdamWSettings, SgdSettings
+from vision_studies.config.training import AdamWSettings, EnsembleSettings, SgdSettings
 from vision_studies.data.loaders import epoch_order
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.models.mlp import MLP
 from vision_studies.training.checkpoints import load_state
-from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import Member, TensorData, divide_into_stacks, initial_network, member_bytes
-from vision_studies.training.noise import EpochNoise
+from vision_studies.training.ensemble import (
+    Member,
+    TensorData,
+    divide_into_stacks,
+    fit_ensemble,
+    initial_network,
+    member_bytes,
+)
+from vision_studies.training.stack import EpochNoise
 
 CPU = torch.device("cpu")
 IMAGES, VALIDATION, CLASSES = 200, 60, 4

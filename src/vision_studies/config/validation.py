@@ -125,9 +125,7 @@ def _without_tags(location: Sequence[str | int], value: Any) -> KeyPath:
             and isinstance(part, int)
             and part < len(current)
         )
-        if not inside and index < len(location) - 1:
-            continue
-        if not inside and isinstance(current, Mapping) is False:
+        if not inside and (index < len(location) - 1 or not isinstance(current, Mapping)):
             continue
         path.append(part)
         current = current[part] if inside else None
@@ -139,12 +137,12 @@ def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> list[st
     annotation: Any = model
     for part in location:
         annotation = _step(annotation, part)
-    return sorted(_all_fields(annotation))
+    return sorted({field for group in filter(_is_group, _members(annotation)) for field in group.model_fields})
 
 
 def _step(annotation: Any, part: str | int) -> Any:
     for candidate in _members(annotation):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+        if _is_group(candidate):
             if part in candidate.model_fields:
                 return candidate.model_fields[part].annotation
             tag = candidate.model_fields.get("name")
@@ -164,12 +162,8 @@ def _members(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _all_fields(annotation: Any) -> set[str]:
-    fields: set[str] = set()
-    for candidate in _members(annotation):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            fields |= set(candidate.model_fields)
-    return fields
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _nearest(word: str, allowed: Sequence[str], *, listed: bool = True) -> str:

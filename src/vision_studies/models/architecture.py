@@ -81,3 +81,8 @@ class Architecture(Kind):
         Args:
             network: from `build`.
         """
+
+
+def no_blocks(_settings: Architecture, network: "nn.Module") -> tuple[()]:  # noqa: ARG001
+    """The answer `freezable_blocks` of a network that has none."""
+    return ()

@@ -4,17 +4,14 @@ Source: the project "mp-tl-study" (which layers transfer to classes never seen, 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convolution import Convolution, convolve
-
-Downsampling = Literal["average_pool", "max_pool", "strided_convolution"]
-Head = Literal["flatten", "global_average"]
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
@@ -37,18 +34,10 @@ class ConvNet(nn.Module):
     (odd kernels) and are called conv0, conv1, ...; dense layers fc and, where there are two, fc_2.
 
     Args:
+        settings: options of the whole network.
         in_channels: channels of the images.
         num_classes: number of logits.
         image_size: height and width of the images in pixels.
-        channels: of each convolution.
-        kernel_size: of every convolution, in pixels.
-        activation: one of `ACTIVATIONS`, after every convolution and between two dense layers.
-        downsampling: what makes maps smaller after every `every`-th convolution; None for nothing.
-        every: convolutions from one downsampling to the next.
-        stride: of the downsampling.
-        hidden: units of the first of two dense layers; None for a single one.
-        head: flatten hands the dense layer every pixel of the last maps; global_average their means, so that its size
-            does not depend on where the network ends.
         start: first convolution of this part.
         stop: first convolution that is left out; None for none.
 
@@ -58,46 +47,44 @@ class ConvNet(nn.Module):
 
     def __init__(
         self,
+        settings: ConvNetSettings,
         *,
         in_channels: int,
         num_classes: int,
         image_size: int,
-        channels: tuple[int, ...],
-        kernel_size: int,
-        activation: str,
-        downsampling: Downsampling | None,
-        every: int,
-        stride: int,
-        hidden: int | None,
-        head: Head,
         start: int = 0,
         stop: int | None = None,
     ) -> None:
         super().__init__()
+        channels, kernel_size, hidden = settings.channels, settings.kernel_size, settings.hidden
         self.start, self.stop = start, len(channels) if stop is None else stop
-        self._activation = ACTIVATIONS[activation]
-        self._downsampling, self._every, self._stride = downsampling, every, stride
-        self._padding, self._head, self._hidden = kernel_size // 2, head, hidden
+        self._activation = ACTIVATIONS[settings.activation]
+        self._downsampling, self._every, self._stride = settings.downsampling, settings.every, settings.stride
+        self._padding, self._head, self._hidden = kernel_size // 2, settings.head, hidden
         size = image_size
         for layer in range(self.stop):
-            before = channels[layer - 1] if layer else in_channels
-            if layer >= self.start:
-                self.add_module(f"conv{layer}", self._convolution(layer, before, channels[layer], kernel_size))
-            size = self._size_after(layer, size, kernel_size)
+            before, step = channels[layer - 1] if layer else in_channels, self._step(layer)
+            if layer >= start:
+                convolution = Convolution(before, channels[layer], kernel_size, stride=step, padding=self._padding)
+                self.add_module(f"conv{layer}", convolution)
+            size = (size + 2 * self._padding - kernel_size) // step + 1
+            if self._pools(layer):
+                size = (size - _POOL) // self._stride + 1
             if size < 1:
                 raise ParameterError(
                     f"images of {image_size} pixels are gone after layer {layer} of {len(channels)}; use fewer layers, "
                     "less downsampling or larger images."
                 )
         width = channels[self.stop - 1] if self.stop else in_channels
-        inputs = width if head == "global_average" else width * size * size
+        inputs = width if self._head == "global_average" else width * size * size
         self.fc = nn.Linear(inputs, num_classes if hidden is None else hidden)
         if hidden is not None:
             self.fc_2 = nn.Linear(hidden, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, classes] for images [B, C, H, W], or for features before convolution `start`."""
-        return self._dense(self.features(images))
+        hidden = self.fc(self._pooled(self.features(images)))
+        return hidden if self._hidden is None else self.fc_2(self._activation(hidden))
 
     def features(self, images: Tensor, stop: int | None = None) -> Tensor:
         """What the last convolution before `stop`, or of all, hands on, [B, C, H, W]."""
@@ -174,7 +161,7 @@ class ConvNet(nn.Module):
     def _after(self, layer: int, maps: Tensor) -> Tensor:
         # Images of one channel leave it open how maps lie in memory, and bfloat16 is slow in all orders but this one.
         maps = self._activation(maps.contiguous(memory_format=torch.channels_last))
-        if not self._ends_group(layer) or self._downsampling == "strided_convolution":
+        if not self._pools(layer):
             return maps
         pool = F.avg_pool2d if self._downsampling == "average_pool" else F.max_pool2d
         return pool(maps, _POOL, self._stride)
@@ -182,21 +169,8 @@ class ConvNet(nn.Module):
     def _pooled(self, maps: Tensor) -> Tensor:
         return maps.mean((2, 3)) if self._head == "global_average" else maps.flatten(1)
 
-    def _dense(self, maps: Tensor) -> Tensor:
-        hidden = self.fc(self._pooled(maps))
-        return hidden if self._hidden is None else self.fc_2(self._activation(hidden))
-
-    def _ends_group(self, layer: int) -> bool:
-        return self._downsampling is not None and (layer + 1) % self._every == 0
+    def _pools(self, layer: int) -> bool:
+        return self._downsampling in ("average_pool", "max_pool") and (layer + 1) % self._every == 0
 
     def _step(self, layer: int) -> int:
-        return self._stride if self._downsampling == "strided_convolution" and self._ends_group(layer) else 1
-
-    def _convolution(self, layer: int, before: int, after: int, kernel_size: int) -> Convolution:
-        return Convolution(before, after, kernel_size, stride=self._step(layer), padding=self._padding)
-
-    def _size_after(self, layer: int, size: int, kernel_size: int) -> int:
-        size = (size + 2 * self._padding - kernel_size) // self._step(layer) + 1
-        if self._ends_group(layer) and self._downsampling != "strided_convolution":
-            size = (size - _POOL) // self._stride + 1
-        return size
+        return self._stride if self._downsampling == "strided_convolution" and (layer + 1) % self._every == 0 else 1

@@ -56,15 +56,12 @@ def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
     inner = getattr(network, "network", network)  # torchvision's files know nothing of what stands around the network
     own = inner.state_dict()
     classifier = list(own)[-1].rpartition(".")[0]
-    fitting = {
-        name: value
-        for name, value in weights.items()
-        if not (name.startswith(classifier) and name in own and own[name].shape != value.shape)
-    }
+    other = {name for name, value in weights.items() if name in own and own[name].shape != value.shape}
+    fitting = {name: value for name, value in weights.items() if name not in other or not name.startswith(classifier)}
     # What torchvision's older files lack has not been learned, such as the count of batches that a norm has seen.
     missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
     unknown = [name for name in weights if name not in own]
-    shapes = [name for name in fitting if name in own and own[name].shape != fitting[name].shape]
+    shapes = [name for name in fitting if name in other]
     if missing or unknown or shapes:
         raise CheckpointError(
             f"weights_file {file} is of another architecture ({(missing or unknown or shapes)[0]} does not fit); name a "

@@ -4,12 +4,11 @@ Sources: He et al. 2016 (residual blocks), Hu et al. 2018 (squeeze-excitation), 
 Goyal et al. 2017 (zero initialisation of each block's last norm).
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_studies.models.architectures.resnet import ResNetSettings
 from vision_studies.models.convolution import Convolution
 
 
@@ -80,9 +79,7 @@ class BasicBlock(nn.Module):
         """[B, in_channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)]."""
         residual = F.relu(self.norm1(self.convolution1(images)), inplace=True)
         residual = self.norm2(self.convolution2(residual))
-        scale = None
-        if self.squeeze_excitation is not None:
-            scale = self.squeeze_excitation.scale(residual)
+        scale = None if self.squeeze_excitation is None else self.squeeze_excitation.scale(residual)
         if self.training and self.drop_probability > 0:
             survival = survival_scale(residual, self.drop_probability)
             scale = survival if scale is None else scale * survival
@@ -96,49 +93,33 @@ class ResNet(nn.Module):
     """Residual network: a 3 x 3 stem without pooling, stages of basic blocks, average pooling, a linear classifier.
 
     Args:
+        settings: its options.
         in_channels: channels of the images.
         num_classes: number of logits.
-        stem_width: channels after the stem.
-        widths: channels of each stage.
-        blocks: number of blocks of each stage.
-        strides: stride of the first block of each stage.
-        squeeze_reduction: squeeze-excitation in every block; None for none.
-        stochastic_depth: chance that an image skips the last block's residual; rises linearly from 0 at the first block.
-        zero_init_residual: start every block as its shortcut.
-        dropout: share of pooled features that is zeroed in training.
     """
 
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        num_classes: int,
-        stem_width: int,
-        widths: Sequence[int],
-        blocks: Sequence[int],
-        strides: Sequence[int],
-        squeeze_reduction: int | None,
-        stochastic_depth: float,
-        zero_init_residual: bool,
-        dropout: float,
-    ) -> None:
+    def __init__(self, settings: ResNetSettings, *, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.stem = _convolution3x3(in_channels, stem_width, 1)
-        self.stem_norm = nn.BatchNorm2d(stem_width)
-        drop_probabilities = iter(_linear_rise(stochastic_depth, sum(blocks)))
+        channels = settings.stem_width
+        self.stem = _convolution3x3(in_channels, channels, 1)
+        self.stem_norm = nn.BatchNorm2d(channels)
+        drop_probabilities = iter(_linear_rise(settings.stochastic_depth, sum(settings.blocks)))
         stages = []
-        channels = stem_width
-        for width, count, first_stride in zip(widths, blocks, strides, strict=True):
+        for width, count, first_stride in zip(settings.widths, settings.blocks, settings.strides, strict=True):
             stage = []
-            for position in range(count):
-                stride = first_stride if position == 0 else 1
-                stage.append(BasicBlock(channels, width, stride, squeeze_reduction, next(drop_probabilities)))
+            for stride in (first_stride, *[1] * (count - 1)):
+                drop_probability = next(drop_probabilities)
+                stage.append(BasicBlock(channels, width, stride, settings.squeeze_reduction, drop_probability))
                 channels = width
             stages.append(nn.Sequential(*stage))
         self.stages = nn.Sequential(*stages)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(settings.dropout)
         self.classifier = nn.Linear(channels, num_classes)
-        self._initialise(zero_init_residual)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, BasicBlock) and settings.zero_init_residual:
+                nn.init.zeros_(module.norm2.weight)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, num_classes] of images [B, in_channels, H, W]."""
@@ -146,13 +127,6 @@ class ResNet(nn.Module):
         features = self.stages(features)
         pooled = F.adaptive_avg_pool2d(features, 1).flatten(1)
         return self.classifier(self.dropout(pooled))
-
-    def _initialise(self, zero_init_residual: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, BasicBlock) and zero_init_residual:
-                nn.init.zeros_(module.norm2.weight)
 
 
 def _convolution3x3(in_channels: int, channels: int, stride: int) -> nn.Conv2d:

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.resnet9 import ResNet9Settings
 
-LOGIT_SCALE = 0.2
 SMALLEST_IMAGE = 11
 """Pixels; below this the last convolution, which has no padding, has nothing left to look at."""
 
@@ -44,7 +44,7 @@ class ResNet9(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, num_classes] of images [B, in_channels, H, W]."""
-        return self.classifier(self.features(images)) * LOGIT_SCALE
+        return self.classifier(self.features(images)) * ResNet9Settings.logit_scale
 
 
 class _Residual(nn.Module):

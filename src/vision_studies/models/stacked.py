@@ -4,7 +4,8 @@ Source: the project "Stacked Generalization for Deep Learning", joint (end-to-en
 logits of all base learners and the features of a small convolutional network of its own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -114,25 +115,21 @@ class StackedClassifier(nn.Module):
         self._features: dict[int, Tensor] = {}
         if inputs == "features":
             for place, learner in enumerate(base_learners):
-                last_linear(learner).register_forward_pre_hook(self._keep_features(place))
+                last_linear(learner).register_forward_pre_hook(partial(self._keep_features, place))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, learners + 1, num_classes] of images [B, C, H, W]: each base learner's, then the meta-learner's."""
         logits = [learner(images) for learner in self.base_learners]
+        inputs = logits
         if self._inputs == "features":
-            told = [self._features.pop(place) for place in range(len(logits))]
+            inputs = [self._features.pop(place) for place in range(len(logits))]
         elif self._inputs == "probabilities":
-            told = [own.softmax(dim=1) for own in logits]
-        else:
-            told = logits
-        base = torch.cat([own.detach() if self._detach else own for own in told], dim=1)
+            inputs = [each.softmax(dim=1) for each in logits]
+        base = torch.cat([each.detach() if self._detach else each for each in inputs], dim=1)
         return torch.stack([*logits, self.meta_learner(base, images)], dim=1)
 
-    def _keep_features(self, place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._features[place] = inputs[0]
-
-        return keep
+    def _keep_features(self, place: int, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._features[place] = inputs[0]
 
 
 def base_dimension(base_learners: Sequence[nn.Module], inputs: BaseInputs, num_classes: int) -> int:

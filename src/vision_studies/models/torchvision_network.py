@@ -6,38 +6,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.torchvision import TorchvisionSettings
 from vision_studies.torchvision_compat import torchvision_module
 
 
 class TorchvisionNetwork(nn.Module):
     """A network that torchvision has, with random weights and as many logits as there are classes.
 
-    Grey images are shown to it as three equal channels.
-
-    Args:
-        num_classes: number of logits.
-        network: name of the network in torchvision.
-        stem: "imagenet" leaves it as it is; "cifar" gives a residual network a first convolution of 3 x 3 without stride or
-            pooling (He et al. 2016).
-        resize: height and width in pixels that images are brought to; None leaves them.
+    Grey images are shown to it as three equal channels. The stem for small images is that of He et al. 2016.
 
     Raises:
         ParameterError: torchvision has no such network, or it has no stem that could be changed.
     """
 
-    def __init__(self, *, num_classes: int, network: str, stem: str, resize: int | None) -> None:
+    def __init__(self, settings: TorchvisionSettings, *, num_classes: int) -> None:
         super().__init__()
         models = torchvision_module("torchvision.models")
-        known = models.list_models(module=models)
-        if network not in known:
-            close = difflib.get_close_matches(network, known, n=1)
+        network, networks = settings.network, models.list_models(module=models)
+        if network not in networks:
+            close = difflib.get_close_matches(network, networks, n=1)
             guess = f" Did you mean '{close[0]}'?" if close else ""
             raise ParameterError(
-                f"model.network={network!r} is no classifier of torchvision.{guess} There are: {', '.join(known)}."
+                f"model.network={network!r} is no classifier of torchvision.{guess} There are: {', '.join(networks)}."
             )
         self.network = models.get_model(network, weights=None, num_classes=num_classes)
-        self._resize = resize
-        if stem == "cifar":
+        self._resize = settings.resize
+        if settings.stem == "cifar":
             if not isinstance(self.network, models.ResNet):
                 raise ParameterError(
                     f"model.stem=cifar is for residual networks, and {network} is none; set stem: imagenet."

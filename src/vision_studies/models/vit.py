@@ -7,40 +7,25 @@ import torch
 from torch import Tensor, nn
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.vit import VitSettings
 
 
 class VisionTransformer(nn.Module):
     """Transformer over the patches of an image.
 
     Args:
+        settings: its options.
         in_channels: channels of the images.
         num_classes: number of logits.
         image_size: height and width of the images in pixels.
-        patch_size: height and width of a patch in pixels.
-        width: features of a patch.
-        depth: number of transformer blocks.
-        heads: attention heads; `width` is a multiple of it.
-        mlp_ratio: hidden units of a block's perceptron, as a multiple of `width`.
-        dropout: share of features that each block zeroes in training.
 
     Raises:
         ParameterError: patches do not fill the image evenly.
     """
 
-    def __init__(
-        self,
-        *,
-        in_channels: int,
-        num_classes: int,
-        image_size: int,
-        patch_size: int,
-        width: int,
-        depth: int,
-        heads: int,
-        mlp_ratio: float,
-        dropout: float,
-    ) -> None:
+    def __init__(self, settings: VitSettings, *, in_channels: int, num_classes: int, image_size: int) -> None:
         super().__init__()
+        patch_size, width = settings.patch_size, settings.width
         if image_size % patch_size:
             raise ParameterError(
                 f"model.patch_size={patch_size} does not divide the image size of {image_size} pixels; choose one of "
@@ -48,20 +33,19 @@ class VisionTransformer(nn.Module):
             )
         self.patches = nn.Conv2d(in_channels, width, kernel_size=patch_size, stride=patch_size)
         self.positions = nn.Parameter(torch.empty(1, (image_size // patch_size) ** 2, width))
-        self.blocks = nn.Sequential(
-            *(
-                nn.TransformerEncoderLayer(
-                    width,
-                    heads,
-                    dim_feedforward=round(width * mlp_ratio),
-                    dropout=dropout,
-                    activation="gelu",
-                    batch_first=True,
-                    norm_first=True,
-                )
-                for _ in range(depth)
+        blocks = [
+            nn.TransformerEncoderLayer(
+                width,
+                settings.heads,
+                dim_feedforward=round(width * settings.mlp_ratio),
+                dropout=settings.dropout,
+                activation="gelu",
+                batch_first=True,
+                norm_first=True,
             )
-        )
+            for _ in range(settings.depth)
+        ]
+        self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(width)
         self.classifier = nn.Linear(width, num_classes)
         nn.init.trunc_normal_(self.positions, std=0.02)

@@ -1,8 +1,9 @@
 """Weights that follow the trained ones more calmly: exponential moving average and lookahead."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,93 +11,69 @@ from torch import Tensor, nn
 from vision_studies.config.training import LookaheadSettings, TrainingSettings
 
 
-class Averaging(Protocol):
-    """A second set of weights, beside those that the optimiser moves."""
+class Averaging(ABC):
+    """A second set of weights, beside those of `model` that the optimiser moves; it starts at these."""
 
-    weights: list[Tensor]
-
-    def update(self) -> None:
-        """Follow the model after a step of its optimiser."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called."""
-
-
-def build_averaging(model: nn.Module, settings: TrainingSettings) -> Averaging | None:
-    """The average that the settings ask for, starting at the model's weights."""
-    if settings.ema_decay is not None:
-        return ExponentialMovingAverage(model, settings.ema_decay)
-    if settings.lookahead is not None:
-        return Lookahead(model, settings.lookahead)
-    return None
-
-
-class ExponentialMovingAverage:
-    """Mean of all past weights, the recent ones weighing most (Polyak and Juditsky 1992).
-
-    The decay starts small, min(decay, (1 + steps) / (10 + steps)), so that short trainings forget their first weights.
-
-    Args:
-        model: the trained model.
-        decay: share of the average that a step keeps, once warm.
-    """
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self._followed = [parameter.detach() for parameter in model.parameters()]
-        self._decay = decay
         self._steps = 0
         self.weights = [parameter.clone() for parameter in self._followed]
 
     def update(self) -> None:
         """Follow the model after a step of its optimiser."""
         self._steps += 1
+        self._follow()
+
+    @abstractmethod
+    def _follow(self) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to go on from here."""
+        return {"weights": self.weights, "steps": self._steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called."""
+        _copy_all(state["weights"], self.weights)
+        self._steps = state["steps"]
+
+
+class ExponentialMovingAverage(Averaging):
+    """Mean of all past weights, the recent ones weighing most (Polyak and Juditsky 1992).
+
+    The decay, the share of the average that a step keeps, starts small, min(decay, (1 + steps) / (10 + steps)), so that short
+    trainings forget their first weights.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__(model)
+        self._decay = decay
+
+    def _follow(self) -> None:
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         torch._foreach_lerp_(self.weights, self._followed, 1 - decay)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
-        return {"weights": self.weights, "steps": self._steps}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called."""
-        _copy_all(state["weights"], self.weights)
-        self._steps = state["steps"]
-
-
-class Lookahead:
+class Lookahead(Averaging):
     """Slow weights that go part of the way to the fast ones every few steps, and call those back to them.
 
     Source: Zhang et al. 2019, "Lookahead Optimizer: k steps forward, 1 step back".
-
-    Args:
-        model: the trained model.
-        settings: number of steps and size of the slow step.
     """
 
     def __init__(self, model: nn.Module, settings: LookaheadSettings) -> None:
-        self._fast = [parameter.detach() for parameter in model.parameters()]
+        super().__init__(model)
         self._settings = settings
-        self._steps = 0
-        self.weights = [parameter.clone() for parameter in self._fast]
 
-    def update(self) -> None:
-        """Follow the model after a step of its optimiser; every few steps, move the model too."""
-        self._steps += 1
+    def _follow(self) -> None:
         if self._steps % self._settings.steps == 0:
-            torch._foreach_lerp_(self.weights, self._fast, self._settings.step_size)
-            _copy_all(self.weights, self._fast)
+            torch._foreach_lerp_(self.weights, self._followed, self._settings.step_size)
+            _copy_all(self.weights, self._followed)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
-        return {"weights": self.weights, "steps": self._steps}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was called."""
-        _copy_all(state["weights"], self.weights)
-        self._steps = state["steps"]
+def build_averaging(model: nn.Module, settings: TrainingSettings) -> Averaging | None:
+    """The average that the settings ask for, starting at the model's weights."""
+    if settings.ema_decay is not None:
+        return ExponentialMovingAverage(model, settings.ema_decay)
+    return None if settings.lookahead is None else Lookahead(model, settings.lookahead)
 
 
 @contextmanager
@@ -108,13 +85,13 @@ def averaged_weights(model: nn.Module, averaging: Averaging | None) -> Iterator[
     if averaging is None:
         yield
         return
-    own = [parameter.detach() for parameter in model.parameters()]
-    kept = [weight.clone() for weight in own]
-    _copy_all(averaging.weights, own)
+    weights = [parameter.detach() for parameter in model.parameters()]
+    trained = [weight.clone() for weight in weights]
+    _copy_all(averaging.weights, weights)
     try:
         yield
     finally:
-        _copy_all(kept, own)
+        _copy_all(trained, weights)
 
 
 def _copy_all(sources: list[Tensor], targets: list[Tensor]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 import torch.distributed
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vision_studies.data.loaders import Loader, Share
-from vision_studies.training.synchronised_batch_norm import synchronise_batch_norms
+from vision_studies.training.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,86 @@ def joined(model: nn.Module, share: Share, device: torch.device) -> Callable[...
     # Buffers are running statistics, which come out equal everywhere.
     own = [torch.cuda.current_device()] if device.type == "cuda" else None
     return DistributedDataParallel(model, device_ids=own, forward_sync_buffers=False)
+
+
+def synchronise_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
+    """Let every batch norm in `model` see the whole batch; parameters, buffers and their names stay.
+
+    On a GPU they become torch's own `SyncBatchNorm`, which works there alone.
+
+    Args:
+        model: changed in place.
+        device: where it will compute.
+
+    Returns:
+        `model`.
+    """
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for name, child in model.named_children():
+        if isinstance(child, _BatchNorm):
+            setattr(model, name, SynchronisedBatchNorm(child))
+        else:
+            synchronise_batch_norms(child, device)
+    return model
+
+
+class SynchronisedBatchNorm(_BatchNorm):
+    """Batch norm over the images of all processes, on any device.
+
+    The mean is exchanged before the variance: the sum of squares, which would come along in the same exchange, loses digits
+    where the mean is large beside the spread.
+
+    Args:
+        norm: whose place it takes; parameters and buffers are shared with it.
+    """
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        self._parameters.update(norm._parameters)
+        self._buffers.update(norm._buffers)
+        self.train(norm.training)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalised features [B, C, ...]; B may be 0 in some of the processes."""
+        if not self.training:
+            return super().forward(features)
+        dimensions = [dimension for dimension in range(features.ndim) if dimension != 1]
+        shape = [1, -1] + [1] * (features.ndim - 2)
+        values = at_least_float32(features)
+        count = values.new_tensor([features.numel() / features.shape[1]])
+        sums: Tensor = _SumOfAll.apply(torch.cat([values.sum(dimensions), count]))
+        count, mean = sums[-1].detach(), sums[:-1] / sums[-1].detach()
+        centred = values - mean.view(shape)
+        variance: Tensor = _SumOfAll.apply(centred.square().sum(dimensions)) / count
+        self._follow(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        normalised = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(features.dtype)
+
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of a batch."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Whatever the norm that this one replaces was made for."""
+
+
+class _SumOfAll(torch.autograd.Function):
+    """Sum over the processes, of values on the way forward and of their gradients on the way back."""
+
+    @staticmethod
+    def forward(_: Any, own: Tensor) -> Tensor:
+        total = own.contiguous().clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return _SumOfAll.forward(None, gradient)

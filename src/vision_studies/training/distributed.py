@@ -248,18 +248,8 @@ class _Line:
         self.send("row", row)
         return bool(self._connection.recv())
 
-    def receive(self) -> Any:
-        return self._connection.recv()
-
-
-class _Forwarding(QueueHandler):
-    """Sends what is logged to the calling process."""
-
-    def __init__(self, line: _Line) -> None:
-        super().__init__(line)  # type: ignore[arg-type] # whatever `enqueue` takes
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        self.queue.send("log", record)  # type: ignore[attr-defined]
+    def put_nowait(self, record: logging.LogRecord) -> None:  # what QueueHandler asks of its queue
+        self.send("log", record)
 
 
 def _serve(share: Share, place: _Place, connection: Connection) -> None:
@@ -270,14 +260,14 @@ def _serve(share: Share, place: _Place, connection: Connection) -> None:
     root = logging.getLogger()
     root.setLevel(place.log_level)
     # They do the same and would say the same: the first speaks for all.
-    root.addHandler(_Forwarding(line) if share.rank == 0 else logging.NullHandler())
+    root.addHandler(QueueHandler(line) if share.rank == 0 else logging.NullHandler())  # type: ignore[arg-type]
     try:
-        work: Work = line.receive()
+        work: Work = connection.recv()
         torch.set_num_threads(place.threads)
         device = _join(share, place)
         result = work(share, device, line.ask if share.rank == 0 else None)
         line.send("result", result if share.rank == 0 else None)
-        line.receive()  # until all have ended their work
+        connection.recv()  # until all have ended their work
         torch.distributed.destroy_process_group()
     except VisionStudiesError as error:
         line.send("refusal", error)

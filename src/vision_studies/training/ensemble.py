@@ -2,29 +2,84 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.loaders import epoch_order
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
+from vision_studies.models.statistics import count_parameters
 from vision_studies.training.checkpoints import load_state, save_state
-from vision_studies.training.fit_result import MEMBER_REASONS, FitResult
-from vision_studies.training.members import Member, Prune, TensorData
-from vision_studies.training.noise import EpochNoise
+from vision_studies.training.fit_result import MEMBER_REASONS, Ended, FitResult
 from vision_studies.training.precision import autocast
-from vision_studies.training.selection import Tracker
-from vision_studies.training.stack import Stack
-from vision_studies.training.stacked_optimizers import StackedOptimizer
+from vision_studies.training.runtime import derived_seed
+from vision_studies.training.selection import EarlyStopping, Tracker
+from vision_studies.training.stack import EpochNoise, Stack, StackedOptimizer, StackedSettings
 
 _CHECKPOINT = "stack.safetensors"
+
+BYTES_A_PARAMETER = 26
+"""Memory of a parameter in training: float32 weight, gradient, two moments, a temporary, the best; a copy in bfloat16."""
+
+Prune = Callable[[int, int, float], bool]
+"""`prune(member, epoch, value)`: whether a member ends here, seen from a validation's value of the selection metric."""
+
+Item = TypeVar("Item")
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a stack.
+
+    Attributes:
+        network: with its first weights; it is copied, not trained in place.
+        optimizer: the network's own hyperparameters.
+        seed: seed of the order of images and of dropout.
+        subset: int64, the training images that this network sees, as positions in `TensorData.images`; None for all
+            of them. Subsets of one stack have one size.
+        validation: likewise, the images that this network is validated with; None for `TensorData.validation`.
+    """
+
+    network: nn.Module
+    optimizer: StackedSettings
+    seed: int
+    subset: Tensor | None = None
+    validation: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """Images in the memory of the device.
+
+    Attributes:
+        images: [N, ...], normalised, of the type that networks compute with; [N, C, H, W] in any memory format.
+        labels: int64 [N].
+        train: int64, positions of the training images.
+        validation: int64, positions of the validation images.
+    """
+
+    images: Tensor
+    labels: Tensor
+    train: Tensor
+    validation: Tensor
+
+    def take(self, positions: Tensor) -> Tensor:
+        """Images [..., C, H, W] at `positions` [...], in the memory format of all of them."""
+        if self.images.ndim == 4 and self.images.is_contiguous(memory_format=torch.channels_last):
+            # Taken as rows of memory: indexing the view that torch calls channels_last is ten times slower.
+            rows = self.images.permute(0, 2, 3, 1).index_select(0, positions.flatten())
+            return rows.permute(0, 3, 1, 2).unflatten(0, positions.shape)
+        return self.images.index_select(0, positions.flatten()).unflatten(0, positions.shape)
 
 
 def fit_ensemble(
@@ -67,8 +122,7 @@ def fit_ensemble(
     Examples:
         >>> from pathlib import Path
         >>> import torch, yaml
-        >>> from vision_studies.config.ensemble import EnsembleSettings
-        >>> from vision_studies.config.training import SgdSettings
+        >>> from vision_studies.config.training import EnsembleSettings, SgdSettings
         >>> from vision_studies.training.ensemble import Member, TensorData, fit_ensemble
         >>> base = yaml.safe_load(Path("conf/base/parameters_mlp_transfer.yml").read_text())["mlp_transfer"]
         >>> settings = EnsembleSettings(**base["training"] | {"epochs": 3})
@@ -95,6 +149,58 @@ def fit_ensemble(
             saved = time.monotonic()
 
 
+def weights_seed(seed: int) -> int:
+    """Seed of a network's first weights. Order and dropout come from the seed and the epoch, each in a way of its own."""
+    return derived_seed(seed)
+
+
+def initial_network(build: Callable[[], Network], seed: int) -> Network:
+    """A network whose first weights depend on `seed` alone; torch's own generator is left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(weights_seed(seed))
+        return build()
+
+
+def divide_into_stacks(items: Sequence[Item], bytes_each: int, memory_mb: int) -> list[Sequence[Item]]:
+    """Stacks of nearly equal size, in order, that each stay within the memory; a single network may exceed it.
+
+    Args:
+        items: what is to be stacked.
+        bytes_each: memory of one of them, from `member_bytes`.
+        memory_mb: memory of a stack, in millions of bytes.
+    """
+    largest = max(1, int(memory_mb * 1e6) // bytes_each)
+    number = -(-len(items) // largest)
+    edges = [len(items) * part // number for part in range(number + 1)]
+    return [items[start:end] for start, end in pairwise(edges)]
+
+
+def member_bytes(network: nn.Module, image: Tensor, settings: EnsembleSettings) -> int:
+    """Memory that a member of a stack takes, estimated: weights with all that training keeps of them, and activations.
+
+    Args:
+        network: one member; it is run on the image in evaluation mode to see its activations.
+        image: one image, as the network takes it.
+        settings: batch size and precision.
+    """
+    sizes: list[int] = []
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [
+        leaf.register_forward_hook(lambda _module, _inputs, output: sizes.append(output.numel())) for leaf in leaves
+    ]
+    was_training = network.training
+    try:
+        with torch.inference_mode():
+            network.eval()(image.float().unsqueeze(0))
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    weights = count_parameters(network) * BYTES_A_PARAMETER
+    # An activation is kept with its gradient, its gain and the noise behind it, in four bytes at most.
+    return weights + settings.batch_size * (sum(sizes) * 16 + image.numel() * 4)
+
+
 class _EnsembleTraining:
     """State of a stack's training, from one epoch to the next."""
 
@@ -107,12 +213,8 @@ class _EnsembleTraining:
         prune: Prune | None,
         images_at_once: int | None,
     ) -> None:
-        self._members = members
-        self._data = data
-        self._settings = settings
-        self._device = device
-        self._prune = prune
-        self._images_at_once = images_at_once
+        self._members, self._data, self._settings, self._device = members, data, settings, device
+        self._prune, self._images_at_once = prune, images_at_once
         self._subsets = [data.train if member.subset is None else member.subset for member in members]
         self._validations = [data.validation if member.validation is None else member.validation for member in members]
         _check(self._subsets, self._validations)
@@ -121,9 +223,8 @@ class _EnsembleTraining:
         self.active = list(range(len(members)))
         self._stack = Stack([member.network for member in members], device)
         self._optimizer = StackedOptimizer([member.optimizer for member in members], self._stack.trained())
-        stopping = settings.early_stopping
         self._selection = [Tracker(settings.selection) for _ in members]
-        self._stopping = [Tracker(stopping.metric, stopping.min_delta) if stopping else None for _ in members]
+        self._stopping = [EarlyStopping(settings.early_stopping) if settings.early_stopping else None for _ in members]
         self._rows: list[list[dict[str, Any]]] = [[] for _ in members]
         self._best: dict[str, dict[str, Tensor]] = {}  # by member; names are strings, as checkpoints have them
         self._seconds = [0.0] * len(members)
@@ -131,37 +232,36 @@ class _EnsembleTraining:
     def run_epoch(self) -> list[tuple[int, FitResult]]:
         """Train an epoch, validate where it is due, and take the members that have ended out of the stack."""
         started = time.perf_counter()
-        losses, accuracies = self._train()
+        trained = self._train()
         self.epoch += 1
-        diverged = [not math.isfinite(loss) for loss in losses]
         validated = self._settings.validates(self.epoch)
         validation = self._validate() if validated else [(math.nan, math.nan)] * len(self.active)
         share = (time.perf_counter() - started) / len(self.active)
-        ended: dict[int, str] = {}
+        ended: dict[int, Ended] = {}
         for place, member in enumerate(self.active):
             self._seconds[member] += share
             row = {
                 "epoch": self.epoch,
-                "train_loss": losses[place],
-                "train_accuracy": accuracies[place],
+                "train_loss": trained[place][0],
+                "train_accuracy": trained[place][1],
                 "validation_loss": validation[place][0],
                 "validation_accuracy": validation[place][1],
                 "learning_rate": self._members[member].optimizer.learning_rate,
                 "seconds": self._seconds[member],
             }
             self._rows[member].append(row)
-            if diverged[place] or (validated and not math.isfinite(row["validation_loss"])):
+            if not math.isfinite(row["train_loss"]) or (validated and not math.isfinite(row["validation_loss"])):
                 ended[place] = "diverged"
             elif validated and (reason := self._judge(place, member, row)):
                 ended[place] = reason
             elif self.epoch == self._settings.epochs:
                 ended[place] = "complete"
-        results = [(self.active[place], self._result(self.active[place], why)) for place, why in ended.items()]
-        self._remove(list(ended))
+        results = [(self.active[place], self._result(place, reason)) for place, reason in ended.items()]
+        if ended:
+            self._remove(ended)
         return results
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on from here."""
         return {
             "fingerprint": self._fingerprint(),
             "epoch": self.epoch,
@@ -176,36 +276,27 @@ class _EnsembleTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any], path: Path) -> None:
-        """Go on from where `state_dict` was called."""
         if state["fingerprint"] != self._fingerprint():
             raise CheckpointError(f"{path} belongs to a stack with other members, settings or data; delete it.")
         self.epoch = state["epoch"]
         self._rows, self._best, self._seconds = state["rows"], state["best"], state["seconds"]
-        for tracker, stored in zip(self._selection, state["selection"], strict=True):
-            tracker.load_state_dict(stored)
-        for stopping, stored in zip(self._stopping, state["stopping"], strict=True):
-            if stopping is not None:
-                stopping.load_state_dict(stored)
+        trackers, states = [*self._selection, *self._stopping], [*state["selection"], *state["stopping"]]
+        for tracker, stored in zip(trackers, states, strict=True):
+            if tracker is not None:
+                tracker.load_state_dict(stored)
         if self._prune is not None:
-            self._replay(self._prune)
+            # A pruner sees the validations of earlier calls, in the order in which they were made.
+            rows = [(row["epoch"], member, row) for member, history in enumerate(self._rows) for row in history]
+            for epoch, member, row in sorted(rows, key=lambda each: each[:2]):
+                if math.isfinite(row[self._settings.selection]):
+                    self._prune(member, epoch, row[self._settings.selection])
         self.active = state["active"]
         self._stack.load_state_dict(state["stack"])
         self._optimizer.keep(self.active)
         self._optimizer.load_state_dict(state["optimizer"])
 
-    def _replay(self, prune: Prune) -> None:
-        """Let a pruner see the validations of earlier calls, in the order in which they were made."""
-        rows = [(row["epoch"], member, row) for member, own in enumerate(self._rows) for row in own]
-        for epoch, member, row in sorted(rows, key=lambda each: each[:2]):
-            if math.isfinite(row[self._settings.selection]):
-                prune(member, epoch, row[self._settings.selection])
-
-    def _train(self) -> tuple[list[float], list[float]]:
-        """One pass of every member over its training images.
-
-        Returns:
-            Mean loss and accuracy of each active member over its images.
-        """
+    def _train(self) -> list[tuple[float, float]]:
+        """One pass of every active member over its training images: its mean loss and accuracy over them."""
         settings, count = self._settings, len(self.active)
         self._stack.train()
         feeds = sorted({self._feeds[member] for member in self.active})
@@ -218,66 +309,60 @@ class _EnsembleTraining:
         loss_sum = torch.zeros(count, device=self._device)
         hits = torch.zeros(count, device=self._device)
         for batch in orders.split(batch_size, dim=1):
-            drawn = noise.draw(batch.shape[1], noise_units) if noise_units else None
+            batch_noise = noise.draw(batch.shape[1], noise_units) if noise_units else None
             part = self._part(batch.shape[1])
             for start in range(0, batch.shape[1], part):
                 places = slice(start, start + part)
                 positions = batch[:, places]
                 given = [self._data.take(positions), self._data.labels[positions]]
-                given += [] if drawn is None else [drawn[:, places]]
+                given += [] if batch_noise is None else [batch_noise[:, places]]
                 images, labels, *rest = (_dealt(tensor, followed) for tensor in given)
                 with autocast(settings, self._device):
                     logits = self._stack(images, *rest)
-                logits, labels = logits.float(), labels.expand(count, -1)
-                losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
+                losses, right = _scored(logits, labels)
                 # The sum over members: no member's loss depends on another's weights.
                 (losses.sum(dim=1) / batch.shape[1]).sum().backward()
                 loss_sum += losses.detach().sum(dim=1)
-                hits += (logits.detach().argmax(dim=2) == labels).sum(dim=1)
+                hits += right
             self._optimizer.step(self._stack.trained())
-        images_seen = orders.shape[1]
-        return (loss_sum / images_seen).tolist(), (hits / images_seen).tolist()
+        return _means(loss_sum, hits, orders.shape[1])
 
     @torch.inference_mode()
     def _validate(self) -> list[tuple[float, float]]:
         """Loss and accuracy of every active member on the validation images."""
         self._stack.train(False)
-        count = len(self.active)
-        loss_sum = torch.zeros(count, dtype=torch.float64, device=self._device)
-        hits = torch.zeros(count, dtype=torch.float64, device=self._device)
-        own = [self._validations[member] for member in self.active]
-        shared = all(each is own[0] for each in own)
-        validation = own[0].unsqueeze(0) if shared else torch.stack(own)
+        loss_sum = torch.zeros(len(self.active), dtype=torch.float64, device=self._device)
+        hits = torch.zeros_like(loss_sum)
+        subsets = [self._validations[member] for member in self.active]
+        shared = all(subset is subsets[0] for subset in subsets)
+        validation = subsets[0].unsqueeze(0) if shared else torch.stack(subsets)
         # Images that all share are there once, and without gradients nothing of them is kept.
         part = self._images_at_once or self._settings.batch_size if shared else self._part(self._settings.batch_size)
         for positions in validation.split(part, dim=1):
             with autocast(self._settings, self._device):
-                logits = self._stack(self._data.take(positions)).float()
-            labels = self._data.labels[positions].expand(count, -1)
-            losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(count, -1)
+                logits = self._stack(self._data.take(positions))
+            losses, right = _scored(logits, self._data.labels[positions])
             loss_sum += losses.double().sum(dim=1)
-            hits += (logits.argmax(dim=2) == labels).sum(dim=1)
-        images = validation.shape[1]
-        return list(zip((loss_sum / images).tolist(), (hits / images).tolist(), strict=True))
+            hits += right
+        return _means(loss_sum, hits, validation.shape[1])
 
-    def _judge(self, place: int, member: int, row: dict[str, Any]) -> str | None:
+    def _judge(self, place: int, member: int, row: dict[str, Any]) -> Ended | None:
         """Note a member's validation; return why it ends here, if it does."""
         if self._selection[member].update(row):
             self._best[str(member)] = self._stack.weights(place)
         pruned = self._prune is not None and self._prune(member, self.epoch, row[self._settings.selection])
-        stopping, tracker = self._settings.early_stopping, self._stopping[member]
-        if stopping is not None and tracker is not None:
-            tracker.update(row)
-            if tracker.waited >= stopping.patience:
-                return "stopped"
+        stopping = self._stopping[member]
+        if stopping is not None and stopping.ends(row):
+            return "stopped"
         return "pruned" if pruned and self.epoch < self._settings.epochs else None
 
-    def _result(self, member: int, ended: Any) -> FitResult:
-        selection, weights = self._selection[member], self._best.get(str(member), {})
-        epoch, value = selection.best_epoch, selection.best
+    def _result(self, place: int, ended: Ended) -> FitResult:
+        member = self.active[place]
+        epoch, value = self._selection[member].best_epoch, self._selection[member].best
+        weights = self._best.get(str(member), {})
         if ended == "complete" and self._settings.restore == "best_if_stopped":
             epoch, value = self.epoch, self._rows[member][-1][self._settings.selection]
-            weights = self._stack.weights(self.active.index(member))
+            weights = self._stack.weights(place)
         return FitResult(
             history=pd.DataFrame(self._rows[member]),
             best_epoch=epoch,
@@ -288,14 +373,12 @@ class _EnsembleTraining:
             reason=MEMBER_REASONS.get(ended),
         )
 
-    def _remove(self, places: Sequence[int]) -> None:
-        if not places:
-            return
-        staying = [place for place in range(len(self.active)) if place not in set(places)]
+    def _remove(self, places: Collection[int]) -> None:
         for place in places:
             self._best.pop(str(self.active[place]), None)
+        staying = [place for place in range(len(self.active)) if place not in places]
         self.active = [self.active[place] for place in staying]
-        if self.active:
+        if staying:
             self._stack.keep(staying)
             self._optimizer.keep(staying)
 
@@ -325,11 +408,22 @@ class _EnsembleTraining:
         return hash_json([self._settings.model_dump(mode="json"), members, shapes, data])
 
 
+def _scored(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses [M, B] and numbers of right predictions [M] of logits [M, B, classes], for labels [M or 1, B]."""
+    logits, labels = logits.float(), labels.expand(len(logits), -1)
+    losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+    return losses, (logits.argmax(dim=2) == labels).sum(dim=1)
+
+
+def _means(loss_sum: Tensor, hits: Tensor, images: int) -> list[tuple[float, float]]:
+    return list(zip((loss_sum / images).tolist(), (hits / images).tolist(), strict=True))
+
+
 def _check(subsets: Sequence[Tensor], validations: Sequence[Tensor]) -> None:
-    if any(len(own) == 0 for own in [*subsets, *validations]):
-        raise DataError("A stack needs at least one training and one validation image for each of its members.")
     for images in (subsets, validations):
-        sizes = {len(own) for own in images}
+        sizes = {len(subset) for subset in images}
+        if 0 in sizes:
+            raise DataError("A stack needs at least one training and one validation image for each of its members.")
         if len(sizes) > 1:
             raise DataError(
                 f"Subsets of one stack must have one size, not {sorted(sizes)}; stack equal sizes together."

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
@@ -34,13 +33,11 @@ def predict_outputs(
         outputs.append(at_least_float32(output))
         labels.append(batch.labels)
     model.train(was_training)
-    own_outputs, own_labels = torch.cat(outputs), torch.cat(labels).to(device)
-    share, count = loader.share, loader.num_samples
-    if share.processes > 1:
-        places = share.positions(loader.batch_size, count).to(device)
-        own_outputs = assemble(own_outputs, places, count, share)
-        own_labels = assemble(own_labels, places, count, share)
-    return own_outputs.cpu(), own_labels.cpu()
+    results: tuple[Tensor, ...] = (torch.cat(outputs), torch.cat(labels).to(device))
+    if loader.share.processes > 1:
+        places = loader.share.positions(loader.batch_size, loader.num_samples).to(device)
+        results = tuple(assemble(own, places, loader.num_samples, loader.share) for own in results)
+    return results[0].cpu(), results[1].cpu()
 
 
 def evaluate(model: nn.Module, loader: Loader, settings: TrainingSettings, device: torch.device) -> tuple[float, float]:
@@ -65,6 +62,5 @@ def evaluate(model: nn.Module, loader: Loader, settings: TrainingSettings, devic
         >>> round(loss, 2), accuracy  # log(2), and the first class is taken
         (0.69, 0.75)
     """
-    logits, labels = predict_outputs(model, loader, settings, device)
-    accuracy = (logits.argmax(dim=1) == labels).double().mean()
-    return float(F.cross_entropy(logits, labels)), float(accuracy)
+    metrics = CLASSIFICATION.validation_metrics(*predict_outputs(model, loader, settings, device))
+    return metrics["validation_loss"], metrics["validation_accuracy"]

@@ -15,7 +15,7 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
-from vision_studies.training.averaging import averaged_weights, build_averaging
+from vision_studies.training.averaging import Averaging, averaged_weights, build_averaging
 from vision_studies.training.checkpoints import (
     copied_weights,
     load_state,
@@ -35,7 +35,7 @@ from vision_studies.training.precision import place_images, place_model, rescale
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import derived_seed, peak_memory_mb
 from vision_studies.training.schedules import Schedule
-from vision_studies.training.selection import Tracker
+from vision_studies.training.selection import EarlyStopping, Tracker
 
 logger = logging.getLogger(__name__)
 
@@ -140,12 +140,8 @@ class _Training:
         self.ended = False
         self.share = train_loader.share
         self._model = place_model(model, settings, device)
-        self._train_loader = train_loader
-        self._validation_loader = validation_loader
-        self._settings = settings
-        self._seed = seed
-        self._device = device
-        self._objective = objective
+        self._train_loader, self._validation_loader = train_loader, validation_loader
+        self._settings, self._seed, self._device, self._objective = settings, seed, device, objective
         forward = joined(self._model, self.share, device)
         self._optimizers = build_optimizers(model, settings.optimizer)
         forward = torch.compile(forward) if settings.compile else forward
@@ -154,14 +150,17 @@ class _Training:
         self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(train_loader))
         self._averaging = build_averaging(model, settings)
         self._selection = Tracker(settings.selection)
-        stopping = settings.early_stopping
-        self._stopping = Tracker(stopping.metric, stopping.min_delta) if stopping else None
+        self._stopping = EarlyStopping(settings.early_stopping) if settings.early_stopping else None
+        self._parts: dict[str, Schedule | Averaging | Tracker | None] = {
+            "schedule": self._schedule,
+            "averaging": self._averaging,
+            "selection": self._selection,
+            "stopping": self._stopping,
+        }
         self._rows: list[dict[str, Any]] = []
         self._best_weights: dict[str, Tensor] = {}
         self._seconds = 0.0
-        self._stopped_early = False
-        self._diverged = False
-        self._pruned = False
+        self._stopped_early = self._diverged = self._pruned = False
 
     def run_epoch(self) -> dict[str, Any]:
         """Train one epoch, validate where it is due, decide whether to go on."""
@@ -193,7 +192,6 @@ class _Training:
         return row
 
     def result(self) -> FitResult:
-        """What the training gave."""
         ended: Ended = "stopped" if self._stopped_early else "complete"
         ended = "diverged" if self._diverged else "pruned" if self._pruned else ended
         return FitResult(
@@ -292,10 +290,7 @@ class _Training:
             if self._selection.update(row):
                 self._best_weights = copied_weights(self._model)
         self._schedule.after_validation(row)
-        stopping = self._settings.early_stopping
-        if self._stopping is not None and stopping is not None:
-            self._stopping.update(row)
-            self._stopped_early = self._stopping.waited >= stopping.patience
+        self._stopped_early = self._stopping is not None and self._stopping.ends(row)
         return metrics
 
     def _fingerprint(self) -> str:
@@ -314,10 +309,7 @@ class _Training:
             "model": self._model.state_dict(),
             "best_weights": self._best_weights,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-            "schedule": self._schedule.state_dict(),
-            "averaging": self._averaging.state_dict() if self._averaging else None,
-            "selection": self._selection.state_dict(),
-            "stopping": self._stopping.state_dict() if self._stopping else None,
+            **{name: part.state_dict() if part else None for name, part in self._parts.items()},
             "history": self._rows,
             "seconds": self._seconds,
             "stopped_early": self._stopped_early,
@@ -330,16 +322,10 @@ class _Training:
         self._model.load_state_dict(state["model"])
         for optimizer, stored in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(stored)
-        self._schedule.load_state_dict(state["schedule"])
-        if self._averaging is not None:
-            self._averaging.load_state_dict(state["averaging"])
-        self._selection.load_state_dict(state["selection"])
-        if self._stopping is not None:
-            self._stopping.load_state_dict(state["stopping"])
-        self.epoch, self.ended = state["epoch"], state["ended"]
-        self._best_weights = state["best_weights"]
-        self._rows = state["history"]
-        self._seconds = state["seconds"]
-        self._stopped_early, self._diverged = state["stopped_early"], state["diverged"]
-        self._pruned = state["pruned"]
+        for name, part in self._parts.items():
+            if part is not None:
+                part.load_state_dict(state[name])
+        self.epoch, self.ended, self._seconds = state["epoch"], state["ended"], state["seconds"]
+        self._best_weights, self._rows = state["best_weights"], state["history"]
+        self._stopped_early, self._diverged, self._pruned = state["stopped_early"], state["diverged"], state["pruned"]
         restore_random_state(state["random"])

@@ -39,12 +39,8 @@ class BatchGradients:
         *,
         alone: bool = True,
     ) -> None:
-        self._forward = forward
-        self._objective = objective
-        self._optimizers = optimizers
-        self._settings = settings
-        self._device = device
-        self._alone = alone
+        self._forward, self._objective, self._optimizers = forward, objective, optimizers
+        self._settings, self._device, self._alone = settings, device, alone
         self._parts = 1
 
     def __call__(self, mixed: MixedBatch, indices: Tensor, weight: float = 1.0) -> dict[str, Tensor]:
@@ -79,24 +75,22 @@ class BatchGradients:
             )
 
     def _accumulate(self, mixed: MixedBatch, indices: Tensor, weight: float) -> dict[str, Tensor]:
-        settings = self._settings
         sums: dict[str, Tensor] = {}
         parts = [mixed] if self._parts == 1 else mixed.split(self._parts)
         for part, places in zip(parts, indices.tensor_split(len(parts)), strict=True):
-            with autocast(settings, self._device):
+            with autocast(self._settings, self._device):
                 outputs = self._objective.outputs(self._forward, part.images, places)
             outputs = at_least_float32(outputs)
-            loss = self._objective.loss(outputs, part, settings.label_smoothing)
+            loss = self._objective.loss(outputs, part, self._settings.label_smoothing)
             count = len(part.labels)
             factor = weight * count / max(len(mixed.labels), 1)
             if count == 0:  # the others have the images, and wait for this process's gradients: zeros
                 loss = outputs.sum()
             (loss if factor == 1 else loss * factor).backward()
-            for name, value in self._sums(outputs.detach(), loss.detach(), part).items():
+            outputs = outputs.detach()
+            hits = mixed_hits(self._objective.logits(outputs), part)
+            further = self._objective.batch_metrics(outputs, part)
+            for name, value in {"loss": loss.detach() * count, "hits": hits, **further}.items():
                 own = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
                 sums[name] = sums[name] + own if name in sums else own
         return sums
-
-    def _sums(self, outputs: Tensor, loss: Tensor, part: MixedBatch) -> dict[str, Tensor]:
-        hits = mixed_hits(self._objective.logits(outputs), part)
-        return {"loss": loss * len(part.labels), "hits": hits, **self._objective.batch_metrics(outputs, part)}

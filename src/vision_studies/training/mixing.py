@@ -1,5 +1,6 @@
 """CutMix and MixUp: training on mixtures of two images with the mixture of their labels."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,12 @@ class MixedBatch:
         pieces = zip(self.images.tensor_split(parts), self.labels.tensor_split(parts), others, strict=True)
         return [MixedBatch(images, labels, other, self.weight) for images, labels, other in pieces]
 
+    def weighted(self, measure: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `measure` gives for both labels of the mixtures, weighted by their shares."""
+        if self.other_labels is None:
+            return measure(self.labels)
+        return self.weight * measure(self.labels) + (1 - self.weight) * measure(self.other_labels)
+
 
 def mix_batch(
     images: Tensor,
@@ -55,8 +62,8 @@ def mix_batch(
         labels: int64 [B].
         settings: what to do; None for nothing.
         seed: seed of the run.
-        epoch: number of the epoch.
-        batch: number of the batch in its epoch.
+        epoch: its number.
+        batch: its number in the epoch.
         part: where the images stand in a batch that other processes have the rest of; partners come from all of it, so that
             the processes exchange their images. None where these are all.
     """
@@ -83,20 +90,13 @@ def mix_batch(
 
 def mixed_loss(logits: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
     """Cross-entropy of logits [B, classes] with both labels of each mixture, weighted by their shares."""
-    loss = F.cross_entropy(logits, mixed.labels, label_smoothing=label_smoothing)
-    if mixed.other_labels is None:
-        return loss
-    other = F.cross_entropy(logits, mixed.other_labels, label_smoothing=label_smoothing)
-    return mixed.weight * loss + (1 - mixed.weight) * other
+    return mixed.weighted(lambda labels: F.cross_entropy(logits, labels, label_smoothing=label_smoothing))
 
 
 def mixed_hits(logits: Tensor, mixed: MixedBatch) -> Tensor:
     """Number of right predictions, each counted by the weight of the label it hits."""
     predictions = logits.argmax(dim=1)
-    hits = (predictions == mixed.labels).sum() * mixed.weight
-    if mixed.other_labels is None:
-        return hits
-    return hits + (predictions == mixed.other_labels).sum() * (1 - mixed.weight)
+    return mixed.weighted(lambda labels: (predictions == labels).sum())
 
 
 def cut_box(height: int, width: int, weight: float, generator: np.random.Generator) -> tuple[int, int, int, int]:

@@ -81,20 +81,11 @@ def _train(
     if settings.model.images_at_first:
         plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
         model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
+    loader = partial(data.loader, kind=settings.loader, device=device, share=share)
     augmentation = settings.augmentation.build(data.normalisation.mean)
-    train_loader = data.loader(
-        "train",
-        kind=settings.loader,
-        batch_size=settings.training.batch_size,
-        device=device,
-        seed=seed,
-        shuffle=True,
-        augmentation=augmentation,
-        share=share,
-    )
-    validation_loader = data.loader(
-        "validation", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device, share=share
-    )
+    batch_size = settings.training.batch_size
+    train_loader = loader("train", batch_size=batch_size, seed=seed, shuffle=True, augmentation=augmentation)
+    validation_loader = loader("validation", batch_size=settings.evaluation.batch_size)
     result = fit(
         model,
         train_loader,
@@ -156,12 +147,11 @@ def submissions(folder: Path) -> dict[str, pd.DataFrame]:
         "predictions" and, for every number of test-time views n above 1, "predictions_tta<n>": tables with the columns ID
         (position in the test split) and Labels (predicted class).
     """
-    stored = load_file(folder / PREDICTIONS_FILE)
     tables = {}
-    for name, probabilities in stored.items():
-        if name.startswith("probabilities_"):
-            views = int(name.removeprefix("probabilities_"))
-            file = "predictions" if views == 1 else f"predictions_tta{views}"
+    for name, probabilities in load_file(folder / PREDICTIONS_FILE).items():
+        kind, _, views = name.partition("_")
+        if kind == "probabilities":
+            file = "predictions" if views == "1" else f"predictions_tta{views}"
             tables[file] = pd.DataFrame({"ID": range(len(probabilities)), "Labels": probabilities.argmax(axis=1)})
     return tables
 

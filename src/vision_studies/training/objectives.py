@@ -1,7 +1,6 @@
 """What a training computes from a batch, what it minimises, and what it measures besides."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,59 +11,39 @@ from vision_studies.statistics.diversity import diversity
 from vision_studies.training.mixing import MixedBatch, mixed_hits, mixed_loss
 
 
-class Objective(Protocol):
-    """The part of a training that depends on what the network is."""
-
-    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:
-        """What the network says [B, ...] of images [B, C, H, W] that stand at `indices` [B] in the image set."""
-        ...
-
-    def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
-        """The mean loss of a batch: what is minimised."""
-        ...
-
-    def logits(self, outputs: Tensor) -> Tensor:
-        """The logits [B, classes] by which an image is classified."""
-        ...
-
-    def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:
-        """Sums over a training batch whose means are columns of the history."""
-        ...
-
-    def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """Columns of the history from all validation images: validation_loss, validation_accuracy and what else there is."""
-        ...
-
-
-class Classification:
-    """Cross-entropy of one network's logits."""
+class Objective:
+    """The part of a training that depends on what the network is; here one network, whose outputs are its logits."""
 
     def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:  # noqa: ARG002
-        """Logits [B, classes]."""
+        """What the network says [B, ...] of images [B, C, H, W] that stand at `indices` [B] in the image set."""
         return forward(images)
 
     def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
-        """Mean cross-entropy."""
+        """The mean loss of a batch, which is minimised: cross-entropy."""
         return mixed_loss(outputs, mixed, label_smoothing)
 
     def logits(self, outputs: Tensor) -> Tensor:
-        """The outputs."""
+        """The logits [B, classes] by which an image is classified."""
         return outputs
 
     def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:  # noqa: ARG002
-        """Nothing besides loss and accuracy."""
+        """Sums over a training batch whose means are columns of the history, besides loss and accuracy."""
         return {}
 
     def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
-        """Mean cross-entropy (nats, no label smoothing) and accuracy (a fraction)."""
-        return _metrics("validation", outputs, labels)
+        """Columns of the history from all validation images.
+
+        Here they are mean cross-entropy (nats, no label smoothing) and accuracy (a fraction).
+        """
+        accuracy = (outputs.argmax(dim=1) == labels).double().mean()
+        return {"validation_loss": float(F.cross_entropy(outputs, labels)), "validation_accuracy": float(accuracy)}
 
 
-CLASSIFICATION = Classification()
+CLASSIFICATION = Objective()
 
 
-class JointStacking:
-    """The losses of a meta-learner and of its base learners as one.
+class JointStacking(Objective):
+    """The losses of a meta-learner and of its base learners as one; its logits [B, learners + 1, classes] are the last.
 
     Source: the project "Stacked Generalization for Deep Learning"; `interpolation` is the path from joint to independent
     training of Webb et al. 2020 and Jeffares et al. 2023.
@@ -79,19 +58,12 @@ class JointStacking:
         self._form = form
         self._alpha = alpha
 
-    def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:  # noqa: ARG002
-        """Logits [B, learners + 1, classes], the meta-learner's last."""
-        return forward(images)
-
     def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
         """All losses in one."""
         *base, meta = [mixed_loss(logits, mixed, label_smoothing) for logits in outputs.unbind(dim=1)]
-        if self._form == "sum":
-            return meta + self._alpha * torch.stack(base).sum()
-        mean = torch.stack(base).mean()
-        if self._form == "mean":
-            return meta + self._alpha * mean
-        return (1 - self._alpha) * meta + self._alpha * mean
+        losses = torch.stack(base)
+        further = self._alpha * (losses.sum() if self._form == "sum" else losses.mean())
+        return ((1 - self._alpha) * meta if self._form == "interpolation" else meta) + further
 
     def logits(self, outputs: Tensor) -> Tensor:
         """The meta-learner's."""
@@ -99,29 +71,29 @@ class JointStacking:
 
     def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:
         """Loss (no label smoothing) and accuracy of every base learner, and the meta-learner's loss."""
-        found = {}
-        count = len(mixed.labels)
         *base, meta = outputs.unbind(dim=1)
+        count = len(mixed.labels)
+        sums = {}
         for number, logits in enumerate(base, start=1):
-            found[f"train_loss_base_{number}"] = mixed_loss(logits, mixed, 0.0) * count
-            found[f"train_accuracy_base_{number}"] = mixed_hits(logits, mixed)
-        return {**found, "train_loss_meta": mixed_loss(meta, mixed, 0.0) * count}
+            sums[f"train_loss_base_{number}"] = mixed_loss(logits, mixed, 0.0) * count
+            sums[f"train_accuracy_base_{number}"] = mixed_hits(logits, mixed)
+        return {**sums, "train_loss_meta": mixed_loss(meta, mixed, 0.0) * count}
 
     def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss and accuracy of meta-learner and base learners, the meta-learner's calibration error, and diversity."""
         *base, meta = outputs.unbind(dim=1)
-        found = _metrics("validation", meta, labels)
+        metrics = super().validation_metrics(meta, labels)
         for number, logits in enumerate(base, start=1):
-            own = _metrics("validation", logits, labels)
-            found |= {f"{name}_base_{number}": value for name, value in own.items()}
+            learner = super().validation_metrics(logits, labels)
+            metrics |= {f"{name}_base_{number}": value for name, value in learner.items()}
         probabilities = meta.softmax(dim=1).numpy()
-        found["validation_calibration_error"] = expected_calibration_error(probabilities, labels.numpy())
+        metrics["validation_calibration_error"] = expected_calibration_error(probabilities, labels.numpy())
         predictions = torch.stack([logits.argmax(dim=1) for logits in base]).numpy()
         spread = diversity(predictions, labels.numpy())
-        return found | {f"validation_{name}": value for name, value in spread.items()}
+        return metrics | {f"validation_{name}": value for name, value in spread.items()}
 
 
-class LevelOne(Classification):
+class LevelOne(Objective):
     """A meta-learner over stored outputs of base learners.
 
     Args:
@@ -134,8 +106,3 @@ class LevelOne(Classification):
     def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:
         """Logits [B, classes] of a meta-learner."""
         return forward(self._table[indices.to(self._table.device)], images)
-
-
-def _metrics(split: str, logits: Tensor, labels: Tensor) -> dict[str, float]:
-    accuracy = (logits.argmax(dim=1) == labels).double().mean()
-    return {f"{split}_loss": float(F.cross_entropy(logits, labels)), f"{split}_accuracy": float(accuracy)}

@@ -1,8 +1,8 @@
 """Optimisers, Muon among them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Any, overload
+from collections.abc import Iterable
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -23,16 +23,8 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
         >>> from vision_studies.config.training import MuonSettings, SgdSettings
         >>> from vision_studies.training.optimizers import build_optimizers
         >>> rest = SgdSettings(name="sgd", learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)
-        >>> settings = MuonSettings(
-        ...     name="muon",
-        ...     learning_rate=0.02,
-        ...     momentum=0.6,
-        ...     nesterov=True,
-        ...     weight_decay=0.0,
-        ...     unit_weights=True,
-        ...     iterations=5,
-        ...     rest=rest,
-        ... )
+        >>> momentum = {"name": "muon", "learning_rate": 0.02, "momentum": 0.6, "nesterov": True, "weight_decay": 0.0}
+        >>> settings = MuonSettings(**momentum, unit_weights=True, iterations=5, rest=rest)
         >>> model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 2))
         >>> for optimizer in build_optimizers(model, settings):
         ...     print(type(optimizer).__name__, [list(weight.shape) for weight in optimizer.param_groups[0]["params"]])
@@ -43,24 +35,11 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
     if not isinstance(settings, MuonSettings):
         return [ordinary_optimizer(trainable, settings)]
     hidden = hidden_weights(model)
-    among_hidden = {id(parameter) for parameter in hidden}
+    among_hidden = set(map(id, hidden))
     rest = [parameter for parameter in trainable if id(parameter) not in among_hidden]
-    optimizers: list[Optimizer] = []
-    if hidden:
-        optimizers.append(
-            Muon(
-                hidden,
-                lr=settings.learning_rate,
-                momentum=settings.momentum,
-                nesterov=settings.nesterov,
-                weight_decay=settings.weight_decay,
-                unit_weights=settings.unit_weights,
-                iterations=settings.iterations,
-            )
-        )
-    if rest:
-        optimizers.append(ordinary_optimizer(rest, settings.rest))
-    return optimizers
+    options = settings.model_dump(exclude={"name", "learning_rate", "rest"})
+    muon: list[Optimizer] = [Muon(hidden, lr=settings.learning_rate, **options)] if hidden else []
+    return [*muon, ordinary_optimizer(rest, settings.rest)] if rest else muon
 
 
 def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
@@ -71,6 +50,15 @@ def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
         if parameter.requires_grad and parameter.ndim >= 2 and name.endswith("weight")
     ]
     return weights[1:-1]
+
+
+class _MuonOptions(TypedDict):
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float
+    unit_weights: bool
+    iterations: int
 
 
 class Muon(Optimizer):
@@ -91,40 +79,12 @@ class Muon(Optimizer):
         iterations: Newton-Schulz iterations an update.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        *,
-        lr: float,
-        momentum: float,
-        nesterov: bool,
-        weight_decay: float,
-        unit_weights: bool,
-        iterations: int,
-    ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "nesterov": nesterov,
-            "weight_decay": weight_decay,
-            "unit_weights": unit_weights,
-            "iterations": iterations,
-        }
-        super().__init__(params, defaults)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
+    def __init__(self, params: Iterable[nn.Parameter], **options: Unpack[_MuonOptions]) -> None:
+        super().__init__(params, dict(options))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override] # noqa: ARG002 - torch's name; nobody has one
         """Update every weight that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
         for group in self.param_groups:
             by_shape: dict[tuple[int, int], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
@@ -140,7 +100,6 @@ class Muon(Optimizer):
                         parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
                     parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-group["lr"] * scale)
-        return loss
 
     def _momentum_update(self, parameter: nn.Parameter, group: dict[str, Any]) -> Tensor:
         gradient = parameter.grad
@@ -186,18 +145,5 @@ def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
 
 def ordinary_optimizer(parameters: Iterable[Tensor], settings: SgdSettings | AdamWSettings) -> Optimizer:
     """An optimiser of torch for these parameters, whatever they belong to."""
-    if isinstance(settings, SgdSettings):
-        return SGD(
-            parameters,
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
-    return AdamW(
-        parameters,
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-    )
+    kind = SGD if isinstance(settings, SgdSettings) else AdamW
+    return kind(parameters, lr=settings.learning_rate, **settings.model_dump(exclude={"name", "learning_rate"}))

@@ -2,10 +2,9 @@
 
 import os
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +19,10 @@ class HasPrecision(Protocol):
     @property
     def precision(self) -> str:
         """`auto`, `bf16` or `fp32`."""
-        ...
 
 
-@dataclass(frozen=True)
-class NumberFormat:
-    """The number format of a network that no training settings describe.
-
-    Attributes:
-        precision: `auto`, `bf16` or `fp32`.
-    """
+class NumberFormat(NamedTuple):
+    """The number format of a network that no training settings describe: `auto`, `bf16` or `fp32`."""
 
     precision: str
 
@@ -64,9 +57,7 @@ def has_fast_bfloat16(device_type: str) -> bool:
 
 def uses_bfloat16(settings: HasPrecision, device: torch.device) -> bool:
     """Whether networks compute in bfloat16 under these settings on this device."""
-    if settings.precision == "auto":
-        return has_fast_bfloat16(device.type)
-    return settings.precision == "bf16"
+    return has_fast_bfloat16(device.type) if settings.precision == "auto" else settings.precision == "bf16"
 
 
 def autocast(settings: HasPrecision, device: torch.device) -> AbstractContextManager[None]:

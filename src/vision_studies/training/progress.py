@@ -60,14 +60,8 @@ def _epochs(epochs: int, done: int) -> Iterator[Callable[[int, str], None]]:
 
 
 def _bar(epochs: int, done: int) -> Iterator[Callable[[int, str], None]]:
-    columns = (
-        TextColumn("          epoch"),
-        MofNCompleteColumn(),
-        BarColumn(20),
-        TextColumn("{task.fields[text]}"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
+    text, left = TextColumn("{task.fields[text]}"), TextColumn("left")
+    columns = (TextColumn("          epoch"), MofNCompleteColumn(), BarColumn(20), text, TimeRemainingColumn(), left)
     progress = Progress(*columns, console=get_console(), transient=True)
     task = progress.add_task("", total=epochs, completed=done, text="")
     start = threading.Timer(_BAR_AFTER, progress.start)

@@ -45,9 +45,8 @@ def tune_process() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    mapped = mallopt(_M_MMAP_THRESHOLD, _LARGEST_THRESHOLD)
-    if not mapped:
-        mapped = mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD_OF_OLD_GLIBC)
+    thresholds = (_LARGEST_THRESHOLD, _LARGEST_MMAP_THRESHOLD_OF_OLD_GLIBC)
+    mapped = any(mallopt(_M_MMAP_THRESHOLD, threshold) for threshold in thresholds)
     trimmed = mallopt(_M_TRIM_THRESHOLD, _LARGEST_THRESHOLD)
     joined = mallopt(_M_ARENA_MAX, 1)
     return bool(mapped and trimmed and joined)

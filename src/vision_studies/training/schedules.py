@@ -11,7 +11,6 @@ from typing import Any
 from torch.optim import Optimizer
 
 from vision_studies.config.training import (
-    ConstantSettings,
     CosineSettings,
     OneCycleSettings,
     PlateauSettings,
@@ -44,13 +43,11 @@ class Schedule:
     def __init__(
         self, settings: ScheduleSettings, optimizers: Sequence[Optimizer], epochs: int, steps_per_epoch: int
     ) -> None:
-        self._settings = settings
-        self._epochs = epochs
-        self._steps_per_epoch = steps_per_epoch
-        self._optimizers = optimizers
-        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
-        self._highest_rates = [group["lr"] for group in groups]
-        self._highest_momenta = [_momentum(group) for group in groups]
+        self._settings, self._optimizers = settings, optimizers
+        self._epochs, self._steps_per_epoch = epochs, steps_per_epoch
+        self._steps = epochs * steps_per_epoch
+        self._highest_rates = [group["lr"] for group in self._groups()]
+        self._highest_momenta = [_momentum(group) for group in self._groups()]
         self._plateau_factor = 1.0
         self._plateau = Tracker(settings.metric, settings.min_delta) if isinstance(settings, PlateauSettings) else None
 
@@ -60,25 +57,23 @@ class Schedule:
         Returns:
             The learning rate of the first parameter group.
         """
-        # Loading an optimiser's state replaces its groups, so they are looked up again each time.
-        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
-        for group, rate, momentum in zip(groups, self._highest_rates, self._highest_momenta, strict=True):
+        lowest = self._settings.base_momentum if isinstance(self._settings, OneCycleSettings) else None
+        for group, rate, momentum in zip(self._groups(), self._highest_rates, self._highest_momenta, strict=True):
             group["lr"] = self.learning_rate(step, rate)
-            if isinstance(self._settings, OneCycleSettings) and self._settings.base_momentum is not None:
-                lowest = self._settings.base_momentum
+            if lowest is not None:
                 _set_momentum(group, momentum + (lowest - momentum) * self._cycle_height(step))
-        return groups[0]["lr"]
+        return self._groups()[0]["lr"]
 
     def learning_rate(self, step: int, highest: float) -> float:
         """Learning rate at step number `step` of a group whose optimiser has the rate `highest`."""
         settings = self._settings
-        if isinstance(settings, OneCycleSettings):
-            first = highest / settings.div_factor
-            floor = first if step <= self._peak_step(settings) else first / settings.final_div_factor
-            return floor + (highest - floor) * self._cycle_height(step)
-        if isinstance(settings, TriangularSettings):
-            rising = step <= self._peak_step(settings)
-            floor = highest * (settings.initial_fraction if rising else settings.final_fraction)
+        if isinstance(settings, OneCycleSettings | TriangularSettings):
+            if isinstance(settings, OneCycleSettings):
+                first = highest / settings.div_factor
+                last = first / settings.final_div_factor
+            else:
+                first, last = highest * settings.initial_fraction, highest * settings.final_fraction
+            floor = first if step <= self._peak_step() else last
             return floor + (highest - floor) * self._cycle_height(step)
         warmup_steps = round(settings.warmup_epochs * self._steps_per_epoch)
         if step < warmup_steps:
@@ -86,12 +81,10 @@ class Schedule:
         if isinstance(settings, CosineSettings):
             if settings.interval == "epoch":
                 step = step // self._steps_per_epoch * self._steps_per_epoch
-            total = self._epochs * self._steps_per_epoch
-            progress = max(step - warmup_steps, 0) / (total - warmup_steps)
+            progress = max(step - warmup_steps, 0) / (self._steps - warmup_steps)
             return settings.eta_min + (highest - settings.eta_min) * (1 + math.cos(math.pi * min(progress, 1.0))) / 2
         if isinstance(settings, PlateauSettings):
             return max(highest * self._plateau_factor, min(settings.min_learning_rate, highest))
-        assert isinstance(settings, ConstantSettings)  # noqa: S101 - the last kind there is
         return highest
 
     def after_validation(self, row: dict[str, Any]) -> None:
@@ -114,18 +107,20 @@ class Schedule:
         if self._plateau is not None:
             self._plateau.load_state_dict(state["plateau"])
 
-    def _peak_step(self, settings: OneCycleSettings | TriangularSettings) -> float:
+    def _groups(self) -> list[dict[str, Any]]:
+        # Loading an optimiser's state replaces its groups, so they are looked up again each time.
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
+
+    def _peak_step(self) -> float:
         # As in torch's OneCycleLR: a length in steps, of which the first has number 0.
-        return settings.pct_start * self._epochs * self._steps_per_epoch - 1
+        return self._settings.pct_start * self._epochs * self._steps_per_epoch - 1  # type: ignore[union-attr]
 
     def _cycle_height(self, step: int) -> float:
         """Where between its lowest (0) and its highest (1) point the cycle is, on either side of the peak."""
-        settings = self._settings
-        assert isinstance(settings, OneCycleSettings | TriangularSettings)  # noqa: S101 - called for these alone
-        peak, last = self._peak_step(settings), self._epochs * self._steps_per_epoch - 1
+        peak, last = self._peak_step(), self._steps - 1
         rising = step / peak if peak > 0 else 1.0
         height = rising if step <= peak else max(last - step, 0) / (last - peak)
-        return height if isinstance(settings, TriangularSettings) else (1 - math.cos(math.pi * height)) / 2
+        return height if isinstance(self._settings, TriangularSettings) else (1 - math.cos(math.pi * height)) / 2
 
 
 def _momentum(group: dict[str, Any]) -> float:

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from vision_studies.config.training import ValidationMetric
+from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
 from vision_studies.statistics.metrics import BETTER
 
 
@@ -47,3 +47,16 @@ class Tracker:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from where `state_dict` was called."""
         self.best, self.best_epoch, self.waited = state["best"], state["best_epoch"], state["waited"]
+
+
+class EarlyStopping(Tracker):
+    """Says when a training has waited long enough for a better value."""
+
+    def __init__(self, settings: EarlyStoppingSettings) -> None:
+        super().__init__(settings.metric, settings.min_delta)
+        self._patience = settings.patience
+
+    def ends(self, row: dict[str, Any]) -> bool:
+        """Take note of a validated epoch, and say whether it is the last."""
+        self.update(row)
+        return self.waited >= self._patience

@@ -4,8 +4,8 @@ from pydantic import ValidationError
 from tests.conftest import ROOT
 from tests.models.test_mlp import PUBLISHED
 
-from vision_studies.config.ensemble import EnsembleSettings
 from vision_studies.config.merge import merge_settings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, architecture_name
 
 

@@ -18,7 +18,7 @@ from vision_studies.pipelines.transfer_cuts.cut_networks import (
 )
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, CutRunSettings, PretrainingRunSettings
 from vision_studies.training.checkpoints import save_weights
-from vision_studies.training.members import initial_network
+from vision_studies.training.ensemble import initial_network
 
 CPU = torch.device("cpu")
 DEPTH = 4

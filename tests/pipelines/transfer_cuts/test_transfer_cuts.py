@@ -43,8 +43,7 @@ from vision_studies.pipelines.transfer_cuts.work import (
 )
 from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
-from vision_studies.training.ensemble import fit_ensemble
-from vision_studies.training.members import Member, TensorData, initial_network
+from vision_studies.training.ensemble import Member, TensorData, fit_ensemble, initial_network
 
 CPU = torch.device("cpu")
 TRAINING = {"epochs": 3, "steps_per_epoch": None, "batch_size": 16, "precision": "fp32", "early_stopping": None}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, no_blocks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,6 +29,8 @@ class ConvNetSettings(Architecture):
     }
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
+    logit_scale: ClassVar = 1.0
+    freezable_blocks = no_blocks
 
     name: Literal["convnet"] = Field(description="preset that gives every option not named here")
     channels: tuple[Count, ...] = Field(min_length=1, description="of each convolution")
@@ -55,17 +57,8 @@ class ConvNetSettings(Architecture):
     def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
         from vision_studies.models.convnet import ConvNet
 
-        return ConvNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options())
+        return ConvNet(self, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
     @override
     def widened(self, width: int) -> None:
         return None
-
-    @property
-    @override
-    def logit_scale(self) -> float:
-        return 1.0
-
-    @override
-    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
-        return ()

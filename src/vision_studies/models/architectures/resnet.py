@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, no_blocks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,6 +53,8 @@ class ResNetSettings(Architecture):
     }
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
+    logit_scale: ClassVar = 1.0
+    freezable_blocks = no_blocks
 
     name: Literal["resnet_small", "hybrid_resnet", "hybrid_resnet_published", "resnet18", "resnet34"] = Field(
         description="preset that gives every option not named here"
@@ -86,19 +88,10 @@ class ResNetSettings(Architecture):
     def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
         from vision_studies.models.resnet import ResNet
 
-        return ResNet(in_channels=in_channels, num_classes=num_classes, **self.options())
+        return ResNet(self, in_channels=in_channels, num_classes=num_classes)
 
     @override
     def widened(self, width: int) -> Self:
         widths = tuple(max(1, round(stage * width / self.stem_width)) for stage in self.widths)
         reduction = None if self.squeeze_reduction is None else min(self.squeeze_reduction, *widths)
         return self.model_copy(update={"stem_width": width, "widths": widths, "squeeze_reduction": reduction})
-
-    @property
-    @override
-    def logit_scale(self) -> float:
-        return 1.0
-
-    @override
-    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
-        return ()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, no_blocks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +17,8 @@ class ResNet9Settings(Architecture):
     presets: ClassVar = {"resnet9": {"width": 64}}  # 2,274,880 parameters for three channels and ten classes
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
+    logit_scale: ClassVar = 0.2
+    freezable_blocks = no_blocks
 
     name: Literal["resnet9"] = Field(description="the network")
     width: Count = Field(description="channels after the first convolution; later ones have two and four times as many")
@@ -30,14 +32,3 @@ class ResNet9Settings(Architecture):
     @override
     def widened(self, width: int) -> Self:
         return self.model_copy(update={"width": width})
-
-    @property
-    @override
-    def logit_scale(self) -> float:
-        from vision_studies.models.resnet9 import LOGIT_SCALE
-
-        return LOGIT_SCALE
-
-    @override
-    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
-        return ()

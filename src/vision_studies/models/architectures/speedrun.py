@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, no_blocks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -18,6 +18,7 @@ class SpeedrunNetSettings(Architecture):
     presets: ClassVar = {"speedrun_net": {"widths": (64, 192, 256), "norm_momentum": 0.6}}
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 5000  # their patches are what the first layer whitens
+    freezable_blocks = no_blocks
 
     name: Literal["speedrun_net"] = Field(description="preset that gives every option not named here")
     widths: tuple[Count, ...] = Field(min_length=1, description="channels of each stage")
@@ -42,7 +43,3 @@ class SpeedrunNetSettings(Architecture):
         from vision_studies.models.speedrun import LOGIT_GAIN
 
         return LOGIT_GAIN / self.widths[-1]
-
-    @override
-    def freezable_blocks(self, network: "nn.Module") -> tuple[()]:
-        return ()

@@ -19,6 +19,7 @@ class TorchvisionSettings(Architecture):
     presets: ClassVar = {"torchvision": {"network": "resnet18", "stem": "imagenet", "resize": None}}
     named_by: ClassVar = "network"
     images_at_first: ClassVar = 0
+    logit_scale: ClassVar = 1.0
 
     name: Literal["torchvision"] = Field(description="a network that torchvision.models.list_models() names")
     network: str = Field(description="its name there, such as resnet50 or vit_b_16")
@@ -31,16 +32,11 @@ class TorchvisionSettings(Architecture):
     def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
         from vision_studies.models.torchvision_network import TorchvisionNetwork
 
-        return TorchvisionNetwork(num_classes=num_classes, **self.options())
+        return TorchvisionNetwork(self, num_classes=num_classes)
 
     @override
     def widened(self, width: int) -> None:
         return None
-
-    @property
-    @override
-    def logit_scale(self) -> float:
-        return 1.0
 
     @override
     def freezable_blocks(self, network: "nn.Module") -> "Sequence[Sequence[nn.Parameter]]":

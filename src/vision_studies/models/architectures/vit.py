@@ -22,6 +22,7 @@ class VitSettings(Architecture):
     }
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
+    logit_scale: ClassVar = 1.0
 
     name: Literal["vit_compact"] = Field(description="preset that gives every option not named here")
     patch_size: Count = Field(description="height and width of a patch in pixels; must divide the image size")
@@ -41,18 +42,11 @@ class VitSettings(Architecture):
     def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
         from vision_studies.models.vit import VisionTransformer
 
-        return VisionTransformer(
-            in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options()
-        )
+        return VisionTransformer(self, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
     @override
     def widened(self, width: int) -> Self:
         return self.model_copy(update={"width": width * self.heads})
-
-    @property
-    @override
-    def logit_scale(self) -> float:
-        return 1.0
 
     @override
     def freezable_blocks(self, network: "nn.Module") -> "Sequence[Sequence[nn.Parameter]]":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.network_names import network_name
+from vision_studies.config.models import network_name
 from vision_studies.config.network_run import RunSettings
 from vision_studies.studies.method import Networks, StoredNetwork
 

@@ -4,9 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from vision_studies.config.ensemble import EnsembleSettings, StackSettings
 from vision_studies.config.search import ChoiceSettings, PrunerSettings, RangeSettings
-from vision_studies.config.training import AdamWSettings
+from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
 from vision_studies.settings_base import Settings
 
 Width = Annotated[int, Field(ge=1)]

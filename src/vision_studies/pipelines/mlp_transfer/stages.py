@@ -188,7 +188,7 @@ def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of one shape, as many at a time as the memory of a stack allows, in stacks of nearly equal size."""
     from vision_studies.pipelines.mlp_transfer.work import perceptron_bytes
-    from vision_studies.training.members import divide_into_stacks
+    from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
     for alike in _by_shape(runs):

@@ -20,9 +20,16 @@ from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, StackSettings, architecture_name
 from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
-from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.ensemble import (
+    Member,
+    Prune,
+    TensorData,
+    fit_ensemble,
+    initial_network,
+    member_bytes,
+    weights_seed,
+)
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.members import Member, Prune, TensorData, initial_network, member_bytes, weights_seed
 from vision_studies.training.precision import autocast, uses_bfloat16
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process

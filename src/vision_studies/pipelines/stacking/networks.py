@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.network_names import network_name, network_names
+from vision_studies.config.models import network_name, network_names
 from vision_studies.pipelines.stacking.stages import TRAINED
 from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, StoredNetwork
 

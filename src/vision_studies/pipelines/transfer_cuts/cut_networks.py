@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ConvNet
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
 from vision_studies.training.checkpoints import load_weights
-from vision_studies.training.members import TensorData, initial_network
+from vision_studies.training.ensemble import TensorData, initial_network
 from vision_studies.training.precision import autocast, uses_bfloat16
 
 HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
@@ -33,7 +33,7 @@ def build_convnet(
     Raises:
         ParameterError: the images are too small for the network.
     """
-    return ConvNet(**{**data.sizes, "num_classes": num_classes, "start": start, "stop": stop, **settings.options()})
+    return ConvNet(settings, **{**data.sizes, "num_classes": num_classes}, start=start, stop=stop)
 
 
 def rest_of_network(settings: CutRunSettings, data: PreparedData) -> ConvNet:

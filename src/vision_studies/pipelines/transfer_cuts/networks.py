@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.network_names import network_name
+from vision_studies.config.models import network_name
 from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
 from vision_studies.run_folders import read_description

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vision_studies.config.ensemble import EnsembleSettings, StackSettings
-from vision_studies.config.training import AdamWSettings
+from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.settings_base import Settings
 

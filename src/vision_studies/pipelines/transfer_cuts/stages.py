@@ -145,7 +145,7 @@ _by_layers = partial(_alike, key=_layers)
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     """Runs of equal layers and fraction, as many at a time as the memory of a stack allows."""
     from vision_studies.pipelines.transfer_cuts.work import member_bytes
-    from vision_studies.training.members import divide_into_stacks
+    from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
     for members in _alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):

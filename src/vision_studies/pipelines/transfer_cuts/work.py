@@ -14,7 +14,7 @@ import torch
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from vision_studies.config.ensemble import EnsembleSettings
+from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.subsets import ClassData, balanced_subset, class_data, held_out
 from vision_studies.errors import DataError
@@ -34,9 +34,8 @@ from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, CutS
 from vision_studies.statistics.metrics import measured
 from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
-from vision_studies.training.ensemble import fit_ensemble
+from vision_studies.training.ensemble import BYTES_A_PARAMETER, Member, fit_ensemble
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.members import BYTES_A_PARAMETER, Member
 from vision_studies.training.precision import autocast
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
