@@ -7,9 +7,8 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from vision_studies.reports.charts import Chart
 from vision_studies.reports.formatting import count, duration, spread
-from vision_studies.reports.page import render_page
+from vision_studies.reports.page import Chart, render_page
 from vision_studies.reports.table import Table
 from vision_studies.reports.tables import labels_of
 

@@ -9,10 +9,8 @@ from uuid import uuid4
 import pandas as pd
 
 from vision_studies.reports import formatting
-from vision_studies.reports.charts import Chart
-from vision_studies.reports.embedding import packed
 from vision_studies.reports.figures import ReportFigure, describe_figure, figure_sources
-from vision_studies.reports.page import PAGE_BYTES, render_page
+from vision_studies.reports.page import PAGE_BYTES, Chart, packed, render_page
 from vision_studies.reports.run_table import run_table
 from vision_studies.reports.tables import answers, configuration_table, gaps, of_metric, run_rows, variant_rows
 from vision_studies.statistics.metrics import COMPARED

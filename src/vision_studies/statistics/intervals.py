@@ -93,15 +93,8 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
     if np.ptp(sample) == 0:
         return Summary(len(sample), mean, 0.0, mean, mean)
     if interval == "bootstrap":
-        drawn = stats.bootstrap(
-            (sample,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=_BOOTSTRAP_SAMPLES,
-            method="BCa",
-            rng=np.random.default_rng(0),
-        )
-        low, high = drawn.confidence_interval
+        drawing = {"n_resamples": _BOOTSTRAP_SAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
+        low, high = stats.bootstrap((sample,), np.mean, confidence_level=confidence, **drawing).confidence_interval
     else:
         # The distribution's own function: scipy's interval checks its arguments for longer than it computes.
         half = special.stdtrit(len(sample) - 1, (1 + confidence) / 2) * _standard_error(sample)
@@ -112,14 +105,7 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
 def paired_comparison(
     first: pd.Series, second: pd.Series, *, confidence: float = 0.95, interval: Interval = "t", test: Test = "t"
 ) -> PairedComparison:
-    """Compare two variants, `first` minus `second`, on the seeds that both have.
-
-    Args:
-        first: values, with the seeds as index.
-        second: likewise.
-        confidence: of the interval, between 0 and 1.
-        interval: kind of the interval of the mean difference.
-        test: kind of the test.
+    """Compare two variants, `first` minus `second` (values with their seeds as index), on the seeds that both have.
 
     Raises:
         DataError: a seed occurs twice in one of them.
@@ -143,13 +129,15 @@ def paired_comparison(
     differences = differences[~np.isnan(differences)].round(_DECIMALS)
     described = summary(differences, confidence=confidence, interval=interval)
     varies = described.n > 1 and described.standard_deviation > 0
+    unequal = np.count_nonzero(differences)
     return PairedComparison(
         pairs=described.n,
         difference=round(described.mean, _DECIMALS),
         low=described.low,
         high=described.high,
         p=_p_value(differences, test),
-        smallest_p=_smallest_p(differences, test),
+        # Signs that are all alike are the most extreme of 2 ** n outcomes; Student's p has no lower bound.
+        smallest_p=np.nan if described.n < 2 else min(1.0, 2.0 ** (1 - unequal)) if test == "wilcoxon" else 0.0,
         cohens_d=described.mean / described.standard_deviation if varies else np.nan,
         rank_biserial=_rank_biserial(differences),
     )
@@ -163,13 +151,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
-    adjusted = np.full(len(p_values), np.nan)
-    given = [index for index, value in enumerate(p_values) if not np.isnan(value)]
-    highest = 0.0
-    for rank, index in enumerate(sorted(given, key=lambda index: p_values[index])):
-        highest = max(highest, min(1.0, p_values[index] * (len(given) - rank)))
-        adjusted[index] = highest
-    return adjusted.tolist()
+    values = np.array(p_values, dtype=float)
+    order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN comes last
+    corrected = np.minimum(1, values[order] * np.arange(len(order), 0, -1))
+    values[order] = np.maximum.accumulate(corrected)
+    return values.tolist()
 
 
 def _p_value(differences: np.ndarray, test: Test) -> float:
@@ -184,13 +170,6 @@ def _p_value(differences: np.ndarray, test: Test) -> float:
         return np.nan  # the same difference every time: t would be infinite, and p nought, from as few as two pairs
     t = differences.mean() / _standard_error(differences)
     return float(2 * special.stdtr(len(differences) - 1, -abs(t)))
-
-
-def _smallest_p(differences: np.ndarray, test: Test) -> float:
-    """All signs alike is the most extreme of 2 ** n outcomes of the signed-rank test; Student's p has no lower bound."""
-    if len(differences) < 2:
-        return np.nan
-    return min(1.0, 2.0 ** (1 - np.count_nonzero(differences))) if test == "wilcoxon" else 0.0
 
 
 def _rank_biserial(differences: np.ndarray) -> float:

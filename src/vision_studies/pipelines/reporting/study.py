@@ -2,22 +2,21 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.pipelines.reporting.charts import study_charts
 from vision_studies.pipelines.reporting.collect import (
     StudyFolders,
+    collect_charts,
     collect_classes,
     collect_conclusions,
     collect_figures,
     collect_records,
     collect_results,
+    page_sections,
 )
-from vision_studies.pipelines.reporting.sections import page_sections
 from vision_studies.pipelines.reporting.setting import (
     changes_between_runs,
     describe_setting,
@@ -25,37 +24,14 @@ from vision_studies.pipelines.reporting.setting import (
     image_source,
 )
 from vision_studies.reports.index_page import StudyCard
-from vision_studies.reports.study_page import StudyReport, render_study
+from vision_studies.reports.study_page import StudyReport
 from vision_studies.reports.tables import gaps, run_rows
 
 
-@dataclass(frozen=True)
-class CollectedStudy:
-    """A study's results with what follows from them.
-
-    Attributes:
-        folders: where it lies.
-        title: heading of its page.
-        question: what it wants to know.
-        results: rows of all its results tables.
-        comparison: from `analysis.comparisons.compare_metrics`.
-        conclusions: pipeline -> sentences.
-        records: of its runs.
-    """
-
-    folders: StudyFolders
-    title: str
-    question: str
-    results: pd.DataFrame
-    comparison: pd.DataFrame
-    conclusions: dict[str, list[str]]
-    records: list[dict[str, Any]]
-
-
-def collected(
+def study_report(
     folders: StudyFolders, settings: ReportingSettings, *, title: str = "", question: str = ""
-) -> CollectedStudy:
-    """Read a study and compare its variants.
+) -> StudyReport:
+    """Read a study and compare its variants: all that its page shows.
 
     Args:
         folders: where it lies.
@@ -68,48 +44,29 @@ def collected(
     """
     from vision_studies.statistics.comparisons import compare_metrics
 
-    results = collect_results(folders)
-    records = collect_records(folders)
+    results, records = collect_results(folders), collect_records(folders)
     called = _called(folders, records)
-    return CollectedStudy(
-        folders,
-        title or called["title"],
-        question or called["question"],
-        results,
-        compare_metrics(results, confidence=settings.confidence, interval=settings.interval, test=settings.test),
-        collect_conclusions(folders),
-        records,
+    comparison = compare_metrics(
+        results, confidence=settings.confidence, interval=settings.interval, test=settings.test
     )
-
-
-def make_page(study: CollectedStudy, settings: ReportingSettings) -> str:
-    """The study's page.
-
-    Raises:
-        DataError: a figure or a file of a chart cannot be read.
-    """
-    name = study.folders.name
-    figures, missing = collect_figures(study.folders)
-    environment = "" if name == "base" else f" --env={name}"
-    return render_study(
-        StudyReport(
-            title=study.title,
-            question=study.question,
-            study=name,
-            command=f"kedro run{environment}",
-            settings=describe_setting(study.results, study.records, collect_classes(study.folders)),
-            results=study.results,
-            comparison=study.comparison,
-            figures=figures,
-            confidence=settings.confidence,
-            conclusions=study.conclusions,
-            charts=study_charts(study.folders.outputs),
-            pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
-            differences=differences_from_base(study.records),
-            notes=[*changes_between_runs(study.results, study.records), *missing],
-            sources=study.folders.fingerprint(),
-            index="../index.html",
-        )
+    figures, missing = collect_figures(folders)
+    return StudyReport(
+        title=title or called["title"],
+        question=question or called["question"],
+        study=folders.name,
+        command="kedro run" if folders.name == "base" else f"kedro run --env={folders.name}",
+        settings=describe_setting(results, records, collect_classes(folders)),
+        results=results,
+        comparison=comparison,
+        figures=figures,
+        confidence=settings.confidence,
+        conclusions=collect_conclusions(folders),
+        charts=collect_charts(folders.outputs),
+        pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
+        differences=differences_from_base(records),
+        notes=[*changes_between_runs(results, records), *missing],
+        sources=folders.fingerprint(),
+        index="../index.html",
     )
 
 
