@@ -32,7 +32,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross
 
 
 class InteractiveFigure(NamedTuple):
-    """A figure with its words, in the order of `reports.charts.Chart`."""
+    """A figure with its words, in the order of `reports.page.Chart`."""
 
     title: str
     caption: str

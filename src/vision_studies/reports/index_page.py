@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from vision_studies.reports.formatting import count, duration, spread
+from vision_studies.reports.formatting import MISSING, count, duration, spread
 from vision_studies.reports.page import Chart, render_page
 from vision_studies.reports.table import Table
-from vision_studies.reports.tables import labels_of
+from vision_studies.reports.tables import labelled, labels_of
 
 CAPTION = "Best configuration of each pipeline on each set of images, by validation"
 """Heading of the table of `best_table`."""
@@ -65,8 +65,8 @@ def render_index(
 
     Args:
         studies: in the order in which they are shown.
-        configurations: from `analysis.configurations.configurations`.
-        best: from `analysis.configurations.best_configurations`.
+        configurations: from `statistics.configurations.configurations`.
+        best: from `statistics.configurations.best_configurations`.
         charts: of accuracy and cost.
         problems: sentences about studies that cannot be shown.
         confidence: of the intervals.
@@ -95,13 +95,11 @@ def best_table(best: pd.DataFrame) -> Table:
         {
             "Images": row["data"],
             "Pipeline": row["pipeline"],
-            "Configuration": " ".join([row["variant"], *(f"[{label}]" for label in row["labels"])]),
+            "Configuration": labelled(row["variant"], row["labels"]),
             "Study": row["study"],
             "n": row["n"],
-            "Test accuracy (%)": spread(
-                100 * row["accuracy"], 100 * row["standard_deviation"] if row["n"] > 1 else None
-            ),
-            "Interval (%)": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["n"] > 1 else "–",
+            "Test accuracy (%)": spread(100 * row["accuracy"], 100 * row["standard_deviation"]),
+            "Interval (%)": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["n"] > 1 else MISSING,
             "Parameters": count(row["parameters"]),
             "MACs": count(row["macs"]),
             "Time a run": duration(row["seconds"]),
@@ -112,14 +110,8 @@ def best_table(best: pd.DataFrame) -> Table:
 
 
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {
-            **{str(name): value for name, value in row.items()},
-            "labels": labels_of(row["configuration"]),
-            "address": _address(row["study"]),
-        }
-        for row in table.to_dict("records")
-    ]
+    rows = table.rename(columns=str).to_dict("records")
+    return [row | {"labels": labels_of(row["configuration"]), "address": _address(row["study"])} for row in rows]
 
 
 def _address(study: str) -> str:

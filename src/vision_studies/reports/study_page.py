@@ -1,22 +1,32 @@
-"""The page of one study."""
+"""The page of one study, with the table of its runs and all that is known of each of them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import pandas as pd
 
-from vision_studies.reports import formatting
 from vision_studies.reports.figures import ReportFigure, describe_figure, figure_sources
+from vision_studies.reports.formatting import is_missing, number, percent, text
 from vision_studies.reports.page import PAGE_BYTES, Chart, packed, render_page
-from vision_studies.reports.run_table import run_table
-from vision_studies.reports.tables import answers, configuration_table, gaps, of_metric, run_rows, variant_rows
-from vision_studies.statistics.metrics import COMPARED
+from vision_studies.reports.tables import (
+    answers,
+    configuration_table,
+    gaps,
+    labels_among,
+    of_metric,
+    run_rows,
+    variant_rows,
+    writer_of,
+)
+from vision_studies.statistics.metrics import COMPARED, METRICS
 
 _RESERVE = 20_000  # bytes
 _MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared
+_SHOWN_RUNS = 50  # rows that stand in the page itself; a script brings the others
+_VIEWS = "test_accuracy_views_"  # of `other_metrics`
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ def render_study(report: StudyReport) -> str:
         metrics=COMPARED,
         run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
         sections=_sections(report, runs, places),
-        labels=list(dict.fromkeys(label for run in runs for label in run["labels"])),
+        labels=labels_among(runs),
         gaps=gaps(runs),
         many_variants=_MANY_VARIANTS,
     )
@@ -95,12 +105,11 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], places: Sequence[
         {**describe_figure(figure), "source": place, "pipeline": figure.pipeline}
         for figure, place in zip(report.figures, places, strict=True)
     ]
-    found = answers(report.comparison, report.conclusions)
+    sentences = answers(report.comparison, report.conclusions)
     compared = of_metric(report.comparison, "test_accuracy").to_dict("records")
     named = [*(run["pipeline"] for run in runs), *report.charts, *(figure["pipeline"] for figure in figures)]
-    known = [pipeline for pipeline in report.pipelines if pipeline in named]
     sections = []
-    for pipeline in [*known, *dict.fromkeys(name for name in named if name not in known)]:
+    for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):
         own = [run for run in runs if run["pipeline"] == pipeline]
         variants, configuration = configuration_table(own)
         comparisons = [row for row in compared if row.get("pipeline", pipeline) == pipeline]
@@ -108,16 +117,105 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], places: Sequence[
             {
                 "pipeline": pipeline,
                 "title": report.pipelines.get(pipeline, pipeline),
-                "answers": found.get(pipeline) or found.get("", []),
+                "answers": sentences.get(pipeline) or sentences.get("", []),
                 "variants": variant_rows(own, report.comparison),
-                "compared": [row for row in comparisons if not formatting.is_missing(row["pairs"])],
+                "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
                 "several_conditions": len({run["condition"] for run in own if run["condition"]}) > 1,
                 "figures": [figure for figure in figures if figure["pipeline"] == pipeline],
                 "charts": report.charts.get(pipeline, ()),
                 "configured_variants": variants,
                 "configuration": configuration,
-                "labels": list(dict.fromkeys(label for run in own for label in run["labels"])),
+                "labels": labels_among(own),
             }
         )
     return sections
+
+
+class _Column(NamedTuple):
+    """A column of the table of runs: heading, key of a run, what turns the value into text, and whether it is text."""
+
+    title: str
+    key: str
+    show: Callable[[Any], str]
+    is_text: bool = False
+
+
+def _columns() -> Iterator[_Column]:
+    yield _Column("Pipeline", "pipeline", text, is_text=True)
+    yield _Column("Trial", "trial", number)
+    yield _Column("Seed", "seed", text)
+    yield _Column("Status", "status", text, is_text=True)
+    # What a network is, the same in every row of a variant, stands last.
+    for metric in sorted(METRICS, key=lambda metric: metric.unit in ("parameters", "operations")):
+        if metric.shown == "column":
+            yield _Column(metric.title, metric.column, writer_of(metric))
+        if metric.column == "test_accuracy":
+            yield _Column("With test-time views", "views", text)
+
+
+_COLUMNS = tuple(_columns())
+_MORE = {
+    "reason": "Reason",
+    "condition": "Condition",
+    **{metric.column: metric.title for metric in METRICS if metric.shown == "details"},
+    "device": "Device",
+    "finished_at": "Finished (UTC)",
+    "git_commit": "Commit",
+    "run_fingerprint": "Fingerprint",
+    "data_fingerprint": "Data",
+}
+
+
+def run_table(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page's table of runs shows and what its script needs to sort it, to search in it and to tell of single runs.
+
+    Args:
+        runs: from `tables.run_rows`, with the columns of provenance.
+
+    Returns:
+        `columns` (title, is_text), `rows` (the first 50: name, labels, reason, cells), `total`, and `data`: columns, and of
+        every run name, labels, reason, cells (texts), sort (values), more (pairs of name and text) and configuration
+        (number of one of `configurations`, pairs of setting and value).
+    """
+    runs = [run | {"views": _views(run["other_metrics"])} for run in runs]
+    # Pipelines and trials are shown where there are several, test-time views where there are any.
+    hidden = {key for key in ("pipeline", "trial") if len({run[key] for run in runs}) < 2}
+    hidden |= set() if any(run["views"] for run in runs) else {"views"}
+    columns = [column for column in _COLUMNS if column.key not in hidden]
+    configurations: dict[str, int] = {}
+    rows = [_row(run, columns, configurations) for run in runs]
+    titles = [{"title": column.title, "is_text": column.is_text} for column in columns]
+    settings = [_pairs(json.loads(configuration)) for configuration in configurations]
+    data = {"columns": titles, "runs": rows, "configurations": settings}
+    return {"columns": titles, "rows": rows[:_SHOWN_RUNS], "total": len(rows), "data": data}
+
+
+def _views(other_metrics: str | None) -> str | None:
+    """Accuracy by number of views, as text."""
+    metrics = json.loads(other_metrics) if other_metrics else {}
+    views = {int(key.removeprefix(_VIEWS)): value for key, value in metrics.items() if key.startswith(_VIEWS)}
+    return "; ".join(f"{count}: {percent(value)}" for count, value in sorted(views.items())) or None
+
+
+def _row(run: Mapping[str, Any], columns: list[_Column], configurations: dict[str, int]) -> dict[str, Any]:
+    more = [[title, _shown(run[key])] for key, title in _MORE.items() if not is_missing(run[key])]
+    return {
+        "name": run["variant"],
+        "labels": list(run["labels"]),
+        "reason": run["reason"] or "",
+        "cells": [column.show(run[column.key]) for column in columns],
+        "sort": [run["variant"], *(run[column.key] for column in columns)],
+        "more": [*more, *_pairs(json.loads(run["other_metrics"] or "{}"))],
+        "configuration": configurations.setdefault(run["configuration"] or "{}", len(configurations)),
+    }
+
+
+def _pairs(values: Mapping[str, Any]) -> list[list[str]]:
+    return [[key, _shown(value)] for key, value in sorted(values.items())]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -42,8 +42,7 @@ def report_studies(
     Raises:
         DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
     """
-    from vision_studies.reports.study_tables import as_texts, study_tables
-    from vision_studies.reports.summary import summary_text
+    from vision_studies.reports.study_tables import as_texts, study_tables, summary_text
 
     folders = StudyFolders(study.name, outputs / study.name, reports / study.name)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
