@@ -42,6 +42,7 @@ def boxes(
     if not filled:
         return
     *red_green_blue, opacity = to_rgba(fill)
+    median = "white" if opacity * luminance(red_green_blue) + 1 - opacity < 0.5 else INK
     line = {"color": edge if whiskers is None else whiskers}
     axes.boxplot(
         [values for values, _ in filled],
@@ -52,10 +53,7 @@ def boxes(
         patch_artist=True,
         showfliers=dots is not None,
         boxprops={"facecolor": fill, "edgecolor": edge, **box},
-        medianprops={
-            "color": "white" if opacity * luminance(red_green_blue) + 1 - opacity < 0.5 else INK,
-            "linewidth": 1.5,
-        },
+        medianprops={"color": median, "linewidth": 1.5},
         whiskerprops=line,
         capprops=line,
         flierprops={"marker": "o", "markersize": 3, "markerfacecolor": dots, "markeredgewidth": 0},

@@ -98,12 +98,9 @@ def values_run(axis: Axis, values: Sequence[float], labels: Sequence[str], apart
     if log:
         _set_logarithmic(axis)
         axis.set_minor_locator(NullLocator())
-    named = have_room(np.log10(values) if log else values, apart)
-    both = list(zip(values, labels, named, strict=True))
-    axis.set_ticks(
-        [value for value, _, has_room in both if has_room], labels=[label for _, label, room in both if room]
-    )
-    axis.set_ticks([value for value, _, has_room in both if not has_room], minor=True)
+    named = np.array(have_room(np.log10(values) if log else values, apart))
+    axis.set_ticks(np.array(values)[named], labels=np.array(labels)[named])
+    axis.set_ticks(np.array(values)[~named], minor=True)
     axis.set_minor_formatter(NullFormatter())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from vision_studies.errors import DataError
 
@@ -40,14 +40,20 @@ def describe_figure(figure: ReportFigure) -> dict[str, Any]:
     Raises:
         DataError: the figure is not a PNG file.
     """
-    embedded = _Embedded.of(figure)
+    try:
+        with Image.open(io.BytesIO(figure.png), formats=["PNG"]) as image:
+            width, height = image.size
+    except OSError as error:
+        raise DataError(
+            f"The figure '{figure.title}' is not a PNG file; delete its file and run its pipeline again."
+        ) from error
     return {
         "title": figure.title,
         "caption": figure.caption,
         "alternative_text": figure.alternative_text or f"{figure.title}: {figure.caption}",
-        "width": embedded.width,
-        "height": embedded.height,
-        "wide": embedded.width > _WIDE * embedded.height,
+        "width": width,
+        "height": height,
+        "wide": width > _WIDE * height,
     }
 
 
@@ -58,7 +64,7 @@ def figure_sources(figures: Sequence[ReportFigure], budget: int) -> list[str]:
         figures: PNG files.
         budget: bytes that all of them may take together; the largest are written as WebP, and then smaller, until they do.
     """
-    embedded = [_Embedded.of(figure) for figure in figures]
+    embedded = [_Embedded(figure.png, figure.png) for figure in figures]
     while sum(len(one.content) for one in embedded) > budget:
         largest = max((one for one in embedded if one.can_shrink), key=lambda one: len(one.content), default=None)
         if largest is None:
@@ -69,34 +75,22 @@ def figure_sources(figures: Sequence[ReportFigure], budget: int) -> list[str]:
 
 @dataclass
 class _Embedded:
-    content: bytes
     original: bytes
-    kind: str
-    width: int
-    height: int
+    content: bytes
+    kind: str = "png"
     scale: float = 1.0
     can_shrink: bool = True
-
-    @classmethod
-    def of(cls, figure: ReportFigure) -> "_Embedded":
-        try:
-            with Image.open(io.BytesIO(figure.png), formats=["PNG"]) as image:
-                width, height = image.size
-        except (OSError, UnidentifiedImageError) as error:
-            raise DataError(
-                f"The figure '{figure.title}' is not a PNG file; delete its file and run its pipeline again."
-            ) from error
-        return cls(figure.png, figure.png, "png", width, height)
 
     def shrink(self) -> None:
         """Write the figure as WebP; once it is that, with fewer pixels. A step that gains nothing is the last one."""
         if self.kind == "webp":
             self.scale *= _SHRINK
         with Image.open(io.BytesIO(self.original), formats=["PNG"]) as image:
-            size = (max(1, round(self.width * self.scale)), max(1, round(self.height * self.scale)))
-            drawn = image.convert("RGB") if size == image.size else image.convert("RGB").resize(size)
+            width, height = (max(1, round(side * self.scale)) for side in image.size)
+            smaller = image.convert("RGB")
         file = io.BytesIO()
-        drawn.save(file, "webp", quality=_QUALITY, method=2)
-        self.can_shrink = len(file.getvalue()) < len(self.content) and min(size) > 100
-        if len(file.getvalue()) < len(self.content):
+        (smaller if self.scale == 1 else smaller.resize((width, height))).save(file, "webp", quality=_QUALITY, method=2)
+        gains = len(file.getvalue()) < len(self.content)
+        self.can_shrink = gains and min(width, height) > 100
+        if gains:
             self.content, self.kind = file.getvalue(), "webp"

@@ -81,7 +81,7 @@ def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> li
     for pipeline, own in results.groupby("pipeline", sort=False):
         with_it = [record for record in records if pipeline in record["parameters"]]
         for earlier, later in reversed(list(pairwise(with_it))):
-            changed = _changed(earlier["parameters"], later["parameters"], ("data_prep", str(pipeline)))
+            changed = _changed(earlier["parameters"], later["parameters"], sections=("data_prep", str(pipeline)))
             if not changed:
                 continue
             older = own[own["finished_at"].fillna("") < later["started_at"]]
@@ -98,8 +98,6 @@ def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> li
     return sentences
 
 
-def _changed(earlier: dict[str, Any], later: dict[str, Any], sections: Sequence[str]) -> list[str]:
-    before, after = (
-        flatten({name: parameters[name] for name in sections if name in parameters}) for parameters in (earlier, later)
-    )
+def _changed(*parameters: dict[str, Any], sections: Sequence[str]) -> list[str]:
+    before, after = (flatten({name: own[name] for name in sections if name in own}) for own in parameters)
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
