@@ -18,13 +18,12 @@ from vision_studies.figures.style import colour
 
 MOST_POINTS = 1_500
 
-# Column -> name of the view, label of the axis.
+# Column -> name of the view, label of the axis, how it is told of a variant.
 _COSTS = {
-    "parameters": ("Parameters", "parameters"),
-    "macs": ("Operations", "multiply-accumulate operations for an image"),
-    "seconds": ("Training time", "training time of a run (seconds)"),
+    "parameters": ("Parameters", "parameters", "{:,.0f} parameters"),
+    "macs": ("Operations", "multiply-accumulate operations for an image", "{:,.0f} operations an image"),
+    "seconds": ("Training time", "training time of a run (seconds)", "{:,.4g} s training"),
 }
-_NEEDED = ("study", "pipeline", "data", "variant", "accuracy")
 
 
 def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
@@ -43,13 +42,13 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
     Raises:
         DataError: a column is missing.
     """
-    need_columns(variants, _NEEDED, "variants")
+    need_columns(variants, ("study", "pipeline", "data", "variant", "accuracy"), "variants")
     known = variants.dropna(subset=["accuracy"])
     paid = known[[name for name in _COSTS if name in known]].astype(float) > 0
-    known = known[paid.any(axis=1)]
-    if known.empty:
-        return None
     costs = [name for name in paid if paid[name].any()]
+    if not costs:
+        return None
+    known = known[paid.any(axis=1)]
     shown = known.nlargest(MOST_POINTS, "accuracy") if len(known) > MOST_POINTS else known
     pipelines, sets = list(dict.fromkeys(known["pipeline"])), list(dict.fromkeys(known["data"]))
     traces = [
@@ -76,17 +75,21 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
 
 
 def _points(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, symbol: str) -> Scatter:
-    x = [numbers(rows[name].astype(float).where(rows[name].astype(float) > 0)) for name in costs]
+    x, *others = [numbers(rows[name].astype(float).where(lambda cost: cost > 0)) for name in costs]
     first = rows.iloc[0]
     return Scatter(
-        x=x[0],
+        x=x,
         y=numbers(100 * rows["accuracy"]),
         error_y=_error_bars(rows),
         mode="markers",
         marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
         text=[_said(row) for row in rows.to_dict("records")],
         hovertemplate="%{text}<extra></extra>",
-        meta={"group": str(first["pipeline"]), "label": str(first["data"]), "views": [{"x": other} for other in x[1:]]},
+        meta={
+            "group": str(first["pipeline"]),
+            "label": str(first["data"]),
+            "views": [{"x": other} for other in others],
+        },
     )
 
 
@@ -99,14 +102,14 @@ def _error_bars(rows: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _said(row: dict[Any, Any]) -> str:
-    lines = [f"<b>{escaped(row['variant'], 60)}</b>", f"{escaped(row['pipeline'])}, {escaped(row['data'])}"]
-    lines.append(f"study {escaped(row['study'], 60)}")
-    interval = ""
-    if not pd.isna(row.get("low")) and not pd.isna(row.get("high")):
-        interval = f" ({100 * row['low']:.2f} to {100 * row['high']:.2f})"
-    runs = "" if pd.isna(row.get("n")) else f", {row['n']:.0f} run{'' if row['n'] == 1 else 's'}"
-    lines.append(f"accuracy {100 * row['accuracy']:.2f} %{interval}{runs}")
-    for name, unit in (("parameters", "parameters"), ("macs", "operations an image"), ("seconds", "s training")):
-        if not pd.isna(row.get(name)):
-            lines.append(f"{row[name]:,.4g} {unit}" if name == "seconds" else f"{row[name]:,.0f} {unit}")
+    known = {name for name, value in row.items() if not pd.isna(value)}
+    interval = f" ({100 * row['low']:.2f} to {100 * row['high']:.2f})" if {"low", "high"} <= known else ""
+    runs = f", {row['n']:.0f} run{'' if row['n'] == 1 else 's'}" if "n" in known else ""
+    lines = [
+        f"<b>{escaped(row['variant'], 60)}</b>",
+        f"{escaped(row['pipeline'])}, {escaped(row['data'])}",
+        f"study {escaped(row['study'], 60)}",
+        f"accuracy {100 * row['accuracy']:.2f} %{interval}{runs}",
+        *(write.format(row[name]) for name, (_, _, write) in _COSTS.items() if name in known),
+    ]
     return "<br>".join(lines)

@@ -32,6 +32,9 @@ _METRICS = {
 _BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the rest: it begins outside the axis
 _MARKED = 12  # curves of so few points show them
 
+_Run = tuple[str, str, pd.DataFrame]
+"""Variant, name within it, and epochs."""
+
 
 def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     """Validation accuracy and loss, training loss and learning rate by epoch, one of them at a time.
@@ -78,8 +81,8 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     return InteractiveFigure("Learning curves, run by run", _caption(runs, chosen, variants), drawn)
 
 
-def _runs(histories: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Variant, name within it and epochs of each run, in the order of the table."""
+def _runs(histories: pd.DataFrame) -> Iterator[_Run]:
+    """In the order of the table."""
     # Sorted once: sorting each of thousands of runs takes longer than all the rest.
     order = np.lexsort((histories["epoch"], pd.factorize(histories["run"])[0]))
     for name, own in histories.iloc[order].groupby("run", sort=False):
@@ -89,28 +92,18 @@ def _runs(histories: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         yield variant, label, own
 
 
-def _chosen(runs: list[tuple[str, str, pd.DataFrame]]) -> list[tuple[str, str, pd.DataFrame]]:
+def _chosen(runs: list[_Run]) -> list[_Run]:
     """As many rounds of one run of each variant as fit; of too many variants for one round, the first."""
-    if len(runs) <= MOST_RUNS:
-        return runs
-    rounds: dict[int, list[int]] = {}
-    seen: dict[str, int] = {}
-    for place, (variant, _, _) in enumerate(runs):
-        rounds.setdefault(seen.get(variant, 0), []).append(place)
-        seen[variant] = seen.get(variant, 0) + 1
-    kept: list[int] = []
-    for places in rounds.values():
-        if len(kept) + len(places) > MOST_RUNS:
-            break
-        kept += places
-    return [runs[place] for place in sorted(kept or rounds[0][:MOST_RUNS])]
+    variants = pd.Series([variant for variant, _, _ in runs])
+    rounds = variants.groupby(variants).cumcount()
+    fitting = int((rounds.value_counts().sort_index().cumsum() <= MOST_RUNS).sum())
+    return [run for run, number in zip(runs, rounds, strict=True) if number < max(1, fitting)][:MOST_RUNS]
 
 
 def _curve(place: int, variant: str, label: str, own: pd.DataFrame, metrics: list[str]) -> Scatter:
-    points = [_points(own, metric) for metric in metrics]
-    first = points[0]
+    first, *others = [_points(own, metric) for metric in metrics]
     # Epochs are named again only where they are others than those of the first metric.
-    others = [one if not np.array_equal(one["x"], first["x"]) else {"y": one["y"]} for one in points[1:]]
+    views = [{"y": one["y"]} if np.array_equal(one["x"], first["x"]) else one for one in others]
     dash = DASHES[place // len(COLOURS) % len(DASHES)]
     return Scatter(
         **first,
@@ -119,7 +112,7 @@ def _curve(place: int, variant: str, label: str, own: pd.DataFrame, metrics: lis
         marker={"size": 5},
         name=escaped(variant),
         hovertemplate=hover(f"{escaped(variant, 60)}<br>{escaped(label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
-        meta={"group": variant, "label": label, "views": others},
+        meta={"group": variant, "label": label, "views": views},
     )
 
 
@@ -134,17 +127,15 @@ def _points(own: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
 def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
     label = _METRICS[metric][1]
     values = pd.concat([own[metric] for own in runs]).dropna()
-    layout: dict[str, Any] = {"yaxis__range": None, "yaxis__autorange": True}
-    if metric.endswith("_loss") and len(values):
-        usual = float(values.quantile(0.75))
-        if values.max() > _BLOW_UP * usual > 0:
-            top = _BLOW_UP / 2 * usual
-            label = f"{label}, to {top:.3g}"
-            layout = {"yaxis__range": [0, top], "yaxis__autorange": False}
-    return {"yaxis__title__text": label, **layout}
+    usual = float(values.quantile(0.75)) if metric.endswith("_loss") else np.nan
+    if values.max() > _BLOW_UP * usual > 0:
+        top = _BLOW_UP / 2 * usual
+        label = f"{label}, to {top:.3g}"
+        return {"yaxis__title__text": label, "yaxis__range": [0, top], "yaxis__autorange": False}
+    return {"yaxis__title__text": label, "yaxis__range": None, "yaxis__autorange": True}
 
 
-def _caption(runs: list[Any], chosen: list[Any], variants: list[str]) -> str:
+def _caption(runs: list[_Run], chosen: list[_Run], variants: list[str]) -> str:
     shown = {variant for variant, _, _ in chosen}
     if len(chosen) == len(runs):
         said = f"All {len(runs)} runs" if len(runs) > 1 else "The only run"
