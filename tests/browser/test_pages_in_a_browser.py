@@ -6,8 +6,7 @@ from markupsafe import Markup
 from tests.browser.page_checks import WIDTHS, Watched, check_page
 from tests.reports.test_report_page import report, run
 
-from vision_studies.figures.interactive_cost import accuracy_against_cost
-from vision_studies.figures.interactive_curves import learning_curves
+from vision_studies.figures.interactive_results import accuracy_against_cost, learning_curves
 from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface

@@ -55,9 +55,8 @@ def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], nam
     axes.axvline(0, color=SOFT, linewidth=1.2)
     for place, row in enumerate(rows):
         if row["variant"] == baseline:
-            axes.annotate(
-                "baseline", (0, place), xytext=(6, 0), textcoords="offset points", va="center", color=SOFT, fontsize=9
-            )
+            look: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+            axes.annotate("baseline", (0, place), color=SOFT, **look)
             continue
         # Aligned by seed: a seed that only one of the two has gives NaN, and drops out.
         differences = (values[row["variant"]] - values[baseline]).dropna()

@@ -20,8 +20,7 @@ class ReportFigure:
     """A figure with the words that stand for it.
 
     Attributes:
-        title: heading.
-        caption: what to look for.
+        title: heading; the caption says what to look for.
         png: content of the file.
         pipeline: whose it is.
         alternative_text: what the figure shows, for those who do not see it; empty: title and caption.

@@ -22,17 +22,9 @@ _SHOWN = 500  # configurations in the page; all of them are in comparison.csv
 class StudyCard:
     """What the page says of a study.
 
-    Attributes:
-        name: as `--env` named it; its page lies in a folder of this name.
-        title: heading of its page.
-        question: what it wants to know.
-        pipelines: those with results.
-        answer: a sentence.
-        runs: rows of its results.
-        gaps: runs without a result.
-        seconds: of training.
-        finished: day of the newest result.
-        labels: what must be said of its numbers.
+    Its name is that of `--env`, and its page lies in a folder of this name; it has pipelines with results, an answer in a
+    sentence, runs (rows of its results), gaps (runs without a result), seconds of training, the day of its newest result, and
+    labels: what must be said of its numbers.
     """
 
     name: str

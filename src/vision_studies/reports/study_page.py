@@ -31,13 +31,9 @@ _VIEWS = "test_accuracy_views_"  # of `other_metrics`
 
 @dataclass(frozen=True)
 class StudyReport:
-    """All that a page shows.
+    """All that a page shows of a study: its heading, what it wants to know, its name, how to run it again, and more.
 
     Attributes:
-        title: heading of the page.
-        question: what the study wants to know.
-        study: its name.
-        command: how to run it again.
         settings: pairs of name and value: data set, device, commit, date, versions.
         results: rows of the results table; columns that are absent are missing in every row.
         comparison: from `analysis.comparisons`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.

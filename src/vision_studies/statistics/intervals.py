@@ -27,14 +27,9 @@ _DECIMALS = 12  # 0.96 - 0.95 and 0.97 - 0.96 must tie; binary fractions would t
 
 @dataclass(frozen=True)
 class Summary:
-    """A sample in five numbers; what cannot be computed is NaN.
+    """A sample of n values in five numbers; what cannot be computed is NaN.
 
-    Attributes:
-        n: how many values there are.
-        mean: their mean.
-        standard_deviation: of the sample (n - 1 in the denominator).
-        low: lower end of the interval of the mean.
-        high: upper end.
+    The standard deviation is that of the sample (n - 1 in the denominator); low and high are the ends of the mean's interval.
     """
 
     n: int
@@ -50,9 +45,7 @@ class PairedComparison:
 
     Attributes:
         pairs: seeds that both have.
-        difference: mean difference.
-        low: lower end of its interval.
-        high: upper end.
+        difference: mean difference; low and high are the ends of its interval.
         p: two-sided p of the test.
         smallest_p: the smallest p that so many pairs can give, whatever their values.
         cohens_d: mean difference over the standard deviation of the differences (Cohen's d_z).
@@ -87,19 +80,19 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
     sample = sample[~np.isnan(sample)]
     if len(sample) == 0:
         return Summary(0, np.nan, np.nan, np.nan, np.nan)
-    mean = float(sample.mean())
-    if len(sample) == 1:
+    n, mean = len(sample), float(sample.mean())
+    if n == 1:
         return Summary(1, mean, np.nan, np.nan, np.nan)
     if np.ptp(sample) == 0:
-        return Summary(len(sample), mean, 0.0, mean, mean)
+        return Summary(n, mean, 0.0, mean, mean)
     if interval == "bootstrap":
         drawing = {"n_resamples": _BOOTSTRAP_SAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
         low, high = stats.bootstrap((sample,), np.mean, confidence_level=confidence, **drawing).confidence_interval
     else:
         # The distribution's own function: scipy's interval checks its arguments for longer than it computes.
-        half = special.stdtrit(len(sample) - 1, (1 + confidence) / 2) * _standard_error(sample)
+        half = special.stdtrit(n - 1, (1 + confidence) / 2) * _standard_error(sample)
         low, high = mean - half, mean + half
-    return Summary(len(sample), mean, float(sample.std(ddof=1)), float(low), float(high))
+    return Summary(n, mean, float(sample.std(ddof=1)), float(low), float(high))
 
 
 def paired_comparison(

@@ -31,13 +31,7 @@ def page_sections() -> dict[str, PageSection]:
 
 @dataclass(frozen=True)
 class StudyFolders:
-    """Where a study lies.
-
-    Attributes:
-        name: as `--env` named it.
-        outputs: results tables, in a folder a pipeline.
-        reports: figures, sentences and records of runs.
-    """
+    """Where a study lies that `--env` named so: its results tables, in a folder a pipeline, and its figures and records."""
 
     name: str
     outputs: Path
@@ -180,7 +174,7 @@ def _read_json(file: Path) -> Any:
 
 
 def _learning_curves(histories: pd.DataFrame) -> Any:
-    from vision_studies.figures.interactive_curves import learning_curves
+    from vision_studies.figures.interactive_results import learning_curves
 
     return learning_curves(histories)
 

@@ -68,7 +68,7 @@ def compare_studies(
     settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
 ) -> tuple[str, pd.DataFrame, str, str]:
     """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
-    from vision_studies.figures.interactive_cost import accuracy_against_cost
+    from vision_studies.figures.interactive_results import accuracy_against_cost
     from vision_studies.reports.index_page import best_table, render_index
     from vision_studies.statistics.configurations import best_configurations, configurations
 
