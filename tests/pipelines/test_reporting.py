@@ -20,7 +20,7 @@ from vision_studies.pipelines.reporting.collect import (
     find_studies,
 )
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
-from vision_studies.pipelines.reporting.setting import (
+from vision_studies.pipelines.reporting.study import (
     changes_between_runs,
     describe_setting,
     differences_from_base,

@@ -8,9 +8,16 @@ from uuid import uuid4
 
 import pandas as pd
 
-from vision_studies.reports.figures import ReportFigure, describe_figure, figure_sources
 from vision_studies.reports.formatting import is_missing, number, percent, text
-from vision_studies.reports.page import PAGE_BYTES, Chart, packed, render_page
+from vision_studies.reports.page import (
+    PAGE_BYTES,
+    Chart,
+    ReportFigure,
+    describe_figure,
+    figure_sources,
+    packed,
+    render_page,
+)
 from vision_studies.reports.tables import (
     answers,
     configuration_table,

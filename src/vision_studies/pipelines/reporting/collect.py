@@ -14,8 +14,7 @@ from vision_studies.config.registry import METHODS
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.pipelines.data_prep.section import SECTION
-from vision_studies.reports.figures import ReportFigure
-from vision_studies.reports.page import Chart
+from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.studies.method import ChartSource, PageSection, load_method
 from vision_studies.studies.results import read_results
 

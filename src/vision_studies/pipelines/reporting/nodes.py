@@ -12,8 +12,7 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
-from vision_studies.pipelines.reporting.setting import network_name
-from vision_studies.pipelines.reporting.study import configurations_of, study_report
+from vision_studies.pipelines.reporting.study import configurations_of, network_name, study_report
 from vision_studies.reports.page import Chart
 from vision_studies.reports.study_page import render_study
 

@@ -1,11 +1,14 @@
-"""One study as its page and the page of all studies show it."""
+"""One study as its page and the page of all studies show it, with the conditions under which it was run."""
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
+from vision_studies.config.merge import flatten, unflatten
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.pipelines.reporting.collect import (
     StudyFolders,
@@ -17,15 +20,17 @@ from vision_studies.pipelines.reporting.collect import (
     collect_results,
     page_sections,
 )
-from vision_studies.pipelines.reporting.setting import (
-    changes_between_runs,
-    describe_setting,
-    differences_from_base,
-    image_source,
-)
+from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.index_page import StudyCard
 from vision_studies.reports.study_page import StudyReport
-from vision_studies.reports.tables import gaps, run_rows
+from vision_studies.reports.tables import gaps, labels_among, run_rows
+from vision_studies.serving.networks import network_title
+
+Record = dict[str, Any]
+
+_VERSIONS = ("python", "torch", "kedro", "vision-studies")
+_CHANGES_SHOWN = 6
+_CLASSES_SHOWN = 30
 
 
 def study_report(
@@ -86,12 +91,12 @@ def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.
         gaps=len(gaps(runs)),
         seconds=float(results["seconds"].sum()),
         finished=str(results["finished_at"].dropna().max())[:10],
-        labels=tuple(dict.fromkeys(label for run in runs for label in run["labels"])),
+        labels=labels_among(runs),
     )
     return results.assign(data=_image_names(results, image_source(records))), card
 
 
-def _called(folders: StudyFolders, records: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _called(folders: StudyFolders, records: Sequence[Record]) -> dict[str, str]:
     newest = records[-1]["parameters"].get("study", {}) if records else {}
     return {"title": newest.get("title") or folders.name, "question": newest.get("question") or ""}
 
@@ -104,3 +109,87 @@ def _image_names(results: pd.DataFrame, source: str) -> list[str]:
         chosen = f", {len(classes)} classes" if isinstance(classes, list) else ""
         names.append(f"{source or 'images'}{chosen} ({fingerprint[:6]})")
     return names
+
+
+def describe_setting(
+    results: pd.DataFrame, records: Sequence[Record], classes: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Pairs of name and value: images, classes, hardware, time, versions."""
+    newest = results.sort_values("finished_at").iloc[-1]
+    versions = json.loads(newest["versions"]) if isinstance(newest["versions"], str) else {}
+    processors = dict.fromkeys(record["processor"] for record in records if record.get("processor"))
+    gpus = dict.fromkeys(gpu for record in records for gpu in record.get("gpus", []))
+    source = image_source(records)
+    return [
+        *([("Images", source)] if source else []),
+        *([("Classes", _listed(classes))] if classes else []),
+        ("Data fingerprint", ", ".join(sorted(set(results["data_fingerprint"])))),
+        ("Device", ", ".join([*sorted(set(results["device"].dropna())), *gpus])),
+        *([("Processor", ", ".join(processors))] if processors else []),
+        ("Training time", f"{duration(results['seconds'].sum())} over {len(results):,} runs"),
+        ("Finished", f"{text(newest['finished_at'])} (UTC)"),
+        ("Commit", text(newest["git_commit"])),
+        ("Versions", ", ".join(f"{name} {versions[name]}" for name in _VERSIONS if name in versions)),
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _CLASSES_SHOWN} more" if len(names) > _CLASSES_SHOWN else ""
+    return f"{len(names)}: {', '.join(names[:_CLASSES_SHOWN])}{more}"
+
+
+def image_source(records: Sequence[Record]) -> str:
+    """What the newest run's images came from, as a short name; empty where no record tells."""
+    for record in reversed(records):
+        source = record["parameters"].get("data_prep", {}).get("source")
+        if source:
+            sources = source if isinstance(source, list) else [source]
+            return " + ".join(PurePath(str(one)).name or str(one) for one in sources)
+    return ""
+
+
+def network_name(pipeline: str, configuration: str) -> str:
+    """What a run's network is called; empty where runs are parts of networks.
+
+    Args:
+        pipeline: whose run it is.
+        configuration: JSON object with dotted keys, as the results table has it.
+    """
+    return network_title(pipeline, unflatten(json.loads(configuration)))
+
+
+def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str]]:
+    """Parameter, base value and own value, as JSON, of all that the newest run had otherwise than the base configuration."""
+    known = [record["differences_from_base"] for record in records if "differences_from_base" in record]
+    return [(key, json.dumps(base), json.dumps(own)) for key, (base, own) in sorted(known[-1].items())] if known else []
+
+
+def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> list[str]:
+    """A sentence for each pipeline whose parameters changed after some of the runs in the results had finished.
+
+    Two configurations under one study's name: runs that both ask for are the same, but others may still be of the earlier one.
+    """
+    sentences = []
+    for pipeline, own in results.groupby("pipeline", sort=False):
+        with_it = [record for record in records if pipeline in record["parameters"]]
+        for earlier, later in reversed(list(pairwise(with_it))):
+            changed = _changed(earlier["parameters"], later["parameters"], sections=("data_prep", str(pipeline)))
+            if not changed:
+                continue
+            older = own[own["finished_at"].fillna("") < later["started_at"]]
+            if len(older):
+                shown = ", ".join(changed[:_CHANGES_SHOWN]) + (" and more" if len(changed) > _CHANGES_SHOWN else "")
+                since = later["started_at"][:16].replace("T", " ")
+                sentences.append(
+                    f"The study has been run with two configurations: before {since} (UTC) {shown} "
+                    f"{'was' if len(changed) == 1 else 'were'} different, and {len(older)} of {len(own)} runs of {pipeline} "
+                    "are older. They are kept where their variants still mean the same; give a changed study a name of its own "
+                    "to keep both."
+                )
+            break
+    return sentences
+
+
+def _changed(*parameters: dict[str, Any], sections: Sequence[str]) -> list[str]:
+    before, after = (flatten({name: own[name] for name in sections if name in own}) for own in parameters)
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
