@@ -21,7 +21,7 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
 
     Args:
         results: one row a run: variant, seed and the metric, a fraction.
-        comparison: from `analysis.statistics.compare_variants`: variant, n, mean, low, high, difference,
+        comparison: from `statistics.comparisons.compare_variants`: variant, n, mean, low, high, difference,
             difference_low, difference_high (missing for the baseline), confidence.
         metric: the column of `results` that was compared.
     """

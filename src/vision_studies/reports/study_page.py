@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pandas as pd
 
+from vision_studies.reports import tables
 from vision_studies.reports.formatting import is_missing, number, percent, text
 from vision_studies.reports.page import (
     PAGE_BYTES,
@@ -17,16 +18,6 @@ from vision_studies.reports.page import (
     figure_sources,
     packed,
     render_page,
-)
-from vision_studies.reports.tables import (
-    answers,
-    configuration_table,
-    gaps,
-    labels_among,
-    of_metric,
-    run_rows,
-    variant_rows,
-    writer_of,
 )
 from vision_studies.statistics.metrics import COMPARED, METRICS
 
@@ -43,7 +34,7 @@ class StudyReport:
     Attributes:
         settings: pairs of name and value: data set, device, commit, date, versions.
         results: rows of the results table; columns that are absent are missing in every row.
-        comparison: from `analysis.comparisons`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.
+        comparison: from `statistics.comparisons`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.
         figures: in the order in which they are shown.
         confidence: of the intervals.
         conclusions: pipeline -> sentences with its answer; they take the place of those that `comparison` has for it.
@@ -79,7 +70,7 @@ def render_study(report: StudyReport) -> str:
     Raises:
         DataError: a figure is not a PNG file.
     """
-    runs = run_rows(report.results)
+    runs = tables.run_rows(report.results)
     table = run_table(runs)
     places = [f"figure-{uuid4().hex}" for _ in report.figures]  # stand for the figures until the rest is written
     page = render_page(
@@ -92,8 +83,8 @@ def render_study(report: StudyReport) -> str:
         metrics=COMPARED,
         run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
         sections=_sections(report, runs, places),
-        labels=labels_among(runs),
-        gaps=gaps(runs),
+        labels=tables.labels_among(runs),
+        gaps=tables.gaps(runs),
         many_variants=_MANY_VARIANTS,
     )
     left = PAGE_BYTES - len(page.encode()) - _RESERVE
@@ -108,20 +99,20 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], places: Sequence[
         {**describe_figure(figure), "source": place, "pipeline": figure.pipeline}
         for figure, place in zip(report.figures, places, strict=True)
     ]
-    sentences = answers(report.comparison, report.conclusions)
-    compared = of_metric(report.comparison, "test_accuracy").to_dict("records")
+    sentences = tables.answers(report.comparison, report.conclusions)
+    compared = tables.of_metric(report.comparison, "test_accuracy").to_dict("records")
     named = [*(run["pipeline"] for run in runs), *report.charts, *(figure["pipeline"] for figure in figures)]
     sections = []
     for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):
         own = [run for run in runs if run["pipeline"] == pipeline]
-        variants, configuration = configuration_table(own)
+        variants, configuration = tables.configuration_table(own)
         comparisons = [row for row in compared if row.get("pipeline", pipeline) == pipeline]
         sections.append(
             {
                 "pipeline": pipeline,
                 "title": report.pipelines.get(pipeline, pipeline),
                 "answers": sentences.get(pipeline) or sentences.get("", []),
-                "variants": variant_rows(own, report.comparison),
+                "variants": tables.variant_rows(own, report.comparison),
                 "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
                 "several_conditions": len({run["condition"] for run in own if run["condition"]}) > 1,
@@ -129,7 +120,7 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], places: Sequence[
                 "charts": report.charts.get(pipeline, ()),
                 "configured_variants": variants,
                 "configuration": configuration,
-                "labels": labels_among(own),
+                "labels": tables.labels_among(own),
             }
         )
     return sections
@@ -152,7 +143,7 @@ def _columns() -> Iterator[_Column]:
     # What a network is, the same in every row of a variant, stands last.
     for metric in sorted(METRICS, key=lambda metric: metric.unit in ("parameters", "operations")):
         if metric.shown == "column":
-            yield _Column(metric.title, metric.column, writer_of(metric))
+            yield _Column(metric.title, metric.column, tables.writer_of(metric))
         if metric.column == "test_accuracy":
             yield _Column("With test-time views", "views", text)
 

@@ -10,16 +10,8 @@ import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.pipelines.reporting.collect import (
-    StudyFolders,
-    collect_charts,
-    collect_classes,
-    collect_conclusions,
-    collect_figures,
-    collect_records,
-    collect_results,
-    page_sections,
-)
+from vision_studies.pipelines.reporting import collect
+from vision_studies.pipelines.reporting.collect import StudyFolders, page_sections
 from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.index_page import StudyCard
 from vision_studies.reports.study_page import StudyReport
@@ -49,24 +41,24 @@ def study_report(
     """
     from vision_studies.statistics.comparisons import compare_metrics
 
-    results, records = collect_results(folders), collect_records(folders)
+    results, records = collect.collect_results(folders), collect.collect_records(folders)
     called = _called(folders, records)
     comparison = compare_metrics(
         results, confidence=settings.confidence, interval=settings.interval, test=settings.test
     )
-    figures, missing = collect_figures(folders)
+    figures, missing = collect.collect_figures(folders)
     return StudyReport(
         title=title or called["title"],
         question=question or called["question"],
         study=folders.name,
         command="kedro run" if folders.name == "base" else f"kedro run --env={folders.name}",
-        settings=describe_setting(results, records, collect_classes(folders)),
+        settings=describe_setting(results, records, collect.collect_classes(folders)),
         results=results,
         comparison=comparison,
         figures=figures,
         confidence=settings.confidence,
-        conclusions=collect_conclusions(folders),
-        charts=collect_charts(folders.outputs),
+        conclusions=collect.collect_conclusions(folders),
+        charts=collect.collect_charts(folders.outputs),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
         notes=[*changes_between_runs(results, records), *missing],
@@ -77,9 +69,9 @@ def study_report(
 
 def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.DataFrame, StudyCard]:
     """A study's results with a name for each row's images, and what the page of all studies says of it."""
-    records = collect_records(folders)
+    records = collect.collect_records(folders)
     called = _called(folders, records)
-    conclusions = collect_conclusions(folders)
+    conclusions = collect.collect_conclusions(folders)
     runs = run_rows(results)
     card = StudyCard(
         name=folders.name,
