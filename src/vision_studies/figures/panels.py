@@ -19,7 +19,6 @@ class Panels(NamedTuple):
     """The panels of a figure.
 
     Attributes:
-        figure: that holds them.
         axes: of all of them, row by row; empty places of the last row are hidden.
         columns: how many stand side by side.
     """
@@ -93,10 +92,7 @@ def finished(
     """The figure with its heading, with one legend below all panels and with small print.
 
     Args:
-        drawn: the figure.
-        title: its heading.
-        legend: entries.
-        columns: in which they stand; if missing, as many as the figure is wide enough for.
+        columns: of the legend; if missing, as many as the figure is wide enough for.
         note: heads the legend, which stands at the left then, where a footnote would lie under it.
         small_print: below the panels of a figure whose legend has no note.
         look: of the legend.

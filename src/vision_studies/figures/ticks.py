@@ -32,7 +32,6 @@ def logarithmic(
     """A logarithmic axis with plain numbers: the style does not read powers as formulas.
 
     Args:
-        axis: of x or y.
         steps: which multiples of a power of ten are named; if missing, those that Matplotlib names.
         write: a number as text.
         most: how many ticks at most, where that is not left to Matplotlib.
@@ -58,9 +57,6 @@ def names(axes: Axes, which: Literal["x", "y"], labels: Sequence[str], *, beside
     """Names at 0, 1, ... without a grid between them; downwards on a vertical axis.
 
     Args:
-        axes: the panel.
-        which: the axis.
-        labels: the names.
         beside: how far the axis reaches beyond the first and the last of them.
         look: of the labels.
     """
@@ -86,12 +82,9 @@ def have_room(places: Sequence[float] | np.ndarray, apart: float) -> list[bool]:
 
 
 def values_run(axis: Axis, values: Sequence[float], labels: Sequence[str], apart: float, *, log: bool = True) -> None:
-    """A tick at every value that was run, with a name where it has room.
+    """A tick at every one of the values, which ascend, with its label where it has room.
 
     Args:
-        axis: of x or y.
-        values: ascending.
-        labels: one a value.
         apart: how far apart names must be, as a part of the axis.
         log: make the axis logarithmic.
     """

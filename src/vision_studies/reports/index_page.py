@@ -61,7 +61,6 @@ def render_index(
         best: from `statistics.configurations.best_configurations`.
         charts: of accuracy and cost.
         problems: sentences about studies that cannot be shown.
-        confidence: of the intervals.
     """
     return render_page(
         "index.html",
