@@ -11,7 +11,7 @@ from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 from vision_studies.pipelines.transfer_cuts.plots.accuracy_surface import accuracy_surface
 from vision_studies.reports.page import Chart, chart_json, content_security_sources, digest, plotly_archive
-from vision_studies.reports.study_page import render_study
+from vision_studies.reports.study_pages import render_study
 
 EVIL = '<a href="https://example.org">&lt;%{x}</a><script>alert(1)</script>'
 CURVES, REGRET, CUTS, TRIALS, COST = range(5)

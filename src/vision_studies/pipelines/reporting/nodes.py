@@ -14,7 +14,7 @@ from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
 from vision_studies.pipelines.reporting.study import configurations_of, network_name, study_report
 from vision_studies.reports.page import Chart
-from vision_studies.reports.study_page import render_study
+from vision_studies.reports.study_pages import best_table, render_index, render_study
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,6 @@ def compare_studies(
 ) -> tuple[str, pd.DataFrame, str, str]:
     """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
     from vision_studies.figures.interactive_results import accuracy_against_cost
-    from vision_studies.reports.index_page import best_table, render_index
     from vision_studies.statistics.configurations import best_configurations, configurations
 
     tables, cards, problems = [], [], []

@@ -13,8 +13,7 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.pipelines.reporting import collect
 from vision_studies.pipelines.reporting.collect import StudyFolders, page_sections
 from vision_studies.reports.formatting import duration, text
-from vision_studies.reports.index_page import StudyCard
-from vision_studies.reports.study_page import StudyReport
+from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
 from vision_studies.serving.networks import network_title
 

@@ -1,15 +1,16 @@
-"""The page of one study, with the table of its runs and all that is known of each of them."""
+"""The page of one study, with the table of its runs, and the page of all studies, with their configurations."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from uuid import uuid4
 
 import pandas as pd
 
 from vision_studies.reports import tables
-from vision_studies.reports.formatting import is_missing, number, percent, text
+from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent, spread, text
 from vision_studies.reports.page import (
     PAGE_BYTES,
     Chart,
@@ -19,11 +20,14 @@ from vision_studies.reports.page import (
     packed,
     render_page,
 )
+from vision_studies.reports.table import Table
 from vision_studies.statistics.metrics import COMPARED, METRICS
 
 _RESERVE = 20_000  # bytes
 _MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared
+_SHOWN_CONFIGURATIONS = 500  # in the page of all studies; all of them are in comparison.csv
 _SHOWN_RUNS = 50  # rows that stand in the page itself; a script brings the others
+_BEST = "Best configuration of each pipeline on each set of images, by validation"
 _VIEWS = "test_accuracy_views_"  # of `other_metrics`
 
 
@@ -189,7 +193,7 @@ def _views(other_metrics: str | None) -> str | None:
     """Accuracy by number of views, as text."""
     metrics = json.loads(other_metrics) if other_metrics else {}
     views = {int(key.removeprefix(_VIEWS)): value for key, value in metrics.items() if key.startswith(_VIEWS)}
-    return "; ".join(f"{count}: {percent(value)}" for count, value in sorted(views.items())) or None
+    return "; ".join(f"{n}: {percent(value)}" for n, value in sorted(views.items())) or None
 
 
 def _row(run: Mapping[str, Any], columns: list[_Column], configurations: dict[str, int]) -> dict[str, Any]:
@@ -213,3 +217,94 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class StudyCard:
+    """What the page says of a study.
+
+    Its name is that of `--env`, and its page lies in a folder of this name; it has pipelines with results, an answer in a
+    sentence, runs (rows of its results), gaps (runs without a result), seconds of training, the day of its newest result, and
+    labels: what must be said of its numbers.
+    """
+
+    name: str
+    title: str
+    question: str
+    pipelines: Sequence[str]
+    answer: str
+    runs: int
+    gaps: int
+    seconds: float
+    finished: str
+    labels: Sequence[str]
+
+    @property
+    def address(self) -> str:
+        """Where its page lies, from the page of all studies."""
+        return _address(self.name)
+
+
+def render_index(
+    studies: Sequence[StudyCard],
+    configurations: pd.DataFrame,
+    best: pd.DataFrame,
+    *,
+    charts: Sequence[Chart] = (),
+    problems: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> str:
+    """The page, as HTML.
+
+    Args:
+        studies: in the order in which they are shown.
+        configurations: from `statistics.configurations.configurations`.
+        best: from `statistics.configurations.best_configurations`.
+        charts: of accuracy and cost.
+        problems: sentences about studies that cannot be shown.
+    """
+    return render_page(
+        "index.html",
+        styles=["report.css"],
+        scripts=["report.js"],
+        charts=charts,
+        report={
+            "studies": studies,
+            "problems": problems,
+            "confidence": confidence,
+            "configurations_left_out": max(0, len(configurations) - _SHOWN_CONFIGURATIONS),
+            "runs": sum(study.runs for study in studies),
+            "seconds": sum(study.seconds for study in studies),
+        },
+        configurations=_rows(configurations.head(_SHOWN_CONFIGURATIONS)),
+        best=_rows(best),
+    )
+
+
+def best_table(best: pd.DataFrame) -> Table:
+    """The best configurations as texts, for Markdown and LaTeX."""
+    rows = [
+        {
+            "Images": row["data"],
+            "Pipeline": row["pipeline"],
+            "Configuration": tables.labelled(row["variant"], row["labels"]),
+            "Study": row["study"],
+            "n": row["n"],
+            "Test accuracy (%)": spread(100 * row["accuracy"], 100 * row["standard_deviation"]),
+            "Interval (%)": f"{100 * row['low']:.2f} to {100 * row['high']:.2f}" if row["n"] > 1 else MISSING,
+            "Parameters": count(row["parameters"]),
+            "MACs": count(row["macs"]),
+            "Time a run": duration(row["seconds"]),
+        }
+        for row in _rows(best)
+    ]
+    return Table(rows, _BEST, label="tab:best_configurations")
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table.rename(columns=str).to_dict("records")
+    return [row | {"labels": tables.labels_of(row["configuration"]), "address": _address(row["study"])} for row in rows]
+
+
+def _address(study: str) -> str:
+    return f"{quote(study)}/report.html"
