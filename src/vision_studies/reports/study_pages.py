@@ -221,7 +221,7 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True)
 class StudyCard:
-    """What the page says of a study.
+    """What the page of all studies says of one of them.
 
     Its name is that of `--env`, and its page lies in a folder of this name; it has pipelines with results, an answer in a
     sentence, runs (rows of its results), gaps (runs without a result), seconds of training, the day of its newest result, and
@@ -254,7 +254,7 @@ def render_index(
     problems: Sequence[str] = (),
     confidence: float = 0.95,
 ) -> str:
-    """The page, as HTML.
+    """The page of all studies, as HTML.
 
     Args:
         studies: in the order in which they are shown.
