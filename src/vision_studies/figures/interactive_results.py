@@ -19,6 +19,7 @@ from vision_studies.figures.interactive_style import (
     view,
 )
 from vision_studies.figures.style import COLOURS, colour
+from vision_studies.figures.ticks import top_without_blow_up
 
 MOST_RUNS = 60
 MOST_POINTS = 200  # of a run
@@ -37,7 +38,6 @@ _COSTS = {
     "macs": ("Operations", "multiply-accumulate operations for an image", "{:,.0f} operations an image"),
     "seconds": ("Training time", "training time of a run (seconds)", "{:,.4g} s training"),
 }
-_BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the rest: it begins outside the axis
 _MARKED = 12  # curves of so few points show them
 
 _Run = tuple[str, str, pd.DataFrame]
@@ -134,12 +134,10 @@ def _points(own: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
 
 def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
     label = _METRICS[metric][1]
-    values = pd.concat([own[metric] for own in runs]).dropna()
-    usual = float(values.quantile(0.75)) if metric.endswith("_loss") else np.nan
-    if values.max() > _BLOW_UP * usual > 0:
-        top = _BLOW_UP / 2 * usual
-        label = f"{label}, to {top:.3g}"
-        return {"yaxis__title__text": label, "yaxis__range": [0, top], "yaxis__autorange": False}
+    values = pd.concat([own[metric] for own in runs]).dropna().to_numpy(float)
+    top = top_without_blow_up(values) if metric.endswith("_loss") else None
+    if top is not None:
+        return {"yaxis__title__text": f"{label}, to {top:.3g}", "yaxis__range": [0, top], "yaxis__autorange": False}
     return {"yaxis__title__text": label, "yaxis__range": None, "yaxis__autorange": True}
 
 

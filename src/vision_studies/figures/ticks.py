@@ -48,6 +48,12 @@ def decades(values: np.ndarray) -> tuple[int, ...]:
     return (1,) if values.max() > 100 * max(values.min(), 1) else (1, 2, 5)
 
 
+def top_without_blow_up(losses: np.ndarray) -> float | None:
+    """Where an axis of losses is to end, if one of them would flatten all the rest: ten times the third quartile, or more."""
+    usual = float(np.quantile(losses, 0.75)) if len(losses) else 0.0
+    return 5 * usual if usual > 0 and losses.max() > 10 * usual else None
+
+
 def whole_numbers(axis: Axis) -> None:
     """Ticks at whole numbers alone, as of epochs."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))

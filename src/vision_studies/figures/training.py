@@ -16,10 +16,9 @@ from matplotlib.figure import Figure
 
 from vision_studies.figures.panels import finished, key, small_multiples
 from vision_studies.figures.style import COLOURS, FAINT, SOFT, short, styled
-from vision_studies.figures.ticks import whole_numbers
+from vision_studies.figures.ticks import top_without_blow_up, whole_numbers
 
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
-_BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the rest, and is cut off
 
 
 @styled
@@ -168,8 +167,7 @@ def _schedules(groups: list[_Group]) -> int:
 def _cut_off(axes: Axes, groups: list[_Group], *columns: str) -> None:
     runs = [run for group in groups for run in group.runs]
     values = np.concatenate([[], *(run[column].dropna() for column in columns for run in runs)])
-    if values.size and values.max() > _BLOW_UP * (usual := float(np.quantile(values, 0.75))) > 0:
-        top = _BLOW_UP / 2 * usual
+    if (top := top_without_blow_up(values)) is not None:
         axes.set_ylim(0, top)
         axes.set_ylabel(f"{axes.get_ylabel()}, above {top:.3g} cut off")
 
