@@ -87,9 +87,7 @@ def compare_metrics(
     Args:
         results: rows of the results table: pipeline, variant, seed and the metrics, and condition where variants are not all
             compared with each other. The first variant of a pipeline and condition that has a value is the baseline there.
-        confidence: as for `compare_variants`, like the two below.
-        interval: kind of the intervals.
-        test: kind of the paired test.
+        confidence: as for `compare_variants`, like interval and test.
         metrics: what is compared.
 
     Returns:

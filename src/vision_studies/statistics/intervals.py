@@ -100,6 +100,8 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare two variants, `first` minus `second` (values with their seeds as index), on the seeds that both have.
 
+    The interval of the mean difference is of this kind and confidence (between 0 and 1).
+
     Raises:
         DataError: a seed occurs twice in one of them.
 
