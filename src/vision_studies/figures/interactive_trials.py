@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from plotly.colors import sample_colorscale
 from plotly.graph_objects import Scatter
 
@@ -150,8 +151,8 @@ def _axis_of(values: pd.Series, name: str) -> _Axis:
     if not pd.api.types.is_numeric_dtype(known.infer_objects()) or known.map(type).eq(bool).any():
         options = sorted({str(value) for value in known})
         places = {option: place / max(1, len(options) - 1) for place, option in enumerate(options)}
-        ticks = [(place, short(option, max(4, 40 // len(options)))) for option, place in places.items()]
-        return _Axis(name, lambda value: places[str(value)], ticks)
+        labels = [(place, short(option, max(4, 40 // len(options)))) for option, place in places.items()]
+        return _Axis(name, lambda value: places[str(value)], labels)
     low, high = float(known.min()), float(known.max())
     even, decades = (partial(_scaled, low=low, high=high, logarithmic=which) for which in (False, True))
     # The middle of values that were drawn on a logarithmic scale lies nearer to the middle of that scale.
@@ -159,7 +160,8 @@ def _axis_of(values: pd.Series, name: str) -> _Axis:
     if low > 0 and high / low > _WIDE and abs(decades(middle) - 0.5) < abs(even(middle) - 0.5):
         place, named = decades, _logarithmic_ticks(low, high)
     else:
-        place, named = even, _even_ticks(low, high, whole=(known == known.round()).all())
+        ticks = MaxNLocator(_TICKS, integer=bool((known == known.round()).all())).tick_values(low, high)
+        place, named = even, [float(tick) for tick in ticks if low <= tick <= high] or [low]
     return _Axis(name, place, [(place(tick), f"{tick:.4g}") for tick in named])
 
 
@@ -175,13 +177,6 @@ def _logarithmic_ticks(low: float, high: float) -> list[float]:
         return [float(10**decade) for decade in decades[:: -(-len(decades) // _TICKS)]]
     steps = [factor * 10**decade for decade in (*(decades - 1), *decades) for factor in (1, 2, 5)]
     return [step for step in steps if low <= step <= high]
-
-
-def _even_ticks(low: float, high: float, *, whole: bool) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = MaxNLocator(_TICKS, integer=bool(whole)).tick_values(low, high)
-    return [float(tick) for tick in ticks if low <= tick <= high] or [low]
 
 
 def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
