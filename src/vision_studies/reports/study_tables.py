@@ -80,7 +80,7 @@ def as_texts(tables: dict[str, list[dict[str, str]]], study: str) -> dict[str, d
         for name, title in CAPTIONS.items()
         if (rows := tables[name])
     }
-    kinds = {"md": Table.markdown, "tex": Table.latex, "csv": Table.csv}
+    kinds: dict[str, Callable[[Table], str]] = {"md": Table.markdown, "tex": Table.latex, "csv": Table.csv}
     return {kind: {name: write(table) for name, table in filled.items()} for kind, write in kinds.items()}
 
 
