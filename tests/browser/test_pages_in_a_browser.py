@@ -6,14 +6,12 @@ from markupsafe import Markup
 from tests.browser.page_checks import WIDTHS, Watched, check_page
 from tests.reports.test_report_page import report, run
 
-from vision_studies.figures.interactive_cost import accuracy_against_cost
-from vision_studies.figures.interactive_curves import learning_curves
+from vision_studies.figures.interactive_results import accuracy_against_cost, learning_curves
 from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
-from vision_studies.reports.charts import Chart, chart_json, content_security_sources, plotly_archive
-from vision_studies.reports.embedding import digest
-from vision_studies.reports.study_page import render_study
+from vision_studies.reports.page import Chart, chart_json, content_security_sources, digest, plotly_archive
+from vision_studies.reports.study_pages import render_study
 
 EVIL = '<a href="https://example.org">&lt;%{x}</a><script>alert(1)</script>'
 CURVES, REGRET, CUTS, TRIALS, COST = range(5)

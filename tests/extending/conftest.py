@@ -62,7 +62,7 @@ def with_entry(metrics: str) -> str:
     toy = (FOLDER / "toy_metric.py").read_text(encoding="utf-8")
     function, entry = (ast.get_source_segment(toy, node) for node in ast.parse(toy).body[-2:])
     before, after = metrics.split("METRICS: tuple")
-    following = '    Metric(\n        column="best_epoch"'
+    following = '    _metric(\n        "best_epoch"'
     assert after.count(following) == 1
     entry = entry.removeprefix("TOP_TWO = ")
     return f"{before}{function}\n\n\nMETRICS: tuple" + after.replace(following, f"{entry},\n{following}")

@@ -64,7 +64,7 @@ found["largest_error_of_scores"] = float(np.abs(scores - logits).max())
 found["architecture"] = networks_of("cifar_resnet").title({"model": settings.model.model_dump(mode="json")})
 
 # Tables, comparisons and trackers, from rows of the results table.
-from vision_studies.reports.run_table import run_table  # noqa: E402
+from vision_studies.reports.study_pages import run_table  # noqa: E402
 from vision_studies.reports.tables import run_rows  # noqa: E402
 from vision_studies.statistics.comparisons import compare_metrics  # noqa: E402
 from vision_studies.statistics.metrics import measured  # noqa: E402

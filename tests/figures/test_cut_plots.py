@@ -6,7 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
-from vision_studies.figures.style import stamp
+from vision_studies.figures.style import stamped
 from vision_studies.figures.ticks import have_room
 from vision_studies.pipelines.transfer_cuts import plots as cuts
 
@@ -95,7 +95,7 @@ def texts_of(drawn):
 @pytest.mark.parametrize("name", DRAWN)
 def test_no_text_of_a_figure_overlaps_another_or_leaves_it(name):
     drawn = figure_of(name)
-    stamp(drawn, "protocol: published")
+    stamped([drawn], "protocol: published")
     renderer = FigureCanvasAgg(drawn).get_renderer()
     shown = [(text.get_text(), text.get_window_extent(renderer)) for text in texts_of(drawn)]
     assert len(shown) > 2

@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.figures.interactive_cost import accuracy_against_cost
-from vision_studies.figures.interactive_curves import MOST_POINTS, MOST_RUNS, learning_curves
+from vision_studies.figures.interactive_results import MOST_POINTS, MOST_RUNS, accuracy_against_cost, learning_curves
 from vision_studies.figures.interactive_style import escaped, hover
 from vision_studies.figures.interactive_trials import MOST_TRIALS, optuna_trials, parallel_coordinates, search_trials
 from vision_studies.figures.style import COLOURS

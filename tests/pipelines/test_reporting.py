@@ -10,9 +10,9 @@ from PIL import Image
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
-from vision_studies.pipelines.reporting.charts import study_charts
 from vision_studies.pipelines.reporting.collect import (
     StudyFolders,
+    collect_charts,
     collect_conclusions,
     collect_figures,
     collect_records,
@@ -20,7 +20,7 @@ from vision_studies.pipelines.reporting.collect import (
     find_studies,
 )
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
-from vision_studies.pipelines.reporting.setting import (
+from vision_studies.pipelines.reporting.study import (
     changes_between_runs,
     describe_setting,
     differences_from_base,
@@ -353,7 +353,7 @@ def test_a_damaged_table_of_a_chart_is_named(house):
     folder.mkdir(parents=True)
     (folder / "histories.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"histories.parquet cannot be read .*delete it and run its pipeline again"):
-        study_charts(house.outputs / "demo")
+        collect_charts(house.outputs / "demo")
 
 
 def test_studies_are_found_by_their_results(house):

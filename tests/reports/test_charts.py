@@ -10,7 +10,7 @@ from plotly.offline import get_plotlyjs
 
 from vision_studies.errors import DataError
 from vision_studies.figures.interactive_style import numbers
-from vision_studies.reports.charts import chart_json, content_security_sources, plotly_archive
+from vision_studies.reports.page import chart_json, content_security_sources, plotly_archive
 
 
 def content(**trace):

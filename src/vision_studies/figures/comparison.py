@@ -21,7 +21,7 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
 
     Args:
         results: one row a run: variant, seed and the metric, a fraction.
-        comparison: from `analysis.statistics.compare_variants`: variant, n, mean, low, high, difference,
+        comparison: from `statistics.comparisons.compare_variants`: variant, n, mean, low, high, difference,
             difference_low, difference_high (missing for the baseline), confidence.
         metric: the column of `results` that was compared.
     """
@@ -55,9 +55,8 @@ def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], nam
     axes.axvline(0, color=SOFT, linewidth=1.2)
     for place, row in enumerate(rows):
         if row["variant"] == baseline:
-            axes.annotate(
-                "baseline", (0, place), xytext=(6, 0), textcoords="offset points", va="center", color=SOFT, fontsize=9
-            )
+            look: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
+            axes.annotate("baseline", (0, place), color=SOFT, **look)
             continue
         # Aligned by seed: a seed that only one of the two has gives NaN, and drops out.
         differences = (values[row["variant"]] - values[baseline]).dropna()

@@ -32,7 +32,7 @@ SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross
 
 
 class InteractiveFigure(NamedTuple):
-    """A figure with its words, in the order of `reports.charts.Chart`."""
+    """A figure with its words, in the order of `reports.page.Chart`."""
 
     title: str
     caption: str
@@ -43,7 +43,6 @@ def escaped(name: object, letters: int | None = None) -> str:
     """A name as a label of Plotly: it reads tags and entities in labels, and would make a link of `<a href=...>`.
 
     Args:
-        name: anything.
         letters: cut it to so many.
     """
     # Quotation marks stay: Plotly does not know their entities.
@@ -85,13 +84,11 @@ def figure(
     """A figure of these traces without a template, legend or title of its own: the page gives it all three.
 
     Args:
-        traces: of Plotly.
         height: in pixels; the width is the page's.
         views: from `view`; a single one needs no control.
         views_label: what they are, such as "Metric".
         switches_label: what the traces with switches are, such as "Runs"; empty: there are no switches.
         wide: it wants the whole width of the page.
-        layout: of Plotly.
     """
     meta: dict[str, Any] = {"wide": True} if wide else {}
     if len(views) > 1:

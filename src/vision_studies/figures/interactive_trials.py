@@ -5,12 +5,13 @@ Drawn as lines in one pair of axes: Plotly's own parallel coordinates evaluate t
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from plotly.colors import sample_colorscale
 from plotly.graph_objects import Scatter
 
@@ -43,10 +44,10 @@ def search_trials(results: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
         results: rows of the results table, one a trial: variant, trial, configuration, validation_loss.
     """
     need_columns(results, ("variant", "trial", "configuration", "validation_loss"), "trials")
-    rows = []
+    prefix, rows = "hyperparameters.", []
     for row in results.to_dict("records"):
-        settings, prefix = json.loads(row["configuration"]), "hyperparameters."
-        trial = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+        settings = json.loads(row["configuration"]).items()
+        trial = {key.removeprefix(prefix): value for key, value in settings if key.startswith(prefix)}
         rows.append(trial | {"group": row["variant"], "trial": row["trial"], "objective": row["validation_loss"]})
     return _trials_table(rows)
 
@@ -101,9 +102,10 @@ def parallel_coordinates(
     }
     if not groups or not varied:
         return None
-    axes = [_axis_of(known[name], name) for name in varied]
-    axes.append(_axis_of(known["objective"].astype(float), objective))
-    traces: list[Scatter] = [_ticks(axes)]
+    axes = {name: _axis_of(known[name], name) for name in varied}
+    axes["objective"] = _axis_of(known["objective"].astype(float), objective)
+    x, y = zip(*((x, place) for place, axis in enumerate(axes.values()) for x, _ in axis.ticks), strict=True)
+    traces = [Scatter(x=x, y=y, mode="markers", marker=_TICK, hoverinfo="skip")]
     views = []
     for number, (name, rows) in enumerate(groups.items()):
         shown = rows.head(MOST_TRIALS)
@@ -111,7 +113,8 @@ def parallel_coordinates(
         views.append(view(name, coloraxis__cmin=ends[0], coloraxis__cmax=ends[1]))
         # The best is drawn last, over the others.
         for rank, row in reversed(list(enumerate(shown.to_dict("records")))):
-            line = _line(row, [*varied, "objective"], axes, ends, best=rank == 0, lower=lower_is_better)
+            reached = _scaled(float(row["objective"]), *ends)
+            line = _line(row, axes, reached if lower_is_better else 1 - reached, best=rank == 0)
             line.opacity = 0.5 if rank and len(shown) > _CROWDED else 1
             traces.append(line.update(visible=number == 0, meta={"view": number}))
     # An unseen point, for the scale of colours that lines do not have.
@@ -126,7 +129,7 @@ def parallel_coordinates(
         views=views,
         views_label="Search of",
         hovermode="closest",
-        annotations=[label for place, axis in enumerate(axes) for label in _labels(place, axis)],
+        annotations=[label for place, axis in enumerate(axes.values()) for label in _labels(place, axis)],
         xaxis={"range": [-0.03, 1.03], "visible": False, "fixedrange": True},
         yaxis={"range": [len(axes) - 0.5, -0.62], "tickvals": list(range(len(axes))), **bare},
         coloraxis=scale | {key.split(".")[1]: value for key, value in views[0]["layout"].items()},
@@ -135,47 +138,37 @@ def parallel_coordinates(
     return InteractiveFigure("Hyperparameters of every trial", _caption(trials, known, groups), drawn)
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """Where the values of a hyperparameter lie between 0 and 1, and which of them are named."""
+class _Axis(NamedTuple):
+    """A hyperparameter, where its values lie between 0 and 1, and which of them are named."""
 
     name: str
-    places: Mapping[Any, float] | tuple[float, float, bool]
+    place: Callable[[Any], float]
     ticks: list[tuple[float, str]]
-
-    def place(self, value: Any) -> float | None:
-        """Where a value lies; None where it is missing."""
-        if isinstance(self.places, Mapping):
-            return self.places.get(str(value))
-        if pd.isna(value):
-            return None
-        low, high, logarithmic = self.places
-        return float(_scaled(float(value), low, high, logarithmic=logarithmic))
 
 
 def _axis_of(values: pd.Series, name: str) -> _Axis:
     known = values.dropna()
     if not pd.api.types.is_numeric_dtype(known.infer_objects()) or known.map(type).eq(bool).any():
-        options = list(dict.fromkeys(str(value) for value in known))
-        places = {option: place / max(1, len(options) - 1) for place, option in enumerate(sorted(options))}
-        letters = max(4, 40 // len(options))
-        return _Axis(name, places, [(place, short(option, letters)) for option, place in places.items()])
+        options = sorted({str(value) for value in known})
+        places = {option: place / max(1, len(options) - 1) for place, option in enumerate(options)}
+        labels = [(place, short(option, max(4, 40 // len(options)))) for option, place in places.items()]
+        return _Axis(name, lambda value: places[str(value)], labels)
     low, high = float(known.min()), float(known.max())
+    even, decades = (partial(_scaled, low=low, high=high, logarithmic=which) for which in (False, True))
     # The middle of values that were drawn on a logarithmic scale lies nearer to the middle of that scale.
     middle = float(known.median())
-    off_centre = [abs(_scaled(middle, low, high, logarithmic=which) - 0.5) for which in (True, False) if low > 0]
-    logarithmic = low > 0 and high / low > _WIDE and off_centre[0] < off_centre[1]
-    ticks = (
-        _logarithmic_ticks(low, high) if logarithmic else _even_ticks(low, high, whole=(known == known.round()).all())
-    )
-    placed = [(float(_scaled(tick, low, high, logarithmic=logarithmic)), f"{tick:.4g}") for tick in ticks]
-    return _Axis(name, (low, high, logarithmic), placed)
+    if low > 0 and high / low > _WIDE and abs(decades(middle) - 0.5) < abs(even(middle) - 0.5):
+        place, named = decades, _logarithmic_ticks(low, high)
+    else:
+        ticks = MaxNLocator(_TICKS, integer=bool((known == known.round()).all())).tick_values(low, high)
+        place, named = even, [float(tick) for tick in ticks if low <= tick <= high] or [low]
+    return _Axis(name, place, [(place(tick), f"{tick:.4g}") for tick in named])
 
 
-def _scaled(value: float, low: float, high: float, *, logarithmic: bool) -> float:
+def _scaled(value: float, low: float, high: float, *, logarithmic: bool = False) -> float:
     if logarithmic:
         value, low, high = np.log10([value, low, high])
-    return (value - low) / (high - low) if high > low else 0.5
+    return float((value - low) / (high - low)) if high > low else 0.5
 
 
 def _logarithmic_ticks(low: float, high: float) -> list[float]:
@@ -184,13 +177,6 @@ def _logarithmic_ticks(low: float, high: float) -> list[float]:
         return [float(10**decade) for decade in decades[:: -(-len(decades) // _TICKS)]]
     steps = [factor * 10**decade for decade in (*(decades - 1), *decades) for factor in (1, 2, 5)]
     return [step for step in steps if low <= step <= high]
-
-
-def _even_ticks(low: float, high: float, *, whole: bool) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    ticks = MaxNLocator(_TICKS, integer=bool(whole)).tick_values(low, high)
-    return [float(tick) for tick in ticks if low <= tick <= high] or [low]
 
 
 def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
@@ -205,29 +191,14 @@ def _labels(place: int, axis: _Axis) -> list[dict[str, Any]]:
     return labels
 
 
-def _ticks(axes: Sequence[_Axis]) -> Scatter:
-    x, y = zip(*((x, place) for place, axis in enumerate(axes) for x, _ in axis.ticks), strict=True)
-    return Scatter(x=x, y=y, mode="markers", marker=_TICK, hoverinfo="skip")
-
-
-def _line(
-    row: Mapping[Any, Any],
-    columns: Sequence[str],
-    axes: Sequence[_Axis],
-    reach: tuple[float, float],
-    *,
-    best: bool,
-    lower: bool,
-) -> Scatter:
+def _line(row: Mapping[Any, Any], axes: Mapping[str, _Axis], shade: float, *, best: bool) -> Scatter:
     said = [f"trial {row['trial']:.0f}{' (best)' if best else ''}"]
-    said += [f"{escaped(axis.name)}: {_text(row[name])}" for name, axis in zip(columns, axes, strict=True)]
-    place = _scaled(float(row["objective"]), *reach, logarithmic=False)
-    colour = _INK if best else sample_colorscale(_COLOURS, [place if lower else 1 - place])[0]
+    said += [f"{escaped(axis.name)}: {_text(row[column])}" for column, axis in axes.items()]
     return Scatter(
-        x=[axis.place(row[name]) for name, axis in zip(columns, axes, strict=True)],
+        x=[None if pd.isna(row[column]) else axis.place(row[column]) for column, axis in axes.items()],
         y=list(range(len(axes))),
         mode="lines+markers",
-        line={"color": colour, "width": 3.5 if best else 1.3},
+        line={"color": _INK if best else sample_colorscale(_COLOURS, [shade])[0], "width": 3.5 if best else 1.3},
         marker={"size": 7 if best else 4},
         connectgaps=True,
         hovertemplate=hover("<br>".join(said)),

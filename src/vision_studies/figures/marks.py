@@ -27,21 +27,19 @@ def boxes(
     """A box for each group that has values: quartiles, and whiskers to the last value within 1.5 times their distance.
 
     Args:
-        axes: the panel.
-        groups: of values.
         positions: one a group.
         width: of a box.
         fill: its colour; the median is dark or white, whichever stands out.
         edge: colour of its edge.
         whiskers: their colour; that of the edge if missing.
         dots: colour of values beyond the whiskers; if missing there are none.
-        orientation: of the boxes.
         box: of the patches, such as hatch.
     """
     filled = [(np.asarray(values), place) for values, place in zip(groups, positions, strict=True) if len(values)]
     if not filled:
         return
     *red_green_blue, opacity = to_rgba(fill)
+    median = "white" if opacity * luminance(red_green_blue) + 1 - opacity < 0.5 else INK
     line = {"color": edge if whiskers is None else whiskers}
     axes.boxplot(
         [values for values, _ in filled],
@@ -52,10 +50,7 @@ def boxes(
         patch_artist=True,
         showfliers=dots is not None,
         boxprops={"facecolor": fill, "edgecolor": edge, **box},
-        medianprops={
-            "color": "white" if opacity * luminance(red_green_blue) + 1 - opacity < 0.5 else INK,
-            "linewidth": 1.5,
-        },
+        medianprops={"color": median, "linewidth": 1.5},
         whiskerprops=line,
         capprops=line,
         flierprops={"marker": "o", "markersize": 3, "markerfacecolor": dots, "markeredgewidth": 0},
@@ -81,7 +76,6 @@ def cells(
     """A heat map with a number in every cell; what is missing is grey, with a dash.
 
     Args:
-        axes: the panel.
         values: float [R, C].
         write: a value as text.
         rows: R names.
@@ -126,10 +120,8 @@ def picture(axes: Axes, image: np.ndarray, *, colour: str = SOFT, linewidth: flo
     """An image in a frame.
 
     Args:
-        axes: the panel.
         image: uint8 [H, W, C], C of 1 or 3.
-        colour: of the frame.
-        linewidth: likewise.
+        colour: of the frame, like its linewidth.
     """
     axes.set_axis_on()
     pixels(axes, image)

@@ -1,6 +1,5 @@
 """Small multiples: panels laid out in a grid, and the legends and labels around them."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from vision_studies.figures.style import SOFT, figure, footnote, heading
+from vision_studies.figures.style import SOFT, figure, footnote, heading, wrapped
 
 _NARROWEST = 7.0  # inches: a legend needs them
-_NOTE_LETTERS_PER_INCH = 14.2
 _LEGEND_LETTERS_PER_INCH = 11
 
 
@@ -21,7 +19,6 @@ class Panels(NamedTuple):
     """The panels of a figure.
 
     Attributes:
-        figure: that holds them.
         axes: of all of them, row by row; empty places of the last row are hidden.
         columns: how many stand side by side.
     """
@@ -79,7 +76,7 @@ def key(label: str, **look: Any) -> Line2D:
 
 def marker_key(label: str, **look: Any) -> Line2D:
     """An entry of a legend: a marker without a line."""
-    return Line2D([], [], linestyle="", label=label, **look)
+    return key(label, linestyle="", **look)
 
 
 def finished(
@@ -95,10 +92,7 @@ def finished(
     """The figure with its heading, with one legend below all panels and with small print.
 
     Args:
-        drawn: the figure.
-        title: its heading.
-        legend: entries.
-        columns: in which they stand; if missing, as many as the figure is wide enough for.
+        columns: of the legend; if missing, as many as the figure is wide enough for.
         note: heads the legend, which stands at the left then, where a footnote would lie under it.
         small_print: below the panels of a figure whose legend has no note.
         look: of the legend.
@@ -106,8 +100,8 @@ def finished(
     if title:
         heading(drawn, title)
     if note is not None:
-        text = "\n".join(textwrap.wrap(note, int(drawn.get_figwidth() * _NOTE_LETTERS_PER_INCH)))
-        look |= {"loc": "outside lower left", "title": text or None, "title_fontsize": 9, "alignment": "left"}
+        text = wrapped(drawn, note, 14.2) or None
+        look |= {"loc": "outside lower left", "title": text, "title_fontsize": 9, "alignment": "left"}
         drawn.legend(handles=list(legend or ()), ncols=columns or 8, **look).get_title().set_color(SOFT)
     elif legend is not None:
         if columns is None:

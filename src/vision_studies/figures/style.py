@@ -1,8 +1,8 @@
 """One look for all figures."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
@@ -48,26 +48,20 @@ _STYLE: dict[Any, Any] = {
     "legend.framealpha": 0.85,
     "text.color": INK,
     "text.parse_math": False,  # names of classes and variants may hold a dollar sign
-    "xtick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "xtick.labelsize": 10,
-    "ytick.color": SOFT,
-    "ytick.labelcolor": INK,
-    "ytick.labelsize": 10,
+    **{
+        f"{axis}tick.{name}": look
+        for axis in "xy"
+        for name, look in (("color", SOFT), ("labelcolor", INK), ("labelsize", 10))
+    },
 }
-
-_HEADING_LETTERS_PER_INCH = 8.6
-_FOOTNOTE_LETTERS_PER_INCH = 14.5
 
 _Parameters = ParamSpec("_Parameters")
 _Figures = TypeVar("_Figures", bound=Iterable[Any])
 
 
-@contextmanager
-def style() -> Iterator[None]:
+def style() -> AbstractContextManager[None]:
     """Draw inside with the project's look; what was set before comes back afterwards."""
-    with mpl.rc_context(_STYLE):
-        yield
+    return mpl.rc_context(_STYLE)
 
 
 def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
@@ -94,25 +88,23 @@ def figure(width: float, height: float) -> Figure:
 
 def heading(drawn: Figure, title: str) -> None:
     """Title of the whole figure, at its left edge; broken into lines where it is too long for one."""
-    letters = int(drawn.get_figwidth() * _HEADING_LETTERS_PER_INCH)
-    drawn.suptitle("\n".join(textwrap.wrap(title, letters)), x=0.01, ha="left")
+    drawn.suptitle(wrapped(drawn, title, 8.6), x=0.01, ha="left")
 
 
 def footnote(drawn: Figure, text: str) -> None:
     """Small print below everything else."""
-    letters = int(drawn.get_figwidth() * _FOOTNOTE_LETTERS_PER_INCH)
-    drawn.supxlabel("\n".join(textwrap.wrap(text, letters)), x=0.01, ha="left", fontsize=9, color=SOFT)
+    drawn.supxlabel(wrapped(drawn, text, 14.5), x=0.01, ha="left", fontsize=9, color=SOFT)
 
 
-def stamp(drawn: Figure, text: str) -> None:
-    """What must be said of a figure wherever it is shown, in its upper right corner."""
-    drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
+def wrapped(drawn: Figure, text: str, letters_per_inch: float) -> str:
+    """A text in lines that are no longer than the figure is wide."""
+    return "\n".join(textwrap.wrap(text, int(drawn.get_figwidth() * letters_per_inch)))
 
 
 def stamped(figures: _Figures, text: str) -> _Figures:
-    """The same figures, or dictionary of figures, each with a stamp; none if there is no text."""
+    """The same figures, or dictionary of figures, each with what must be said of it in its upper right corner, if anything."""
     for drawn in (figures.values() if isinstance(figures, Mapping) else figures) if text else ():
-        stamp(drawn, text)
+        drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
     return figures
 
 

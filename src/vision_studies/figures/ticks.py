@@ -32,7 +32,6 @@ def logarithmic(
     """A logarithmic axis with plain numbers: the style does not read powers as formulas.
 
     Args:
-        axis: of x or y.
         steps: which multiples of a power of ten are named; if missing, those that Matplotlib names.
         write: a number as text.
         most: how many ticks at most, where that is not left to Matplotlib.
@@ -49,6 +48,12 @@ def decades(values: np.ndarray) -> tuple[int, ...]:
     return (1,) if values.max() > 100 * max(values.min(), 1) else (1, 2, 5)
 
 
+def top_without_blow_up(losses: np.ndarray) -> float | None:
+    """Where an axis of losses is to end, if one of them would flatten all the rest: ten times the third quartile, or more."""
+    usual = float(np.quantile(losses, 0.75)) if len(losses) else 0.0
+    return 5 * usual if usual > 0 and losses.max() > 10 * usual else None
+
+
 def whole_numbers(axis: Axis) -> None:
     """Ticks at whole numbers alone, as of epochs."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
@@ -58,9 +63,6 @@ def names(axes: Axes, which: Literal["x", "y"], labels: Sequence[str], *, beside
     """Names at 0, 1, ... without a grid between them; downwards on a vertical axis.
 
     Args:
-        axes: the panel.
-        which: the axis.
-        labels: the names.
         beside: how far the axis reaches beyond the first and the last of them.
         look: of the labels.
     """
@@ -86,24 +88,18 @@ def have_room(places: Sequence[float] | np.ndarray, apart: float) -> list[bool]:
 
 
 def values_run(axis: Axis, values: Sequence[float], labels: Sequence[str], apart: float, *, log: bool = True) -> None:
-    """A tick at every value that was run, with a name where it has room.
+    """A tick at every one of the values, which ascend, with its label where it has room.
 
     Args:
-        axis: of x or y.
-        values: ascending.
-        labels: one a value.
         apart: how far apart names must be, as a part of the axis.
         log: make the axis logarithmic.
     """
     if log:
         _set_logarithmic(axis)
         axis.set_minor_locator(NullLocator())
-    named = have_room(np.log10(values) if log else values, apart)
-    both = list(zip(values, labels, named, strict=True))
-    axis.set_ticks(
-        [value for value, _, has_room in both if has_room], labels=[label for _, label, room in both if room]
-    )
-    axis.set_ticks([value for value, _, has_room in both if not has_room], minor=True)
+    named = np.array(have_room(np.log10(values) if log else values, apart))
+    axis.set_ticks(np.array(values)[named], labels=np.array(labels)[named])
+    axis.set_ticks(np.array(values)[~named], minor=True)
     axis.set_minor_formatter(NullFormatter())
 
 

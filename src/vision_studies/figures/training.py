@@ -6,22 +6,19 @@ A table of histories has one row an epoch and the columns epoch, train_loss, val
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from vision_studies.figures.panels import finished, key, small_multiples
 from vision_studies.figures.style import COLOURS, FAINT, SOFT, short, styled
-from vision_studies.figures.ticks import whole_numbers
+from vision_studies.figures.ticks import top_without_blow_up, whole_numbers
 
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
-_BLOW_UP = 10.0  # a loss so many times the third quartile would flatten all the rest, and is cut off
 
 
 @styled
@@ -48,8 +45,14 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     for axes, colour in ((left, COLOURS[0]), (right, COLOURS[1])):
         axes.yaxis.label.set_color(colour)
         axes.tick_params(axis="y", labelcolor=colour)
+    label = "accuracy (right)"
+    for _, epochs, values, _look in _lines(groups, "validation_accuracy"):
+        if len(values):
+            best = int(np.argmax(values))
+            label += f", best: {100 * values[best]:.2f} % in epoch {epochs[best]:.0f}"
     loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
-    return finished(drawn, legend=[loss, *_best_entry(groups, COLOURS[1])], columns=2)
+    star = key(label, color=COLOURS[1], marker="*", markersize=10)
+    return finished(drawn, legend=[loss, star], columns=2)
 
 
 @styled
@@ -67,8 +70,7 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
     return drawn
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(NamedTuple):
     """Runs that share a colour: one run, the runs of one variant, or all variants that are not told apart."""
 
     label: str
@@ -78,28 +80,18 @@ class _Group:
 
 def _groups(histories: pd.DataFrame) -> list[_Group]:
     finite = histories.replace([np.inf, -np.inf], np.nan)
-    if "run" not in finite.columns:
+    if "run" not in finite:
         finite = finite.assign(run="run")
-    key = "variant" if "variant" in finite.columns else "run"
-    found = [
-        (str(name), [run for _, run in rows.sort_values("epoch").groupby("run", sort=False)])
-        for name, rows in finite.groupby(key, sort=False)
-    ]
-    if len(found) <= len(COLOURS):
-        told_apart, rest = found, []
-    else:  # more lines than colours: those with the highest accuracy are told apart
-        ranked = sorted(found, key=lambda group: -_best_accuracy(group[1]))
-        told_apart, rest = ranked[: len(COLOURS)], ranked[len(COLOURS) :]
-    groups = [_Group(name, colour, runs) for (name, runs), colour in zip(told_apart, COLOURS, strict=False)]
-    if rest:  # drawn first, below the others
-        groups.insert(0, _Group(f"{len(rest)} others", FAINT, [run for _, runs in rest for run in runs]))
+    variants = finite.groupby("variant" if "variant" in finite else "run", sort=False)
+    runs = {name: [run for _, run in rows.sort_values("epoch").groupby("run", sort=False)] for name, rows in variants}
+    names = list(runs)
+    if len(names) > len(COLOURS):  # more lines than colours: those with the highest accuracy are told apart
+        best = variants["validation_accuracy"].max().fillna(0)
+        names = list(best.sort_values(ascending=False, kind="stable").index)
+    groups = [_Group(str(name), colour, runs[name]) for name, colour in zip(names, COLOURS, strict=False)]
+    if others := names[len(COLOURS) :]:  # drawn first, below the others
+        groups.insert(0, _Group(f"{len(others)} others", FAINT, [run for name in others for run in runs[name]]))
     return groups
-
-
-def _best_accuracy(runs: list[pd.DataFrame]) -> float:
-    return max(
-        (run["validation_accuracy"].max() for run in runs if run["validation_accuracy"].notna().any()), default=0
-    )
 
 
 def _runs_in(groups: list[_Group]) -> int:
@@ -134,14 +126,14 @@ def _losses(axes: Axes, groups: list[_Group]) -> None:
     # Beside the title: inside the panel, it would lie on the curves of a training that has hardly begun.
     beside: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
     axes.legend(handles=[training, validation], **beside)
-    _cut_off(axes, [*_all_values(groups, "train_loss"), *_all_values(groups, "validation_loss")])
+    _cut_off(axes, groups, "train_loss", "validation_loss")
 
 
 def _validation_loss(axes: Axes, groups: list[_Group], **colour: str) -> None:
     for _, epochs, values, look in _lines(groups, "validation_loss"):
         axes.plot(epochs, values, **look | colour)
     axes.set_ylabel("loss (nats per image)")
-    _cut_off(axes, _all_values(groups, "validation_loss"))
+    _cut_off(axes, groups, "validation_loss")
 
 
 def _accuracy(axes: Axes, groups: list[_Group], **colour: str) -> None:
@@ -172,27 +164,12 @@ def _schedules(groups: list[_Group]) -> int:
     return len({run["learning_rate"].dropna().to_numpy().tobytes() for group in groups for run in group.runs})
 
 
-def _all_values(groups: list[_Group], column: str) -> list[float]:
-    return [value for group in groups for run in group.runs for value in run[column].dropna()]
-
-
-def _cut_off(axes: Axes, values: list[float]) -> None:
-    if values and max(values) > _BLOW_UP * (usual := float(np.quantile(values, 0.75))) > 0:
-        top = _BLOW_UP / 2 * usual
+def _cut_off(axes: Axes, groups: list[_Group], *columns: str) -> None:
+    runs = [run for group in groups for run in group.runs]
+    values = np.concatenate([[], *(run[column].dropna() for column in columns for run in runs)])
+    if (top := top_without_blow_up(values)) is not None:
         axes.set_ylim(0, top)
         axes.set_ylabel(f"{axes.get_ylabel()}, above {top:.3g} cut off")
-
-
-def _best_entry(groups: list[_Group], colour: str) -> list[Line2D]:
-    """Legend of the star: which epoch was best, where there is one run to speak of."""
-    entries = []
-    for _, epochs, values, _look in _lines(groups, "validation_accuracy"):
-        label = "accuracy (right)"
-        if len(values):
-            best = int(np.argmax(values))
-            label = f"accuracy (right), best: {100 * values[best]:.2f} % in epoch {epochs[best]:.0f}"
-        entries.append(key(label, color=colour, marker="*", markersize=10))
-    return entries
 
 
 def _column(groups: list[_Group], draw: Sequence[Callable], height: float, *, told_apart: bool = True) -> Figure:

@@ -4,9 +4,8 @@ import re
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from vision_studies.reports import formatting
+from vision_studies.reports.page import template_environment
 
 _MARKUP = re.compile(r"[\\`*\[\]<>|#]|(?<!\w)_|_(?!\w)")
 """What Markdown would not show as it stands; an underscore within a word is none of it."""
@@ -18,18 +17,9 @@ def model_card(facts: dict[str, Any]) -> str:
     Args:
         facts: what `templates/model_card.md` names. Numbers are as the results table has them.
     """
-    environment = Environment(
-        loader=PackageLoader("vision_studies.reports"),
-        autoescape=False,  # noqa: S701 - Markdown; `literal` escapes what comes from users
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    for name in ("percent", "number", "count", "duration"):
-        environment.filters[name] = getattr(formatting, name)
-    environment.filters["literal"] = literal
-    environment.filters["yaml"] = _yaml
+    names = ("percent", "number", "count", "duration")
+    environment = template_environment(names, autoescape=False, keep_trailing_newline=True)
+    environment.filters |= {"literal": literal, "yaml": _yaml}
     return environment.get_template("model_card.md").render(**facts, header=_yaml(_header(facts)))
 
 

@@ -3,20 +3,22 @@
 import csv
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 _FORMULA = re.compile(r"\s*[=+\-@]|\t")
 _NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?( ± [\d.,]+)?( ?%)?\Z")
-_COMMANDS = {
-    "\\": r"\textbackslash{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-}
+_COMMANDS = str.maketrans(
+    {character: f"\\{character}" for character in "&%$#_{}"}
+    | {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+    }
+)
 
 
 class Latex(str):
@@ -62,12 +64,11 @@ class Table:
 
     def markdown(self) -> str:
         """Heading, table and note."""
-
-        def shown(row: int, name: str) -> str:
-            text = _in_markdown(self.rows[row][name])
-            return f"**{text}**" if (row, name) in self.bold else text
-
-        cells = [[shown(row, name) for name in self.headings] for row in range(len(self.rows))]
+        rows = [{name: _in_markdown(row[name]) for name in self.headings} for row in self.rows]
+        cells = [
+            [f"**{text}**" if (number, name) in self.bold else text for name, text in row.items()]
+            for number, row in enumerate(rows)
+        ]
         title = f"## {self.title}\n\n" if self.title else ""
         note = f"\n{self.note}\n".replace("*", "\\*") if self.note else ""
         return f"{title}{_tabulated(cells, [_in_markdown(name) for name in self.headings], 'github')}\n{note}"
@@ -77,15 +78,12 @@ class Table:
         caption = self.caption or self.title.rstrip(".") + "."
         lines = [r"\begin{table}", r"\centering", rf"\caption{{{_in_latex(f'{caption} {self.note}'.strip())}}}"]
         lines += [rf"\label{{{self.label}}}", rf"\begin{{tabular}}{{{self.alignment}}}", r"\toprule"]
-        lines += [_latex_row(self.headings), r"\midrule"]
+        lines += [_latex_row(map(_in_latex, self.headings)), r"\midrule"]
         for number, row in enumerate(self.rows):
-            if number in self.begins and number:
-                lines.append(r"\midrule")
-            cells = (
-                Latex(rf"\textbf{{{_in_latex(row[name])}}}") if (number, name) in self.bold else row[name]
-                for name in row
-            )
-            lines.append(_latex_row(cells))
+            lines += [r"\midrule"] if number and number in self.begins else []
+            cells = {name: _in_latex(value) for name, value in row.items()}
+            bold = {name: rf"\textbf{{{cells[name]}}}" for name in row if (number, name) in self.bold}
+            lines.append(_latex_row((cells | bold).values()))
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
     def csv(self, decimals: int | None = None) -> str:
@@ -133,11 +131,11 @@ def _in_markdown(value: Any) -> str:
 
 
 def _in_latex(value: Any) -> str:
-    return value if isinstance(value, Latex) else "".join(_COMMANDS.get(letter, letter) for letter in str(value))
+    return value if isinstance(value, Latex) else str(value).translate(_COMMANDS)
 
 
-def _latex_row(cells: Any) -> str:
-    return " & ".join(map(_in_latex, cells)) + r" \\"
+def _latex_row(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
 
 
 def _in_spreadsheet(value: Any, decimals: int | None) -> Any:

@@ -1,15 +1,15 @@
 """What the tables of a report hold, made from the results table."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.outcomes import COMPLETE
-from vision_studies.reports.formatting import is_missing
-from vision_studies.statistics.metrics import COMPARED, METRICS
+from vision_studies.reports.formatting import count, duration, is_missing, number, percent
+from vision_studies.statistics.metrics import COMPARED, METRICS, Metric
 
 _TEXTS = (
     *("pipeline", "study", "variant", "condition", "status", "reason", "configuration", "other_metrics"),
@@ -20,12 +20,10 @@ _NUMBERS = ("trial", "seed", *(metric.column for metric in METRICS))
 
 def run_rows(results: pd.DataFrame) -> list[dict[str, Any]]:
     """One dictionary a run: every column that a report shows (missing: None), and its `labels`."""
-    known = results.reindex(columns=[*_TEXTS, *_NUMBERS])
     rows = []
-    for values in known.to_dict("records"):
+    for values in results.reindex(columns=[*_TEXTS, *_NUMBERS]).to_dict("records"):
         row = {str(name): None if is_missing(value) else value for name, value in values.items()}
-        row["labels"] = labels_of(row["configuration"])
-        rows.append(row)
+        rows.append(row | {"labels": labels_of(row["configuration"])})
     return rows
 
 
@@ -35,14 +33,29 @@ def labels_of(configuration: str | None) -> tuple[str, ...]:
     Args:
         configuration: JSON object; of dotted keys, the last part counts.
     """
-    labels = []
-    for key, value in (json.loads(configuration) if configuration else {}).items():
-        last = key.rsplit(".", 1)[-1]
-        if last == "protocol" and value:
-            labels.append(f"protocol: {value}")
-        elif last == "mock" and value:
-            labels.append("mock")
+    settings = json.loads(configuration) if configuration else {}
+    ends = [(key.rsplit(".", 1)[-1], value) for key, value in settings.items() if value]
+    labels = ["mock" if end == "mock" else f"protocol: {value}" for end, value in ends if end in ("mock", "protocol")]
     return tuple(dict.fromkeys(labels))
+
+
+def labels_among(runs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """All labels of some rows, each once."""
+    return tuple(dict.fromkeys(label for run in runs for label in run["labels"]))
+
+
+def labelled(name: str, labels: Sequence[str]) -> str:
+    """A name with what must be said of it, as plain text."""
+    return " ".join([name, *(f"[{label}]" for label in labels)])
+
+
+def writer_of(metric: Metric) -> Callable[[Any], str]:
+    """What turns values of a metric into text."""
+    if metric.is_fraction:
+        return percent
+    if metric.unit in ("nats", "score"):
+        return lambda value: number(value, 4)
+    return {"operations": count, "seconds": duration}.get(metric.unit, number)
 
 
 def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -53,26 +66,27 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
 
     Args:
         runs: from `run_rows`.
-        comparison: from `analysis.comparisons`; without a column `metric` it is of test accuracy, without a column
+        comparison: from `statistics.comparisons`; without a column `metric` it is of test accuracy, without a column
             `pipeline` it is of all pipelines.
     """
+    intervals = {
+        (row.get("pipeline"), row["variant"], row.get("metric", "test_accuracy")): (row["low"], row["high"])
+        for row in ([] if comparison is None else comparison.to_dict("records"))
+    }
     rows = []
-    intervals = _intervals(comparison)
     for (pipeline, variant), own in _by_variant(runs).items():
-        row: dict[str, Any] = {"pipeline": pipeline, "variant": variant}
+        row: dict[str, Any] = {"pipeline": pipeline, "variant": variant, "labels": labels_among(own)}
         for metric in (compared.column for compared in COMPARED):
-            values = [run[metric] for run in own if run[metric] is not None]
-            row[metric] = {
-                "n": len(values),
-                "mean": mean(values) if values else None,
-                "standard_deviation": stdev(values) if len(values) > 1 else None,
-            }
-            found = intervals.get((pipeline, variant, metric)) or intervals.get((None, variant, metric)) or (None, None)
-            row[metric] |= dict(zip(("low", "high"), found, strict=True))
-        row["labels"] = tuple(dict.fromkeys(label for run in own for label in run["labels"]))
-        row["parameters"] = next((run["parameters"] for run in own if run["parameters"] is not None), None)
-        seconds = [run["seconds"] for run in own if run["seconds"] is not None]
-        row["seconds"] = mean(seconds) if seconds else None
+            values = _known(own, metric)
+            key = (pipeline, variant, metric)
+            low, high = intervals.get(key) or intervals.get((None, *key[1:])) or (None, None)
+            middle, deviation = mean(values) if values else None, stdev(values) if len(values) > 1 else None
+            row[metric] = {"n": len(values), "mean": middle, "standard_deviation": deviation, "low": low, "high": high}
+        seconds = _known(own, "seconds")
+        row |= {
+            "parameters": next(iter(_known(own, "parameters")), None),
+            "seconds": mean(seconds) if seconds else None,
+        }
         rows.append(row)
     return rows
 
@@ -88,23 +102,22 @@ def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]
     """What each pipeline of a study has found, in sentences: its own answer or, where it has none, its comparisons.
 
     Args:
-        comparison: from `analysis.comparisons`; without a column `pipeline` its sentences stand under the name "".
+        comparison: from `statistics.comparisons`; without a column `pipeline` its sentences stand under the name "".
         written: pipeline -> sentences.
     """
     found = {pipeline: list(sentences) for pipeline, sentences in written.items()}
-    if comparison is None or comparison.empty:
-        return found
-    compared = of_metric(comparison, "test_accuracy")
-    pipelines = compared["pipeline"] if "pipeline" in compared else pd.Series("", index=compared.index)
-    for pipeline, rows in compared.groupby(pipelines, sort=False):
-        if pipeline not in written:
-            found[str(pipeline)] = [sentence for sentence in rows["sentence"] if not is_missing(sentence)]
+    if comparison is not None and not comparison.empty:
+        compared = of_metric(comparison, "test_accuracy")
+        pipelines = compared["pipeline"] if "pipeline" in compared else pd.Series("", index=compared.index)
+        for pipeline, sentences in compared["sentence"].groupby(pipelines, sort=False):
+            found.setdefault(str(pipeline), sentences.dropna().tolist())
     return {pipeline: sentences for pipeline, sentences in found.items() if sentences}
 
 
 def gaps(runs: list[dict[str, Any]]) -> list[str]:
     """A sentence for each run without a test result: failed, not scored yet, or never started while others of its seed were."""
     found = []
+    alike: dict[Any, set[Any]] = {}
     for run in runs:
         name = f"{run['variant']}, seed {run['seed']:.0f}"
         if run["status"] != COMPLETE:
@@ -112,8 +125,6 @@ def gaps(runs: list[dict[str, Any]]) -> list[str]:
             found.append(f"{name}: {run['status']}{reason}")
         elif run["test_accuracy"] is None:
             found.append(f"{name}: trained, not scored on test")
-    alike: dict[Any, set[Any]] = {}
-    for run in runs:
         alike.setdefault((run["pipeline"], run["condition"]), set()).add(run["seed"])
     for (pipeline, variant), own in _by_variant(runs).items():
         lacking = alike[pipeline, own[0]["condition"]] - {run["seed"] for run in own}
@@ -137,17 +148,12 @@ def configuration_table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dic
     return [variant for _, variant in configurations], rows
 
 
+def _known(runs: list[dict[str, Any]], column: str) -> list[Any]:
+    return [run[column] for run in runs if run[column] is not None]
+
+
 def _by_variant(runs: list[dict[str, Any]]) -> dict[tuple[Any, Any], list[dict[str, Any]]]:
-    found: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    groups: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
     for run in runs:
-        found.setdefault((run["pipeline"], run["variant"]), []).append(run)
-    return found
-
-
-def _intervals(comparison: pd.DataFrame | None) -> dict[tuple[str | None, str, str], tuple[float, float]]:
-    """Pipeline (None: not known), variant and metric -> ends of the interval."""
-    rows = [] if comparison is None else comparison.to_dict("records")
-    return {
-        (row.get("pipeline"), row["variant"], row.get("metric", "test_accuracy")): (row["low"], row["high"])
-        for row in rows
-    }
+        groups.setdefault((run["pipeline"], run["variant"]), []).append(run)
+    return groups

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,10 +54,6 @@ def compare_variants(
     if variants and baseline not in variants:
         raise ParameterError(f"The baseline '{baseline}' is none of the variants with results; they are {variants}.")
     values = {name: rows.set_index("seed")["value"].dropna() for name, rows in table.groupby("variant", sort=False)}
-    own = [asdict(summary(values[name], confidence=confidence, interval=interval)) for name in variants]
-    if fractions:  # Student's interval does not know that a fraction ends at 0 and 1
-        for described in own:
-            described["low"], described["high"] = np.clip((described["low"], described["high"]), 0, 1)
     compared = {
         name: paired_comparison(values[name], values[baseline], confidence=confidence, interval=interval, test=test)
         for name in variants
@@ -64,16 +61,17 @@ def compare_variants(
     }
     corrected = dict(zip(compared, holm([comparison.p for comparison in compared.values()]), strict=True))
     rows = []
-    for name, described in zip(variants, own, strict=True):
-        row = {"variant": name, **described}
+    for name in variants:
+        row = {"variant": name, **asdict(summary(values[name], confidence=confidence, interval=interval))}
+        if fractions:  # Student's interval does not know that a fraction ends at 0 and 1
+            row["low"], row["high"] = np.clip((row["low"], row["high"]), 0, 1)
         if name in compared:
             against = asdict(compared[name])
             row |= {"difference_low": against.pop("low"), "difference_high": against.pop("high"), **against}
             row["p_holm"] = corrected[name]
             row["sentence"] = _sentence(name, baseline, compared, corrected[name], confidence, fractions)
         rows.append(row)
-    result = pd.DataFrame(rows, columns=list(_COLUMNS))
-    return result.assign(confidence=confidence, interval=interval, test=test)
+    return pd.DataFrame(rows, columns=_COLUMNS).assign(confidence=confidence, interval=interval, test=test)
 
 
 def compare_metrics(
@@ -89,9 +87,7 @@ def compare_metrics(
     Args:
         results: rows of the results table: pipeline, variant, seed and the metrics, and condition where variants are not all
             compared with each other. The first variant of a pipeline and condition that has a value is the baseline there.
-        confidence: of the intervals.
-        interval: kind of the intervals.
-        test: kind of the paired test.
+        confidence: as for `compare_variants`, like interval and test.
         metrics: what is compared.
 
     Returns:
@@ -102,35 +98,28 @@ def compare_metrics(
     for (pipeline, _), own in results.groupby(["pipeline", conditions], sort=False):
         for metric in metrics:
             table = own[["variant", "seed"]].assign(value=own[metric.column].astype(float)).dropna(subset=["value"])
-            found = compare_variants(
-                table,
-                baseline=str(table["variant"].iloc[0]) if len(table) else "",
-                confidence=confidence,
-                interval=interval,
-                test=test,
-                fractions=metric.is_fraction,
-            )
-            found.insert(0, "metric", metric.column)
-            found.insert(0, "pipeline", pipeline)
-            compared.append(found)
-    filled = [table for table in compared if len(table)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=["pipeline", "metric", *_COLUMNS])
+            if table.empty:
+                continue
+            options: dict[str, Any] = {"confidence": confidence, "interval": interval, "test": test}
+            baseline, fractions = str(table["variant"].iloc[0]), metric.is_fraction
+            rows = compare_variants(table, baseline=baseline, fractions=fractions, **options)
+            rows.insert(0, "metric", metric.column)
+            rows.insert(0, "pipeline", pipeline)
+            compared.append(rows)
+    return (
+        pd.concat(compared, ignore_index=True) if compared else pd.DataFrame(columns=["pipeline", "metric", *_COLUMNS])
+    )
 
 
-_COLUMNS = (
+_COLUMNS = [
     *("variant", "n", "mean", "standard_deviation", "low", "high"),
     *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p"),
     *("cohens_d", "rank_biserial", "sentence"),
-)
+]
 
 
 def _sentence(
-    name: str,
-    baseline: str,
-    compared: dict[str, PairedComparison],
-    p_holm: float,
-    confidence: float,
-    fractions: bool,
+    name: str, baseline: str, compared: dict[str, PairedComparison], p_holm: float, confidence: float, fractions: bool
 ) -> str:
     comparison = compared[name]
     distance = _amount(abs(comparison.difference), fractions)
@@ -148,11 +137,10 @@ def _sentence(
     else:
         low, high = (_amount(end, fractions, sign="+") for end in (comparison.low, comparison.high))
         interval = f"{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
-        p_values = {other: values.p for other, values in compared.items()}
-        corrected = "corrected p" if np.count_nonzero(~np.isnan(list(p_values.values()))) > 1 else "p"
+        corrected = "corrected p" if sum(not np.isnan(values.p) for values in compared.values()) > 1 else "p"
         # What Holm would make of this comparison at its most extreme, with the others as they are.
-        extreme = p_values | {name: comparison.smallest_p}
-        attainable = dict(zip(extreme, holm(list(extreme.values())), strict=True))[name]
+        extreme = [comparison.smallest_p, *(values.p for other, values in compared.items() if other != name)]
+        attainable = holm(extreme)[0]
         if attainable > 1 - confidence:
             sentence = (
                 f"{found} on {seeds} ({interval}); it cannot be significant: "

@@ -24,17 +24,12 @@ def configurations(results: pd.DataFrame, *, confidence: float = 0.95, interval:
         fraction), standard_deviation, low, high, validation_accuracy, validation_loss, test_loss, parameters, macs, seconds
         (of one run; means) and configuration (JSON of the first run), best accuracy first.
     """
-    scored = results.dropna(subset=["test_accuracy"])
+    scored = results.dropna(subset=["test_accuracy"]).astype(dict.fromkeys(_MEANS, float))
     grouped = scored.groupby(_GROUP, sort=False)
-    means = (
-        scored[[*_GROUP, *_MEANS]].astype(dict.fromkeys(_MEANS, float)).groupby(_GROUP, sort=False)[list(_MEANS)].mean()
-    )
-    firsts = grouped[["condition", "configuration"]].head(1)
+    firsts = grouped[["condition", "configuration"]].head(1).reset_index(drop=True)
     rows = [_described(values.to_numpy(), confidence, interval) for _, values in grouped["test_accuracy"]]
-    table = pd.DataFrame(rows, columns=list(_SUMMARY)).assign(
-        condition=firsts["condition"].to_numpy(), configuration=firsts["configuration"].to_numpy()
-    )
-    table = pd.concat([means.reset_index(), table], axis=1)[[*_GROUP, "condition", *_SUMMARY, *_MEANS, "configuration"]]
+    parts = [grouped[_MEANS].mean().reset_index(), pd.DataFrame(rows, columns=_SUMMARY), firsts]
+    table = pd.concat(parts, axis=1)[[*_GROUP, "condition", *_SUMMARY, *_MEANS, "configuration"]]
     return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -62,8 +57,8 @@ def best_configurations(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(kept, ignore_index=True) if kept else table.head(0).assign(among=pd.Series(dtype=int))
 
 
-_MEANS = ("validation_accuracy", "validation_loss", "test_loss", "parameters", "macs", "seconds")
-_SUMMARY = ("n", "accuracy", "standard_deviation", "low", "high")
+_MEANS = ["validation_accuracy", "validation_loss", "test_loss", "parameters", "macs", "seconds"]
+_SUMMARY = ["n", "accuracy", "standard_deviation", "low", "high"]
 
 
 def _described(accuracies: np.ndarray, confidence: float, interval: Interval) -> tuple[float, ...]:

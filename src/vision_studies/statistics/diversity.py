@@ -1,7 +1,5 @@
 """How differently the members of an ensemble err (Kuncheva and Whitaker 2003)."""
 
-from itertools import combinations
-
 import numpy as np
 
 
@@ -24,18 +22,18 @@ def diversity(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         >>> diversity(predictions, labels=np.array([0, 1, 1, 1]))["disagreement"]
         0.5
     """
+    first, second = np.triu_indices(len(predictions), 1)
     right = predictions == labels
-    found: dict[str, list[float]] = {"disagreement": [], "q_statistic": [], "error_correlation": []}
-    for first, second in combinations(range(len(predictions)), 2):
-        both = float(np.mean(right[first] & right[second]))
-        neither = float(np.mean(~right[first] & ~right[second]))
-        only_first = float(np.mean(right[first] & ~right[second]))
-        only_second = float(np.mean(~right[first] & right[second]))
-        found["disagreement"].append(float(np.mean(predictions[first] != predictions[second])))
-        agreeing, differing = both * neither, only_first * only_second
-        if agreeing + differing > 0:
-            found["q_statistic"].append((agreeing - differing) / (agreeing + differing))
-        spread = np.sqrt((both + only_first) * (neither + only_second) * (both + only_second) * (neither + only_first))
-        if spread > 0:
-            found["error_correlation"].append(float((agreeing - differing) / spread))
-    return {name: float(np.mean(values)) if values else float("nan") for name, values in found.items()}
+    one, other = right[first], right[second]
+    both, neither = (one & other).mean(axis=1), (~one & ~other).mean(axis=1)
+    only_one, only_other = (one & ~other).mean(axis=1), (~one & other).mean(axis=1)
+    agreeing, differing = both * neither, only_one * only_other
+    spread = np.sqrt((both + only_one) * (neither + only_other) * (both + only_other) * (neither + only_one))
+    with np.errstate(invalid="ignore"):  # a measure that does not exist is nought by nought
+        measures = {
+            "disagreement": (predictions[first] != predictions[second]).mean(axis=1),
+            "q_statistic": (agreeing - differing) / (agreeing + differing),
+            "error_correlation": (agreeing - differing) / spread,
+        }
+    existing = {name: values[~np.isnan(values)] for name, values in measures.items()}
+    return {name: float(values.mean()) if len(values) else float("nan") for name, values in existing.items()}

@@ -27,14 +27,9 @@ _DECIMALS = 12  # 0.96 - 0.95 and 0.97 - 0.96 must tie; binary fractions would t
 
 @dataclass(frozen=True)
 class Summary:
-    """A sample in five numbers; what cannot be computed is NaN.
+    """A sample of n values in five numbers; what cannot be computed is NaN.
 
-    Attributes:
-        n: how many values there are.
-        mean: their mean.
-        standard_deviation: of the sample (n - 1 in the denominator).
-        low: lower end of the interval of the mean.
-        high: upper end.
+    The standard deviation is that of the sample (n - 1 in the denominator); low and high are the ends of the mean's interval.
     """
 
     n: int
@@ -50,9 +45,7 @@ class PairedComparison:
 
     Attributes:
         pairs: seeds that both have.
-        difference: mean difference.
-        low: lower end of its interval.
-        high: upper end.
+        difference: mean difference; low and high are the ends of its interval.
         p: two-sided p of the test.
         smallest_p: the smallest p that so many pairs can give, whatever their values.
         cohens_d: mean difference over the standard deviation of the differences (Cohen's d_z).
@@ -87,39 +80,27 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
     sample = sample[~np.isnan(sample)]
     if len(sample) == 0:
         return Summary(0, np.nan, np.nan, np.nan, np.nan)
-    mean = float(sample.mean())
-    if len(sample) == 1:
+    n, mean = len(sample), float(sample.mean())
+    if n == 1:
         return Summary(1, mean, np.nan, np.nan, np.nan)
     if np.ptp(sample) == 0:
-        return Summary(len(sample), mean, 0.0, mean, mean)
+        return Summary(n, mean, 0.0, mean, mean)
     if interval == "bootstrap":
-        drawn = stats.bootstrap(
-            (sample,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=_BOOTSTRAP_SAMPLES,
-            method="BCa",
-            rng=np.random.default_rng(0),
-        )
-        low, high = drawn.confidence_interval
+        drawing = {"n_resamples": _BOOTSTRAP_SAMPLES, "method": "BCa", "rng": np.random.default_rng(0)}
+        low, high = stats.bootstrap((sample,), np.mean, confidence_level=confidence, **drawing).confidence_interval
     else:
         # The distribution's own function: scipy's interval checks its arguments for longer than it computes.
-        half = special.stdtrit(len(sample) - 1, (1 + confidence) / 2) * _standard_error(sample)
+        half = special.stdtrit(n - 1, (1 + confidence) / 2) * _standard_error(sample)
         low, high = mean - half, mean + half
-    return Summary(len(sample), mean, float(sample.std(ddof=1)), float(low), float(high))
+    return Summary(n, mean, float(sample.std(ddof=1)), float(low), float(high))
 
 
 def paired_comparison(
     first: pd.Series, second: pd.Series, *, confidence: float = 0.95, interval: Interval = "t", test: Test = "t"
 ) -> PairedComparison:
-    """Compare two variants, `first` minus `second`, on the seeds that both have.
+    """Compare two variants, `first` minus `second` (values with their seeds as index), on the seeds that both have.
 
-    Args:
-        first: values, with the seeds as index.
-        second: likewise.
-        confidence: of the interval, between 0 and 1.
-        interval: kind of the interval of the mean difference.
-        test: kind of the test.
+    The interval of the mean difference is of this kind and confidence (between 0 and 1).
 
     Raises:
         DataError: a seed occurs twice in one of them.
@@ -143,13 +124,15 @@ def paired_comparison(
     differences = differences[~np.isnan(differences)].round(_DECIMALS)
     described = summary(differences, confidence=confidence, interval=interval)
     varies = described.n > 1 and described.standard_deviation > 0
+    unequal = np.count_nonzero(differences)
     return PairedComparison(
         pairs=described.n,
         difference=round(described.mean, _DECIMALS),
         low=described.low,
         high=described.high,
         p=_p_value(differences, test),
-        smallest_p=_smallest_p(differences, test),
+        # Signs that are all alike are the most extreme of 2 ** n outcomes; Student's p has no lower bound.
+        smallest_p=np.nan if described.n < 2 else min(1.0, 2.0 ** (1 - unequal)) if test == "wilcoxon" else 0.0,
         cohens_d=described.mean / described.standard_deviation if varies else np.nan,
         rank_biserial=_rank_biserial(differences),
     )
@@ -163,13 +146,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
-    adjusted = np.full(len(p_values), np.nan)
-    given = [index for index, value in enumerate(p_values) if not np.isnan(value)]
-    highest = 0.0
-    for rank, index in enumerate(sorted(given, key=lambda index: p_values[index])):
-        highest = max(highest, min(1.0, p_values[index] * (len(given) - rank)))
-        adjusted[index] = highest
-    return adjusted.tolist()
+    values = np.array(p_values, dtype=float)
+    order = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]  # NaN comes last
+    corrected = np.minimum(1, values[order] * np.arange(len(order), 0, -1))
+    values[order] = np.maximum.accumulate(corrected)
+    return values.tolist()
 
 
 def _p_value(differences: np.ndarray, test: Test) -> float:
@@ -184,13 +165,6 @@ def _p_value(differences: np.ndarray, test: Test) -> float:
         return np.nan  # the same difference every time: t would be infinite, and p nought, from as few as two pairs
     t = differences.mean() / _standard_error(differences)
     return float(2 * special.stdtr(len(differences) - 1, -abs(t)))
-
-
-def _smallest_p(differences: np.ndarray, test: Test) -> float:
-    """All signs alike is the most extreme of 2 ** n outcomes of the signed-rank test; Student's p has no lower bound."""
-    if len(differences) < 2:
-        return np.nan
-    return min(1.0, 2.0 ** (1 - np.count_nonzero(differences))) if test == "wilcoxon" else 0.0
 
 
 def _rank_biserial(differences: np.ndarray) -> float:

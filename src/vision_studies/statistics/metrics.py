@@ -6,7 +6,7 @@ through this list. A further metric is one more entry, and the function that mea
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ Unit = Literal[
 """`points` is a difference of fractions; nats are per image; a `score` has no unit."""
 
 Split = Literal["validation", "test"]
+Kind = Literal[Split, "training", "cost"]
 Measure = Callable[[np.ndarray, np.ndarray], float]
 """Class probabilities [N, classes] and labels int [N] -> a value."""
 
@@ -45,7 +46,7 @@ class Metric:
     meaning: str
     unit: Unit
     better: Literal["higher", "lower"] | None
-    of: Literal[Split, "training", "cost"]
+    of: Kind
     compared: bool
     shown: Literal["column", "details"]
     measure: Measure | None
@@ -61,112 +62,64 @@ class Metric:
         return self.unit in ("epoch", "parameters", "operations")
 
 
-def _cost(column: str, title: str, meaning: str, unit: Unit, better: Literal["higher", "lower"] = "lower") -> Metric:
-    """What a run cost: nothing that variants are compared by."""
-    return Metric(
-        column=column,
-        title=title,
-        short=title,
-        meaning=meaning,
-        unit=unit,
-        better=better,
-        of="cost",
-        compared=False,
-        shown="column",
-        measure=None,
+def _metric(column: str, title: str, meaning: str, unit: Unit, of: Kind, **answers: Any) -> Metric:
+    """A metric that is better when lower, not compared, and a column in the table of runs, unless the answers differ."""
+    usual: dict[str, Any] = {"short": title, "better": "lower", "compared": False, "shown": "column", "measure": None}
+    return Metric(column=column, title=title, meaning=meaning, unit=unit, of=of, **usual | answers)
+
+
+def _accuracy_and_loss(of: Split, *, compared: bool, loss_shown: Literal["column", "details"]) -> tuple[Metric, Metric]:
+    """What is measured of validation and test images alike."""
+    right, loss = (
+        f"share of the {of} images that are classified rightly",
+        f"mean negative log-likelihood of the {of} images",
+    )
+    first: dict[str, Any] = {"short": f"{of} accuracy", "better": "higher", "compared": compared, "measure": accuracy}
+    second: dict[str, Any] = {"short": f"{of} loss", "compared": compared, "shown": loss_shown, "measure": log_loss}
+    return (
+        _metric(f"{of}_accuracy", f"{of} accuracy".capitalize(), right, "fraction", of, **first),
+        _metric(f"{of}_loss", f"{of} loss".capitalize(), loss, "nats", of, **second),
     )
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric(
-        column="validation_accuracy",
-        title="Validation accuracy",
-        short="validation accuracy",
-        meaning="share of the validation images that are classified rightly",
-        unit="fraction",
-        better="higher",
-        of="validation",
-        compared=False,
-        shown="column",
-        measure=accuracy,
-    ),
-    Metric(
-        column="validation_loss",
-        title="Validation loss",
-        short="validation loss",
-        meaning="mean negative log-likelihood of the validation images",
-        unit="nats",
-        better="lower",
-        of="validation",
-        compared=False,
-        shown="details",
-        measure=log_loss,
-    ),
-    Metric(
-        column="test_accuracy",
-        title="Test accuracy",
-        short="test accuracy",
-        meaning="share of the test images that are classified rightly",
-        unit="fraction",
-        better="higher",
-        of="test",
-        compared=True,
-        shown="column",
-        measure=accuracy,
-    ),
-    Metric(
-        column="test_loss",
-        title="Test loss",
-        short="test loss",
-        meaning="mean negative log-likelihood of the test images",
-        unit="nats",
-        better="lower",
-        of="test",
-        compared=True,
-        shown="column",
-        measure=log_loss,
-    ),
-    Metric(
-        column="test_calibration_error",
-        title="Calibration error",
+    *_accuracy_and_loss("validation", compared=False, loss_shown="details"),
+    *_accuracy_and_loss("test", compared=True, loss_shown="column"),
+    _metric(
+        "test_calibration_error",
+        "Calibration error",
+        "mean gap between confidence and accuracy on the test images (15 bins)",
+        "points",
+        "test",
         short="calibration",
-        meaning="mean gap between confidence and accuracy on the test images (15 bins)",
-        unit="points",
-        better="lower",
-        of="test",
         compared=True,
-        shown="column",
         measure=expected_calibration_error,
     ),
-    Metric(
-        column="test_brier",
-        title="Brier score",
-        short="Brier score",
-        meaning="mean squared distance to the right answer on the test images, 0 to 2",
-        unit="score",
-        better="lower",
-        of="test",
-        compared=False,
+    _metric(
+        "test_brier",
+        "Brier score",
+        "mean squared distance to the right answer on the test images, 0 to 2",
+        "score",
+        "test",
         shown="details",
         measure=brier_score,
     ),
-    Metric(
-        column="best_epoch",
-        title="Best epoch",
+    _metric(
+        "best_epoch",
+        "Best epoch",
+        "epoch of the weights that are kept, from 1",
+        "epoch",
+        "training",
         short="best epoch",
-        meaning="epoch of the weights that are kept, from 1",
-        unit="epoch",
         better=None,
-        of="training",
-        compared=False,
-        shown="column",
-        measure=None,
     ),
-    _cost("parameters", "Parameters", "parameters of the network", "parameters"),
-    _cost("macs", "MACs", "multiply-accumulate operations for one image", "operations"),
-    _cost("seconds", "Time", "time of training and validation", "seconds"),
-    _cost("images_per_second", "Images/s", "training images a second", "images a second", better="higher"),
-    _cost("peak_memory_mb", "Memory (MB)", "largest memory of the process or, on a GPU, of its tensors", "MB"),
+    _metric("parameters", "Parameters", "parameters of the network", "parameters", "cost"),
+    _metric("macs", "MACs", "multiply-accumulate operations for one image", "operations", "cost"),
+    _metric("seconds", "Time", "time of training and validation", "seconds", "cost"),
+    _metric("images_per_second", "Images/s", "training images a second", "images a second", "cost", better="higher"),
+    _metric(
+        "peak_memory_mb", "Memory (MB)", "largest memory of the process or, on a GPU, of its tensors", "MB", "cost"
+    ),
 )
 """In the order of the results table."""
 

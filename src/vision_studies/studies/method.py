@@ -127,7 +127,7 @@ class ChartSource(NamedTuple):
 
     Attributes:
         file: table that it is drawn from, in the pipeline's folder of results.
-        draw: content of the file -> title, caption and figure as `reports.charts.Chart` takes them; None where there is
+        draw: content of the file -> title, caption and figure as `reports.page.Chart` takes them; None where there is
             nothing to see.
     """
 

@@ -1,31 +1,36 @@
 """Finding what the pipelines of a study have left: results tables, sentences, figures and records of its runs."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from vision_studies.config.registry import METHODS
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
-from vision_studies.pipelines.reporting.sections import page_sections
-from vision_studies.reports.figures import ReportFigure
+from vision_studies.pipelines.data_prep.section import SECTION
+from vision_studies.reports.page import Chart, ReportFigure
+from vision_studies.studies.method import ChartSource, PageSection, load_method
 from vision_studies.studies.results import read_results
 
 PAGE_VERSION = 2
 """Pages of another version are made again."""
 
 
+@cache
+def page_sections() -> dict[str, PageSection]:
+    """Pipeline -> what a page shows of it and in what words, in the order of the page."""
+    return {**{name: load_method(name).section for name in METHODS}, "data_prep": SECTION}
+
+
 @dataclass(frozen=True)
 class StudyFolders:
-    """Where a study lies.
-
-    Attributes:
-        name: as `--env` named it.
-        outputs: results tables, in a folder a pipeline.
-        reports: figures, sentences and records of runs.
-    """
+    """Where a study lies that `--env` named so: its results tables, in a folder a pipeline, and its figures and records."""
 
     name: str
     outputs: Path
@@ -38,9 +43,8 @@ class StudyFolders:
     def fingerprint(self) -> str:
         """Changes when a file changes that the study's page is made from."""
         tables = (file for file in self.outputs.rglob("[!.]*") if file.is_file())
-        shown = (
-            file for pattern in ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png") for file in self.reports.glob(pattern)
-        )
+        patterns = ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png")
+        shown = (file for pattern in patterns for file in self.reports.glob(pattern))
         files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
         known = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
         newest = collect_records(self)[-1:]
@@ -60,22 +64,20 @@ def collect_results(study: StudyFolders) -> pd.DataFrame:
     Raises:
         DataError: there is none; or one is damaged, of another schema, or of another study.
     """
-    files = sorted(study.outputs.glob("*/results.parquet"))
-    if not files:
-        raise DataError(
-            f"There are no results in {study.outputs} yet; run a pipeline of this study first, for example "
-            f"`kedro run --env={study.name} --pipeline=cifar_resnet`."
-        )
     tables = []
-    for file in files:
+    for file in sorted(study.outputs.glob("*/results.parquet")):
         table = read_results(file)
-        others = sorted(set(table["study"]) - {study.name})
-        if others:
+        if others := sorted(set(table["study"]) - {study.name}):
             raise DataError(
                 f"{file} holds runs of the study '{others[0]}' but lies in the folder of '{study.name}', so that two studies "
                 f"would have one name; move the folder back, or rename it to '{others[0]}'."
             )
         tables.append(table)
+    if not tables:
+        raise DataError(
+            f"There are no results in {study.outputs} yet; run a pipeline of this study first, for example "
+            f"`kedro run --env={study.name} --pipeline=cifar_resnet`."
+        )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -85,13 +87,31 @@ def collect_conclusions(study: StudyFolders) -> dict[str, list[str]]:
     Raises:
         DataError: a file is damaged.
     """
-    found = {}
+    sentences = {}
     for file in sorted(study.reports.glob("*/conclusions.json")):
-        try:
-            found[file.parent.name] = [str(sentence) for sentence in json.loads(file.read_text(encoding="utf-8"))]
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{file} cannot be read ({error}); delete it and run its pipeline again.") from error
-    return found
+        with _readable(file):
+            sentences[file.parent.name] = [str(sentence) for sentence in _read_json(file)]
+    return sentences
+
+
+def collect_charts(outputs: Path) -> dict[str, list[Chart]]:
+    """Pipeline -> its interactive figures: learning curves of every pipeline, and what else there is to look into.
+
+    Args:
+        outputs: the study's folder of results, with one folder a pipeline.
+
+    Raises:
+        DataError: a table is damaged or lacks a column.
+    """
+    charts: dict[str, list[Chart]] = {}
+    sources = [(pipeline, source) for pipeline, section in page_sections().items() for source in section.charts]
+    for pipeline, source in [*sources, ("*", ChartSource("histories.parquet", _learning_curves))]:
+        for file in sorted(outputs.glob(f"{pipeline}/{source.file}")):
+            with _readable(file):
+                content = _READERS[file.suffix](file)
+            if (figure := source.draw(content)) is not None:
+                charts.setdefault(file.relative_to(outputs).parts[0], []).append(Chart(*figure))
+    return charts
 
 
 def collect_figures(study: StudyFolders) -> tuple[list[ReportFigure], list[str]]:
@@ -100,8 +120,8 @@ def collect_figures(study: StudyFolders) -> tuple[list[ReportFigure], list[str]]
     A figure is missing when the folder of its versions is there, and holds none.
     """
     figures, missing = [], []
-    texts = [(pipeline, *entry) for pipeline, section in page_sections().items() for entry in section.figures.items()]
-    for pipeline, name, text in texts:
+    entries = ((pipeline, *entry) for pipeline, section in page_sections().items() for entry in section.figures.items())
+    for pipeline, name, text in entries:
         folder = study.reports / pipeline / f"{name}.png"
         if not folder.is_dir():
             continue
@@ -123,7 +143,7 @@ def collect_classes(study: StudyFolders) -> list[str]:
     if not cards:
         return []
     try:
-        return [str(name) for name in json.loads(cards[-1].read_text(encoding="utf-8"))["class_names"]]
+        return [str(name) for name in _read_json(cards[-1])["class_names"]]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{cards[-1]} cannot be read ({error!r}); delete it and run data_prep again.") from error
 
@@ -133,8 +153,29 @@ def collect_records(study: StudyFolders) -> list[dict[str, Any]]:
     records = []
     for file in sorted((study.reports / "run_records").glob("*.json")):
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = _read_json(file)
         except ValueError:
             continue
         records += [record] if isinstance(record, dict) and "parameters" in record else []
     return records
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
+        raise DataError(f"{file} cannot be read ({error}); delete it and run its pipeline again.") from error
+
+
+def _read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _learning_curves(histories: pd.DataFrame) -> Any:
+    from vision_studies.figures.interactive_results import learning_curves
+
+    return learning_curves(histories)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": _read_json}

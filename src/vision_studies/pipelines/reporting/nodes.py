@@ -11,10 +11,10 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
-from vision_studies.pipelines.reporting.charts import cost_charts
 from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
-from vision_studies.pipelines.reporting.setting import network_name
-from vision_studies.pipelines.reporting.study import collected, configurations_of, make_page
+from vision_studies.pipelines.reporting.study import configurations_of, network_name, study_report
+from vision_studies.reports.page import Chart
+from vision_studies.reports.study_pages import best_table, render_index, render_study
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +41,23 @@ def report_studies(
     Raises:
         DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
     """
-    from vision_studies.reports.study_tables import as_texts, study_tables
-    from vision_studies.reports.summary import summary_text
+    from vision_studies.reports.study_tables import as_texts, study_tables, summary_text
 
-    own = StudyFolders(study.name, outputs / study.name, reports / study.name)
+    folders = StudyFolders(study.name, outputs / study.name, reports / study.name)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
     pages: Texts = {}
     tables: dict[str, Texts] = {"md": {}, "tex": {}, "csv": {}}
     summary = f"The study '{study.name}' has no results of its own."
-    if own.has_results() or study.name != "base" or not others:
-        found = collected(own, settings, title=study.title, question=study.question)
-        pages[study.name] = make_page(found, settings)
-        tables = as_texts(study_tables(found.results, network_name), study.name)
-        summary = summary_text(found.results, found.comparison, found.conclusions)
+    if folders.has_results() or study.name != "base" or not others:
+        report = study_report(folders, settings, title=study.title, question=study.question)
+        pages[study.name] = render_study(report)
+        tables = as_texts(study_tables(report.results, network_name), study.name)
+        summary = summary_text(report.results, report.comparison, report.conclusions)
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
             continue
         try:
-            pages[other.name] = make_page(collected(other, settings), settings)
+            pages[other.name] = render_study(study_report(other, settings))
         except DataError as error:
             logger.warning("%s has no page: %s", other.name, error)
     return pages, tables["md"], tables["tex"], tables["csv"], summary
@@ -68,7 +67,7 @@ def compare_studies(
     settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
 ) -> tuple[str, pd.DataFrame, str, str]:
     """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
-    from vision_studies.reports.index_page import best_table, render_index
+    from vision_studies.figures.interactive_results import accuracy_against_cost
     from vision_studies.statistics.configurations import best_configurations, configurations
 
     tables, cards, problems = [], [], []
@@ -81,20 +80,15 @@ def compare_studies(
         named, card = configurations_of(study, results)
         tables.append(named)
         cards.append(card)
-    everything = pd.concat(tables, ignore_index=True) if tables else None
-    if everything is None:
+    if not tables:
         raise DataError(f"No study in {outputs} can be read: {' '.join(problems)}")
-    compared = configurations(everything, confidence=settings.confidence, interval=settings.interval)
+    results, confidence = pd.concat(tables, ignore_index=True), settings.confidence
+    compared = configurations(results, confidence=confidence, interval=settings.interval)
     best = best_configurations(compared)
-    table = best_table(best)
-    return (
-        render_index(
-            cards, compared, best, charts=cost_charts(compared), problems=problems, confidence=settings.confidence
-        ),
-        compared.drop(columns="configuration"),
-        table.markdown(),
-        table.latex(),
-    )
+    figure, table = accuracy_against_cost(compared), best_table(best)
+    charts = [] if figure is None else [Chart(*figure)]
+    page = render_index(cards, compared, best, charts=charts, problems=problems, confidence=confidence)
+    return page, compared.drop(columns="configuration"), table.markdown(), table.latex()
 
 
 def _sources_of(page: Path) -> str:
@@ -102,5 +96,5 @@ def _sources_of(page: Path) -> str:
     if not page.is_file():
         return ""
     with page.open(encoding="utf-8") as file:
-        found = _SOURCES.search(file.read(_HEAD))
-    return found.group(1) if found else ""
+        sources = _SOURCES.search(file.read(_HEAD))
+    return sources.group(1) if sources else ""

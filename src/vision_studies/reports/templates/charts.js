@@ -1,5 +1,5 @@
 // Draws the page's interactive figures. Plotly comes packed within the page, and is unpacked when the page has nothing
-// else to do or a figure comes near the screen. What `layout.meta` means stands in plots/interactive_style.py.
+// else to do or a figure comes near the screen. What `layout.meta` means stands in figures/interactive_style.py.
 (() => {
   const figures = [...document.querySelectorAll("figure.chart")];
   const archive = document.getElementById("plotly-archive");
