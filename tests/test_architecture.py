@@ -2,6 +2,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,20 @@ def test_parts_import_only_what_stands_below_them(path):
         assert ours - {own} <= MAY_IMPORT[own]
     if own not in MAY_IMPORT_KEDRO or (own == "pipelines" and path.name not in GRAPHS):
         assert not {name for name in imported(path) if name.split(".")[0] in ("kedro", "kedro_datasets", "kedro_viz")}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_modules_import_each_other():
+    names = {name_of(path) for path in modules()}
+    graph = {}
+    for path in modules():
+        # `from package import name` is of the module of that name, where there is one.
+        within = {name if name in names else name.rpartition(".")[0] for name in imported(path)}
+        graph[name_of(path)] = within & names - {name_of(path)}
+    TopologicalSorter(graph).prepare()  # which tells of a circle
 
 
 def test_every_part_has_its_rule():

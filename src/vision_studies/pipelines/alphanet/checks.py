@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from vision_studies.config.validation import describe_errors
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.plan import TRAINING, Plan
+from vision_studies.pipelines.alphanet.plan import Plan
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 
 
@@ -19,29 +19,25 @@ def check(plan: Plan) -> None:
         DataError: there is no few class, the split files are wrong, or imported files are not described.
         MissingDependencyError: logs for TensorBoard are wanted where it is not installed.
     """
+    from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
+    from vision_studies.pipelines.alphanet.work.training import check_settings
+
     settings = plan.settings
+    check_settings(settings.network, settings.training)
+    if settings.tensorboard:
+        require_tensorboard()
     if settings.imported is None:
         data = plan.prepared()
         validated = settings.validation == "carved"
         trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
         _check_classes(settings, plan.class_splits, data.image_set.labels[trained], validated=validated)
-    elif settings.validation == "none":
+        return
+    if settings.validation == "none":
         raise ParameterError(
             "alphanet.validation is none, but imported validation features cannot be trained on; set it to carved, and leave "
             "'val' out of datagrps in datasets.toml where there is to be no validation."
         )
-    if not all(plan.runs.is_finished(experiment.run, TRAINING) for experiment in plan.experiments()):
-        _check_training(settings)
-
-
-def _check_training(settings: AlphanetSettings) -> None:
-    """Try what the AlphaNets are trained with; those that are finished have shown it, so nothing is imported for them."""
-    from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
-    from vision_studies.pipelines.alphanet.work.training import check_settings
-
-    check_settings(settings.network, settings.training)
-    if settings.tensorboard:
-        require_tensorboard()
+    plan.original()
 
 
 def check_features(plan: Plan) -> None:
