@@ -32,8 +32,9 @@ def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
         required=("backbone", "alphanet.backbone.run.training.optimizer.learning_rate"),
     )
     yield Artifacts(FEATURES, "extract", plan.feature_sets())
-    classifiers, experiments = ([own.run for own in runs] for runs in (plan.classifiers(), plan.experiments()))
+    classifiers = [experiment.run for experiment in plan.classifiers()]
     yield Stage(FITTING, classifiers, Alone(partial(_fit, plan=plan)), title=CLASSIFIERS, verb="fit")
+    experiments = [experiment.run for experiment in plan.experiments()]
     group = partial(_on_one_classifier, plan)
     yield Stage(TRAINING, experiments, partial(_learn, plan=plan), group, title=ALPHANETS)
     for runs, stage in ((classifiers, FITTING), (experiments, TRAINING)):
