@@ -35,7 +35,7 @@ def boxes(
         dots: colour of values beyond the whiskers; if missing there are none.
         box: of the patches, such as hatch.
     """
-    filled = [(np.asarray(values), place) for values, place in zip(groups, positions, strict=True) if len(values)]
+    filled = [(np.asarray(values), x) for values, x in zip(groups, positions, strict=True) if len(values)]
     if not filled:
         return
     *red_green_blue, opacity = to_rgba(fill)
@@ -43,7 +43,7 @@ def boxes(
     line = {"color": edge if whiskers is None else whiskers}
     axes.boxplot(
         [values for values, _ in filled],
-        positions=[place for _, place in filled],
+        positions=[x for _, x in filled],
         widths=width,
         orientation=orientation,
         manage_ticks=False,
@@ -58,7 +58,7 @@ def boxes(
 
 
 def spread(count: int, reach: float) -> np.ndarray:
-    """Shifts that keep so many dots of one place apart, from minus to plus `reach`: float64 [count]."""
+    """Shifts that keep so many dots of one position apart, from minus to plus `reach`: float64 [count]."""
     return np.linspace(-reach, reach, count) if count > 1 else np.zeros(count)
 
 

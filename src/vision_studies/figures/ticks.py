@@ -76,14 +76,14 @@ def names(axes: Axes, which: Literal["x", "y"], labels: Sequence[str], *, beside
     axes.grid(visible=False, axis=which)
 
 
-def have_room(places: Sequence[float] | np.ndarray, apart: float) -> list[bool]:
-    """Which of ascending places have room for a name, if names are to be so far apart (as a part of the axis)."""
-    reach = max(float(np.ptp(places)), 1e-9)
-    named = [False] * len(places)
+def have_room(positions: Sequence[float] | np.ndarray, apart: float) -> list[bool]:
+    """Which of ascending positions have room for a name, if names are to be so far apart (as a part of the axis)."""
+    reach = max(float(np.ptp(positions)), 1e-9)
+    named = [False] * len(positions)
     last = np.inf
-    for number in reversed(range(len(places))):  # the last is named in any case
-        if last - places[number] >= apart * reach:
-            named[number], last = True, places[number]
+    for number in reversed(range(len(positions))):  # the last is named in any case
+        if last - positions[number] >= apart * reach:
+            named[number], last = True, positions[number]
     return named
 
 
