@@ -18,8 +18,8 @@ from vision_studies.figures.interactive_style import (
     numbers,
     view,
 )
+from vision_studies.figures.marks import top_without_blow_up
 from vision_studies.figures.style import COLOURS, colour
-from vision_studies.figures.ticks import top_without_blow_up
 
 MOST_RUNS = 60
 MOST_POINTS = 200  # of a run

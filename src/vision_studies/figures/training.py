@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vision_studies.figures.marks import top_without_blow_up, whole_numbers
 from vision_studies.figures.panels import finished, key, small_multiples
 from vision_studies.figures.style import COLOURS, FAINT, SOFT, short, styled
-from vision_studies.figures.ticks import top_without_blow_up, whole_numbers
 
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
 

@@ -79,8 +79,6 @@ def render_study(report: StudyReport) -> str:
     stand_ins = [f"figure-{uuid4().hex}" for _ in report.figures]  # stand for the figures until the rest is written
     page = render_page(
         "study.html",
-        styles=["report.css"],
-        scripts=["report.js"],
         charts=[chart for charts in report.charts.values() for chart in charts],
         report=report,
         runs=table,
@@ -265,8 +263,6 @@ def render_index(
     """
     return render_page(
         "index.html",
-        styles=["report.css"],
-        scripts=["report.js"],
         charts=charts,
         report={
             "studies": studies,
