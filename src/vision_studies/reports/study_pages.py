@@ -102,7 +102,7 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], stand_ins: Sequen
         for figure, stand_in in zip(report.figures, stand_ins, strict=True)
     ]
     sentences = tables.answers(report.comparison, report.conclusions)
-    compared = tables.of_metric(report.comparison, "test_accuracy").to_dict("records")
+    compared = tables.of_test_accuracy(report.comparison).to_dict("records")
     named = [*(run["pipeline"] for run in runs), *report.charts, *(figure["pipeline"] for figure in figures)]
     sections = []
     for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):

@@ -108,11 +108,9 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
     return rows
 
 
-def of_metric(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Rows of `comparison` that compare `metric`; without a column `metric` all compare test accuracy."""
-    if "metric" in comparison:
-        return comparison[comparison["metric"] == metric]
-    return comparison if metric == "test_accuracy" else comparison.head(0)
+def of_test_accuracy(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `comparison` that compare test accuracy, as all do without a column `metric`."""
+    return comparison[comparison["metric"] == "test_accuracy"] if "metric" in comparison else comparison
 
 
 def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -124,7 +122,7 @@ def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]
     """
     sentences_of = {pipeline: list(sentences) for pipeline, sentences in written.items()}
     if comparison is not None and not comparison.empty:
-        compared = of_metric(comparison, "test_accuracy")
+        compared = of_test_accuracy(comparison)
         pipelines = compared["pipeline"] if "pipeline" in compared else pd.Series("", index=compared.index)
         for pipeline, sentences in compared["sentence"].groupby(pipelines, sort=False):
             sentences_of.setdefault(str(pipeline), sentences.dropna().tolist())
