@@ -10,7 +10,7 @@ import pytest
 
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
-from vision_studies.pipelines.reporting.collect import collect_charts
+from vision_studies.pipelines.reporting.study import StudyFolders
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.results import read_results
 
@@ -18,7 +18,7 @@ READERS = {
     "results.parquet": read_results,
     "table.parquet": lambda file: read_table(file, "delete it"),
     "accuracies.parquet": lambda file: read_experiments([file]),
-    "histories.parquet": lambda file: collect_charts(file.parents[1]),
+    "histories.parquet": lambda file: StudyFolders("", file.parents[1], file.parents[1]).charts(),
 }
 
 

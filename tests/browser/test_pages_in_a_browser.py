@@ -57,11 +57,7 @@ def charts():
         Chart(*learning_curves(pd.DataFrame(histories))),
         Chart(*regret_heat_map(pd.DataFrame(regrets))),
         Chart(*accuracy_surface(pd.DataFrame(accuracies), {"FR": EVIL})),
-        Chart(
-            *parallel_coordinates(
-                pd.DataFrame(trials), ["lr", "optimizer"], objective=f"loss {EVIL}", lower_is_better=True
-            )
-        ),
+        Chart(*parallel_coordinates(pd.DataFrame(trials), objective=f"loss {EVIL}", lower_is_better=True)),
         Chart(*accuracy_against_cost(pd.DataFrame(variants))),
     ]
 

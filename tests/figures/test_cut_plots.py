@@ -6,8 +6,8 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
+from vision_studies.figures.marks import have_room
 from vision_studies.figures.style import stamped
-from vision_studies.figures.ticks import have_room
 from vision_studies.pipelines.transfer_cuts import plots as cuts
 
 REPEATS = {0.001: 25, 0.01: 25, 0.1: 20, 0.5: 5, 1.0: 5}

@@ -107,10 +107,8 @@ def test_a_missing_column_is_named():
         accuracy_surface(pd.DataFrame({"mode": [], "cut": []}), {})
     with pytest.raises(DataError, match="'accuracy'"):
         accuracy_against_cost(pd.DataFrame({"study": [], "pipeline": [], "data": [], "variant": []}))
-    with pytest.raises(DataError, match="'lr'"):
-        parallel_coordinates(
-            pd.DataFrame({"trial": [], "objective": []}), ["lr"], objective="loss", lower_is_better=True
-        )
+    with pytest.raises(DataError, match="trials has no column 'objective'"):
+        parallel_coordinates(pd.DataFrame({"trial": [], "lr": []}), objective="loss", lower_is_better=True)
 
 
 def test_text_is_shown_as_it_is_written():
@@ -193,11 +191,11 @@ def trials(number=12, **columns):
     return pd.DataFrame(rows).assign(**columns)
 
 
-NAMES = ["lr", "batch", "optimizer", "constant", "dropout"]
+OUTCOME = ["group", "trial", "objective"]
 
 
 def coordinates(table, **changes):
-    return parallel_coordinates(table, NAMES, **{"objective": "loss (nats)", "lower_is_better": True} | changes)
+    return parallel_coordinates(table, **{"objective": "loss (nats)", "lower_is_better": True} | changes)
 
 
 def lines(drawn):
@@ -253,9 +251,16 @@ def test_of_many_trials_the_best_are_drawn():
 def test_a_search_without_trials_to_compare_is_not_drawn():
     assert coordinates(trials(1)) is None
     assert coordinates(trials().head(0)) is None
-    assert parallel_coordinates(trials(), ["constant"], objective="loss", lower_is_better=True) is None
+    assert coordinates(trials()[["trial", "objective", "constant"]]) is None
+
+
+def test_no_hyperparameter_is_called_as_what_a_trial_reached():
     with pytest.raises(ParameterError, match="cannot be called 'trial'"):
-        parallel_coordinates(trials(), ["trial"], objective="loss", lower_is_better=True)
+        optuna_trials({"stack": {"trials": [{"number": 1, "value": 0.9, "params": {"trial": 2}}]}})
+    configuration = json.dumps({"hyperparameters.group": 0.1})
+    row = {"variant": "8", "trial": 3, "configuration": configuration, "validation_loss": 0.5}
+    with pytest.raises(ParameterError, match="cannot be called 'group'"):
+        search_trials(pd.DataFrame([row]))
 
 
 def test_trials_of_both_searches_are_read():
@@ -267,14 +272,14 @@ def test_trials_of_both_searches_are_read():
             "validation_loss": [0.5],
         }
     )
-    table, names = search_trials(results)
-    assert names == ["lr"]
+    table = search_trials(results)
+    assert table.columns.drop(OUTCOME).tolist() == ["lr"]
     assert table.to_dict("records") == [{"lr": 0.1, "group": "8", "trial": 3, "objective": 0.5}]
-    assert search_trials(results.head(0))[1] == []
-    table, names = optuna_trials({"stack": {"trials": [{"number": 1, "value": 0.9, "params": {"folds": 2}}]}})
-    assert names == ["folds"]
+    assert search_trials(results.head(0)).columns.tolist() == OUTCOME
+    table = optuna_trials({"stack": {"trials": [{"number": 1, "value": 0.9, "params": {"folds": 2}}]}})
+    assert table.columns.drop(OUTCOME).tolist() == ["folds"]
     assert table.to_dict("records") == [{"folds": 2, "group": "stack", "trial": 1, "objective": 0.9}]
-    assert optuna_trials({})[1] == []
+    assert optuna_trials({}).columns.tolist() == OUTCOME
 
 
 def variants(number=3, **columns):

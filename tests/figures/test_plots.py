@@ -227,6 +227,12 @@ def test_one_run_has_loss_and_accuracy_on_two_axes_and_its_best_epoch_in_the_leg
     assert "best: 80.00 % in epoch 5" in " ".join(legend_labels(figure))
 
 
+def test_without_a_run_no_star_stands_in_the_legend():
+    assert legend_labels(training.validation_figure(history(5).head(0))) == ["loss (left)"]
+    unmeasured = history(5).assign(validation_accuracy=np.nan)
+    assert legend_labels(training.validation_figure(unmeasured)) == ["loss (left)", "accuracy (right)"]
+
+
 def test_runs_of_a_variant_share_a_colour_and_a_legend_entry():
     figure = training.loss_figure(histories(2, 3))
     assert {"v0 (3 runs)", "v1 (3 runs)"} < set(legend_labels(figure))

@@ -6,7 +6,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
-from vision_studies.figures import marks, panels, ticks
+from vision_studies.figures import marks, panels
 from vision_studies.figures.style import COLOURS, INK, MARKERS, look, stamped, style
 
 
@@ -105,9 +105,9 @@ def test_a_picture_keeps_its_pixels(channels):
 
 def test_names_stand_at_whole_numbers_downwards_on_a_vertical_axis():
     _, axes = panels.single(7, 4)
-    ticks.names(axes, "y", ["a", "b", "c"])
+    marks.names(axes, "y", ["a", "b", "c"])
     assert axes.get_ylim() == (2.5, -0.5)
-    ticks.names(axes, "x", ["a", "b"], beside=0.6)
+    marks.names(axes, "x", ["a", "b"], beside=0.6)
     assert axes.get_xlim() == pytest.approx((-0.6, 1.6))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
 
@@ -115,18 +115,18 @@ def test_names_stand_at_whole_numbers_downwards_on_a_vertical_axis():
 def test_logarithmic_axes_have_plain_numbers():
     drawn, axes = panels.single(7, 4)
     axes.plot([1, 2_000], [1e3, 3e9])
-    ticks.logarithmic(axes.xaxis, (1,))
-    ticks.logarithmic(axes.yaxis, (1,), ticks.with_unit)
+    marks.logarithmic(axes.xaxis, (1,))
+    marks.logarithmic(axes.yaxis, (1,), marks.with_unit)
     FigureCanvasAgg(drawn).draw()
     shown = {label.get_text() for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]}
     assert {"1", "1,000", "1k", "1M", "1G"} <= shown
-    assert ticks.thousands(0.25) == "0.25"
+    assert marks.thousands(0.25) == "0.25"
 
 
 def test_every_value_that_was_run_has_a_tick_and_a_name_where_it_has_room():
     drawn, axes = panels.single(7, 4)
     values = [0.001, 0.01, 0.8, 1.0]
-    ticks.values_run(axes.xaxis, values, [f"{value:g}" for value in values], 0.1)
+    marks.values_run(axes.xaxis, values, [f"{value:g}" for value in values], 0.1)
     FigureCanvasAgg(drawn).draw()
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0.001", "0.01", "1"]
     assert axes.get_xticks(minor=True).tolist() == [0.8]

@@ -10,20 +10,13 @@ from PIL import Image
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
-from vision_studies.pipelines.reporting.collect import (
-    StudyFolders,
-    collect_charts,
-    collect_conclusions,
-    collect_figures,
-    collect_records,
-    collect_results,
-    find_studies,
-)
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 from vision_studies.pipelines.reporting.study import (
+    StudyFolders,
     changes_between_runs,
     describe_setting,
     differences_from_base,
+    find_studies,
     image_source,
     network_name,
 )
@@ -104,19 +97,19 @@ def house(tmp_path):
 def test_results_of_all_pipelines_are_collected(house):
     house.store()
     house.store(pipeline="stacking")
-    assert collect_results(house.study("demo"))["pipeline"].unique().tolist() == ["cifar_resnet", "stacking"]
+    assert house.study("demo").results()["pipeline"].unique().tolist() == ["cifar_resnet", "stacking"]
 
 
 def test_no_results_say_what_to_run(house):
     with pytest.raises(DataError, match=r"no results in .*demo yet; run a pipeline of this study first.*--env=demo"):
-        collect_results(house.study("demo"))
+        house.study("demo").results()
 
 
 def test_a_truncated_table_is_named(house):
     file = house.store()
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(DataError, match=r"results.parquet cannot be read .*run its pipeline again"):
-        collect_results(house.study("demo"))
+        house.study("demo").results()
 
 
 def test_results_of_an_older_schema_are_named_with_both_versions(house):
@@ -126,11 +119,11 @@ def test_results_of_an_older_schema_are_named_with_both_versions(house):
     with pytest.raises(
         DataError, match=r"results.parquet has version 0 of the schema and this project reads version 1"
     ):
-        collect_results(house.study("demo"))
+        house.study("demo").results()
     table = pd.read_parquet(file).rename(columns={"macs": "flops"})
     table.to_parquet(file)
     with pytest.raises(DataError, match=r"results.parquet: .*unknown columns \['flops'\]"):
-        collect_results(house.study("demo"))
+        house.study("demo").results()
 
 
 def test_a_study_in_the_folder_of_another_is_refused(house):
@@ -138,7 +131,7 @@ def test_a_study_in_the_folder_of_another_is_refused(house):
     with pytest.raises(
         DataError, match=r"holds runs of the study 'demo' but lies in the folder of 'copy'.*move the folder"
     ):
-        collect_results(house.study("copy"))
+        house.study("copy").results()
 
 
 def test_the_newest_version_of_every_figure_is_taken_and_a_missing_one_is_named(house):
@@ -147,7 +140,7 @@ def test_the_newest_version_of_every_figure_is_taken_and_a_missing_one_is_named(
         folder.mkdir(parents=True)
         (folder / "comparison.png").write_text(version)
     (house.reports / "demo/stacking/parts.png").mkdir(parents=True)
-    figures, missing = collect_figures(house.study("demo"))
+    figures, missing = house.study("demo").figures()
     assert [(figure.png, figure.pipeline) for figure in figures] == [(b"2026-01-02T00.00.00.000Z", "cifar_resnet")]
     assert len(missing) == 1
     assert "'Stacks and their parts' is missing in" in missing[0]
@@ -158,23 +151,23 @@ def test_answers_are_collected_by_pipeline_and_a_damaged_file_is_named(house):
     (house.reports / "demo/mlp_transfer").mkdir(parents=True)
     file = house.reports / "demo/mlp_transfer/conclusions.json"
     file.write_text('["It does.", "It costs."]')
-    assert collect_conclusions(house.study("demo")) == {"mlp_transfer": ["It does.", "It costs."]}
+    assert house.study("demo").conclusions() == {"mlp_transfer": ["It does.", "It costs."]}
     file.write_text("[")
     with pytest.raises(DataError, match=r"conclusions.json cannot be read"):
-        collect_conclusions(house.study("demo"))
+        house.study("demo").conclusions()
 
 
 def test_damaged_records_stop_nothing(house):
     house.record(number=1, started_at="later")
     house.record(number=0, started_at="earlier")
     (house.reports / "demo/run_records/2.json").write_text("{")
-    assert [record["started_at"] for record in collect_records(house.study("demo"))] == ["earlier", "later"]
+    assert [record["started_at"] for record in house.study("demo").records()] == ["earlier", "later"]
 
 
 def test_the_setting_says_what_the_study_was_run_on(house):
     house.record(processor="A processor (2 cores)", gpus=["A GPU"])
     results = validate_results(pd.DataFrame(rows(device="cuda", versions=json.dumps({"torch": "2.13.0"}))))
-    setting = dict(describe_setting(results, collect_records(house.study("demo"))))
+    setting = dict(describe_setting(results, house.study("demo").records()))
     assert setting["Images"] == "digits"
     assert setting["Device"] == "cuda, A GPU"
     assert setting["Processor"] == "A processor (2 cores)"
@@ -353,7 +346,7 @@ def test_a_damaged_table_of_a_chart_is_named(house):
     folder.mkdir(parents=True)
     (folder / "histories.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match=r"histories.parquet cannot be read .*delete it and run its pipeline again"):
-        collect_charts(house.outputs / "demo")
+        house.study("demo").charts()
 
 
 def test_studies_are_found_by_their_results(house):

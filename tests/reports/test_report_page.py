@@ -13,7 +13,7 @@ from PIL import Image
 from vision_studies.errors import DataError
 from vision_studies.reports.page import PAGE_BYTES, ReportFigure
 from vision_studies.reports.study_pages import StudyReport, render_study
-from vision_studies.reports.study_tables import summary_text
+from vision_studies.reports.tables import summary_text
 from vision_studies.statistics.comparisons import compare_metrics, compare_variants
 
 VOID = {"meta", "br", "img", "wbr", "link", "input", "hr"}

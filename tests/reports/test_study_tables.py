@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 
-from vision_studies.reports.study_tables import as_texts, study_tables
+from vision_studies.reports.tables import as_texts, study_tables
 
 
 def rows():

@@ -1,6 +1,7 @@
 """What a trained classifier gets right and wrong."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from vision_studies.figures.marks import bare, picture
+from vision_studies.figures.marks import bare, colour_scale, picture
 from vision_studies.figures.panels import finished, single, small_multiples
 from vision_studies.figures.style import COLOURS, INK, NO_DATA, RIGHT, SOFT, WRONG, figure, short, styled
 
@@ -40,8 +41,8 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
         title += f" ({100 * np.trace(counts) / counts.sum():.1f} %)"
     if classes <= _MOST_WRITTEN_CLASSES:
         side = max(4.5, 2.2 + 0.72 * classes)
-        drawn, axes = single(side + 1.2, side)
-        _matrix(drawn, axes, shares, class_names, font_size=9.5)
+        fig, axes = single(side + 1.2, side)
+        _matrix(axes, shares, class_names, font_size=9.5)
         for row, column in np.argwhere(counts):
             share = shares[row, column]
             text = f"{counts[row, column]:,}\n{_percent(share)}"
@@ -49,12 +50,12 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5, linespacing=1.05)
     else:
         side = min(13.0, 4.5 + 0.09 * classes)
-        drawn = figure(side + 4, side)
-        axes, beside = drawn.subplots(1, 2, width_ratios=(side, 2.6))
+        fig = figure(side + 4, side)
+        axes, beside = fig.subplots(1, 2, width_ratios=(side, 2.6))
         # A row is about 0.8 * side / classes inches high, and an inch has 72 points.
-        _matrix(drawn, axes, shares, class_names, font_size=min(9.0, 0.72 * 0.8 * side * 72 / classes))
+        _matrix(axes, shares, class_names, font_size=min(9.0, 0.72 * 0.8 * side * 72 / classes))
         _list_confusions(beside, counts, shares, class_names)
-    return finished(drawn, title)
+    return finished(fig, title)
 
 
 @styled
@@ -65,8 +66,8 @@ def reliability_diagram(table: pd.DataFrame, calibration_error: float) -> Figure
         table: one row a bin: low, high (edges of confidence), images, confidence (mean), accuracy (missing where empty).
         calibration_error: expected calibration error, a fraction.
     """
-    drawn = figure(7, 7)
-    upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1.15))
+    fig = figure(7, 7)
+    upper, lower = fig.subplots(2, 1, sharex=True, height_ratios=(3, 1.15))
     filled = table[table["images"] > 0]
     width = 0.94 * (filled["high"] - filled["low"])
     centre = (filled["low"] + filled["high"]) / 2
@@ -82,7 +83,7 @@ def reliability_diagram(table: pd.DataFrame, calibration_error: float) -> Figure
     lower.set_ylim(0, 6 * max(1, filled["images"].max() if len(filled) else 1))  # room for the numbers
     lower.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     lower.minorticks_off()
-    return finished(drawn, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
+    return finished(fig, f"Reliability: expected calibration error {100 * calibration_error:.2f} points")
 
 
 @styled
@@ -118,22 +119,24 @@ def prediction_grid(
     )
     for axes in panels.axes:
         axes.set_axis_off()
-    for index, (image, shown, bars) in enumerate(zip(images, panels.axes[::2], panels.axes[1::2], strict=False)):
+    for index, (image, image_axes, bar_axes) in enumerate(
+        zip(images, panels.axes[::2], panels.axes[1::2], strict=False)
+    ):
         right = labels[index] == predictions[index]
         colour, word = (RIGHT, "correct") if right else (WRONG, "wrong")
-        picture(shown, image, colour=colour, linewidth=2.5)
+        picture(image_axes, image, colour=colour, linewidth=2.5)
         name = short(class_names[labels[index]])
-        shown.set_title(f"{name}\n{word}", fontsize=10, color=colour, pad=4, loc="center")
+        image_axes.set_title(f"{name}\n{word}", fontsize=10, color=colour, pad=4, loc="center")
         best = np.argsort(-probabilities[index], kind="stable")[: min(top, len(class_names))]
-        _confidences(bars, probabilities[index][best], best, labels[index], class_names)
+        _confidences(bar_axes, probabilities[index][best], best, labels[index], class_names)
     wrong = int((labels != predictions).sum())
     title = f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
     small_print = "Above each image its true class; beside it the most probable classes, the true one in blue."
     return finished(panels.figure, title, small_print=small_print)
 
 
-def _matrix(drawn: Figure, axes: Axes, shares: np.ndarray, class_names: Sequence[str], *, font_size: float) -> None:
-    shown = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+def _matrix(axes: Axes, shares: np.ndarray, class_names: Sequence[str], *, font_size: float) -> None:
+    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     bare(axes)  # grey shows where a class has no images
     axes.set(xlabel="predicted class", ylabel="true class")
     positions, names = range(len(class_names)), [short(name) for name in class_names]
@@ -144,10 +147,9 @@ def _matrix(drawn: Figure, axes: Axes, shares: np.ndarray, class_names: Sequence
             label.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(positions, names, fontsize=font_size)
     axes.tick_params(length=0 if len(names) > _MOST_WRITTEN_CLASSES else 3, pad=2)
-    bar = drawn.colorbar(shown, ax=axes, shrink=0.8, aspect=30, pad=0.02, ticks=[0, 0.05, 0.2, 0.5, 1])
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f} %"))
-    bar.set_label("share of the true class")
-    bar.ax.spines[:].set_visible(False)
+    scale: dict[str, Any] = {"shrink": 0.8, "aspect": 30, "ticks": [0, 0.05, 0.2, 0.5, 1]}
+    percents = FuncFormatter(lambda value, _: f"{100 * value:.0f} %")
+    colour_scale(axes, image, format=percents, label="share of the true class", **scale)
 
 
 def _list_confusions(axes: Axes, counts: np.ndarray, shares: np.ndarray, class_names: Sequence[str]) -> None:
@@ -168,12 +170,12 @@ def _list_confusions(axes: Axes, counts: np.ndarray, shares: np.ndarray, class_n
 def _confidences(
     axes: Axes, probabilities: np.ndarray, best: np.ndarray, label: int, class_names: Sequence[str]
 ) -> None:
-    places = np.arange(len(best))
-    axes.barh(places, np.ones(len(best)), height=0.22, color=NO_DATA)
-    axes.barh(places, probabilities, height=0.22, color=[RIGHT if k == label else SOFT for k in best])
-    for place, k, probability in zip(places, best, probabilities, strict=True):
-        axes.text(0, place - 0.18, short(class_names[k], 14), ha="left", va="bottom", fontsize=9)
-        axes.text(1, place - 0.18, _percent(probability), ha="right", va="bottom", fontsize=9)
+    rows = np.arange(len(best))
+    axes.barh(rows, np.ones(len(best)), height=0.22, color=NO_DATA)
+    axes.barh(rows, probabilities, height=0.22, color=[RIGHT if k == label else SOFT for k in best])
+    for row, k, probability in zip(rows, best, probabilities, strict=True):
+        axes.text(0, row - 0.18, short(class_names[k], 14), ha="left", va="bottom", fontsize=9)
+        axes.text(1, row - 0.18, _percent(probability), ha="right", va="bottom", fontsize=9)
     axes.set(xlim=(0, 1), ylim=(len(best) - 0.6, -0.75))
 
 

@@ -33,12 +33,12 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     if any(not np.isnan(row["difference"]) for row in rows):
         sharing: dict[str, Any] = {"sharey": True, "width_ratios": (1.25, 1)}
         panels = small_multiples(2, columns=2, size=(6, height), margin=(0, 0), **sharing)
-        drawn, (left, right) = panels.figure, panels.axes
+        figure, (left, right) = panels.figure, panels.axes
         _differences(right, rows, values, name)
     else:
-        drawn, left = single(9, height)
-    for place, row in enumerate(rows):
-        _row(left, place, values[row["variant"]], row["mean"], row["low"], row["high"])
+        figure, left = single(9, height)
+    for y, row in enumerate(rows):
+        _row(left, y, values[row["variant"]], row["mean"], row["low"], row["high"])
     left.set_yticks(range(len(rows)), [f"{short(row['variant'], 30)}\nn = {row['n']:.0f}" for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel(f"{name} (%)")
@@ -47,31 +47,31 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     note = f"Dots: single runs. Diamond and bar: mean and {confidence}."
     if any(row["n"] < 2 for row in rows):
         note += " One run has no interval."
-    return finished(drawn, small_print=note)
+    return finished(figure, small_print=note)
 
 
 def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], name: str) -> None:
     baseline = next(row["variant"] for row in rows if np.isnan(row["difference"]))
     axes.axvline(0, color=SOFT, linewidth=1.2)
-    for place, row in enumerate(rows):
+    for y, row in enumerate(rows):
         if row["variant"] == baseline:
             look: dict[str, Any] = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "fontsize": 9}
-            axes.annotate("baseline", (0, place), color=SOFT, **look)
+            axes.annotate("baseline", (0, y), color=SOFT, **look)
             continue
         # Aligned by seed: a seed that only one of the two has gives NaN, and drops out.
         differences = (values[row["variant"]] - values[baseline]).dropna()
-        _row(axes, place, differences, row["difference"], row["difference_low"], row["difference_high"])
+        _row(axes, y, differences, row["difference"], row["difference_low"], row["difference_high"])
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
     axes.set_xlabel(f"difference in {name}, seed by seed (points)")
     axes.set_title(f"Minus '{short(baseline)}'")
 
 
-def _row(axes: Axes, place: int, runs: pd.Series, mean: float, low: float, high: float) -> None:
+def _row(axes: Axes, y: int, runs: pd.Series, mean: float, low: float, high: float) -> None:
     """Fractions in percent: runs as dots, their mean as a diamond, and its interval where it has one."""
-    dots = place + spread(len(runs), _SPREAD)
-    axes.plot(100 * runs, dots, "o", color=colour(place), alpha=0.5, markersize=6, markeredgewidth=0, zorder=3)
+    dots = y + spread(len(runs), _SPREAD)
+    axes.plot(100 * runs, dots, "o", color=colour(y), alpha=0.5, markersize=6, markeredgewidth=0, zorder=3)
     if not np.isnan(low):
         reach = [[100 * (mean - low)], [100 * (high - mean)]]
-        axes.errorbar(100 * mean, place, xerr=reach, color=INK, capsize=5, elinewidth=1.8, zorder=4)
-    axes.plot(100 * mean, place, "D", color=colour(place), markersize=8, markeredgecolor="white", zorder=5)
+        axes.errorbar(100 * mean, y, xerr=reach, color=INK, capsize=5, elinewidth=1.8, zorder=4)
+    axes.plot(100 * mean, y, "D", color=colour(y), markersize=8, markeredgecolor="white", zorder=5)

@@ -18,8 +18,8 @@ from vision_studies.figures.interactive_style import (
     numbers,
     view,
 )
+from vision_studies.figures.marks import top_without_blow_up
 from vision_studies.figures.style import COLOURS, colour
-from vision_studies.figures.ticks import top_without_blow_up
 
 MOST_RUNS = 60
 MOST_POINTS = 200  # of a run
@@ -32,7 +32,7 @@ _METRICS = {
     "train_loss": ("Training loss", "training loss (nats per image)", 1.0),
     "learning_rate": ("Learning rate", "learning rate", 1.0),
 }
-# Column -> name of the view, label of the axis, how it is told of a variant.
+# Column -> name of the view, label of the axis, how a variant's value is written.
 _COSTS = {
     "parameters": ("Parameters", "parameters", "{:,.0f} parameters"),
     "macs": ("Operations", "multiply-accumulate operations for an image", "{:,.0f} operations an image"),
@@ -70,11 +70,11 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     runs = list(_runs(histories))
     chosen = _chosen(runs)
     variants = list(dict.fromkeys(variant for variant, _, _ in runs))
-    traces = [_curve(variants.index(variant), variant, label, own, metrics) for variant, label, own in chosen]
-    views = [view(_METRICS[name][0], **_axis(name, [own for _, _, own in chosen])) for name in metrics]
+    traces = [_curve(variants.index(variant), variant, label, run, metrics) for variant, label, run in chosen]
+    views = [view(_METRICS[name][0], **_axis(name, [run for _, _, run in chosen])) for name in metrics]
     # Of few epochs Plotly names halves, which would be shown as whole numbers twice.
     every_epoch = {"dtick": 1} if histories["epoch"].max() <= _MARKED else {}
-    drawn = figure(
+    fig = figure(
         traces,
         height=440,
         views=views,
@@ -85,19 +85,19 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
         xaxis={"title": {"text": "epoch"}, "tickformat": "d", "rangemode": "tozero"} | every_epoch,
         yaxis={"automargin": True},
     )
-    drawn.update_layout({key.replace(".", "_"): value for key, value in views[0]["layout"].items()})
-    return InteractiveFigure("Learning curves, run by run", _caption(runs, chosen, variants), drawn)
+    fig.update_layout({key.replace(".", "_"): value for key, value in views[0]["layout"].items()})
+    return InteractiveFigure("Learning curves, run by run", _caption(runs, chosen, variants), fig)
 
 
 def _runs(histories: pd.DataFrame) -> Iterator[_Run]:
     """In the order of the table."""
     # Sorted once: sorting each of thousands of runs takes longer than all the rest.
     order = np.lexsort((histories["epoch"], pd.factorize(histories["run"])[0]))
-    for name, own in histories.iloc[order].groupby("run", sort=False):
-        variant = str(own["variant"].iloc[0]) if "variant" in own else str(name)
+    for name, run in histories.iloc[order].groupby("run", sort=False):
+        variant = str(run["variant"].iloc[0]) if "variant" in run else str(name)
         # The name of a run is mostly its variant's and its seed's.
         label = str(name).removeprefix(variant).lstrip(", ") or str(name)
-        yield variant, label, own
+        yield variant, label, run
 
 
 def _chosen(runs: list[_Run]) -> list[_Run]:
@@ -108,15 +108,15 @@ def _chosen(runs: list[_Run]) -> list[_Run]:
     return [run for run, number in zip(runs, rounds, strict=True) if number < max(1, fitting)][:MOST_RUNS]
 
 
-def _curve(place: int, variant: str, label: str, own: pd.DataFrame, metrics: list[str]) -> Scatter:
-    first, *others = [_points(own, metric) for metric in metrics]
+def _curve(number: int, variant: str, label: str, run: pd.DataFrame, metrics: list[str]) -> Scatter:
+    first, *others = [_points(run, metric) for metric in metrics]
     # Epochs are named again only where they are others than those of the first metric.
     views = [{"y": one["y"]} if np.array_equal(one["x"], first["x"]) else one for one in others]
-    dash = DASHES[place // len(COLOURS) % len(DASHES)]
+    dash = DASHES[number // len(COLOURS) % len(DASHES)]
     return Scatter(
         **first,
-        mode="lines+markers" if len(own) <= _MARKED else "lines",
-        line={"color": colour(place), "dash": dash, "width": 1.8},
+        mode="lines+markers" if len(run) <= _MARKED else "lines",
+        line={"color": colour(number), "dash": dash, "width": 1.8},
         marker={"size": 5},
         name=escaped(variant),
         hovertemplate=hover(f"{escaped(variant, 60)}<br>{escaped(label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
@@ -124,17 +124,17 @@ def _curve(place: int, variant: str, label: str, own: pd.DataFrame, metrics: lis
     )
 
 
-def _points(own: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
-    epochs, values = own["epoch"].to_numpy(), own[metric].to_numpy(dtype=float)
-    known = np.flatnonzero(~np.isnan(values))
-    if len(known) > MOST_POINTS:
-        known = known[np.unique(np.linspace(0, len(known) - 1, MOST_POINTS).round().astype(int))]
-    return {"x": epochs[known], "y": numbers(_METRICS[metric][2] * values[known])}
+def _points(run: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
+    epochs, values = run["epoch"].to_numpy(), run[metric].to_numpy(dtype=float)
+    measured = np.flatnonzero(~np.isnan(values))
+    if len(measured) > MOST_POINTS:
+        measured = measured[np.unique(np.linspace(0, len(measured) - 1, MOST_POINTS).round().astype(int))]
+    return {"x": epochs[measured], "y": numbers(_METRICS[metric][2] * values[measured])}
 
 
 def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
     label = _METRICS[metric][1]
-    values = pd.concat([own[metric] for own in runs]).dropna().to_numpy(float)
+    values = pd.concat([run[metric] for run in runs]).dropna().to_numpy(float)
     top = top_without_blow_up(values) if metric.endswith("_loss") else None
     if top is not None:
         return {"yaxis__title__text": f"{label}, to {top:.3g}", "yaxis__range": [0, top], "yaxis__autorange": False}
@@ -144,13 +144,13 @@ def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
 def _caption(runs: list[_Run], chosen: list[_Run], variants: list[str]) -> str:
     shown = {variant for variant, _, _ in chosen}
     if len(chosen) == len(runs):
-        said = f"All {len(runs)} runs" if len(runs) > 1 else "The only run"
+        count = f"All {len(runs)} runs" if len(runs) > 1 else "The only run"
     elif len(shown) < len(variants):
-        said = f"{len(chosen)} of {len(runs)} runs: one of each of the first {len(shown)} of {len(variants)} variants"
+        count = f"{len(chosen)} of {len(runs)} runs: one of each of the first {len(shown)} of {len(variants)} variants"
     else:
-        said = f"{len(chosen)} of {len(runs)} runs, as many of each variant"
-    text = f"{said}; runs of a variant share a colour. Choose what is shown above, and runs below."
-    if any(len(own) > MOST_POINTS for _, _, own in chosen):
+        count = f"{len(chosen)} of {len(runs)} runs, as many of each variant"
+    text = f"{count}; runs of a variant share a colour. Choose what is shown above, and runs below."
+    if any(len(run) > MOST_POINTS for _, _, run in chosen):
         text += f" Of more than {MOST_POINTS} epochs of a run, {MOST_POINTS} at equal distances are drawn."
     return text
 
@@ -172,19 +172,19 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
         DataError: a column is missing.
     """
     need_columns(variants, ("study", "pipeline", "data", "variant", "accuracy"), "variants")
-    known = variants.dropna(subset=["accuracy"])
-    paid = known[[name for name in _COSTS if name in known]].astype(float) > 0
+    scored = variants.dropna(subset=["accuracy"])
+    paid = scored[[name for name in _COSTS if name in scored]].astype(float) > 0
     costs = [name for name in paid if paid[name].any()]
     if not costs:
         return None
-    known = known[paid.any(axis=1)]
-    shown = known.nlargest(MOST_VARIANTS, "accuracy") if len(known) > MOST_VARIANTS else known
-    pipelines, sets = list(dict.fromkeys(known["pipeline"])), list(dict.fromkeys(known["data"]))
+    scored = scored[paid.any(axis=1)]
+    shown = scored.nlargest(MOST_VARIANTS, "accuracy") if len(scored) > MOST_VARIANTS else scored
+    pipelines, sets = list(dict.fromkeys(scored["pipeline"])), list(dict.fromkeys(scored["data"]))
     traces = [
         _variants_of(rows, costs, colour(pipelines.index(pipeline)), SYMBOLS[sets.index(data) % len(SYMBOLS)])
         for (pipeline, data), rows in shown.groupby(["pipeline", "data"], sort=False)
     ]
-    drawn = figure(
+    fig = figure(
         traces,
         height=480,
         views=[view(_COSTS[name][0], xaxis__title__text=_COSTS[name][1]) for name in costs],
@@ -198,9 +198,9 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
     caption = (
         "A point is a variant: the mean over its runs, and its interval where it has one. Point at it for its values."
     )
-    if len(shown) < len(known):
-        caption += f" The {len(shown):,} most accurate of {len(known):,} variants are shown."
-    return InteractiveFigure("Accuracy and cost", caption, drawn)
+    if len(shown) < len(scored):
+        caption += f" The {len(shown):,} most accurate of {len(scored):,} variants are shown."
+    return InteractiveFigure("Accuracy and cost", caption, fig)
 
 
 def _variants_of(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, symbol: str) -> Scatter:
@@ -212,7 +212,7 @@ def _variants_of(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, 
         error_y=_error_bars(rows),
         mode="markers",
         marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
-        text=[_told_of(row) for row in rows.to_dict("records")],
+        text=[_hover_text(row) for row in rows.to_dict("records")],
         hovertemplate="%{text}<extra></extra>",
         meta={
             "group": str(first["pipeline"]),
@@ -230,15 +230,15 @@ def _error_bars(rows: pd.DataFrame) -> dict[str, Any] | None:
     return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **ends}
 
 
-def _told_of(row: dict[Any, Any]) -> str:
-    known = {name for name, value in row.items() if not pd.isna(value)}
-    interval = f" ({100 * row['low']:.2f} to {100 * row['high']:.2f})" if {"low", "high"} <= known else ""
-    runs = f", {row['n']:.0f} run{'' if row['n'] == 1 else 's'}" if "n" in known else ""
+def _hover_text(row: dict[Any, Any]) -> str:
+    columns = {name for name, value in row.items() if not pd.isna(value)}
+    interval = f" ({100 * row['low']:.2f} to {100 * row['high']:.2f})" if {"low", "high"} <= columns else ""
+    runs = f", {row['n']:.0f} run{'' if row['n'] == 1 else 's'}" if "n" in columns else ""
     lines = [
         f"<b>{escaped(row['variant'], 60)}</b>",
         f"{escaped(row['pipeline'])}, {escaped(row['data'])}",
         f"study {escaped(row['study'], 60)}",
         f"accuracy {100 * row['accuracy']:.2f} %{interval}{runs}",
-        *(write.format(row[name]) for name, (_, _, write) in _COSTS.items() if name in known),
+        *(write.format(row[name]) for name, (_, _, write) in _COSTS.items() if name in columns),
     ]
     return "<br>".join(lines)

@@ -56,7 +56,7 @@ def numbers(values: Any) -> np.ndarray:
 
 def hover(text: str, values: str = "") -> str:
     """A hover template that shows a text, which is escaped already, as it is, and below it a template of values."""
-    # Braces would be read as the place of a value.
+    # Braces would be read as room for a value.
     return f"{text.replace('{', '&#123;')}{values}<extra></extra>"
 
 
@@ -95,12 +95,12 @@ def figure(
         meta["views"] = {"label": views_label, "options": list(views)}
     if switches_label:
         meta["switches"] = {"label": switches_label}
-    drawn = Figure(data=list(traces))
-    drawn.layout.template = None
-    drawn.update_layout(
+    fig = Figure(data=list(traces))
+    fig.layout.template = None
+    fig.update_layout(
         height=height, margin={"l": 60, "r": 16, "t": 32, "b": 64}, showlegend=False, meta=meta or None, **layout
     )
-    return drawn
+    return fig
 
 
 def cells(**content: Any) -> Heatmap:
@@ -109,8 +109,8 @@ def cells(**content: Any) -> Heatmap:
     Args:
         content: z, text and customdata, a list a row; x and y, the names of columns and rows; meta.
     """
-    shown = {"texttemplate": "%{text}", "hovertemplate": "%{customdata}<extra></extra>"}
-    return Heatmap(coloraxis="coloraxis", xgap=1, ygap=1, **shown, **content)
+    templates = {"texttemplate": "%{text}", "hovertemplate": "%{customdata}<extra></extra>"}
+    return Heatmap(coloraxis="coloraxis", xgap=1, ygap=1, **templates, **content)
 
 
 def categories(title: str) -> dict[str, Any]:

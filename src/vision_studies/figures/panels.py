@@ -19,7 +19,7 @@ class Panels(NamedTuple):
     """The panels of a figure.
 
     Attributes:
-        axes: of all of them, row by row; empty places of the last row are hidden.
+        axes: of all of them, row by row; those that the last row has left over are hidden.
         columns: how many stand side by side.
     """
 
@@ -56,17 +56,17 @@ def small_multiples(
     count = max(1, count)
     across = min(columns, count)
     rows = -(-count // across)
-    drawn = figure(max(_NARROWEST, size[0] * across + margin[0]), size[1] * rows + margin[1])
-    grid = list(drawn.subplots(rows, across, squeeze=False, **sharing).flat)
+    fig = figure(max(_NARROWEST, size[0] * across + margin[0]), size[1] * rows + margin[1])
+    grid = list(fig.subplots(rows, across, squeeze=False, **sharing).flat)
     for axes in grid[count:]:
         axes.set_visible(False)
-    return Panels(drawn, grid[:count], across)
+    return Panels(fig, grid[:count], across)
 
 
 def single(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure of one panel, so many inches wide and high."""
-    drawn = figure(width, height)
-    return drawn, drawn.subplots()
+    fig = figure(width, height)
+    return fig, fig.subplots()
 
 
 def key(label: str, **look: Any) -> Line2D:
@@ -80,7 +80,7 @@ def marker_key(label: str, **look: Any) -> Line2D:
 
 
 def finished(
-    drawn: Figure,
+    fig: Figure,
     title: str = "",
     *,
     legend: Sequence[Artist] | None = None,
@@ -98,19 +98,19 @@ def finished(
         look: of the legend.
     """
     if title:
-        heading(drawn, title)
+        heading(fig, title)
     if note is not None:
-        text = wrapped(drawn, note, 14.2) or None
+        text = wrapped(fig, note, 14.2) or None
         look |= {"loc": "outside lower left", "title": text, "title_fontsize": 9, "alignment": "left"}
-        drawn.legend(handles=list(legend or ()), ncols=columns or 8, **look).get_title().set_color(SOFT)
+        fig.legend(handles=list(legend or ()), ncols=columns or 8, **look).get_title().set_color(SOFT)
     elif legend is not None:
         if columns is None:
             letters = max(len(str(handle.get_label())) for handle in legend) + 7
-            columns = int(np.clip(drawn.get_figwidth() * _LEGEND_LETTERS_PER_INCH // letters, 1, len(legend)))
-        drawn.legend(handles=list(legend), **{"loc": "outside lower center", "ncols": columns, **look})
+            columns = int(np.clip(fig.get_figwidth() * _LEGEND_LETTERS_PER_INCH // letters, 1, len(legend)))
+        fig.legend(handles=list(legend), **{"loc": "outside lower center", "ncols": columns, **look})
     if small_print:
-        footnote(drawn, small_print)
-    return drawn
+        footnote(fig, small_print)
+    return fig
 
 
 def side_by_side(count: int, step: float) -> np.ndarray:
@@ -127,7 +127,7 @@ def same_heights(panels: Sequence[Axes]) -> None:
 
 def nothing_to_draw(reason: str, title: str = "") -> Figure:
     """A figure that says why it is empty."""
-    drawn, axes = single(8, 2)
+    fig, axes = single(8, 2)
     axes.axis("off")
     axes.text(0, 0.5, reason, va="center", fontsize=11, color=SOFT)
-    return finished(drawn, title)
+    return finished(fig, title)

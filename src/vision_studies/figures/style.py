@@ -70,10 +70,10 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
     @wraps(draw)
     def wrapper(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
         with style():
-            drawn = draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
             # Ticks are made at the first drawing and look as the style in force then wants them.
-            drawn.draw_without_rendering()
-        return drawn
+            figure.draw_without_rendering()
+        return figure
 
     return wrapper
 
@@ -86,25 +86,25 @@ def figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def heading(drawn: Figure, title: str) -> None:
+def heading(figure: Figure, title: str) -> None:
     """Title of the whole figure, at its left edge; broken into lines where it is too long for one."""
-    drawn.suptitle(wrapped(drawn, title, 8.6), x=0.01, ha="left")
+    figure.suptitle(wrapped(figure, title, 8.6), x=0.01, ha="left")
 
 
-def footnote(drawn: Figure, text: str) -> None:
+def footnote(figure: Figure, text: str) -> None:
     """Small print below everything else."""
-    drawn.supxlabel(wrapped(drawn, text, 14.5), x=0.01, ha="left", fontsize=9, color=SOFT)
+    figure.supxlabel(wrapped(figure, text, 14.5), x=0.01, ha="left", fontsize=9, color=SOFT)
 
 
-def wrapped(drawn: Figure, text: str, letters_per_inch: float) -> str:
+def wrapped(figure: Figure, text: str, letters_per_inch: float) -> str:
     """A text in lines that are no longer than the figure is wide."""
-    return "\n".join(textwrap.wrap(text, int(drawn.get_figwidth() * letters_per_inch)))
+    return "\n".join(textwrap.wrap(text, int(figure.get_figwidth() * letters_per_inch)))
 
 
 def stamped(figures: _Figures, text: str) -> _Figures:
     """The same figures, or dictionary of figures, each with what must be said of it in its upper right corner, if anything."""
-    for drawn in (figures.values() if isinstance(figures, Mapping) else figures) if text else ():
-        drawn.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
+    for figure in (figures.values() if isinstance(figures, Mapping) else figures) if text else ():
+        figure.text(0.995, 0.995, text, ha="right", va="top", fontsize=9, color=WRONG, fontweight="bold")
     return figures
 
 

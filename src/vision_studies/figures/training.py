@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vision_studies.figures.marks import top_without_blow_up, whole_numbers
 from vision_studies.figures.panels import finished, key, small_multiples
 from vision_studies.figures.style import COLOURS, FAINT, SOFT, short, styled
-from vision_studies.figures.ticks import top_without_blow_up, whole_numbers
 
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
 
@@ -32,11 +32,11 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     """Validation loss and accuracy by epoch: on two axes of one panel for one run, else in two panels."""
     groups = _groups(histories)
     if _runs_in(groups) > 1:
-        drawn = _column(groups, [_validation_loss, _accuracy], 3.75)
-        drawn.axes[0].set_title("Validation (star: best epoch)")
-        return drawn
-    drawn = _column(groups, [partial(_validation_loss, color=COLOURS[0])], 5)
-    left = drawn.axes[0]
+        figure = _column(groups, [_validation_loss, _accuracy], 3.75)
+        figure.axes[0].set_title("Validation (star: best epoch)")
+        return figure
+    figure = _column(groups, [partial(_validation_loss, color=COLOURS[0])], 5)
+    left = figure.axes[0]
     right = left.twinx()
     _accuracy(right, groups, color=COLOURS[1])
     left.set_title("Validation")
@@ -45,14 +45,14 @@ def validation_figure(histories: pd.DataFrame) -> Figure:
     for axes, colour in ((left, COLOURS[0]), (right, COLOURS[1])):
         axes.yaxis.label.set_color(colour)
         axes.tick_params(axis="y", labelcolor=colour)
-    label = "accuracy (right)"
+    legend = [key("loss (left)", color=COLOURS[0], linewidth=1.8)]
     for _, epochs, values, _look in _lines(groups, "validation_accuracy"):
+        label = "accuracy (right)"
         if len(values):
             best = int(np.argmax(values))
             label += f", best: {100 * values[best]:.2f} % in epoch {epochs[best]:.0f}"
-    loss = key("loss (left)", color=COLOURS[0], linewidth=1.8)
-    star = key(label, color=COLOURS[1], marker="*", markersize=10)
-    return finished(drawn, legend=[loss, star], columns=2)
+        legend.append(key(label, color=COLOURS[1], marker="*", markersize=10))
+    return finished(figure, legend=legend, columns=2)
 
 
 @styled
@@ -65,9 +65,9 @@ def learning_rate_figure(histories: pd.DataFrame) -> Figure:
 @styled
 def learning_curves(histories: pd.DataFrame) -> Figure:
     """Loss, validation accuracy and learning rate by epoch, one panel below the other."""
-    drawn = _column(_groups(histories), [_losses, _accuracy, _learning_rate], 3.5)
-    drawn.axes[1].set_title("Validation accuracy (star: best epoch)")
-    return drawn
+    figure = _column(_groups(histories), [_losses, _accuracy, _learning_rate], 3.5)
+    figure.axes[1].set_title("Validation accuracy (star: best epoch)")
+    return figure
 
 
 class _Group(NamedTuple):
@@ -89,7 +89,7 @@ def _groups(histories: pd.DataFrame) -> list[_Group]:
         best = variants["validation_accuracy"].max().fillna(0)
         names = list(best.sort_values(ascending=False, kind="stable").index)
     groups = [_Group(str(name), colour, runs[name]) for name, colour in zip(names, COLOURS, strict=False)]
-    if others := names[len(COLOURS) :]:  # drawn first, below the others
+    if others := names[len(COLOURS) :]:  # the first to be plotted, below the others
         groups.insert(0, _Group(f"{len(others)} others", FAINT, [run for name in others for run in runs[name]]))
     return groups
 
@@ -105,11 +105,11 @@ def _lines(
     many = _runs_in(groups) > len(groups)
     for group in groups:
         for run in group.runs:
-            known = run.dropna(subset=[column])
+            measured = run.dropna(subset=[column])
             look = {"color": group.colour, "linewidth": 1.3 if many else 1.8, "alpha": 0.75 if many else 1.0}
-            if markers and len(known) <= _MOST_MARKED_EPOCHS:
+            if markers and len(measured) <= _MOST_MARKED_EPOCHS:
                 look |= {"marker": "o", "markersize": 4}
-            yield group, known["epoch"].to_numpy(), known[column].to_numpy(), look
+            yield group, measured["epoch"].to_numpy(), measured[column].to_numpy(), look
 
 
 def _losses(axes: Axes, groups: list[_Group]) -> None:
@@ -150,10 +150,10 @@ def _accuracy(axes: Axes, groups: list[_Group], **colour: str) -> None:
 
 def _learning_rate(axes: Axes, groups: list[_Group]) -> None:
     alike: dict[str, Any] = {} if _schedules(groups) > 1 else {"color": COLOURS[0], "alpha": 1}
-    seen: set[bytes] = set()
+    plotted: set[bytes] = set()
     for _, epochs, values, look in _lines(groups, "learning_rate"):
-        if (schedule := values.tobytes()) not in seen:
-            seen.add(schedule)
+        if (schedule := values.tobytes()) not in plotted:
+            plotted.add(schedule)
             axes.plot(epochs, values, **look | alike)
     axes.set(title="Learning rate after each epoch", ylabel="learning rate")
     axes.set_ylim(bottom=0)

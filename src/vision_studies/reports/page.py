@@ -67,24 +67,20 @@ class ReportFigure:
     alternative_text: str = ""
 
 
-def render_page(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], charts: Sequence[Chart] = (), **values: Any
-) -> str:
-    """A template as a page.
+def render_page(template: str, *, charts: Sequence[Chart] = (), **values: Any) -> str:
+    """A template as a page, with the style sheet and the script of all reports.
 
     Args:
         template: its name below `templates`.
-        styles: names of style sheets there; they are put into the page.
-        scripts: names of scripts there, likewise.
         charts: all that the page has; with them comes the library that draws them.
         values: what the template shows.
     """
     environment = _environment()
     loader = environment.loader
     assert loader is not None  # noqa: S101 - set in the function below
+    stems = ["report", "charts"] if charts else ["report"]
     css, javascript = (
-        [loader.get_source(environment, name)[0] for name in (*names, *more)]
-        for names, more in ((styles, ["charts.css"] if charts else []), (scripts, ["charts.js"] if charts else []))
+        [loader.get_source(environment, f"{stem}.{ending}")[0] for stem in stems] for ending in ("css", "js")
     )
     # The page names the only styles and scripts it may use: what slips past the escaping is still not run.
     needed = content_security_sources() if charts else {}

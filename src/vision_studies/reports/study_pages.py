@@ -76,55 +76,53 @@ def render_study(report: StudyReport) -> str:
     """
     runs = tables.run_rows(report.results)
     table = run_table(runs)
-    places = [f"figure-{uuid4().hex}" for _ in report.figures]  # stand for the figures until the rest is written
+    stand_ins = [f"figure-{uuid4().hex}" for _ in report.figures]  # stand for the figures until the rest is written
     page = render_page(
         "study.html",
-        styles=["report.css"],
-        scripts=["report.js"],
         charts=[chart for charts in report.charts.values() for chart in charts],
         report=report,
         runs=table,
         metrics=COMPARED,
         run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
-        sections=_sections(report, runs, places),
+        sections=_sections(report, runs, stand_ins),
         labels=tables.labels_among(runs),
         gaps=tables.gaps(runs),
         many_variants=_MANY_VARIANTS,
     )
     left = PAGE_BYTES - len(page.encode()) - _RESERVE
-    for place, source in zip(places, figure_sources(report.figures, budget=max(0, left) * 3 // 4), strict=True):
-        page = page.replace(place, source)  # base64 makes four characters of three bytes
+    for stand_in, source in zip(stand_ins, figure_sources(report.figures, budget=max(0, left) * 3 // 4), strict=True):
+        page = page.replace(stand_in, source)  # base64 makes four characters of three bytes
     return page
 
 
-def _sections(report: StudyReport, runs: list[dict[str, Any]], places: Sequence[str]) -> list[dict[str, Any]]:
+def _sections(report: StudyReport, runs: list[dict[str, Any]], stand_ins: Sequence[str]) -> list[dict[str, Any]]:
     """What the page shows of each pipeline, in the order of `report.pipelines`; others follow."""
     figures = [
-        {**describe_figure(figure), "source": place, "pipeline": figure.pipeline}
-        for figure, place in zip(report.figures, places, strict=True)
+        {**describe_figure(figure), "source": stand_in, "pipeline": figure.pipeline}
+        for figure, stand_in in zip(report.figures, stand_ins, strict=True)
     ]
     sentences = tables.answers(report.comparison, report.conclusions)
-    compared = tables.of_metric(report.comparison, "test_accuracy").to_dict("records")
+    compared = tables.of_test_accuracy(report.comparison).to_dict("records")
     named = [*(run["pipeline"] for run in runs), *report.charts, *(figure["pipeline"] for figure in figures)]
     sections = []
     for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):
-        own = [run for run in runs if run["pipeline"] == pipeline]
-        variants, configuration = tables.configuration_table(own)
+        pipeline_runs = [run for run in runs if run["pipeline"] == pipeline]
+        variants, configuration = tables.configuration_table(pipeline_runs)
         comparisons = [row for row in compared if row.get("pipeline", pipeline) == pipeline]
         sections.append(
             {
                 "pipeline": pipeline,
                 "title": report.pipelines.get(pipeline, pipeline),
                 "answers": sentences.get(pipeline) or sentences.get("", []),
-                "variants": tables.variant_rows(own, report.comparison),
+                "variants": tables.variant_rows(pipeline_runs, report.comparison),
                 "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
-                "several_conditions": len({run["condition"] for run in own if run["condition"]}) > 1,
+                "several_conditions": len({run["condition"] for run in pipeline_runs if run["condition"]}) > 1,
                 "figures": [figure for figure in figures if figure["pipeline"] == pipeline],
                 "charts": report.charts.get(pipeline, ()),
                 "configured_variants": variants,
                 "configuration": configuration,
-                "labels": tables.labels_among(own),
+                "labels": tables.labels_among(pipeline_runs),
             }
         )
     return sections
@@ -265,8 +263,6 @@ def render_index(
     """
     return render_page(
         "index.html",
-        styles=["report.css"],
-        scripts=["report.js"],
         charts=charts,
         report={
             "studies": studies,

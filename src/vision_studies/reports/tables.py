@@ -1,14 +1,19 @@
-"""What the tables of a report hold, made from the results table."""
+"""A study's tables: what they hold, made from the results table; and as papers ("Stacked Generalization for Deep Learning")
+and the terminal show them.
+"""
 
 import json
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.outcomes import COMPLETE
-from vision_studies.reports.formatting import count, duration, is_missing, number, percent
+from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent, spread
+from vision_studies.reports.table import Table
 from vision_studies.statistics.metrics import COMPARED, METRICS, Metric
 
 _TEXTS = (
@@ -16,6 +21,18 @@ _TEXTS = (
     *("run_fingerprint", "data_fingerprint", "git_commit", "device", "finished_at"),
 )
 _NUMBERS = ("trial", "seed", *(metric.column for metric in METRICS))
+
+CAPTIONS = {
+    "configuration_comparison": "Configuration comparison",
+    "efficiency_metrics": "Efficiency metrics",
+    "training_time_and_accuracy": "Training time and accuracy",
+    "architecture_details": "Model architecture details",
+}
+"""Name of a table -> its heading."""
+
+_WIDTH = 100
+_VARIANTS = 30
+_SENTENCES = 3  # the page has all of them
 
 
 def run_rows(results: pd.DataFrame) -> list[dict[str, Any]]:
@@ -74,28 +91,26 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
         for row in ([] if comparison is None else comparison.to_dict("records"))
     }
     rows = []
-    for (pipeline, variant), own in _by_variant(runs).items():
-        row: dict[str, Any] = {"pipeline": pipeline, "variant": variant, "labels": labels_among(own)}
+    for (pipeline, variant), repeats in _by_variant(runs).items():
+        row: dict[str, Any] = {"pipeline": pipeline, "variant": variant, "labels": labels_among(repeats)}
         for metric in (compared.column for compared in COMPARED):
-            values = _known(own, metric)
+            values = _values(repeats, metric)
             key = (pipeline, variant, metric)
             low, high = intervals.get(key) or intervals.get((None, *key[1:])) or (None, None)
             middle, deviation = mean(values) if values else None, stdev(values) if len(values) > 1 else None
             row[metric] = {"n": len(values), "mean": middle, "standard_deviation": deviation, "low": low, "high": high}
-        seconds = _known(own, "seconds")
+        seconds = _values(repeats, "seconds")
         row |= {
-            "parameters": next(iter(_known(own, "parameters")), None),
+            "parameters": next(iter(_values(repeats, "parameters")), None),
             "seconds": mean(seconds) if seconds else None,
         }
         rows.append(row)
     return rows
 
 
-def of_metric(comparison: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Rows of `comparison` that compare `metric`; without a column `metric` all compare test accuracy."""
-    if "metric" in comparison:
-        return comparison[comparison["metric"] == metric]
-    return comparison if metric == "test_accuracy" else comparison.head(0)
+def of_test_accuracy(comparison: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `comparison` that compare test accuracy, as all do without a column `metric`."""
+    return comparison[comparison["metric"] == "test_accuracy"] if "metric" in comparison else comparison
 
 
 def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
@@ -105,31 +120,31 @@ def answers(comparison: pd.DataFrame | None, written: Mapping[str, Sequence[str]
         comparison: from `statistics.comparisons`; without a column `pipeline` its sentences stand under the name "".
         written: pipeline -> sentences.
     """
-    found = {pipeline: list(sentences) for pipeline, sentences in written.items()}
+    sentences_of = {pipeline: list(sentences) for pipeline, sentences in written.items()}
     if comparison is not None and not comparison.empty:
-        compared = of_metric(comparison, "test_accuracy")
+        compared = of_test_accuracy(comparison)
         pipelines = compared["pipeline"] if "pipeline" in compared else pd.Series("", index=compared.index)
         for pipeline, sentences in compared["sentence"].groupby(pipelines, sort=False):
-            found.setdefault(str(pipeline), sentences.dropna().tolist())
-    return {pipeline: sentences for pipeline, sentences in found.items() if sentences}
+            sentences_of.setdefault(str(pipeline), sentences.dropna().tolist())
+    return {pipeline: sentences for pipeline, sentences in sentences_of.items() if sentences}
 
 
 def gaps(runs: list[dict[str, Any]]) -> list[str]:
     """A sentence for each run without a test result: failed, not scored yet, or never started while others of its seed were."""
-    found = []
+    sentences = []
     alike: dict[Any, set[Any]] = {}
     for run in runs:
         name = f"{run['variant']}, seed {run['seed']:.0f}"
         if run["status"] != COMPLETE:
             reason = f" ({run['reason']})" if run["reason"] else ""
-            found.append(f"{name}: {run['status']}{reason}")
+            sentences.append(f"{name}: {run['status']}{reason}")
         elif run["test_accuracy"] is None:
-            found.append(f"{name}: trained, not scored on test")
+            sentences.append(f"{name}: trained, not scored on test")
         alike.setdefault((run["pipeline"], run["condition"]), set()).add(run["seed"])
-    for (pipeline, variant), own in _by_variant(runs).items():
-        lacking = alike[pipeline, own[0]["condition"]] - {run["seed"] for run in own}
-        found += [f"{variant}, seed {seed:.0f}: not run" for seed in sorted(lacking)]
-    return found
+    for (pipeline, variant), repeats in _by_variant(runs).items():
+        lacking = alike[pipeline, repeats[0]["condition"]] - {run["seed"] for run in repeats}
+        sentences += [f"{variant}, seed {seed:.0f}: not run" for seed in sorted(lacking)]
+    return sentences
 
 
 def configuration_table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
@@ -139,16 +154,18 @@ def configuration_table(runs: list[dict[str, Any]]) -> tuple[list[str], list[dic
         Names of the variants, and one dictionary a setting: key, values (one a variant, as JSON; None where it has none), value
         (the first there is) and differs (having it or not is a difference, too).
     """
-    configurations = {key: json.loads(own[0]["configuration"] or "{}") for key, own in _by_variant(runs).items()}
+    configurations = {
+        key: json.loads(repeats[0]["configuration"] or "{}") for key, repeats in _by_variant(runs).items()
+    }
     rows = []
     for key in sorted({key for settings in configurations.values() for key in settings}):
         values = [json.dumps(settings[key]) if key in settings else None for settings in configurations.values()]
-        known = next(value for value in values if value is not None)
-        rows.append({"key": key, "values": values, "value": known, "differs": len(set(values)) > 1})
+        first = next(value for value in values if value is not None)
+        rows.append({"key": key, "values": values, "value": first, "differs": len(set(values)) > 1})
     return [variant for _, variant in configurations], rows
 
 
-def _known(runs: list[dict[str, Any]], column: str) -> list[Any]:
+def _values(runs: list[dict[str, Any]], column: str) -> list[Any]:
     return [run[column] for run in runs if run[column] is not None]
 
 
@@ -157,3 +174,113 @@ def _by_variant(runs: list[dict[str, Any]]) -> dict[tuple[Any, Any], list[dict[s
     for run in runs:
         groups.setdefault((run["pipeline"], run["variant"]), []).append(run)
     return groups
+
+
+def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str]) -> dict[str, list[dict[str, str]]]:
+    """Rows of texts, one a configuration that has been scored on test images, in the order of the results.
+
+    Args:
+        results: rows of one study's results tables.
+        name_network: pipeline and configuration (JSON) of a run -> what its network is called; empty where it has no name.
+
+    Returns:
+        `configuration_comparison`, `efficiency_metrics`, `training_time_and_accuracy` and `architecture_details`. Means have
+        the standard deviation of the sample behind them. With several pipelines, each row names its own.
+    """
+    tables: dict[str, list[dict[str, str]]] = {name: [] for name in CAPTIONS}
+    several = results["pipeline"].nunique() > 1
+    scored = results.dropna(subset=["test_accuracy"])
+    for (pipeline, variant), runs in scored.groupby(["pipeline", "variant"], sort=False):
+        named = {"Pipeline": str(pipeline)} if several else {}
+        labels = labels_among([{"labels": labels_of(configuration)} for configuration in runs["configuration"]])
+        named["Configuration"] = labelled(str(variant), labels)
+        accuracy, seconds = 100 * runs["test_accuracy"], runs["seconds"]
+        parameters, macs = runs["parameters"].iloc[0], runs["macs"].iloc[0]
+        final = {"Final Accuracy (%)": _mean_and_deviation(accuracy, 2)}
+        time = {"Training Time (s)": _mean_and_deviation(seconds, 1)}
+        size = {"Total Parameters": count(parameters), "Operations (MACs)": count(macs)}
+        per_cost = {
+            "Accuracy per million parameters": _ratio(accuracy.mean(), parameters / 1e6),
+            "Accuracy per second": _ratio(accuracy.mean(), seconds.mean()),
+        }
+        training = {
+            "Images per second": _mean_and_deviation(runs["images_per_second"], 0),
+            "Best epoch": _mean_and_deviation(runs["best_epoch"].astype(float), 1),
+            "Validation Accuracy (%)": _mean_and_deviation(100 * runs["validation_accuracy"], 2),
+        }
+        networks = {"Networks": name_network(str(pipeline), runs["configuration"].iloc[0]) or MISSING}
+        tables["configuration_comparison"].append(named | {"n": str(len(runs))} | final | size | time)
+        tables["efficiency_metrics"].append(named | per_cost)
+        tables["training_time_and_accuracy"].append(named | time | training | final)
+        tables["architecture_details"].append(named | networks | size)
+    return tables
+
+
+def as_texts(tables: dict[str, list[dict[str, str]]], study: str) -> dict[str, dict[str, str]]:
+    """Tables as files: `md`, `tex` (booktabs) and `csv`, each name -> text; empty tables are left out."""
+    filled = {
+        name: Table(rows, title, caption=f"{title} of the study {study}.", label=f"tab:{study}_{name}")
+        for name, title in CAPTIONS.items()
+        if (rows := tables[name])
+    }
+    kinds: dict[str, Callable[[Table], str]] = {"md": Table.markdown, "tex": Table.latex, "csv": Table.csv}
+    return {kind: {name: write(table) for name, table in filled.items()} for kind, write in kinds.items()}
+
+
+def _mean_and_deviation(values: pd.Series, decimals: int) -> str:
+    return spread(values.mean(), values.std(), decimals)
+
+
+def _ratio(accuracy: float, cost: float) -> str:
+    return MISSING if is_missing(cost) or not cost else f"{accuracy / cost:.3f}"
+
+
+def summary_text(
+    results: pd.DataFrame,
+    comparison: pd.DataFrame | None = None,
+    conclusions: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """What a study found, for the terminal: variants with their test metrics, what follows from them, and what is missing.
+
+    Args:
+        results: rows of the results table.
+        comparison: from `statistics.comparisons`: it gives the intervals, and its sentences follow the table.
+        conclusions: pipeline -> sentences that take the place of the comparison's.
+    """
+    compared = None if comparison is None or comparison.empty else comparison
+    interval = "interval" if compared is None else f"{100 * float(compared['confidence'].iloc[0]):g} % interval"
+    runs = run_rows(results)
+    several_pipelines = len({run["pipeline"] for run in runs}) > 1
+    variants = variant_rows(runs, compared)
+    if not variants:
+        return "There are no runs yet."
+    first, *others = COMPARED
+    rows = []
+    for row in variants[:_VARIANTS]:
+        accuracy = row[first.column]
+        low, high = accuracy["low"], accuracy["high"]
+        cells = {
+            "pipeline": row["pipeline"],
+            "variant": labelled(row["variant"], row["labels"]),
+            "n": accuracy["n"],
+            first.short: percent(accuracy["mean"]),
+            "sd": percent(accuracy["standard_deviation"]),
+            interval: MISSING if is_missing(low) else f"{100 * low:.2f} to {percent(high)}",
+            **{metric.short: writer_of(metric)(row[metric.column]["mean"]) for metric in others},
+            "parameters": count(row["parameters"]),
+            "time a run": duration(row["seconds"]),
+        }
+        rows.append({name: cell for name, cell in cells.items() if several_pipelines or name != "pipeline"})
+    texts = 2 if several_pipelines else 1
+    lines = [Table(rows, align="l" * texts + "r" * (len(rows[0]) - texts)).terminal(), ""]
+    lines += [f"({len(variants) - _VARIANTS} more variants in the report)"] if len(variants) > _VARIANTS else []
+    for pipeline, sentences in answers(compared, conclusions).items():
+        lines += [f"{pipeline}:"] if several_pipelines and pipeline else []
+        lines += _shortened(sentences, 1 if several_pipelines else _SENTENCES)
+    lines += _shortened([f"Missing: {gap}." for gap in gaps(runs)], _SENTENCES)
+    return "\n".join(lines if len(lines) > 2 else lines[:1])
+
+
+def _shortened(sentences: Sequence[str], shown: int) -> list[str]:
+    filled = [f"  {textwrap.fill(sentence, _WIDTH - 2, subsequent_indent='    ')}" for sentence in sentences[:shown]]
+    return [*filled, f"  ({len(sentences) - shown} more in the report)"] if len(sentences) > shown else filled

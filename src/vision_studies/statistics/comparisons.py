@@ -62,9 +62,8 @@ def compare_variants(
     corrected = dict(zip(compared, holm([comparison.p for comparison in compared.values()]), strict=True))
     rows = []
     for name in variants:
-        row = {"variant": name, **asdict(summary(values[name], confidence=confidence, interval=interval))}
-        if fractions:  # Student's interval does not know that a fraction ends at 0 and 1
-            row["low"], row["high"] = np.clip((row["low"], row["high"]), 0, 1)
+        described = summary(values[name], confidence=confidence, interval=interval, fractions=fractions)
+        row = {"variant": name, **asdict(described)}
         if name in compared:
             against = asdict(compared[name])
             row |= {"difference_low": against.pop("low"), "difference_high": against.pop("high"), **against}
@@ -95,9 +94,9 @@ def compare_metrics(
     """
     compared = []
     conditions = results["condition"].fillna("") if "condition" in results else pd.Series("", index=results.index)
-    for (pipeline, _), own in results.groupby(["pipeline", conditions], sort=False):
+    for (pipeline, _), runs in results.groupby(["pipeline", conditions], sort=False):
         for metric in metrics:
-            table = own[["variant", "seed"]].assign(value=own[metric.column].astype(float)).dropna(subset=["value"])
+            table = runs[["variant", "seed"]].assign(value=runs[metric.column].astype(float)).dropna(subset=["value"])
             if table.empty:
                 continue
             options: dict[str, Any] = {"confidence": confidence, "interval": interval, "test": test}
@@ -124,16 +123,16 @@ def _sentence(
     comparison = compared[name]
     distance = _amount(abs(comparison.difference), fractions)
     side = "above" if comparison.difference > 0 else "below"
-    found = f"'{name}' is {distance} {side} '{baseline}'" if comparison.difference else f"'{name}' equals '{baseline}'"
+    result = f"'{name}' is {distance} {side} '{baseline}'" if comparison.difference else f"'{name}' equals '{baseline}'"
     seeds = f"{comparison.pairs} shared seeds"
     if comparison.pairs == 0:
         sentence = f"Cannot tell '{name}' from '{baseline}': no seed was run with both."
     elif comparison.pairs == 1:
-        sentence = f"{found} on the one seed that both have; one pair shows no spread and cannot be significant."
+        sentence = f"{result} on the one seed that both have; one pair shows no spread and cannot be significant."
     elif comparison.low == comparison.high == 0:
-        sentence = f"{found} on each of {seeds}."
+        sentence = f"{result} on each of {seeds}."
     elif np.isnan(comparison.p):
-        sentence = f"{found} on each of {seeds}; differences without any spread leave Student's test without a value."
+        sentence = f"{result} on each of {seeds}; differences without any spread leave Student's test without a value."
     else:
         low, high = (_amount(end, fractions, sign="+") for end in (comparison.low, comparison.high))
         interval = f"{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
@@ -143,11 +142,11 @@ def _sentence(
         attainable = holm(extreme)[0]
         if attainable > 1 - confidence:
             sentence = (
-                f"{found} on {seeds} ({interval}); it cannot be significant: "
+                f"{result} on {seeds} ({interval}); it cannot be significant: "
                 f"so few pairs leave the {corrected} at {attainable:.2g} or more."
             )
         elif p_holm < 1 - confidence:
-            sentence = f"{found} ({seeds}; {interval}; {corrected} = {p_holm:.2g}): significant."
+            sentence = f"{result} ({seeds}; {interval}; {corrected} = {p_holm:.2g}): significant."
         else:
             difference = _amount(comparison.difference, fractions, sign="+")
             sentence = (

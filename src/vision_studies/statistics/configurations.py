@@ -1,13 +1,14 @@
 """Configurations of many studies beside each other: what they reach, what they cost, and the best of each pipeline."""
 
-import numpy as np
+from dataclasses import astuple
+
 import pandas as pd
 
 from vision_studies.statistics.intervals import Interval, summary
 from vision_studies.statistics.metrics import METRICS
 
 _GROUP = ["study", "pipeline", "data", "variant"]
-_CHOICES = tuple(metric for metric in METRICS if metric.of == "validation")  # the first that is known chooses
+_CHOICES = tuple(metric for metric in METRICS if metric.of == "validation")  # the first that was measured chooses
 
 
 def configurations(results: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
@@ -27,7 +28,10 @@ def configurations(results: pd.DataFrame, *, confidence: float = 0.95, interval:
     scored = results.dropna(subset=["test_accuracy"]).astype(dict.fromkeys(_MEANS, float))
     grouped = scored.groupby(_GROUP, sort=False)
     firsts = grouped[["condition", "configuration"]].head(1).reset_index(drop=True)
-    rows = [_described(values.to_numpy(), confidence, interval) for _, values in grouped["test_accuracy"]]
+    rows = [
+        astuple(summary(values.to_numpy(), confidence=confidence, interval=interval, fractions=True))
+        for _, values in grouped["test_accuracy"]
+    ]
     parts = [grouped[_MEANS].mean().reset_index(), pd.DataFrame(rows, columns=_SUMMARY), firsts]
     table = pd.concat(parts, axis=1)[[*_GROUP, "condition", *_SUMMARY, *_MEANS, "configuration"]]
     return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
@@ -45,23 +49,16 @@ def best_configurations(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Its rows, with `among`: how many configurations each was chosen from. What has no validation result is not chosen.
     """
-    kept = []
-    for _, own in table.groupby(["data", "pipeline"], sort=True):
+    best = []
+    for _, rows in table.groupby(["data", "pipeline"], sort=True):
         for metric in _CHOICES:
-            known = own.dropna(subset=[metric.column])
-            if len(known):
-                values = known[metric.column]
-                best = values.idxmax() if metric.better == "higher" else values.idxmin()
-                kept.append(known.loc[[best]].assign(among=len(known)))
+            values = rows[metric.column].dropna()
+            if len(values):
+                chosen = values.idxmax() if metric.better == "higher" else values.idxmin()
+                best.append(rows.loc[[chosen]].assign(among=len(values)))
                 break
-    return pd.concat(kept, ignore_index=True) if kept else table.head(0).assign(among=pd.Series(dtype=int))
+    return pd.concat(best, ignore_index=True) if best else table.head(0).assign(among=pd.Series(dtype=int))
 
 
 _MEANS = ["validation_accuracy", "validation_loss", "test_loss", "parameters", "macs", "seconds"]
 _SUMMARY = ["n", "accuracy", "standard_deviation", "low", "high"]
-
-
-def _described(accuracies: np.ndarray, confidence: float, interval: Interval) -> tuple[float, ...]:
-    described = summary(accuracies, confidence=confidence, interval=interval)
-    ends = np.clip((described.low, described.high), 0, 1).tolist()
-    return (described.n, described.mean, described.standard_deviation, *ends)

@@ -62,13 +62,16 @@ class PairedComparison:
     rank_biserial: float
 
 
-def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval = "t") -> Summary:
+def summary(
+    values: ArrayLike, *, confidence: float = 0.95, interval: Interval = "t", fractions: bool = False
+) -> Summary:
     """Mean, spread and interval of a sample; missing values do not count.
 
     Args:
         values: numbers [N].
         confidence: of the interval, between 0 and 1.
         interval: kind of the interval. The bootstrap draws with a fixed seed, so that equal values give equal intervals.
+        fractions: end the interval at 0 and 1, which Student's does not know.
 
     Examples:
         >>> from vision_studies.statistics.intervals import summary
@@ -92,6 +95,8 @@ def summary(values: ArrayLike, *, confidence: float = 0.95, interval: Interval =
         # The distribution's own function: scipy's interval checks its arguments for longer than it computes.
         half = special.stdtrit(n - 1, (1 + confidence) / 2) * _standard_error(sample)
         low, high = mean - half, mean + half
+    if fractions:
+        low, high = np.clip((low, high), 0, 1)
     return Summary(n, mean, float(sample.std(ddof=1)), float(low), float(high))
 
 

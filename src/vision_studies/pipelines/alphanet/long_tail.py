@@ -96,10 +96,10 @@ def summarise(
         cells = ((row, values - opposite) for row, values, opposite, _ in _pairs(accuracies, metric))
     rows = []
     for row, values in cells:
-        described = summary(values.to_numpy(dtype=float).round(_DECIMALS), confidence=confidence)
-        low, high = (end if gain else float(np.clip(end, 0, 1)) for end in (described.low, described.high))
+        sample = values.to_numpy(dtype=float).round(_DECIMALS)
+        described = summary(sample, confidence=confidence, fractions=not gain)
         numbers = {"n": described.n, "mean": described.mean, "deviation": described.standard_deviation}
-        rows.append({**row, **numbers, "low": low, "high": high})
+        rows.append({**row, **numbers, "low": described.low, "high": described.high})
     return pd.DataFrame(rows, columns=[*_SETTING, "split", "n", "mean", "deviation", "low", "high"])
 
 

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from vision_studies.figures.marks import boxes
+from vision_studies.figures.marks import boxes, have_room, names, values_run
 from vision_studies.figures.panels import (
     finished,
     key,
@@ -26,7 +26,6 @@ from vision_studies.figures.panels import (
     small_multiples,
 )
 from vision_studies.figures.style import COLOURS, INK, SOFT, colour, light, look, short, styled
-from vision_studies.figures.ticks import have_room, names, values_run
 from vision_studies.pipelines.transfer_cuts.settings import percentage
 
 _SCORES = {

@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from vision_studies.figures.marks import names as named
 from vision_studies.figures.marks import pixels
 from vision_studies.figures.style import COLOURS, INK, SOFT, figure, footnote, heading, short, styled
-from vision_studies.figures.ticks import names as named
 
 _MOST_NAMED_CLASSES = 20
 _SPLIT_COLOURS = (COLOURS[0], COLOURS[4], COLOURS[2])

@@ -21,8 +21,7 @@ def _regret_chart(regrets: pd.DataFrame) -> Any:
 def _search_chart(results: pd.DataFrame) -> Any:
     from vision_studies.figures.interactive_trials import parallel_coordinates, search_trials
 
-    trials, hyperparameters = search_trials(results)
-    return parallel_coordinates(trials, hyperparameters, objective="validation loss (nats)", lower_is_better=True)
+    return parallel_coordinates(search_trials(results), objective="validation loss (nats)", lower_is_better=True)
 
 
 METHOD = Method(

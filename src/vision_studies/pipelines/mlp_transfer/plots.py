@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vision_studies.figures.marks import boxes, cells, colour_scale, spread
+from vision_studies.figures.marks import boxes, cells, colour_scale, logarithmic, names, spread
 from vision_studies.figures.panels import finished, key, marker_key, nothing_to_draw, single, small_multiples
 from vision_studies.figures.style import COLOURS, INK, SOFT, look, short, styled
-from vision_studies.figures.ticks import logarithmic, names
 
 _COLUMNS = 4  # panels side by side
 _ENOUGH_TRIALS = 50  # for seven hyperparameters; below, the importance of one is hard to tell from that of another

@@ -11,8 +11,13 @@ import pandas as pd
 from vision_studies.config.reporting import ReportingSettings
 from vision_studies.config.study import StudySettings
 from vision_studies.errors import DataError
-from vision_studies.pipelines.reporting.collect import StudyFolders, collect_results, find_studies
-from vision_studies.pipelines.reporting.study import configurations_of, network_name, study_report
+from vision_studies.pipelines.reporting.study import (
+    StudyFolders,
+    configurations_of,
+    find_studies,
+    network_name,
+    study_report,
+)
 from vision_studies.reports.page import Chart
 from vision_studies.reports.study_pages import best_table, render_index, render_study
 
@@ -41,7 +46,7 @@ def report_studies(
     Raises:
         DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
     """
-    from vision_studies.reports.study_tables import as_texts, study_tables, summary_text
+    from vision_studies.reports.tables import as_texts, study_tables, summary_text
 
     folders = StudyFolders(study.name, outputs / study.name, reports / study.name)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
@@ -73,7 +78,7 @@ def compare_studies(
     tables, cards, problems = [], [], []
     for study in find_studies(outputs, reports):
         try:
-            results = collect_results(study)
+            results = study.results()
         except DataError as error:
             problems.append(str(error))
             continue

@@ -1,27 +1,168 @@
-"""One study as its page and the page of all studies show it, with the conditions under which it was run."""
+"""One study: what its pipelines have left in its folders, and what its page and the page of all studies show of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
+from vision_studies.config.registry import METHODS
 from vision_studies.config.reporting import ReportingSettings
-from vision_studies.pipelines.reporting import collect
-from vision_studies.pipelines.reporting.collect import StudyFolders, page_sections
+from vision_studies.errors import DataError
+from vision_studies.files import hash_json
+from vision_studies.pipelines.data_prep.section import SECTION
 from vision_studies.reports.formatting import duration, text
+from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
-from vision_studies.studies.method import networks_of
+from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
+from vision_studies.studies.results import read_results
 
 Record = dict[str, Any]
+
+PAGE_VERSION = 2
+"""Pages of another version are made again."""
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
 _CHANGES_SHOWN = 6
 _CLASSES_SHOWN = 30
+
+
+@cache
+def page_sections() -> dict[str, PageSection]:
+    """Pipeline -> what a page shows of it and in what words, in the order of the page."""
+    return {**{name: load_method(name).section for name in METHODS}, "data_prep": SECTION}
+
+
+@dataclass(frozen=True)
+class StudyFolders:
+    """Where a study lies that `--env` named so: its results tables, in a folder a pipeline, and its figures and records."""
+
+    name: str
+    outputs: Path
+    reports: Path
+
+    def has_results(self) -> bool:
+        """Whether a pipeline of the study has left a results table."""
+        return any(self.outputs.glob("*/results.parquet"))
+
+    def fingerprint(self) -> str:
+        """Changes when a file changes that the study's page is made from."""
+        tables = (file for file in self.outputs.rglob("[!.]*") if file.is_file())
+        patterns = ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png")
+        shown = (file for pattern in patterns for file in self.reports.glob(pattern))
+        files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
+        states = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
+        newest = self.records()[-1:]
+        parameters = [[record["parameters"], record.get("differences_from_base")] for record in newest]
+        return hash_json({"version": PAGE_VERSION, "files": states, "parameters": parameters})[:16]
+
+    def results(self) -> pd.DataFrame:
+        """Rows of the results tables of all pipelines.
+
+        Raises:
+            DataError: there is none; or one is damaged, of another schema, or of another study.
+        """
+        tables = []
+        for file in sorted(self.outputs.glob("*/results.parquet")):
+            table = read_results(file)
+            if others := sorted(set(table["study"]) - {self.name}):
+                raise DataError(
+                    f"{file} holds runs of the study '{others[0]}' but lies in the folder of '{self.name}', so that two "
+                    f"studies would have one name; move the folder back, or rename it to '{others[0]}'."
+                )
+            tables.append(table)
+        if not tables:
+            raise DataError(
+                f"There are no results in {self.outputs} yet; run a pipeline of this study first, for example "
+                f"`kedro run --env={self.name} --pipeline=cifar_resnet`."
+            )
+        return pd.concat(tables, ignore_index=True)
+
+    def conclusions(self) -> dict[str, list[str]]:
+        """Pipeline -> sentences in which it has put its answer.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        sentences = {}
+        for file in sorted(self.reports.glob("*/conclusions.json")):
+            with _readable(file):
+                sentences[file.parent.name] = [str(sentence) for sentence in _read_json(file)]
+        return sentences
+
+    def charts(self) -> dict[str, list[Chart]]:
+        """Pipeline -> its interactive figures: learning curves of every pipeline, and what else there is to look into.
+
+        Raises:
+            DataError: a table is damaged or lacks a column.
+        """
+        charts: dict[str, list[Chart]] = {}
+        sources = [(pipeline, source) for pipeline, section in page_sections().items() for source in section.charts]
+        for pipeline, source in [*sources, ("*", ChartSource("histories.parquet", _learning_curves))]:
+            for file in sorted(self.outputs.glob(f"{pipeline}/{source.file}")):
+                with _readable(file):
+                    content = _READERS[file.suffix](file)
+                if (figure := source.draw(content)) is not None:
+                    charts.setdefault(file.relative_to(self.outputs).parts[0], []).append(Chart(*figure))
+        return charts
+
+    def figures(self) -> tuple[list[ReportFigure], list[str]]:
+        """The newest version of every figure that pages show, in their order, and a sentence for each that is missing.
+
+        A figure is missing when the folder of its versions is there, and holds none.
+        """
+        figures, missing = [], []
+        entries = (
+            (pipeline, *entry) for pipeline, section in page_sections().items() for entry in section.figures.items()
+        )
+        for pipeline, name, words in entries:
+            folder = self.reports / pipeline / f"{name}.png"
+            if not folder.is_dir():
+                continue
+            versions = sorted(folder.glob(f"*/{name}.png"))  # versions are time stamps: the last one sorts last
+            if versions:
+                figures.append(ReportFigure(words.title, words.caption, versions[-1].read_bytes(), pipeline))
+            else:
+                missing.append(f"The figure '{words.title}' is missing in {folder}; run `{pipeline}` again to draw it.")
+        return figures, missing
+
+    def classes(self) -> list[str]:
+        """Names of the classes, from the newest data card that the study has drawn; none where there is no such card.
+
+        Raises:
+            DataError: the card is damaged.
+        """
+        cards = sorted((self.reports / "data_prep/data_card.json").glob("*/data_card.json"))
+        if not cards:
+            return []
+        try:
+            return [str(name) for name in _read_json(cards[-1])["class_names"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{cards[-1]} cannot be read ({error!r}); delete it and run data_prep again.") from error
+
+    def records(self) -> list[dict[str, Any]]:
+        """Records of the study's runs, the oldest first; what cannot be read is left out, for results do not depend on it."""
+        records = []
+        for file in sorted((self.reports / "run_records").glob("*.json")):
+            try:
+                record = _read_json(file)
+            except ValueError:
+                continue
+            records += [record] if isinstance(record, dict) and "parameters" in record else []
+        return records
+
+
+def find_studies(outputs: Path, reports: Path) -> list[StudyFolders]:
+    """Every study that has results, by name."""
+    folders = [StudyFolders(folder.name, folder, reports / folder.name) for folder in sorted(outputs.glob("*/"))]
+    return [study for study in folders if study.has_results()]
 
 
 def study_report(
@@ -40,24 +181,24 @@ def study_report(
     """
     from vision_studies.statistics.comparisons import compare_metrics
 
-    results, records = collect.collect_results(folders), collect.collect_records(folders)
-    called = _called(folders, records)
+    results, records = folders.results(), folders.records()
+    words = _words(folders, records)
     comparison = compare_metrics(
         results, confidence=settings.confidence, interval=settings.interval, test=settings.test
     )
-    figures, missing = collect.collect_figures(folders)
+    figures, missing = folders.figures()
     return StudyReport(
-        title=title or called["title"],
-        question=question or called["question"],
+        title=title or words["title"],
+        question=question or words["question"],
         study=folders.name,
         command="kedro run" if folders.name == "base" else f"kedro run --env={folders.name}",
-        settings=describe_setting(results, records, collect.collect_classes(folders)),
+        settings=describe_setting(results, records, folders.classes()),
         results=results,
         comparison=comparison,
         figures=figures,
         confidence=settings.confidence,
-        conclusions=collect.collect_conclusions(folders),
-        charts=collect.collect_charts(folders.outputs),
+        conclusions=folders.conclusions(),
+        charts=folders.charts(),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
         notes=[*changes_between_runs(results, records), *missing],
@@ -68,16 +209,16 @@ def study_report(
 
 def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.DataFrame, StudyCard]:
     """A study's results with a name for each row's images, and what the page of all studies says of it."""
-    records = collect.collect_records(folders)
-    called = _called(folders, records)
-    conclusions = collect.collect_conclusions(folders)
+    records = folders.records()
+    words = _words(folders, records)
+    conclusions = folders.conclusions()
     runs = run_rows(results)
     card = StudyCard(
         name=folders.name,
-        title=called["title"],
-        question=called["question"],
+        title=words["title"],
+        question=words["question"],
         pipelines=tuple(pipeline for pipeline in page_sections() if pipeline in set(results["pipeline"])),
-        answer=next((own[0] for name in page_sections() if (own := conclusions.get(name))), ""),
+        answer=next((conclusions[name][0] for name in page_sections() if conclusions.get(name)), ""),
         runs=len(results),
         gaps=len(gaps(runs)),
         seconds=float(results["seconds"].sum()),
@@ -87,7 +228,7 @@ def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.
     return results.assign(data=_image_names(results, image_source(records))), card
 
 
-def _called(folders: StudyFolders, records: Sequence[Record]) -> dict[str, str]:
+def _words(folders: StudyFolders, records: Sequence[Record]) -> dict[str, str]:
     newest = records[-1]["parameters"].get("study", {}) if records else {}
     return {"title": newest.get("title") or folders.name, "question": newest.get("question") or ""}
 
@@ -151,8 +292,9 @@ def network_name(pipeline: str, configuration: str) -> str:
 
 def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str]]:
     """Parameter, base value and own value, as JSON, of all that the newest run had otherwise than the base configuration."""
-    known = [record["differences_from_base"] for record in records if "differences_from_base" in record]
-    return [(key, json.dumps(base), json.dumps(own)) for key, (base, own) in sorted(known[-1].items())] if known else []
+    newest = next((record for record in reversed(records) if "differences_from_base" in record), None)
+    differences = newest["differences_from_base"] if newest else {}
+    return [(key, json.dumps(base), json.dumps(value)) for key, (base, value) in sorted(differences.items())]
 
 
 def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> list[str]:
@@ -161,19 +303,19 @@ def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> li
     Two configurations under one study's name: runs that both ask for are the same, but others may still be of the earlier one.
     """
     sentences = []
-    for pipeline, own in results.groupby("pipeline", sort=False):
+    for pipeline, runs in results.groupby("pipeline", sort=False):
         with_it = [record for record in records if pipeline in record["parameters"]]
         for earlier, later in reversed(list(pairwise(with_it))):
             changed = _changed(earlier["parameters"], later["parameters"], sections=("data_prep", str(pipeline)))
             if not changed:
                 continue
-            older = own[own["finished_at"].fillna("") < later["started_at"]]
+            older = runs[runs["finished_at"].fillna("") < later["started_at"]]
             if len(older):
                 shown = ", ".join(changed[:_CHANGES_SHOWN]) + (" and more" if len(changed) > _CHANGES_SHOWN else "")
                 since = later["started_at"][:16].replace("T", " ")
                 sentences.append(
                     f"The study has been run with two configurations: before {since} (UTC) {shown} "
-                    f"{'was' if len(changed) == 1 else 'were'} different, and {len(older)} of {len(own)} runs of {pipeline} "
+                    f"{'was' if len(changed) == 1 else 'were'} different, and {len(older)} of {len(runs)} runs of {pipeline} "
                     "are older. They are kept where their variants still mean the same; give a changed study a name of its own "
                     "to keep both."
                 )
@@ -182,5 +324,26 @@ def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> li
 
 
 def _changed(*parameters: dict[str, Any], sections: Sequence[str]) -> list[str]:
-    before, after = (flatten({name: own[name] for name in sections if name in own}) for own in parameters)
+    before, after = (flatten({name: values[name] for name in sections if name in values}) for values in parameters)
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
+        raise DataError(f"{file} cannot be read ({error}); delete it and run its pipeline again.") from error
+
+
+def _read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _learning_curves(histories: pd.DataFrame) -> Any:
+    from vision_studies.figures.interactive_results import learning_curves
+
+    return learning_curves(histories)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".json": _read_json}

@@ -13,8 +13,7 @@ SETTINGS = "params:stacking"
 def _search_chart(trials: dict[str, Any]) -> Any:
     from vision_studies.figures.interactive_trials import optuna_trials, parallel_coordinates
 
-    table, hyperparameters = optuna_trials(trials)
-    return parallel_coordinates(table, hyperparameters, objective="validation accuracy", lower_is_better=False)
+    return parallel_coordinates(optuna_trials(trials), objective="validation accuracy", lower_is_better=False)
 
 
 METHOD = Method(

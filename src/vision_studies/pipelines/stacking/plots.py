@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vision_studies.figures.marks import logarithmic, names, whole_numbers, with_unit
 from vision_studies.figures.panels import finished, key, same_heights, single, small_multiples
 from vision_studies.figures.style import COLOURS, INK, SOFT, WRONG, colour, short, styled
-from vision_studies.figures.ticks import logarithmic, names, whole_numbers, with_unit
 
 _DIVERSITY = {
     "validation_disagreement": "disagreement",

@@ -52,7 +52,7 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
         Name -> text, as Markdown and as LaTeX.
     """
     from vision_studies.reports.formatting import count
-    from vision_studies.reports.study_tables import as_texts, study_tables
+    from vision_studies.reports.tables import as_texts, study_tables
 
     scored = results[results["test_accuracy"].notna()]
     planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]

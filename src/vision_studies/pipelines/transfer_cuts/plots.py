@@ -16,10 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from vision_studies.figures.marks import boxes, cells, colour_scale, spread
+from vision_studies.figures.marks import boxes, cells, colour_scale, have_room, spread, values_run
 from vision_studies.figures.panels import finished, key, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, MARKERS, NO_DATA, SOFT, colour, styled
-from vision_studies.figures.ticks import have_room, values_run
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 
 _APART = 0.008  # of the axis of fractions, between the error bars of two cuts

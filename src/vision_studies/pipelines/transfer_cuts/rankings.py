@@ -59,12 +59,8 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     rows = []
     for (mode, fraction, cut), runs in table.groupby(["mode", "fraction", "cut"]):
         accuracies = runs["test_accuracy"].dropna()
-        cell = asdict(summary(accuracies, confidence=confidence)) | {
-            "mode": mode,
-            "fraction": fraction,
-            "cut": int(cut),
-        }
-        cell |= {end: float(np.clip(cell[end], 0, 1)) for end in ("low", "high")}
+        cell = {"mode": mode, "fraction": fraction, "cut": int(cut)}
+        cell |= asdict(summary(accuracies, confidence=confidence, fractions=True))
         cell |= {"median": accuracies.median(), "max": accuracies.max(), "train_mean": runs["train_accuracy"].mean()}
         cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}
         rows.append(cell)

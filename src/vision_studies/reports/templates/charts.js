@@ -37,7 +37,7 @@
     if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
     const letters = atob(text);
     const made = new Uint8Array(letters.length);
-    for (let place = 0; place < letters.length; place += 1) made[place] = letters.charCodeAt(place);
+    for (let index = 0; index < letters.length; index += 1) made[index] = letters.charCodeAt(index);
     return made;
   }
 
@@ -168,7 +168,7 @@
   }
 
   function offerViews(chart, { label, options }) {
-    const place = chart.figure.querySelector(".controls.above");
+    const controls = chart.figure.querySelector(".controls.above");
     const title = `${label}: ${chart.figure.querySelector("h3").textContent}`;
     if (options.length > 3) {
       const select = element("select", { "aria-label": title });
@@ -178,12 +178,12 @@
         if (options[number].webgl && !webgl()) {
           select.options[number].disabled = true;
           select.value = chart.view;
-          tell(place, NO_WEBGL);
+          tell(controls, NO_WEBGL);
         } else showView(chart, number);
       });
       const named = element("label", {}, `${label} `);
       named.append(select);
-      place.append(named);
+      controls.append(named);
       return;
     }
     const buttons = element("div", { role: "group", "aria-label": title, class: "controls" });
@@ -192,7 +192,7 @@
       button.addEventListener("click", () => {
         if (needed && !webgl()) {
           button.disabled = true;
-          tell(place, NO_WEBGL);
+          tell(controls, NO_WEBGL);
           return;
         }
         showView(chart, number);
@@ -200,7 +200,7 @@
       });
       buttons.append(button);
     });
-    place.append(element("span", { "aria-hidden": "true", class: "soft" }, label), buttons);
+    controls.append(element("span", { "aria-hidden": "true", class: "soft" }, label), buttons);
   }
 
   // Asked only when a surface is wanted: some browsers warn of slow WebGL on the console.
@@ -209,8 +209,8 @@
     return Boolean(canvas.getContext("webgl2") ?? canvas.getContext("webgl"));
   }
 
-  function tell(place, text) {
-    place.append(element("span", { role: "status", class: "soft" }, text));
+  function tell(controls, text) {
+    controls.append(element("span", { role: "status", class: "soft" }, text));
   }
 
   function offerSwitches(chart, { label }) {
@@ -247,8 +247,8 @@
       const marked = Boolean(chart.data[members[0]].line); // a line is its group's, a sign is a trace's own
       const [first] = members;
       if (members.length === 1) {
-        const { label: own } = chart.data[first].meta;
-        const box = checkbox(chart, own === name ? name : `${name}, ${own}`, first, true);
+        const { label: member } = chart.data[first].meta;
+        const box = checkbox(chart, member === name ? name : `${name}, ${member}`, first, true);
         box.addEventListener("change", () => turn(members, box.checked));
         boxes.set(first, box);
         row.append(box.parentElement);
@@ -257,9 +257,9 @@
         box.addEventListener("change", () => turn(members, box.checked));
         parents.push({ box, members });
         const list = members.map((number) => {
-          const { label: own } = chart.data[number].meta;
-          const each = checkbox(chart, own, number, !marked);
-          each.setAttribute("aria-label", `${name}, ${own}`);
+          const { label: member } = chart.data[number].meta;
+          const each = checkbox(chart, member, number, !marked);
+          each.setAttribute("aria-label", `${name}, ${member}`);
           each.addEventListener("change", () => turn([number], each.checked));
           boxes.set(number, each);
           return each.parentElement;
@@ -322,7 +322,7 @@
 
   function fail(error) {
     console.error(error);
-    for (const figure of figures.filter((own) => !charts.has(own))) {
+    for (const figure of figures.filter((each) => !charts.has(each))) {
       figure.querySelector(".plot").replaceChildren(element("p", { class: "soft" }, FAILED));
     }
   }

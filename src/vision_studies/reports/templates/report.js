@@ -112,8 +112,8 @@ async function tableOfRuns() {
 
   const settings = configurations.map((pairs) => pairs.map((pair) => pair.join("=")).join(" ").toLowerCase());
   for (const run of runs) {
-    const known = [run.name, ...run.labels, run.reason, ...run.cells, ...run.more.map((pair) => pair[1])];
-    run.text = `${known.join(" ").toLowerCase()} ${settings[run.configuration]}`;
+    const texts = [run.name, ...run.labels, run.reason, ...run.cells, ...run.more.map((pair) => pair[1])];
+    run.text = `${texts.join(" ").toLowerCase()} ${settings[run.configuration]}`;
   }
   [...table.tHead.rows[0].cells].forEach((heading, number) => {
     const button = element("button", heading.textContent, "sort");

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from vision_studies.figures.marks import decades, logarithmic, names, values_run
 from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
-from vision_studies.figures.ticks import decades, logarithmic, names, values_run
 from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, Value, class_means
 
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}

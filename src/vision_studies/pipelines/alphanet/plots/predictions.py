@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
+from vision_studies.figures.marks import names
 from vision_studies.figures.panels import finished, nothing_to_draw, single
 from vision_studies.figures.style import COLOURS, INK, RIGHT, styled
-from vision_studies.figures.ticks import names
 
 GROUP_COLOURS = {"correct": RIGHT, "neighbour": COLOURS[4], "other": "#8b96a3"}
 _NAMES = {"correct": "correct", "neighbour": "wrong, as a neighbour", "other": "wrong, as another class"}
