@@ -95,10 +95,15 @@ def descriptions(runs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             yield folder, read_description(folder)
 
 
-def runs_state(runs: Path) -> str | None:
-    """What tells runs from what they are once a file of theirs was written, changed or deleted; None where one has failed.
+def runs_state(runs: Path, until: int) -> str | None:
+    """What tells runs from what they are once a file of theirs was changed or deleted; None where one has failed.
 
-    A failure is tried once more by every command, so runs among which there is one are never as they should be.
+    A failure is tried once more by every command, so runs among which there is one are never as they should be. Files that
+    were written later, as by the next stage, are no change.
+
+    Args:
+        runs: folder of the runs.
+        until: time after which files are later ones, in nanoseconds since 1970.
     """
     entries = []
     for folder in sorted(runs.glob("[!.]*/")):
@@ -106,7 +111,7 @@ def runs_state(runs: Path) -> str | None:
             if entry.name.endswith(FAILURE_ENDING) and _has_failed(folder, entry.name.removesuffix(FAILURE_ENDING)):
                 return None
             status = entry.stat()
-            if entry.name != LOCK_FILE:
+            if entry.name != LOCK_FILE and status.st_mtime_ns <= until:
                 entries.append([folder.name, entry.name, status.st_size, status.st_mtime_ns])
     return hash_json(entries)
 

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
+from time import time_ns
 from typing import Any, TypeVar
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset, CatalogProtocol, DatasetError, MemoryDataset
@@ -45,11 +46,12 @@ _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
 F = TypeVar("F", bound=Callable[..., Any])
 Signature = dict[str, Any]
-FolderState = Callable[[Mapping[str, Path]], Any]
+FolderState = Callable[[Mapping[str, Path], int], Any]
+"""Folders by their names, and until when what lies in them counts (nanoseconds since 1970)."""
 OutsideFiles = Callable[[Mapping[str, Any]], Iterable[Path]]
 
 
-def _no_folders(_: Mapping[str, Path]) -> None:
+def _no_folders(_: Mapping[str, Path], __: int) -> None:
     return None
 
 
@@ -77,8 +79,8 @@ def only_from_runs(function: F, outside: OutsideFiles | None = None) -> F:
     return only_from_inputs(function, _runs_of, outside)
 
 
-def _runs_of(folders: Mapping[str, Path]) -> list[str] | None:
-    states = [runs_state(folder) for folder in folders.values()]
+def _runs_of(folders: Mapping[str, Path], until: int) -> list[str] | None:
+    states = [runs_state(folder, until) for folder in folders.values()]
     return None if None in states else [state for state in states if state is not None]
 
 
@@ -105,7 +107,7 @@ class StudyRunner(SequentialRunner):
             else:
                 ledger = _ledger(node, catalog)
                 # As they are before the node reads them: another process may change them while it works.
-                inputs = _inputs(node, catalog) if ledger is not None else {}
+                inputs = _inputs(node, catalog, time_ns()) if ledger is not None else {}
                 task = Task(node, catalog, is_async=self._is_async, hook_manager=hook_manager, run_id=run_id)
                 try:
                     task.execute()
@@ -122,7 +124,8 @@ class StudyRunner(SequentialRunner):
 
 def _note(node: Node, catalog: CatalogProtocol, ledger: Path, inputs: Signature) -> None:
     if hasattr(node.func, _DOES_RUNS):
-        inputs = inputs | {"folders": _folders_state(node, catalog)}  # as the node itself has left them
+        until = time_ns()  # as the node itself has left them
+        inputs = inputs | {"until": until, "folders": _folders_state(node, catalog, until)}
     if hasattr(node.func, _DOES_RUNS) and inputs["folders"] is None:
         ledger.unlink(missing_ok=True)
     else:
@@ -136,12 +139,13 @@ def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
         return False
     try:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
-    except ValueError:
+        until = int(noted["until"])
+    except (ValueError, TypeError, KeyError):
         return False  # damaged: the node is done, and it is written anew
-    return bool(noted == json.loads(json.dumps(_inputs(node, catalog) | _outputs(node, catalog))))
+    return bool(noted == json.loads(json.dumps(_inputs(node, catalog, until) | _outputs(node, catalog))))
 
 
-def _inputs(node: Node, catalog: CatalogProtocol) -> Signature:
+def _inputs(node: Node, catalog: CatalogProtocol, until: int) -> Signature:
     """The program, and what a node reads, but for what it has left there itself."""
     left = [path for name in node.outputs for path in _paths(_dataset(name, catalog))]
     again = {name for name in node.inputs if any(path in left for path in _paths(_dataset(name, catalog)))}
@@ -149,11 +153,12 @@ def _inputs(node: Node, catalog: CatalogProtocol) -> Signature:
     states = {name: _state(name, catalog) for name in sorted(names)}
     parameters = {name: catalog.load(name) for name in names if name.startswith(_PARAMETER)}
     outside = _times(getattr(node.func, _MARK)[1](parameters))
-    return {"program": _program(), "folders": _folders_state(node, catalog), "outside": outside, **states}
+    folders = _folders_state(node, catalog, until)
+    return {"program": _program(), "until": until, "folders": folders, "outside": outside, **states}
 
 
-def _folders_state(node: Node, catalog: CatalogProtocol) -> Any:
-    return getattr(node.func, _MARK)[0](_folders(node, catalog))
+def _folders_state(node: Node, catalog: CatalogProtocol, until: int) -> Any:
+    return getattr(node.func, _MARK)[0](_folders(node, catalog), until)
 
 
 def _folders(node: Node, catalog: CatalogProtocol) -> dict[str, Path]:

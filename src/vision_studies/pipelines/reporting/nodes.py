@@ -29,7 +29,7 @@ _SOURCES = re.compile(r'<meta name="sources" content="(\w*)">')
 _HEAD = 4000  # characters of a page in which its sources stand
 
 
-def state_of_studies(folders: Mapping[str, Path]) -> dict[str, str]:
+def state_of_studies(folders: Mapping[str, Path], _until: int) -> dict[str, str]:
     """Study -> what its page would be made from; given the folders of results and of reports, in this order."""
     return {study.name: study.fingerprint() for study in find_studies(*folders.values())}
 
