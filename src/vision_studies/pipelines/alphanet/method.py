@@ -10,8 +10,8 @@ from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
 
 SETTINGS = "params:alphanet"
-FOUND = ["class_accuracies", "combinations", "changes"]
-DRAWN = [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"]
+BY_CLASS = ["class_accuracies", "combinations", "changes"]
+FIGURE_INPUTS = [SETTINGS, "params:reporting", "statistics", *BY_CLASS, "relations"]
 
 
 _does_runs = partial(NodeSpec, in_context=True, does_runs=True)
@@ -60,7 +60,9 @@ METHOD = Method(
         _does_runs(
             nodes.learn_combinations, ["feature_sets", "classifiers"], ["training_results", "histories"], "training"
         ),
-        _does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *FOUND], "evaluation"),
+        _does_runs(
+            nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *BY_CLASS], "evaluation"
+        ),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(
             tables.compare_splits,
@@ -74,14 +76,14 @@ METHOD = Method(
             ["markdown_tables", "latex_tables", "csv_tables"],
             "evaluation",
         ),
-        NodeSpec(tables.list_combinations, FOUND, ["listings", "markdown_listings"], "evaluation"),
+        NodeSpec(tables.list_combinations, BY_CLASS, ["listings", "markdown_listings"], "evaluation"),
         NodeSpec(
             figures.plot_study,
-            DRAWN,
+            FIGURE_INPUTS,
             ["split_accuracies", "class_gains", "coefficients", "prediction_changes"],
             "figures",
         ),
-        NodeSpec(figures.plot_every_kind, DRAWN, "figures", "figures"),
+        NodeSpec(figures.plot_every_kind, FIGURE_INPUTS, "figures", "figures"),
         NodeSpec(
             figures.plot_examples, ["class_accuracies", "combinations"], "example_figures", "figures", in_context=True
         ),

@@ -29,7 +29,7 @@ CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.saf
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run with its place in the tables.
+    """A run, and where it stands in the tables.
 
     Attributes:
         classifier: label of the classifier that it is or improves.
@@ -79,8 +79,8 @@ class Plan:
             )
         return self.context.data
 
-    def original(self) -> "OriginalDataSet":
-        """What is imported.
+    def original(self) -> "OriginalDataSet | None":
+        """What is imported; None where features are made from images.
 
         Raises:
             DataError: it is not described, or wrongly.
@@ -89,7 +89,7 @@ class Plan:
 
         imported = self.settings.imported
         if imported is None:
-            raise DataError("alphanet.imported is null; name a data set in the original's files.")
+            return None
         if not imported.registry.is_file():
             raise DataError(
                 f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
@@ -120,16 +120,14 @@ class Plan:
     @cached_property
     def source_folders(self) -> list[Path]:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
-        if self.settings.imported is not None:
-            from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
+        from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
 
-            return [self.runs.folder / "features" / files_fingerprint(self.original())]
+        folder = self.runs.folder / "features"
+        if (original := self.original()) is not None:
+            return [folder / files_fingerprint(original)]
         # The classes themselves: files of splits may change under their names.
-        kept = [self.class_splits.names().tolist(), self.settings.validation]
-        return [
-            self.runs.folder / "features" / hash_json([*kept, [run.fingerprint for run in runs]])[:16]
-            for runs in self.backbone_runs()
-        ]
+        shared = [self.class_splits.names().tolist(), self.settings.validation]
+        return [folder / hash_json([*shared, [run.fingerprint for run in runs]])[:16] for runs in self.backbone_runs()]
 
     def source(self, repeat: int) -> "FeatureSource":
         """Features of a repeat."""
@@ -152,9 +150,9 @@ class Plan:
     def classifiers(self) -> list[Experiment]:
         """The baselines, one a label and network."""
         return [
-            Experiment(own.label, repeat, self._classifier_run(own.label, repeat))
+            Experiment(classifier.label, repeat, self._classifier_run(classifier.label, repeat))
             for repeat in range(len(self.source_folders))
-            for own in self.settings.classifiers
+            for classifier in self.settings.classifiers
         ]
 
     def experiments(self) -> list[Experiment]:
@@ -176,7 +174,7 @@ class Plan:
     @cached_property
     def of_run(self) -> dict[str, Experiment]:
         """What every run is, by its fingerprint."""
-        return {own.run.fingerprint: own for own in (*self.classifiers(), *self.experiments())}
+        return {each.run.fingerprint: each for each in (*self.classifiers(), *self.experiments())}
 
     def classifier_folder(self, label: str, repeat: int) -> Path:
         """Folder of a fitted classifier."""
@@ -213,8 +211,8 @@ class Plan:
 
         folder = self.source_folders[repeat]
         remove_leftovers(folder)
-        if self.settings.imported is not None:
-            sources.features_from_files(self.original(), folder)
+        if (original := self.original()) is not None:
+            sources.features_from_files(original, folder)
             return
         sources.features_from_images(
             self.prepared(),
@@ -234,8 +232,8 @@ class Plan:
         return self.context.run(label, repeat, {"classifier": self._method(label), "features": folder}, data=data)
 
     def _method(self, label: str) -> dict[str, Any]:
-        own = next(own for own in self.settings.classifiers if own.label == label)
-        return own.method.model_dump(mode="json")
+        methods = {classifier.label: classifier.method for classifier in self.settings.classifiers}
+        return methods[label].model_dump(mode="json")
 
 
 def outside_files(settings: AlphanetSettings) -> list[Path]:

@@ -119,8 +119,8 @@ def adjusted(
             rows = adjusted_accuracy(changed, neighbours, members).assign(split=split)
             tables += [rows.assign(adjusted=rows["after"]), rows.assign(adjusted=rows["before"], experiment=classifier)]
     keys = ["classifier", "experiment", "split", "repeat"]
-    known = pd.concat(tables)[[*keys, "adjusted"]].drop_duplicates(keys)
-    return accuracies.merge(known, on=keys, how="inner")
+    fractions = pd.concat(tables)[[*keys, "adjusted"]].drop_duplicates(keys)
+    return accuracies.merge(fractions, on=keys, how="inner")
 
 
 def split_table(accuracies: pd.DataFrame, *, metric: str) -> pd.DataFrame:

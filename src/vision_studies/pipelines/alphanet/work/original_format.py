@@ -159,9 +159,7 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
             f"The classifier has weights of the shape {list(classifier.weight.shape)}, but '{feature_set.name}' has "
             f"{wanted[0]} classes and {wanted[1]} features; use the classifier that belongs to it."
         )
-    unfit = [
-        label for label in feature_set.class_names if label != label.strip() or not label or re.search(r"[\n\r]", label)
-    ]
+    unfit = [label for label in feature_set.class_names if not re.fullmatch(r"\S([^\n\r]*\S)?", label)]
     if unfit:
         raise DataError(f"The class name {unfit[0]!r} does not fit on a line of label_names.txt; rename the class.")
     table = {
