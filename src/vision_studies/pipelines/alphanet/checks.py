@@ -31,17 +31,13 @@ def check(plan: Plan) -> None:
             "'val' out of datagrps in datasets.toml where there is to be no validation."
         )
     if not all(plan.runs.is_finished(experiment.run, TRAINING) for experiment in plan.experiments()):
-        _check_training(settings)
+        # Those that are finished have shown that it can be done, so nothing is imported for them.
+        from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
+        from vision_studies.pipelines.alphanet.work.training import check_settings
 
-
-def _check_training(settings: AlphanetSettings) -> None:
-    """Try what the AlphaNets are trained with; those that are finished have shown it, so nothing is imported for them."""
-    from vision_studies.pipelines.alphanet.work.event_logs import require_tensorboard
-    from vision_studies.pipelines.alphanet.work.training import check_settings
-
-    check_settings(settings.network, settings.training)
-    if settings.tensorboard:
-        require_tensorboard()
+        check_settings(settings.network, settings.training)
+        if settings.tensorboard:
+            require_tensorboard()
 
 
 def check_features(plan: Plan) -> None:

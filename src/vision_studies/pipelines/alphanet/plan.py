@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, remove_leftovers
-from vision_studies.pipelines.alphanet.settings import AlphanetSettings
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ImportSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -79,24 +79,6 @@ class Plan:
             )
         return self.context.data
 
-    def original(self) -> "OriginalDataSet | None":
-        """What is imported; None where features are made from images.
-
-        Raises:
-            DataError: it is not described, or wrongly.
-        """
-        from vision_studies.pipelines.alphanet.work.original_format import read_registry
-
-        imported = self.settings.imported
-        if imported is None:
-            return None
-        if not imported.registry.is_file():
-            raise DataError(
-                f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
-                "features."
-            )
-        return read_registry(imported.registry, imported.data_set)
-
     @cached_property
     def class_splits(self) -> "ClassSplits":
         """Few, medium and many classes of the images."""
@@ -123,7 +105,7 @@ class Plan:
         from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
 
         folder = self.runs.folder / "features"
-        if (original := self.original()) is not None:
+        if (original := original_data_set(self.settings.imported)) is not None:
             return [folder / files_fingerprint(original)]
         # The classes themselves: files of splits may change under their names.
         shared = [self.class_splits.names().tolist(), self.settings.validation]
@@ -211,7 +193,7 @@ class Plan:
 
         folder = self.source_folders[repeat]
         remove_leftovers(folder)
-        if (original := self.original()) is not None:
+        if (original := original_data_set(self.settings.imported)) is not None:
             sources.features_from_files(original, folder)
             return
         sources.features_from_images(
@@ -236,17 +218,34 @@ class Plan:
         return methods[label].model_dump(mode="json")
 
 
+def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | None":
+    """What is imported; None where features are made from images.
+
+    Raises:
+        DataError: it is not described, or wrongly.
+    """
+    from vision_studies.pipelines.alphanet.work.original_format import read_registry
+
+    if imported is None:
+        return None
+    if not imported.registry.is_file():
+        raise DataError(
+            f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
+            "features."
+        )
+    return read_registry(imported.registry, imported.data_set)
+
+
 def outside_files(settings: AlphanetSettings) -> list[Path]:
     """WordNet, and the files that the description of imported features names."""
     from vision_studies.pipelines.alphanet.relations import find_wordnet
-    from vision_studies.pipelines.alphanet.work.original_format import read_registry
     from vision_studies.pipelines.alphanet.work.sources import source_files
 
     wordnet = find_wordnet() if settings.semantic is not None else None
     files = [] if wordnet is None else [wordnet]
-    if settings.imported is not None:
-        with suppress(DataError):  # which the first node tells of
-            files += source_files(read_registry(settings.imported.registry, settings.imported.data_set))
+    with suppress(DataError):  # which the first node tells of
+        if (original := original_data_set(settings.imported)) is not None:
+            files += source_files(original)
     return files
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
+from vision_studies.pipelines.alphanet.long_tail import class_means
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, Plan
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 
@@ -32,8 +33,7 @@ def class_maps(
     after = improved_classifier(before, neighbours, coefficients, scale)
     folders = (plan.classifier_folder(trained.classifier, trained.repeat), folder)
     predicted, predicted_after = (read_predictions(path)[0] for path in folders)
-    means = accuracies.groupby("label")[["accuracy", "baseline_accuracy"]].mean()
-    gains = means["accuracy"] - means["baseline_accuracy"]
+    gains = class_means(accuracies).set_index("label")["gain"]
     test = features.groups["test"]
     maps, names = {}, {}
     for label in select_classes(class_accuracies, experiment, by="gain", largest=largest, number=number):

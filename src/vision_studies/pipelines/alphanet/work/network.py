@@ -87,10 +87,6 @@ class LiteralAlphaNet(nn.Module):
         seed: of the network's first weights.
     """
 
-    few_bias: Tensor
-    base_weight: Tensor
-    base_bias: Tensor
-
     def __init__(
         self,
         classifier: LinearClassifier,
@@ -112,9 +108,7 @@ class LiteralAlphaNet(nn.Module):
         self.layers = nn.ModuleList(_first_layers(weight.shape[1], neighbours.number, settings.hidden, seed))
         self.activation = getattr(F, settings.activation)
         self.prediction_scale = prediction_scale
-        self.register_buffer("few_bias", bias[self.few])
-        self.register_buffer("base_weight", weight[self.base])
-        self.register_buffer("base_bias", bias[self.base])
+        self.few_bias, self.base_weight, self.base_bias = bias[self.few], weight[self.base], bias[self.base]
 
     def coefficients(self, source: Tensor) -> Tensor:
         """Coefficients of one class's neighbours, [k], from its own and their classifiers, [k + 1, d]."""
