@@ -1,20 +1,16 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.plan import outside_files, study_data
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
 
 SETTINGS = "params:alphanet"
 BY_CLASS = ["class_accuracies", "combinations", "changes"]
 FIGURE_INPUTS = [SETTINGS, "params:reporting", "statistics", *BY_CLASS, "relations"]
-
-
-_does_runs = partial(NodeSpec, in_context=True, does_runs=True)
 
 
 def _no_title(_: Mapping[str, Any]) -> str:
@@ -54,15 +50,13 @@ METHOD = Method(
     prepare=study_data,
     outside=outside_files,
     nodes=(
-        _does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
-        _does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),
-        _does_runs(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers"),
-        _does_runs(
+        does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
+        does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),
+        does_runs(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers"),
+        does_runs(
             nodes.learn_combinations, ["feature_sets", "classifiers"], ["training_results", "histories"], "training"
         ),
-        _does_runs(
-            nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *BY_CLASS], "evaluation"
-        ),
+        does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *BY_CLASS], "evaluation"),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(
             tables.compare_splits,
