@@ -125,8 +125,8 @@ def few_scores(baseline: Tensor, neighbour: Tensor, coefficients: Tensor) -> Ten
 def cross_entropy(few: Tensor, base_log_sum_exp: Tensor, base_score: Tensor, few_column: Tensor) -> Tensor:
     """Mean cross-entropy [...] over all classes of a batch, in nats.
 
-    Of scores of the few classes [..., N, F], and of [..., N] as `CachedLogits` has them; `few_column` is -1 for images of base
-    classes.
+    Of scores of the few classes [..., N, F], and of [..., N] as `CachedLogits` has them; `few_column`, int64, is -1 for images
+    of base classes.
     """
     everything = torch.logaddexp(base_log_sum_exp, few.logsumexp(dim=-1))
     few_score = few.gather(-1, few_column.clamp_min(0)[..., None])[..., 0]

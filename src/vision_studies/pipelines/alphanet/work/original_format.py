@@ -174,15 +174,22 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
         "proper_name": feature_set.name,
     }
     with atomic_folder(folder) as temporary:
-        for part in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
-            (temporary / part).mkdir(parents=True)
+        for inner in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
+            (temporary / inner).mkdir(parents=True)
         (temporary / "config/datasets.toml").write_text(tomli_w.dumps({name: table}), encoding="utf-8")
         (temporary / "label_names.txt").write_text("\n".join(feature_set.class_names) + "\n", encoding="utf-8")
         write_class_splits(temporary / f"splits/{name}", feature_set.splits)
         tensors = {"weight": torch.tensor(classifier.weight), "bias": torch.tensor(classifier.bias)}
         torch.save(tensors, temporary / f"classifiers/{name}.pth")
         for group in table["datagrps"]:
-            _write_group(feature_set.groups[_GROUPS[group]], temporary / f"features/{name}/{group}.pkl")
+            part = feature_set.groups[_GROUPS[group]]
+            content = {
+                "feats": np.asarray(part.features),  # the memory-mapped kind would be asked for in reading
+                "labels": part.labels.tolist(),
+                "idxs": list(range(len(part.labels))),
+            }
+            with (temporary / f"features/{name}/{group}.pkl").open("wb") as file:
+                pickle.dump(content, file, protocol=_PROTOCOL)
 
 
 def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSet:
@@ -255,16 +262,6 @@ def _read_group(files: list[Path], num_classes: int, num_features: int, classifi
                 "that belong together."
             )
     return joined_rows(parts)
-
-
-def _write_group(group: FeatureGroup, file: Path) -> None:
-    content = {
-        "feats": np.asarray(group.features),  # the memory-mapped kind would be asked for in reading
-        "labels": group.labels.tolist(),
-        "idxs": list(range(len(group.labels))),
-    }
-    with file.open("wb") as opened:
-        pickle.dump(content, opened, protocol=_PROTOCOL)
 
 
 def read_classifier(file: Path, loader: str) -> LinearClassifier:
