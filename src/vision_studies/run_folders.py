@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 CHECKPOINTS = "checkpoints"
+GROUPS = "stacks"
+"""Folder among those of runs, in which is written down which runs are trained together."""
 WEIGHTS_FILE = "weights.safetensors"
 """Selected weights of a network."""
 
@@ -106,12 +108,12 @@ def runs_state(runs: Path, until: int) -> str | None:
         until: time after which files are later ones, in nanoseconds since 1970.
     """
     entries = []
-    for folder in sorted(runs.glob("[!.]*/")):
+    for folder in sorted(set(runs.glob("[!.]*/")) - {runs / GROUPS}):  # which say only what was trained together
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.name.endswith(FAILURE_ENDING) and _has_failed(folder, entry.name.removesuffix(FAILURE_ENDING)):
                 return None
             status = entry.stat()
-            if entry.name != LOCK_FILE and status.st_mtime_ns <= until:
+            if not entry.name.startswith(".") and status.st_mtime_ns <= until:  # locks, and who holds them
                 entries.append([folder.name, entry.name, status.st_size, status.st_mtime_ns])
     return hash_json(entries)
 

@@ -230,7 +230,8 @@ def test_runs_that_have_changed_are_looked_for(runs, change):
 
 def test_locks_and_results_of_later_stages_are_no_change(runs):
     runs()
-    (runs.models / "one/.lock").touch()
+    for name in (".lock", ".holder"):
+        (runs.models / "one" / name).touch()
     time.sleep(0.05)  # file systems tell times in steps
     write_stage(runs.models / "one/evaluation.json", {}, COMPLETE, None, {})
     assert runs() == []

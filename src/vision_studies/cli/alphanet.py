@@ -185,11 +185,11 @@ def _saved(study: str, file: str) -> Path:
     """A file of a study's results, which is there."""
     path = Path.cwd() / OUTPUTS / study / "alphanet" / file
     if not path.is_file():
-        known = sorted(other.parts[-3] for other in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
+        studies = sorted(other.parts[-3] for other in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
         option = "" if study == "base" else f" --env={study}"
         raise ParameterError(
             f"The study '{study}' has no results of alphanet; run `kedro run{option}` first, or name one that has: "
-            f"{', '.join(known) or 'there is none yet'}."
+            f"{', '.join(studies) or 'there is none yet'}."
         )
     return path
 
@@ -211,16 +211,16 @@ def _chosen(accuracies: "pd.DataFrame", patterns: tuple[str, ...], *, baselines:
 
 
 def _none_called(name: str, accuracies: "pd.DataFrame") -> str:
-    known = "', '".join(dict.fromkeys(accuracies["experiment"]))
-    return f"no experiment is called '{name}'; there are '{known}'."
+    names = "', '".join(dict.fromkeys(accuracies["experiment"]))
+    return f"no experiment is called '{name}'; there are '{names}'."
 
 
 def _of_repeats(table: "pd.DataFrame", repeats: tuple[int, ...]) -> "pd.DataFrame":
     """Rows of these repeats; all without any."""
-    known = sorted(set(table["repeat"]))
+    there = sorted(set(table["repeat"]))
     for repeat in repeats:
-        if repeat not in known:
-            raise ParameterError(f"There is no repeat {repeat}; the study has {', '.join(map(str, known))}.")
+        if repeat not in there:
+            raise ParameterError(f"There is no repeat {repeat}; the study has {', '.join(map(str, there))}.")
     return table[table["repeat"].isin(repeats)] if repeats else table
 
 
@@ -236,12 +236,12 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
     fitted = read_table(_saved(study, "classifiers.parquet"), _MEND)
     repeats = fitted[fitted["variant"] == label].set_index("seed")
     if repeats.empty:
-        known = ", ".join(dict.fromkeys(fitted["variant"]))
-        raise ParameterError(f"The study '{study}' has no classifier '{label}'; its classifiers are {known}.")
+        labels = ", ".join(dict.fromkeys(fitted["variant"]))
+        raise ParameterError(f"The study '{study}' has no classifier '{label}'; its classifiers are {labels}.")
     if repeat not in repeats.index:
-        known = f"{len(repeats)} {'repeats' if len(repeats) > 1 else 'repeat'}"
+        number = f"{len(repeats)} {'repeats' if len(repeats) > 1 else 'repeat'}"
         raise ParameterError(
-            f"The study '{study}' has its features in {known}, counted from 0; there is no --repeat {repeat}."
+            f"The study '{study}' has its features in {number}, counted from 0; there is no --repeat {repeat}."
         )
     configuration = json.loads(repeats.loc[repeat, "configuration"])
     runs = Path.cwd() / MODELS / study / "alphanet/runs"

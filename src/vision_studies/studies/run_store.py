@@ -20,6 +20,7 @@ from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
     FAILURE_ENDING,
+    GROUPS,
     HISTORY_FILE,
     LOCK_FILE,
     MEND,
@@ -223,7 +224,7 @@ class RunStore:
         return groups
 
     def _groups(self, stage: str) -> Path:
-        return self.folder / "stacks" / stage
+        return self.folder / GROUPS / stage
 
     def _stage_file(self, run: Run, stage: str) -> Path:
         return self.path(run, f"{stage}.json")

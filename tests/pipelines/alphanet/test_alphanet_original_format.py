@@ -282,13 +282,10 @@ def test_paths_start_at_the_parent_of_the_registry_s_folder(tmp_path, monkeypatc
         feature_files_dir=tmp_path / "data/features",
         classifier_file=tmp_path / "data/crt.pth",
         classifier_loader="LinearClassifierLoader",
-        nn_files_dir=tmp_path / "data/nns",
-        baseline_eval_file=tmp_path / "data/baseline.pkl",
         label_names_file=tmp_path / "names.txt",
         datagrps=("train", "val", "test"),
-        proper_name="A‑LT | cRT",
     )
-    assert (read_registry(file, "b").label_names_file, read_registry(file, "b").proper_name) == (None, "b")
+    assert read_registry(file, "b").label_names_file is None
     monkeypatch.chdir(tmp_path / "config")
     assert read_registry(Path("datasets.toml"), "a") == data_set
 

@@ -100,7 +100,6 @@ def train(place, seeds, settings=SETTINGS, **options):
         seeds,
         place.cached("train"),
         place.cached("validation"),
-        SPLITS,
         **options,
     )
 
@@ -117,8 +116,8 @@ def test_scores_of_cached_logits_are_those_of_the_literal_form(place):
     coefficients = place.stack([4, 5])()[1].detach()
     for few, source in enumerate(literal.sources):
         torch.testing.assert_close(coefficients[few], literal.coefficients(source), rtol=1e-5, atol=1e-6)
-    neighbour = cached.neighbour[:, cached.neighbour_places(place.neighbours)]
-    few = few_scores(cached.own, neighbour, coefficients)
+    neighbour = cached.neighbour[:, cached.neighbour_columns(place.neighbours)]
+    few = few_scores(cached.few_baseline, neighbour, coefficients)
     torch.testing.assert_close(few, expected[:, SPLITS.few], rtol=1e-5, atol=1e-5)
     predictions, among_top = predict(cached, place.neighbours, coefficients, rows=37)
     assert torch.equal(predictions, expected.argmax(dim=1))
@@ -134,12 +133,12 @@ def test_loss_and_gradients_are_those_of_the_literal_form(place):
     features, labels = torch.from_numpy(place.train.features)[rows], torch.from_numpy(place.train.labels)[rows]
     F.cross_entropy(literal(features), labels).backward()
     stack, cached = place.stack([5]), place.cached("train")
-    neighbour = cached.neighbour[rows][:, cached.neighbour_places(place.neighbours)]
-    scores = few_scores(cached.own[rows], neighbour[None], stack())
-    loss = cross_entropy(scores, cached.base_log_sum_exp[rows], cached.base_score[rows], cached.few_place[rows][None])
+    neighbour = cached.neighbour[rows][:, cached.neighbour_columns(place.neighbours)]
+    scores = few_scores(cached.few_baseline[rows], neighbour[None], stack())
+    loss = cross_entropy(scores, cached.base_log_sum_exp[rows], cached.base_score[rows], cached.few_column[rows][None])
     torch.testing.assert_close(loss[0], F.cross_entropy(literal(features), labels), rtol=1e-6, atol=1e-6)
     loss.sum().backward()
-    assert {int(own) for own in cached.few_place[rows]} == {-1, 0, 1, 3}
+    assert {int(column) for column in cached.few_column[rows]} == {-1, 0, 1, 3}
     for own, layer in zip(stack.weights, literal.layers, strict=True):
         expected = layer.weight.grad.flatten(1)
         assert torch.norm(own.grad[0] - expected) <= 1e-5 * torch.norm(expected)
@@ -228,7 +227,7 @@ def test_policies_keep_the_epoch_they_name(place, policy, epoch):
 
 
 def test_without_validation_the_last_epoch_is_kept(place):
-    [found] = train_stack(place.stack([1]), [place.neighbours], SETTINGS, [1], place.cached("train"), None, SPLITS)
+    [found] = train_stack(place.stack([1]), [place.neighbours], SETTINGS, [1], place.cached("train"), None)
     assert found.best_epoch == SETTINGS.training.epochs
     assert not [column for column in found.history if column.startswith("validation")]
 
@@ -300,9 +299,7 @@ def test_a_network_that_diverges_leaves_the_others_as_they_are(place):
     with torch.no_grad():
         stack.weights[0][0] = torch.nan
     neighbours = [place.neighbours] * 2
-    lost, kept = train_stack(
-        stack, neighbours, SETTINGS, [1, 2], place.cached("train"), place.cached("validation"), SPLITS
-    )
+    lost, kept = train_stack(stack, neighbours, SETTINGS, [1, 2], place.cached("train"), place.cached("validation"))
     assert lost.ended == "diverged"
     assert lost.history.empty
     assert kept.ended == "complete"

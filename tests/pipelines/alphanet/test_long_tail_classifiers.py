@@ -310,7 +310,7 @@ def test_every_kind_gives_its_classifier():
     own, train, validation = make_classifier(), make_group(), make_group(seed=1)
 
     def fit(kind, **options):
-        return fit_classifier(settings(kind, **options), own, train, validation, CLASSES, 3)
+        return fit_classifier(settings(kind, **options), own, train, validation, 3)
 
     assert fit("own") is own
     assert same(fit("crt", **TRAINING), retrain(train, CLASSES, CRT, 3))
@@ -323,8 +323,8 @@ def test_every_kind_gives_its_classifier():
 def test_several_taus_need_validation_and_one_does_not():
     own, train = make_classifier(), make_group()
     with pytest.raises(ParameterError, match=r"values=\[0.5, 1.0\].*give a single value, or prepare .* validation"):
-        fit_classifier(settings("tau", values=[0.5, 1.0]), own, train, None, CLASSES, 0)
-    found = fit_classifier(settings("tau", values=[0.5]), own, train, None, CLASSES, 0)
+        fit_classifier(settings("tau", values=[0.5, 1.0]), own, train, None, 0)
+    found = fit_classifier(settings("tau", values=[0.5]), own, train, None, 0)
     assert same(found, tau_normalise(own, 0.5))
 
 
@@ -332,18 +332,18 @@ def test_experts_are_averaged_from_their_own_columns():
     owns, train = [make_classifier(0, 4), make_classifier(1, 2)], make_group()
     blocks = [FeatureGroup(train.features[:, :4], train.labels), FeatureGroup(train.features[:, 4:], train.labels)]
     plain = settings("multi_expert", of="own", crt=None)
-    assert same(average_experts(owns, train, plain, CLASSES, 3), combined(owns))
+    assert same(average_experts(owns, train, plain, 3), combined(owns))
     retrained = settings("multi_expert", of="crt", crt=CRT)
     expected = [retrain(block, CLASSES, CRT, derived_seed(3, number)) for number, block in enumerate(blocks)]
-    assert same(average_experts(owns, train, retrained, CLASSES, 3), combined(expected))
+    assert same(average_experts(owns, train, retrained, 3), combined(expected))
 
 
 def test_experts_that_do_not_fit_are_refused():
     plain = settings("multi_expert", of="own", crt=None)
     with pytest.raises(DataError, match=r"take \[6, 6\] features, but an image has 6"):
-        average_experts([make_classifier(), make_classifier()], make_group(), plain, CLASSES, 0)
+        average_experts([make_classifier(), make_classifier()], make_group(), plain, 0)
     with pytest.raises(ParameterError, match="several backbones"):
-        fit_classifier(plain, make_classifier(), make_group(), None, CLASSES, 0)
+        fit_classifier(plain, make_classifier(), make_group(), None, 0)
 
 
 @pytest.mark.parametrize(

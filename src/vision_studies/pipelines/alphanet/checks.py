@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from vision_studies.config.validation import describe_errors
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.plan import Plan, original_data_set
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 
 
@@ -37,7 +37,7 @@ def check(plan: Plan) -> None:
             "alphanet.validation is none, but imported validation features cannot be trained on; set it to carved, and leave "
             "'val' out of datagrps in datasets.toml where there is to be no validation."
         )
-    plan.original()
+    original_data_set(settings.imported)
 
 
 def check_features(plan: Plan) -> None:

@@ -31,15 +31,13 @@ _SHOWN = {
 
 
 def plot_study(
-    settings: AlphanetSettings,
-    reporting: ReportingSettings,
-    statistics: dict[str, Any],
-    class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
-    changes: pd.DataFrame,
-    relations: pd.DataFrame,
+    settings: AlphanetSettings, reporting: ReportingSettings, statistics: dict[str, Any], *tables: pd.DataFrame
 ) -> tuple[Figure, Figure, Figure, Figure]:
-    """What a reader wants first: splits, and classes, coefficients and predictions of the first experiment's classifier."""
+    """What a reader wants first: splits, and classes, coefficients and predictions of the first experiment's classifier.
+
+    The tables are class_accuracies, combinations, changes and relations.
+    """
+    class_accuracies, combinations, changes, relations = tables
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
     return (
@@ -51,15 +49,10 @@ def plot_study(
 
 
 def plot_every_kind(
-    settings: AlphanetSettings,
-    reporting: ReportingSettings,
-    statistics: dict[str, Any],
-    class_accuracies: pd.DataFrame,
-    combinations: pd.DataFrame,
-    changes: pd.DataFrame,
-    relations: pd.DataFrame,
+    settings: AlphanetSettings, reporting: ReportingSettings, statistics: dict[str, Any], *tables: pd.DataFrame
 ) -> dict[str, Figure]:
-    """Every kind of figure that tables are enough for, for all splits, every classifier and every experiment."""
+    """Every kind of figure that the tables of `plot_study` are enough for, for all splits, classifiers and experiments."""
+    class_accuracies, combinations, changes, relations = tables
     figures = {}
     for name, table in statistics.items():
         if name.endswith("_tests"):

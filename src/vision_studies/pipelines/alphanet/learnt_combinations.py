@@ -132,7 +132,7 @@ def learnt_combinations(
     accuracies = _of_experiment(class_accuracies, experiment)
     learnt = _of_experiment(combinations, experiment)
     classes = accuracies.drop_duplicates("label").set_index("label")
-    found = []
+    gathered = []
     for label in labels:
         coefficients = learnt[learnt["label"] == label]
         if label not in classes.index or coefficients.empty:
@@ -145,7 +145,7 @@ def learnt_combinations(
                 f"Label {min(unknown)} is predicted in experiment '{experiment}' but has no accuracies; "
                 "give the accuracies of all classes."
             )
-        found.append(
+        gathered.append(
             LearntCombination(
                 label=int(label),
                 name=str(of_class["name"]),
@@ -158,7 +158,7 @@ def learnt_combinations(
                 mistakes=wrong.join(classes[["name", "split"]], on="predicted"),
             )
         )
-    return found
+    return gathered
 
 
 def combinations_text(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
@@ -204,15 +204,15 @@ def _neighbours(coefficients: pd.DataFrame) -> pd.DataFrame:
 def _of_experiment(table: pd.DataFrame, experiment: str) -> pd.DataFrame:
     rows = table[table["experiment"] == experiment]
     if rows.empty:
-        known = list(dict.fromkeys(table["experiment"]))
-        raise ParameterError(f"There is no experiment '{experiment}'; the experiments of the table are {known}.")
+        names = list(dict.fromkeys(table["experiment"]))
+        raise ParameterError(f"There is no experiment '{experiment}'; the experiments of the table are {names}.")
     return rows
 
 
 def _block(combination: LearntCombination, mistake_n: int | None) -> str:
     start = f"[{combination.name}] = "
     terms = [
-        f"{' ' * len(start)}+ ({_coefficient(row)})[{row['name']}]{_seen(row, combination)}"
+        f"{' ' * len(start)}+ ({_coefficient(row)})[{row['name']}]{_in_repeats(row, combination)}"
         for row in combination.neighbours.to_dict("records")
     ]
     wrong_before, wrong_after = _wrong(combination)
@@ -252,7 +252,7 @@ def _section(combination: LearntCombination, mistake_n: int | None) -> str:
     )
     neighbours = [
         {
-            "Neighbour": row["name"] + _seen(row, combination),
+            "Neighbour": row["name"] + _in_repeats(row, combination),
             "Split": text(row["split"]),
             "Coefficient": _coefficient(row),
         }
@@ -304,7 +304,7 @@ def _coefficient(row: dict[Any, Any]) -> str:
     return f"{row['coefficient']:.2g}{deviation}"
 
 
-def _seen(row: dict[Any, Any], combination: LearntCombination) -> str:
+def _in_repeats(row: dict[Any, Any], combination: LearntCombination) -> str:
     """Neighbours that are drawn at random differ between repeats."""
     return "" if row["repeats"] == combination.repeats else f" in {row['repeats']} of {_repeats(combination)}"
 

@@ -29,7 +29,7 @@ _GAINS = (
     *("p", "p_corrected", "can_be_significant", "baseline_repeats"),
 )
 _CLASS = ["classifier", "experiment", "baseline", "label", "name", "split", "train_images"]
-_FITTED = ("x", "fitted", "low", "high")
+_FITTED = ("x", "fitted", "low", "high", "r", "p")
 _POINTS_OF_A_LINE = 60  # its band is curved
 _FEWEST = 3  # points: two always lie on a line
 _DECIMALS = 12  # binary fractions differ in the last digits where decimal ones do not
@@ -143,24 +143,8 @@ def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
     return means.assign(gain=means["accuracy"] - means["baseline_accuracy"])
 
 
-def correlation(x: ArrayLike, y: ArrayLike) -> tuple[float, float]:
-    """Pearson's r and its two-sided p; both NaN for fewer than three points or where one side is constant.
-
-    Args:
-        x: numbers [N]; pairs that are not finite do not count.
-        y: numbers [N].
-    """
-    first, second = _finite(x, y)
-    if len(first) < _FEWEST or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return np.nan, np.nan
-    from scipy import stats
-
-    line = stats.linregress(first, second)
-    return float(line.rvalue), float(line.pvalue)
-
-
 def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
-    """Least-squares line with the t-based interval of the mean response.
+    """Least-squares line with the t-based interval of the mean response, and how closely the points follow it.
 
     Args:
         x: numbers [N]; pairs that are not finite do not count.
@@ -168,9 +152,12 @@ def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.Data
         confidence: of the band, between 0 and 1.
 
     Returns:
-        Columns x (from the lowest to the highest), fitted, low and high. No rows for fewer than three points or a constant x.
+        Columns x (from the lowest to the highest), fitted, low, high, and in every row Pearson's r and its two-sided p, both
+        NaN for a constant y. No rows for fewer than three points or a constant x.
     """
-    first, second = _finite(x, y)
+    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    finite = np.isfinite(first) & np.isfinite(second)
+    first, second = first[finite], second[finite]
     if len(first) < _FEWEST or np.ptp(first) == 0:
         return pd.DataFrame(columns=list(_FITTED), dtype=float)
     from scipy import stats
@@ -182,7 +169,8 @@ def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.Data
     error = line.stderr * np.sqrt(squares / len(first) + (at - first.mean()) ** 2)
     reach = stats.t.ppf((1 + confidence) / 2, len(first) - 2) * error
     fitted = line.intercept + line.slope * at
-    return pd.DataFrame({"x": at, "fitted": fitted, "low": fitted - reach, "high": fitted + reach})
+    r, p = (line.rvalue, line.pvalue) if np.ptp(second) else (np.nan, np.nan)
+    return pd.DataFrame({"x": at, "fitted": fitted, "low": fitted - reach, "high": fitted + reach, "r": r, "p": p})
 
 
 def distance_lines(class_accuracies: pd.DataFrame, *, value: Value, confidence: float = 0.95) -> pd.DataFrame:
@@ -259,19 +247,12 @@ def gain_sentences(gains: pd.DataFrame, *, confidence: float = 0.95, metric: Met
 
 
 def _lines(means: pd.DataFrame, keys: list[str], x: str, y: str, confidence: float) -> pd.DataFrame:
-    columns = [*keys, *_FITTED, "r", "p"]
-    tables = [pd.DataFrame(columns=columns).astype(dict.fromkeys([*_FITTED, "r", "p"], float))]
+    columns = [*keys, *_FITTED]
+    tables = [pd.DataFrame(columns=columns).astype(dict.fromkeys(_FITTED, float))]
     for values, rows in means.groupby(keys, sort=False):
         line = fitted_line(rows[x], rows[y], confidence)
-        r, p = correlation(rows[x], rows[y])
-        tables.append(line.assign(**dict(zip(keys, values, strict=True)), r=r, p=p)[columns])
+        tables.append(line.assign(**dict(zip(keys, values, strict=True)))[columns])
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
-
-
-def _finite(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    first, second = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    known = np.isfinite(first) & np.isfinite(second)
-    return first[known], second[known]
 
 
 def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series]]:
@@ -320,8 +301,8 @@ def _of_classifier(classifier: str, settings: _Settings, confidence: float, metr
             "these very test images, which flatters it): with it"
         )
     change, numbers = 100 * few["mean"], _numbers(few, confidence)
-    said = _FEW[few["side"]].format(metric=metric, size=abs(change), change=change, numbers=numbers)
-    sentences = [f"{start} {said}", _others(settings[best], confidence)]
+    outcome = _FEW[few["side"]].format(metric=metric, size=abs(change), change=change, numbers=numbers)
+    sentences = [f"{start} {outcome}", _others(settings[best], confidence)]
     if few["side"] == "up":
         sentences.append(_VERDICTS[settings[best]["overall"]["side"]])
     if len(settings) > 1:

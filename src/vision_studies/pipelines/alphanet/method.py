@@ -1,20 +1,16 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.plan import outside_files, study_data
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
 
 SETTINGS = "params:alphanet"
-FOUND = ["class_accuracies", "combinations", "changes"]
-DRAWN = [SETTINGS, "params:reporting", "statistics", *FOUND, "relations"]
-
-
-_does_runs = partial(NodeSpec, in_context=True, does_runs=True)
+BY_CLASS = ["class_accuracies", "combinations", "changes"]
+FIGURE_INPUTS = [SETTINGS, "params:reporting", "statistics", *BY_CLASS, "relations"]
 
 
 def _no_title(_: Mapping[str, Any]) -> str:
@@ -54,13 +50,13 @@ METHOD = Method(
     prepare=study_data,
     outside=outside_files,
     nodes=(
-        _does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
-        _does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),
-        _does_runs(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers"),
-        _does_runs(
+        does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
+        does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),
+        does_runs(nodes.fit_classifiers, ["feature_sets"], "classifiers", "classifiers"),
+        does_runs(
             nodes.learn_combinations, ["feature_sets", "classifiers"], ["training_results", "histories"], "training"
         ),
-        _does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *FOUND], "evaluation"),
+        does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *BY_CLASS], "evaluation"),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(
             tables.compare_splits,
@@ -74,14 +70,14 @@ METHOD = Method(
             ["markdown_tables", "latex_tables", "csv_tables"],
             "evaluation",
         ),
-        NodeSpec(tables.list_combinations, FOUND, ["listings", "markdown_listings"], "evaluation"),
+        NodeSpec(tables.list_combinations, BY_CLASS, ["listings", "markdown_listings"], "evaluation"),
         NodeSpec(
             figures.plot_study,
-            DRAWN,
+            FIGURE_INPUTS,
             ["split_accuracies", "class_gains", "coefficients", "prediction_changes"],
             "figures",
         ),
-        NodeSpec(figures.plot_every_kind, DRAWN, "figures", "figures"),
+        NodeSpec(figures.plot_every_kind, FIGURE_INPUTS, "figures", "figures"),
         NodeSpec(
             figures.plot_examples, ["class_accuracies", "combinations"], "example_figures", "figures", in_context=True
         ),

@@ -91,8 +91,8 @@ def evaluate_experiments(
     plan = Plan(context)
     baselines, experiments = plan.classifiers(), plan.experiments()
     tables = [
-        context.table([own.run for own in baselines], [FITTING, EVALUATION]),
-        context.table([own.run for own in experiments], [TRAINING, EVALUATION]),
+        context.table([baseline.run for baseline in baselines], [FITTING, EVALUATION]),
+        context.table([experiment.run for experiment in experiments], [TRAINING, EVALUATION]),
     ]
     results = _with_conditions(pd.concat(tables, ignore_index=True), context.settings, baselines, experiments)
     _require_one(tables[1])
@@ -103,9 +103,9 @@ def evaluate_experiments(
 
     is_scored = results.set_index(["variant", "seed"])["test_accuracy"].notna()
     scored = [
-        _scored(plan, own, class_distances)
-        for own in (*baselines, *experiments)
-        if is_scored.get((own.run.variant, own.run.seed))
+        _scored(plan, experiment, class_distances)
+        for experiment in (*baselines, *experiments)
+        if is_scored.get((experiment.run.variant, experiment.run.seed))
     ]
     return (
         results,
@@ -150,26 +150,26 @@ def _require_one(results: pd.DataFrame) -> None:
         raise DataError(f"No AlphaNet of the study is complete ({reasons}); mend that and run the same command again.")
 
 
-def _scored(plan: Plan, own: Experiment, class_distances: Callable[..., np.ndarray]) -> "ScoredRun":
+def _scored(plan: Plan, experiment: Experiment, class_distances: Callable[..., np.ndarray]) -> "ScoredRun":
     """What tables are made of."""
     from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
 
-    folder = plan.runs.path(own.run)
-    features = plan.features(own.classifier, own.repeat)
-    scored = ScoredRun(own.classifier, own.run.variant, own.repeat, features, *read_predictions(folder))
-    if own.neighbours is None:
+    classifier, repeat, folder = experiment.classifier, experiment.repeat, plan.runs.path(experiment.run)
+    features = plan.features(classifier, repeat)
+    scored = ScoredRun(classifier, experiment.run.variant, repeat, features, *read_predictions(folder))
+    if experiment.neighbours is None:
         return scored
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
     distances = None
-    if own.distance != "random":
-        source, wide = plan.source_folder(own.repeat), plan.is_wide(own.classifier)
-        distances = class_distances(source, own.neighbours, own.distance, wide=wide)
+    if experiment.distance != "random":
+        source, wide = plan.source_folder(repeat), plan.is_wide(classifier)
+        distances = class_distances(source, experiment.neighbours, experiment.distance, wide=wide)
     return replace(
         scored,
-        rho=own.rho,
-        distance=own.distance,
+        rho=experiment.rho,
+        distance=experiment.distance,
         neighbours=neighbours,
         coefficients=coefficients.numpy(),
         class_distances=distances,
@@ -183,8 +183,8 @@ def _with_conditions(
 
     A classifier that all repeats share has a single row, which reports, pairing by seed, can compare with one of them alone.
     """
-    labels = {own.run.variant: own.classifier for own in experiments}
-    if settings.repeats == len({own.repeat for own in baselines}):
+    labels = {experiment.run.variant: experiment.classifier for experiment in experiments}
+    if settings.repeats == len({baseline.repeat for baseline in baselines}):
         labels |= {label: label for label in settings.improved}
     conditions = [labels.get(variant, _OTHERS) for variant in results["variant"]]
     return results.assign(condition=np.array(conditions, dtype=object))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, remove_leftovers
-from vision_studies.pipelines.alphanet.settings import AlphanetSettings
+from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ImportSettings
 from vision_studies.studies.method import Context
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -29,7 +29,7 @@ CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.saf
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run with its place in the tables.
+    """A run, and where it stands in the tables.
 
     Attributes:
         classifier: label of the classifier that it is or improves.
@@ -79,24 +79,6 @@ class Plan:
             )
         return self.context.data
 
-    def original(self) -> "OriginalDataSet":
-        """What is imported.
-
-        Raises:
-            DataError: it is not described, or wrongly.
-        """
-        from vision_studies.pipelines.alphanet.work.original_format import read_registry
-
-        imported = self.settings.imported
-        if imported is None:
-            raise DataError("alphanet.imported is null; name a data set in the original's files.")
-        if not imported.registry.is_file():
-            raise DataError(
-                f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
-                "features."
-            )
-        return read_registry(imported.registry, imported.data_set)
-
     @cached_property
     def class_splits(self) -> "ClassSplits":
         """Few, medium and many classes of the images."""
@@ -120,16 +102,14 @@ class Plan:
     @cached_property
     def source_folders(self) -> list[Path]:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
-        if self.settings.imported is not None:
-            from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
+        from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
 
-            return [self.runs.folder / "features" / files_fingerprint(self.original())]
+        folder = self.runs.folder / "features"
+        if (original := original_data_set(self.settings.imported)) is not None:
+            return [folder / files_fingerprint(original)]
         # The classes themselves: files of splits may change under their names.
-        kept = [self.class_splits.names().tolist(), self.settings.validation]
-        return [
-            self.runs.folder / "features" / hash_json([*kept, [run.fingerprint for run in runs]])[:16]
-            for runs in self.backbone_runs()
-        ]
+        shared = [self.class_splits.names().tolist(), self.settings.validation]
+        return [folder / hash_json([*shared, [run.fingerprint for run in runs]])[:16] for runs in self.backbone_runs()]
 
     def source(self, repeat: int) -> "FeatureSource":
         """Features of a repeat."""
@@ -152,9 +132,9 @@ class Plan:
     def classifiers(self) -> list[Experiment]:
         """The baselines, one a label and network."""
         return [
-            Experiment(own.label, repeat, self._classifier_run(own.label, repeat))
+            Experiment(classifier.label, repeat, self._classifier_run(classifier.label, repeat))
             for repeat in range(len(self.source_folders))
-            for own in self.settings.classifiers
+            for classifier in self.settings.classifiers
         ]
 
     def experiments(self) -> list[Experiment]:
@@ -176,7 +156,7 @@ class Plan:
     @cached_property
     def of_run(self) -> dict[str, Experiment]:
         """What every run is, by its fingerprint."""
-        return {own.run.fingerprint: own for own in (*self.classifiers(), *self.experiments())}
+        return {each.run.fingerprint: each for each in (*self.classifiers(), *self.experiments())}
 
     def classifier_folder(self, label: str, repeat: int) -> Path:
         """Folder of a fitted classifier."""
@@ -213,8 +193,8 @@ class Plan:
 
         folder = self.source_folders[repeat]
         remove_leftovers(folder)
-        if self.settings.imported is not None:
-            sources.features_from_files(self.original(), folder)
+        if (original := original_data_set(self.settings.imported)) is not None:
+            sources.features_from_files(original, folder)
             return
         sources.features_from_images(
             self.prepared(),
@@ -234,21 +214,38 @@ class Plan:
         return self.context.run(label, repeat, {"classifier": self._method(label), "features": folder}, data=data)
 
     def _method(self, label: str) -> dict[str, Any]:
-        own = next(own for own in self.settings.classifiers if own.label == label)
-        return own.method.model_dump(mode="json")
+        methods = {classifier.label: classifier.method for classifier in self.settings.classifiers}
+        return methods[label].model_dump(mode="json")
+
+
+def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | None":
+    """What is imported; None where features are made from images.
+
+    Raises:
+        DataError: it is not described, or wrongly.
+    """
+    from vision_studies.pipelines.alphanet.work.original_format import read_registry
+
+    if imported is None:
+        return None
+    if not imported.registry.is_file():
+        raise DataError(
+            f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
+            "features."
+        )
+    return read_registry(imported.registry, imported.data_set)
 
 
 def outside_files(settings: AlphanetSettings) -> list[Path]:
     """WordNet, and the files that the description of imported features names."""
     from vision_studies.pipelines.alphanet.relations import find_wordnet
-    from vision_studies.pipelines.alphanet.work.original_format import read_registry
     from vision_studies.pipelines.alphanet.work.sources import source_files
 
     wordnet = find_wordnet() if settings.semantic is not None else None
     files = [] if wordnet is None else [wordnet]
-    if settings.imported is not None:
-        with suppress(DataError):  # which the first node tells of
-            files += source_files(read_registry(settings.imported.registry, settings.imported.data_set))
+    with suppress(DataError):  # which the first node tells of
+        if (original := original_data_set(settings.imported)) is not None:
+            files += source_files(original)
     return files
 
 

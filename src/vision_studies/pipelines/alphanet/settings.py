@@ -287,7 +287,7 @@ class AlphanetSettings(Settings):
         unknown = [label for label in self.improved if label not in labels]
         if unknown:
             raise ValueError(f"improved names '{unknown[0]}', which is none of the classifiers ({', '.join(labels)})")
-        several = [own.label for own in self.classifiers if own.method.name == "multi_expert"]
+        several = [classifier.label for classifier in self.classifiers if classifier.method.name == "multi_expert"]
         if several and self.backbone.experts < 2 and self.imported is None:
             raise ValueError(f"classifier '{several[0]}' averages experts; set backbone.experts to 2 or more")
         if self.imported is None and len(self.backbone.seeds) not in (1, self.repeats):

@@ -52,8 +52,8 @@ def _on_one_classifier(plan: Plan, runs: Sequence[Run]) -> list[list[Run]]:
     """AlphaNets on one classifier share its logits."""
 
     def classifier(run: Run) -> str:
-        own = plan.of_run[run.fingerprint]
-        return str(plan.classifier_folder(own.classifier, own.repeat))
+        experiment = plan.of_run[run.fingerprint]
+        return str(plan.classifier_folder(experiment.classifier, experiment.repeat))
 
     return [list(alike) for _, alike in groupby(sorted(runs, key=classifier), key=classifier)]
 
@@ -88,14 +88,14 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan) ->
     from vision_studies.training.checkpoints import save_state
     from vision_studies.training.runtime import select_device
 
-    own, device = plan.of_run[stack[0].fingerprint], select_device(plan.context.execution.device)
+    first, device = plan.of_run[stack[0].fingerprint], select_device(plan.context.execution.device)
     asked = [
         Combination(CombinationRunSettings.model_validate(run.configuration["combinations"]), run.seed) for run in stack
     ]
     learnt = learn(
         asked,
-        plan.features(own.classifier, own.repeat),
-        plan.classifier(own),
+        plan.features(first.classifier, first.repeat),
+        plan.classifier(first),
         folder,
         device,
         checkpoints=plan.settings.checkpoints,
@@ -113,15 +113,16 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.sources import baseline_scores
 
-    own = plan.of_run[run.fingerprint]
-    features = plan.features(own.classifier, own.repeat)
+    experiment = plan.of_run[run.fingerprint]
+    label, repeat = experiment.classifier, experiment.repeat
+    features = plan.features(label, repeat)
     test = features.groups["test"]
-    classifier_file = plan.classifier_folder(own.classifier, own.repeat) / CLASSIFIER_FILE
-    scores = baseline_scores(plan.source_folder(own.repeat), classifier_file, wide=plan.is_wide(own.classifier))
-    if own.neighbours is not None:
+    classifier_file = plan.classifier_folder(label, repeat) / CLASSIFIER_FILE
+    scores = baseline_scores(plan.source_folder(repeat), classifier_file, wide=plan.is_wide(label))
+    if experiment.neighbours is not None:
         scale = CombinationRunSettings.model_validate(run.configuration["combinations"]).training.prediction_scale
         neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
-        improved = improved_classifier(plan.classifier(own), neighbours, coefficients, scale)
+        improved = improved_classifier(plan.classifier(experiment), neighbours, coefficients, scale)
         scores = improved_scores(scores, test, improved, features.splits.few, scale)
     logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
     return Outcome(evaluate(scores, test.labels, features.splits, folder, probabilities=logits))

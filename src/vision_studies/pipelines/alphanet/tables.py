@@ -119,8 +119,8 @@ def adjusted(
             rows = adjusted_accuracy(changed, neighbours, members).assign(split=split)
             tables += [rows.assign(adjusted=rows["after"]), rows.assign(adjusted=rows["before"], experiment=classifier)]
     keys = ["classifier", "experiment", "split", "repeat"]
-    known = pd.concat(tables)[[*keys, "adjusted"]].drop_duplicates(keys)
-    return accuracies.merge(known, on=keys, how="inner")
+    fractions = pd.concat(tables)[[*keys, "adjusted"]].drop_duplicates(keys)
+    return accuracies.merge(fractions, on=keys, how="inner")
 
 
 def split_table(accuracies: pd.DataFrame, *, metric: str) -> pd.DataFrame:
@@ -235,8 +235,8 @@ def text(
         columns += [_aligned(rows, split, _CELLS[style, web], deviation_width) for split in SPLITS]
         if show_headings:
             columns = [[title, *cells] for title, cells in zip((heading, *_HEADINGS), columns, strict=True)]
-        widths = [_width("name_width", name_width, columns[0])]
-        widths += [_width("number_width", number_width, cells) for cells in columns[1:]]
+        options = [("name_width", name_width), *[("number_width", number_width)] * len(SPLITS)]
+        widths = [_width(*option, max(map(len, cells))) for option, cells in zip(options, columns, strict=True)]
         lines = [
             "  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])])
             for first, *others in zip(*columns, strict=True)
@@ -284,18 +284,14 @@ def _aligned(table: pd.DataFrame, split: str, pattern: str, width: int | None) -
     """The cells of a column, with deviations of one width; spaces fill it where the cell is no formula."""
     means, deviations = 100 * table[f"{split}_mean"], 100 * table[f"{split}_deviation"]
     needed = max([4, *(len(f"{deviation:.2f}") for deviation in deviations.dropna())])
-    if width is not None and width < needed:
-        raise ParameterError(
-            f"deviation_width is {width}, but a deviation needs {needed} characters; raise it to {needed}."
-        )
+    width = _width("deviation_width", width, needed, "a deviation")
     return [
-        spread(mean, deviation, 1) if is_missing(deviation) else pattern.format(mean, deviation, width or needed)
+        spread(mean, deviation, 1) if is_missing(deviation) else pattern.format(mean, deviation, width)
         for mean, deviation in zip(means, deviations, strict=True)
     ]
 
 
-def _width(name: str, wanted: int | None, cells: list[str]) -> int:
-    needed = max(map(len, cells))
+def _width(name: str, wanted: int | None, needed: int, what: str = "its column") -> int:
     if wanted is not None and wanted < needed:
-        raise ParameterError(f"{name} is {wanted}, but its column needs {needed} characters; raise it to {needed}.")
+        raise ParameterError(f"{name} is {wanted}, but {what} needs {needed} characters; raise it to {needed}.")
     return wanted or needed

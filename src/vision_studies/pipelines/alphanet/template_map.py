@@ -7,6 +7,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
+from vision_studies.pipelines.alphanet.long_tail import class_means
 from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, Plan
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 
@@ -24,7 +25,7 @@ def class_maps(
 
     accuracies = class_accuracies[class_accuracies["experiment"] == experiment]
     repeat = accuracies["repeat"].min()
-    trained = next(one for one in plan.experiments() if one.run.variant == experiment and one.repeat == repeat)
+    trained = next(each for each in plan.experiments() if (each.run.variant, each.repeat) == (experiment, repeat))
     features, before = plan.features(trained.classifier, trained.repeat), plan.classifier(trained)
     folder = plan.runs.path(trained.run)
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
@@ -32,8 +33,7 @@ def class_maps(
     after = improved_classifier(before, neighbours, coefficients, scale)
     folders = (plan.classifier_folder(trained.classifier, trained.repeat), folder)
     predicted, predicted_after = (read_predictions(path)[0] for path in folders)
-    means = accuracies.groupby("label")[["accuracy", "baseline_accuracy"]].mean()
-    gains = means["accuracy"] - means["baseline_accuracy"]
+    gains = class_means(accuracies).set_index("label")["gain"]
     test = features.groups["test"]
     maps, names = {}, {}
     for label in select_classes(class_accuracies, experiment, by="gain", largest=largest, number=number):
@@ -114,12 +114,12 @@ def template_map(
     points = projection.transform(np.concatenate([classifiers, features[sample] / _mean_norm(features[sample])]))
     # The start by classical scaling needs no chance and ends in a better map than random ones.
     scaling = MDS(2, init="classical_mds", n_init=1, metric_mds=True, random_state=seed, normalized_stress=False)
-    places = scaling.fit_transform(points)
+    positions = scaling.fit_transform(points)
     near = [f"neighbour {position}" for position in range(1, len(neighbours) + 1)]
     names = dict(zip(map(int, neighbours), near, strict=True)) | {label: "correct"}
     panels = []
     for number, (panel, predicted) in enumerate(predictions.items()):
-        table = pd.DataFrame(np.delete(places, 1 - number, axis=0), columns=["x", "y"])
+        table = pd.DataFrame(np.delete(positions, 1 - number, axis=0), columns=["x", "y"])
         groups = [names.get(int(prediction), "other") for prediction in predicted[sample]]
         panels.append(
             table.assign(

@@ -69,24 +69,24 @@ def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1",
         confidence: of the intervals.
     """
     title, label = _wording(gain, metric, "of each experiment")
-    known = summary.dropna(subset=["mean"])
-    if known.empty:
+    summary = summary.dropna(subset=["mean"])
+    if summary.empty:
         return nothing_to_draw("No experiment has a value for this metric.", title)
-    experiments, splits = list(known["experiment"].drop_duplicates()), _splits_in(known)
+    experiments, splits = list(summary["experiment"].drop_duplicates()), _splits_in(summary)
     upright = len(experiments) <= _UPRIGHT
     size = (max(7.0, 2 + 1.6 * len(experiments)), 5.4) if upright else (9, 2.2 + 0.4 * len(experiments))
     figure, axes = single(*size)
-    _groups(axes, experiments, known, upright=upright)
+    _groups(axes, experiments, summary, upright=upright)
     if gain:
         (axes.axhline if upright else axes.axvline)(0, color=INK, linewidth=1.2)
     for split, shift in zip(splits, side_by_side(len(splits), 0.19), strict=True):
-        rows = known[known["split"] == split]
+        rows = summary[summary["split"] == split]
         _points(axes, rows["experiment"].map(experiments.index).to_numpy(dtype=float) + shift, rows, upright=upright)
     (axes.set_ylabel if upright else axes.set_xlabel)(label)
     handles = _split_keys(splits)
-    if known["baseline"].any():
+    if summary["baseline"].any():
         handles.append(key("hollow: baseline", color=SOFT, linestyle="", marker="o", markerfacecolor="white"))
-    return finished(figure, title, legend=handles, note=_interval_note(known, confidence))
+    return finished(figure, title, legend=handles, note=_interval_note(summary, confidence))
 
 
 @styled
@@ -108,9 +108,9 @@ def split_lines(
         confidence: of the intervals.
     """
     title, label = _wording(gain, metric, f"against {_SETTINGS[over].split(' (')[0]}")
-    known = summary.dropna(subset=["mean"])
-    baselines = known[known["baseline"].astype(bool)]
-    settings = _improved(known).dropna(subset=[over])
+    summary = summary.dropna(subset=["mean"])
+    baselines = summary[summary["baseline"].astype(bool)]
+    settings = _improved(summary).dropna(subset=[over])
     if settings.empty:
         return nothing_to_draw(f"No experiment has a value of {_SHORT[over]}.", title)
     others = ("distance", "neighbours" if over == "rho" else "rho")
@@ -307,16 +307,16 @@ def _wording(gain: bool, metric: Metric, what: str) -> tuple[str, str]:
     return f"Test {name} {what}", f"{name} (%)"
 
 
-def _interval_note(known: pd.DataFrame, confidence: float) -> str:
-    if known["n"].max() < 2:
+def _interval_note(summary: pd.DataFrame, confidence: float) -> str:
+    if summary["n"].max() < 2:
         return "One repeat each: no intervals."
     note = f"Bars: {100 * confidence:g} % interval of the mean over repeats (Student's t)"
-    return f"{note}; points without a bar have one repeat." if known["n"].min() < 2 else f"{note}."
+    return f"{note}; points without a bar have one repeat." if summary["n"].min() < 2 else f"{note}."
 
 
-def _groups(axes: Axes, experiments: list[str], known: pd.DataFrame, *, upright: bool) -> None:
+def _groups(axes: Axes, experiments: list[str], summary: pd.DataFrame, *, upright: bool) -> None:
     """Names of the experiments on their axis, every other with a stripe, and a line where the classifier changes."""
-    classifiers = known.drop_duplicates("experiment")["classifier"].tolist()
+    classifiers = summary.drop_duplicates("experiment")["classifier"].tolist()
     stripe, line = (axes.axvspan, axes.axvline) if upright else (axes.axhspan, axes.axhline)
     for number in range(1, len(experiments)):
         if number % 2:
@@ -384,11 +384,11 @@ def _experiment_rows(means: pd.DataFrame, *, heights: tuple[float, float], above
 
 def _gains(axes: Axes, rows: pd.DataFrame, *, named: bool) -> None:
     """Bars of one experiment, its splits side by side."""
-    known = rows.dropna(subset=["gain"]).sort_values("gain", ascending=False, kind="stable")
-    groups = {split: known[known["split"] == split] for split in _splits_in(known)}
+    rows = rows.dropna(subset=["gain"]).sort_values("gain", ascending=False, kind="stable")
+    groups = {split: rows[rows["split"] == split] for split in _splits_in(rows)}
     ticks: dict[float, str] = {}
     # Parts of an axis from 0 to 1; one with few classes is widened to hold its heading.
-    shares = np.maximum([len(classes) / len(known) for classes in groups.values()], _LEAST_SHARE)
+    shares = np.maximum([len(classes) / len(rows) for classes in groups.values()], _LEAST_SHARE)
     widths = shares / shares.sum() * (1 - _GAP * (len(groups) - 1))
     ends = np.cumsum(widths + _GAP) - _GAP
     for (split, classes), start, end in zip(groups.items(), ends - widths, ends, strict=True):
@@ -406,8 +406,8 @@ def _gains(axes: Axes, rows: pd.DataFrame, *, named: bool) -> None:
         above: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "center"}
         axes.annotate(text, middle, (0, 4), fontsize=9.5, color=colour, **above)
     axes.axhline(0, color=SOFT, linewidth=0.8)
-    if len(known):
-        axes.axhline(100 * known["gain"].mean(), color=INK, linestyle=DASHED, linewidth=1.2, zorder=3)
+    if len(rows):
+        axes.axhline(100 * rows["gain"].mean(), color=INK, linestyle=DASHED, linewidth=1.2, zorder=3)
     axes.set_xlim(-0.005, 1.005)
     _name_classes(axes, ticks)
 

@@ -46,8 +46,8 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
         combinations: a row a neighbour of a few class in a run: experiment, position (1 is the nearest), coefficient.
     """
     title = "Coefficients of the neighbours"
-    known = combinations.dropna(subset=["coefficient"])
-    groups = list(known.groupby("experiment", sort=False))
+    combinations = combinations.dropna(subset=["coefficient"])
+    groups = list(combinations.groupby("experiment", sort=False))
     if not groups:
         return nothing_to_draw("There are no coefficients to draw.", title)
     columns = 3 if len(groups) in (5, 6, 9) else min(len(groups), 4)
@@ -58,7 +58,7 @@ def coefficient_densities(combinations: pd.DataFrame) -> Figure:
     panels = small_multiples(
         len(groups), columns=columns, size=size, margin=(0.6, 1.1), sharex=True, height_ratios=ratios
     )
-    positions = sorted(known["position"].unique())
+    positions = sorted(combinations["position"].unique())
     shades = mpl.colormaps["viridis"](np.linspace(0.1, 0.8, len(positions)))
     colours = dict(zip(positions, shades, strict=True))
     for number, (axes, (name, rows)) in enumerate(zip(panels.axes, groups, strict=True)):
@@ -198,10 +198,10 @@ def _map(axes: Axes, table: pd.DataFrame, panel: str) -> None:
         axes.plot(points["x"], points["y"], **_dot(group), alpha=0.85, zorder=2, label=group)
     middle: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": "bold"}
     for neighbour in of_panel[of_panel["kind"] == "neighbour"].to_dict("records"):
-        place, colour = (neighbour["x"], neighbour["y"]), _dot(neighbour["group"])["color"]
-        axes.plot(*place, color=colour, **_DIAMOND, zorder=4)
+        centre, colour = (neighbour["x"], neighbour["y"]), _dot(neighbour["group"])["color"]
+        axes.plot(*centre, color=colour, **_DIAMOND, zorder=4)
         ink = "white" if colour == COLOURS[6] else INK
-        axes.annotate(f"{neighbour['position']}", place, color=ink, zorder=5, **middle)
+        axes.annotate(f"{neighbour['position']}", centre, color=ink, zorder=5, **middle)
     low, high = table[["x", "y"]].min(), table[["x", "y"]].max()
     extent = max(*(high - low), 1e-6)
     classifiers = table[table["kind"] == "classifier"].set_index("panel")[["x", "y"]]

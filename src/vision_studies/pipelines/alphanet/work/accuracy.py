@@ -10,9 +10,9 @@ def top_k_hits(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
 
     Of equal scores the lower label counts as higher, as in `argmax`; a score that is not a number is never a hit.
     """
-    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    score = np.take_along_axis(scores, labels[:, None], axis=1)
     later = np.arange(scores.shape[1]) >= labels[:, None]
-    behind = (scores < own) | ((scores == own) & later)  # the class itself is one of them
+    behind = (scores < score) | ((scores == score) & later)  # the class itself is one of them
     return scores.shape[1] - behind.sum(axis=1) < k
 
 
@@ -20,7 +20,7 @@ def split_accuracies(hits: np.ndarray, labels: np.ndarray, splits: ClassSplits) 
     """Share of images that are hits (bool [N]): few, medium, many (NaN where the split has no image) and overall."""
     names = splits.names()[labels]
     of_images = {split: hits[names == split] for split in SPLITS} | {"overall": hits}
-    return {split: float(own.mean()) if len(own) else float("nan") for split, own in of_images.items()}
+    return {split: float(values.mean()) if len(values) else float("nan") for split, values in of_images.items()}
 
 
 def class_accuracies(hits: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

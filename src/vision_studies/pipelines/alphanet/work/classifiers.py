@@ -73,9 +73,9 @@ def fit(
     started = time.perf_counter()
     train, validation = features.groups["train"], features.groups.get("validation")
     if isinstance(settings, MultiExpertSettings):
-        classifier = average_experts(experts, train, settings, features.num_classes, seed, device)
+        classifier = average_experts(experts, train, settings, seed, device)
     else:
-        classifier = fit_classifier(settings, experts[0], train, validation, features.num_classes, seed, device)
+        classifier = fit_classifier(settings, experts[0], train, validation, seed, device)
     metrics: dict[str, Any] = {
         "parameters": int(classifier.weight.size + classifier.bias.size),
         "macs": int(classifier.weight.size),
@@ -108,17 +108,16 @@ def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
 
 def fit_classifier(
     settings: ClassifierSettings,
-    own: LinearClassifier,
+    classifier: LinearClassifier,
     train: FeatureGroup,
     validation: FeatureGroup | None,
-    num_classes: int,
     seed: int,
     device: torch.device = CPU,
 ) -> LinearClassifier:
     """The classifier that `settings` ask for, which may be of any kind but multi_expert: `average_experts` is for that.
 
     Args:
-        own: the backbone's own classifier.
+        classifier: the backbone's own.
         train: features to learn from.
         validation: features that tau is chosen by; None where there are none.
         seed: of first weights and draws.
@@ -126,42 +125,42 @@ def fit_classifier(
     Raises:
         ParameterError: tau has no validation images to choose by, training diverges, or the kind is multi_expert.
     """
+    num_classes = len(classifier.bias)
     match settings:
         case OwnSettings():
-            return own
+            return classifier
         case CrtSettings():
             return retrain(train, num_classes, settings, seed, device)
         case LwsSettings():
-            return rescale(own, train, settings, seed, device)
+            return rescale(classifier, train, settings, seed, device)
         case NcmSettings():
             return nearest_class_mean(train, num_classes, settings.metric)
         case TauSettings(values=(tau,)):
-            return tau_normalise(own, tau)
+            return tau_normalise(classifier, tau)
         case TauSettings():
             if validation is None:
                 raise ParameterError(
                     f"values={list(settings.values)} of the classifier tau are chosen from by validation images, of which "
                     "there are none; give a single value, or prepare the data with a validation split."
                 )
-            return tau_normalise(own, choose_tau(own, validation, settings.values))
+            return tau_normalise(classifier, choose_tau(classifier, validation, settings.values))
     raise ParameterError(
         "The classifier multi_expert averages the classifiers of several backbones, and there is one; choose another."
     )
 
 
 def average_experts(
-    owns: Sequence[LinearClassifier],
+    experts: Sequence[LinearClassifier],
     train: FeatureGroup,
     settings: MultiExpertSettings,
-    num_classes: int,
     seed: int,
     device: torch.device = CPU,
 ) -> LinearClassifier:
     """The classifier whose score is the mean of several experts' scores.
 
     Args:
-        owns: the experts' own classifiers, weights [classes, d_e] each.
-        train: features [N, sum of d_e]: the experts' side by side, in the order of `owns`.
+        experts: their own classifiers, weights [classes, d_e] each.
+        train: features [N, sum of d_e]: the experts' side by side, in the order of `experts`.
         settings: which classifier of each expert is averaged.
         seed: of first weights and draws, from which every expert gets its own.
 
@@ -169,16 +168,17 @@ def average_experts(
         DataError: the features are not as wide as the experts' classifiers together.
         ParameterError: training diverges.
     """
-    widths = [own.weight.shape[1] for own in owns]
+    widths = [expert.weight.shape[1] for expert in experts]
     if sum(widths) != train.features.shape[1]:
         raise DataError(
             f"The experts' classifiers take {widths} features, but an image has {train.features.shape[1]}; the features of "
             "all experts are wanted side by side."
         )
     if settings.crt is None:
-        return combined(owns)
+        return combined(experts)
     columns = np.split(train.features, np.cumsum(widths)[:-1], axis=1)  # views: nothing is read
-    groups = [FeatureGroup(own, train.labels) for own in columns]
+    groups = [FeatureGroup(features, train.labels) for features in columns]
+    num_classes = len(experts[0].bias)
     return combined(
         [
             retrain(group, num_classes, settings.crt, derived_seed(seed, number), device)
@@ -248,7 +248,7 @@ def choose_tau(classifier: LinearClassifier, validation: FeatureGroup, values: S
             predictions = (scores * norms ** np.float32(-tau)).argmax(axis=1)
             hits[position, block] = predictions == validation.labels[block]
     num_classes = len(classifier.weight)
-    accuracies = [np.nanmean(class_accuracies(own, validation.labels, num_classes)) for own in hits]
+    accuracies = [np.nanmean(class_accuracies(of_tau, validation.labels, num_classes)) for of_tau in hits]
     # Means of the same numbers in another order differ in their last digits.
     return taus[int(np.argmax(np.round(accuracies, 12)))]
 
@@ -285,7 +285,7 @@ def save_classifier(classifier: LinearClassifier, path: Path) -> None:
     """Write a classifier to one file, atomically."""
     with atomic_file(path) as temporary:
         arrays = {"weight": classifier.weight, "bias": classifier.bias}
-        save_file({name: np.ascontiguousarray(own, dtype=np.float32) for name, own in arrays.items()}, temporary)
+        save_file({name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}, temporary)
 
 
 def load_classifier(path: Path) -> LinearClassifier:

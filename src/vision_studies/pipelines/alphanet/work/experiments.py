@@ -63,8 +63,8 @@ def learn(
     check_fit(features, classifier)
     means = class_means(features.groups["train"], features.num_classes)
     neighbours = [
-        few_neighbours(means, features.splits, own.settings.neighbours, own.settings.distance, own.seed)
-        for own in asked
+        few_neighbours(means, features.splits, each.settings.neighbours, each.settings.distance, each.seed)
+        for each in asked
     ]
 
     def scale(position: int) -> float:
@@ -85,21 +85,14 @@ def learn(
             settings, seeds = asked[stack[0]].settings, [asked[position].seed for position in stack]
             near = [neighbours[position] for position in stack]
             # Neighbours, and with them what networks are given, are the same for all seeds unless they are random.
-            own = [source_matrix(classifier, each) for each in (near if settings.distance == "random" else near[:1])]
-            sources = torch.stack(own) if len(own) > 1 else own[0]
+            matrices = [
+                source_matrix(classifier, each) for each in (near if settings.distance == "random" else near[:1])
+            ]
+            sources = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
             networks = StackedAlphaNetworks(sources, features.num_features, settings.network, seeds).to(device)
             saved = folder and folder / hash_json([settings.model_dump(mode="json"), seeds])[:12]
-            results = train_stack(
-                networks,
-                near,
-                settings,
-                seeds,
-                cached["train"],
-                cached.get("validation"),
-                features.splits,
-                folder=saved,
-                checkpoints=checkpoints,
-            )
+            logits = cached["train"], cached.get("validation")
+            results = train_stack(networks, near, settings, seeds, *logits, folder=saved, checkpoints=checkpoints)
             yield from zip(stack, results, strict=True)
             if saved is not None:
                 shutil.rmtree(saved, ignore_errors=True)
@@ -112,16 +105,16 @@ def _stacks(asked: Sequence[Combination], positions: Sequence[int], features: Fe
     """
     index = ClassIndex(features.groups["train"].labels, features.splits)
 
-    def settings(position: int) -> str:
+    def configuration(position: int) -> str:
         return hash_json(asked[position].settings.model_dump(mode="json"))
 
     stacks: list[list[int]] = []
-    for _, alike in groupby(sorted(positions, key=settings), key=settings):
+    for _, alike in groupby(sorted(positions, key=configuration), key=configuration):
         members = list(alike)
-        own = asked[members[0]].settings
-        inputs = (own.neighbours + 1) * features.num_features
-        largest = max(1, _STACK_BYTES // (_BYTES_A_WEIGHT * inputs * own.network.hidden[0]))
-        at_once = largest if epoch_length(own.training.samplers, index) is not None else 1
+        settings = asked[members[0]].settings
+        inputs = (settings.neighbours + 1) * features.num_features
+        largest = max(1, _STACK_BYTES // (_BYTES_A_WEIGHT * inputs * settings.network.hidden[0]))
+        at_once = largest if epoch_length(settings.training.samplers, index) is not None else 1
         stacks += [members[start : start + at_once] for start in range(0, len(members), at_once)]
     return stacks
 

@@ -51,7 +51,8 @@ def few_neighbours(means: np.ndarray, splits: ClassSplits, number: int, distance
 def nearest(means: np.ndarray, classes: np.ndarray, among: np.ndarray, number: int, distance: str) -> Neighbours:
     """The classes of `among` nearest to each of `classes`, none to itself; fewer than `number` where there are fewer.
 
-    Distances, euclidean or cosine, are those between the `means` of all classes, float [classes, d].
+    Both are labels, int64 [M] and [A]. Distances, euclidean or cosine, are those between the `means` of all classes, float
+    [classes, d].
     """
     distances = cdist(means[classes].astype(np.float64), means[among].astype(np.float64), metric=distance)
     distances[classes[:, None] == among[None, :]] = np.inf

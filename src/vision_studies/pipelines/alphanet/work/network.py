@@ -58,18 +58,18 @@ class StackedAlphaNetworks(nn.Module):
         # An output of zeros has no direction: all its coefficients are zero, instead of not being numbers.
         return hidden / hidden.abs().sum(dim=-1, keepdim=True).clamp_min(torch.finfo(hidden.dtype).tiny)
 
-    def member(self, place: int) -> list[tuple[Tensor, Tensor]]:
+    def member(self, number: int) -> list[tuple[Tensor, Tensor]]:
         """Weights and biases of one network, layer by layer."""
         return [
-            (weight.detach()[place].clone(), bias.detach()[place].clone())
+            (weight.detach()[number].clone(), bias.detach()[number].clone())
             for weight, bias in zip(self.weights, self.biases, strict=True)
         ]
 
 
 def source_matrix(classifier: LinearClassifier, neighbours: Neighbours) -> Tensor:
     """Own classifier of each few class, then its neighbours', side by side, float32 [F, (k + 1) * d]."""
-    own = torch.from_numpy(neighbours.classes)[:, None]
-    rows = torch.cat([own, torch.from_numpy(neighbours.labels)], dim=1)
+    few = torch.from_numpy(neighbours.classes)[:, None]
+    rows = torch.cat([few, torch.from_numpy(neighbours.labels)], dim=1)
     return torch.from_numpy(classifier.weight)[rows].flatten(1)
 
 
@@ -87,10 +87,6 @@ class LiteralAlphaNet(nn.Module):
         seed: of the network's first weights.
     """
 
-    few_bias: Tensor
-    base_weight: Tensor
-    base_bias: Tensor
-
     def __init__(
         self,
         classifier: LinearClassifier,
@@ -104,17 +100,15 @@ class LiteralAlphaNet(nn.Module):
         weight, bias = torch.from_numpy(classifier.weight), torch.from_numpy(classifier.bias)
         self.few = torch.from_numpy(neighbours.classes)
         self.base = torch.from_numpy(np.setdiff1d(np.arange(len(bias)), neighbours.classes))
-        own = neighbours.classes[:, None]
+        few = neighbours.classes[:, None]
         # Parameters, as in the original: they take gradients that nobody uses.
         self.sources = nn.ParameterList(
-            nn.Parameter(weight[torch.from_numpy(rows)]) for rows in np.concatenate([own, neighbours.labels], axis=1)
+            nn.Parameter(weight[torch.from_numpy(rows)]) for rows in np.concatenate([few, neighbours.labels], axis=1)
         )
         self.layers = nn.ModuleList(_first_layers(weight.shape[1], neighbours.number, settings.hidden, seed))
         self.activation = getattr(F, settings.activation)
         self.prediction_scale = prediction_scale
-        self.register_buffer("few_bias", bias[self.few])
-        self.register_buffer("base_weight", weight[self.base])
-        self.register_buffer("base_bias", bias[self.base])
+        self.few_bias, self.base_weight, self.base_bias = bias[self.few], weight[self.base], bias[self.base]
 
     def coefficients(self, source: Tensor) -> Tensor:
         """Coefficients of one class's neighbours, [k], from its own and their classifiers, [k + 1, d]."""

@@ -6,7 +6,6 @@ classifier of torch (`.pth`), lists of labels (`few.txt`, `medium.txt`, `many.tx
 names.
 """
 
-import difflib
 import logging
 import pickle
 import re
@@ -29,7 +28,7 @@ from vision_studies.data.restricted_pickle import (
     load_restricted,
     plain_integers,
 )
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, guess
 from vision_studies.files import atomic_folder
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, combined
@@ -60,11 +59,8 @@ class OriginalDataSet:
         feature_files_dir: folder of the pickled features.
         classifier_file: of the classifier, or of the list of experts' classifiers.
         classifier_loader: "LinearClassifierLoader" for one classifier, "CombinedClassifierLoader" for experts.
-        nn_files_dir: where the original keeps neighbours; never read here.
-        baseline_eval_file: where the original keeps the baseline's result; never read here.
         label_names_file: one name a line; None if there is none.
         datagrps: of "train", "val" and "test", those that there may be.
-        proper_name: for people to read.
     """
 
     name: str
@@ -72,11 +68,8 @@ class OriginalDataSet:
     feature_files_dir: Path
     classifier_file: Path
     classifier_loader: str
-    nn_files_dir: Path
-    baseline_eval_file: Path
     label_names_file: Path | None
     datagrps: tuple[str, ...]
-    proper_name: str
 
 
 def read_registry(file: Path, name: str) -> OriginalDataSet:
@@ -96,10 +89,8 @@ def read_registry(file: Path, name: str) -> OriginalDataSet:
         raise DataError(f"{file} is no TOML ({error}); mend it.") from error
     tables = {key: table for key, table in tables.items() if isinstance(table, dict)}
     if name not in tables:
-        close = difflib.get_close_matches(name, tables, n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        known = ", ".join(tables) or "none"
-        raise DataError(f"{file} has no data set '{name}'; it has: {known}.{guess}")
+        names = list(tables)
+        raise DataError(f"{file} has no data set '{name}'; it has: {', '.join(names) or 'none'}.{guess(name, names)}")
     return _data_set(file, name, tables[name])
 
 
@@ -122,9 +113,9 @@ def import_data_set(data_set: OriginalDataSet, folder: Path) -> LinearClassifier
     splits = read_class_splits(data_set.split_files_dir, num_classes)
     class_names = _class_names(data_set.label_names_file, num_classes)
     groups = {}
-    for group, own_name in _GROUPS.items():
+    for group, split in _GROUPS.items():
         if group in data_set.datagrps and (files := _group_files(data_set.feature_files_dir, group)):
-            groups[own_name] = _read_group(files, num_classes, num_features, data_set.classifier_file)
+            groups[split] = _read_group(files, num_classes, num_features, data_set.classifier_file)
         elif group != "val":
             raise DataError(
                 f"The data set '{data_set.name}' has no {group} features; put {group}.pkl into {data_set.feature_files_dir} "
@@ -168,7 +159,7 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
             f"The classifier has weights of the shape {list(classifier.weight.shape)}, but '{feature_set.name}' has "
             f"{wanted[0]} classes and {wanted[1]} features; use the classifier that belongs to it."
         )
-    unfit = [own for own in feature_set.class_names if own != own.strip() or not own or "\n" in own or "\r" in own]
+    unfit = [label for label in feature_set.class_names if not re.fullmatch(r"\S([^\n\r]*\S)?", label)]
     if unfit:
         raise DataError(f"The class name {unfit[0]!r} does not fit on a line of label_names.txt; rename the class.")
     table = {
@@ -179,19 +170,26 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
         "nn_files_dir": f"neighbors/{name}",
         "baseline_eval_file": f"baselines/{name}.pth",
         "label_names_file": "label_names.txt",
-        "datagrps": [group for group, own_name in _GROUPS.items() if own_name in feature_set.groups],
+        "datagrps": [group for group, split in _GROUPS.items() if split in feature_set.groups],
         "proper_name": feature_set.name,
     }
     with atomic_folder(folder) as temporary:
-        for part in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
-            (temporary / part).mkdir(parents=True)
+        for inner in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
+            (temporary / inner).mkdir(parents=True)
         (temporary / "config/datasets.toml").write_text(tomli_w.dumps({name: table}), encoding="utf-8")
         (temporary / "label_names.txt").write_text("\n".join(feature_set.class_names) + "\n", encoding="utf-8")
         write_class_splits(temporary / f"splits/{name}", feature_set.splits)
         tensors = {"weight": torch.tensor(classifier.weight), "bias": torch.tensor(classifier.bias)}
         torch.save(tensors, temporary / f"classifiers/{name}.pth")
         for group in table["datagrps"]:
-            _write_group(feature_set.groups[_GROUPS[group]], temporary / f"features/{name}/{group}.pkl")
+            part = feature_set.groups[_GROUPS[group]]
+            content = {
+                "feats": np.asarray(part.features),  # the memory-mapped kind would be asked for in reading
+                "labels": part.labels.tolist(),
+                "idxs": list(range(len(part.labels))),
+            }
+            with (temporary / f"features/{name}/{group}.pkl").open("wb") as file:
+                pickle.dump(content, file, protocol=_PROTOCOL)
 
 
 def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSet:
@@ -211,11 +209,12 @@ def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSe
     label_names = table.get("label_names_file")
     return OriginalDataSet(
         name=name,
-        **{key: start / table[key] for key in _REQUIRED if key != "classifier_loader"},
-        classifier_loader=table["classifier_loader"],
+        split_files_dir=start / table["split_files_dir"],
+        feature_files_dir=start / table["feature_files_dir"],
+        classifier_file=start / table["classifier_file"],
+        classifier_loader=loader,
         label_names_file=None if label_names is None else start / label_names,
         datagrps=tuple(groups),
-        proper_name=table.get("proper_name", name),
     )
 
 
@@ -263,16 +262,6 @@ def _read_group(files: list[Path], num_classes: int, num_features: int, classifi
                 "that belong together."
             )
     return joined_rows(parts)
-
-
-def _write_group(group: FeatureGroup, file: Path) -> None:
-    content = {
-        "feats": np.asarray(group.features),  # the memory-mapped kind would be asked for in reading
-        "labels": group.labels.tolist(),
-        "idxs": list(range(len(group.labels))),
-    }
-    with file.open("wb") as opened:
-        pickle.dump(content, opened, protocol=_PROTOCOL)
 
 
 def read_classifier(file: Path, loader: str) -> LinearClassifier:

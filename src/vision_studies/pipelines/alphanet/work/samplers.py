@@ -93,8 +93,8 @@ def _draw(sampler: SamplerSettings, index: ClassIndex, generator: np.random.Gene
         return _uniform_classes(split, _ratio(sampler), index, generator)
     if kind == "class_balanced":  # with replacement, every class as likely as any other
         classes = index.classes(split)
-        drawn = classes[generator.integers(len(classes), size=_images_drawn(sampler, index))]
-        return index.order[index.starts[drawn] + generator.integers(index.sizes[drawn])]
+        labels = classes[generator.integers(len(classes), size=_images_drawn(sampler, index))]
+        return index.order[index.starts[labels] + generator.integers(index.sizes[labels])]
     images = np.concatenate([index.images(label) for label in index.classes(split)])
     if kind == "all":
         return images
@@ -111,11 +111,11 @@ def _uniform_classes(split: str, ratio: float, index: ClassIndex, generator: np.
             f"alphanet.training.samplers: {wanted} classes are drawn from the {len(classes)} {split} classes; lower the "
             f"ratio of uniform_{split}_class ({ratio:g})."
         )
-    drawn = generator.choice(classes, size=wanted, replace=False)
+    labels = generator.choice(classes, size=wanted, replace=False)
     sizes = generator.choice(index.sizes[few], size=wanted, replace=False)
     parts = [
         generator.choice(index.images(label), size=min(size, index.sizes[label]), replace=False)
-        for label, size in zip(drawn, sizes, strict=True)
+        for label, size in zip(labels, sizes, strict=True)
     ]
     return np.concatenate([np.empty(0, dtype=np.int64), *parts])
 

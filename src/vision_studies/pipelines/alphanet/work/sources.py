@@ -165,7 +165,7 @@ def features_from_images(
                 parts.append(extract_features(model, data, split, settings=run, device=device))
         write_json(folder / _EXPERTS, len(networks))
         joined = {
-            split: FeatureGroup(np.concatenate([own.features for own in parts], axis=1), parts[0].labels)
+            split: FeatureGroup(np.concatenate([part.features for part in parts], axis=1), parts[0].labels)
             for split, parts in groups.items()
         }
         if not validated:
@@ -195,7 +195,7 @@ def open_source(folder: Path) -> FeatureSource:
     if not has_feature_set(folder / "features"):
         raise DataError(f"There are no features in {folder} yet; make them first: the same command without --tags.")
     number = json.loads((folder / _EXPERTS).read_text(encoding="utf-8"))
-    experts = tuple(load_classifier(folder / f"expert_{place}.safetensors") for place in range(number))
+    experts = tuple(load_classifier(folder / f"expert_{expert}.safetensors") for expert in range(number))
     return FeatureSource(open_feature_set(folder / "features"), experts)
 
 
@@ -222,5 +222,5 @@ def source_files(data_set: OriginalDataSet) -> list[Path]:
 def files_fingerprint(data_set: OriginalDataSet) -> str:
     """Hash of a data set's description, and of names, sizes and times of its files: another when they may have changed."""
     described = [data_set.name, data_set.classifier_loader, sorted(data_set.datagrps)]
-    known = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in source_files(data_set)]
-    return hash_json([described, known])[:16]
+    files = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in source_files(data_set)]
+    return hash_json([described, files])[:16]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_studies.data.class_splits import SPLITS, ClassSplits
+from vision_studies.data.class_splits import SPLITS
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.settings import (
     AlphaNetworkSettings,
@@ -91,7 +91,6 @@ def train_stack(
     seeds: Sequence[int],
     train: CachedLogits,
     validation: CachedLogits | None,
-    splits: ClassSplits,
     *,
     folder: Path | None = None,
     checkpoints: int = 2,
@@ -112,8 +111,8 @@ def train_stack(
     training = settings.training
     optimizer = _build_optimizer(training.optimizer, networks)
     scheduler = _build_scheduler(training.scheduler, optimizer)
-    index = ClassIndex(train.labels.cpu().numpy(), splits)
-    places = torch.stack([train.neighbour_places(own) for own in neighbours])
+    index = ClassIndex(train.labels.cpu().numpy(), train.splits)
+    columns = torch.stack([train.neighbour_columns(near) for near in neighbours])
     members = [_Member() for _ in seeds]
     learners = {"networks": networks, "optimizer": optimizer, "scheduler": scheduler}
     first, seconds = 1, 0.0
@@ -124,30 +123,30 @@ def train_stack(
     with stack_progress(len(seeds), training.epochs) as advance:
         for epoch in range(first, training.epochs + 1):
             started = time.perf_counter()
-            order = torch.stack([_epoch_order(training.samplers, index, seed, epoch) for seed in seeds]).to(
-                places.device
-            )
+            orders = [_epoch_order(training.samplers, index, seed, epoch) for seed in seeds]
+            order = torch.stack(orders).to(columns.device)
             rate = float(optimizer.param_groups[0]["lr"])
-            losses = _train_epoch(networks, optimizer, train, places, order, training.batch_size)
+            losses = _train_epoch(networks, optimizer, train, columns, order, training.batch_size)
             if scheduler is not None:
                 scheduler.step()
             with torch.no_grad():
                 coefficients = networks()
-            for place, member in enumerate(members):
-                member.diverged |= not bool(losses[place].isfinite().all())
+            for number, (member, near, learnt, of_member) in enumerate(
+                zip(members, neighbours, coefficients, losses, strict=True)
+            ):
+                member.diverged |= not bool(of_member.isfinite().all())
                 if member.diverged:
                     continue
-                own = coefficients[place]
-                record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(losses[place].mean())}
-                record |= _describe(own)
+                record = {"epoch": epoch, "learning_rate": rate, "train_loss": float(of_member.mean())}
+                record |= _describe(learnt)
                 if validation is not None:
-                    record |= validate(validation, neighbours[place], own, splits, training.evaluation_batch_size)
+                    record |= validate(validation, near, learnt, training.evaluation_batch_size)
                 member.records.append(record)
-                member.losses += losses[place].tolist()
+                member.losses += of_member.tolist()
                 if _is_kept(settings, epoch, record, member, validated=validation is not None):
                     member.best_epoch = epoch
-                    member.coefficients = own.cpu().clone()
-                    member.layers = networks.member(place)
+                    member.coefficients = learnt.cpu().clone()
+                    member.layers = networks.member(number)
             seconds += time.perf_counter() - started
             if folder is not None:
                 _save(folder, checkpoints, epoch, seconds, learners, members)
@@ -175,12 +174,10 @@ def train_stack(
     ]
 
 
-def validate(
-    cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor, splits: ClassSplits, rows: int
-) -> dict[str, float]:
+def validate(cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor, rows: int) -> dict[str, float]:
     """Accuracies and macro F1 on validation images, as columns of the history; NaN for a split without images."""
-    predictions, among_top = (found.cpu().numpy() for found in predict(cached, neighbours, coefficients, rows))
-    labels = cached.labels.cpu().numpy()
+    predictions, among_top = (values.cpu().numpy() for values in predict(cached, neighbours, coefficients, rows))
+    labels, splits = cached.labels.cpu().numpy(), cached.splits
     hits = predictions == labels
     by_class = class_accuracies(hits, labels, splits.num_classes)
     by_split = split_accuracies(hits, labels, splits)
@@ -195,26 +192,26 @@ def validate(
 
 def _epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
     """The images of one network's epoch in the order in which it sees them."""
-    drawn = draw_epoch(samplers, index, np.random.default_rng(derived_seed(seed, _DRAW, epoch)))
-    return torch.from_numpy(np.random.default_rng(derived_seed(seed, _ORDER, epoch)).permutation(drawn))
+    images = draw_epoch(samplers, index, np.random.default_rng(derived_seed(seed, _DRAW, epoch)))
+    return torch.from_numpy(np.random.default_rng(derived_seed(seed, _ORDER, epoch)).permutation(images))
 
 
 def _train_epoch(
     networks: StackedAlphaNetworks,
     optimizer: torch.optim.Optimizer,
     train: CachedLogits,
-    places: Tensor,
+    columns: Tensor,
     order: Tensor,
     batch_size: int,
 ) -> Tensor:
     """One pass over [R, N] images; losses [R, steps]."""
     losses = []
-    flat = places.flatten(1)[:, None]
+    flat = columns.flatten(1)[:, None]
     for rows in order.split(batch_size, dim=1):
         logits = train.neighbour[rows]  # [R, N, U]
-        neighbour = logits.gather(2, flat.expand(-1, logits.shape[1], -1)).unflatten(2, places.shape[1:])
-        few = few_scores(train.own[rows], neighbour, networks())
-        loss = cross_entropy(few, train.base_log_sum_exp[rows], train.base_score[rows], train.few_place[rows])
+        neighbour = logits.gather(2, flat.expand(-1, logits.shape[1], -1)).unflatten(2, columns.shape[1:])
+        few = few_scores(train.few_baseline[rows], neighbour, networks())
+        loss = cross_entropy(few, train.base_log_sum_exp[rows], train.base_score[rows], train.few_column[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         optimizer.step()
@@ -248,7 +245,7 @@ def _is_kept(
 
 
 def _save(
-    folder: Path, kept: int, epoch: int, seconds: float, learners: Mapping[str, Any], members: list[_Member]
+    folder: Path, checkpoints: int, epoch: int, seconds: float, learners: Mapping[str, Any], members: list[_Member]
 ) -> None:
     state = {
         "epoch": epoch,
@@ -260,7 +257,7 @@ def _save(
         ],
     }
     save_state(folder / f"epoch_{epoch:05d}.safetensors", state)
-    for old in numbered_checkpoints(folder)[:-kept]:
+    for old in numbered_checkpoints(folder)[:-checkpoints]:
         old.unlink()
 
 
@@ -293,15 +290,16 @@ def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingS
     scheduler = _build_scheduler(training.scheduler, optimizer)
     try:
         for _ in range(training.epochs):
-            part, own = "optimizer", training.optimizer
+            part, choice = "optimizer", training.optimizer
             tiny().sum().backward()
             optimizer.step()
             if scheduler is not None and training.scheduler is not None:
-                part, own = "scheduler", training.scheduler
+                part, choice = "scheduler", training.scheduler
                 scheduler.step()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(
-            f"alphanet.training.{part}: {own.name} does not work with {own.parameters} over {training.epochs} epochs ({error})."
+            f"alphanet.training.{part}: {choice.name} does not work with {choice.parameters} over {training.epochs} "
+            f"epochs ({error})."
         ) from error
 
 
