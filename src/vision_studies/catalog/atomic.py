@@ -22,7 +22,7 @@ class _AtomicSave(SharedVersions):
     _temporary: Path | None = None
 
     def save(self, data: Any) -> None:
-        with atomic_file(self._own_save_path(), keep_equal=True) as temporary:
+        with atomic_file(self._path_to_save(), keep_equal=True) as temporary:
             self._temporary = temporary
             try:
                 # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.

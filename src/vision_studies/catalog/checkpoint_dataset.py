@@ -23,7 +23,7 @@ class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
         """Write the state, atomically."""
         from vision_studies.training.checkpoints import save_state
 
-        save_state(self._own_save_path(), data)
+        save_state(self._path_to_save(), data)
 
     def preview(self) -> JSONPreview:
         """All of the state but its weights; of other tensors, their shapes."""

@@ -173,7 +173,9 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _collected(self, names: list[str]) -> list[str] | None:
         """The studies of a collection, each composed with the environments that were named beside it."""
-        collections = {name: own["studies"] for name in names if "studies" in (own := self._read_environment(name))}
+        collections = {
+            name: content["studies"] for name in names if "studies" in (content := self._read_environment(name))
+        }
         if len(collections) > 1:
             raise ParameterError(f"--env={'+'.join(names)} names two collections of studies; name one of them.")
         for collection, studies in collections.items():

@@ -41,7 +41,7 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
 
     def save(self, data: Mapping[str, BetonSource]) -> None:
         """Write or link the files into a new version; an empty mapping makes an empty version."""
-        with atomic_folder(self._own_save_path()) as folder:
+        with atomic_folder(self._path_to_save()) as folder:
             for name, source in data.items():
                 write = partial(_link, source) if isinstance(source, Path) else source
                 write(folder / f"{name}.beton")

@@ -17,7 +17,7 @@ class SharedVersions:
     process goes on with the version that it has saved itself, though another one may have saved a later one.
     """
 
-    def _own_save_path(self: Any) -> Path:
+    def _path_to_save(self: Any) -> Path:
         """Where to save; from now on also what is loaded, unless a version to load was asked for."""
         version = self.resolve_save_version()
         if version is None:

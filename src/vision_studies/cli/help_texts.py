@@ -53,7 +53,7 @@ def explained(parameters: Sequence[click.Parameter]) -> list[click.Parameter]:
     for parameter in copies:
         if isinstance(parameter, click.Option):
             parameter.help = OPTIONS.get(parameter.name or "", parameter.help)
-    return sorted(copies, key=lambda own: _FIRST.index(own.name) if own.name in _FIRST else len(_FIRST))
+    return sorted(copies, key=lambda option: _FIRST.index(option.name) if option.name in _FIRST else len(_FIRST))
 
 
 class RunCommand(click.Command):
@@ -75,15 +75,16 @@ class RunCommand(click.Command):
 def environments(folder: Path) -> tuple[dict[str, str], list[str]]:
     """Studies with their titles, and the environments without a title, which only change others, in the folder `conf/`."""
     studies, others = {}, []
-    for own in sorted(path for path in folder.glob("*") if path.is_dir() and path.name not in ("base", "local")):
-        file = own / "environment.yml"
+    folders = (path for path in folder.glob("*") if path.is_dir() and path.name not in ("base", "local"))
+    for environment in sorted(folders):
+        file = environment / "environment.yml"
         try:
             content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
         except (OSError, ValueError, yaml.YAMLError):
             content = {"title": f"{file.relative_to(folder.parent)} cannot be read"}
         if isinstance(content, dict) and "title" in content:
-            studies[own.name] = str(content["title"])
+            studies[environment.name] = str(content["title"])
         else:
-            others.append(own.name)
+            others.append(environment.name)
     # A rehearsal on digits is a study of its own, too; it is looked for in both places.
     return studies, sorted({*others, *({"demo"} & set(studies))})

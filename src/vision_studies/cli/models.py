@@ -108,7 +108,7 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:
         batches = list(predictions(predictor, source, classifier.images, classifier.batch_size, advance))
-    corrupt = {place: reason for batch in batches for place, reason in batch.corrupt.items()}
+    corrupt = {position: reason for batch in batches for position, reason in batch.corrupt.items()}
     truth = labels[np.concatenate([batch.positions for batch in batches])]
     scores = score(np.concatenate([batch.probabilities for batch in batches]), truth, names)
     _name_corrupt(source, corrupt)
@@ -123,7 +123,7 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     _show_score(scores)
     if output is not None:
         about = {"model": str(classifier.path), "folder": str(folder), "views": views, "missing_classes": missing}
-        left_out = {str(source.names[place]): reason for place, reason in corrupt.items()}
+        left_out = {str(source.names[position]): reason for position, reason in corrupt.items()}
         write_json(output, {**about, **scores, "left_out": left_out})
         click.echo(f"\nWritten: {output}")
 
@@ -205,8 +205,8 @@ def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
         return
     count = len(corrupt)
     click.echo(f"{count:,} {'image' if count == 1 else 'images'} cannot be read and left out:", err=True)
-    for place, reason in list(corrupt.items())[:_NAMED_CORRUPT]:
-        name = str(source.names[place]).encode(errors="replace").decode()
+    for position, reason in list(corrupt.items())[:_NAMED_CORRUPT]:
+        name = str(source.names[position]).encode(errors="replace").decode()
         click.echo(f"  {name}: {reason}", err=True)
     if count > _NAMED_CORRUPT:
         click.echo(f"  and {count - _NAMED_CORRUPT:,} more", err=True)

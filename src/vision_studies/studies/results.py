@@ -223,8 +223,8 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     variant = IDENTITY[:-1]
     other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
     beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
-    kept = stored[~(replaced | other_data | other_meaning | beside_it)]
-    rows = [*new.to_dict("records"), *kept.to_dict("records")]
+    remaining = stored[~(replaced | other_data | other_meaning | beside_it)]
+    rows = [*new.to_dict("records"), *remaining.to_dict("records")]
     return validate_results(_in_order(pd.DataFrame(rows, columns=SCHEMA.names)))
 
 

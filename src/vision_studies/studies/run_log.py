@@ -17,9 +17,9 @@ class RunLog:
 
     def __init__(self, stage: str, total: int) -> None:
         self._stage, self._total = stage, total
-        self._started = self._said = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         self._ended: list[tuple[Run, Outcome]] = []
-        self._told = 0
+        self._logged = 0
 
     def ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
         """Take in runs that have ended together, be it one."""
@@ -28,14 +28,14 @@ class RunLog:
                 logger.warning("%s of %s: %s (%s)", self._stage, run.name, outcome.status, outcome.reason)
         self._ended += outcomes
         now, done = time.monotonic(), len(self._ended)
-        if done == self._told or (done < self._total and now - self._said < _LINE_AFTER):
+        if done == self._logged or (done < self._total and now - self._last_line < _LINE_AFTER):
             return
-        accuracies = _accuracies(self._ended[-1:] if done == self._told + 1 else self._ended)
+        accuracies = _accuracies(self._ended[-1:] if done == self._logged + 1 else self._ended)
         remaining = (now - self._started) / done * (self._total - done)
         left = f"about {_duration(remaining)} left" if done < self._total else ""
         news = ", ".join(filter(None, (accuracies, left)))
         logger.info("%s %d of %d%s", self._stage, done, self._total, f": {news}" if news else "")
-        self._said, self._told = now, done
+        self._last_line, self._logged = now, done
 
 
 def _accuracies(outcomes: Sequence[tuple[Run, Outcome]]) -> str:

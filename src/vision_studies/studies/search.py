@@ -144,7 +144,7 @@ class SharedSearch(Search):
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self._storage, self._locks = open_storage(settings.storage, name, folder)
 
         def sampler(count: int) -> optuna.samplers.BaseSampler:
@@ -206,23 +206,23 @@ class SharedSearch(Search):
     def _next(self) -> Any:
         """A trial that nobody works on, with its lock: one that was interrupted, or a new one; None where there is none."""
         release: Release | None = None
-        found: optuna.Trial | None = None
+        trial: optuna.Trial | None = None
         with self._locks.claim():
             trials = self._study.get_trials(deepcopy=False)
-            for running in (trial for trial in trials if trial.state == TrialState.RUNNING):
+            for running in (one for one in trials if one.state == TrialState.RUNNING):
                 release = self._locks.take(running.number)
                 if release is not None and self._has_ended(running):
                     release()
                     release = None
                 if release is not None:
                     logger.info("trial %d was interrupted and goes on", running.number + 1)
-                    found = self._draw(optuna.Trial(self._study, running._trial_id))
+                    trial = self._draw(optuna.Trial(self._study, running._trial_id))
                     break
-            if found is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
-                [found] = self.ask()  # while nobody else draws: the sampler keeps trials at work apart
-                release = self._locks.take(found.number)
+            if trial is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
+                [trial] = self.ask()  # while nobody else draws: the sampler keeps trials at work apart
+                release = self._locks.take(trial.number)
         try:
-            yield found
+            yield trial
         finally:
             if release is not None:
                 release()
@@ -241,10 +241,10 @@ class SharedSearch(Search):
             self._study.tell(trial, outcome.value)
         else:
             self._study.tell(trial, state=_STATES.get(outcome.status, TrialState.FAIL))
-        if time.monotonic() - self._said >= _LINE_AFTER:
-            found = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
-            logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, found)
-            self._said = time.monotonic()
+        if time.monotonic() - self._last_line >= _LINE_AFTER:
+            result = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
+            logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, result)
+            self._last_line = time.monotonic()
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
