@@ -17,6 +17,16 @@ def guess(name: str, there: Sequence[str]) -> str:
     return "".join(f" Did you mean '{close}'?" for close in difflib.get_close_matches(name, there, n=1))
 
 
+def one_line(error: BaseException) -> str:
+    """What a library says of an error, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(problem: object) -> str:
+    """The first line of what a library says of a problem, without a full stop."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+
+
 class VisionStudiesError(Exception):
     """Base of every error that is the user's to mend; the command line prints its message without a traceback."""
 

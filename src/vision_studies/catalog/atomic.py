@@ -8,7 +8,7 @@ from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, Table
 
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
 from vision_studies.catalog.shared_versions import SharedVersions
-from vision_studies.errors import DataError, VisionStudiesError
+from vision_studies.errors import DataError, VisionStudiesError, one_line
 from vision_studies.files import atomic_file
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
@@ -44,7 +44,7 @@ class _AtomicSave(SharedVersions):
         except Exception as error:  # every library behind a dataset has errors of its own
             damaged = self._get_load_path()  # type: ignore[attr-defined]
             raise DataError(
-                f"{damaged} is damaged ({' '.join(str(error).split())}); delete it and run the part of the pipeline that "
+                f"{damaged} is damaged ({one_line(error)}); delete it and run the part of the pipeline that "
                 "makes it again."
             ) from error
 

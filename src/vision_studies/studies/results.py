@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision_studies.config.merge import flatten
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, one_line
 from vision_studies.outcomes import COMPLETE, STATUSES
 from vision_studies.run_folders import HISTORY_FILE, MEND
 from vision_studies.statistics.metrics import METRICS
@@ -106,7 +106,7 @@ def _histories(runs: Sequence[Run], store: "RunStore") -> list[pa.Table | None]:
         except FileNotFoundError:
             histories.append(None)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file} is damaged ({' '.join(str(error).split())}); {MEND}.") from error
+            raise DataError(f"{file} is damaged ({one_line(error)}); {MEND}.") from error
     return histories
 
 
@@ -176,7 +176,7 @@ def read_results(file: Path) -> pd.DataFrame:
         table = pd.read_parquet(file, **READ_OPTIONS) if version == str(SCHEMA_VERSION) else None
     except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
         raise DataError(
-            f"{file} cannot be read ({' '.join(str(error).split())}); delete it and run its pipeline again: the runs it lists "
+            f"{file} cannot be read ({one_line(error)}); delete it and run its pipeline again: the runs it lists "
             "are kept."
         ) from error
     if table is None:

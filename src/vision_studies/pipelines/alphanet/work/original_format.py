@@ -6,7 +6,6 @@ classifier of torch (`.pth`), lists of labels (`few.txt`, `medium.txt`, `many.tx
 names.
 """
 
-import difflib
 import logging
 import pickle
 import re
@@ -29,7 +28,7 @@ from vision_studies.data.restricted_pickle import (
     load_restricted,
     plain_integers,
 )
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, guess
 from vision_studies.files import atomic_folder
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, combined
@@ -96,10 +95,8 @@ def read_registry(file: Path, name: str) -> OriginalDataSet:
         raise DataError(f"{file} is no TOML ({error}); mend it.") from error
     tables = {key: table for key, table in tables.items() if isinstance(table, dict)}
     if name not in tables:
-        close = difflib.get_close_matches(name, tables, n=1)
-        guess = f" Did you mean '{close[0]}'?" if close else ""
-        known = ", ".join(tables) or "none"
-        raise DataError(f"{file} has no data set '{name}'; it has: {known}.{guess}")
+        names = ", ".join(tables) or "none"
+        raise DataError(f"{file} has no data set '{name}'; it has: {names}.{guess(name, list(tables))}")
     return _data_set(file, name, tables[name])
 
 
