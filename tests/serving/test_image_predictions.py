@@ -12,8 +12,9 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities, Predictor
+from vision_studies.serving.image_classifier import PixelsToProbabilities, Predictor
 from vision_studies.serving.image_predictions import predictions, score, write_predictions
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 CPU = torch.device("cpu")
 TRAINING: TrainingSettings = base_run({"training": {"precision": "fp32"}}).training

@@ -9,8 +9,9 @@ from tests.test_base_parameters import base_run
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.serving import model_export
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, Predictor
+from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.model_export import FORMATS, export_model, read_exported
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 IMAGES = ImageFormat(("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)))
 

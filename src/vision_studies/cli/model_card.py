@@ -16,7 +16,7 @@ from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
-    from vision_studies.serving.image_classifier import ImageClassifier
+    from vision_studies.training.classifier import ImageClassifier
 
 _CONFIDENCE = 0.95
 _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validation" and metric.shown == "column"))

@@ -12,8 +12,9 @@ from PIL import Image
 from vision_studies.data.image_source import ImageSource
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
-from vision_studies.serving.image_classifier import ImageFormat, Predictor
+from vision_studies.serving.image_classifier import Predictor
 from vision_studies.statistics.metrics import measured
+from vision_studies.training.classifier import ImageFormat
 
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.files import atomic_file, require_free_space
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities
+from vision_studies.serving.image_classifier import PixelsToProbabilities
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "torch_export": ".pt2"}
 """Format -> usual end of its files' names."""
