@@ -1,7 +1,7 @@
 """Results and histories of many runs: gathered from their folders, one row a run, one schema for every pipeline."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,9 @@ def results_table(runs: Sequence[Run], store: "RunStore", stages: Sequence[str])
         if results:
             if run.configuration_hash not in configurations:
                 configurations[run.configuration_hash] = _json(flatten(run.configuration))
-            rows.append(_row(run, configurations[run.configuration_hash], results))
+            names = {name: getattr(run, name) for name in (*IDENTITY, "configuration_hash", "data_fingerprint")}
+            names["run_fingerprint"] = run.fingerprint
+            rows.append(results_row(names, configurations[run.configuration_hash], results))
     return validate_results(pd.DataFrame(rows, columns=SCHEMA.names))
 
 
@@ -121,9 +123,11 @@ def _ended_stages(run: Run, store: "RunStore", stages: Sequence[str]) -> Iterato
             return
 
 
-def _row(run: Run, configuration: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    row = {name: getattr(run, name) for name in (*IDENTITY, "configuration_hash", "data_fingerprint")}
-    row |= {"configuration": configuration, "run_fingerprint": run.fingerprint}
+def results_row(names: Mapping[str, Any], configuration: str, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A row of the results table: what identifies a run, its flattened configuration as JSON, and what its stages have found,
+    of which a later one counts.
+    """
+    row = {**names, "configuration": configuration}
     for result in results:
         row |= {**result["metrics"], "status": result["status"], "reason": result["reason"]}
         if "other_metrics" in result["metrics"]:
