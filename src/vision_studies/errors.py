@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -25,6 +26,12 @@ def one_line(error: BaseException) -> str:
 def first_line(problem: object) -> str:
     """The first line of what a library says of a problem, without a full stop."""
     return (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+
+
+def not_installed(libraries: Sequence[str]) -> str:
+    """Which of some libraries are missing, as in `onnx and onnxscript, which are not installed`; empty where all are there."""
+    missing = [library for library in libraries if find_spec(library) is None]
+    return f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed" if missing else ""
 
 
 class VisionStudiesError(Exception):

@@ -36,7 +36,7 @@ def classifier():
 
 def told(classifier, source, seen=None):
     advance = (lambda more: None) if seen is None else seen.append
-    return predictions(Predictor(classifier, CPU), source, IMAGES, classifier.batch_size, advance)
+    return predictions(Predictor(classifier, CPU), source, advance)
 
 
 def test_images_are_normalised_as_in_training_and_alike_with_normalisation_inside(classifier):

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from kedro_datasets import json, matplotlib, pandas, text, yaml
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
+from vision_studies.catalog.datasets import SharedVersions
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
-from vision_studies.catalog.shared_versions import SharedVersions
 from vision_studies.errors import DataError, VisionStudiesError, one_line
 from vision_studies.files import atomic_file
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS

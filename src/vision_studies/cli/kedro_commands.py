@@ -20,7 +20,7 @@ from kedro.framework.cli.registry import registry as kedro_registry
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
-from vision_studies.cli.help_texts import RunCommand, explained
+from vision_studies.cli.options import RunCommand, explained
 from vision_studies.errors import ParameterError, guess
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."

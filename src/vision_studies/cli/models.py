@@ -73,7 +73,7 @@ def predict(images: Path, choose: Choose, views: int, submission: bool, device: 
     classifier = choose().open()
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:
-        batches = predictions(predictor, source, classifier.images, classifier.batch_size, advance)
+        batches = predictions(predictor, source, advance)
         corrupt = write_predictions(batches, source, classifier.images.class_names, output, submission=submission)
     _name_corrupt(source, corrupt)
     read = len(source) - len(corrupt)
@@ -107,7 +107,7 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     _warn_of_own_images(folder, chosen)
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:
-        batches = list(predictions(predictor, source, classifier.images, classifier.batch_size, advance))
+        batches = list(predictions(predictor, source, advance))
     corrupt = {position: reason for batch in batches for position, reason in batch.corrupt.items()}
     truth = labels[np.concatenate([batch.positions for batch in batches])]
     scores = score(np.concatenate([batch.probabilities for batch in batches]), truth, names)

@@ -15,9 +15,8 @@ from kedro.io import DataCatalog
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
-from vision_studies.cli.options import ENV, PARAMS, study_name
+from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS

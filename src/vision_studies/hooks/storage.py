@@ -89,10 +89,8 @@ def open_kept_data(project: Path, study: str, parameters: dict[str, Any], data_s
 
     root = (project / "data").absolute()
     groups = [study_places(study), *([data_places(data_set)] if data_set else [])]
-    for places in groups if url is None else ():
-        detach(root, places)
-    return (
-        []
-        if url is None
-        else [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]
-    )
+    if url is None:
+        for places in groups:
+            detach(root, places)
+        return []
+    return [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]

@@ -42,7 +42,7 @@ class Predictor:
 
     def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:
         tune_process()
-        self._classifier, self._device, self._views = classifier, device, views
+        self.classifier, self._device, self._views = classifier, device, views
         channels_last = isinstance(classifier.training, TrainingSettings) and classifier.training.channels_last
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._network = classifier.network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
@@ -55,18 +55,18 @@ class Predictor:
         """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]. Raises ParameterError where they have not the size
         and the channels that the network was trained on. The `number` of the batch decides the crops of test-time views.
         """
-        size, channels = self._classifier.images.image_size, self._classifier.images.in_channels
+        size, channels = self.classifier.images.image_size, self.classifier.images.in_channels
         if images.shape[1:] != (size, size, channels):
             raise ParameterError(
-                f"{self._classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
+                f"{self.classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
                 f"{list(images.shape[1:])}; resize them first."
             )
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
         finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
-        generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
+        generator = augmentation_generator(self.classifier.seed, 0, number, self._device)
         logits = []
         for view in views_of(finished, self._views, self._padding, generator):
-            with autocast(self._classifier.training, self._device):
+            with autocast(self.classifier.training, self._device):
                 logits.append(self._network(view.contiguous(memory_format=self._layout)).float())
         return average_probabilities(torch.stack(logits)).cpu().numpy()
 

@@ -14,7 +14,6 @@ from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.statistics.metrics import measured
-from vision_studies.training.classifier import ImageFormat
 
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""
@@ -30,18 +29,15 @@ class PredictedBatch(NamedTuple):
     corrupt: dict[int, str]
 
 
-def predictions(
-    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Callable[[int], None]
-) -> Iterator[PredictedBatch]:
+def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[int], None]) -> Iterator[PredictedBatch]:
     """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
     where no image can be read.
 
     Args:
-        images: what the classifier takes.
-        batch_size: images at a time.
         advance: is told of every batch how many images more have been dealt with.
     """
     read = number = 0
+    images, batch_size = predictor.classifier.images, predictor.classifier.batch_size
     with warnings.catch_warnings():
         # Such an image is refused and named anyway; Pillow would tell of it a second time, between the lines.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from vision_studies.config.search import (
     SharedSearchSettings,
 )
 from vision_studies.errors import BusyError
-from vision_studies.outcomes import COMPLETE, PRUNED
+from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
 from vision_studies.studies.trials import SearchTrial, best_trial, described_trial, meant
 
@@ -43,25 +42,11 @@ Space = Mapping[str, SearchDomain | ChoiceSettings]
 """Dotted path -> where it is looked for, in the order in which values are drawn."""
 
 
-@dataclass(frozen=True)
-class TrialOutcome:
-    """What a trial found.
-
-    Attributes:
-        status: one of `outcomes.STATUSES`.
-        value: what is searched by; None where there is none.
-        seconds: of training.
-    """
-
-    status: str
-    value: float | None
-    seconds: float
-
-
 Report = Callable[[int, float], bool]
 """Is given epoch and value; tells whether the trial is hopeless."""
 
-Evaluate = Callable[[SearchTrial, Report], TrialOutcome]
+Evaluate = Callable[[SearchTrial, Report], Outcome]
+"""Trains a trial; of its metrics, `validation_accuracy` is what is searched by, and `seconds` are counted."""
 
 
 class Search:
@@ -235,14 +220,15 @@ class SharedSearch(Search):
             return trial.should_prune() if epoch in reported else is_hopeless(trial, epoch, value)
 
         outcome = evaluate(described_trial(self._frozen(trial.number), self._space), report)
-        trial.set_user_attr("seconds", outcome.seconds)
+        accuracy = outcome.metrics.get("validation_accuracy")
+        trial.set_user_attr("seconds", outcome.metrics.get("seconds", 0.0))
         trial.set_user_attr("status", outcome.status)
         if outcome.status == COMPLETE:
-            self._study.tell(trial, outcome.value)
+            self._study.tell(trial, accuracy)
         else:
             self._study.tell(trial, state=_STATES.get(outcome.status, TrialState.FAIL))
         if time.monotonic() - self._last_line >= _LINE_AFTER:
-            result = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
+            result = f"accuracy {accuracy:.4f}" if outcome.status == COMPLETE else outcome.status
             logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, result)
             self._last_line = time.monotonic()
 
