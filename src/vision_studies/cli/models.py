@@ -9,9 +9,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
-from vision_studies.cli.options import DEVICE, output_option
-from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS
+from vision_studies.cli.options import DEVICE, no_runs, output_option
 
 if TYPE_CHECKING:
     from vision_studies.data.image_source import ImageSource
@@ -45,8 +43,7 @@ def list_models(env: str | None, every: bool) -> None:
     """Show the models that can be used."""
     text = models_text(Path.cwd(), env, every=every)
     if not text:
-        where = f" for the study {env}" if env else ""
-        raise ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
+        raise no_runs(env)
     click.echo(text)
 
 

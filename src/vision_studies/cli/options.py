@@ -9,6 +9,9 @@ import click
 import yaml
 from kedro.framework.cli.utils import _split_params
 
+from vision_studies.errors import ParameterError
+from vision_studies.project_folders import MODELS
+
 OPTIONS = {
     "env": (
         "Study: a folder of conf/, or several joined by +, merged from left to right. Without it the values of conf/base, "
@@ -101,6 +104,12 @@ def output_option(text: str, default: str | None = None) -> Any:
     path = None if default is None else Path(default)
     kind = click.Path(path_type=Path)
     return click.option("--output", "-o", type=kind, default=path, show_default=path is not None, help=text)
+
+
+def no_runs(env: str | None) -> ParameterError:
+    """Tells that no run lies in the project's folder, or none of the study that `--env` names."""
+    where = f" for the study {env}" if env else ""
+    return ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
 
 
 def study_name(env: str | None) -> str:

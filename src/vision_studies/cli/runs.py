@@ -8,7 +8,7 @@ from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import DEVICE, output_option, study_name
+from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
@@ -51,7 +51,7 @@ def list_runs(env: str | None) -> None:
     """List runs with their status, accuracies and size on the disk."""
     rows = [_described(run) for run in find_runs(_models(), env)]
     if not rows:
-        raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
+        raise no_runs(env)
     click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
 
 

@@ -19,6 +19,7 @@ from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, rea
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import load_method
 from vision_studies.studies.results import IDENTITY, SCHEMA, results_row
+from vision_studies.studies.runs import run_name
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
 
@@ -153,12 +154,11 @@ def run_record(
     tags |= {name: value for name, value in others.items() if isinstance(value, str)}
     method = configuration.get("method")
     tags |= {} if method is None else {"method": str(method)}
-    trial = f", trial {row['trial']}" if row["trial"] else ""
     ended = _seconds(row.get("finished_at"))
     seconds = row["seconds"] if is_number(row.get("seconds")) else 0.0
     return RunRecord(
         key=_key(row),
-        name=f"{row['pipeline']}: {row['variant']}{trial}, seed {row['seed']}",
+        name=f"{row['pipeline']}: {run_name(row['variant'], row['trial'], row['seed'])}",
         pipeline=row["pipeline"],
         status=row["status"],
         parameters={"variant": row["variant"], "trial": int(row["trial"]), "seed": int(row["seed"])}
