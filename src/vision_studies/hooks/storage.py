@@ -38,7 +38,7 @@ class StorageHooks(StudyHooks):
         came = 0
         for kept_data in self._kept_data:
             # A report is written anew by who wants it; those of other machines are not needed for that.
-            came += kept_data.fetch_all([place for place in kept_data.places if not place.startswith(REPORTING)])
+            came += kept_data.fetch_all([folder for folder in kept_data.places if not folder.startswith(REPORTING)])
         if came:
             logger.info("%d folders of data and runs fetched from %s", came, self._kept_data[0].store.url)
 

@@ -103,8 +103,8 @@ class KeptData:
     def attach(self) -> None:
         """Remember, beside the data, where these places are kept."""
         described = {"url": self.store.url, "options": self.store.options, "places": list(self.places)}
-        for place in self.places:
-            file = _attachment(self.root, place)
+        for folder in self.places:
+            file = _attachment(self.root, folder)
             if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != described:
                 write_json(file, described)
 
@@ -217,10 +217,10 @@ class KeptData:
         return self.store.newest_indexes(portion).get(portion, [])
 
     def _all_indexes(self, places: Sequence[str]) -> dict[str, list[str]]:
-        return {portion: names for place in places for portion, names in self.store.newest_indexes(place).items()}
+        return {portion: names for folder in places for portion, names in self.store.newest_indexes(folder).items()}
 
     def _waiting(self, indexes: dict[str, list[str]], *, runs: bool = True) -> list[str]:
-        here = [portion for place in self.places for portion in portions_at(self.root, place, runs=runs)]
+        here = [portion for folder in self.places for portion in portions_at(self.root, folder, runs=runs)]
         return [portion for portion in here if not indexes.get(portion) or self._is_changed(portion)]
 
     def _is_changed(self, portion: str) -> bool:
@@ -337,7 +337,7 @@ def kept_with(folder: Path) -> KeptData | None:
     root = next((root for root in path.parents if (root / FOLDER / "attached").is_dir()), None)
     if root is not None:
         relative = path.relative_to(root)
-        for file in (_attachment(root, place.as_posix()) for place in (relative, *relative.parents)):
+        for file in (_attachment(root, part.as_posix()) for part in (relative, *relative.parents)):
             if file.is_file():
                 content = json.loads(file.read_text(encoding="utf-8"))
                 store = Store(content["url"], content["options"])
@@ -360,8 +360,8 @@ def fetched(path: Path) -> Path:
 
 def detach(root: Path, places: Sequence[str]) -> None:
     """Forget that a store keeps these places; what is in it stays there."""
-    for place in places:
-        _attachment(root, place).unlink(missing_ok=True)
+    for folder in places:
+        _attachment(root, folder).unlink(missing_ok=True)
 
 
 def _identity(root: Path) -> str:
@@ -371,5 +371,5 @@ def _identity(root: Path) -> str:
         return ""
 
 
-def _attachment(root: Path, place: str) -> Path:
-    return root / FOLDER / "attached" / f"{place}.json"
+def _attachment(root: Path, folder: str) -> Path:
+    return root / FOLDER / "attached" / f"{folder}.json"
