@@ -81,13 +81,11 @@ def _list(what: str, portions: list[str]) -> None:
 
 
 def _kept_data(env: str | None, params: dict[str, Any]) -> "list[KeptData]":
-    from vision_studies.config.data_prep import DataPrepSettings, data_set_key
     from vision_studies.hooks.storage import open_kept_data
 
     loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
-    parameters = loader["parameters"]
-    data_set = data_set_key(DataPrepSettings.model_validate(parameters["data_prep"])) if loader.images else None
-    kept_data = open_kept_data(Path.cwd(), loader.study, parameters, data_set)
+    data_set = loader.data_set_key() if loader.images else None
+    kept_data = open_kept_data(Path.cwd(), loader.study, loader["parameters"], data_set)
     if not kept_data:
         raise ParameterError(
             f"storage.url is null for the study '{loader.study}'; set it in conf/base/parameters_storage.yml or in the study's "

@@ -97,15 +97,13 @@ def forecast(context: "Context[Any]") -> list[StageForecast]:
         stages[stage_forecast.stage] = joined(earlier, stage_forecast) if earlier is not None else stage_forecast
 
 
-def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
-    """Forecasts of one stage as one; what is not known for the same reason is counted together."""
-    every, counts = (first, *others), Counter[str]()
-    for unknown in (unknown for forecast in every for unknown in forecast.unknown):
+def joined(first: StageForecast, second: StageForecast) -> StageForecast:
+    """Two forecasts of one stage as one; what is not known for the same reason is counted together."""
+    counts = Counter[str]()
+    for unknown in first.unknown + second.unknown:
         counts[unknown.reason] += unknown.count
-    decisions = tuple(decision for forecast in every for decision in forecast.decisions)
-    return replace(
-        first, decisions=decisions, unknown=tuple(Unknown(count, reason) for reason, count in counts.items())
-    )
+    unknowns = tuple(Unknown(count, reason) for reason, count in counts.items())
+    return replace(first, decisions=first.decisions + second.decisions, unknown=unknowns)
 
 
 @dataclass
