@@ -101,7 +101,7 @@ def prediction(folder: Path, images: str) -> Callable[[], None]:
 
     def work() -> None:
         source = open_images(folder / images)
-        told = predictions(predictor, source, classifier.images, classifier.batch_size, lambda _: None)
+        told = predictions(predictor, source, lambda _: None)
         names = classifier.images.class_names
         write_predictions(told, source, names, folder / "predictions.csv", submission=False)
 

@@ -18,12 +18,12 @@ from tests.studies.engine import execute
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli import cli, kedro_commands
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.help_texts import environments
+from vision_studies.cli.options import environments
 from vision_studies.config.execution import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
 from vision_studies.outcomes import Outcome
-from vision_studies.studies import run_log
-from vision_studies.studies.run_log import RunLog
+from vision_studies.studies import execution
+from vision_studies.studies.execution import RunLog
 from vision_studies.studies.runs import Run
 from vision_studies.training import progress
 
@@ -176,7 +176,7 @@ def ended(seed: int, accuracy: float = 0.5) -> tuple[Run, Outcome]:
 
 def test_many_small_runs_share_lines_and_long_ones_have_their_own(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    clock = Clock(monkeypatch, run_log)
+    clock = Clock(monkeypatch, execution)
     log = RunLog("training", 10)
     for seed in range(6):
         clock.now += 1

@@ -3,18 +3,35 @@
 import difflib
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def visible(text: str) -> str:
     """Text without control characters but line breaks and tabs: names of files could rewrite a terminal with them."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def guess(name: str, there: Sequence[str]) -> str:
     """A sentence, begun with a space, that asks whether the most similar of the names that there are was meant; or none."""
     return "".join(f" Did you mean '{close}'?" for close in difflib.get_close_matches(name, there, n=1))
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says of an error, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(problem: object) -> str:
+    """The first line of what a library says of a problem, without a full stop."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+
+
+def not_installed(libraries: Sequence[str]) -> str:
+    """Which of some libraries are missing, as in `onnx and onnxscript, which are not installed`; empty where all are there."""
+    missing = [library for library in libraries if find_spec(library) is None]
+    return f"{' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed" if missing else ""
 
 
 class VisionStudiesError(Exception):

@@ -83,9 +83,9 @@ def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
     """
     for parent, folders, names in os.walk(folder):
         for name in [*folders, *names]:
-            found = _TEMPORARY.fullmatch(name)
-            if found and _is_left(Path(parent, name), found["machine"], int(found["process"])):
-                _tidy(Path(parent, name), Path(parent, found["name"]), found["kind"])
+            match = _TEMPORARY.fullmatch(name)
+            if match and _is_left(Path(parent, name), match["machine"], int(match["process"])):
+                _tidy(Path(parent, name), Path(parent, match["name"]), match["kind"])
         folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
 
 

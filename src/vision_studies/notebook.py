@@ -42,8 +42,6 @@ def open_study(name: str) -> OpenedStudy:
         from IPython.core.formatters import PlainTextFormatter
 
         shell = get_ipython()
-        if (
-            shell is not None
-        ):  # its own way of showing: Kedro's log handler has Rich put an empty box above every output
+        if shell is not None:  # Kedro's log handler has Rich put an empty box above every output
             shell.display_formatter.formatters["text/plain"] = PlainTextFormatter(parent=shell.display_formatter)
     return OpenedStudy(project, context.catalog, context.params)

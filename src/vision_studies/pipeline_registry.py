@@ -23,11 +23,11 @@ def register_pipelines() -> dict[str, Pipeline]:
 
     Kedro imports the modules of the requested pipelines only, so that one command never waits for another's libraries.
     """
-    found = find_pipelines(raise_errors=True)
-    found.pop("__default__", None)
-    if set(_chosen) < set(found):
-        found["__default__"] = _everything([found[name] for name in _chosen])
-    return found
+    pipelines = find_pipelines(raise_errors=True)
+    pipelines.pop("__default__", None)
+    if set(_chosen) < set(pipelines):
+        pipelines["__default__"] = _everything([pipelines[name] for name in _chosen])
+    return pipelines
 
 
 def _everything(pipelines: Sequence[Pipeline]) -> Pipeline:

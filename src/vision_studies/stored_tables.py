@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,4 +36,4 @@ def read_table(file: Path, mend: str, columns: Sequence[str] | None = None) -> "
     except FileNotFoundError:
         raise
     except Exception as error:  # pyarrow and pandas have many errors for what a damaged file may be
-        raise DataError(f"{file} is damaged ({' '.join(str(error).split())}); {mend}.") from error
+        raise DataError(f"{file} is damaged ({one_line(error)}); {mend}.") from error

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_kept: list[Any] = []  # a library that is collected takes its schemas with it
+_libraries: list[Any] = []  # a library that is collected takes its schemas with it
 
 
 def torchvision_module(name: str) -> ModuleType:
@@ -36,4 +36,4 @@ def _define_missing_operators() -> None:
         library = torch.library.Library("torchvision", "FRAGMENT")
         for operator in missing:
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
+        _libraries.append(library)

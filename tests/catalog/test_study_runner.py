@@ -9,9 +9,8 @@ from kedro.framework.hooks.manager import _NullPluginManager
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
-from vision_studies.catalog import FolderDataset
+from vision_studies.catalog import FolderDataset, PartitionedDataset
 from vision_studies.catalog.atomic import JSONDataset
-from vision_studies.catalog.partitioned_dataset import PartitionedDataset
 from vision_studies.catalog.study_runner import StudyRunner, _state, only_from_inputs, only_from_runs
 from vision_studies.outcomes import COMPLETE, FAILED
 from vision_studies.run_folders import write_stage

@@ -12,8 +12,9 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities, Predictor
+from vision_studies.serving.image_classifier import PixelsToProbabilities, Predictor
 from vision_studies.serving.image_predictions import predictions, score, write_predictions
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 CPU = torch.device("cpu")
 TRAINING: TrainingSettings = base_run({"training": {"precision": "fp32"}}).training
@@ -35,7 +36,7 @@ def classifier():
 
 def told(classifier, source, seen=None):
     advance = (lambda more: None) if seen is None else seen.append
-    return predictions(Predictor(classifier, CPU), source, IMAGES, classifier.batch_size, advance)
+    return predictions(Predictor(classifier, CPU), source, advance)
 
 
 def test_images_are_normalised_as_in_training_and_alike_with_normalisation_inside(classifier):

@@ -6,11 +6,13 @@ import pytest
 import torch
 from tests.test_base_parameters import base_run
 
+from vision_studies import errors
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.serving import model_export
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, Predictor
+from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.model_export import FORMATS, export_model, read_exported
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 IMAGES = ImageFormat(("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)))
 
@@ -74,6 +76,6 @@ def test_numbers_that_are_none_are_refused(classifier, tmp_path, monkeypatch):
 
 
 def test_missing_libraries_are_named_with_what_installs_them(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(model_export, "find_spec", lambda name: None if name == "onnxscript" else name)
+    monkeypatch.setattr(errors, "find_spec", lambda name: None if name == "onnxscript" else name)
     with pytest.raises(MissingDependencyError, match=r"needs onnxscript, which is not.*`pip install \.\[export\]`"):
         export_model(classifier, "onnx", tmp_path / "model.onnx", {})

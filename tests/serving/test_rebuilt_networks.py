@@ -46,7 +46,7 @@ def test_a_stack_by_folds_says_image_by_image_what_its_run_said_of_the_test_spli
             probabilities = rebuilt.network.eval()(batch.images).softmax(dim=1).numpy()
         expected = cross_validation.outputs_on_test(run, 0, data, tmp_path, CPU)
         np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5, err_msg=inference)
-        assert rebuilt.class_names == data.image_set.class_names
+        assert rebuilt.images.class_names == data.image_set.class_names
 
 
 def test_weights_of_another_network_and_a_checkpoint_of_one_are_told(tmp_path, counting_data):

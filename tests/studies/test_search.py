@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from vision_studies.config.search import SearchDomain, SharedSearchSettings
 from vision_studies.errors import BusyError
-from vision_studies.studies.search import SharedSearch, TrialOutcome
+from vision_studies.outcomes import Outcome
+from vision_studies.studies.search import SharedSearch
 
 BASE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "onecycle", "pct_start": 0.3}, "layers": 2}
 SPACE = {
@@ -45,7 +46,7 @@ def value_of(trial):
 
 
 def evaluate(trial, _report):
-    return TrialOutcome("complete", value_of(trial), 1.0)
+    return Outcome({"validation_accuracy": value_of(trial), "seconds": 1.0})
 
 
 def test_as_many_trials_as_asked_for_and_the_best_is_found(tmp_path):
@@ -98,11 +99,11 @@ def test_a_hopeless_trial_is_pruned_and_a_diverged_one_is_no_candidate(tmp_path)
 
     def by_epochs(trial, report):
         if trial.number == 2:
-            return TrialOutcome("diverged", None, 1.0)
+            return Outcome({"seconds": 1.0}, "diverged")
         for epoch in range(1, 6):
             if report(epoch, value_of(trial) if trial.number < 6 else -1.0 * epoch):
-                return TrialOutcome("pruned", None, 1.0)
-        return TrialOutcome("complete", value_of(trial), 1.0)
+                return Outcome({"seconds": 1.0}, "pruned")
+        return Outcome({"validation_accuracy": value_of(trial), "seconds": 1.0})
 
     search.work(by_epochs)
     status = [trial.status for trial in search.trials()]
@@ -120,8 +121,8 @@ def test_hyperband_gives_more_epochs_to_the_better_trials(tmp_path):
         for epoch in range(1, 10):
             epochs[trial.number] = epoch
             if report(epoch, value_of(trial) * epoch / 9):
-                return TrialOutcome("pruned", None, 1.0)
-        return TrialOutcome("complete", value_of(trial), 1.0)
+                return Outcome({"seconds": 1.0}, "pruned")
+        return Outcome({"validation_accuracy": value_of(trial), "seconds": 1.0})
 
     search.work(by_epochs)
     status = [trial.status for trial in search.trials()]

@@ -18,7 +18,8 @@ from pydantic import TypeAdapter
 from debian_packages import found_or_installed
 from vision_studies.config.search import SearchDomain, SharedSearchSettings
 from vision_studies.errors import BusyError, StorageError
-from vision_studies.studies.search import SharedSearch, TrialOutcome
+from vision_studies.outcomes import Outcome
+from vision_studies.studies.search import SharedSearch
 
 SPACE = {"learning_rate": {"low": 1e-3, "high": 1.0, "scale": "log"}}
 
@@ -89,7 +90,7 @@ def make(url, folder, *, trials=8, name="s"):
 
 
 def evaluate(trial, _report):
-    return TrialOutcome("complete", 1 - abs(trial.drawn["learning_rate"] - 0.2), 1.0)
+    return Outcome({"validation_accuracy": 1 - abs(trial.drawn["learning_rate"] - 0.2), "seconds": 1.0})
 
 
 def work_slowly(url, folder, done):

@@ -6,10 +6,10 @@ import yaml
 from tests.conftest import ROOT
 from tests.tracking.wandb_files import read_offline_runs
 
+from vision_studies import errors
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.tracking import TrackingSettings
 from vision_studies.errors import MissingDependencyError
-from vision_studies.tracking import process
 from vision_studies.tracking.process import RecorderProcess, require_trackers
 from vision_studies.tracking.recorder import Recorder
 
@@ -43,7 +43,7 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(uri):
 
 
 def test_a_tracker_that_is_not_installed_is_told_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(process, "find_spec", lambda library: None)
+    monkeypatch.setattr(errors, "find_spec", lambda library: None)
     with pytest.raises(MissingDependencyError, match=r"pip install vision-studies\[mlflow\]"):
         require_trackers(settings(mlflow={"enabled": True}))
     with pytest.raises(MissingDependencyError, match=r"needs wandb, which is not installed"):

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 from kedro_datasets import json, matplotlib, pandas, text, yaml
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
 
+from vision_studies.catalog.datasets import SharedVersions
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
-from vision_studies.catalog.shared_versions import SharedVersions
-from vision_studies.errors import DataError, VisionStudiesError
+from vision_studies.errors import DataError, VisionStudiesError, one_line
 from vision_studies.files import atomic_file
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
@@ -22,7 +22,7 @@ class _AtomicSave(SharedVersions):
     _temporary: Path | None = None
 
     def save(self, data: Any) -> None:
-        with atomic_file(self._own_save_path(), keep_equal=True) as temporary:
+        with atomic_file(self._path_to_save(), keep_equal=True) as temporary:
             self._temporary = temporary
             try:
                 # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
@@ -44,7 +44,7 @@ class _AtomicSave(SharedVersions):
         except Exception as error:  # every library behind a dataset has errors of its own
             damaged = self._get_load_path()  # type: ignore[attr-defined]
             raise DataError(
-                f"{damaged} is damaged ({' '.join(str(error).split())}); delete it and run the part of the pipeline that "
+                f"{damaged} is damaged ({one_line(error)}); delete it and run the part of the pipeline that "
                 "makes it again."
             ) from error
 

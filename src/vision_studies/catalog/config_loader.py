@@ -69,7 +69,7 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def __getitem__(self, key: str) -> Any:
         # Resolvers are global to the process: whoever reads next must see its own study.
-        resolvers: dict[str, Callable[[], str]] = {"study": lambda: self.study, "data_set": self._data_set_key}
+        resolvers: dict[str, Callable[[], str]] = {"study": lambda: self.study, "data_set": self.data_set_key}
         for name, resolver in resolvers.items():
             OmegaConf.register_new_resolver(name, resolver, replace=True)
         self._register_globals_resolver()
@@ -140,7 +140,8 @@ class StudyConfigLoader(OmegaConfigLoader):
         except OmegaConfBaseException as error:
             raise explain_reference(error, contents, self._folder.parent) from error
 
-    def _data_set_key(self) -> str:
+    def data_set_key(self) -> str:
+        """Key of the prepared data that `data_prep` asks for."""
         from vision_studies.config.data_prep import DataPrepSettings, data_set_key
 
         return data_set_key(DataPrepSettings.model_validate(self["parameters"]["data_prep"]))
@@ -173,7 +174,9 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _collected(self, names: list[str]) -> list[str] | None:
         """The studies of a collection, each composed with the environments that were named beside it."""
-        collections = {name: own["studies"] for name in names if "studies" in (own := self._read_environment(name))}
+        collections = {
+            name: content["studies"] for name in names if "studies" in (content := self._read_environment(name))
+        }
         if len(collections) > 1:
             raise ParameterError(f"--env={'+'.join(names)} names two collections of studies; name one of them.")
         for collection, studies in collections.items():

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from vision_studies.errors import ParameterError
+from vision_studies.errors import ParameterError, first_line, one_line
 
 SUFFIXES = (".yml", ".yaml", ".json")
 """Endings of the files that Kedro reads."""
@@ -41,7 +41,7 @@ def read_mapping(file: Path, project: Path) -> dict[str, Any]:
             f"{shown} holds values too deep within others, or a name that stands for itself; mend the file's YAML."
         ) from error
     except OmegaConfBaseException as error:
-        raise ParameterError(f"{shown} holds a ${{...}} that cannot be read: {_first_line(error)}.") from error
+        raise ParameterError(f"{shown} holds a ${{...}} that cannot be read: {first_line(error)}.") from error
     if not isinstance(config, DictConfig):
         raise ParameterError(f"{shown} holds a list; it must hold named values, such as `fresh: true`.")
     content: dict[str, Any] = OmegaConf.to_container(config)  # type: ignore[assignment]
@@ -117,20 +117,16 @@ def explain_reference(
     files = [file for file, content in contents if any(f"{key}.".startswith((f"{k}.", f"{k}[")) for k in content)]
     where = f"{_shown(files[-1], project)}: {key}" if files else key
     return ParameterError(
-        f"{where}: {_first_line(error.msg or error)}; ${{...}} can name values of the same environment, or of globals.yml as "
+        f"{where}: {first_line(error.msg or error)}; ${{...}} can name values of the same environment, or of globals.yml as "
         "${globals:name}."
     )
-
-
-def _first_line(problem: object) -> str:
-    return str(problem).splitlines()[0].rstrip(".")
 
 
 def _yaml_problem(error: YAMLError) -> str:
     """Kedro counts lines from 0, editors from 1."""
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         return f", line {error.problem_mark.line + 1}: {error.problem or 'it cannot be read'}"
-    return f" is not valid YAML ({' '.join(str(error).split())})"
+    return f" is not valid YAML ({one_line(error)})"
 
 
 def _shown(file: Path, project: Path) -> str:

@@ -25,8 +25,7 @@ from pluggy import PluginManager
 from pydantic import BaseModel
 
 import vision_studies
-from vision_studies.catalog.folder_dataset import FolderDataset
-from vision_studies.catalog.shared_versions import VersionedPath
+from vision_studies.catalog.datasets import FolderDataset, VersionedPath
 from vision_studies.files import hash_json, write_json
 from vision_studies.project_folders import LAYERS
 from vision_studies.run_folders import runs_state

@@ -28,10 +28,10 @@ def told_in_a_sentence(command: Callable[..., Any], *, when_stopped: str = "Stop
             click.secho(f"\n{when_stopped}", fg="yellow", err=True)
             sys.exit(INTERRUPTED)
         except Exception as error:
-            told = _user_error(error)
-            if told is None or os.environ.get("VISION_STUDIES_TRACEBACK"):
+            user_error = _user_error(error)
+            if user_error is None or os.environ.get("VISION_STUDIES_TRACEBACK"):
                 raise
-            click.secho(f"Error: {told}", fg="red", err=True)
+            click.secho(f"Error: {user_error}", fg="red", err=True)
             sys.exit(1)
 
     return wrapped
@@ -39,9 +39,9 @@ def told_in_a_sentence(command: Callable[..., Any], *, when_stopped: str = "Stop
 
 def _user_error(error: BaseException) -> VisionStudiesError | None:
     """The error of ours behind what Kedro raised."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     current: BaseException | None = error
-    while current is not None and not isinstance(current, VisionStudiesError) and id(current) not in seen:
-        seen.add(id(current))
+    while current is not None and not isinstance(current, VisionStudiesError) and id(current) not in visited:
+        visited.add(id(current))
         current = current.__cause__ or current.__context__
     return current if isinstance(current, VisionStudiesError) else None

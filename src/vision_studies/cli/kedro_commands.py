@@ -20,7 +20,7 @@ from kedro.framework.cli.registry import registry as kedro_registry
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
-from vision_studies.cli.help_texts import RunCommand, explained
+from vision_studies.cli.options import RunCommand, explained
 from vision_studies.errors import ParameterError, guess
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
@@ -47,10 +47,10 @@ def _run_each(studies: list[str], collection: str) -> None:
     """
     failed, interrupts = [], list[int]()
     # A terminal sends Ctrl-C to every process; it shall end the inner one alone, which has work to put away.
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    before = signal.signal(signal.SIGINT, lambda signal_number, _: interrupts.append(signal_number))
     try:
-        for place, study in enumerate(studies, start=1):
-            click.secho(f"\n{study} ({place} of {len(studies)})", bold=True)
+        for number, study in enumerate(studies, start=1):
+            click.secho(f"\n{study} ({number} of {len(studies)})", bold=True)
             named = {collection: study, f"--env={collection}": f"--env={study}"}
             arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
             code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode
@@ -128,7 +128,8 @@ def _guarded(command: click.Command, pipelines_in: str, help_text: str) -> click
 
 def _guarded_group(group: click.Group, pipelines_in: str, help_text: str, helps: dict[str, str]) -> click.Group:
     guarded = {
-        name: _guarded(own, pipelines_in, helps.get(name, own.help or "")) for name, own in group.commands.items()
+        name: _guarded(command, pipelines_in, helps.get(name, command.help or ""))
+        for name, command in group.commands.items()
     }
     return click.Group(group.name, guarded, help=help_text)
 

@@ -16,7 +16,7 @@ from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
-    from vision_studies.serving.image_classifier import ImageClassifier
+    from vision_studies.training.classifier import ImageClassifier
 
 _CONFIDENCE = 0.95
 _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validation" and metric.shown == "column"))
@@ -29,24 +29,24 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
 
     classifier, run = chosen.open(), chosen.run
     selected = (selected_model(chosen.path) if chosen.path.is_file() else None) or {}
-    known = run.description if run else {"pipeline": SELECTED, **selected}
+    description = run.description if run else {"pipeline": SELECTED, **selected}
     record = _record(project, run) if run else {}
-    images, name = classifier.images, networks_of(known["pipeline"]).title(known["configuration"])
+    images, name = classifier.images, networks_of(description["pipeline"]).title(description["configuration"])
 
     def metric(column: str) -> Any:
         return run.metric(column) if run else None
 
-    own = {metric.column: (run.metric if run else selected.get)(metric.column) for metric in _METRICS}
-    results = _results(project, run, own) if run else []
+    measured = {metric.column: (run.metric if run else selected.get)(metric.column) for metric in _METRICS}
+    results = _results(project, run, measured) if run else []
     return model_card(
         {
-            **{key: known.get(key) for key in ("pipeline", "study", "variant", "seed", "trial")},
+            **{key: description.get(key) for key in ("pipeline", "study", "variant", "seed", "trial")},
             **{key: metric(key) for key in ("macs", "best_epoch", "seconds")},
-            **{key: own[key] for key in ("validation_accuracy", "test_accuracy")},
-            "title": f"{name}, {known['study']}" if run else name,
-            "run": run.fingerprint if run else known.get("run_fingerprint"),
+            **{key: measured[key] for key in ("validation_accuracy", "test_accuracy")},
+            "title": f"{name}, {description['study']}" if run else name,
+            "run": run.fingerprint if run else description.get("run_fingerprint"),
             "label": run.label if run else None,
-            "labels": labels_of(json.dumps(flatten(known["configuration"]))),
+            "labels": labels_of(json.dumps(flatten(description["configuration"]))),
             "reference": run.fingerprint if run else chosen.path.name,
             "architecture": name,
             "parameters": metric("parameters") or count_parameters(classifier.network),
@@ -55,13 +55,13 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
             "in_channels": images.in_channels,
             "mean": [round(value, 4) for value in images.normalisation.mean],
             "std": [round(value, 4) for value in images.normalisation.std],
-            "calibration_error": own["test_calibration_error"],
+            "calibration_error": measured["test_calibration_error"],
             "results": results,
             "results_n": max((row["n"] for row in results), default=0),
             "confidence": _CONFIDENCE,
-            "data": _data(project, classifier, known["data_fingerprint"], run, record),
-            "data_fingerprint": known["data_fingerprint"],
-            "configuration": known["configuration"],
+            "data": _data(project, classifier, description["data_fingerprint"], run, record),
+            "data_fingerprint": description["data_fingerprint"],
+            "configuration": description["configuration"],
             **_making(run, record),
         }
     )
@@ -78,9 +78,9 @@ def _data(
     if data is None:
         return {"name": fingerprint, "splits": None}
     names = data.image_set.class_names
-    is_known = np.isin(data.image_set.labels, [names.index(name) for name in classifier.images.class_names])
+    is_of_model = np.isin(data.image_set.labels, [names.index(name) for name in classifier.images.class_names])
     splits = [
-        (split, len(positions), int(is_known[positions].sum()))
+        (split, len(positions), int(is_of_model[positions].sum()))
         for split in ("train", "validation", "test")
         for positions in (getattr(data.splits, split),)
     ]
@@ -98,7 +98,7 @@ def _data(
     }
 
 
-def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> list[dict[str, Any]]:
+def _results(project: Path, run: StoredRun, measured: dict[str, float | None]) -> list[dict[str, Any]]:
     """Metrics over the seeds of the model's variant; empty where the study has no results table that holds the run."""
     import numpy as np
 
@@ -120,7 +120,7 @@ def _results(project: Path, run: StoredRun, own: dict[str, float | None]) -> lis
         show, name = percent if metric.is_fraction else partial(number, decimals=4), metric.column.replace("_", " ")
         row = {
             "name": name if metric.is_fraction else f"{name} ({metric.unit})",
-            "own": show(own[metric.column]),
+            "own": show(measured[metric.column]),
             "n": over.n,
             "mean": show(over.mean),
             "deviation": show(over.standard_deviation),

@@ -19,7 +19,7 @@ from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.serving.image_classifier import ImageClassifier
+    from vision_studies.training.classifier import ImageClassifier
 
 SELECTED = "cifar_resnet"
 """The pipeline that keeps its best model as a file of its own."""

@@ -9,9 +9,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
-from vision_studies.cli.options import DEVICE, output_option
-from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS
+from vision_studies.cli.options import DEVICE, no_runs, output_option
 
 if TYPE_CHECKING:
     from vision_studies.data.image_source import ImageSource
@@ -45,8 +43,7 @@ def list_models(env: str | None, every: bool) -> None:
     """Show the models that can be used."""
     text = models_text(Path.cwd(), env, every=every)
     if not text:
-        where = f" for the study {env}" if env else ""
-        raise ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
+        raise no_runs(env)
     click.echo(text)
 
 
@@ -73,7 +70,7 @@ def predict(images: Path, choose: Choose, views: int, submission: bool, device: 
     classifier = choose().open()
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:
-        batches = predictions(predictor, source, classifier.images, classifier.batch_size, advance)
+        batches = predictions(predictor, source, advance)
         corrupt = write_predictions(batches, source, classifier.images.class_names, output, submission=submission)
     _name_corrupt(source, corrupt)
     read = len(source) - len(corrupt)
@@ -107,8 +104,8 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     _warn_of_own_images(folder, chosen)
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:
-        batches = list(predictions(predictor, source, classifier.images, classifier.batch_size, advance))
-    corrupt = {place: reason for batch in batches for place, reason in batch.corrupt.items()}
+        batches = list(predictions(predictor, source, advance))
+    corrupt = {position: reason for batch in batches for position, reason in batch.corrupt.items()}
     truth = labels[np.concatenate([batch.positions for batch in batches])]
     scores = score(np.concatenate([batch.probabilities for batch in batches]), truth, names)
     _name_corrupt(source, corrupt)
@@ -123,7 +120,7 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     _show_score(scores)
     if output is not None:
         about = {"model": str(classifier.path), "folder": str(folder), "views": views, "missing_classes": missing}
-        left_out = {str(source.names[place]): reason for place, reason in corrupt.items()}
+        left_out = {str(source.names[position]): reason for position, reason in corrupt.items()}
         write_json(output, {**about, **scores, "left_out": left_out})
         click.echo(f"\nWritten: {output}")
 
@@ -205,8 +202,8 @@ def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
         return
     count = len(corrupt)
     click.echo(f"{count:,} {'image' if count == 1 else 'images'} cannot be read and left out:", err=True)
-    for place, reason in list(corrupt.items())[:_NAMED_CORRUPT]:
-        name = str(source.names[place]).encode(errors="replace").decode()
+    for position, reason in list(corrupt.items())[:_NAMED_CORRUPT]:
+        name = str(source.names[position]).encode(errors="replace").decode()
         click.echo(f"  {name}: {reason}", err=True)
     if count > _NAMED_CORRUPT:
         click.echo(f"  and {count - _NAMED_CORRUPT:,} more", err=True)

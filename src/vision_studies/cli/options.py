@@ -1,16 +1,102 @@
-"""Options that several commands have."""
+"""Options that several commands have, and the help of Kedro's own commands in the terms of this project."""
 
+import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+import yaml
 from kedro.framework.cli.utils import _split_params
 
-from vision_studies.cli.help_texts import OPTIONS
+from vision_studies.errors import ParameterError
+from vision_studies.project_folders import MODELS
+
+OPTIONS = {
+    "env": (
+        "Study: a folder of conf/, or several joined by +, merged from left to right. Without it the values of conf/base, "
+        "under conf/local where you have one."
+    ),
+    "pipeline": "One pipeline. Without it all that the study is about, from data to report.",
+    "pipelines": "Several pipelines, separated by commas: data_prep,cifar_resnet.",
+    "params": (
+        "Values of parameters for this command alone, separated by commas: "
+        "cifar_resnet.seeds=[0],execution.device=cpu. fresh=true does finished runs again."
+    ),
+    "node_names": "Only these steps, separated by commas, named as the terminal does: cifar_resnet.train_runs.",
+    "from_nodes": "These steps, separated by commas, and all that follow from them.",
+    "to_nodes": "These steps, separated by commas, and all that they need.",
+    "from_inputs": "All steps that follow from these data sets, separated by commas.",
+    "to_outputs": "All steps that these data sets need, separated by commas.",
+    "tags": "Only steps with one of these tags, separated by commas.",
+    "namespaces": "Only steps of these pipelines, separated by commas.",
+    "load_versions": "Versions of data sets, separated by commas: data set:time of the version.",
+    "runner": "SequentialRunner, ThreadRunner or ParallelRunner. Runs of a study go side by side with execution.workers.",
+    "is_async": "Load and save data sets in threads.",
+    "runner_params": "Options of the runner, separated by commas: max_workers=4.",
+    "config": "YAML file with values of these options; what the command line says counts before it.",
+    "conf_source": "Folder of the configuration instead of conf/.",
+    "only_missing_outputs": "Only steps whose saved outputs are missing.",
+    "name": "The pipeline's name.",
+    "verbose": "Show where an error came from.",
+}
+"""Parameter of a command -> its help."""
 
 ENV = click.option("--env", "-e", help=OPTIONS["env"])
 PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+
+_FIRST = ("env", "pipeline", "pipelines", "params")
+_EXAMPLES = (
+    ("kedro run --env=demo", "everything at a small size, on digits"),
+    ("kedro run --env=resnet_se", "a study, from data to report"),
+    ("kedro run --env=resnet_se+demo", "the same study rehearsed in a minute"),
+    ("kedro run --env=resnet_se --pipeline=reporting", "its report again"),
+    ("kedro run --pipeline=data_prep --params=data_prep.source=/images", "prepare your own images"),
+)
+
+
+def explained(parameters: Sequence[click.Parameter]) -> list[click.Parameter]:
+    """Copies of Kedro's options with the help of `OPTIONS`, those that everyone needs first."""
+    copies = [copy.copy(parameter) for parameter in parameters]
+    for parameter in copies:
+        if isinstance(parameter, click.Option):
+            parameter.help = OPTIONS.get(parameter.name or "", parameter.help)
+    return sorted(copies, key=lambda option: _FIRST.index(option.name) if option.name in _FIRST else len(_FIRST))
+
+
+class RunCommand(click.Command):
+    """A command whose help ends with examples and with what `--env` may name."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Write examples and environments below the options."""
+        with formatter.section("Examples"):
+            formatter.write_dl(list(_EXAMPLES))
+        studies, others = environments(Path.cwd() / "conf")
+        if studies:
+            with formatter.section("Studies for --env"):
+                formatter.write_dl(list(studies.items()))
+        if others:
+            with formatter.section("To be joined to a study by +"):
+                formatter.write_text(", ".join(others))
+
+
+def environments(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Studies with their titles, and the environments without a title, which only change others, in the folder `conf/`."""
+    studies, others = {}, []
+    folders = (path for path in folder.glob("*") if path.is_dir() and path.name not in ("base", "local"))
+    for environment in sorted(folders):
+        file = environment / "environment.yml"
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except (OSError, ValueError, yaml.YAMLError):
+            content = {"title": f"{file.relative_to(folder.parent)} cannot be read"}
+        if isinstance(content, dict) and "title" in content:
+            studies[environment.name] = str(content["title"])
+        else:
+            others.append(environment.name)
+    # A rehearsal on digits is a study of its own, too; it is looked for in both places.
+    return studies, sorted({*others, *({"demo"} & set(studies))})
 
 
 def output_option(text: str, default: str | None = None) -> Any:
@@ -18,6 +104,12 @@ def output_option(text: str, default: str | None = None) -> Any:
     path = None if default is None else Path(default)
     kind = click.Path(path_type=Path)
     return click.option("--output", "-o", type=kind, default=path, show_default=path is not None, help=text)
+
+
+def no_runs(env: str | None) -> ParameterError:
+    """Tells that no run lies in the project's folder, or none of the study that `--env` names."""
+    where = f" for the study {env}" if env else ""
+    return ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
 
 
 def study_name(env: str | None) -> str:

@@ -15,9 +15,8 @@ from kedro.io import DataCatalog
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.help_texts import OPTIONS
 from vision_studies.cli.kedro_commands import check_pipelines
-from vision_studies.cli.options import ENV, PARAMS, study_name
+from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.project_folders import MODELS
 from vision_studies.settings import CONFIG_LOADER_ARGS
@@ -102,7 +101,7 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
     pipelines = _chosen(loader, pipeline)
     methods = [
         (method, _validated(parameters, *method.parameter_names))
-        for method in (load_method(own) for own in pipelines if own in METHODS)
+        for method in (load_method(pipeline) for pipeline in pipelines if pipeline in METHODS)
     ]
     most = {method.name: method.most_runs(method.settings(*models)) for method, models in methods}
     if not all(catalog.exists(data) for data in _DATA):
@@ -182,10 +181,10 @@ def _why(decisions: Sequence[Decision]) -> str:
     first = decisions[0]
     parts = []
     if first.reason != "changed":
-        finished = [own.finished_at for own in decisions if own.finished_at is not None]
+        finished = [decision.finished_at for decision in decisions if decision.finished_at is not None]
         last = f", {'last ' if len(decisions) > 1 else ''}{max(finished)[:16].replace('T', ' ')}" if finished else ""
         parts.append(f"{first.reason}{last}")
-    changes = list(zip(*(own.changes for own in decisions), strict=True))
+    changes = list(zip(*(decision.changes for decision in decisions), strict=True))
     parts += [_changed(same) for same in changes[:_MOST_CHANGES]]
     if len(changes) > _MOST_CHANGES:
         parts.append(f"and {len(changes) - _MOST_CHANGES} more")
@@ -195,7 +194,7 @@ def _why(decisions: Sequence[Decision]) -> str:
 def _changed(changes: Sequence[Change]) -> str:
     """One parameter of several runs: `name old -> new`, or the name alone where values are long or many."""
     name = changes[0][0]
-    before, now = (_values(change[place] for change in changes) for place in (1, 2))
+    before, now = (_values(change[column] for change in changes) for column in (1, 2))
     if before is None or now is None:
         return f"{name} is another"
     return f"{name} {before} -> {now}"
@@ -210,7 +209,10 @@ def _values(values: Iterable[Any]) -> str | None:
 
 
 def _each(forecast: StageForecast) -> str:
-    rows = [[_word(forecast, own.action), own.name, own.fingerprint or "", _why([own])] for own in _ordered(forecast)]
+    rows = [
+        [_word(forecast, decision.action), decision.name, decision.fingerprint or "", _why([decision])]
+        for decision in _ordered(forecast)
+    ]
     return f"{forecast.pipeline}, {forecast.stage}\n{_table(rows, ('', 'run', 'fingerprint', 'why'))}"
 
 
@@ -218,15 +220,15 @@ def _table(rows: list[list[str]], headings: Sequence[str]) -> str:
     """Rows below headings; the last column is wrapped to the width of the terminal. What repeats is left out."""
     from tabulate import tabulate
 
-    others = sum(max(len(row[place]) for row in [headings, *rows]) + 2 for place in range(len(headings) - 1))
+    others = sum(max(len(row[column]) for row in [headings, *rows]) + 2 for column in range(len(headings) - 1))
     width = max(_NARROWEST, shutil.get_terminal_size().columns - others)
     shown, above = [], [""] * len(headings)
     for row in rows:
-        names = ["" if row[: place + 1] == above[: place + 1] else row[place] for place in range(2)]
-        kept = [*names, *row[2:]] if headings[0] == "pipeline" else row
+        names = ["" if row[: column + 1] == above[: column + 1] else row[column] for column in range(2)]
+        cells = [*names, *row[2:]] if headings[0] == "pipeline" else row
         # Whole words: a parameter's name in two halves cannot be copied.
         last = textwrap.fill(row[-1], width, break_long_words=False, break_on_hyphens=False)
-        shown.append([*kept[:-1], last])
+        shown.append([*cells[:-1], last])
         above = row
     right = ["right" if heading.startswith("runs") else "left" for heading in headings]
     return tabulate(shown, headings, tablefmt="simple", disable_numparse=True, colalign=right)
@@ -239,7 +241,9 @@ def _sentence(plan: StudyPlan) -> str:
         return f"{count:,} runs at most would be trained." if count else "No pipeline that trains was asked for."
     if not plan.forecasts:
         return "No pipeline that trains was asked for."
-    decisions = [(forecast.verb == _SCORE, own.action) for forecast in plan.forecasts for own in forecast.decisions]
+    decisions = [
+        (forecast.verb == _SCORE, decision.action) for forecast in plan.forecasts for decision in forecast.decisions
+    ]
     counts = Counter(action for is_score, action in decisions if not is_score)
     scored = sum(is_score and action in (TRAIN, CONTINUE, RETRY) for is_score, action in decisions)
     unknown = sum(unknown.count for forecast in plan.forecasts for unknown in forecast.unknown)

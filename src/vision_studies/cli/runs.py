@@ -8,7 +8,7 @@ from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import DEVICE, output_option, study_name
+from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
@@ -51,7 +51,7 @@ def list_runs(env: str | None) -> None:
     """List runs with their status, accuracies and size on the disk."""
     rows = [_described(run) for run in find_runs(_models(), env)]
     if not rows:
-        raise ParameterError(f"No run lies in {_models()}{f' for the study {env}' if env else ''}; run a study first.")
+        raise no_runs(env)
     click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
 
 
@@ -124,8 +124,8 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
     """Draw the four training graphs of one RUN, or of several in one."""
     import pandas as pd
 
-    found = [find_run(_models(), name, env) for name in names]
-    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in found]
+    stored = [find_run(_models(), name, env) for name in names]
+    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in stored]
     _draw(pd.concat(histories, ignore_index=True), output)
     click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
 
@@ -150,20 +150,20 @@ def export(run: str, folder: Path, env: str | None) -> None:
 
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
-    found = find_run(_models(), run, env)
-    require_pipeline(found.description, found.fingerprint)
-    history = _history(found)
-    settings = RunSettings.model_validate(found.description["configuration"])
-    finished = datetime.fromisoformat(found.stages["training"]["provenance"]["finished_at"])
-    parameters, device = int(found.metric("parameters")), str(found.metric("device"))
+    stored = find_run(_models(), run, env)
+    require_pipeline(stored.description, stored.fingerprint)
+    history = _history(stored)
+    settings = RunSettings.model_validate(stored.description["configuration"])
+    finished = datetime.fromisoformat(stored.stages["training"]["provenance"]["finished_at"])
+    parameters, device = int(stored.metric("parameters")), str(stored.metric("device"))
     with atomic_folder(folder) as temporary:
         metrics_table(history, settings).to_csv(temporary / "metrics.csv", index=False)
-        write_json(temporary / "config.json", config_table(settings, experiment=found.name, device=device))
-        text = training_log(history, settings, experiment=found.name, parameters=parameters, finished=finished)
+        write_json(temporary / "config.json", config_table(settings, experiment=stored.name, device=device))
+        text = training_log(history, settings, experiment=stored.name, parameters=parameters, finished=finished)
         (temporary / "training.log").write_text(text, encoding="utf-8")
-        shutil.copy(found.folder / WEIGHTS_FILE, temporary / "best.safetensors")
+        shutil.copy(stored.folder / WEIGHTS_FILE, temporary / "best.safetensors")
         _draw(history, temporary / "figures")
-    click.echo(f"{found.name}: {folder}")
+    click.echo(f"{stored.name}: {folder}")
 
 
 def _models() -> Path:

@@ -35,43 +35,43 @@ def _command(function: Callable[..., None]) -> Any:
 
     @wraps(function)
     def each(env: str | None, params: dict[str, Any]) -> None:
-        for kept in _kept(env, params):
-            function(kept, ", ".join(kept.places))
+        for kept_data in _kept_data(env, params):
+            function(kept_data, ", ".join(kept_data.places))
 
     return store.command()(ENV(PARAMS(told_in_a_sentence(each))))
 
 
 @_command
-def push(kept: "KeptData", places: str) -> None:
+def push(kept_data: "KeptData", places: str) -> None:
     """Send what the store does not have yet.
 
     `kedro run` does so itself; this is for what it could not send, and for studies that were done without a store.
     """
-    folders, size = kept.keep_all()
-    click.echo(f"{places}: {folders} folders, {size / 1e6:,.1f} MB sent to {kept.store.url}")
+    folders, size = kept_data.keep_all()
+    click.echo(f"{places}: {folders} folders, {size / 1e6:,.1f} MB sent to {kept_data.store.url}")
 
 
 @_command
-def pull(kept: "KeptData", places: str) -> None:
+def pull(kept_data: "KeptData", places: str) -> None:
     """Fetch what is not here: prepared data, runs, tables, figures and the report.
 
     What has been found here and is not in the store yet stays as it is.
     """
-    click.echo(f"{places}: {kept.fetch_all()} folders fetched from {kept.store.url}")
+    click.echo(f"{places}: {kept_data.fetch_all()} folders fetched from {kept_data.store.url}")
 
 
 @_command
-def status(kept: "KeptData", places: str) -> None:
+def status(kept_data: "KeptData", places: str) -> None:
     """Name what is here and not in the store, and the other way round."""
-    only_here, only_there = kept.compare()
-    click.echo(f"{places} in {kept.store.url}:")
-    _tell("not in the store as they are here: `kedro store push` sends them", only_here)
-    _tell("only in the store, or newer there: `kedro store pull` fetches them", only_there)
+    only_here, only_there = kept_data.compare()
+    click.echo(f"{places} in {kept_data.store.url}:")
+    _list("not in the store as they are here: `kedro store push` sends them", only_here)
+    _list("only in the store, or newer there: `kedro store pull` fetches them", only_there)
     if not only_here and not only_there:
         click.echo("  all is in both places")
 
 
-def _tell(what: str, portions: list[str]) -> None:
+def _list(what: str, portions: list[str]) -> None:
     if portions:
         click.echo(f"  {len(portions)} folders are {what}")
         for portion in portions[:_SHOWN]:
@@ -80,17 +80,15 @@ def _tell(what: str, portions: list[str]) -> None:
             click.echo(f"    and {len(portions) - _SHOWN} more")
 
 
-def _kept(env: str | None, params: dict[str, Any]) -> "list[KeptData]":
-    from vision_studies.config.data_prep import DataPrepSettings, data_set_key
+def _kept_data(env: str | None, params: dict[str, Any]) -> "list[KeptData]":
     from vision_studies.hooks.storage import open_kept_data
 
     loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
-    parameters = loader["parameters"]
-    data_set = data_set_key(DataPrepSettings.model_validate(parameters["data_prep"])) if loader.images else None
-    kept = open_kept_data(Path.cwd(), loader.study, parameters, data_set)
-    if not kept:
+    data_set = loader.data_set_key() if loader.images else None
+    kept_data = open_kept_data(Path.cwd(), loader.study, loader["parameters"], data_set)
+    if not kept_data:
         raise ParameterError(
             f"storage.url is null for the study '{loader.study}'; set it in conf/base/parameters_storage.yml or in the study's "
             "environment, for example to s3://bucket/folder."
         )
-    return kept
+    return kept_data

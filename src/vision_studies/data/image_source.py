@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 
 from vision_studies.augmentation.luma import LUMA
 from vision_studies.data.sources.image_folder import class_files, image_files
-from vision_studies.data.sources.raw import CorruptImageError, decode_image, one_line, refused_permissions, resize_all
-from vision_studies.errors import DataError, guess
+from vision_studies.data.sources.raw import CorruptImageError, decode_image, refused_permissions, resize_all
+from vision_studies.errors import DataError, guess, one_line
 from vision_studies.files import ARRAY_ERRORS
 
 _TOGETHER = 32  # images that a thread decodes in one go

@@ -23,7 +23,7 @@ from vision_studies.studies.sharing import hold, is_held
 
 logger = logging.getLogger(__name__)
 
-_OWN_AFFAIR = ("execution", "tracking", "storage", "fresh")
+_MAY_DIFFER = ("execution", "tracking", "storage", "fresh")
 """Parameters that processes may differ in that share a study: where they work, who is told of it, where else it is kept, and
 `fresh`, which is looked at apart."""
 
@@ -37,7 +37,7 @@ class StudyLockHooks(StudyHooks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._own: FileLock | None = None
+        self._lock: FileLock | None = None
         self._data = ExitStack()
         self._to_prepare: set[str] = set()
 
@@ -68,10 +68,10 @@ class StudyLockHooks(StudyHooks):
     def after_pipeline_run(self) -> None:
         """Leave the study."""
         self._data.close()
-        if self._own is not None:
-            _remove(Path(self._own.lock_file))
-            self._own.release()
-            self._own = None
+        if self._lock is not None:
+            _remove(Path(self._lock.lock_file))
+            self._lock.release()
+            self._lock = None
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -87,8 +87,8 @@ class StudyLockHooks(StudyHooks):
         with full_disk_told(members):
             members.mkdir(parents=True, exist_ok=True)
             parameters = json.loads(json.dumps(self._load_parameters(), default=str))
-            compared = flatten({name: value for name, value in parameters.items() if name not in _OWN_AFFAIR})
-            own: dict[str, Any] = {
+            compared = flatten({name: value for name, value in parameters.items() if name not in _MAY_DIFFER})
+            member: dict[str, Any] = {
                 "process": os.getpid(),
                 "host": socket.gethostname(),
                 "pipelines": sorted({name for name in namespaces if name}),
@@ -100,27 +100,27 @@ class StudyLockHooks(StudyHooks):
             with FileLock(self._folder / f"study-{self._study}.lock"):
                 there = list(_living(members))
                 for other in there:
-                    self._check(own, other)
+                    self._check(member, other)
                 file = members / f"{uuid4().hex}.json"
-                self._own = FileLock(file.with_suffix(".lock"), blocking=False)
-                self._own.acquire()
-                write_json(file, own)
+                self._lock = FileLock(file.with_suffix(".lock"), blocking=False)
+                self._lock.acquire()
+                write_json(file, member)
         if there:
             who = ", ".join(sorted(_named(other) for other in there))
             logger.info("sharing the study '%s' with %s", self._study, who)
 
-    def _check(self, own: dict[str, Any], other: dict[str, Any]) -> None:
+    def _check(self, member: dict[str, Any], other: dict[str, Any]) -> None:
         if other["fresh"]:
             raise BusyError(
                 f"The study '{self._study}' is being done afresh by {_named(other)}, which wants it for itself; wait until it "
                 "has finished, or stop it: nothing finished is lost."
             )
-        if own["fresh"]:
+        if member["fresh"]:
             raise BusyError(
                 f"The study '{self._study}' is being worked on by {_named(other)} and fresh=true wants it for itself; wait "
                 "until that has finished, stop it, or leave out fresh=true to share its work."
             )
-        differing = parameter_differences(other["parameters"], own["parameters"])
+        differing = parameter_differences(other["parameters"], member["parameters"])
         if differing:
             raise BusyError(
                 f"The study '{self._study}' is being worked on by {_named(other)} with another value of "

@@ -21,31 +21,33 @@ class StorageHooks(StudyHooks):
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[Any] = []
+        self._kept_data: list[Any] = []
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Any) -> None:
         """Fetch what the store has and this machine has not: prepared data, finished runs, tables. Raises StorageError where
         the store cannot be reached; nothing has been done then.
         """
-        self._kept = open_kept_data(self._project, self._study, self._load_parameters(), self._data_set_of(pipeline))
-        if not self._kept:
+        self._kept_data = open_kept_data(
+            self._project, self._study, self._load_parameters(), self._data_set_of(pipeline)
+        )
+        if not self._kept_data:
             return
         from vision_studies.storage.layout import REPORTING
 
         came = 0
-        for kept in self._kept:
+        for kept_data in self._kept_data:
             # A report is written anew by who wants it; those of other machines are not needed for that.
-            came += kept.fetch_all([place for place in kept.places if not place.startswith(REPORTING)])
+            came += kept_data.fetch_all([folder for folder in kept_data.places if not folder.startswith(REPORTING)])
         if came:
-            logger.info("%d folders of data and runs fetched from %s", came, self._kept[0].store.url)
+            logger.info("%d folders of data and runs fetched from %s", came, self._kept_data[0].store.url)
 
     @hook_impl
     def after_node_run(self, node: Any) -> None:
         """Bring into the store what workers on other machines will ask for: prepared data, and what runs share."""
         if node.namespace == "data_prep" or any(name.endswith("runs_folder") for name in node.inputs):
-            for kept in self._kept:
-                kept.keep_all_or_later()
+            for kept_data in self._kept_data:
+                kept_data.keep_all_or_later()
 
     @hook_impl(trylast=True)
     def on_pipeline_error(self) -> None:
@@ -55,18 +57,18 @@ class StorageHooks(StudyHooks):
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
         """Bring into the store what it does not have yet."""
-        for kept in self._kept:
+        for kept_data in self._kept_data:
             try:
-                folders, size = kept.keep_all()
+                folders, size = kept_data.keep_all()
             except StorageError as error:
                 logger.warning(
                     "%s Nothing is lost: all of it lies in %s, and the next command, or `kedro store push`, sends what is "
                     "missing in the store.",
-                    *(error, kept.root),
+                    *(error, kept_data.root),
                 )
                 return
             if folders:
-                logger.info("%d folders (%.1f MB) sent to %s", folders, size / 1e6, kept.store.url)
+                logger.info("%d folders (%.1f MB) sent to %s", folders, size / 1e6, kept_data.store.url)
 
     def _data_set_of(self, pipeline: Any) -> str | None:
         prepares = any(node.namespace == "data_prep" for node in pipeline.nodes)
@@ -87,10 +89,8 @@ def open_kept_data(project: Path, study: str, parameters: dict[str, Any], data_s
 
     root = (project / "data").absolute()
     groups = [study_places(study), *([data_places(data_set)] if data_set else [])]
-    for places in groups if url is None else ():
-        detach(root, places)
-    return (
-        []
-        if url is None
-        else [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]
-    )
+    if url is None:
+        for places in groups:
+            detach(root, places)
+        return []
+    return [KeptData.of(root, places, Store(url, parameters["storage"]["options"])) for places in groups]

@@ -22,6 +22,6 @@ class StudyHooks:
         self._study = getattr(loader, "study", "base")
         self._description = getattr(loader, "environment", {})
         self._environments = ["base", *getattr(loader, "chain", [])]
-        self._load_data_set = getattr(loader, "_data_set_key", str)
+        self._load_data_set = getattr(loader, "data_set_key", str)
         self._load_parameters = lambda: loader["parameters"]
         self._load_base_parameters = loader.base_parameters

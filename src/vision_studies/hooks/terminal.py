@@ -93,7 +93,7 @@ class TerminalHooks(StudyHooks):
         """Name the step."""
         self._begun[node.name] = time.monotonic()
         width = len(str(self._steps))
-        number = self._places.get(node.name)  # none in ParallelRunner's processes
+        number = self._numbers.get(node.name)  # none in ParallelRunner's processes
         _say(f"{f'[{number:>{width}}/{self._steps}] ' if number else ''}{node.name}")
 
     @hook_impl
@@ -119,8 +119,8 @@ class TerminalHooks(StudyHooks):
             self._summary = file.read_text(encoding="utf-8") if file.is_file() else None
         if self._summary is not None:
             page, index = reports / self._study / "report.html", reports / "index.html"
-            places = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
-            print(f"\n{visible(self._summary)}\n", *places, sep="\n")
+            lines = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
+            print(f"\n{visible(self._summary)}\n", *lines, sep="\n")
             return
         if "data_prep" in self._pipelines:
             logger.info("images: %s", PRIMARY / self._load_data_set())
@@ -133,14 +133,14 @@ class TerminalHooks(StudyHooks):
         """Say how far the run has come; the command tells the error itself."""
         if self._begun:
             name = next(reversed(self._begun))
-            step = f"step {self._places.get(name, len(self._begun))} of {self._steps}, {name}"
+            step = f"step {self._numbers.get(name, len(self._begun))} of {self._steps}, {name}"
             _say(f"Stopped in {step}, after {_duration(time.monotonic() - self._started)}")
 
     def _begin(self, steps: Mapping[str, str | None]) -> None:
         """Start the clock for steps, which are given with their pipelines."""
         self._started = time.monotonic()
         self._steps = len(steps)
-        self._places = {name: number for number, name in enumerate(steps, start=1)}
+        self._numbers = {name: number for number, name in enumerate(steps, start=1)}
         self._pipelines = list(dict.fromkeys(namespace for namespace in steps.values() if namespace))
         self._begun: dict[str, float] = {}
         self._summary = None

@@ -1,11 +1,9 @@
 """Classifiers of torchvision, on images of any size."""
 
-import difflib
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_studies.errors import ParameterError
+from vision_studies.errors import ParameterError, guess
 from vision_studies.models.architectures.torchvision import TorchvisionSettings
 from vision_studies.torchvision_compat import torchvision_module
 
@@ -24,10 +22,9 @@ class TorchvisionNetwork(nn.Module):
         models = torchvision_module("torchvision.models")
         network, networks = settings.network, models.list_models(module=models)
         if network not in networks:
-            close = difflib.get_close_matches(network, networks, n=1)
-            guess = f" Did you mean '{close[0]}'?" if close else ""
             raise ParameterError(
-                f"model.network={network!r} is no classifier of torchvision.{guess} There are: {', '.join(networks)}."
+                f"model.network={network!r} is no classifier of torchvision.{guess(network, networks)} There are: "
+                f"{', '.join(networks)}."
             )
         self.network = models.get_model(network, weights=None, num_classes=num_classes)
         self._resize = settings.resize

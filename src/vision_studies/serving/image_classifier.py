@@ -1,7 +1,4 @@
-"""A trained network with all that is needed to use it: how images have to look, and what its outputs are called."""
-
-from dataclasses import dataclass
-from pathlib import Path
+"""A trained classifier in use: class probabilities of images, here or in one network for other programs."""
 
 import numpy as np
 import torch
@@ -9,50 +6,13 @@ from torch import Tensor, nn
 
 from vision_studies.augmentation.views import average_probabilities, views_of
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.loaders import Finisher, Normalisation, augmentation_generator
+from vision_studies.data.loaders import Finisher, augmentation_generator
 from vision_studies.errors import ParameterError
-from vision_studies.training.precision import HasPrecision, autocast
+from vision_studies.training.classifier import ImageClassifier
+from vision_studies.training.precision import autocast
 from vision_studies.training.runtime import tune_process
 
-
-@dataclass(frozen=True)
-class ImageFormat:
-    """What a network's user has to know of images and classes.
-
-    Attributes:
-        class_names: one name a class, in the order of the network's outputs.
-        image_size: height and width in pixels.
-        in_channels: 1 or 3.
-        normalisation: mean and standard deviation of each channel, on the scale 0 to 255, that the network was trained with.
-    """
-
-    class_names: tuple[str, ...]
-    image_size: int
-    in_channels: int
-    normalisation: Normalisation
-
-
-@dataclass(frozen=True)
-class ImageClassifier:
-    """A trained classifier.
-
-    Attributes:
-        path: its file, or the folder of its run where several files make it.
-        network: normalised images [N, C, H, W] -> logits [N, classes]; in evaluation mode, on the CPU.
-        images: what it takes and what it tells apart.
-        training: decides the number format and the memory layout that it computes with.
-        batch_size: images at a time.
-        padding: pixels that a test-time crop is shifted by, to each side.
-        seed: of these crops.
-    """
-
-    path: Path
-    network: nn.Module
-    images: ImageFormat
-    training: HasPrecision
-    batch_size: int
-    padding: int
-    seed: int
+_CROP = 8  # where a run's settings do not say: test-time crops are shifted by this part of the image's side
 
 
 class Predictor:
@@ -68,7 +28,8 @@ class Predictor:
         >>> import numpy as np, torch, yaml
         >>> from vision_studies.config.training import TrainingSettings
         >>> from vision_studies.data.loaders import Normalisation
-        >>> from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, Predictor
+        >>> from vision_studies.serving.image_classifier import Predictor
+        >>> from vision_studies.training.classifier import ImageClassifier, ImageFormat
         >>> base = yaml.safe_load(Path("conf/base/parameters_cifar_resnet.yml").read_text())["cifar_resnet"]["run"]
         >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
         >>> images = ImageFormat(("cat", "dog"), image_size=4, in_channels=1, normalisation=Normalisation((128.0,), (64.0,)))
@@ -81,10 +42,12 @@ class Predictor:
 
     def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:
         tune_process()
-        self._classifier, self._device, self._views = classifier, device, views
+        self.classifier, self._device, self._views = classifier, device, views
         channels_last = isinstance(classifier.training, TrainingSettings) and classifier.training.channels_last
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self._network = classifier.network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        shift = max(1, classifier.images.image_size // _CROP)
+        self._padding = shift if classifier.padding is None else classifier.padding
         self._finish = Finisher(None, classifier.images.normalisation, 0, device, torch.float32)
 
     @torch.inference_mode()
@@ -92,18 +55,18 @@ class Predictor:
         """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]. Raises ParameterError where they have not the size
         and the channels that the network was trained on. The `number` of the batch decides the crops of test-time views.
         """
-        size, channels = self._classifier.images.image_size, self._classifier.images.in_channels
+        size, channels = self.classifier.images.image_size, self.classifier.images.in_channels
         if images.shape[1:] != (size, size, channels):
             raise ParameterError(
-                f"{self._classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
+                f"{self.classifier.path} wants images of {size} x {size} pixels with {channels} channels, not "
                 f"{list(images.shape[1:])}; resize them first."
             )
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
         finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
-        generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
+        generator = augmentation_generator(self.classifier.seed, 0, number, self._device)
         logits = []
-        for view in views_of(finished, self._views, self._classifier.padding, generator):
-            with autocast(self._classifier.training, self._device):
+        for view in views_of(finished, self._views, self._padding, generator):
+            with autocast(self.classifier.training, self._device):
                 logits.append(self._network(view.contiguous(memory_format=self._layout)).float())
         return average_probabilities(torch.stack(logits)).cpu().numpy()
 

@@ -12,16 +12,16 @@ from PIL import Image
 from vision_studies.data.image_source import ImageSource
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
-from vision_studies.serving.image_classifier import ImageFormat, Predictor
+from vision_studies.serving.image_classifier import Predictor
 from vision_studies.statistics.metrics import measured
 
 CONFIDENCE = 0.95
 """Of the intervals of accuracies."""
 
 
-class Told(NamedTuple):
-    """What was said of a batch: places in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that cannot
-    be read, their places with the reasons.
+class PredictedBatch(NamedTuple):
+    """What was said of a batch: positions in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that
+    cannot be read, their positions with the reasons.
     """
 
     positions: np.ndarray
@@ -29,18 +29,15 @@ class Told(NamedTuple):
     corrupt: dict[int, str]
 
 
-def predictions(
-    predictor: Predictor, source: ImageSource, images: ImageFormat, batch_size: int, advance: Callable[[int], None]
-) -> Iterator[Told]:
+def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[int], None]) -> Iterator[PredictedBatch]:
     """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
     where no image can be read.
 
     Args:
-        images: what the classifier takes.
-        batch_size: images at a time.
         advance: is told of every batch how many images more have been dealt with.
     """
     read = number = 0
+    images, batch_size = predictor.classifier.images, predictor.classifier.batch_size
     with warnings.catch_warnings():
         # Such an image is refused and named anyway; Pillow would tell of it a second time, between the lines.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -50,7 +47,7 @@ def predictions(
                 probabilities = predictor(batch.images, number)
                 number += 1
             read += len(batch.images)
-            yield Told(batch.positions, probabilities, batch.corrupt)
+            yield PredictedBatch(batch.positions, probabilities, batch.corrupt)
             advance(len(batch.images) + len(batch.corrupt))
     if read == 0:
         none = "The one image cannot" if len(source) == 1 else f"None of the {len(source):,} images can"
@@ -58,19 +55,19 @@ def predictions(
 
 
 def write_predictions(
-    told: Iterable[Told], source: ImageSource, class_names: Sequence[str], path: Path, *, submission: bool
+    batches: Iterable[PredictedBatch], source: ImageSource, class_names: Sequence[str], path: Path, *, submission: bool
 ) -> dict[int, str]:
     """Write predictions to a CSV file, batch by batch; without an error, the file is whole.
 
     Args:
-        told: from `predictions`; raises DataError where no image can be read.
+        batches: from `predictions`; raises DataError where no image can be read.
         source: gives the names of the images.
         class_names: one name a class.
         path: of the file. Its columns are file (index, for an array), class and confidence (a probability).
         submission: columns ID and Labels (numbers of classes) instead, as the original project submits them.
 
     Returns:
-        Place of each image that cannot be read -> why.
+        Position of each image that cannot be read -> why.
     """
     corrupt: dict[int, str] = {}
     # Names of files need not be text: what is not comes out as the bytes that it was.
@@ -78,12 +75,12 @@ def write_predictions(
         table = csv.writer(file, lineterminator="\n")
         first = "index" if isinstance(source.content, np.ndarray) else "file"
         table.writerow(["ID", "Labels"] if submission else [first, "class", "confidence"])
-        for batch in told:
+        for batch in batches:
             corrupt |= batch.corrupt
             labels, confidences = batch.probabilities.argmax(axis=1), batch.probabilities.max(axis=1, initial=0)
-            for place, label, confidence in zip(batch.positions, labels, confidences, strict=True):
-                says = [label] if submission else [class_names[label], f"{confidence:.4f}"]
-                table.writerow([source.names[place], *says])
+            for position, label, confidence in zip(batch.positions, labels, confidences, strict=True):
+                cells = [label] if submission else [class_names[label], f"{confidence:.4f}"]
+                table.writerow([source.names[position], *cells])
     return corrupt
 
 

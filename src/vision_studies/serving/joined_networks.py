@@ -44,7 +44,7 @@ class FoldedStack(nn.Module):
         sets: of base learners, images -> logits [N, classes] each.
         weights: of the sets' decisions, with sum 1.
         meta_learner: decides by what a set says.
-        told: logits [N, learners, classes] -> what the meta-learner is given [N, learners * classes].
+        meta_input: logits [N, learners, classes] -> what the meta-learner is given [N, learners * classes].
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class FoldedStack(nn.Module):
         sets: Sequence[Sequence[nn.Module]],
         weights: Sequence[float],
         meta_learner: MetaLearner,
-        told: Callable[[Tensor], Tensor],
+        meta_input: Callable[[Tensor], Tensor],
     ) -> None:
         super().__init__()
-        self.sets = nn.ModuleList(nn.ModuleList(own) for own in sets)
+        self.sets = nn.ModuleList(nn.ModuleList(learners) for learners in sets)
         self.meta_learner = meta_learner
-        self._weights, self._told = tuple(weights), told
+        self._weights, self._meta_input = tuple(weights), meta_input
 
     def forward(self, images: Tensor) -> Tensor:
         """Logarithms [N, classes] of the mean probabilities of normalised images [N, C, H, W]."""
@@ -65,7 +65,7 @@ class FoldedStack(nn.Module):
         for weight, learners in zip(self._weights, self.sets, strict=True):
             assert isinstance(learners, nn.ModuleList)  # noqa: S101 - made above
             logits = torch.stack([learner(images).float() for learner in learners], dim=1)
-            decision = self.meta_learner(self._told(logits), images)
+            decision = self.meta_learner(self._meta_input(logits), images)
             total = total + weight * decision.float().softmax(dim=1)
         return _logarithm(total)
 

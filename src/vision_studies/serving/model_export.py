@@ -8,7 +8,6 @@ import copy
 import json
 import warnings
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_studies.errors import MissingDependencyError, ParameterError
+from vision_studies.errors import MissingDependencyError, ParameterError, not_installed
 from vision_studies.files import atomic_file, require_free_space
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat, PixelsToProbabilities
+from vision_studies.serving.image_classifier import PixelsToProbabilities
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 FORMATS = {"onnx": ".onnx", "torchscript": ".pt", "torch_export": ".pt2"}
 """Format -> usual end of its files' names."""
@@ -58,8 +58,11 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
         ParameterError: the network cannot be written in this format, or what is read back differs.
         StorageError: the disk is full.
     """
-    if kind == "onnx":
-        _require_onnx()
+    if kind == "onnx" and (missing := not_installed(("onnx", "onnxscript", "onnxruntime"))):
+        raise MissingDependencyError(
+            f"--format=onnx needs {missing}; run `pip install .[export]` in the project's folder, or choose "
+            "--format=torch_export."
+        )
     # A copy: the classifier's own may lie on a GPU, or in an order of memory that files have no word for.
     network = copy.deepcopy(PixelsToProbabilities(classifier)).cpu().eval()
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # torch's stub lacks it
@@ -146,12 +149,3 @@ def _described(images: ImageFormat) -> dict[str, str]:
         "input": f"{INPUT}: float32 [N, {images.in_channels}, {images.image_size}, {images.image_size}], pixels from 0 to 1",
         "output": f"{OUTPUT}: float32 [N, {len(images.class_names)}], in the order of class_names",
     }
-
-
-def _require_onnx() -> None:
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(
-            f"--format=onnx needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed; run "
-            "`pip install .[export]` in the project's folder, or choose --format=torch_export."
-        )

@@ -18,16 +18,13 @@ from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
-from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.network_run import build_network
 from vision_studies.training.precision import place_model
-from vision_studies.training.rebuilt import Rebuilt
-
-_CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
 
 
 def open_model_file(path: Path) -> ImageClassifier:
@@ -90,22 +87,11 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
         )
     data = data_of_run(folder, description["data_fingerprint"])
     try:
-        rebuilt = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
+        classifier = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
     except ValidationError as error:
         raise _other_version(folder, error) from error
-    return _classifier(checkpoint or folder, rebuilt, data.image_size, data.in_channels)
-
-
-def _classifier(path: Path, rebuilt: Rebuilt, image_size: int, in_channels: int) -> ImageClassifier:
-    return ImageClassifier(
-        path=path,
-        network=rebuilt.network.eval(),
-        images=ImageFormat(rebuilt.class_names, image_size, in_channels, rebuilt.normalisation),
-        training=rebuilt.training,
-        batch_size=rebuilt.batch_size,
-        padding=max(1, image_size // _CROP) if rebuilt.padding is None else rebuilt.padding,
-        seed=rebuilt.seed,
-    )
+    classifier.network.eval()
+    return classifier
 
 
 def selected_model(path: Path) -> dict[str, Any] | None:
@@ -207,7 +193,7 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
     normalisation = Normalisation(**{name: tuple(values) for name, values in data["normalisation"].items()})
     evaluation = settings.evaluation
     chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
-    return _classifier(path, Rebuilt(network, names, normalisation, *chosen), size, channels)
+    return ImageClassifier(path, network.eval(), ImageFormat(names, size, channels, normalisation), *chosen)
 
 
 def _state(path: Path) -> Any:

@@ -28,7 +28,7 @@ def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
     """The images and splits, by their fingerprint, that a run in a project's folder was trained on. Raises DataError where they
     are not there any more, or have changed.
     """
-    project = next((own for own in folder.absolute().parents if (own / PRIMARY).is_dir()), None)
+    project = next((parent for parent in folder.absolute().parents if (parent / PRIMARY).is_dir()), None)
     data = prepared_data_sets(project).get(fingerprint) if project else None
     if data is None:
         raise DataError(

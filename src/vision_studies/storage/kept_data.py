@@ -38,7 +38,7 @@ from vision_studies.storage.store import DamagedError, FileEntry, Store
 FOLDER = ".store"
 
 
-class SeenFile(NamedTuple):
+class HashedFile(NamedTuple):
     """A file as it was when its content was last hashed: SHA-256, bytes, and when it was last written."""
 
     sha256: str
@@ -56,7 +56,7 @@ class Record:
     """What a store and this machine agreed upon: the index's name, empty where there was none, and path -> file."""
 
     index: str
-    files: Mapping[str, SeenFile]
+    files: Mapping[str, HashedFile]
 
 
 logger = logging.getLogger(__name__)
@@ -92,9 +92,9 @@ class KeptData:
         if not file.is_file():
             with atomic_file(file) as temporary:
                 temporary.write_text(uuid4().hex, encoding="utf-8")
-        kept = cls(root, tuple(places), store, _identity(root))
-        kept.attach()
-        return kept
+        kept_data = cls(root, tuple(places), store, _identity(root))
+        kept_data.attach()
+        return kept_data
 
     def is_here(self) -> bool:
         """Whether the folder can be seen from here: workers on other machines may have another under its path, or none."""
@@ -103,8 +103,8 @@ class KeptData:
     def attach(self) -> None:
         """Remember, beside the data, where these places are kept."""
         described = {"url": self.store.url, "options": self.store.options, "places": list(self.places)}
-        for place in self.places:
-            file = _attachment(self.root, place)
+        for folder in self.places:
+            file = _attachment(self.root, folder)
             if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != described:
                 write_json(file, described)
 
@@ -134,34 +134,36 @@ class KeptData:
 
         def fetch(portion: str) -> bool:
             try:
-                return self._fetch(portion, known[portion])
+                return self._fetch(portion, indexes[portion])
             except DamagedError as error:
                 logger.warning("%s Until then it is made anew where it is needed.", error)
                 with self._or_later():
-                    self.store.remove_indexes(portion, known[portion])
+                    self.store.remove_indexes(portion, indexes[portion])
                 return False
 
-        known = self._known(self.places if places is None else places)
+        indexes = self._all_indexes(self.places if places is None else places)
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            return sum(pool.map(fetch, [portion for portion, names in known.items() if self._is_older(portion, names)]))
+            return sum(
+                pool.map(fetch, [portion for portion, names in indexes.items() if self._is_older(portion, names)])
+            )
 
     def keep_all(self, *, runs: bool = True) -> tuple[int, int]:
         """Bring into the store what it does not know yet; return the numbers of portions and of bytes.
 
         `runs`: with the folders of runs, which are kept when they end anyhow.
         """
-        known = self._known(self.places)
-        waiting = self._waiting(known, runs=runs)
+        indexes = self._all_indexes(self.places)
+        waiting = self._waiting(indexes, runs=runs)
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            sent = list(pool.map(lambda portion: self._keep(portion, known.get(portion, [])), waiting))
+            sent = list(pool.map(lambda portion: self._keep(portion, indexes.get(portion, [])), waiting))
         self._pause.unlink(missing_ok=True)
         return len(sent), sum(sent)
 
     def compare(self) -> tuple[list[str], list[str]]:
         """Portions that the store does not know as they are here, and those that are not here as they are in the store."""
-        known = self._known(self.places)
-        waiting = self._waiting(known)
-        there = [portion for portion, names in known.items() if self._is_older(portion, names)]
+        indexes = self._all_indexes(self.places)
+        waiting = self._waiting(indexes)
+        there = [portion for portion, names in indexes.items() if self._is_older(portion, names)]
         return waiting, [portion for portion in there if not (is_whole(portion) and portion in waiting)]
 
     def keep_or_later(self, folders: Sequence[Path]) -> None:
@@ -187,8 +189,8 @@ class KeptData:
         if not folders or self._is_paused():
             return []
         portions = [self._portion(folder) for folder in folders]
-        known = self.store.newest_indexes(os.path.commonpath(portions))
-        return [(portion, known.get(portion, [])) for portion in portions]
+        indexes = self.store.newest_indexes(os.path.commonpath(portions))
+        return [(portion, indexes.get(portion, [])) for portion in portions]
 
     @property
     def _pause(self) -> Path:
@@ -214,12 +216,12 @@ class KeptData:
     def _indexes(self, portion: str) -> list[str]:
         return self.store.newest_indexes(portion).get(portion, [])
 
-    def _known(self, places: Sequence[str]) -> dict[str, list[str]]:
-        return {portion: names for place in places for portion, names in self.store.newest_indexes(place).items()}
+    def _all_indexes(self, places: Sequence[str]) -> dict[str, list[str]]:
+        return {portion: names for folder in places for portion, names in self.store.newest_indexes(folder).items()}
 
-    def _waiting(self, known: dict[str, list[str]], *, runs: bool = True) -> list[str]:
-        here = [portion for place in self.places for portion in portions_at(self.root, place, runs=runs)]
-        return [portion for portion in here if not known.get(portion) or self._is_changed(portion)]
+    def _waiting(self, indexes: dict[str, list[str]], *, runs: bool = True) -> list[str]:
+        here = [portion for folder in self.places for portion in portions_at(self.root, folder, runs=runs)]
+        return [portion for portion in here if not indexes.get(portion) or self._is_changed(portion)]
 
     def _is_changed(self, portion: str) -> bool:
         record = self._record(portion)
@@ -233,24 +235,26 @@ class KeptData:
         try:
             content = json.loads(self._record_file(portion).read_text(encoding="utf-8"))
             if content["url"] == self.store.url:
-                return Record(content["index"], {name: SeenFile(*seen) for name, seen in content["files"].items()})
+                return Record(
+                    content["index"], {name: HashedFile(*hashed) for name, hashed in content["files"].items()}
+                )
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass  # it can be made again by hashing
         return Record("", {})
 
-    def _agree(self, portion: str, index: str, files: Mapping[str, SeenFile]) -> None:
+    def _agree(self, portion: str, index: str, files: Mapping[str, HashedFile]) -> None:
         write_json(self._record_file(portion), {"url": self.store.url, "index": index, "files": dict(files)})
 
-    def _look(self, portion: str, known: Mapping[str, SeenFile]) -> dict[str, SeenFile]:
-        """The portion's files as they are; only those that have been written since they were `known` are hashed."""
+    def _look(self, portion: str, before: Mapping[str, HashedFile]) -> dict[str, HashedFile]:
+        """The portion's files as they are; only those that have been written since `before` are hashed."""
         files = {}
         for name, path in kept_files(self.root, portion):
             with suppress(FileNotFoundError):  # another process tidies up
                 status = path.stat()
-                seen = known.get(name)
-                if seen is None or seen[1:] != (status.st_size, status.st_mtime_ns):
-                    seen = SeenFile(hash_file(path), status.st_size, status.st_mtime_ns)
-                files[name] = seen
+                hashed = before.get(name)
+                if hashed is None or hashed[1:] != (status.st_size, status.st_mtime_ns):
+                    hashed = HashedFile(hash_file(path), status.st_size, status.st_mtime_ns)
+                files[name] = hashed
         return files
 
     def _lock(self, portion: str) -> FileLock:
@@ -268,8 +272,8 @@ class KeptData:
     def _is_older(self, portion: str, names: list[str]) -> bool:
         """Whether the store has another state than it had last, or something is missing here."""
         record = self._record(portion)
-        known = names and names[0] == record.index
-        return bool(names) and not (known and all((self.root / portion / name).is_file() for name in record.files))
+        is_current = names and names[0] == record.index
+        return bool(names) and not (is_current and all((self.root / portion / name).is_file() for name in record.files))
 
     def _fetch(self, portion: str, names: list[str] | None) -> bool:
         """`fetch`; `names` of the portion's indexes are asked for where they are None."""
@@ -279,14 +283,14 @@ class KeptData:
                 return False
             folder, record = self.root / portion, self._record(portion)
             here = self._look(portion, record.files)
-            changed = {name for name, seen in here.items() if record.files.get(name) != seen}
+            changed = {name for name, hashed in here.items() if record.files.get(name) != hashed}
             whole = is_whole(portion)
             if whole and changed and has_result(self.root, portion):
                 return False
             index = self.store.read_index(portion, names)
             if index is None:
                 return False
-            same = {name for name, seen in here.items() if seen.entry == index.files.get(name)}
+            same = {name for name, hashed in here.items() if hashed.entry == index.files.get(name)}
             stays = same if whole else same | changed
             missing = {name: entry for name, entry in index.files.items() if name not in stays}
             if whole:
@@ -299,7 +303,9 @@ class KeptData:
             # A file that was changed here is recorded as the store has it, so that it is found to be different.
             now = self._look(portion, here)
             self._agree(
-                portion, index.name, {name: seen for name, seen in now.items() if index.files.get(name) == seen.entry}
+                portion,
+                index.name,
+                {name: hashed for name, hashed in now.items() if index.files.get(name) == hashed.entry},
             )
             return bool(missing)
 
@@ -311,13 +317,13 @@ class KeptData:
                 return 0  # else the store has this state, or a later one of another machine
             newest = self.store.read_index(portion, names)
             there = newest.files if newest else {}
-            here = {name: seen.entry for name, seen in files.items()}
+            here = {name: hashed.entry for name, hashed in files.items()}
             # Tables and reports may come from several machines, and so may the stages of a run: what only the others have
             # stays. A run that was trained anew leaves nothing of the former one.
             alone = is_whole(portion) and contradict(here, there)
             wanted = here if alone else {**there, **here}
-            known = {entry.sha256 for entry in there.values()}
-            new = {name: entry for name, entry in here.items() if entry.sha256 not in known}
+            stored = {entry.sha256 for entry in there.values()}
+            new = {name: entry for name, entry in here.items() if entry.sha256 not in stored}
             sent = self.store.send(self.root / portion, new)
             name = newest.name if newest and there == wanted else self.store.write_index(portion, wanted, names)
             # Without the index's name the next command fetches what only the others have.
@@ -331,7 +337,7 @@ def kept_with(folder: Path) -> KeptData | None:
     root = next((root for root in path.parents if (root / FOLDER / "attached").is_dir()), None)
     if root is not None:
         relative = path.relative_to(root)
-        for file in (_attachment(root, place.as_posix()) for place in (relative, *relative.parents)):
+        for file in (_attachment(root, part.as_posix()) for part in (relative, *relative.parents)):
             if file.is_file():
                 content = json.loads(file.read_text(encoding="utf-8"))
                 store = Store(content["url"], content["options"])
@@ -346,16 +352,16 @@ def fetched(path: Path) -> Path:
         StorageError: it is not here, and the store cannot be reached.
     """
     if not path.exists():
-        kept = kept_with(path)
-        if kept is not None and is_kept(path.absolute().relative_to(kept.root)):
-            kept.fetch(path)
+        kept_data = kept_with(path)
+        if kept_data is not None and is_kept(path.absolute().relative_to(kept_data.root)):
+            kept_data.fetch(path)
     return path
 
 
 def detach(root: Path, places: Sequence[str]) -> None:
     """Forget that a store keeps these places; what is in it stays there."""
-    for place in places:
-        _attachment(root, place).unlink(missing_ok=True)
+    for folder in places:
+        _attachment(root, folder).unlink(missing_ok=True)
 
 
 def _identity(root: Path) -> str:
@@ -365,5 +371,5 @@ def _identity(root: Path) -> str:
         return ""
 
 
-def _attachment(root: Path, place: str) -> Path:
-    return root / FOLDER / "attached" / f"{place}.json"
+def _attachment(root: Path, folder: str) -> Path:
+    return root / FOLDER / "attached" / f"{folder}.json"

@@ -62,11 +62,11 @@ def has_result(root: Path, portion: str) -> bool:
     return any(True for _ in kept_files(root, portion))
 
 
-def portions_at(root: Path, place: str, *, runs: bool = True) -> list[str]:
-    """Portions at or below `place` that have a result here; with or without those of runs."""
-    layer, _, name = place.partition("/")
+def portions_at(root: Path, folder: str, *, runs: bool = True) -> list[str]:
+    """Portions at or below `folder` that have a result here; with or without those of runs."""
+    layer, _, name = folder.partition("/")
     below = {OUTPUT: ("/*",), MODELS: ("/*/*", "/*/runs/*")}.get(layer, ("",))
-    portions = [path for pattern in below for path in _folders(root, f"{place}{pattern}")] if name else []
+    portions = [path for pattern in below for path in _folders(root, f"{folder}{pattern}")] if name else []
     if layer == MODELS:  # stacks are runs that have not ended
         portions = [path for path in portions if not path.endswith(("/runs", "/runs/stacks"))]
     wanted = (portion for portion in portions if runs or not _holds_run(root, portion))

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from vision_studies.errors import MissingDependencyError, StorageError
+from vision_studies.errors import MissingDependencyError, StorageError, first_line
 from vision_studies.files import atomic_file, full_disk_told, hash_file, require_free_space
 from vision_studies.storage.layout import written_last
 
@@ -201,7 +201,7 @@ class Store:
             ) from error
         except Exception as error:
             raise StorageError(
-                f"storage.url is '{self.url}', which fsspec cannot open ({_first_line(error)}); mend storage.url or "
+                f"storage.url is '{self.url}', which fsspec cannot open ({first_line(error)}); mend storage.url or "
                 "storage.options."
             ) from error
         return files, root.rstrip("/")
@@ -247,7 +247,7 @@ class Store:
             raise
         except Exception as error:  # every file system has errors of its own
             raise StorageError(
-                f"The store {self.url} cannot be used ({_first_line(error)}); check storage.url, storage.options, the "
+                f"The store {self.url} cannot be used ({first_line(error)}); check storage.url, storage.options, the "
                 "credentials in the environment and the network, or set storage.url=null to work without it."
             ) from error
 
@@ -284,7 +284,7 @@ def _read_entries(content: bytes, what: str) -> dict[str, FileEntry]:
             files[name] = FileEntry(sha256, size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
-            f"{what} has an index there that is refused ({_first_line(error)}); nothing was fetched: remove the index, and "
+            f"{what} has an index there that is refused ({first_line(error)}); nothing was fetched: remove the index, and "
             "find out who wrote it."
         ) from error
     return files
@@ -295,7 +295,3 @@ def _is_safe(name: str) -> bool:
     parts = PurePosixPath(name).parts
     plain = name == "/".join(parts) and not any(part.startswith(".") for part in parts)
     return bool(parts) and plain and not set("\\:\0") & set(name)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

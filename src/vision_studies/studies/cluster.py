@@ -48,7 +48,7 @@ _DECIDING = ("augmentation", "config", "data", "models", "pipelines", "statistic
 """What decides numbers of a run."""
 
 Parts = dict[int, Any]
-"""Some of the parts of a task (its function, its keywords, then its arguments) by their place."""
+"""Some of the parts of a task (its function, its keywords, then its arguments) by their position."""
 
 
 class DaskCluster:
@@ -80,18 +80,18 @@ class DaskCluster:
             name = self._share(client, shared, _folders(parts[0]), stack)
             tries = [dict(enumerate(rests))]
             for tried in tries:
-                for place, ended in self._ended(client, name, tried):
+                for position, ended in self._ended(client, name, tried):
                     if not isinstance(ended, KilledWorker):
                         done[ended[0]] += 1
                         yield ended[1]
                     elif tried is tries[0]:
                         # Dask blames what waited at a worker that died, too: alone, a task shows whether it kills.
-                        tries.append({place: rests[place]})
+                        tries.append({position: rests[position]})
                     elif when_lost is None:
-                        given_up.append(_title(parts[place]))
+                        given_up.append(_title(parts[position]))
                     else:
                         reason = f"{ended.allowed_failures + 1} workers died of it (killed, or out of memory)"
-                        _, keywords, *arguments = parts[place]
+                        _, keywords, *arguments = parts[position]
                         yield when_lost(*arguments, **keywords, reason=reason)
         if len(done) <= _WORKERS_NAMED:
             logger.info("cluster: %s", ", ".join(f"{number} by {worker}" for worker, number in sorted(done.items())))
@@ -102,14 +102,14 @@ class DaskCluster:
             )
 
     def _ended(self, client: Client, name: str, tasks: dict[int, Parts]) -> Iterator[tuple[int, Any]]:
-        """Do tasks; give the place of each with its worker and result, or with the error that says that it killed workers."""
+        """Do tasks; give the position of each with its worker and result, or the error that says that it killed workers."""
         ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         resources = dict(self._settings.resources) or None
         waiting: dict[Any, tuple[int, Future]] = {}
-        for place, parts in tasks.items():
+        for position, parts in tasks.items():
             key = f"run-{uuid.uuid4().hex}"
             future = client.submit(do_task, name, dumps(parts), pure=False, resources=resources, key=key)
-            waiting[key] = (place, future)  # Dask forgets a task whose future nobody holds
+            waiting[key] = (position, future)  # Dask forgets a task whose future nobody holds
             future.add_done_callback(ended.put)
         quiet_since = time.monotonic()
         while waiting:
@@ -119,7 +119,7 @@ class DaskCluster:
                 self._look(client, quiet_since)
                 continue
             quiet_since = time.monotonic()
-            place, _ = waiting.pop(future.key)
+            position, _ = waiting.pop(future.key)
             try:
                 result: Any = future.result()
             except KilledWorker as error:
@@ -128,7 +128,7 @@ class DaskCluster:
                 if future.cancelled() or client.status != "running":
                     raise self._lost() from error
                 raise
-            yield place, result
+            yield position, result
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -170,13 +170,13 @@ class DaskCluster:
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
             stack.callback(mark.unlink, missing_ok=True)
-        absolute = {place: part.absolute() if isinstance(part, Path) else part for place, part in shared.items()}
+        absolute = {position: part.absolute() if isinstance(part, Path) else part for position, part in shared.items()}
         threads = os.environ.get("OMP_NUM_THREADS", "")
         tasks_a_host: Counter[str] = Counter()
         for worker in self._workers(client):
             tasks_a_host[worker["host"]] += worker["nthreads"]
-        own_threads = int(threads) if threads.isdigit() else None
-        plugin = SharedParts(dumps(absolute), marks, environment(), own_threads, dict(tasks_a_host))
+        task_threads = int(threads) if threads.isdigit() else None
+        plugin = SharedParts(dumps(absolute), marks, environment(), task_threads, dict(tasks_a_host))
         try:
             client.register_plugin(plugin, name=name)
         except OSError as error:
@@ -242,8 +242,12 @@ def _divide(tasks: Sequence[tuple[Any, ...]]) -> tuple[Parts, list[Parts]]:
     """The parts that are one and the same object in all tasks, and what remains of each task."""
     first, *others = tasks
     alike = all(len(task) == len(first) for task in others)
-    shared = {place: part for place, part in enumerate(first) if alike and all(task[place] is part for task in others)}
-    return shared, [{place: part for place, part in enumerate(task) if place not in shared} for task in tasks]
+    shared = {
+        position: part
+        for position, part in enumerate(first)
+        if alike and all(task[position] is part for task in others)
+    }
+    return shared, [{position: part for position, part in enumerate(task) if position not in shared} for task in tasks]
 
 
 def _folders(task: tuple[Any, ...]) -> list[Path]:
@@ -349,9 +353,9 @@ def do_task(name: str, packed: bytes) -> tuple[str, Any]:
     worker = get_worker()
     plugin = cast("SharedParts", worker.plugins[name])
     parts = plugin.parts() | loads(packed)
-    function, keywords, *arguments = (parts[place] for place in range(len(parts)))
-    called = worker.name if isinstance(worker.name, str) else f"worker {worker.name}"
-    return called, function(*arguments, **keywords)
+    function, keywords, *arguments = (parts[position] for position in range(len(parts)))
+    worker_name = worker.name if isinstance(worker.name, str) else f"worker {worker.name}"
+    return worker_name, function(*arguments, **keywords)
 
 
 environment()  # now: a process has the source that lay there when it began

@@ -5,7 +5,9 @@ one after the other, in processes, or on a Dask cluster. Any number of commands 
 that nobody works on, and all wait for the last one. Runs are done in groups; a run that is done alone is a group of one.
 """
 
+import logging
 import shutil
+import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,11 +23,14 @@ from vision_studies.files import full_disk_told, require_free_space
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.storage.kept_data import KeptData, kept_with
 from vision_studies.studies.parallel import parallel_runs
-from vision_studies.studies.run_log import RunLog
 from vision_studies.studies.run_store import RESERVE_BYTES, RunStore, fingerprints, has_begun
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import Elsewhere, is_held, log_reused, this_process, try_to_hold
 from vision_studies.studies.stages import GroupWork, Stage, Work
+
+logger = logging.getLogger(__name__)
+
+_LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fill the screen
 
 _Outcomes = list[tuple[Run, Outcome]]
 
@@ -155,12 +160,12 @@ def _execute(
 ) -> None:
     failed = _failure_marks(store, stage.name, [*waiting.values()])
     log, elsewhere, holder = RunLog(stage.name, len(waiting)), Elsewhere(stage.name), this_process()
-    kept = kept_with(store.folder)
+    kept_data = kept_with(store.folder)
     with parallel_runs(settings) as parallel:
         while waiting:
             groups, held = _divide(stage, store, failed, unique, waiting)
             tasks = [
-                joblib.delayed(_try_group)(position, group, stage.work, holder, kept)
+                joblib.delayed(_try_group)(position, group, stage.work, holder, kept_data)
                 for position, group in enumerate(groups)
             ]
             for position, outcomes in parallel(tasks, when_lost=_lost):
@@ -169,10 +174,10 @@ def _execute(
                     held.append((group.lock, len(group.runs)))
                     continue
                 for run, outcome in outcomes:
-                    _bring_here(kept, store, run, stage.name, outcome)
+                    _bring_here(kept_data, store, run, stage.name, outcome)
                     waiting.pop(run.fingerprint, None)
                 log.ended(outcomes)
-                if kept is not None:  # another machine has tidied up in its own folder only
+                if kept_data is not None:  # another machine has tidied up in its own folder only
                     group.tidy()
             if held:
                 elsewhere.wait(held)
@@ -234,11 +239,11 @@ def _divide(
 
 
 def _try_group(
-    position: int, group: _Group, work: GroupWork, holder: str, kept: KeptData | None
+    position: int, group: _Group, work: GroupWork, holder: str, kept_data: KeptData | None
 ) -> tuple[int, _Outcomes | None]:
     """Do a group; None where another process is at it, nothing where another one has done it meanwhile."""
     store, members = group.store, fingerprints(group.runs)
-    is_elsewhere = kept is not None and not kept.is_here()
+    is_elsewhere = kept_data is not None and not kept_data.is_here()
     if is_elsewhere:  # groups are written down, and failures known, in the folder of the command alone
         group = replace(group, failed=_failure_marks(store, group.stage, group.runs))
         if group.is_written:
@@ -248,7 +253,7 @@ def _try_group(
     with try_to_hold(group.lock, holder) as held:
         if not held:
             return position, None
-        with _kept_runs(kept, group):
+        with _kept_runs(kept_data, group):
             ended = group.ended()
             if len(ended) == len(members) or (group.is_written and not store.is_group(group.stage, members)):
                 group.tidy()
@@ -299,35 +304,77 @@ def _lost(position: int, group: _Group, *_: object, reason: str) -> tuple[int, _
 
 
 @contextmanager
-def _kept_runs(kept: KeptData | None, group: _Group) -> Iterator[None]:
+def _kept_runs(kept_data: KeptData | None, group: _Group) -> Iterator[None]:
     """Do a stage of runs with what the store that keeps them knows, and keep what it finds; the caller holds their locks.
 
     The command and its workers may be on machines that share no folder. A store that is down stops no work: what could not be
     kept follows at the end of the command, or with the next one.
     """
-    if kept is None:
+    if kept_data is None:
         yield
         return
-    kept.attach()
+    kept_data.attach()
     folders = [group.store.path(run) for run in group.runs]
-    kept.fetch_or_later(folders)
+    kept_data.fetch_or_later(folders)
     yield
-    kept.keep_or_later(folders)
+    kept_data.keep_or_later(folders)
 
 
-def _bring_here(kept: KeptData | None, store: RunStore, run: Run, stage: str, outcome: Outcome) -> None:
+def _bring_here(kept_data: KeptData | None, store: RunStore, run: Run, stage: str, outcome: Outcome) -> None:
     """See to it that what a stage has found lies here, too, where it has ended on a machine with another folder. Raises
     StorageError where the store cannot be reached, or does not have it.
     """
-    if kept is None or store.status(run, stage) == outcome.status:
+    if kept_data is None or store.status(run, stage) == outcome.status:
         return
     if outcome.status == FAILED:  # is kept in no store, as it is tried again
         store.begin(run)
         store.record(run, stage, outcome)
         return
-    kept.fetch(store.path(run))
+    kept_data.fetch(store.path(run))
     if store.status(run, stage) != outcome.status:
         raise StorageError(
-            f"The run {run.fingerprint} has ended on another machine, but {kept.store.url} does not have it; see to it that "
-            "workers reach the store, and repeat the command: what they have finished is not done again."
+            f"The run {run.fingerprint} has ended on another machine, but {kept_data.store.url} does not have it; see to it "
+            "that workers reach the store, and repeat the command: what they have finished is not done again."
         )
+
+
+class RunLog:
+    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well."""
+
+    def __init__(self, stage: str, total: int) -> None:
+        self._stage, self._total = stage, total
+        self._started = self._last_line = time.monotonic()
+        self._ended: list[tuple[Run, Outcome]] = []
+        self._logged = 0
+
+    def ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
+        """Take in runs that have ended together, be it one."""
+        for run, outcome in outcomes:
+            if outcome.status != COMPLETE:
+                logger.warning("%s of %s: %s (%s)", self._stage, run.name, outcome.status, outcome.reason)
+        self._ended += outcomes
+        now, done = time.monotonic(), len(self._ended)
+        if done == self._logged or (done < self._total and now - self._last_line < _LINE_AFTER):
+            return
+        accuracies = _accuracies(self._ended[-1:] if done == self._logged + 1 else self._ended)
+        remaining = (now - self._started) / done * (self._total - done)
+        left = f"about {_duration(remaining)} left" if done < self._total else ""
+        news = ", ".join(filter(None, (accuracies, left)))
+        logger.info("%s %d of %d%s", self._stage, done, self._total, f": {news}" if news else "")
+        self._last_line, self._logged = now, done
+
+
+def _accuracies(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
+    """Accuracies of complete runs; one alone is named."""
+    complete = [(run, outcome.metrics) for run, outcome in outcomes if outcome.status == COMPLETE]
+    split = "test" if any("test_accuracy" in metrics for _, metrics in complete) else "validation"
+    accuracies = [value for _, metrics in complete if (value := metrics.get(f"{split}_accuracy")) is not None]
+    if len(complete) == 1:
+        return complete[0][0].name + (f": {split} accuracy {accuracies[0]:.4f}" if accuracies else "")
+    return f"{split} accuracy {min(accuracies):.4f} to {max(accuracies):.4f}" if accuracies else ""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -92,20 +92,18 @@ def forecast(context: "Context[Any]") -> list[StageForecast]:
             item = steps.send(answer)
         except StopIteration:
             return [stage for stage in stages.values() if stage.decisions or stage.unknown]
-        told, answer = forecaster.item(item)
-        earlier = stages.pop(told.stage, None)  # a stage that goes on stands where it ends
-        stages[told.stage] = joined(earlier, told) if earlier is not None else told
+        stage_forecast, answer = forecaster.item(item)
+        earlier = stages.pop(stage_forecast.stage, None)  # a stage that goes on stands where it ends
+        stages[stage_forecast.stage] = joined(earlier, stage_forecast) if earlier is not None else stage_forecast
 
 
-def joined(first: StageForecast, *others: StageForecast) -> StageForecast:
-    """Forecasts of one stage as one; what is not known for the same reason is counted together."""
-    every, counts = (first, *others), Counter[str]()
-    for unknown in (unknown for forecast in every for unknown in forecast.unknown):
+def joined(first: StageForecast, second: StageForecast) -> StageForecast:
+    """Two forecasts of one stage as one; what is not known for the same reason is counted together."""
+    counts = Counter[str]()
+    for unknown in first.unknown + second.unknown:
         counts[unknown.reason] += unknown.count
-    decisions = tuple(decision for forecast in every for decision in forecast.decisions)
-    return replace(
-        first, decisions=decisions, unknown=tuple(Unknown(count, reason) for reason, count in counts.items())
-    )
+    unknowns = tuple(Unknown(count, reason) for reason, count in counts.items())
+    return replace(first, decisions=first.decisions + second.decisions, unknown=unknowns)
 
 
 @dataclass
@@ -124,8 +122,8 @@ class Forecaster:
             return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
         if not isinstance(item, Stage | Artifacts):
             return self._trials(item)
-        told = self.stage(item) if isinstance(item, Stage) else self._artifacts(item)
-        return told, told.has_ended
+        stage_forecast = self.stage(item) if isinstance(item, Stage) else self._artifacts(item)
+        return stage_forecast, stage_forecast.has_ended
 
     def stage(self, stage: Stage) -> StageForecast:
         """What would become of the runs of a stage. Raises DataError where a run's result or a list of a group's members is
@@ -163,9 +161,9 @@ class Forecaster:
         over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
         missing = 0 if over else max(0, settings.trials - len(stored))
         unknown = (Unknown(missing, "new trials, drawn as the search goes on"),) if missing else ()
-        told = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown)
-        best = best_trial(stored) if told.has_ended else None
-        return told, None if best is None else best.drawn
+        stage_forecast = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown)
+        best = best_trial(stored) if stage_forecast.has_ended else None
+        return stage_forecast, None if best is None else best.drawn
 
     def _decide(self, names: Sequence[Run], stage: Stage, groups: dict[str, tuple[Path, int]]) -> Decision | None:
         run = names[-1]
@@ -206,17 +204,19 @@ class Forecaster:
         reason, changes = self._compared(names)
         return _decision(run, TRAIN, reason, changes=changes)
 
-    def _groups(self, stage: str, known: set[str]) -> dict[str, tuple[Path, int]]:
+    def _groups(self, stage: str, planned: set[str]) -> dict[str, tuple[Path, int]]:
         """Fingerprint of a run -> the folder of the interrupted group that would be continued, and its number of runs."""
         if self.fresh:
             return {}
-        whole = {folder: members for folder, members in self.store.groups(stage).items() if set(members) <= known}
+        whole = {folder: members for folder, members in self.store.groups(stage).items() if set(members) <= planned}
         return {name: (folder, len(members)) for folder, members in whole.items() for name in members}
 
     def _compared(self, names: Sequence[Run]) -> tuple[str, tuple[Change, ...]]:
         """Why a run is new, by the newest stored run that was called like it."""
         run = names[-1]
-        namesakes = [self._stored[key] for own in names if (key := (own.variant, own.trial, own.seed)) in self._stored]
+        namesakes = [
+            self._stored[key] for alias in names if (key := (alias.variant, alias.trial, alias.seed)) in self._stored
+        ]
         if not self._stored:
             return "never trained", ()
         if not namesakes and run.variant not in {variant for variant, _, _ in self._stored}:

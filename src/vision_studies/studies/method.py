@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 S = TypeVar("S")
 
@@ -167,6 +167,11 @@ class StoredNetwork:
         return int(self.description["seed"])
 
     @property
+    def path(self) -> Path:
+        """The file that was named, or else the run's folder."""
+        return self.checkpoint or self.folder
+
+    @property
     def weights(self) -> Path:
         """The file that is read."""
         return self.checkpoint or self.folder / WEIGHTS_FILE
@@ -191,7 +196,7 @@ class Networks:
     """
 
     title: Callable[[Mapping[str, Any]], str]
-    rebuild: "Callable[[StoredNetwork, PreparedData], Rebuilt]"
+    rebuild: "Callable[[StoredNetwork, PreparedData], ImageClassifier]"
     unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
 
 

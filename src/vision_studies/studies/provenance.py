@@ -35,13 +35,13 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def parameter_differences(base: dict[str, Any], own: dict[str, Any]) -> dict[str, list[Any]]:
+def parameter_differences(base: dict[str, Any], other: dict[str, Any]) -> dict[str, list[Any]]:
     """Dotted name of every parameter that is not as in the base configuration -> both values; None where there is none.
 
     What the study calls itself is no difference.
     """
     before, after = (
-        flatten({name: value for name, value in parameters.items() if name != "study"}) for parameters in (base, own)
+        flatten({name: value for name, value in parameters.items() if name != "study"}) for parameters in (base, other)
     )
     both = {key: [before.get(key), after.get(key)] for key in sorted(before.keys() | after.keys())}
     return {key: [old, new] for key, (old, new) in both.items() if old != new}

@@ -1,7 +1,7 @@
 """Results and histories of many runs: gathered from their folders, one row a run, one schema for every pipeline."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vision_studies.config.merge import flatten
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, one_line
 from vision_studies.outcomes import COMPLETE, STATUSES
 from vision_studies.run_folders import HISTORY_FILE, MEND
 from vision_studies.statistics.metrics import METRICS
@@ -70,7 +70,9 @@ def results_table(runs: Sequence[Run], store: "RunStore", stages: Sequence[str])
         if results:
             if run.configuration_hash not in configurations:
                 configurations[run.configuration_hash] = _json(flatten(run.configuration))
-            rows.append(_row(run, configurations[run.configuration_hash], results))
+            names = {name: getattr(run, name) for name in (*IDENTITY, "configuration_hash", "data_fingerprint")}
+            names["run_fingerprint"] = run.fingerprint
+            rows.append(results_row(names, configurations[run.configuration_hash], results))
     return validate_results(pd.DataFrame(rows, columns=SCHEMA.names))
 
 
@@ -106,7 +108,7 @@ def _histories(runs: Sequence[Run], store: "RunStore") -> list[pa.Table | None]:
         except FileNotFoundError:
             histories.append(None)
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file} is damaged ({' '.join(str(error).split())}); {MEND}.") from error
+            raise DataError(f"{file} is damaged ({one_line(error)}); {MEND}.") from error
     return histories
 
 
@@ -121,9 +123,11 @@ def _ended_stages(run: Run, store: "RunStore", stages: Sequence[str]) -> Iterato
             return
 
 
-def _row(run: Run, configuration: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    row = {name: getattr(run, name) for name in (*IDENTITY, "configuration_hash", "data_fingerprint")}
-    row |= {"configuration": configuration, "run_fingerprint": run.fingerprint}
+def results_row(names: Mapping[str, Any], configuration: str, results: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """A row of the results table: what identifies a run, its flattened configuration as JSON, and what its stages have found,
+    of which a later one counts.
+    """
+    row = {**names, "configuration": configuration}
     for result in results:
         row |= {**result["metrics"], "status": result["status"], "reason": result["reason"]}
         if "other_metrics" in result["metrics"]:
@@ -176,7 +180,7 @@ def read_results(file: Path) -> pd.DataFrame:
         table = pd.read_parquet(file, **READ_OPTIONS) if version == str(SCHEMA_VERSION) else None
     except Exception as error:  # pandas and pyarrow have many errors for what a damaged file may be
         raise DataError(
-            f"{file} cannot be read ({' '.join(str(error).split())}); delete it and run its pipeline again: the runs it lists "
+            f"{file} cannot be read ({one_line(error)}); delete it and run its pipeline again: the runs it lists "
             "are kept."
         ) from error
     if table is None:
@@ -223,8 +227,8 @@ def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFram
     variant = IDENTITY[:-1]
     other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
     beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
-    kept = stored[~(replaced | other_data | other_meaning | beside_it)]
-    rows = [*new.to_dict("records"), *kept.to_dict("records")]
+    remaining = stored[~(replaced | other_data | other_meaning | beside_it)]
+    rows = [*new.to_dict("records"), *remaining.to_dict("records")]
     return validate_results(_in_order(pd.DataFrame(rows, columns=SCHEMA.names)))
 
 

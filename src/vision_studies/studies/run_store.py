@@ -157,9 +157,9 @@ class RunStore:
         where a store keeps it, and cannot be reached.
         """
         folder = self.path(run)
-        kept = kept_with(folder)
-        if kept is not None:
-            kept.forget(folder)
+        kept_data = kept_with(folder)
+        if kept_data is not None:
+            kept_data.forget(folder)
         if not folder.exists():
             return
         lock = self.lock(run)

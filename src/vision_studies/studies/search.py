@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from vision_studies.config.search import (
     SharedSearchSettings,
 )
 from vision_studies.errors import BusyError
-from vision_studies.outcomes import COMPLETE, PRUNED
+from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
 from vision_studies.studies.trials import SearchTrial, best_trial, described_trial, meant
 
@@ -43,25 +42,11 @@ Space = Mapping[str, SearchDomain | ChoiceSettings]
 """Dotted path -> where it is looked for, in the order in which values are drawn."""
 
 
-@dataclass(frozen=True)
-class TrialOutcome:
-    """What a trial found.
-
-    Attributes:
-        status: one of `outcomes.STATUSES`.
-        value: what is searched by; None where there is none.
-        seconds: of training.
-    """
-
-    status: str
-    value: float | None
-    seconds: float
-
-
 Report = Callable[[int, float], bool]
 """Is given epoch and value; tells whether the trial is hopeless."""
 
-Evaluate = Callable[[SearchTrial, Report], TrialOutcome]
+Evaluate = Callable[[SearchTrial, Report], Outcome]
+"""Trains a trial; of its metrics, `validation_accuracy` is what is searched by, and `seconds` are counted."""
 
 
 class Search:
@@ -144,7 +129,7 @@ class SharedSearch(Search):
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._settings = settings
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
         self._storage, self._locks = open_storage(settings.storage, name, folder)
 
         def sampler(count: int) -> optuna.samplers.BaseSampler:
@@ -206,23 +191,23 @@ class SharedSearch(Search):
     def _next(self) -> Any:
         """A trial that nobody works on, with its lock: one that was interrupted, or a new one; None where there is none."""
         release: Release | None = None
-        found: optuna.Trial | None = None
+        trial: optuna.Trial | None = None
         with self._locks.claim():
             trials = self._study.get_trials(deepcopy=False)
-            for running in (trial for trial in trials if trial.state == TrialState.RUNNING):
+            for running in (one for one in trials if one.state == TrialState.RUNNING):
                 release = self._locks.take(running.number)
                 if release is not None and self._has_ended(running):
                     release()
                     release = None
                 if release is not None:
                     logger.info("trial %d was interrupted and goes on", running.number + 1)
-                    found = self._draw(optuna.Trial(self._study, running._trial_id))
+                    trial = self._draw(optuna.Trial(self._study, running._trial_id))
                     break
-            if found is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
-                [found] = self.ask()  # while nobody else draws: the sampler keeps trials at work apart
-                release = self._locks.take(found.number)
+            if trial is None and len(trials) < self._settings.trials and not self._out_of_time(trials):
+                [trial] = self.ask()  # while nobody else draws: the sampler keeps trials at work apart
+                release = self._locks.take(trial.number)
         try:
-            yield found
+            yield trial
         finally:
             if release is not None:
                 release()
@@ -235,16 +220,17 @@ class SharedSearch(Search):
             return trial.should_prune() if epoch in reported else is_hopeless(trial, epoch, value)
 
         outcome = evaluate(described_trial(self._frozen(trial.number), self._space), report)
-        trial.set_user_attr("seconds", outcome.seconds)
+        accuracy = outcome.metrics.get("validation_accuracy")
+        trial.set_user_attr("seconds", outcome.metrics.get("seconds", 0.0))
         trial.set_user_attr("status", outcome.status)
         if outcome.status == COMPLETE:
-            self._study.tell(trial, outcome.value)
+            self._study.tell(trial, accuracy)
         else:
             self._study.tell(trial, state=_STATES.get(outcome.status, TrialState.FAIL))
-        if time.monotonic() - self._said >= _LINE_AFTER:
-            found = f"accuracy {outcome.value:.4f}" if outcome.status == COMPLETE else outcome.status
-            logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, found)
-            self._said = time.monotonic()
+        if time.monotonic() - self._last_line >= _LINE_AFTER:
+            result = f"accuracy {accuracy:.4f}" if outcome.status == COMPLETE else outcome.status
+            logger.info("trial %d of %d: %s", trial.number + 1, self._settings.trials, result)
+            self._last_line = time.monotonic()
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]

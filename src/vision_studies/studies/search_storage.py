@@ -115,9 +115,10 @@ def open_storage(url: str | None, name: str, folder: Path) -> tuple[optuna.stora
         MissingDependencyError: its driver is not installed.
     """
     if url is None:
-        lock = _JournalLock(folder / "journal.lock")
-        # Optuna's base class of locks is private to it; these two methods are all that it asks for.
-        backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=lock)  # type: ignore[arg-type]
+        # Ends with the process that holds it, where Optuna's own lock would outlive a kill. Optuna's base class of locks is
+        # private to it; `acquire` and `release` are all that it asks for.
+        lock: Any = FileLock(folder / "journal.lock")
+        backend = JournalFileBackend(str(folder / JOURNAL), lock_obj=lock)
         return optuna.storages.JournalStorage(backend), FileLocks(folder)
     address = make_url(url)
     if address.get_backend_name() != "postgresql":
@@ -163,17 +164,3 @@ def _connect(address: URL) -> Connection:
             "`pip install vision-studies[postgresql]`."
         ) from error
     return engine.connect()
-
-
-class _JournalLock:
-    """A lock on the journal that ends with the process that holds it: Optuna's own would outlive a kill."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()

@@ -104,7 +104,7 @@ class Elsewhere:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._said = -_LINE_AFTER
+        self._last_line = -_LINE_AFTER
 
     def wait(self, held: Sequence[tuple[Path, int]]) -> None:
         """Return as soon as one of the locks is free, because its work has ended or its process has died.
@@ -112,7 +112,7 @@ class Elsewhere:
         `held` has the locks with the number of runs behind each.
         """
         while all(is_held(lock_file) for lock_file, _ in held):
-            if time.monotonic() - self._said >= _LINE_AFTER:
+            if time.monotonic() - self._last_line >= _LINE_AFTER:
                 self._tell(held)
             time.sleep(_POLL_SECONDS)
 
@@ -125,7 +125,7 @@ class Elsewhere:
         total = counts.total()
         are = "run is" if total == 1 else "runs are"
         logger.info("%s: %d %s worked on elsewhere (%s); waiting", self._stage, total, are, who)
-        self._said = time.monotonic()
+        self._last_line = time.monotonic()
 
 
 def share(artifacts: Artifacts, *, fresh: bool = False) -> None:

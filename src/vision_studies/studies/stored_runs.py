@@ -81,13 +81,13 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
     one.
     """
     runs = find_runs(models, study)
-    found = [run for run in runs if run.label == named] or [run for run in runs if run.fingerprint.startswith(named)]
-    if len(found) == 1:
-        return found[0]
+    matches = [run for run in runs if run.label == named] or [run for run in runs if run.fingerprint.startswith(named)]
+    if len(matches) == 1:
+        return matches[0]
     where = f"the study '{study}'" if study else "any study"
-    if not found:
+    if not matches:
         raise ParameterError(f"No run of {where} is called '{named}'; `kedro runs list` shows what there is.")
-    several = ", ".join(f"{run.description['study']}/{run.fingerprint}" for run in found)
+    several = ", ".join(f"{run.description['study']}/{run.fingerprint}" for run in matches)
     raise ParameterError(f"'{named}' could be any of {several}; give more of its fingerprint, or the study with --env.")
 
 

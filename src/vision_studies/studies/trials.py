@@ -22,7 +22,7 @@ from vision_studies.studies.stages import pruned_otherwise
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from vision_studies.studies.search import Report, SharedSearch, TrialOutcome
+    from vision_studies.studies.search import Report, SharedSearch
 
 Drawn = Mapping[str, Any]
 """Dotted path -> value."""
@@ -190,9 +190,7 @@ def _worker(trials: Trials, store: RunStore) -> None:
     trials.search().work(partial(_do_trial, trials=trials, store=store))
 
 
-def _do_trial(trial: SearchTrial, report: "Report", *, trials: Trials, store: RunStore) -> "TrialOutcome":
-    from vision_studies.studies.search import TrialOutcome
-
+def _do_trial(trial: SearchTrial, report: "Report", *, trials: Trials, store: RunStore) -> Outcome:
     run, pruner = trials.run(trial.number, trial.drawn), pruner_name(trials.settings.pruner)
     result = store.result(run, trials.stage)
     if result is not None and pruned_otherwise(result, pruner):
@@ -201,5 +199,4 @@ def _do_trial(trial: SearchTrial, report: "Report", *, trials: Trials, store: Ru
     def train(run: Run, folder: Path) -> Outcome:
         return trials.train(run, folder, report).pruned_by(pruner)
 
-    outcome = execute_one(run, trials.stage, train, store)
-    return TrialOutcome(outcome.status, outcome.metrics.get("validation_accuracy"), outcome.metrics.get("seconds", 0.0))
+    return execute_one(run, trials.stage, train, store)

@@ -54,14 +54,14 @@ class MlflowTracker:
             self._client = MlflowClient(tracking_uri=self._settings.uri)
             self._experiment = self._find_experiment()
             parent = self._find_parent(study)
-            known = {run.data.tags.get(KEY): run for run in self._search(f"tags.`mlflow.parentRunId` = '{parent}'")}
+            stored = {run.data.tags.get(KEY): run for run in self._search(f"tags.`mlflow.parentRunId` = '{parent}'")}
             written = 0
             for record in study.runs:
                 if stopped():
                     return written
-                written += self._write_run(record, known.get(record.key), parent)
+                written += self._write_run(record, stored.get(record.key), parent)
             keys = {record.key for record in study.runs}
-            for key, run in known.items():
+            for key, run in stored.items():
                 if key not in keys and run.data.tags.get("in_results") != "no":  # of an earlier configuration
                     self._client.set_tag(run.info.run_id, "in_results", "no")
             self._write_study(study, parent)
@@ -111,28 +111,28 @@ class MlflowTracker:
         else:
             self._client.set_terminated(parent, _STATUS.get(study.state, "FAILED"), end_time=time)
 
-    def _write_run(self, record: RunRecord, known: "Run | None", parent: str) -> int:
+    def _write_run(self, record: RunRecord, stored: "Run | None", parent: str) -> int:
         """Write a run where it is new or has changed; return 1 where it was.
 
         The tags of what is there come last, so that a run that was interrupted has none, and is written again.
         """
         from mlflow.entities import Param
 
-        tags = {} if known is None else known.data.tags
-        if known is not None and tags.get(CONTENT) == record.content_hash:
+        tags = {} if stored is None else stored.data.tags
+        if stored is not None and tags.get(CONTENT) == record.content_hash:
             if tags.get("in_results") == "no":
-                self._client.set_tag(known.info.run_id, "in_results", "yes")
+                self._client.set_tag(stored.info.run_id, "in_results", "yes")
             return 0
         is_other = record.history and tags.get(TRAINING) != record.training_hash
-        if known is not None and (TRAINING not in tags or is_other):
-            self._client.delete_run(known.info.run_id)  # values of an epoch can be added in MLflow, never taken back
-            known = None
+        if stored is not None and (TRAINING not in tags or is_other):
+            self._client.delete_run(stored.info.run_id)  # values of an epoch can be added in MLflow, never taken back
+            stored = None
         ended = _milliseconds(record.ended)
         step = int(record.metrics.get("best_epoch", max(record.history, default=0)))
         metrics = [_metric(name, value, ended, step) for name, value in record.metrics.items()]
         parameters = []
-        if known is not None:
-            run_id = known.info.run_id
+        if stored is not None:
+            run_id = stored.info.run_id
         else:
             tags = record.tags | {"mlflow.parentRunId": parent, KEY: record.key}
             run_id = self._create(record.name, record.started, tags)
@@ -156,7 +156,7 @@ class MlflowTracker:
         """Files that are new or have changed, by a list that lies beside them in the store."""
         hashes = {path: hash_file(file) for path, file in artefacts.items()}
         stored = self._manifest(parent)
-        changed = [path for path, own_hash in hashes.items() if stored.get(path) != own_hash]
+        changed = [path for path, sha256 in hashes.items() if stored.get(path) != sha256]
         for path in changed:
             folder = Path(path).parent.as_posix()
             self._client.log_artifact(parent, str(artefacts[path]), None if folder == "." else folder)

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
-from importlib.util import find_spec
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
 from vision_studies.config.tracking import TrackingSettings
-from vision_studies.errors import MissingDependencyError
+from vision_studies.errors import MissingDependencyError, not_installed
 
 TRACEBACKS = "VISION_STUDIES_TRACEBACK"
 """Environment variable: what trackers print, and where their errors come from, is shown."""
@@ -40,12 +39,10 @@ def require_trackers(settings: TrackingSettings) -> None:
     if settings.mlflow.uri.startswith("sqlite:"):
         needed["mlflow"] += ["sqlalchemy", "alembic"]
     for name, libraries in needed.items():
-        missing = [library for library in libraries if find_spec(library) is None]
-        if getattr(settings, name).enabled and missing:
+        if getattr(settings, name).enabled and (missing := not_installed(libraries)):
             raise MissingDependencyError(
-                f"tracking.{name}.enabled needs {' and '.join(missing)}, which "
-                f"{'is' if len(missing) == 1 else 'are'} not installed: `pip install vision-studies[{name}]`, "
-                f"or leave out tracking.{name}.enabled=true."
+                f"tracking.{name}.enabled needs {missing}: `pip install vision-studies[{name}]`, or leave out "
+                f"tracking.{name}.enabled=true."
             )
 
 

@@ -49,7 +49,7 @@ class Recorder:
         self._request, self._trackers, self._tell, self._stopped = request, trackers, tell, stopped
         self._folders = StudyFolders.of(Path(request["project"]), request["study"]["name"])
         self._began = time.time()
-        self._seen: dict[str, dict[str, tuple[int, int]]] = {}
+        self._logged: dict[str, dict[str, tuple[int, int]]] = {}
         self._down: set[str] = set()
         self._written = dict.fromkeys((tracker.name for tracker in trackers), 0)
 
@@ -59,7 +59,9 @@ class Recorder:
         A tracker that fails is asked again at the next look; until it succeeds, it is told of once.
         """
         files = self._folders.state()
-        waiting = [tracker for tracker in self._trackers if state != "running" or self._seen.get(tracker.name) != files]
+        waiting = [
+            tracker for tracker in self._trackers if state != "running" or self._logged.get(tracker.name) != files
+        ]
         if not files or not waiting:
             return
         study: StudyRecord | None = None
@@ -67,7 +69,7 @@ class Recorder:
             try:
                 study = study or self._read(state)
                 self._written[tracker.name] += tracker.log(study, self._stopped)
-                self._seen[tracker.name] = files
+                self._logged[tracker.name] = files
                 self._down.discard(tracker.name)
             except Exception as error:  # whatever it is: a tracker is nothing that a study may fail of
                 self._tell_once(tracker.name, error)

@@ -18,7 +18,8 @@ from vision_studies.project_folders import MODELS, OUTPUTS, REPORTS
 from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, read_stage, run_folders, stage_files
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import load_method
-from vision_studies.studies.results import IDENTITY, SCHEMA
+from vision_studies.studies.results import IDENTITY, SCHEMA, results_row
+from vision_studies.studies.runs import run_name
 from vision_studies.tracking.histories import fold_steps, history_steps, is_number, joined_steps
 from vision_studies.tracking.records import RunRecord
 
@@ -153,12 +154,11 @@ def run_record(
     tags |= {name: value for name, value in others.items() if isinstance(value, str)}
     method = configuration.get("method")
     tags |= {} if method is None else {"method": str(method)}
-    trial = f", trial {row['trial']}" if row["trial"] else ""
     ended = _seconds(row.get("finished_at"))
     seconds = row["seconds"] if is_number(row.get("seconds")) else 0.0
     return RunRecord(
         key=_key(row),
-        name=f"{row['pipeline']}: {row['variant']}{trial}, seed {row['seed']}",
+        name=f"{row['pipeline']}: {run_name(row['variant'], row['trial'], row['seed'])}",
         pipeline=row["pipeline"],
         status=row["status"],
         parameters={"variant": row["variant"], "trial": int(row["trial"]), "seed": int(row["seed"])}
@@ -197,16 +197,10 @@ def _weights(folder: Path, with_weights: bool) -> list[Path]:
 def _row_of_folder(folder: Path, files: Sequence[Path]) -> dict[str, Any]:
     """A row of the results table, as far as the stages of a run have come."""
     description = read_description(folder, ("configuration",))
-    row: dict[str, Any] = description | {
-        "configuration": json.dumps(flatten(description["configuration"])),
-        "run_fingerprint": folder.name,
-        "configuration_hash": hash_json(description["configuration"]),
-    }
-    for stage in sorted(map(read_stage, files), key=lambda stage: stage["provenance"]["finished_at"]):
-        row |= stage["metrics"] | {"status": stage["status"], "reason": stage["reason"]}
-        row |= {name: stage["provenance"][name] for name in ("git_commit", "finished_at")}
-    row["other_metrics"] = json.dumps(row.get("other_metrics", {}))
-    return row
+    configuration = description["configuration"]
+    names = description | {"run_fingerprint": folder.name, "configuration_hash": hash_json(configuration)}
+    stages = sorted(map(read_stage, files), key=lambda stage: stage["provenance"]["finished_at"])
+    return results_row(names, json.dumps(flatten(configuration)), stages)
 
 
 def _histories(table: pd.DataFrame | None) -> dict[tuple[Any, ...], pd.DataFrame]:

@@ -86,6 +86,24 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
     return model
 
 
+def load_selected(network: nn.Module, file: Path) -> nn.Module:
+    """Load weights, or those of a numbered checkpoint, into `network`.
+
+    Raises:
+        CheckpointError: the file is damaged or belongs to another network.
+    """
+    state = load_state(file)
+    if not isinstance(state, dict) or "optimizers" not in state:
+        return load_weights(network, file)
+    try:
+        network.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{file} is a checkpoint of another network than its run describes; it was moved or changed."
+        ) from error
+    return network
+
+
 def _checksum(described: str, tensors: dict[str, Tensor]) -> str:
     """SHA-256 of all that a file holds: safetensors itself would read a changed byte as another number."""
     digest = hashlib.sha256(described.encode())

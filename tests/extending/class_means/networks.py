@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 
 def save_means(data: "PreparedData", positions: "np.ndarray", file: Path) -> "nn.Module":
@@ -57,13 +57,13 @@ def _title(_: Mapping[str, Any]) -> str:
     return "class means"
 
 
-def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     from vision_studies.data.loaders import Normalisation
+    from vision_studies.training.classifier import ImageClassifier, ImageFormat
     from vision_studies.training.precision import FLOAT32
-    from vision_studies.training.rebuilt import Rebuilt
 
     pixels = Normalisation((0.0,) * data.in_channels, (255.0,) * data.in_channels)
-    return Rebuilt(classifier(data, run.weights), data.image_set.class_names, pixels, FLOAT32)
+    return ImageClassifier(run.path, classifier(data, run.weights), ImageFormat.of(data, pixels), FLOAT32)
 
 
 NETWORKS = Networks(_title, _rebuild)

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from vision_studies.data.restricted_pickle import NUMPY, Array, RefusedError, load_restricted, plain_integers
-from vision_studies.data.sources.raw import RawImages, one_line, resize_all
-from vision_studies.errors import DataError
+from vision_studies.data.sources.raw import RawImages, resize_all
+from vision_studies.errors import DataError, one_line
 
 Members = dict[str, Callable[[], bytes]]
 """File name without folders -> reads its content."""

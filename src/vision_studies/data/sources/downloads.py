@@ -17,8 +17,8 @@ import numpy as np
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.raw import RawImages, one_line, resize_all
-from vision_studies.errors import DataError
+from vision_studies.data.sources.raw import RawImages, resize_all
+from vision_studies.errors import DataError, one_line
 from vision_studies.files import atomic_file
 from vision_studies.torchvision_compat import torchvision_module
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision_studies.data.sources.raw import Encoded, RawImages, decode_all, files_below, one_line
-from vision_studies.errors import DataError
+from vision_studies.data.sources.raw import Encoded, RawImages, decode_all, files_below
+from vision_studies.errors import DataError, one_line
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("label", "fine_label")

@@ -217,11 +217,6 @@ def files_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def one_line(error: BaseException) -> str:
-    """What a library says of an error, without its line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def _raise(error: OSError) -> None:
     raise error
 

@@ -9,28 +9,22 @@ from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 
 def _title(configuration: Mapping[str, Any]) -> str:
     return network_name(configuration["model"])
 
 
-def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
+    from vision_studies.training.checkpoints import load_selected
+    from vision_studies.training.classifier import ImageClassifier, ImageFormat
     from vision_studies.training.network_run import build_network
-    from vision_studies.training.rebuilt import Rebuilt, load_selected
 
     settings = RunSettings.model_validate(run.configuration)
-    evaluation = settings.evaluation
-    return Rebuilt(
-        load_selected(build_network(settings, data), run.weights),
-        data.image_set.class_names,
-        data.normalisation,
-        settings.training,
-        evaluation.batch_size,
-        evaluation.padding,
-        evaluation.seed,
-    )
+    network, evaluation = load_selected(build_network(settings, data), run.weights), settings.evaluation
+    chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
+    return ImageClassifier(run.path, network, ImageFormat.of(data), *chosen)
 
 
 NETWORKS = Networks(_title, _rebuild)

@@ -8,26 +8,26 @@ from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 
 def _title(configuration: Mapping[str, Any]) -> str:
     return f"perceptron {architecture_name(configuration['widths'])}"
 
 
-def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     from torch import nn
 
     from vision_studies.data.loaders import Normalisation
     from vision_studies.pipelines.mlp_transfer.work import build_network
     from vision_studies.training.checkpoints import load_weights
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
     settings = MlpRunSettings.model_validate(run.configuration)
     network = nn.Sequential(nn.Flatten(), load_weights(build_network(settings, data), run.weights))
     pixels = Normalisation((0.0,) * data.in_channels, (255.0,) * data.in_channels)
-    normalisation = data.normalisation if settings.normalise else pixels
-    return Rebuilt(network, data.image_set.class_names, normalisation, settings.training)
+    images = ImageFormat.of(data, None if settings.normalise else pixels)
+    return ImageClassifier(run.path, network, images, settings.training)
 
 
 NETWORKS = Networks(_title, _rebuild)

@@ -10,7 +10,7 @@ from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, St
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 _ONE_OF_SEVERAL = ("best_learner", "soup")
 """Rules that leave one network."""
@@ -32,7 +32,7 @@ def _unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
     return None if (folder / (TRAINED if combined else WEIGHTS_FILE)).is_file() else NO_WEIGHTS
 
 
-def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     from vision_studies.pipelines.stacking.rebuilding import rebuild
 
     return rebuild(run, data)

@@ -24,11 +24,11 @@ from vision_studies.pipelines.stacking.stages import TRAINED
 from vision_studies.run_folders import descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork
-from vision_studies.training.checkpoints import load_weights
-from vision_studies.training.rebuilt import Rebuilt, load_selected
+from vision_studies.training.checkpoints import load_selected, load_weights
+from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 
-def rebuild(stored: StoredNetwork, data: PreparedData) -> Rebuilt:
+def rebuild(stored: StoredNetwork, data: PreparedData) -> ImageClassifier:
     """The network of a run of `stacking` as it was trained.
 
     Raises:
@@ -42,8 +42,7 @@ def rebuild(stored: StoredNetwork, data: PreparedData) -> Rebuilt:
         network = _folded(run, stored, data)
     else:
         network = _trained(run, stored.seed, stored.weights, data)
-    names, batch_size = data.image_set.class_names, shared.evaluation.batch_size
-    return Rebuilt(network, names, data.normalisation, shared.training, batch_size)
+    return ImageClassifier(stored.path, network, ImageFormat.of(data), shared.training, shared.evaluation.batch_size)
 
 
 def _trained(run: NetworkRun | JointRun, seed: int, weights: Path, data: PreparedData) -> nn.Module:

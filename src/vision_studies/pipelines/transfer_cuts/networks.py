@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier
 
 
 def network_title(configuration: Mapping[str, Any]) -> str:
@@ -22,10 +22,10 @@ def network_title(configuration: Mapping[str, Any]) -> str:
     return network_name(configuration["network"])
 
 
-def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     from vision_studies.data.loaders import Normalisation
     from vision_studies.pipelines.transfer_cuts.cut_networks import HALF, load_pretrained
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
     settings: CutRunSettings | PretrainingRunSettings
     network: nn.Module
@@ -40,7 +40,8 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
     # The networks tell classes apart in the order of the image set.
     classes = tuple(name for name in data.image_set.class_names if name in settings.classes)
     half = (HALF,) * data.in_channels
-    return Rebuilt(network, classes, Normalisation(half, half), training)
+    images = ImageFormat(classes, data.image_size, data.in_channels, Normalisation(half, half))
+    return ImageClassifier(run.path, network, images, training)
 
 
 def _cut(settings: CutRunSettings, weights: Path, data: "PreparedData") -> "nn.Module":

@@ -1,0 +1,295 @@
+"""The project's own data sets in the catalog: checkpoints, FFCV's files, working folders, image sets, partitions, results."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from filelock import FileLock
+from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro_datasets._typing import HTMLPreview, JSONPreview, TablePreview
+from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
+
+from vision_studies.catalog.previews import NO_JSON, NO_TABLE, partitions_preview, table_preview
+from vision_studies.errors import DataError
+from vision_studies.files import atomic_file, atomic_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vision_studies.data.image_set import ImageSet
+
+logger = logging.getLogger(__name__)
+
+Saved = TypeVar("Saved")
+Loaded = TypeVar("Loaded")
+
+BetonSource = Path | Callable[[Path], None]
+"""A finished file, or a function that writes one to the path it is given."""
+
+
+class SharedVersions:
+    """Mixed into versioned datasets whose save is atomic.
+
+    Two processes that begin in the same millisecond have one version: both may save it, for both save the same. And a
+    process goes on with the version that it has saved itself, though another one may have saved a later one.
+    """
+
+    def _path_to_save(self: Any) -> Path:
+        """Where to save; from now on also what is loaded, unless a version to load was asked for."""
+        version = self.resolve_save_version()
+        if version is None:
+            return Path(self._filepath)
+        self._cached_load_version = version
+        return Path(self._get_versioned_path(version))
+
+
+class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
+    """A file or folder with versions, whose reading and writing subclasses say."""
+
+    def __init__(
+        self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
+    ) -> None:
+        """Point at the file or the folder, or the folder of its versions; `version` is to be loaded or saved."""
+        super().__init__(
+            filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
+        )
+        self.metadata = metadata
+
+    def _exists(self) -> bool:
+        try:
+            return Path(self._get_load_path()).exists()
+        except DatasetError:
+            return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "version": self._version}
+
+
+class PlainPath(AbstractDataset[Saved, Loaded]):
+    """A file or folder without versions, whose reading and writing subclasses say."""
+
+    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+        """Point at the file or the folder; `metadata` is for Kedro's plugins."""
+        self._path = Path(filepath)
+        self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return self._path.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._path)}
+
+
+def _glob(pattern: str) -> list[str]:
+    return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]
+
+
+class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
+    """A nested state of tensors and JSON values in one safetensors file; never a pickle."""
+
+    def load(self) -> dict[str, Any]:
+        """Read the state. Raises CheckpointError where the file is damaged."""
+        from vision_studies.training.checkpoints import load_state
+
+        return load_state(Path(self._get_load_path()))
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the state, atomically."""
+        from vision_studies.training.checkpoints import save_state
+
+        save_state(self._path_to_save(), data)
+
+    def preview(self) -> JSONPreview:
+        """All of the state but its weights; of other tensors, their shapes."""
+        if not self._exists():
+            return NO_JSON
+        state = {key: value for key, value in self.load().items() if key != "weights"}
+        return JSONPreview(json.dumps(state, default=lambda tensor: f"tensor of shape {list(tensor.shape)}"))
+
+
+class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]):
+    """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
+
+    def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
+        """Point at the folder whose versions hold the files; `missing_ok`: without a version, load an empty mapping instead of
+        failing.
+        """
+        super().__init__(**options)
+        self._missing_ok = missing_ok
+
+    def load(self) -> dict[str, Path]:
+        """Name without suffix -> path of the file."""
+        try:
+            folder = Path(self._get_load_path())
+        except DatasetError:
+            if self._missing_ok:
+                return {}
+            raise
+        return {file.stem: file for file in sorted(folder.glob("*.beton"))}
+
+    def save(self, data: Mapping[str, BetonSource]) -> None:
+        """Write or link the files into a new version; an empty mapping makes an empty version."""
+        with atomic_folder(self._path_to_save()) as folder:
+            for name, source in data.items():
+                write = partial(_link, source) if isinstance(source, Path) else source
+                write(folder / f"{name}.beton")
+
+    def preview(self) -> JSONPreview:
+        """Files and their sizes."""
+        if not self._exists():
+            return NO_JSON
+        return JSONPreview(json.dumps({file.name: file.stat().st_size for file in self.load().values()}))
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() | {"missing_ok": self._missing_ok}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+class FolderDataset(PlainPath[NoReturn, Path]):
+    """Path of a folder in which a node works, or which it searches; created when it is loaded.
+
+    Long work writes here as it goes (checkpoints, finished runs), so that nothing is lost when it is stopped.
+    """
+
+    def load(self) -> Path:
+        """The folder, created where it is not there yet."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        return self._path
+
+    def save(self, data: NoReturn) -> NoReturn:  # noqa: ARG002
+        """Refuse with a DatasetError: what lies in a working folder is written by the node that works in it."""
+        raise DatasetError(f"{self._path} is a working folder: nodes write into it themselves.")
+
+    def preview(self, number: int = 20) -> JSONPreview:
+        """How many folders and files lie there, and the names of the first ones."""
+        if not self._exists():
+            return NO_JSON
+        entries = sorted(entry for entry in self._path.iterdir() if not entry.name.startswith("."))
+        folders = sum(entry.is_dir() for entry in entries)
+        names = [entry.name for entry in entries[:number]]
+        return JSONPreview(json.dumps({"folders": folders, "files": len(entries) - folders, "first": names}))
+
+
+class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
+    """A folder that holds an `ImageSet`; images are memory-mapped, so that processes share them."""
+
+    def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
+        """Point at the folder of an image set; `missing_ok`: where none can be read yet, load None instead of failing."""
+        super().__init__(**options)
+        self._missing_ok = missing_ok
+
+    def load(self) -> "ImageSet | None":
+        """Open the image set. Raises DataError where there is none, or it is damaged, unless `missing_ok`."""
+        from vision_studies.data.image_set import ImageSet
+
+        if not self._exists():
+            if self._missing_ok:
+                return None
+            raise DataError(f"There is no image set in {self._path}; run `kedro run --pipeline=data_prep` first.")
+        try:
+            return ImageSet.open(self._path)
+        except DataError as error:
+            if not self._missing_ok:
+                raise
+            logger.warning("The stored image set is made again: %s", error)
+            return None
+
+    def save(self, data: "ImageSet") -> None:
+        """Write the image set, unless the very same is already there."""
+        from vision_studies.data.image_set import ImageSet
+
+        if self._exists():
+            with suppress(DataError):  # damaged: replaced below
+                stored = ImageSet.open(self._path)
+                if (stored.fingerprint, stored.origin) == (data.fingerprint, data.origin):
+                    return
+        data.save(self._path)
+
+    def preview(self) -> JSONPreview:
+        """Name, number and size of the images, and how many there are of each class."""
+        if not self._exists():
+            return NO_JSON
+        import numpy as np
+
+        from vision_studies.data.image_set import ImageSet
+
+        image_set = ImageSet.open(self._path)
+        images, height, width, channels = image_set.images.shape
+        of_class = np.bincount(image_set.labels, minlength=len(image_set.class_names))
+        summary = {
+            "name": image_set.name,
+            "images": images,
+            "own_test_images": int(image_set.is_test.sum()),
+            "size": [height, width, channels],
+            "classes": dict(zip(image_set.class_names, of_class.tolist(), strict=True)),
+            "fingerprint": image_set.fingerprint,
+        }
+        return JSONPreview(json.dumps(summary))
+
+    def _exists(self) -> bool:
+        return (self._path / "image_set.json").is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return super()._describe() | {"missing_ok": self._missing_ok}
+
+
+class PartitionedDataset(KedroPartitionedDataset):
+    """Kedro's partitions; a folder without any loads as an empty dictionary, as it was saved."""
+
+    def __init__(self, *, missing_ok: bool = True, **options: Any) -> None:
+        """Point at the folder; `missing_ok`: without a partition, load an empty dictionary instead of failing."""
+        super().__init__(**options)
+        self._missing_ok = missing_ok
+
+    def load(self) -> dict[str, Any]:
+        """Name -> function that loads the partition. Raises DatasetError where there is none, unless `missing_ok`."""
+        return super().load() if self._list_partitions() or not self._missing_ok else {}
+
+    def preview(self, number: int = 6) -> HTMLPreview:
+        """The first partitions, and the names of the others."""
+        markdown = self._filename_suffix == ".md"
+        return partitions_preview(self.load() if self._exists() else {}, number, markdown=markdown)
+
+
+class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
+    """One results table as Parquet, and the same rows as JSON beside it.
+
+    Saving adds rows; a row of the same identity takes the place of the stored one. Processes take turns.
+    """
+
+    def load(self) -> "pd.DataFrame":
+        """Read the table. Raises DataError where it is damaged or of another schema."""
+        from vision_studies.studies.results import read_results
+
+        return read_results(self._path)
+
+    def save(self, data: "pd.DataFrame") -> None:
+        """Merge rows into the stored table."""
+        from vision_studies.studies.results import merge_results, write_results
+
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._path.with_name(f".{self._path.name}.lock")):
+            merged = merge_results(self.load() if self._exists() else None, data)
+            with atomic_file(self._path, keep_equal=True) as temporary:
+                write_results(merged, temporary)
+            with atomic_file(self._path.with_suffix(".json"), keep_equal=True) as temporary:
+                merged.to_json(temporary, orient="records", indent=2)
+
+    def preview(self, nrows: int = 10) -> TablePreview:
+        """The first rows, without the long columns."""
+        if not self._exists():
+            return NO_TABLE
+        columns = ["variant", "seed", "validation_accuracy", "test_accuracy", "parameters", "seconds", "status"]
+        return table_preview(self.load()[columns].head(nrows))
