@@ -39,12 +39,12 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
 
     best = _best_run(results)
     folder = runs_folder / best["run_fingerprint"]
-    kept = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
+    columns = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
     return {
         "weights": load_state(folder / WEIGHTS_FILE),
         "configuration": read_description(folder)["configuration"],
         "data": data_description(PreparedData.from_catalog(image_set, splits, {})),
-        **{name: best[name] for name in kept},
+        **{name: best[name] for name in columns},
     }
 
 
@@ -55,9 +55,9 @@ def write_evaluation(
     from vision_studies.training.network_run import submissions
 
     best = _best_run(results)
-    told = ["study", "variant", "seed", "run_fingerprint", "data_fingerprint", "validation_accuracy"]
+    columns = ["study", "variant", "seed", "run_fingerprint", "data_fingerprint", "validation_accuracy"]
     summary = {
-        **{name: best[name] for name in [*told, *(name for name in best if name.startswith("test_"))]},
+        **{name: best[name] for name in [*columns, *(name for name in best if name.startswith("test_"))]},
         **json.loads(best["other_metrics"] or "{}"),
         "configuration": model["configuration"],
     }

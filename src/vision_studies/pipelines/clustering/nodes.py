@@ -93,10 +93,10 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for classes in settings.classes:
         class_data, images, labels = images_of(context, classes)
-        drawn = np.random.default_rng(tsne.seed).permutation(len(images))[: tsne.samples]
-        names = np.asarray(data.image_set.class_names)[class_data.classes[labels[drawn]]]
+        chosen = np.random.default_rng(tsne.seed).permutation(len(images))[: tsne.samples]
+        names = np.asarray(data.image_set.class_names)[class_data.classes[labels[chosen]]]
         for layer in tsne.layers:
-            maps = layer_activations(network.to(device), data, images[drawn], layer, device)
+            maps = layer_activations(network.to(device), data, images[chosen], layer, device)
             x, y = scatter_positions(maps, perplexity=tsne.perplexity, seed=tsne.seed).T
             parts.append(pd.DataFrame({"classes": classes, "layer": layer, "x": x, "y": y, "class_name": names}))
     return pd.concat(parts, ignore_index=True)
@@ -163,8 +163,8 @@ def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.Data
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.clustering import plots
 
-    drawn = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
-    return stamped(drawn, cuts.notice)
+    figures = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
+    return stamped(figures, cuts.notice)
 
 
 def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:

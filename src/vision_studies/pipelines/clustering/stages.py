@@ -145,11 +145,11 @@ def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Se
     subsets = []
     for settings in cuts.subsets:
         for repeat in range(number, settings.repeats, len(cuts.pretraining.seeds)):
-            drawn = balanced_subset(labels, settings.fraction, repeat)
-            if min(map(len, drawn)) < 2:
+            draws = balanced_subset(labels, settings.fraction, repeat)
+            if min(map(len, draws)) < 2:
                 logger.warning(
                     "%.4g %% of these images are fewer than two a class: not clustered", 100 * settings.fraction
                 )
                 break
-            subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(drawn))))
+            subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(draws))))
     return subsets

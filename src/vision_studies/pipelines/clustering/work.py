@@ -39,7 +39,7 @@ class Subset:
 
     fraction: float  # share of the images that was asked for
     repeat: int  # number of the draw
-    positions: np.ndarray  # int [n], places among the images whose activations are given
+    positions: np.ndarray  # int [n], positions among the images whose activations are given
 
 
 def capped(subset: Subset, most: int | None) -> Subset:
@@ -126,7 +126,7 @@ def cluster_subsets(
 
 
 def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
-    """Places in the plane, near each other where vectors are: t-SNE (van der Maaten and Hinton 2008).
+    """Positions in the plane, near each other where vectors are: t-SNE (van der Maaten and Hinton 2008).
 
     Args:
         vectors: [N, ...], whatever follows the first axis is one vector.
@@ -216,12 +216,12 @@ def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.nda
     from threadpoolctl import threadpool_limits
 
     together = batched_kmeans(data, clusters, restarts=restarts, seed=seed)
-    for place in np.flatnonzero(together.degenerate):
-        distinct, which = np.unique(data[place], axis=0, return_inverse=True)
+    for index in np.flatnonzero(together.degenerate):
+        distinct, which = np.unique(data[index], axis=0, return_inverse=True)
         if len(distinct) > clusters:
             with threadpool_limits(1):
-                which = KMeans(clusters, n_init=restarts, random_state=seed).fit(data[place]).labels_
-        together.labels[place] = which.ravel()
+                which = KMeans(clusters, n_init=restarts, random_state=seed).fit(data[index]).labels_
+        together.labels[index] = which.ravel()
     return together.labels
 
 

@@ -34,7 +34,7 @@ def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataF
 
 
 def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
-    """The best trial of each architecture; see `plan.choose_hyperparameters`."""
+    """The best trial of each architecture; see `stages.choose_hyperparameters`."""
     return choose_hyperparameters(context, search_results)
 
 
@@ -43,7 +43,7 @@ def retrain_architectures(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train every architecture anew with its own best hyperparameters and every seed, and score it once on test."""
     _check_search(context, best)
-    run_stages(context, RETRAINING, EVALUATION, known=_known(search_results, best))
+    run_stages(context, RETRAINING, EVALUATION, known=_search_outcome(search_results, best))
     runs = home_runs(context, best)
     return context.table(runs, [TRAINING, EVALUATION]), context.histories(runs)
 
@@ -59,20 +59,20 @@ def transfer_hyperparameters(
         there already under another name.
     """
     _check_search(context, best)
-    run_stages(context, TRANSFER, TRANSFER_SCORES, known=_known(search_results, best))
+    run_stages(context, TRANSFER, TRANSFER_SCORES, known=_search_outcome(search_results, best))
     rows = []
-    seen = {*search_results["run_fingerprint"], *results["run_fingerprint"]}
+    trained = {*search_results["run_fingerprint"], *results["run_fingerprint"]}
     for target, source, run in transfer_cells(context, best):
         table = context.table([run], [TRAINING, EVALUATION])
         row: dict[str, Any] = table.iloc[0].to_dict() if len(table) else {"status": "failed"}
         names = ("seed", "status", "test_loss", "test_accuracy", "validation_loss", "best_epoch", "run_fingerprint")
         measured = {name: row.get(name) for name in names}
-        rows.append({"target_arch": target, "source_arch": source, **measured, "reused": run.fingerprint in seen})
-        seen.add(run.fingerprint)
+        rows.append({"target_arch": target, "source_arch": source, **measured, "reused": run.fingerprint in trained})
+        trained.add(run.fingerprint)
     return pd.DataFrame(rows)
 
 
-def _known(search_results: pd.DataFrame, best: dict[str, Any]) -> dict[str, Any]:
+def _search_outcome(search_results: pd.DataFrame, best: dict[str, Any]) -> dict[str, Any]:
     return {"best": best, "trials": set(search_results["run_fingerprint"])}
 
 

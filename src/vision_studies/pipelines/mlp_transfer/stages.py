@@ -125,8 +125,8 @@ def stages(context: Perceptrons, known: Known) -> Steps:
     # In the published protocol one of the seeds is the search's own: that run is there already.
     yield _training(context, [run for run in home if run.fingerprint not in trials], RETRAINING)
     yield _evaluation(context, home, EVALUATION)
-    there = {*trials, *(run.fingerprint for run in home)}
-    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in there]
+    trained = {*trials, *(run.fingerprint for run in home)}
+    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in trained]
     yield _training(context, elsewhere, TRANSFER)
     yield _evaluation(context, elsewhere, TRANSFER_SCORES)
 

@@ -76,8 +76,8 @@ def tabulate_search(
             "best_epoch": chosen["best_epoch"],
             "terminating_epoch": chosen["terminating_epoch"],
         }
-        own = results[(results["variant"] == name) & (results["status"] == COMPLETE)].sort_values("seed")
-        for row in own.to_dict("records"):
+        complete = results[(results["variant"] == name) & (results["status"] == COMPLETE)].sort_values("seed")
+        for row in complete.to_dict("records"):
             descriptions[f"{name}/retrain/seed_{row['seed']}/config"] = {
                 **identity,
                 "seed": int(row["seed"]),
@@ -86,14 +86,14 @@ def tabulate_search(
                 "terminating_epoch": int(json.loads(row["other_metrics"])["terminating_epoch"]),
                 "test_loss": float(row["test_loss"]),
             }
-        files[f"{name}/retrain/seed_losses"] = own[["seed", "test_loss"]]
-        spread = _spread(own["test_loss"], degrees)
+        files[f"{name}/retrain/seed_losses"] = complete[["seed", "test_loss"]]
+        spread = _spread(complete["test_loss"], degrees)
         descriptions[f"{name}/summary"] = {
             "architecture": name,
             "best_validation_loss": chosen["validation_loss"],
             "test_loss_stats": spread,
         }
-        losses.append(own[["seed", "test_loss"]].assign(architecture=name))
+        losses.append(complete[["seed", "test_loss"]].assign(architecture=name))
         spreads.append({"architecture": name, **spread})
     descriptions["summary"] = {"architectures": [descriptions[f"{name}/summary"] for name in best["architectures"]]}
     files["search_seed_losses"] = pd.concat(losses)[["architecture", "seed", "test_loss"]]
@@ -190,9 +190,9 @@ def _spread(losses: pd.Series, degrees: int) -> dict[str, float]:
 def _plain(value: Any) -> Any:
     """The value as JSON has it: missing numbers are null."""
     if isinstance(value, dict):
-        return {str(key): _plain(own) for key, own in value.items()}
+        return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
+        return [_plain(entry) for entry in value]
     if hasattr(value, "item"):
         value = value.item()
     return None if isinstance(value, float) and pd.isna(value) else value

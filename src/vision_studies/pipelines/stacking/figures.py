@@ -20,12 +20,12 @@ def plot_comparison(
     best = comparison["best_by_validation"]
     opposing = pd.DataFrame(comparison["opponents"][best])
     roles = {entry["name"]: "stack" if entry["role"] == STACK else "opponent" for entry in plan}
-    drawn = (
+    figures = (
         comparison_figure(results, pd.DataFrame(comparison["variants"])),
         comparison_figure(results, opposing),
         efficiency_figure(results.assign(role=results["variant"].map(roles))),
     )
-    return stamped(drawn, _notice(settings))
+    return stamped(figures, _notice(settings))
 
 
 def plot_training(
@@ -37,8 +37,8 @@ def plot_training(
     from vision_studies.pipelines.stacking.plots import parts_figure
 
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
-    own = histories[histories["variant"].isin(stacks)]
-    return stamped((learning_curves(own), parts_figure(own)), _notice(settings))
+    stack_histories = histories[histories["variant"].isin(stacks)]
+    return stamped((learning_curves(stack_histories), parts_figure(stack_histories)), _notice(settings))
 
 
 def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histories: pd.DataFrame) -> dict[str, Figure]:

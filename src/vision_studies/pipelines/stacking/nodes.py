@@ -38,7 +38,7 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
         described = trials_of(context, variant)
         search = described.search()
         trials, best = search.trials(), search.best()
-        assert best is not None  # noqa: S101 - a search without one is told of when it ends
+        assert best is not None  # noqa: S101 - a search without one says so when it ends
         runs += [described.run(trial.number, trial.drawn) for trial in trials]
         shown = [
             {"number": trial.number, "params": trial.names, "value": trial.value, "status": trial.status}
@@ -69,13 +69,13 @@ def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFr
 
 def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]:
     """Do stages with what was searched; return all variants and opponents."""
-    settings, drawn = context.settings, {}
+    settings, hyperparameters = context.settings, {}
     for variant in settings.variants if settings.search is not None else ():
         if variant.name not in trials:
             raise DataError(
                 f"Nothing was searched for the variant {variant.name}; run the search first: the same command with "
                 "--tags=search."
             )
-        drawn[variant.name] = trials[variant.name]["drawn"]
-    run_stages(context, *labels, known={"drawn": drawn})
-    return plan_entries(settings, context.images, drawn)
+        hyperparameters[variant.name] = trials[variant.name]["drawn"]
+    run_stages(context, *labels, known={"drawn": hyperparameters})
+    return plan_entries(settings, context.images, hyperparameters)

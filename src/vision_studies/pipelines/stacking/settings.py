@@ -213,14 +213,14 @@ class StackingSettings(Settings):
             )
         return self
 
-    def configured(self, variant: StackingVariantSettings, drawn: dict[str, Any] | None = None) -> StackingRunSettings:
-        """The run of a variant, with what a search has drawn (dotted path in `run` -> value) laid over it.
+    def configured(self, variant: StackingVariantSettings, draws: dict[str, Any] | None = None) -> StackingRunSettings:
+        """The run of a variant, with the `draws` of a search (dotted path in `run` -> value) laid over it.
 
         Raises:
             ValueError: its changes do not fit.
         """
-        draws = (nested(path, value) for path, value in (drawn or {}).items())
-        return with_changes(self.run, variant.changes, *draws, title=f"variant '{variant.name}'")
+        changes = (nested(path, value) for path, value in (draws or {}).items())
+        return with_changes(self.run, variant.changes, *changes, title=f"variant '{variant.name}'")
 
 
 class LearnerSettings(NetworkSettings):
@@ -323,7 +323,7 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
     Raises:
         ParameterError: a file of weights is not there.
     """
-    found = []
+    members = []
     for name in settings.base_learners:
         network = networks[name]
         file = Path(network.weights_file) if network.weights_file is not None else None
@@ -332,6 +332,6 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
                 f"stacking.networks.{name}.weights_file={network.weights_file} does not exist; put the file there, or set it "
                 "to null."
             )
-        initialisation, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
-        found.append(LearnerSettings(**network.model_dump(), initialisation=initialisation, weights_hash=weights_hash))
-    return tuple(found)
+        rule, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
+        members.append(LearnerSettings(**network.model_dump(), initialisation=rule, weights_hash=weights_hash))
+    return tuple(members)

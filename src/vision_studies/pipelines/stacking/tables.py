@@ -24,23 +24,23 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
-    known = [name for name in stacks if name in set(table["variant"])]
-    if not known:
+    tested = [name for name in stacks if name in set(table["variant"])]
+    if not tested:
         reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
         raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
     options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
-    variants = compare_variants(_rows(table, known), baseline=known[0], **options)
+    variants = compare_variants(_rows(table, tested), baseline=tested[0], **options)
     opposing = [entry for entry in plan if entry["role"] not in (STACK, "alone")]
     against = {}
-    for name in known:
+    for name in tested:
         names = [name, *(entry["name"] for entry in opposing if name in entry["stacks"])]
         against[name] = compare_variants(_rows(table, names), baseline=name, **options)
-    best = scored[scored["variant"].isin(known)].groupby("variant", sort=False)["validation_accuracy"].mean().idxmax()
+    best = scored[scored["variant"].isin(tested)].groupby("variant", sort=False)["validation_accuracy"].mean().idxmax()
     sentences = [*variants["sentence"].dropna(), *against[str(best)]["sentence"].dropna()]
     comparison = {
         "variants": _records(variants),
         "best_by_validation": best,
-        "opponents": {name: _records(own) for name, own in against.items()},
+        "opponents": {name: _records(opponents) for name, opponents in against.items()},
     }
     return comparison, sentences
 
@@ -91,8 +91,8 @@ def describe_study(
     for variant in settings.variants:
         searched = trials.get(variant.name)
         rows = (trial_results if searched else results).query("variant == @variant.name")
-        own_histories = (trial_histories if searched else histories).query("variant == @variant.name")
-        described = [_trial(row, own_histories, searched) for row in rows.to_dict("records")]
+        variant_histories = (trial_histories if searched else histories).query("variant == @variant.name")
+        described = [_trial(row, variant_histories, searched) for row in rows.to_dict("records")]
         complete = [trial for trial in described if trial["state"] == 1]
         best = max(complete, key=lambda trial: trial["value"], default=None)
         best_params = best["params"] if best else {}
@@ -128,17 +128,17 @@ def describe_study(
 
 
 def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any] | None) -> dict[str, Any]:
-    own = histories[(histories["trial"] == row["trial"]) & (histories["seed"] == row["seed"])].sort_values("epoch")
+    epochs = histories[(histories["trial"] == row["trial"]) & (histories["seed"] == row["seed"])].sort_values("epoch")
     params = {"seed": int(row["seed"])}
     if searched:
         params = next(trial["params"] for trial in searched["trials"] if trial["number"] == row["trial"])
     history: dict[str, Any] = {
-        "epochs": own["epoch"].tolist(),
-        "train_acc": [_number(value, 100) for value in own["train_accuracy"]],
-        "val_acc": [_number(value, 100) for value in own["validation_accuracy"]],
+        "epochs": epochs["epoch"].tolist(),
+        "train_acc": [_number(value, 100) for value in epochs["train_accuracy"]],
+        "val_acc": [_number(value, 100) for value in epochs["validation_accuracy"]],
     }
     if row["status"] == PRUNED:
-        history["pruned_at_epoch"] = int(own["epoch"].max())
+        history["pruned_at_epoch"] = int(epochs["epoch"].max())
     return {
         "number": int(row["trial"]) - 1 if searched else int(row["seed"]),
         "params": params,
@@ -152,7 +152,7 @@ def _hyperparameter_statistics(complete: list[dict[str, Any]]) -> dict[str, Any]
     statistics: dict[str, Any] = {}
     best = max(complete, key=lambda trial: trial["value"])
     for name in dict.fromkeys(name for trial in complete for name in trial["params"]):
-        trials = pd.DataFrame([(own["params"][name], own["value"]) for own in complete if name in own["params"]])
+        trials = pd.DataFrame([(row["params"][name], row["value"]) for row in complete if name in row["params"]])
         values, chosen = trials[0], {"best_trial_value": best["params"].get(name)}
         if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
             correlation = values.corr(trials[1]) if len(trials) > 2 else None

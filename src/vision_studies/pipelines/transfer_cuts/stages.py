@@ -33,7 +33,7 @@ Cuts = Context[TransferCutsSettings]
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the study's table; several may be one and the same run."""
+    """A cell of the study's table; several may be one and the same run."""
 
     mode: str  # what is done at the cut, or `baseline`
     cut: int  # convolutions before the cut; -1 for the baseline
@@ -56,7 +56,7 @@ def stages(context: Cuts, _: Known) -> Steps:
 
 
 def most_runs(settings: TransferCutsSettings) -> int:
-    """How many trainings there are at most, found without data: places of the table may be one run."""
+    """How many trainings there are at most, found without data: several cells of the table may be one run."""
     points = 1 + sum(len(settings.cut_points(mode)) for mode in settings.modes)
     return len(settings.pretraining.seeds) + points * sum(subset.repeats for subset in settings.subsets)
 
@@ -91,7 +91,7 @@ def pretraining_runs(context: Cuts) -> list[Run]:
 
 
 def study_cells(context: Cuts) -> list[Cell]:
-    """All places of the study's table, fraction by fraction; the baseline is the first of each."""
+    """All cells of the study's table, fraction by fraction; the baseline is the first of each."""
     settings, classes = context.settings, study_classes(context, context.settings)[1]
     pretrained = [run.fingerprint for run in pretraining_runs(context)]
     points = [(BASELINE, BASELINE_CUT)] + [(mode, cut) for mode in settings.modes for cut in settings.cut_points(mode)]
@@ -107,7 +107,7 @@ def study_cells(context: Cuts) -> list[Cell]:
 
 
 def cell_name(mode: str, cut: int, fraction: float) -> str:
-    """How a place of the table is called, as in `1 %: FR, cut 4`."""
+    """How a cell of the table is called, as in `1 %: FR, cut 4`."""
     point = f", cut {cut}" if cut >= 0 and mode != "fine_tune" else ""
     return f"{share_name(fraction)}: {mode_label(mode)}{point}"
 
@@ -197,5 +197,5 @@ def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: C
     files = [(_cut_run(context, run), store.path(run, WEIGHTS_FILE)) for run in stack]
     scores = evaluate_stack(files, context.images, select_device(context.execution.device))
     for run, metrics in zip(stack, scores, strict=True):
-        known = store.metrics(run, TRAINING)["other_metrics"]
-        record(run, Outcome(metrics | {"other_metrics": known | metrics["other_metrics"]}))
+        others = store.metrics(run, TRAINING)["other_metrics"]
+        record(run, Outcome(metrics | {"other_metrics": others | metrics["other_metrics"]}))
