@@ -116,9 +116,8 @@ def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: i
 def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
     from vision_studies.pipelines.clustering.activations import channel_means, layer_activations, layer_names
     from vision_studies.pipelines.clustering.work import capped, cluster_subsets
-    from vision_studies.training.runtime import select_device
 
-    device, data = select_device(context.execution.device), context.images
+    device, data = context.device, context.images
     network = pretrained_network(context, run).to(device)
     _, positions, labels = images_of(context, classes)
     subsets = [capped(subset, method.max_samples) for subset in _subsets(context.settings.cuts, labels, number)]

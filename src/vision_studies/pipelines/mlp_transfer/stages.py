@@ -14,7 +14,7 @@ from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.method import Context
+from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
 
@@ -198,8 +198,7 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: "Searches") -> None:
-    from vision_studies.pipelines.mlp_transfer import work as mlp_transfer
-    from vision_studies.training.runtime import select_device
+    from vision_studies.pipelines.mlp_transfer.work import train_stack
 
     pruner = pruner_name(context.settings.search.pruner)
 
@@ -216,23 +215,21 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perce
         def prune(member: int, epoch: int, value: float) -> bool:
             return is_hopeless(trials[member], epoch, value)
 
-    mlp_transfer.train_stack(
+    train_stack(
         [(MlpRunSettings.model_validate(run.configuration), run.seed) for run in stack],
         context.images,
         folder,
-        select_device(context.execution.device),
+        context.device,
         context.settings.stack,
         on_end=end,
-        weights_file=lambda member: context.runs.path(stack[member], mlp_transfer.WEIGHTS_FILE),
+        weights_file=lambda member: context.runs.path(stack[member], WEIGHTS_FILE),
         prune=prune,
     )
 
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Perceptrons) -> None:
     from vision_studies.pipelines.mlp_transfer.work import evaluate_stack
-    from vision_studies.training.runtime import select_device
 
     scored = [(MlpRunSettings.model_validate(run.configuration), context.runs.path(run)) for run in stack]
-    scores = evaluate_stack(scored, context.images, select_device(context.execution.device))
-    for run, metrics in zip(stack, scores, strict=True):
+    for run, metrics in zip(stack, evaluate_stack(scored, context.images, context.device), strict=True):
         record(run, Outcome(metrics))

@@ -25,7 +25,8 @@ from vision_studies.pipelines.stacking.outputs import (
     save_outputs,
 )
 from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
-from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, build, outputs_on_test, score
+from vision_studies.pipelines.stacking.work import build, outputs_on_test, score
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model
 

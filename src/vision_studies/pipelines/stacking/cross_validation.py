@@ -36,8 +36,8 @@ from vision_studies.pipelines.stacking.stacked_networks import (
     build_meta_learner,
     order_seed,
 )
-from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, Report, fit_split, score
-from vision_studies.run_folders import MEND
+from vision_studies.pipelines.stacking.work import Report, fit_split, score
+from vision_studies.run_folders import MEND, WEIGHTS_FILE
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.objectives import LevelOne

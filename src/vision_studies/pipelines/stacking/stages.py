@@ -254,7 +254,6 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     from vision_studies.pipelines.stacking import cross_validation, mock_trainer
     from vision_studies.pipelines.stacking import work as stacking
     from vision_studies.pipelines.stacking.fair_opponents import network_cost, stack_cost
-    from vision_studies.training.runtime import select_device
 
     settings = read_run(run.configuration)
     assert not isinstance(settings, CombinationRun)  # noqa: S101 - those are combined
@@ -263,12 +262,11 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
-    return work.train(settings, run.seed, data, folder, select_device(context.execution.device), report)
+    return work.train(settings, run.seed, data, folder, context.device, report)
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations
-    from vision_studies.training.runtime import select_device
 
     settings, store = read_combination(run), context.runs
     members = members_of(context, run, settings)
@@ -280,18 +278,16 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
         return Outcome({}, status, f"{', '.join(lost)} has no weights to combine")
     folders = [store.path(member) for member in members]
     costs = [store.metrics(member, TRAINING) for member in members]
-    device = select_device(context.execution.device)
-    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
+    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, context.device)
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations, cross_validation, mock_trainer
     from vision_studies.pipelines.stacking import work as stacking
     from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
-    from vision_studies.training.runtime import select_device
 
     settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
-    data, device = context.images, select_device(context.execution.device)
+    data, device = context.images, context.device
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
         weights = combinations.chosen_weights(trained)

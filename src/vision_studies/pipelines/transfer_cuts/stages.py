@@ -167,22 +167,19 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
 
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
     from vision_studies.pipelines.transfer_cuts.work import pretrain
-    from vision_studies.training.runtime import select_device
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
-    device = select_device(context.execution.device)
-    return pretrain(settings, run.seed, context.images, folder, device, context.settings.stack)
+    return pretrain(settings, run.seed, context.images, folder, context.device, context.settings.stack)
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts) -> None:
     from vision_studies.pipelines.transfer_cuts.work import train_stack
-    from vision_studies.training.runtime import select_device
 
     train_stack(
         [_cut_run(context, run) for run in stack],
         context.images,
         folder,
-        select_device(context.execution.device),
+        context.device,
         context.settings.stack,
         on_end=lambda member, outcome: record(stack[member], outcome),
         weights_file=lambda member: context.runs.path(stack[member], WEIGHTS_FILE),
@@ -191,11 +188,9 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts)
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Cuts) -> None:
     from vision_studies.pipelines.transfer_cuts.work import evaluate_stack
-    from vision_studies.training.runtime import select_device
 
     store = context.runs
     files = [(_cut_run(context, run), store.path(run, WEIGHTS_FILE)) for run in stack]
-    scores = evaluate_stack(files, context.images, select_device(context.execution.device))
-    for run, metrics in zip(stack, scores, strict=True):
+    for run, metrics in zip(stack, evaluate_stack(files, context.images, context.device), strict=True):
         others = store.metrics(run, TRAINING)["other_metrics"]
         record(run, Outcome(metrics | {"other_metrics": others | metrics["other_metrics"]}))
