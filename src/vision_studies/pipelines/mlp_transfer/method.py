@@ -6,7 +6,7 @@ import pandas as pd
 
 from vision_studies.pipelines.mlp_transfer import figures, nodes, tables
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
-from vision_studies.pipelines.mlp_transfer.stages import most_runs, stages
+from vision_studies.pipelines.mlp_transfer.stages import most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:mlp_transfer"
@@ -63,7 +63,7 @@ METHOD = Method(
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),
-        NodeSpec(nodes.select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
+        NodeSpec(select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
         does_runs(
             nodes.retrain_architectures, ["search_results", "best_hyperparameters"], ["results", "histories"], "search"
         ),

@@ -15,7 +15,6 @@ from vision_studies.pipelines.mlp_transfer.stages import (
     TRANSFER_SCORES,
     TRIAL_SCORES,
     Perceptrons,
-    choose_hyperparameters,
     home_runs,
     search_identity,
     transfer_cells,
@@ -31,11 +30,6 @@ def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataF
     runs = sorted(done[SEARCH], key=lambda run: names.index(run.variant))
     stages = [TRAINING, *([EVALUATION] if scored else [])]
     return context.table(runs, stages), context.histories(runs)
-
-
-def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
-    """The best trial of each architecture; see `stages.choose_hyperparameters`."""
-    return choose_hyperparameters(context, search_results)
 
 
 def retrain_architectures(

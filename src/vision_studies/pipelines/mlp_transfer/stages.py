@@ -36,7 +36,7 @@ def perceptron_run(
     return context.run(variant, seed, context.settings.run(widths, hyperparameters), trial=trial)
 
 
-def choose_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
+def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
     """The trial with the lowest validation loss of each architecture, the first of equals, and what it was chosen from.
 
     Raises:
@@ -110,7 +110,7 @@ def stages(context: Perceptrons, known: Known) -> Steps:
         runs, reason = yield from _searched(context)
         if reason is None:
             try:
-                best = choose_hyperparameters(context, context.table(runs, [TRAINING]))
+                best = select_hyperparameters(context, context.table(runs, [TRAINING]))
             except DataError as error:  # the run stops here and says so
                 reason = str(error)
         if best is None:
