@@ -9,7 +9,7 @@ from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.studies.method import Context
-from vision_studies.studies.runs import Run, plan_runs
+from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
 
 if TYPE_CHECKING:
@@ -19,20 +19,12 @@ TRAINING, EVALUATION = "training", "evaluation"
 
 
 def study_runs(context: Context[CifarResnetSettings]) -> list[Run]:
-    """All runs of the study.
-
-    Raises:
-        ParameterError: an override names an unknown key, has a wrong value, or a list is empty or repeats itself.
-    """
+    """All runs of the study, seed by seed, so that every variant has a result before any has its second."""
     settings = context.settings
-    return plan_runs(
-        context.run,
-        name="cifar_resnet",
-        base=settings.run.model_dump(mode="json"),
-        variants={variant.name: variant.changes for variant in settings.variants},
-        seeds=settings.seeds,
-        resolve=lambda merged: RunSettings.model_validate(merged).model_dump(mode="json"),
-    )
+    configurations = [
+        (variant.name, settings.configured(variant).model_dump(mode="json")) for variant in settings.variants
+    ]
+    return [context.run(name, seed, configuration) for seed in settings.seeds for name, configuration in configurations]
 
 
 def stages(context: Context[CifarResnetSettings], _: Known) -> Steps:

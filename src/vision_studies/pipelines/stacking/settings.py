@@ -14,6 +14,7 @@ from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.merge import nested
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.search import SharedSearchSettings
+from vision_studies.config.study import VariantSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.errors import ParameterError
@@ -148,11 +149,9 @@ class StackingRunSettings(Settings):
         return level_one
 
 
-class StackingVariantSettings(Settings):
+class StackingVariantSettings(VariantSettings):
     """One of the things that a study compares."""
 
-    name: str = Field(min_length=1, description="how it is called in tables and figures")
-    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
     space: str | None = Field(description="of a search: name from `search.spaces`; null for its first one")
 
 
