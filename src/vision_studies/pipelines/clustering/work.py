@@ -50,27 +50,6 @@ def capped(subset: Subset, most: int | None) -> Subset:
     return replace(subset, positions=subset.positions[np.sort(chosen)])
 
 
-def cluster_layer(layer: str, maps: np.ndarray, labels: np.ndarray, method: MethodSettings) -> list[dict[str, Any]]:
-    """Cluster the activations of one layer into as many clusters as classes are present.
-
-    Args:
-        layer: its name.
-        maps: [N, C, H, W], or [N, D] of a layer without maps, whose units count as channels of one value.
-        labels: int [N], class of each image.
-        method: way of clustering.
-
-    Returns:
-        A row a channel, or one with channel -1 for methods that cluster whole layers: layer, method, channel, samples (that
-        were clustered), clusters (that were found, fewer than classes where fewer points are distinct), ari, accuracy,
-        precision, recall, components (of PCA, or None). No rows where fewer than two classes are present.
-
-    Raises:
-        DataError: if an activation is not finite, or there are not as many labels as images.
-    """
-    with _silent():
-        return _rows(layer, maps, np.arange(len(maps)), labels, method)
-
-
 def cluster_subsets(
     layers: Iterable[tuple[str, np.ndarray]],
     labels: np.ndarray,
@@ -79,21 +58,25 @@ def cluster_subsets(
     *,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Cluster every layer's activations of every subset by every method.
+    """Cluster every layer's activations of every subset by every method, into as many clusters as classes are present.
 
     Args:
-        layers: name and activations of all images, [N, C, H, W] or [N, D]; taken one after the other, so that a generator
-            keeps the memory at one layer's.
+        layers: name and activations of all images, [N, C, H, W], or [N, D] of a layer without maps, whose units count as
+            channels of one value; taken one after the other, so that a generator keeps the memory at one layer's.
         labels: int [N], class of each image.
         subsets: which images are clustered together.
         methods: ways of clustering.
         n_jobs: subsets that are clustered at the same time, a thread each; -1 for as many as there are processors.
 
     Returns:
-        Columns fraction, repeat, and those of `cluster_layer`, in the order of layers, methods, subsets, channels.
+        A row a channel, or one with channel -1 for methods that cluster whole layers, in the order of layers, methods,
+        subsets, channels: fraction, repeat, layer, method, channel, samples (that were clustered), clusters (that were
+        found, fewer than classes where fewer points are distinct), ari, accuracy, precision, recall, components (of PCA, or
+        missing). No rows where fewer than two classes are present.
 
     Raises:
-        DataError: as `cluster_layer`, or more images are to be clustered by their pairs than memory has room for.
+        DataError: if an activation is not finite, there are not as many labels as images, or more images are to be clustered
+            by their pairs than memory has room for.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
@@ -108,6 +91,10 @@ def cluster_subsets(
     # Threads share the activations; each works on one processor, or they would wait for each other in every product.
     with _silent(), threadpool_limits(1), Parallel(n_jobs, backend="threading", batch_size=1) as parallel:
         for layer, maps in layers:
+            if len(labels) != len(maps):
+                raise DataError(
+                    f"Layer {layer} has activations of {len(maps)} images, but there are {len(labels)} labels."
+                )
             vectors = _channel_means(maps)
             work = list(product(methods, subsets))
             clustered = parallel(
@@ -155,11 +142,7 @@ def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> n
 def _rows(
     layer: str, maps: np.ndarray, positions: np.ndarray, labels: np.ndarray, method: MethodSettings
 ) -> list[dict[str, Any]]:
-    """As `cluster_layer`, of the images at `positions` among `maps`; `labels` are theirs."""
-    if len(labels) != len(positions):
-        raise DataError(
-            f"Layer {layer} has activations of {len(positions)} images, but there are {len(labels)} labels."
-        )
+    """Rows of `cluster_subsets` for the images at `positions` among `maps`; `labels` are theirs."""
     if isinstance(method, KMeansChannelsSettings):
         clusterings = _by_channel(layer, maps, positions, labels, method)
     else:
