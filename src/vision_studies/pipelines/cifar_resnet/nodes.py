@@ -77,8 +77,7 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
-    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **options)
+    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **settings.model_dump())
     return json.loads(comparison.to_json(orient="records"))
 
 

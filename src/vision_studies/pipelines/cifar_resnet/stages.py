@@ -40,7 +40,7 @@ def stages(context: Context[CifarResnetSettings], _: Known) -> Steps:
 
 
 def most_runs(settings: CifarResnetSettings) -> int:
-    """How many trainings there are, found without data."""
+    """How many trainings there are, counted without data."""
     return len(settings.variants) * len(settings.seeds)
 
 

@@ -55,7 +55,7 @@ def stages(context: Clusters, _: Known) -> Steps:
 
 
 def most_runs(settings: ClusteringStudy) -> int:
-    """How many clusterings there are, found without data."""
+    """How many clusterings there are, counted without data."""
     return len(settings.cuts.pretraining.seeds) * len(settings.clustering.classes) * len(settings.clustering.methods)
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
 from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
+from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import Searches
@@ -132,7 +132,7 @@ def stages(context: Perceptrons, known: Known) -> Steps:
 
 
 def most_runs(settings: MlpTransferSettings) -> int:
-    """How many trainings there are at most, found without data."""
+    """How many trainings there are at most, counted without data."""
     architectures = len(settings.architectures)
     return architectures * settings.search.trials + architectures**2 * len(settings.seeds)
 
@@ -181,8 +181,7 @@ def _widths(run: Run) -> list[int]:
     return run.configuration["widths"]
 
 
-def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
-    return [list(alike) for _, alike in groupby(sorted(runs, key=_widths), key=_widths)]
+_by_shape = partial(alike, key=_widths)
 
 
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -191,9 +190,9 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
-    for alike in _by_shape(runs):
-        needed = perceptron_bytes(MlpRunSettings.model_validate(alike[0].configuration), context.images)
-        stacks += divide_into_stacks(alike, needed, context.settings.stack.memory_mb)
+    for members in _by_shape(runs):
+        needed = perceptron_bytes(MlpRunSettings.model_validate(members[0].configuration), context.images)
+        stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
 
 

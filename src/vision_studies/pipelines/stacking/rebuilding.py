@@ -60,16 +60,16 @@ def _combination(run: CombinationRun, stored: StoredNetwork, data: PreparedData)
     if run.rule == "soup":
         return _trained(run.members[0], seed, stored.weights, data)
     chosen = combinations.chosen_weights(read_stage(folder / TRAINED)["metrics"])
-    there = {_identity(description): sibling for sibling, description in descriptions(folder.parent)}
+    siblings = {_identity(description): sibling for sibling, description in descriptions(folder.parent)}
     networks = []
     for member in (member for member, share in zip(run.members, chosen, strict=True) if share > 0):
         wanted = _identity({**stored.description, "configuration": member.model_dump(mode="json")})
-        if wanted not in there:
+        if wanted not in siblings:
             raise CheckpointError(
                 f"{folder} combines networks of which one ({member.learner.model.name}, number {member.member + 1}) lies no "
                 "longer beside it; run the study again."
             )
-        networks.append(_trained(member, seed, there[wanted] / WEIGHTS_FILE, data))
+        networks.append(_trained(member, seed, siblings[wanted] / WEIGHTS_FILE, data))
     return networks[0] if len(networks) == 1 else WeightedMean(networks, [share for share in chosen if share > 0])
 
 

@@ -188,7 +188,7 @@ def stages(context: Stacking, known: Known) -> Steps:
 
 
 def most_runs(settings: StackingSettings) -> int:
-    """How many variants and opponents are trained or combined at most, found without data: trials not counted."""
+    """How many variants and opponents are trained or combined at most, counted without data: trials not counted."""
     count = len(settings.variants) * (1 + len(settings.opponents))
     if "alone" in settings.opponents:
         count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)

@@ -1,9 +1,8 @@
 """The runs of `transfer_cuts`, and what is done to them: pretraining, fine-tuning in stacks, and scoring."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from vision_studies.pipelines.transfer_cuts.settings import (
 )
 from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps
+from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps, alike
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -56,7 +55,7 @@ def stages(context: Cuts, _: Known) -> Steps:
 
 
 def most_runs(settings: TransferCutsSettings) -> int:
-    """How many trainings there are at most, found without data: several cells of the table may be one run."""
+    """How many trainings there are at most, counted without data: several cells of the table may be one run."""
     points = 1 + sum(len(settings.cut_points(mode)) for mode in settings.modes)
     return len(settings.pretraining.seeds) + points * sum(subset.repeats for subset in settings.subsets)
 
@@ -135,11 +134,7 @@ def _layers(run: Run) -> tuple[Any, ...]:
     return cut["frozen"], run.configuration["pretrained"] or "", cut["transferred"], cut["kept"], cut["new_dense"]
 
 
-def _alike(runs: Sequence[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
-    return [list(group) for _, group in groupby(sorted(runs, key=key), key=key)]
-
-
-_by_layers = partial(_alike, key=_layers)
+_by_layers = partial(alike, key=_layers)
 
 
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -148,7 +143,7 @@ def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
-    for members in _alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):
+    for members in alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):
         needed = member_bytes(_cut_run(context, members[0]), context.images)
         stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
