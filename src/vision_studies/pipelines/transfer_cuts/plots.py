@@ -78,14 +78,13 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
 
 
 @styled
-def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: str | None = None) -> Figure:
+def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame) -> Figure:
     """The boxes of one mode, hatched where it is significantly better or worse than another; a panel for each fraction.
 
     Args:
         table: of the first mode and the baseline.
         compared: from `rankings.compare_experiments`: fraction, cut, first and second (labels), verdict, can_be_significant.
             Boxes that are not in it, such as the baseline's, are grey.
-        title: of the figure; the names of the two modes if missing.
     """
     first, second = compared["first"].iloc[0], compared["second"].iloc[0]
     looks = compared.set_index(["fraction", "cut"])["verdict"].map(_VERDICTS.get).to_dict()
@@ -104,7 +103,7 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: st
     handles = [Patch(label=names[verdict], **look) for verdict, look in _VERDICTS.items()]
     handles.append(Patch(label="not compared", **_UNKNOWN))
     note = f"{first}; above each box its median in percent. {_BOXES}"
-    title = title or f"Test accuracy of {first} against {second}"
+    title = f"Test accuracy of {first} against {second}"
     return finished(figure, title, legend=handles, note=note, columns=2, handleheight=1.2)
 
 
