@@ -11,20 +11,19 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
-from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
-from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
+from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
 from vision_studies.run_folders import read_description
-from vision_studies.studies.method import Context, run_stages
+from vision_studies.studies.method import run_stages
 
 
-def train_runs(context: Context[CifarResnetSettings]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def train_runs(context: ResidualNetworks) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
     run_stages(context, TRAINING)
     runs = study_runs(context)
     return context.table(runs, [TRAINING]), context.histories(runs)
 
 
-def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame) -> pd.DataFrame:
+def evaluate_runs(context: ResidualNetworks, _training: pd.DataFrame) -> pd.DataFrame:
     """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
     run_stages(context, EVALUATION)
     return context.table(study_runs(context), [TRAINING, EVALUATION])
