@@ -1,7 +1,7 @@
 """What every settings model shares, and groups of settings that come in kinds of which each is one file."""
 
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from importlib import import_module
 from operator import or_
@@ -14,6 +14,14 @@ class Settings(BaseModel):
     """Typed, immutable parameters. Values live in `conf/`; a key that no field names is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
+    """A ValueError where a list has an entry twice; `lists` has the entries by the name of the parameter."""
+    for name, values in lists.items():
+        repeated = next((value for value in values if values.count(value) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"{name} has {repeated} twice; every entry counts once")
 
 
 class Kind(Settings):

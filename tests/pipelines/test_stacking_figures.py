@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 from tests.pipelines.stacking.conftest import stacking_settings
 
-from vision_studies.pipelines.stacking.figures import plot_comparison, plot_search, plot_training
+from vision_studies.pipelines.stacking.nodes import plot_comparison, plot_search, plot_training
 
 PLAN = [{"name": "3x_resnet9", "role": "stack", "stacks": ["3x_resnet9"], "parts": []}]
 HISTORIES = pd.DataFrame(

@@ -3,6 +3,7 @@
 import copy
 import json
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -16,7 +17,8 @@ from vision_studies.config.registry import MODELS, settings_model
 from vision_studies.config.validation import validate_parameters
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
-from vision_studies.studies.runs import Run, plan_runs
+from vision_studies.pipelines.cifar_resnet.stages import study_runs
+from vision_studies.studies.runs import Run
 
 NAMES = st.sampled_from(["name", "model", "seeds", "run", "a", "b", "_", "ü", "", " "])
 LEAVES = (
@@ -190,13 +192,19 @@ def test_a_run_is_known_by_all_that_decides_its_numbers(configuration, data):
 
 @law
 @given(
-    st.dictionaries(st.text(min_size=1, max_size=6), SETTINGS, min_size=1, max_size=4),
+    st.dictionaries(st.text(min_size=1, max_size=6), st.integers(1, 99), min_size=1, max_size=4),
     st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True),
 )
-def test_a_plan_has_every_variant_with_every_seed_once(variants, seeds):
+def test_a_plan_has_every_variant_with_every_seed_once(epochs, seeds):
     def make(variant, seed, configuration):
         return Run("p", "s", variant, 0, seed, configuration, "d", 1)
 
-    plan = plan_runs(make, name="p", base={"a": 1}, variants=variants, seeds=seeds, resolve=dict)
-    assert [(own.seed, own.variant) for own in plan] == [(seed, name) for seed in seeds for name in variants]
-    assert all(own.configuration == merge_settings({"a": 1}, variants[own.variant]) for own in plan)
+    variants = {name: {"training": {"epochs": number}} for name, number in epochs.items()}
+    listed = [{"name": name, "changes": changes} for name, changes in variants.items()]
+    settings = settings_model("cifar_resnet").model_validate(
+        base()["cifar_resnet"] | {"variants": listed, "seeds": seeds}
+    )
+    plan = study_runs(SimpleNamespace(settings=settings, run=make))
+    assert [(run.seed, run.variant) for run in plan] == [(seed, name) for seed in seeds for name in variants]
+    run = settings.run.model_dump(mode="json")
+    assert all(each.configuration == merge_settings(run, variants[each.variant]) for each in plan)

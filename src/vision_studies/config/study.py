@@ -1,4 +1,6 @@
-"""What a study calls itself."""
+"""What a study calls itself, and what it compares."""
+
+from typing import Any
 
 from pydantic import Field
 
@@ -11,3 +13,10 @@ class StudySettings(Settings):
     name: str = Field(min_length=1, description="the environments as named on the command line; a folder name")
     title: str = Field(description="heading of the report")
     question: str = Field(description="what the study wants to know")
+
+
+class VariantSettings(Settings):
+    """One of the things that a study compares."""
+
+    name: str = Field(min_length=1, description="how it is called in tables and figures")
+    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")

@@ -70,6 +70,6 @@ def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[.
 
     positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [inspect.Parameter(name, positional) for name in first]
-    node.__signature__ = inspect.Signature([*parameters, *(own.replace(kind=positional) for own in last)])  # type: ignore[attr-defined]
+    node.__signature__ = inspect.Signature([*parameters, *(parameter.replace(kind=positional) for parameter in last)])  # type: ignore[attr-defined]
     node.__annotations__ = dict(types)
     return node

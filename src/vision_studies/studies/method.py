@@ -23,6 +23,7 @@ from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
     from vision_studies.data.prepared import PreparedData
     from vision_studies.training.classifier import ImageClassifier
@@ -65,6 +66,13 @@ class Context(Generic[S]):
         if self.data is None:
             raise DataError("The study's catalog has no images; name an environment that prepares some.")
         return self.data
+
+    @property
+    def device(self) -> "torch.device":
+        """Where runs of this process are trained and scored."""
+        from vision_studies.training.runtime import select_device
+
+        return select_device(self.execution.device)
 
     def run(
         self, variant: str, seed: int, configuration: dict[str, Any], *, trial: int = 0, data: str | None = None

@@ -11,6 +11,7 @@ what a method sends back says what is known by then:
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,11 @@ once a run."""
 
 Grouping = Callable[[Sequence[Run]], Sequence[Sequence[Run]]]
 """Which runs are done together; the last digits of a run's numbers depend on its company."""
+
+
+def alike(runs: Sequence[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
+    """Runs of equal key together, groups in the order of the keys."""
+    return [list(group) for _, group in groupby(sorted(runs, key=key), key=key)]
 
 
 @dataclass(frozen=True)

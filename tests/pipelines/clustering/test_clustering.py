@@ -17,7 +17,7 @@ from vision_studies.pipelines.clustering.settings import (
     KMeansChannelsSettings,
     KMeansVectorsSettings,
 )
-from vision_studies.pipelines.clustering.work import Subset, capped, cluster_layer, cluster_subsets, scatter_positions
+from vision_studies.pipelines.clustering.work import Subset, capped, cluster_subsets, scatter_positions
 
 CHANNELS = KMeansChannelsSettings(max_samples=None, name="kmeans_channels", restarts=10, pca=None, seed=42)
 VECTORS = KMeansVectorsSettings(max_samples=None, name="kmeans_vectors", restarts=10, seed=42)
@@ -32,6 +32,12 @@ def activations(count=60, channels=5, side=8, seed=0):
     for channel in range(channels // 2):
         maps[:, channel] += labels[:, None, None] * (1.5 - channel)
     return maps, labels
+
+
+def cluster_layer(layer, maps, labels, method):
+    """Rows of one layer, of all images together."""
+    with clustering._silent():
+        return clustering._rows(layer, maps, np.arange(len(maps)), labels, method)
 
 
 def test_every_channel_is_clustered_by_k_means_of_its_maps():
@@ -162,7 +168,7 @@ def test_a_cluster_that_is_emptied_is_left_to_scikit_learn(monkeypatch):
 def test_unfit_activations_are_refused(method):
     maps, labels = activations()
     with pytest.raises(DataError, match="Layer conv3 has activations of 60 images, but there are 59 labels"):
-        cluster_layer("conv3", maps, labels[1:], method)
+        cluster_subsets([("conv3", maps)], labels[1:], subsets(), [method])
     maps[3, 4, 2, 2] = np.nan
     with pytest.raises(DataError, match="Activations of conv3 are not finite; look for a run that diverged"):
         cluster_layer("conv3", maps, labels, method)

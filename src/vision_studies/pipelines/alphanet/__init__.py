@@ -1,17 +1,8 @@
-"""The `alphanet` pipeline."""
+"""The `alphanet` pipeline: help classes with few images by what is known of their neighbours.
 
-from typing import TYPE_CHECKING
+Tags are phases that can be run alone: features, classifiers, training, evaluation, figures.
+"""
 
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
+from vision_studies.pipelines import pipeline_of
 
-
-def create_pipeline(**_: object) -> "Pipeline":
-    """Help classes with few images by what is known of their neighbours.
-
-    Tags are phases that can be run alone: features, classifiers, training, evaluation, figures.
-    """
-    from vision_studies.pipelines.alphanet.method import METHOD
-    from vision_studies.pipelines.method_pipeline import method_pipeline
-
-    return method_pipeline(METHOD)
+create_pipeline = pipeline_of(__name__)

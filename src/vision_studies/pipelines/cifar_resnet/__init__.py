@@ -1,14 +1,5 @@
-"""The `cifar_resnet` pipeline."""
+"""The `cifar_resnet` pipeline: train small residual networks under the variants and seeds of a study."""
 
-from typing import TYPE_CHECKING
+from vision_studies.pipelines import pipeline_of
 
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
-
-
-def create_pipeline(**_: object) -> "Pipeline":
-    """Train small residual networks under the variants and seeds of a study."""
-    from vision_studies.pipelines.cifar_resnet.method import METHOD
-    from vision_studies.pipelines.method_pipeline import method_pipeline
-
-    return method_pipeline(METHOD)
+create_pipeline = pipeline_of(__name__)

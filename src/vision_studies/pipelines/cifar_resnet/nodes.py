@@ -11,20 +11,19 @@ from vision_studies.config.reporting import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
-from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
-from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, study_runs
+from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
 from vision_studies.run_folders import read_description
-from vision_studies.studies.method import Context, run_stages
+from vision_studies.studies.method import run_stages
 
 
-def train_runs(context: Context[CifarResnetSettings]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def train_runs(context: ResidualNetworks) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
     run_stages(context, TRAINING)
     runs = study_runs(context)
     return context.table(runs, [TRAINING]), context.histories(runs)
 
 
-def evaluate_runs(context: Context[CifarResnetSettings], _training: pd.DataFrame) -> pd.DataFrame:
+def evaluate_runs(context: ResidualNetworks, _training: pd.DataFrame) -> pd.DataFrame:
     """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
     run_stages(context, EVALUATION)
     return context.table(study_runs(context), [TRAINING, EVALUATION])
@@ -39,12 +38,12 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
 
     best = _best_run(results)
     folder = runs_folder / best["run_fingerprint"]
-    kept = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
+    columns = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
     return {
         "weights": load_state(folder / WEIGHTS_FILE),
         "configuration": read_description(folder)["configuration"],
         "data": data_description(PreparedData.from_catalog(image_set, splits, {})),
-        **{name: best[name] for name in kept},
+        **{name: best[name] for name in columns},
     }
 
 
@@ -55,9 +54,9 @@ def write_evaluation(
     from vision_studies.training.network_run import submissions
 
     best = _best_run(results)
-    told = ["study", "variant", "seed", "run_fingerprint", "data_fingerprint", "validation_accuracy"]
+    columns = ["study", "variant", "seed", "run_fingerprint", "data_fingerprint", "validation_accuracy"]
     summary = {
-        **{name: best[name] for name in [*told, *(name for name in best if name.startswith("test_"))]},
+        **{name: best[name] for name in [*columns, *(name for name in best if name.startswith("test_"))]},
         **json.loads(best["other_metrics"] or "{}"),
         "configuration": model["configuration"],
     }
@@ -77,8 +76,7 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    options: dict[str, Any] = {"confidence": settings.confidence, "interval": settings.interval, "test": settings.test}
-    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **options)
+    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **settings.model_dump())
     return json.loads(comparison.to_json(orient="records"))
 
 

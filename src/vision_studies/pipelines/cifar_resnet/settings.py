@@ -1,19 +1,11 @@
 """Parameters of the `cifar_resnet` pipeline."""
 
-from typing import Any
-
 from pydantic import Field, model_validator
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.config.study import VariantSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.settings_base import Settings
-
-
-class VariantSettings(Settings):
-    """One of the things that a study compares."""
-
-    name: str = Field(min_length=1, description="how it is called in tables and figures")
-    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
 
 
 class CifarResnetSettings(Settings):
@@ -33,5 +25,13 @@ class CifarResnetSettings(Settings):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
         for variant in self.variants:
-            with_changes(self.run, variant.changes, title=f"variant '{variant.name}'")
+            self.configured(variant)
         return self
+
+    def configured(self, variant: VariantSettings) -> RunSettings:
+        """The run of a variant.
+
+        Raises:
+            ValueError: its changes do not fit.
+        """
+        return with_changes(self.run, variant.changes, title=f"variant '{variant.name}'")

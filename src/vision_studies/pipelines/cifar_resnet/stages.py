@@ -2,68 +2,54 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.studies.method import Context
-from vision_studies.studies.runs import Run, plan_runs
+from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
 
-if TYPE_CHECKING:
-    from vision_studies.data.prepared import PreparedData
-
 TRAINING, EVALUATION = "training", "evaluation"
+ResidualNetworks = Context[CifarResnetSettings]
 
 
-def study_runs(context: Context[CifarResnetSettings]) -> list[Run]:
-    """All runs of the study.
-
-    Raises:
-        ParameterError: an override names an unknown key, has a wrong value, or a list is empty or repeats itself.
-    """
+def study_runs(context: ResidualNetworks) -> list[Run]:
+    """All runs of the study, seed by seed, so that every variant has a result before any has its second."""
     settings = context.settings
-    return plan_runs(
-        context.run,
-        name="cifar_resnet",
-        base=settings.run.model_dump(mode="json"),
-        variants={variant.name: variant.changes for variant in settings.variants},
-        seeds=settings.seeds,
-        resolve=lambda merged: RunSettings.model_validate(merged).model_dump(mode="json"),
-    )
+    configurations = [
+        (variant.name, settings.configured(variant).model_dump(mode="json")) for variant in settings.variants
+    ]
+    return [context.run(name, seed, configuration) for seed in settings.seeds for name, configuration in configurations]
 
 
-def stages(context: Context[CifarResnetSettings], _: Known) -> Steps:
+def stages(context: ResidualNetworks, _: Known) -> Steps:
     """Training and evaluation of every variant with every seed."""
     from vision_studies.training.distributed import require_equal_shares
 
-    runs, execution = study_runs(context), context.execution
+    runs = study_runs(context)
     for run in runs:  # all before the first begins
-        require_equal_shares(run.configuration["training"]["batch_size"], execution.processes_per_run)
-    train, evaluate = (Alone(partial(work, data=context.images, execution=execution)) for work in (_train, _evaluate))
-    yield Stage(TRAINING, runs, train)
-    yield Stage(EVALUATION, runs, evaluate, verb="score", after=TRAINING)
+        require_equal_shares(run.configuration["training"]["batch_size"], context.execution.processes_per_run)
+    yield Stage(TRAINING, runs, Alone(partial(_train, context=context)))
+    yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
 
 
 def most_runs(settings: CifarResnetSettings) -> int:
-    """How many trainings there are, found without data."""
+    """How many trainings there are, counted without data."""
     return len(settings.variants) * len(settings.seeds)
 
 
-def _train(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
+def _train(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:
     from vision_studies.training.distributed import training_device
     from vision_studies.training.network_run import train
 
-    settings, processes = RunSettings.model_validate(run.configuration), execution.processes_per_run
-    device = training_device(execution.device, processes)
-    return train(settings, run.seed, data, folder, device, processes=processes)
+    settings, processes = RunSettings.model_validate(run.configuration), context.execution.processes_per_run
+    device = training_device(context.execution.device, processes)
+    return train(settings, run.seed, context.images, folder, device, processes=processes)
 
 
-def _evaluate(run: Run, folder: Path, *, data: "PreparedData", execution: ExecutionSettings) -> Outcome:
+def _evaluate(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:
     from vision_studies.training.network_run import evaluate
-    from vision_studies.training.runtime import select_device
 
     settings = RunSettings.model_validate(run.configuration)
-    return Outcome(evaluate(settings, data, folder, select_device(execution.device)))
+    return Outcome(evaluate(settings, context.images, folder, context.device))

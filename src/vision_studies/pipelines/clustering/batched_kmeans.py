@@ -45,8 +45,8 @@ def batched_kmeans(data: np.ndarray, clusters: int, *, restarts: int, seed: int)
         >>> import numpy as np
         >>> from vision_studies.pipelines.clustering.batched_kmeans import batched_kmeans
         >>> points = np.array([[0, 1, 100, 101], [0, 50, 51, 52]], dtype=np.float32)[:, :, None]  # two sets of four points
-        >>> found = batched_kmeans(points, clusters=2, restarts=3, seed=0)
-        >>> [[own == labels[0] for own in labels] for labels in found.labels.tolist()]
+        >>> clusterings = batched_kmeans(points, clusters=2, restarts=3, seed=0)
+        >>> [[label == labels[0] for label in labels] for labels in clusterings.labels.tolist()]
         [[True, True, False, False], [True, False, False, False]]
     """
     points = np.ascontiguousarray(data - data.mean(axis=1, keepdims=True))
@@ -87,11 +87,11 @@ class _Products:
             return membership @ self._gram
         return (membership @ self._points) @ self._points.swapaxes(1, 2)
 
-    def of_points(self, places: np.ndarray) -> np.ndarray:
+    def of_points(self, indices: np.ndarray) -> np.ndarray:
         """Int [B, Q] -> [B, Q, N]: products of single points with every point."""
         if self._gram is not None:
-            return np.take_along_axis(self._gram, places[:, :, None], axis=1)
-        return np.take_along_axis(self._points, places[:, :, None], axis=1) @ self._points.swapaxes(1, 2)
+            return np.take_along_axis(self._gram, indices[:, :, None], axis=1)
+        return np.take_along_axis(self._points, indices[:, :, None], axis=1) @ self._points.swapaxes(1, 2)
 
     def keep(self, sets: np.ndarray) -> None:
         """Forget all data sets but these."""
@@ -118,26 +118,26 @@ def _seeds(products: _Products, squares: np.ndarray, clusters: int, restarts: in
     sets, count = squares.shape
     first, uniform = _draws(count, clusters, restarts, seed)
 
-    def distances(places: np.ndarray) -> np.ndarray:
-        flat = places.reshape(sets, -1)
-        found = -2 * products.of_points(flat)
-        found += squares[:, None, :]
-        found += np.take_along_axis(squares, flat, axis=1)[:, :, None]
-        np.maximum(found, 0, out=found)
-        return found.reshape(*places.shape, count)
+    def distances(indices: np.ndarray) -> np.ndarray:
+        flat = indices.reshape(sets, -1)
+        squared = -2 * products.of_points(flat)
+        squared += squares[:, None, :]
+        squared += np.take_along_axis(squares, flat, axis=1)[:, :, None]
+        np.maximum(squared, 0, out=squared)
+        return squared.reshape(*indices.shape, count)
 
     chosen = np.empty((sets, clusters, restarts), dtype=np.intp)
     chosen[:, 0] = first
     nearest = distances(chosen[:, 0])
-    for place in range(1, clusters):
+    for cluster in range(1, clusters):
         cumulated = nearest.cumsum(axis=2)
-        thresholds = uniform[:, place - 1] * cumulated[:, :, -1:]
+        thresholds = uniform[:, cluster - 1] * cumulated[:, :, -1:]
         tried = (cumulated[:, :, None, :] < thresholds[:, :, :, None]).sum(axis=3)
         np.minimum(tried, count - 1, out=tried)
         after = distances(tried)
         np.minimum(after, nearest[:, :, None], out=after)
         best = after.sum(axis=3).argmin(axis=2)[:, :, None]
-        chosen[:, place] = np.take_along_axis(tried, best, axis=2)[:, :, 0]
+        chosen[:, cluster] = np.take_along_axis(tried, best, axis=2)[:, :, 0]
         nearest = np.take_along_axis(after, best[:, :, :, None], axis=2)[:, :, 0]
     return chosen
 
@@ -160,14 +160,14 @@ def _iterate(products: _Products, seeds: np.ndarray) -> tuple[np.ndarray, np.nda
         if 2 * going.sum() <= len(held):
             products.keep(going)
             held = held[going]
-        # Each data set needs as many restarts as the others for one product: those that ended fill the places.
+        # Each data set needs as many restarts as the others for one product: those that ended fill it up.
         some = active[held]
-        own = held[:, None], np.argsort(~some, axis=1, kind="stable")[:, : some.sum(axis=1).max()]
-        before = labels[own]
-        after, explained[own], lost = _step(products, before, clusters)
-        labels[own] = after
-        emptied[own] |= lost
-        active[own] = (after != before).any(axis=2) & ~lost
+        working = held[:, None], np.argsort(~some, axis=1, kind="stable")[:, : some.sum(axis=1).max()]
+        before = labels[working]
+        after, explained[working], lost = _step(products, before, clusters)
+        labels[working] = after
+        emptied[working] |= lost
+        active[working] = (after != before).any(axis=2) & ~lost
     return labels, explained, emptied
 
 

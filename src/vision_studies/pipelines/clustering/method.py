@@ -3,7 +3,7 @@
 from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, no_networks
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
 
 CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["cluster_box_plot", "score_lines", "effective_rank_figure"]
@@ -35,14 +35,7 @@ METHOD = Method(
     runs_of="transfer_cuts",
     borrowed={"runs_folder": "transfer_cuts.runs_folder", "pretraining": "transfer_cuts.pretraining"},
     nodes=(
-        NodeSpec(
-            nodes.cluster_activations,
-            ["pretraining"],
-            ["results", "scores"],
-            "evaluation",
-            in_context=True,
-            does_runs=True,
-        ),
+        does_runs(nodes.cluster_activations, ["pretraining"], ["results", "scores"], "evaluation"),
         NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
         NodeSpec(nodes.summarise_scores, [REPORTING, "scores"], "summary", "evaluation"),

@@ -77,26 +77,25 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     """
     from vision_studies.pipelines.clustering.activations import layer_activations, layer_names
     from vision_studies.pipelines.clustering.work import scatter_positions
-    from vision_studies.training.runtime import select_device
 
     settings, tsne, data = context.settings.clustering, context.settings.clustering.tsne, context.images
     if tsne is None:
         return pd.DataFrame(columns=["classes", "layer", "x", "y", "class_name"])
-    network = pretrained_network(context, pretraining_runs(cuts_of(context))[0])
+    device = context.device
+    network = pretrained_network(context, pretraining_runs(cuts_of(context))[0]).to(device)
     unknown = [layer for layer in tsne.layers if layer not in layer_names(network)]
     if unknown:
         raise DataError(
             f"clustering.tsne.layers has '{unknown[0]}', which the network does not have; it has "
             f"{', '.join(layer_names(network))}."
         )
-    device = select_device(context.execution.device)
     parts = []
     for classes in settings.classes:
         class_data, images, labels = images_of(context, classes)
-        drawn = np.random.default_rng(tsne.seed).permutation(len(images))[: tsne.samples]
-        names = np.asarray(data.image_set.class_names)[class_data.classes[labels[drawn]]]
+        chosen = np.random.default_rng(tsne.seed).permutation(len(images))[: tsne.samples]
+        names = np.asarray(data.image_set.class_names)[class_data.classes[labels[chosen]]]
         for layer in tsne.layers:
-            maps = layer_activations(network.to(device), data, images[drawn], layer, device)
+            maps = layer_activations(network, data, images[chosen], layer, device)
             x, y = scatter_positions(maps, perplexity=tsne.perplexity, seed=tsne.seed).T
             parts.append(pd.DataFrame({"classes": classes, "layer": layer, "x": x, "y": y, "class_name": names}))
     return pd.concat(parts, ignore_index=True)
@@ -163,8 +162,8 @@ def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.Data
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.clustering import plots
 
-    drawn = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
-    return stamped(drawn, cuts.notice)
+    figures = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
+    return stamped(figures, cuts.notice)
 
 
 def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:

@@ -57,7 +57,7 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
     methods, layers = list(means["method"].unique()), _layers(means)
     step = 0.84 / len(methods)
     width = max(5.4, 1.4 + 0.17 * len(layers) * (len(methods) + 1))
-    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=(width, 2.5))
+    figure, facets = _facets(means, "fraction", "", _SCORES[score], size=(width, 2.5))
     for axes, title, rows in facets:
         for number, (method, shift) in enumerate(zip(methods, side_by_side(len(methods), step), strict=True)):
             _boxes(axes, rows[rows["method"] == method], score, layers, shift, 0.84 * step, colour(number))
@@ -69,7 +69,7 @@ def cluster_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         Patch(facecolor=light(colour(number)), edgecolor=colour(number), label=_METHODS.get(method, method))
         for number, method in enumerate(methods)
     ]
-    return finished(drawn, f"Clusters against classes: {_SCORES[score]}", legend=handles)
+    return finished(figure, f"Clusters against classes: {_SCORES[score]}", legend=handles)
 
 
 @styled
@@ -83,18 +83,18 @@ def channel_box_plot(table: pd.DataFrame, score: str = "ari") -> Figure:
         return nothing_to_draw(_NOTHING)
     layers = _layers(means)
     size = max(5.4, 1.2 + 0.72 * len(layers)), 2.7
-    drawn, facets = _facets(means, "fraction", "", _SCORES[score], size=size)
+    figure, facets = _facets(means, "fraction", "", _SCORES[score], size=size)
     diamond: dict[str, Any] = {"marker": "D", "color": COLOURS[1], "markeredgecolor": "white"}
     for axes, title, rows in facets:
         channels = _boxes(axes, rows, score, layers, 0.0, 0.6, COLOURS[0])
-        for place, values in enumerate(channels):
-            axes.plot(place, values.mean(), markersize=7, zorder=4, **diamond)
-        counts = [f"{short(layer, _LETTERS)}\nn = {len(own)}" for layer, own in zip(layers, channels, strict=True)]
+        for position, values in enumerate(channels):
+            axes.plot(position, values.mean(), markersize=7, zorder=4, **diamond)
+        counts = [f"{short(layer, _LETTERS)}\nn = {len(box)}" for layer, box in zip(layers, channels, strict=True)]
         names(axes, "x", counts, beside=0.6)
         axes.xaxis.set_tick_params(labelbottom=True)
         axes.set_title(title, fontsize=11)
     handles = [key("median over channels", color=INK, linewidth=1.5), marker_key("mean over channels", **diamond)]
-    return finished(drawn, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
+    return finished(figure, f"K-means of each channel's maps: {_SCORES[score]}", legend=handles, columns=2)
 
 
 @styled
@@ -107,7 +107,7 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
     if means.empty:
         return nothing_to_draw(_NOTHING)
     layers, fractions = _layers(means), np.sort(means["fraction"].unique())
-    drawn, facets = _facets(means, "method", "share of the images", f"mean {_SCORES[score]}", size=(6.0, 3.4))
+    figure, facets = _facets(means, "method", "share of the images", f"mean {_SCORES[score]}", size=(6.0, 3.4))
     for axes, title, rows in facets:
         # Side by side, or the bars of the layers would hide each other.
         for number, (layer, shift) in enumerate(zip(layers, side_by_side(len(layers), 1), strict=True)):
@@ -121,7 +121,7 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
         axes.set_title(title, fontsize=11)
     title = f"Clusters against classes: mean {_SCORES[score]} ± standard deviation over repeats"
     handles = [key(short(n, 24), linewidth=1.5, markersize=5, **look(number)) for number, n in enumerate(layers)]
-    return finished(drawn, title, legend=handles)
+    return finished(figure, title, legend=handles)
 
 
 @styled
@@ -130,11 +130,11 @@ def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str
 
     Args:
         positions: [N, 2], as t-SNE gives them: only nearness means something.
-        labels: int [N], places in `class_names`.
+        labels: int [N], positions in `class_names`.
         class_names: in the order of the classes.
         title: of the figure.
     """
-    drawn, axes = single(8.6, 6.2)
+    figure, axes = single(8.6, 6.2)
     size = 5.0 if len(positions) <= 1500 else 3.0
     handles = []
     for number, name in enumerate(class_names):
@@ -147,7 +147,7 @@ def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str
     axes.set(xticks=[], yticks=[], xlabel="t-SNE, first dimension", ylabel="t-SNE, second dimension")
     # Outside the figure's plots, it would stand on the title.
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), title="class (images)", alignment="left")
-    return finished(drawn, title)
+    return finished(figure, title)
 
 
 @styled
@@ -159,13 +159,13 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     """
     layers, networks = list(table["layer"].unique()), list(table["network"].unique())
     step = 0.84 / max(1, len(networks))
-    drawn, axes = single(max(8.0, 2.0 + len(layers) * (0.5 + 0.4 * len(networks))), 5.2)
+    figure, axes = single(max(8.0, 2.0 + len(layers) * (0.5 + 0.4 * len(networks))), 5.2)
     largest: dict[str, Any] = {"facecolor": "none", "edgecolor": SOFT, "linestyle": ":"}
     for number, (network, shift) in enumerate(zip(networks, side_by_side(len(networks), step), strict=True)):
         rows = table[table["network"] == network]
-        places = np.array([layers.index(layer) for layer in rows["layer"]]) + shift
-        axes.bar(places, rows["largest"], 0.9 * step, linewidth=1, **largest)
-        ranks = axes.bar(places, rows["effective_rank"], 0.9 * step, color=colour(number))
+        positions = np.array([layers.index(layer) for layer in rows["layer"]]) + shift
+        axes.bar(positions, rows["largest"], 0.9 * step, linewidth=1, **largest)
+        ranks = axes.bar(positions, rows["effective_rank"], 0.9 * step, color=colour(number))
         values = [f"{value:.3g}" for value in rows["effective_rank"]]
         paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
         axes.bar_label(ranks, values, padding=3, fontsize=8 if len(networks) < 4 else 7, color=INK, bbox=paper)
@@ -175,7 +175,7 @@ def effective_rank_bars(table: pd.DataFrame) -> Figure:
     axes.margins(y=0.1)
     handles = [Patch(facecolor=colour(number), label=short(name, 28)) for number, name in enumerate(networks)]
     handles.append(Patch(label="largest possible", **largest))
-    return finished(drawn, "How many directions the weights of each layer use", legend=handles)
+    return finished(figure, "How many directions the weights of each layer use", legend=handles)
 
 
 def _means(table: pd.DataFrame, score: str, *keys: str) -> pd.DataFrame:
@@ -214,5 +214,5 @@ def _boxes(
 
 def _layers(table: pd.DataFrame) -> list[str]:
     """Layers in the order of a network: the input first, dense layers last, those between as they stand in the table."""
-    places = {"input": 0, "fc": 2, "fc_2": 3}
-    return sorted(table["layer"].unique(), key=lambda layer: places.get(layer, 1))
+    order = {"input": 0, "fc": 2, "fc_2": 3}
+    return sorted(table["layer"].unique(), key=lambda layer: order.get(layer, 1))

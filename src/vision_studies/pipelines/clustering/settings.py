@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from vision_studies.pipelines.transfer_cuts.settings import refuse_repeated
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, refuse_repeated
 
 LARGEST_SEED = 2**32 - 1  # of numpy's older generator, which scikit-learn uses
 

@@ -55,7 +55,7 @@ def stages(context: Clusters, _: Known) -> Steps:
 
 
 def most_runs(settings: ClusteringStudy) -> int:
-    """How many clusterings there are, found without data."""
+    """How many clusterings there are, counted without data."""
     return len(settings.cuts.pretraining.seeds) * len(settings.clustering.classes) * len(settings.clustering.methods)
 
 
@@ -116,9 +116,8 @@ def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: i
 def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> pd.DataFrame:
     from vision_studies.pipelines.clustering.activations import channel_means, layer_activations, layer_names
     from vision_studies.pipelines.clustering.work import capped, cluster_subsets
-    from vision_studies.training.runtime import select_device
 
-    device, data = select_device(context.execution.device), context.images
+    device, data = context.device, context.images
     network = pretrained_network(context, run).to(device)
     _, positions, labels = images_of(context, classes)
     subsets = [capped(subset, method.max_samples) for subset in _subsets(context.settings.cuts, labels, number)]
@@ -145,11 +144,11 @@ def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Se
     subsets = []
     for settings in cuts.subsets:
         for repeat in range(number, settings.repeats, len(cuts.pretraining.seeds)):
-            drawn = balanced_subset(labels, settings.fraction, repeat)
-            if min(map(len, drawn)) < 2:
+            draws = balanced_subset(labels, settings.fraction, repeat)
+            if min(map(len, draws)) < 2:
                 logger.warning(
                     "%.4g %% of these images are fewer than two a class: not clustered", 100 * settings.fraction
                 )
                 break
-            subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(drawn))))
+            subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(draws))))
     return subsets

@@ -39,7 +39,7 @@ class Subset:
 
     fraction: float  # share of the images that was asked for
     repeat: int  # number of the draw
-    positions: np.ndarray  # int [n], places among the images whose activations are given
+    positions: np.ndarray  # int [n], positions among the images whose activations are given
 
 
 def capped(subset: Subset, most: int | None) -> Subset:
@@ -50,27 +50,6 @@ def capped(subset: Subset, most: int | None) -> Subset:
     return replace(subset, positions=subset.positions[np.sort(chosen)])
 
 
-def cluster_layer(layer: str, maps: np.ndarray, labels: np.ndarray, method: MethodSettings) -> list[dict[str, Any]]:
-    """Cluster the activations of one layer into as many clusters as classes are present.
-
-    Args:
-        layer: its name.
-        maps: [N, C, H, W], or [N, D] of a layer without maps, whose units count as channels of one value.
-        labels: int [N], class of each image.
-        method: way of clustering.
-
-    Returns:
-        A row a channel, or one with channel -1 for methods that cluster whole layers: layer, method, channel, samples (that
-        were clustered), clusters (that were found, fewer than classes where fewer points are distinct), ari, accuracy,
-        precision, recall, components (of PCA, or None). No rows where fewer than two classes are present.
-
-    Raises:
-        DataError: if an activation is not finite, or there are not as many labels as images.
-    """
-    with _silent():
-        return _rows(layer, maps, np.arange(len(maps)), labels, method)
-
-
 def cluster_subsets(
     layers: Iterable[tuple[str, np.ndarray]],
     labels: np.ndarray,
@@ -79,21 +58,25 @@ def cluster_subsets(
     *,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Cluster every layer's activations of every subset by every method.
+    """Cluster every layer's activations of every subset by every method, into as many clusters as classes are present.
 
     Args:
-        layers: name and activations of all images, [N, C, H, W] or [N, D]; taken one after the other, so that a generator
-            keeps the memory at one layer's.
+        layers: name and activations of all images, [N, C, H, W], or [N, D] of a layer without maps, whose units count as
+            channels of one value; taken one after the other, so that a generator keeps the memory at one layer's.
         labels: int [N], class of each image.
         subsets: which images are clustered together.
         methods: ways of clustering.
         n_jobs: subsets that are clustered at the same time, a thread each; -1 for as many as there are processors.
 
     Returns:
-        Columns fraction, repeat, and those of `cluster_layer`, in the order of layers, methods, subsets, channels.
+        A row a channel, or one with channel -1 for methods that cluster whole layers, in the order of layers, methods,
+        subsets, channels: fraction, repeat, layer, method, channel, samples (that were clustered), clusters (that were
+        found, fewer than classes where fewer points are distinct), ari, accuracy, precision, recall, components (of PCA, or
+        missing). No rows where fewer than two classes are present.
 
     Raises:
-        DataError: as `cluster_layer`, or more images are to be clustered by their pairs than memory has room for.
+        DataError: if an activation is not finite, there are not as many labels as images, or more images are to be clustered
+            by their pairs than memory has room for.
     """
     from joblib import Parallel, delayed
     from threadpoolctl import threadpool_limits
@@ -108,6 +91,10 @@ def cluster_subsets(
     # Threads share the activations; each works on one processor, or they would wait for each other in every product.
     with _silent(), threadpool_limits(1), Parallel(n_jobs, backend="threading", batch_size=1) as parallel:
         for layer, maps in layers:
+            if len(labels) != len(maps):
+                raise DataError(
+                    f"Layer {layer} has activations of {len(maps)} images, but there are {len(labels)} labels."
+                )
             vectors = _channel_means(maps)
             work = list(product(methods, subsets))
             clustered = parallel(
@@ -126,7 +113,7 @@ def cluster_subsets(
 
 
 def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> np.ndarray:
-    """Places in the plane, near each other where vectors are: t-SNE (van der Maaten and Hinton 2008).
+    """Positions in the plane, near each other where vectors are: t-SNE (van der Maaten and Hinton 2008).
 
     Args:
         vectors: [N, ...], whatever follows the first axis is one vector.
@@ -155,11 +142,7 @@ def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> n
 def _rows(
     layer: str, maps: np.ndarray, positions: np.ndarray, labels: np.ndarray, method: MethodSettings
 ) -> list[dict[str, Any]]:
-    """As `cluster_layer`, of the images at `positions` among `maps`; `labels` are theirs."""
-    if len(labels) != len(positions):
-        raise DataError(
-            f"Layer {layer} has activations of {len(positions)} images, but there are {len(labels)} labels."
-        )
+    """Rows of `cluster_subsets` for the images at `positions` among `maps`; `labels` are theirs."""
     if isinstance(method, KMeansChannelsSettings):
         clusterings = _by_channel(layer, maps, positions, labels, method)
     else:
@@ -216,12 +199,12 @@ def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.nda
     from threadpoolctl import threadpool_limits
 
     together = batched_kmeans(data, clusters, restarts=restarts, seed=seed)
-    for place in np.flatnonzero(together.degenerate):
-        distinct, which = np.unique(data[place], axis=0, return_inverse=True)
+    for index in np.flatnonzero(together.degenerate):
+        distinct, which = np.unique(data[index], axis=0, return_inverse=True)
         if len(distinct) > clusters:
             with threadpool_limits(1):
-                which = KMeans(clusters, n_init=restarts, random_state=seed).fit(data[place]).labels_
-        together.labels[place] = which.ravel()
+                which = KMeans(clusters, n_init=restarts, random_state=seed).fit(data[index]).labels_
+        together.labels[index] = which.ravel()
     return together.labels
 
 

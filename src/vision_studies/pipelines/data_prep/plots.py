@@ -34,28 +34,28 @@ def data_card_figure(
     shown = min(len(class_names), _MOST_NAMED_CLASSES)
     channels = len(card["channel_mean"])
     body, foot = max(2.4, 0.46 * shown), 0.85 + 0.3 * channels
-    drawn = figure(12, body + foot + 1.5)
-    grid = drawn.add_gridspec(2, 2, width_ratios=(1.3, 1), height_ratios=(body, foot))
-    samples = drawn.add_subplot(grid[0, 1])
+    card_figure = figure(12, body + foot + 1.5)
+    grid = card_figure.add_gridspec(2, 2, width_ratios=(1.3, 1), height_ratios=(body, foot))
+    samples = card_figure.add_subplot(grid[0, 1])
     if len(class_names) <= _MOST_NAMED_CLASSES:
-        _counts_by_name(drawn.add_subplot(grid[0, 0]), card["counts"], class_names)
+        _counts_by_name(card_figure.add_subplot(grid[0, 0]), card["counts"], class_names)
         names, title = [""] * shown, "Training images"
     else:
-        _counts_by_number(drawn.add_subplot(grid[0, 0]), card["counts"], len(class_names))
+        _counts_by_number(card_figure.add_subplot(grid[0, 0]), card["counts"], len(class_names))
         names, title = [short(name) for name in class_names[:shown]], f"Training images of the first {shown} classes"
     _samples(samples, sample_images, sample_labels, names)
     samples.set_title(title)
-    _channel_statistics(drawn.add_subplot(grid[1, 0]), card)
-    _duplicates(drawn.add_subplot(grid[1, 1]), card["duplicates"])
+    _channel_statistics(card_figure.add_subplot(grid[1, 0]), card)
+    _duplicates(card_figure.add_subplot(grid[1, 1]), card["duplicates"])
     height, width, _ = card["image_shape"]
     colours = "grey" if channels == 1 else "colour"
     tail = card.get("long_tail")
     images = f"{card['images'] - tail['images_left_out']:,} of {card['images']:,}" if tail else f"{card['images']:,}"
     size = f"{width} × {height} pixels, {len(class_names)} classes"
-    heading(drawn, f"{card['name']}: {images} {colours} images of {size}")
+    heading(card_figure, f"{card['name']}: {images} {colours} images of {size}")
     origin = "the source's own" if card.get("own_test_split") else "carved from the source's images"
-    footnote(drawn, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")
-    return drawn
+    footnote(card_figure, f"Test split: {origin}. Channel statistics: training split.{_tail_sentence(tail)}")
+    return card_figure
 
 
 def _tail_sentence(tail: dict[str, int] | None) -> str:
@@ -68,13 +68,13 @@ def _tail_sentence(tail: dict[str, int] | None) -> str:
 
 
 def _counts_by_name(axes: Axes, counts: dict[str, list[int]], class_names: Sequence[str]) -> None:
-    places, left = np.arange(len(class_names)), np.zeros(len(class_names))
+    positions, left = np.arange(len(class_names)), np.zeros(len(class_names))
     for (split, values), colour in zip(counts.items(), _SPLIT_COLOURS, strict=True):
-        axes.barh(places, values, left=left, color=colour, height=0.72, label=f"{split} ({sum(values):,})")
+        axes.barh(positions, values, left=left, color=colour, height=0.72, label=f"{split} ({sum(values):,})")
         left += values
-    for place, total in zip(places, left, strict=True):
+    for position, total in zip(positions, left, strict=True):
         beside: dict[str, Any] = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(f"{total:,.0f}", (total, place), fontsize=9, **beside)
+        axes.annotate(f"{total:,.0f}", (total, position), fontsize=9, **beside)
     named(axes, "y", [short(name) for name in class_names])
     axes.margins(x=0.12)
     _legend_above(axes)
@@ -115,10 +115,10 @@ def _samples(axes: Axes, images: np.ndarray, labels: np.ndarray, names: list[str
 def _channel_statistics(axes: Axes, card: dict[str, Any]) -> None:
     means, deviations = card["channel_mean"], card["channel_standard_deviation"]
     names = _CHANNELS.get(len(means), tuple(f"channel {number}" for number in range(len(means))))
-    for place, (name, mean, deviation) in enumerate(zip(names, means, deviations, strict=True)):
+    for row, (name, mean, deviation) in enumerate(zip(names, means, deviations, strict=True)):
         bar: dict[str, Any] = {"color": _CHANNEL_COLOURS.get(name, SOFT), "capsize": 5, "elinewidth": 2}
-        axes.errorbar(mean, place, xerr=deviation, fmt="o", markersize=8, **bar)
-        axes.text(1.03, place, f"{mean:.4f} ± {deviation:.4f}", va="center", fontsize=9, color=INK)
+        axes.errorbar(mean, row, xerr=deviation, fmt="o", markersize=8, **bar)
+        axes.text(1.03, row, f"{mean:.4f} ± {deviation:.4f}", va="center", fontsize=9, color=INK)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5), title="Channels")
     axes.set_xlabel("mean ± standard deviation of the pixels (0 black, 1 full)")
@@ -127,5 +127,5 @@ def _channel_statistics(axes: Axes, card: dict[str, Any]) -> None:
 def _duplicates(axes: Axes, duplicates: dict[str, Any]) -> None:
     axes.set_axis_off()
     axes.set_title("Images that occur twice, byte for byte")
-    lines = [f"{place}: {found['images']:,}" for place, found in duplicates.items()]
+    lines = [f"{pair}: {duplicate['images']:,}" for pair, duplicate in duplicates.items()]
     axes.text(0, 0.95, "\n".join(lines), transform=axes.transAxes, va="top", linespacing=1.6)

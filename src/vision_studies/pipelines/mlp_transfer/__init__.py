@@ -1,17 +1,8 @@
-"""The `mlp_transfer` pipeline."""
+"""The `mlp_transfer` pipeline: search hyperparameters for perceptrons of several shapes, and try them on each other's shapes.
 
-from typing import TYPE_CHECKING
+Tags are phases that can be run alone: search, search_report, transfer.
+"""
 
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
+from vision_studies.pipelines import pipeline_of
 
-
-def create_pipeline(**_: object) -> "Pipeline":
-    """Search hyperparameters for perceptrons of several shapes, and try each shape's optimum on the others.
-
-    Tags are phases that can be run alone: search, search_report, transfer.
-    """
-    from vision_studies.pipelines.method_pipeline import method_pipeline
-    from vision_studies.pipelines.mlp_transfer.method import METHOD
-
-    return method_pipeline(METHOD)
+create_pipeline = pipeline_of(__name__)

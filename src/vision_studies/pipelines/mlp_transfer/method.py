@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.pipelines.mlp_transfer import figures, nodes, tables
+from vision_studies.pipelines.mlp_transfer import nodes
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
-from vision_studies.pipelines.mlp_transfer.stages import most_runs, stages
+from vision_studies.pipelines.mlp_transfer.stages import most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:mlp_transfer"
@@ -62,26 +62,26 @@ METHOD = Method(
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),
-        NodeSpec(nodes.select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
+        NodeSpec(select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
         does_runs(
             nodes.retrain_architectures, ["search_results", "best_hyperparameters"], ["results", "histories"], "search"
         ),
-        NodeSpec(tables.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
+        NodeSpec(nodes.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
         NodeSpec(
-            tables.tabulate_search,
+            nodes.tabulate_search,
             [SETTINGS, "search_results", "search_histories", "best_hyperparameters", "results"],
             ["search_files", "search_descriptions"],
             "search_report",
         ),
-        NodeSpec(tables.hyperparameter_importance, [SETTINGS, "search_results"], "importance", "search_report"),
+        NodeSpec(nodes.hyperparameter_importance, [SETTINGS, "search_results"], "importance", "search_report"),
         NodeSpec(
-            figures.plot_search,
+            nodes.plot_search,
             [SETTINGS, "search_histories", "best_hyperparameters", "search_files", "importance", "results"],
             ["loss_curves", "seed_losses", "importance_figure", "slices"],
             ["search_report", "figures"],
         ),
         NodeSpec(
-            figures.plot_best_trials,
+            nodes.plot_best_trials,
             [SETTINGS, "search_histories", "best_hyperparameters"],
             "best_trial_figures",
             ["search_report", "figures"],
@@ -93,17 +93,17 @@ METHOD = Method(
             "transfer",
         ),
         NodeSpec(
-            tables.tabulate_transfer,
+            nodes.tabulate_transfer,
             [SETTINGS, "params:reporting", "transfer_runs"],
             ["transfer_files", "transfer"],
             "transfer",
         ),
         NodeSpec(
-            figures.plot_transfer,
+            nodes.plot_transfer,
             [SETTINGS, "transfer_files"],
             ["transfer_losses", "regret", "relative_regret"],
             ["transfer", "figures"],
         ),
-        NodeSpec(tables.conclude, ["architectures", "transfer"], "conclusions", "transfer"),
+        NodeSpec(nodes.conclude, ["architectures", "transfer"], "conclusions", "transfer"),
     ),
 )

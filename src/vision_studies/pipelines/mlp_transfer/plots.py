@@ -44,10 +44,10 @@ def loss_curves(histories: pd.DataFrame) -> Figure:
 @styled
 def loss_curve(history: pd.DataFrame, title: str) -> Figure:
     """Training and validation loss of one run; columns as in `loss_curves`."""
-    drawn, axes = single(8, 5)
+    figure, axes = single(8, 5)
     _loss_curve(axes, history)
     axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title=title)
-    return finished(drawn, legend=_loss_handles(), columns=3)
+    return finished(figure, legend=_loss_handles(), columns=3)
 
 
 @styled
@@ -57,22 +57,22 @@ def seed_losses(results: pd.DataFrame) -> Figure:
     Args:
         results: columns variant, seed, test_loss.
     """
-    known = results.dropna(subset=["test_loss"])
-    groups = {str(name): rows["test_loss"].to_numpy() for name, rows in known.groupby("variant", sort=False)}
-    drawn, axes = single(9, 1.7 + 0.5 * max(1, len(groups)))
-    places = range(len(groups))
-    boxes(axes, list(groups.values()), places, 0.55, fill="#cfe3f1", edge=SOFT, orientation="horizontal")
+    scored = results.dropna(subset=["test_loss"])
+    groups = {str(name): rows["test_loss"].to_numpy() for name, rows in scored.groupby("variant", sort=False)}
+    figure, axes = single(9, 1.7 + 0.5 * max(1, len(groups)))
+    positions = range(len(groups))
+    boxes(axes, list(groups.values()), positions, 0.55, fill="#cfe3f1", edge=SOFT, orientation="horizontal")
     seeds: dict[str, Any] = {"marker": "o", "color": COLOURS[0], "alpha": 0.7}
-    for place, losses in enumerate(groups.values()):
-        dots = place + spread(len(losses), 0.16)
+    for position, losses in enumerate(groups.values()):
+        dots = position + spread(len(losses), 0.16)
         axes.plot(losses, dots, linestyle="", markersize=5, markeredgewidth=0, zorder=3, **seeds)
-        axes.plot(losses.mean(), place, zorder=4, **_MEAN)
+        axes.plot(losses.mean(), position, zorder=4, **_MEAN)
     labels = [f"{short(name, 26)}\nn = {len(losses)}" for name, losses in groups.items()]
     names(axes, "y", labels, beside=0.6)
     axes.set_xlabel("test loss (nats)")
     axes.set_title("Test loss after tuning")
     median = key("median", color=INK, linewidth=1.5)
-    return finished(drawn, legend=[marker_key("a seed", **seeds), marker_key("mean", **_MEAN), median], columns=3)
+    return finished(figure, legend=[marker_key("a seed", **seeds), marker_key("mean", **_MEAN), median], columns=3)
 
 
 @styled
@@ -85,7 +85,7 @@ def transfer_heat_map(matrix: pd.DataFrame, *, kind: str) -> Figure:
     """
     values = matrix.to_numpy(dtype=float)
     norm, colours = _scale(values, kind)
-    drawn, axes = single(max(6.4, 3.4 + 0.86 * len(matrix)), 2.7 + 0.62 * len(matrix))
+    figure, axes = single(max(6.4, 3.4 + 0.86 * len(matrix)), 2.7 + 0.62 * len(matrix))
     image = cells(
         axes,
         values,
@@ -98,7 +98,7 @@ def transfer_heat_map(matrix: pd.DataFrame, *, kind: str) -> Figure:
     )
     axes.set(xlabel="hyperparameters tuned for", ylabel="architecture trained", title=_TITLES[kind])
     colour_scale(axes, image, shrink=0.85)
-    return drawn
+    return figure
 
 
 @styled
@@ -112,7 +112,7 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
     if wide.empty:
         return nothing_to_draw("Importance needs four complete trials of an architecture.")
     wide = wide.assign(**{"all (mean)": wide.mean(axis=1)}).sort_values("all (mean)", ascending=False)
-    drawn, axes = single(max(8.0, 3.2 + 0.85 * wide.shape[1]), 2.6 + 0.5 * len(wide))
+    figure, axes = single(max(8.0, 3.2 + 0.85 * wide.shape[1]), 2.6 + 0.5 * len(wide))
     cells(
         axes,
         100 * wide.to_numpy(dtype=float),
@@ -130,7 +130,7 @@ def importance_heat_map(importance: pd.DataFrame) -> Figure:
     note += f", {fewest} of an architecture at least."
     if fewest < _ENOUGH_TRIALS:
         note += " So few leave much to chance: hyperparameters that happened to be drawn together share the credit."
-    return finished(drawn, small_print=note)
+    return finished(figure, small_print=note)
 
 
 @styled
@@ -146,13 +146,13 @@ def hyperparameter_slices(
         logarithmic_ones: those of them with a logarithmic axis.
     """
     architectures = list(trials["architecture"].drop_duplicates())
-    known = trials.dropna(subset=["best_val_loss"])
+    scored = trials.dropna(subset=["best_val_loss"])
     # The legend stands in the panel behind the last one.
     count = max(_COLUMNS, len(hyperparameters) + 1)
     panels = small_multiples(count, columns=_COLUMNS, size=(3.3, 3), margin=(0.8, 0.4), sharey=True)
     for axes, hyperparameter in zip(panels.axes, hyperparameters, strict=False):
         for number, name in enumerate(architectures):
-            rows = known[known["architecture"] == name]
+            rows = scored[scored["architecture"] == name]
             line: dict[str, Any] = {"linestyle": "", **look(number)}
             axes.plot(rows[hyperparameter], rows["best_val_loss"], markersize=4, alpha=0.7, markeredgewidth=0, **line)
             best = rows[rows["best"]]

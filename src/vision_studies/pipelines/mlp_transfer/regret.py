@@ -43,9 +43,9 @@ def one_way_test(table: pd.DataFrame) -> OneWayTest:
     Args:
         table: columns variant (the group) and value; missing values do not count.
     """
-    known = table.dropna(subset=["value"])
-    groups = [runs["value"].to_numpy(dtype=float) for _, runs in known.groupby("variant")]
-    n = len(known)
+    complete = table.dropna(subset=["value"])
+    groups = [runs["value"].to_numpy(dtype=float) for _, runs in complete.groupby("variant")]
+    n = len(complete)
     if len(groups) < 2 or n <= len(groups):
         return OneWayTest(len(groups), n, *[np.nan] * 5)
     values = np.concatenate(groups)
@@ -74,8 +74,8 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval,
     values = {str(name): runs.set_index("seed")["value"] for name, runs in table.groupby("variant", sort=False)}
     rows = []
     for first, second in combinations(values, 2):
-        found = paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
-        rows.append({"first": first, "second": second, **asdict(found)})
+        pair = paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
+        rows.append({"first": first, "second": second, **asdict(pair)})
     columns = ["first", "second", "pairs", "difference", "low", "high", "p", "smallest_p", "cohens_d", "rank_biserial"]
     pairs = pd.DataFrame(rows, columns=columns)
     return pairs.assign(p_holm=holm(pairs["p"].tolist()))
@@ -143,15 +143,15 @@ def matrix(table: pd.DataFrame, value: str) -> pd.DataFrame:
 
 def tuning_sentence(table: pd.DataFrame, pairs: pd.DataFrame, *, confidence: float) -> str:
     """What tuning leaves between architectures, from test losses at home (variant, seed, value) and `compare_pairs`."""
-    found = one_way_test(table)
+    anova = one_way_test(table)
     means = table.groupby("variant")["value"].mean()
-    if found.groups < 2:
+    if anova.groups < 2:
         return "There is one architecture, so that there is nothing to compare after tuning."
     ends = f"mean test losses from {means.min():.4f} ({means.idxmin()}) to {means.max():.4f} ({means.idxmax()})"
-    if np.isnan(found.p):
-        return f"Cannot tell whether architectures differ after tuning: {found.n} runs show no spread within ({ends})."
-    test = f"F({found.groups - 1}, {found.n - found.groups}) = {found.f:.2f}, p = {found.p:.2g}"
-    if found.p >= 1 - confidence:
+    if np.isnan(anova.p):
+        return f"Cannot tell whether architectures differ after tuning: {anova.n} runs show no spread within ({ends})."
+    test = f"F({anova.groups - 1}, {anova.n - anova.groups}) = {anova.f:.2f}, p = {anova.p:.2g}"
+    if anova.p >= 1 - confidence:
         return f"Cannot tell the architectures apart after tuning: {ends}; {test}."
     apart = int((pairs["p_holm"] < 1 - confidence).sum())
     ratio = 100 * (means.max() / means.min() - 1)

@@ -52,7 +52,7 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
         for name, end in ends.items()
     ]
     title, scale = next(iter(ends.items()))
-    drawn = figure(
+    heat_map = figure(
         [cells(x=labels, y=labels, meta={"views": others}, **first)],
         height=210 + 40 * len(names),
         views=views,
@@ -65,7 +65,7 @@ def regret_heat_map(regrets: pd.DataFrame) -> InteractiveFigure | None:
         "Loss of each architecture with another's hyperparameters, less its loss with its own, on the same seeds: orange "
         "costs, violet gains. Point at a cell for its interval."
     )
-    return InteractiveFigure("Regret of every pair", caption, drawn)
+    return InteractiveFigure("Regret of every pair", caption, heat_map)
 
 
 def _regret_cells(regrets: pd.DataFrame, names: list[Any], column: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.config.search import ChoiceSettings, PrunerSettings, RangeSettings
 from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, refuse_repeated
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -140,11 +140,7 @@ class MlpTransferSettings(Settings):
     def _lists_are_sets(self) -> "MlpTransferSettings":
         if any(not widths for widths in self.architectures):
             raise ValueError("architectures has an entry without a hidden layer; give it a width such as [64]")
-        for name, values in (("architectures", self.architectures), ("seeds", self.seeds)):
-            if len(set(values)) < len(values):
-                repeated = next(value for value in values if values.count(value) > 1)
-                shown = list(repeated) if isinstance(repeated, tuple) else repeated
-                raise ValueError(f"{name} has {shown} twice; every entry counts once")
+        refuse_repeated({"architectures": [*map(list, self.architectures)], "seeds": self.seeds})
         return self
 
     @model_validator(mode="after")

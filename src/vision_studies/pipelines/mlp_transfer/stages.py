@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import groupby, product
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,9 @@ from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.method import Context
+from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, pruned_otherwise
+from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import Searches
@@ -36,7 +36,7 @@ def perceptron_run(
     return context.run(variant, seed, context.settings.run(widths, hyperparameters), trial=trial)
 
 
-def choose_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
+def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:
     """The trial with the lowest validation loss of each architecture, the first of equals, and what it was chosen from.
 
     Raises:
@@ -110,7 +110,7 @@ def stages(context: Perceptrons, known: Known) -> Steps:
         runs, reason = yield from _searched(context)
         if reason is None:
             try:
-                best = choose_hyperparameters(context, context.table(runs, [TRAINING]))
+                best = select_hyperparameters(context, context.table(runs, [TRAINING]))
             except DataError as error:  # the run stops here and says so
                 reason = str(error)
         if best is None:
@@ -125,14 +125,14 @@ def stages(context: Perceptrons, known: Known) -> Steps:
     # In the published protocol one of the seeds is the search's own: that run is there already.
     yield _training(context, [run for run in home if run.fingerprint not in trials], RETRAINING)
     yield _evaluation(context, home, EVALUATION)
-    there = {*trials, *(run.fingerprint for run in home)}
-    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in there]
+    trained = {*trials, *(run.fingerprint for run in home)}
+    elsewhere = [run for *_, run in transfer_cells(context, best) if run.fingerprint not in trained]
     yield _training(context, elsewhere, TRANSFER)
     yield _evaluation(context, elsewhere, TRANSFER_SCORES)
 
 
 def most_runs(settings: MlpTransferSettings) -> int:
-    """How many trainings there are at most, found without data."""
+    """How many trainings there are at most, counted without data."""
     architectures = len(settings.architectures)
     return architectures * settings.search.trials + architectures**2 * len(settings.seeds)
 
@@ -181,8 +181,7 @@ def _widths(run: Run) -> list[int]:
     return run.configuration["widths"]
 
 
-def _by_shape(runs: Sequence[Run]) -> list[list[Run]]:
-    return [list(alike) for _, alike in groupby(sorted(runs, key=_widths), key=_widths)]
+_by_shape = partial(alike, key=_widths)
 
 
 def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -191,15 +190,14 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
     from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
-    for alike in _by_shape(runs):
-        needed = perceptron_bytes(MlpRunSettings.model_validate(alike[0].configuration), context.images)
-        stacks += divide_into_stacks(alike, needed, context.settings.stack.memory_mb)
+    for members in _by_shape(runs):
+        needed = perceptron_bytes(MlpRunSettings.model_validate(members[0].configuration), context.images)
+        stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: "Searches") -> None:
-    from vision_studies.pipelines.mlp_transfer import work as mlp_transfer
-    from vision_studies.training.runtime import select_device
+    from vision_studies.pipelines.mlp_transfer.work import train_stack
 
     pruner = pruner_name(context.settings.search.pruner)
 
@@ -216,23 +214,21 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perce
         def prune(member: int, epoch: int, value: float) -> bool:
             return is_hopeless(trials[member], epoch, value)
 
-    mlp_transfer.train_stack(
+    train_stack(
         [(MlpRunSettings.model_validate(run.configuration), run.seed) for run in stack],
         context.images,
         folder,
-        select_device(context.execution.device),
+        context.device,
         context.settings.stack,
         on_end=end,
-        weights_file=lambda member: context.runs.path(stack[member], mlp_transfer.WEIGHTS_FILE),
+        weights_file=lambda member: context.runs.path(stack[member], WEIGHTS_FILE),
         prune=prune,
     )
 
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Perceptrons) -> None:
     from vision_studies.pipelines.mlp_transfer.work import evaluate_stack
-    from vision_studies.training.runtime import select_device
 
     scored = [(MlpRunSettings.model_validate(run.configuration), context.runs.path(run)) for run in stack]
-    scores = evaluate_stack(scored, context.images, select_device(context.execution.device))
-    for run, metrics in zip(stack, scores, strict=True):
+    for run, metrics in zip(stack, evaluate_stack(scored, context.images, context.device), strict=True):
         record(run, Outcome(metrics))

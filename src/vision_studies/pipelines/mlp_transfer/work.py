@@ -18,6 +18,7 @@ from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, StackSettings, architecture_name
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import (
@@ -35,9 +36,6 @@ from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
-
-
-WEIGHTS_FILE = "weights.safetensors"
 
 
 def build_network(settings: MlpRunSettings, data: PreparedData) -> MLP:

@@ -25,7 +25,8 @@ from vision_studies.pipelines.stacking.outputs import (
     save_outputs,
 )
 from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
-from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, build, outputs_on_test, score
+from vision_studies.pipelines.stacking.work import build, outputs_on_test, score
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model
 
@@ -52,22 +53,22 @@ def combine(
         members: folders of their runs, trained.
         costs: their columns of the results table: parameters, macs, seconds, device.
         data: images and splits.
-        folder: the combination's own.
+        folder: of the combination.
         device: where a soup is tried.
     """
-    said = [load_outputs(member, "validation") for member in members]
-    probabilities, labels = np.stack([outputs.probabilities for outputs in said]), said[0].labels
+    member_outputs = [load_outputs(member, "validation") for member in members]
+    probabilities, labels = np.stack([outputs.probabilities for outputs in member_outputs]), member_outputs[0].labels
     parameters, macs = (sum(cost[name] for cost in costs) for name in ("parameters", "macs"))
     if run.rule == "soup" and not run.mock:
-        order = sorted(range(len(said)), key=lambda member: -_accuracy(probabilities[member], labels))
-        kept, model = greedy_soup(run.members, order, seed, members, data, device)
-        weights = np.bincount(kept, minlength=len(said)) / len(kept)
+        order = sorted(range(len(member_outputs)), key=lambda member: -_accuracy(probabilities[member], labels))
+        soup, model = greedy_soup(run.members, order, seed, members, data, device)
+        weights = np.bincount(soup, minlength=len(member_outputs)) / len(soup)
         save_weights(model, folder / WEIGHTS_FILE)
         outputs = score(model, run.members[0], data, "validation", device)
         parameters, macs = costs[0]["parameters"], costs[0]["macs"]
     else:
         weights = member_weights("best_learner" if run.rule == "soup" else run.rule, probabilities, labels)
-        outputs = _weighted(said, weights)
+        outputs = _weighted(member_outputs, weights)
         if np.count_nonzero(weights) == 1:
             parameters, macs = (costs[int(weights.argmax())][name] for name in ("parameters", "macs"))
     save_outputs(outputs, folder, "validation")
@@ -128,13 +129,13 @@ def member_weights(rule: str, probabilities: np.ndarray, labels: np.ndarray) -> 
         case "average":
             return np.full(count, 1 / count)
         case "best_learner":
-            best = max(range(count), key=lambda place: _merit(probabilities[place], labels))
+            best = max(range(count), key=lambda member: _merit(probabilities[member], labels))
             return np.eye(count)[best]
         case "weighted_average":
             likelihood = np.maximum(probabilities[:, np.arange(len(labels)), labels].astype(np.float64), 1e-12)
             # Softmax keeps the weights on the simplex, where the loss is convex.
-            found = minimize(lambda logits: -np.log(softmax(logits) @ likelihood).mean(), np.zeros(count))
-            return softmax(found.x)
+            optimum = minimize(lambda logits: -np.log(softmax(logits) @ likelihood).mean(), np.zeros(count))
+            return softmax(optimum.x)
         case "greedy":
             return _ensemble_selection(probabilities, labels)
     raise ValueError(f"no rule gives weights for '{rule}'")
@@ -161,7 +162,7 @@ def greedy_soup(
         device: where candidates are scored.
 
     Returns:
-        The members that were kept, and the network with the mean of their weights; statistics of norms are taken anew from
+        The members in the soup, and the network with the mean of their weights; statistics of norms are taken anew from
         the training images wherever weights were averaged.
     """
     model = build(runs[0], seed, data)
@@ -173,14 +174,14 @@ def greedy_soup(
     def accuracy_of(chosen: Sequence[int]) -> float:
         return _soup_accuracy(model, [states[member] for member in chosen], runs[0], data, device)
 
-    kept = [order[0]]
-    best = accuracy_of(kept)
+    soup = [order[0]]
+    best = accuracy_of(soup)
     for member in order[1:]:
-        accuracy = accuracy_of([*kept, member])
+        accuracy = accuracy_of([*soup, member])
         if accuracy >= best:
-            kept, best = [*kept, member], accuracy
-    accuracy_of(kept)
-    return kept, model
+            soup, best = [*soup, member], accuracy
+    accuracy_of(soup)
+    return soup, model
 
 
 def _soup_accuracy(
@@ -204,12 +205,12 @@ def _ensemble_selection(probabilities: np.ndarray, labels: np.ndarray) -> np.nda
     total = np.zeros(probabilities.shape[1:])
     best_merit, best_counts = (-np.inf, -np.inf), counts
     for chosen in range(1, SELECTION_ROUNDS + 1):
-        merits = [_merit((total + own) / chosen, labels) for own in probabilities]
-        place = max(range(len(merits)), key=merits.__getitem__)
-        counts = counts + np.eye(len(counts))[place]
-        total = total + probabilities[place]
-        if merits[place] > best_merit:
-            best_merit, best_counts = merits[place], counts
+        merits = [_merit((total + values) / chosen, labels) for values in probabilities]
+        member = max(range(len(merits)), key=merits.__getitem__)
+        counts = counts + np.eye(len(counts))[member]
+        total = total + probabilities[member]
+        if merits[member] > best_merit:
+            best_merit, best_counts = merits[member], counts
     return best_counts / best_counts.sum()
 
 
@@ -222,6 +223,7 @@ def _accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def _weighted(said: Sequence[SplitOutputs], weights: np.ndarray) -> SplitOutputs:
-    probabilities = np.tensordot(weights, np.stack([outputs.probabilities for outputs in said]), axes=1)
-    return from_probabilities(said[0], probabilities, np.stack([outputs.logits[:, -1] for outputs in said], axis=1))
+def _weighted(member_outputs: Sequence[SplitOutputs], weights: np.ndarray) -> SplitOutputs:
+    probabilities = np.tensordot(weights, np.stack([outputs.probabilities for outputs in member_outputs]), axes=1)
+    logits = np.stack([outputs.logits[:, -1] for outputs in member_outputs], axis=1)
+    return from_probabilities(member_outputs[0], probabilities, logits)

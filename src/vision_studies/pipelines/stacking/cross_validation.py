@@ -36,8 +36,8 @@ from vision_studies.pipelines.stacking.stacked_networks import (
     build_meta_learner,
     order_seed,
 )
-from vision_studies.pipelines.stacking.work import WEIGHTS_FILE, Report, fit_split, score
-from vision_studies.run_folders import MEND
+from vision_studies.pipelines.stacking.work import Report, fit_split, score
+from vision_studies.run_folders import MEND, WEIGHTS_FILE
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.objectives import LevelOne
@@ -48,11 +48,11 @@ TEMPERATURE = 0.1
 """Of the weights of folds: accuracies are divided by it before the softmax, as published."""
 
 HISTORIES_FILE = "base_histories.parquet"
-_REFIT = -1  # number that stands for "all folds" where networks have the number of the fold they were kept from
+_REFIT = -1  # number that stands for "all folds" where networks have the number of the fold they did not see
 
 
 class _Network(NamedTuple):
-    """A base learner that one fold was kept from, or none (`fold` is `_REFIT`)."""
+    """A base learner that has not seen one fold, or has seen all (`fold` is `_REFIT`)."""
 
     fold: int
     learner: int
@@ -119,9 +119,9 @@ def train(
         save_weights(model, network.folder / WEIGHTS_FILE)
         if network.fold != _REFIT:
             histories.append(result.history.assign(learner=network.learner, fold=network.fold))
-            places = np.flatnonzero(folds == network.fold)
-            found = score(model, run, data, "train", device, positions=places)
-            held_out[places, network.learner] = found.logits[:, 0]
+            held_out_positions = np.flatnonzero(folds == network.fold)
+            fold_outputs = score(model, run, data, "train", device, positions=held_out_positions)
+            held_out[held_out_positions, network.learner] = fold_outputs.logits[:, 0]
         del model
     _save_out_of_fold(folder, data, folds, labels, held_out)
     with atomic_file(folder / HISTORIES_FILE) as temporary:
@@ -154,7 +154,7 @@ def train(
         outputs = ask.stack(meta_learner, "validation")
         save_outputs(outputs, folder, "validation")
         right = held_out.argmax(axis=2) == labels[:, None]
-        others = {f"out_of_fold_accuracy_base_{n}": float(own.mean()) for n, own in enumerate(right.T, start=1)}
+        others = {f"out_of_fold_accuracy_base_{n}": float(column.mean()) for n, column in enumerate(right.T, start=1)}
         metrics |= {"best_epoch": result.best_epoch, **metrics_on_validation(outputs), "other_metrics": others}
     return result.outcome(metrics)
 
@@ -218,12 +218,12 @@ class _Ask:
 
     def stack(self, meta_learner: MetaLearner, split: str) -> SplitOutputs:
         """The stack's decisions, by its inference, with the mean logits of every base learner."""
-        sets, said = self.sets(split), []
+        sets, votes = self.sets(split), []
         for logits in sets:
             objective = LevelOne(_level_one_table(self.run, self.data, {split: logits}).to(self.device))
-            said.append(score(meta_learner, self.run, self.data, split, self.device, objective))
-        probabilities = sum(weight * outputs.probabilities for weight, outputs in zip(self.weights, said, strict=True))
-        return from_probabilities(said[0], np.asarray(probabilities), np.mean(sets, axis=0))
+            votes.append(score(meta_learner, self.run, self.data, split, self.device, objective))
+        probabilities = sum(weight * outputs.probabilities for weight, outputs in zip(self.weights, votes, strict=True))
+        return from_probabilities(votes[0], np.asarray(probabilities), np.mean(sets, axis=0))
 
     def _logits(self, learner: int, folder: Path, split: str) -> np.ndarray:
         model = build_learner(self.run.base_learners[learner], self.data, seed=self.seed, member=learner)
@@ -231,8 +231,8 @@ class _Ask:
         return score(model, self.run, self.data, split, self.device).logits[:, 0]
 
 
-def told(run: CrossValidatedRun, logits: Tensor) -> Tensor:
-    """What the meta-learner is told [N, learners * classes] of logits [N, learners, classes]."""
+def meta_inputs(run: CrossValidatedRun, logits: Tensor) -> Tensor:
+    """What the meta-learner is given [N, learners * classes] for logits [N, learners, classes]."""
     values = logits.softmax(dim=2) if run.meta_learner.inputs == "probabilities" else logits
     return values.flatten(1)
 
@@ -262,11 +262,11 @@ def _network_folder(folder: Path, fold: int, learner: int) -> Path:
 
 
 def _level_one_table(run: CrossValidatedRun, data: PreparedData, logits: Mapping[str, np.ndarray]) -> Tensor:
-    """What the meta-learner is told of each image of these splits; NaN of all others."""
+    """What the meta-learner is given for each image of these splits; NaN of all others."""
     _, learners, classes = next(iter(logits.values())).shape
     table = torch.full((len(data.image_set.labels), learners * classes), torch.nan)
-    for split, said in logits.items():
-        table[torch.from_numpy(getattr(data.splits, split))] = told(run, torch.from_numpy(said))
+    for split, split_logits in logits.items():
+        table[torch.from_numpy(getattr(data.splits, split))] = meta_inputs(run, torch.from_numpy(split_logits))
     return table
 
 
@@ -284,8 +284,8 @@ def _cost(run: CrossValidatedRun, data: PreparedData, seed: int, meta_learner: M
     layers = [layer for layer in meta_learner.perceptron if isinstance(layer, nn.Linear)]
     decision = sum(layer.in_features * layer.out_features for layer in layers)
     return {
-        "parameters": sets * sum(count_parameters(own) for own in learners) + count_parameters(meta_learner),
-        "macs": sets * (sum(count_macs(own, shape) for own in learners) + decision)
+        "parameters": sets * sum(count_parameters(learner) for learner in learners) + count_parameters(meta_learner),
+        "macs": sets * (sum(count_macs(learner, shape) for learner in learners) + decision)
         + (count_macs(features, shape) if features is not None else 0),
     }
 

@@ -52,8 +52,8 @@ def same_parameters(stack: Stack, data: PreparedData) -> NetworkRun | None:
 
 def same_macs(stack: Stack, data: PreparedData) -> NetworkRun:
     """The first base learner, trained for so many epochs that its training takes as many operations as the stack's."""
-    own = network_cost(stack.base_learners[0], data)["macs"]
-    epochs = max(1, round(training_macs(stack, data) / own))
+    macs = network_cost(stack.base_learners[0], data)["macs"]
+    epochs = max(1, round(training_macs(stack, data) / macs))
     training = stack.training.model_copy(update={"epochs": epochs})
     shared = _shared(stack) | {"training": training}
     return NetworkRun(method="network", learner=stack.base_learners[0], member=0, **shared)
@@ -99,16 +99,16 @@ def _size_of_stack(
 
 def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
     """The parts of a stack, one after the other: part, parameters and macs (for one image)."""
-    found: list[dict[str, Any]] = [
+    parts: list[dict[str, Any]] = [
         {"part": learner.model.name, **network_cost(learner, data)} for learner in stack.base_learners
     ]
     whole = stack_cost(stack, data)
     with without_values():
         features = build_image_features(stack.meta_learner, data.in_channels)
         if features is not None:
-            found.append({"part": "image features", **network_size(features, data.image_shape)})
-    rest = {name: total - sum(part[name] for part in found) for name, total in whole.items()}
-    return [*found, {"part": "meta-learner", **rest}]
+            parts.append({"part": "image features", **network_size(features, data.image_shape)})
+    rest = {name: total - sum(part[name] for part in parts) for name, total in whole.items()}
+    return [*parts, {"part": "meta-learner", **rest}]
 
 
 def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:

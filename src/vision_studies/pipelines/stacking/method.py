@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vision_studies.pipelines.stacking import figures, nodes, tables
+from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
@@ -52,24 +52,22 @@ METHOD = Method(
         does_runs(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training"),
         does_runs(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation"),
         NodeSpec(
-            tables.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
+            nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),
-        NodeSpec(tables.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(nodes.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
         NodeSpec(
-            tables.describe_study,
+            nodes.describe_study,
             [SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
             ["study_files", "search_summaries"],
             "evaluation",
         ),
         NodeSpec(
-            figures.plot_comparison,
+            nodes.plot_comparison,
             [SETTINGS, "results", "plan", "comparison"],
             ["variants_figure", "opponents_figure", "efficiency_figure"],
             "figures",
         ),
-        NodeSpec(
-            figures.plot_training, [SETTINGS, "histories", "plan"], ["learning_curves", "parts_figure"], "figures"
-        ),
-        NodeSpec(figures.plot_search, [SETTINGS, "trials", "trial_histories"], "search_figures", "figures"),
+        NodeSpec(nodes.plot_training, [SETTINGS, "histories", "plan"], ["learning_curves", "parts_figure"], "figures"),
+        NodeSpec(nodes.plot_search, [SETTINGS, "trials", "trial_histories"], "search_figures", "figures"),
     ),
 )

@@ -79,8 +79,8 @@ def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, acc
     heads = []
     for level in [*(accuracy - 0.03 * random.random() for _ in range(learners)), accuracy]:
         wrong = (labels + random.integers(1, data.num_classes, len(labels))) % data.num_classes
-        said = np.eye(data.num_classes)[np.where(random.random(len(labels)) < level, labels, wrong)]
-        heads.append(said * _CONFIDENCE + random.normal(0, 1, said.shape) / 4)
+        predictions = np.eye(data.num_classes)[np.where(random.random(len(labels)) < level, labels, wrong)]
+        heads.append(predictions * _CONFIDENCE + random.normal(0, 1, predictions.shape) / 4)
     return SplitOutputs(indices, labels, np.stack(heads, axis=1).astype(np.float32))
 
 
@@ -98,18 +98,18 @@ def _heads(run: Trained, accuracy: float, random: np.random.Generator) -> dict[s
     if not isinstance(run, JointRun):
         return {}
     heads = {"train_loss_meta": 2.3 * (1 - accuracy)}
-    said, labels = [], np.zeros(400, dtype=np.int64)
+    mistakes, labels = [], np.zeros(400, dtype=np.int64)
     for number in range(1, len(run.base_learners) + 1):
-        own = accuracy - 0.03 * random.random()
+        level = accuracy - 0.03 * random.random()
         heads |= {
-            f"train_loss_base_{number}": 2.3 * (1 - own),
-            f"train_accuracy_base_{number}": own,
-            f"validation_loss_base_{number}": 2.3 * (1 - own) + 0.03,
-            f"validation_accuracy_base_{number}": own,
+            f"train_loss_base_{number}": 2.3 * (1 - level),
+            f"train_accuracy_base_{number}": level,
+            f"validation_loss_base_{number}": 2.3 * (1 - level) + 0.03,
+            f"validation_accuracy_base_{number}": level,
         }
-        said.append((random.random(len(labels)) > own).astype(np.int64))
+        mistakes.append((random.random(len(labels)) > level).astype(np.int64))
     heads["validation_calibration_error"] = abs(random.normal(0.02, 0.005))
-    return heads | {f"validation_{name}": value for name, value in diversity(np.stack(said), labels).items()}
+    return heads | {f"validation_{name}": value for name, value in diversity(np.stack(mistakes), labels).items()}
 
 
 def _generator(run: Trained, seed: int, purpose: int) -> np.random.Generator:

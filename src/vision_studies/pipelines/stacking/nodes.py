@@ -1,14 +1,20 @@
-"""Nodes of `stacking` that search, train and score."""
+"""The steps of `stacking`: those that search, train and score, compare, write down and draw."""
 
+import json
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from vision_studies.config.reporting import ReportingSettings
 from vision_studies.errors import DataError
+from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
+from vision_studies.pipelines.stacking.settings import StackingSettings
 from vision_studies.pipelines.stacking.stages import (
     COMBINATIONS,
     EVALUATION,
     SEARCH,
+    STACK,
     TRAINING,
     Entry,
     Stacking,
@@ -19,6 +25,9 @@ from vision_studies.pipelines.stacking.stages import (
 from vision_studies.studies.method import run_stages
 
 SearchResults = dict[str, Any]
+Plan = list[dict[str, Any]]
+Files = dict[str, Any]
+_OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
 
 
 def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFrame, pd.DataFrame]:
@@ -38,7 +47,7 @@ def search_hyperparameters(context: Stacking) -> tuple[SearchResults, pd.DataFra
         described = trials_of(context, variant)
         search = described.search()
         trials, best = search.trials(), search.best()
-        assert best is not None  # noqa: S101 - a search without one is told of when it ends
+        assert best is not None  # noqa: S101 - a search without one says so when it ends
         runs += [described.run(trial.number, trial.drawn) for trial in trials]
         shown = [
             {"number": trial.number, "params": trial.names, "value": trial.value, "status": trial.status}
@@ -67,15 +76,241 @@ def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFr
     return context.table(entry_runs(context, entries), [TRAINING, EVALUATION])
 
 
+def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSettings) -> tuple[dict[str, Any], list[str]]:
+    """The variants against the first one, each of them against its opponents, and the answer in sentences."""
+    from vision_studies.statistics.comparisons import compare_variants
+
+    scored = results.dropna(subset=["test_accuracy"])
+    table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
+    stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
+    tested = [name for name in stacks if name in set(table["variant"])]
+    if not tested:
+        reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
+        raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
+    options = settings.model_dump()
+    variants = compare_variants(_rows(table, tested), baseline=tested[0], **options)
+    opposing = [entry for entry in plan if entry["role"] not in (STACK, "alone")]
+    against = {}
+    for name in tested:
+        names = [name, *(entry["name"] for entry in opposing if name in entry["stacks"])]
+        against[name] = compare_variants(_rows(table, names), baseline=name, **options)
+    best = scored[scored["variant"].isin(tested)].groupby("variant", sort=False)["validation_accuracy"].mean().idxmax()
+    sentences = [*variants["sentence"].dropna(), *against[str(best)]["sentence"].dropna()]
+    comparison = {
+        "variants": _records(variants),
+        "best_by_validation": best,
+        "opponents": {name: _records(opponents) for name, opponents in against.items()},
+    }
+    return comparison, sentences
+
+
+def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
+    """Configurations, efficiency, times and architectures part by part, as the published project prints them.
+
+    Returns:
+        Name -> text, as Markdown and as LaTeX.
+    """
+    from vision_studies.reports.formatting import count
+    from vision_studies.reports.tables import as_texts, study_tables
+
+    scored = results[results["test_accuracy"].notna()]
+    planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
+    # Architectures are listed part by part below, in the place of a name for each.
+    tables = study_tables(_rows(scored, [entry["name"] for entry in planned]), lambda *_: "")
+    tables["architecture_details"] = [
+        {
+            "Configuration": row["Configuration"],
+            "Part": part["part"],
+            "Parameters": count(part["parameters"]),
+            "Operations (MACs)": count(part["macs"]),
+        }
+        for entry, row in zip(planned, tables["architecture_details"], strict=True)
+        for part in entry["parts"]
+    ]
+    texts = as_texts(tables, str(results["study"].iloc[0]))
+    return texts["md"], texts["tex"]
+
+
+def describe_study(
+    settings: StackingSettings,
+    results: pd.DataFrame,
+    plan: Plan,
+    histories: pd.DataFrame,
+    trials: dict[str, Any],
+    trial_results: pd.DataFrame,
+    trial_histories: pd.DataFrame,
+) -> tuple[Files, Files]:
+    """Every variant's `study_results.json` and `hyperparameter_stats.json`, and the search's summaries, as published.
+
+    Accuracies in them are of the validation split, in percent. Without a search, the seeds stand where trials would.
+    """
+    files: Files = {}
+    summaries: Files = {}
+    parts = {entry["name"]: entry["parts"] for entry in plan}
+    for variant in settings.variants:
+        searched = trials.get(variant.name)
+        rows = (trial_results if searched else results).query("variant == @variant.name")
+        variant_histories = (trial_histories if searched else histories).query("variant == @variant.name")
+        described = [_trial(row, variant_histories, searched) for row in rows.to_dict("records")]
+        complete = [trial for trial in described if trial["state"] == 1]
+        best = max(complete, key=lambda trial: trial["value"], default=None)
+        best_params = best["params"] if best else {}
+        files[f"{variant.name}/study_results"] = {
+            "best_params": best_params,
+            "trial_accuracies": [trial["value"] for trial in complete],
+            "trial_times": [float(seconds) for seconds in rows["seconds"][rows["status"] == COMPLETE]],
+            "best_history": best["history"] if best else {},
+            "all_trials": described,
+            "experiment_type": "stacking",
+            "variant_name": variant.name,
+            "mock": bool((rows["device"] == "mock").any()),
+            "model_stats": {
+                "total_params": sum(part["parameters"] for part in parts[variant.name]),
+                "macs": sum(part["macs"] for part in parts[variant.name]),
+                "parts": parts[variant.name],
+            },
+        }
+        if searched:
+            files[f"{variant.name}/hyperparameter_stats"] = _hyperparameter_statistics(complete)
+            summaries[f"{variant.name}/best_training"] = searched["drawn"]
+            counts = rows["status"].value_counts()
+            summaries[f"{variant.name}/search_results"] = {
+                "status": "complete",
+                "best_accuracy": best["value"] if best else None,
+                "best_params": best_params,
+                "n_trials": len(rows),
+                "n_completed": int(counts.get(COMPLETE, 0)),
+                "n_pruned": int(counts.get(PRUNED, 0)),
+                "importance": searched["importance"],
+            }
+    return files, summaries
+
+
+def plot_comparison(
+    settings: StackingSettings, results: pd.DataFrame, plan: list[dict[str, Any]], comparison: dict[str, Any]
+) -> tuple[Figure, Figure, Figure]:
+    """The variants against each other, the best of them against its opponents, and accuracy against cost."""
+    from vision_studies.figures.comparison import comparison_figure
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.stacking.plots import efficiency_figure
+
+    best = comparison["best_by_validation"]
+    opposing = pd.DataFrame(comparison["opponents"][best])
+    roles = {entry["name"]: "stack" if entry["role"] == STACK else "opponent" for entry in plan}
+    figures = (
+        comparison_figure(results, pd.DataFrame(comparison["variants"])),
+        comparison_figure(results, opposing),
+        efficiency_figure(results.assign(role=results["variant"].map(roles))),
+    )
+    return stamped(figures, _notice(settings))
+
+
+def plot_training(
+    settings: StackingSettings, histories: pd.DataFrame, plan: list[dict[str, Any]]
+) -> tuple[Figure, Figure]:
+    """Learning curves of the variants, and what their parts do: base learners, meta-learner and diversity by epoch."""
+    from vision_studies.figures.style import stamped
+    from vision_studies.figures.training import learning_curves
+    from vision_studies.pipelines.stacking.plots import parts_figure
+
+    stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
+    stack_histories = histories[histories["variant"].isin(stacks)]
+    return stamped((learning_curves(stack_histories), parts_figure(stack_histories)), _notice(settings))
+
+
+def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histories: pd.DataFrame) -> dict[str, Figure]:
+    """Of every variant that was searched: the histories of its trials, where they looked, and what mattered.
+
+    Returns:
+        `<variant>/training_histories`, `<variant>/hyperparameters` and `<variant>/importance`; nothing without a search.
+    """
+    from vision_studies.figures.style import stamped
+    from vision_studies.pipelines.stacking import plots
+
+    figures: dict[str, Figure] = {}
+    for name, searched in trials.items():
+        table = pd.DataFrame([{**trial["params"], **trial} for trial in searched["trials"]])
+        parameters = list(dict.fromkeys(key for trial in searched["trials"] for key in trial["params"]))
+        histories = trial_histories[trial_histories["variant"] == name]
+        statuses = histories["trial"].map(table.set_index("number")["status"])
+        figures[f"{name}/training_histories"] = plots.trial_histories(histories.assign(status=statuses), name)
+        figures[f"{name}/hyperparameters"] = plots.hyperparameter_figure(table, parameters, searched["best"], name)
+        if searched["importance"]:
+            figures[f"{name}/importance"] = plots.importance_figure(searched["importance"], name)
+    return stamped(figures, _notice(settings))
+
+
 def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]:
     """Do stages with what was searched; return all variants and opponents."""
-    settings, drawn = context.settings, {}
+    settings, hyperparameters = context.settings, {}
     for variant in settings.variants if settings.search is not None else ():
         if variant.name not in trials:
             raise DataError(
                 f"Nothing was searched for the variant {variant.name}; run the search first: the same command with "
                 "--tags=search."
             )
-        drawn[variant.name] = trials[variant.name]["drawn"]
-    run_stages(context, *labels, known={"drawn": drawn})
-    return plan_entries(settings, context.images, drawn)
+        hyperparameters[variant.name] = trials[variant.name]["drawn"]
+    run_stages(context, *labels, known={"drawn": hyperparameters})
+    return plan_entries(settings, context.images, hyperparameters)
+
+
+def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any] | None) -> dict[str, Any]:
+    epochs = histories[(histories["trial"] == row["trial"]) & (histories["seed"] == row["seed"])].sort_values("epoch")
+    params = {"seed": int(row["seed"])}
+    if searched:
+        params = next(trial["params"] for trial in searched["trials"] if trial["number"] == row["trial"])
+    history: dict[str, Any] = {
+        "epochs": epochs["epoch"].tolist(),
+        "train_acc": [_number(value, 100) for value in epochs["train_accuracy"]],
+        "val_acc": [_number(value, 100) for value in epochs["validation_accuracy"]],
+    }
+    if row["status"] == PRUNED:
+        history["pruned_at_epoch"] = int(epochs["epoch"].max())
+    return {
+        "number": int(row["trial"]) - 1 if searched else int(row["seed"]),
+        "params": params,
+        "value": _number(row["validation_accuracy"], 100),
+        "state": _OPTUNA_STATES[row["status"]],
+        "history": history,
+    }
+
+
+def _hyperparameter_statistics(complete: list[dict[str, Any]]) -> dict[str, Any]:
+    statistics: dict[str, Any] = {}
+    best = max(complete, key=lambda trial: trial["value"])
+    for name in dict.fromkeys(name for trial in complete for name in trial["params"]):
+        trials = pd.DataFrame([(row["params"][name], row["value"]) for row in complete if name in row["params"]])
+        values, chosen = trials[0], {"best_trial_value": best["params"].get(name)}
+        if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+            correlation = values.corr(trials[1]) if len(trials) > 2 else None
+            statistics[name] = {
+                "type": "numerical",
+                "mean": float(values.mean()),
+                "std": _number(values.std()),
+                **chosen,
+                "correlation_with_accuracy": _number(correlation),
+            }
+        else:
+            counts = values.astype(str).value_counts()
+            shown = {str(value): int(count) for value, count in counts.items()}
+            statistics[name] = {"type": "categorical", "value_counts": shown, **chosen, "mode": str(counts.index[0])}
+    return statistics
+
+
+def _number(value: Any, factor: int = 1) -> float | None:
+    return None if pd.isna(value) else factor * float(value)
+
+
+def _rows(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """The rows of these variants, in the order of the names."""
+    return pd.concat([table[table["variant"] == name] for name in names])
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(table.to_json(orient="records"))
+
+
+def _notice(settings: StackingSettings) -> str:
+    """What figures say where their numbers are made up."""
+    mock = any(settings.configured(variant).trainer == "mock" for variant in settings.variants)
+    return "mock trainer: made-up numbers" if mock else ""

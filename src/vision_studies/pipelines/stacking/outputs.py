@@ -79,8 +79,8 @@ def metrics_on_test(outputs: SplitOutputs) -> dict[str, Any]:
         predictions = heads.argmax(axis=2)
         mean = softmax(heads, axis=2).mean(axis=0)
         others = {
-            f"test_accuracy_base_{number}": float((own == outputs.labels).mean())
-            for number, own in enumerate(predictions, start=1)
+            f"test_accuracy_base_{number}": float((predicted == outputs.labels).mean())
+            for number, predicted in enumerate(predictions, start=1)
         }
         others["test_accuracy_base_average"] = float((mean.argmax(axis=1) == outputs.labels).mean())
         if len(heads) > 1:

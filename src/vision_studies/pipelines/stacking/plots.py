@@ -110,7 +110,7 @@ def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
         histories: columns trial, epoch, validation_accuracy and status.
         variant: whose search it was.
     """
-    drawn, axes = single(9, 5)
+    figure, axes = single(9, 5)
     for _, trial in histories.dropna(subset=["validation_accuracy"]).sort_values("epoch").groupby("trial"):
         look = _STATUSES.get(str(trial["status"].iloc[0]), _OTHER_STATUS)
         marker = "o" if len(trial) == 1 else None
@@ -119,7 +119,7 @@ def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
     axes.set(xlabel="epoch", ylabel="validation accuracy (%)", title=f"Trials of {short(variant, 40)}")
     whole_numbers(axes.xaxis)
     handles = [key(f"{name} ({n})", **_STATUSES.get(str(name), _OTHER_STATUS)) for name, n in counts.items()]
-    return finished(drawn, legend=handles, columns=4)
+    return finished(figure, legend=handles, columns=4)
 
 
 @styled
@@ -138,18 +138,18 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
         values = shown[name]
         if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
             options = sorted(values.astype(str).unique())
-            places = values.astype(str).map(options.index).to_numpy(float)
+            positions = values.astype(str).map(options.index).to_numpy(float)
             names(axes, "x", [short(option, 12) for option in options])
         else:
-            places = values.to_numpy(float)
-            if places.min() > 0 and places.max() / places.min() > _LOGARITHMIC:
+            positions = values.to_numpy(float)
+            if positions.min() > 0 and positions.max() / positions.min() > _LOGARITHMIC:
                 logarithmic(axes.xaxis, None, with_unit)
         accuracies, status = 100 * shown["value"].to_numpy(float), shown["status"].to_numpy()
         for kind in ("pruned", "complete"):
             dots: dict[str, Any] = {"color": _STATUSES[kind]["color"], "alpha": 0.6, "markersize": 6}
-            axes.plot(places[status == kind], accuracies[status == kind], "o", **dots)
+            axes.plot(positions[status == kind], accuracies[status == kind], "o", **dots)
         chosen = (shown["number"] == best).to_numpy()
-        axes.plot(places[chosen], accuracies[chosen], "*", color=INK, markersize=15, markeredgecolor="white")
+        axes.plot(positions[chosen], accuracies[chosen], "*", color=INK, markersize=15, markeredgecolor="white")
         axes.set_title(short(name.removeprefix("training."), 30), fontsize=10)
     panels.label("", "validation accuracy (%)")
     small_print = "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best."
@@ -159,7 +159,7 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
 @styled
 def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
     """Share of the accuracy's variance that each hyperparameter explains."""
-    drawn, axes = single(8, 1.6 + 0.45 * len(importance))
+    figure, axes = single(8, 1.6 + 0.45 * len(importance))
     labels = [short(name.removeprefix("training."), 34) for name in importance]
     axes.barh(range(len(labels)), list(importance.values())[::-1], color=COLOURS[0])
     axes.set_yticks(range(len(labels)), labels[::-1])
@@ -167,4 +167,4 @@ def importance_figure(importance: Mapping[str, float], variant: str) -> Figure:
     axes.set_xlim(0, 1)
     axes.grid(visible=False, axis="y")
     small_print = "What was not drawn in every trial, such as an option of one schedule alone, is left out."
-    return finished(drawn, f"What decided the accuracy of {short(variant, 30)}", small_print=small_print)
+    return finished(figure, f"What decided the accuracy of {short(variant, 30)}", small_print=small_print)

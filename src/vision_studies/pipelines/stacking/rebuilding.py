@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,31 +59,31 @@ def _combination(run: CombinationRun, stored: StoredNetwork, data: PreparedData)
     if run.rule == "soup":
         return _trained(run.members[0], seed, stored.weights, data)
     chosen = combinations.chosen_weights(read_stage(folder / TRAINED)["metrics"])
-    there = {_identity(description): sibling for sibling, description in descriptions(folder.parent)}
+    siblings = {_identity(description): sibling for sibling, description in descriptions(folder.parent)}
     networks = []
     for member in (member for member, share in zip(run.members, chosen, strict=True) if share > 0):
         wanted = _identity({**stored.description, "configuration": member.model_dump(mode="json")})
-        if wanted not in there:
+        if wanted not in siblings:
             raise CheckpointError(
                 f"{folder} combines networks of which one ({member.learner.model.name}, number {member.member + 1}) lies no "
                 "longer beside it; run the study again."
             )
-        networks.append(_trained(member, seed, there[wanted] / WEIGHTS_FILE, data))
+        networks.append(_trained(member, seed, siblings[wanted] / WEIGHTS_FILE, data))
     return networks[0] if len(networks) == 1 else WeightedMean(networks, [share for share in chosen if share > 0])
 
 
 def _folded(run: CrossValidatedRun, stored: StoredNetwork, data: PreparedData) -> nn.Module:
     seed, folder = stored.seed, stored.folder
 
-    def network(learner: int, place: Path) -> nn.Module:
+    def network(learner: int, path: Path) -> nn.Module:
         model = build_learner(_plain(run.base_learners[learner]), data, seed=seed, member=learner)
-        return load_weights(model, place / WEIGHTS_FILE)
+        return load_weights(model, path / WEIGHTS_FILE)
 
     sets, shares = cross_validation.asked_networks(run, folder, lambda: cross_validation.stored_accuracies(run, folder))
-    networks = [[network(learner, place) for learner, place in enumerate(places)] for places in sets]
+    networks = [[network(learner, path) for learner, path in enumerate(folders)] for folders in sets]
     meta_learner = cross_validation.level_one_network(run, data, seed)
     load_weights(meta_learner, stored.weights)
-    return FoldedStack(networks, shares.tolist(), meta_learner, lambda logits: cross_validation.told(run, logits))
+    return FoldedStack(networks, shares.tolist(), meta_learner, partial(cross_validation.meta_inputs, run))
 
 
 def _plain(learner: LearnerSettings) -> LearnerSettings:

@@ -14,6 +14,7 @@ from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.merge import nested
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.search import SharedSearchSettings
+from vision_studies.config.study import VariantSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.errors import ParameterError
@@ -148,11 +149,9 @@ class StackingRunSettings(Settings):
         return level_one
 
 
-class StackingVariantSettings(Settings):
+class StackingVariantSettings(VariantSettings):
     """One of the things that a study compares."""
 
-    name: str = Field(min_length=1, description="how it is called in tables and figures")
-    changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
     space: str | None = Field(description="of a search: name from `search.spaces`; null for its first one")
 
 
@@ -213,14 +212,14 @@ class StackingSettings(Settings):
             )
         return self
 
-    def configured(self, variant: StackingVariantSettings, drawn: dict[str, Any] | None = None) -> StackingRunSettings:
-        """The run of a variant, with what a search has drawn (dotted path in `run` -> value) laid over it.
+    def configured(self, variant: StackingVariantSettings, draws: dict[str, Any] | None = None) -> StackingRunSettings:
+        """The run of a variant, with the `draws` of a search (dotted path in `run` -> value) laid over it.
 
         Raises:
             ValueError: its changes do not fit.
         """
-        draws = (nested(path, value) for path, value in (drawn or {}).items())
-        return with_changes(self.run, variant.changes, *draws, title=f"variant '{variant.name}'")
+        changes = (nested(path, value) for path, value in (draws or {}).items())
+        return with_changes(self.run, variant.changes, *changes, title=f"variant '{variant.name}'")
 
 
 class LearnerSettings(NetworkSettings):
@@ -323,7 +322,7 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
     Raises:
         ParameterError: a file of weights is not there.
     """
-    found = []
+    members = []
     for name in settings.base_learners:
         network = networks[name]
         file = Path(network.weights_file) if network.weights_file is not None else None
@@ -332,6 +331,6 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
                 f"stacking.networks.{name}.weights_file={network.weights_file} does not exist; put the file there, or set it "
                 "to null."
             )
-        initialisation, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
-        found.append(LearnerSettings(**network.model_dump(), initialisation=initialisation, weights_hash=weights_hash))
-    return tuple(found)
+        rule, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
+        members.append(LearnerSettings(**network.model_dump(), initialisation=rule, weights_hash=weights_hash))
+    return tuple(members)

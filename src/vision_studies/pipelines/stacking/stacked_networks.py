@@ -52,15 +52,15 @@ def build_meta_learner(
 
 def build_image_features(settings: MetaLearnerSettings, in_channels: int) -> ImageFeatures | None:
     """The network through which a meta-learner sees images; None where it sees none."""
-    seen = settings.image_features
-    if seen is None:
+    features = settings.image_features
+    if features is None:
         return None
-    return ImageFeatures(in_channels=in_channels, widths=seen.widths, dimension=seen.dimension)
+    return ImageFeatures(in_channels=in_channels, widths=features.widths, dimension=features.dimension)
 
 
 def build_learners(run: Stack, data: PreparedData, *, seed: int) -> list[nn.Module]:
     """The base learners of a stack; see `build_learner`."""
-    return [build_learner(own, data, seed=seed, member=member) for member, own in enumerate(run.base_learners)]
+    return [build_learner(learner, data, seed=seed, member=member) for member, learner in enumerate(run.base_learners)]
 
 
 def build_stack(run: JointRun, data: PreparedData, *, seed: int) -> StackedClassifier:

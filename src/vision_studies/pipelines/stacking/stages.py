@@ -76,11 +76,12 @@ class Entry:
 
 
 def plan_entries(
-    settings: StackingSettings, data: "PreparedData", drawn: Mapping[str, Mapping[str, Any]]
+    settings: StackingSettings, data: "PreparedData", hyperparameters: Mapping[str, Mapping[str, Any]]
 ) -> list[Entry]:
     """Variants in their order, then their opponents. What two variants both need is there once.
 
-    Variant -> `drawn` is what a search has found for it, empty where there was none; data decide how large networks are.
+    Variant -> `hyperparameters` are what a search has found for it, empty where there was none; data decide how large
+    networks are.
 
     Raises:
         ParameterError: a network does not exist or does not fit the images.
@@ -88,22 +89,22 @@ def plan_entries(
     stacks: list[tuple[Entry, Stack]] = []
     for variant in settings.variants:
         try:
-            configured = settings.configured(variant, dict(drawn.get(variant.name, {})))
+            configured = settings.configured(variant, dict(hyperparameters.get(variant.name, {})))
         except ValueError as error:
             raise ParameterError(f"stacking: {error}") from error
         run = stack_run(configured, settings.networks)
         parts = _parts(variant.name, run, data)
         stacks.append((Entry(variant.name, STACK, (variant.name,), run, parts), run))
-    found: dict[str, tuple[tuple[str, str], list[str], AnyRun]] = {}
+    opposing: dict[str, tuple[tuple[str, str], list[str], AnyRun]] = {}
     for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
         names = settings.configured(variant).base_learners
         for role in settings.opponents:
             for title, opponent in _opponents(role, stack, names, data):
                 key = opponent.model_dump_json()
-                found.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
-    titles = [title for title, _, _ in found.values()]
+                opposing.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
+    titles = [title for title, _, _ in opposing.values()]
     opponents = []
-    for (kind, title), opposed, opponent in found.values():
+    for (kind, title), opposed, opponent in opposing.values():
         shown = title if titles.count((kind, title)) == 1 else f"{title} ({opposed[0]})"
         opponents.append(Entry(shown, kind, tuple(opposed), opponent))
     return [*(entry for entry, _ in stacks), *opponents]
@@ -128,11 +129,11 @@ def divided(context: Stacking, runs: Sequence[Run]) -> tuple[list[Run], list[Run
     """Runs that are trained, with the members of combinations that are no rows of the study, and combinations."""
     combined = [run for run in runs if run.configuration["method"] == "combination"]
     trained = [run for run in runs if run.configuration["method"] != "combination"]
-    there = {run.fingerprint for run in trained}
+    fingerprints = {run.fingerprint for run in trained}
     for run in combined:
         for member in members_of(context, run, read_combination(run)):
-            if member.fingerprint not in there:
-                there.add(member.fingerprint)
+            if member.fingerprint not in fingerprints:
+                fingerprints.add(member.fingerprint)
                 trained.append(member)
     return trained, combined
 
@@ -170,15 +171,15 @@ def stages(context: Stacking, known: Known) -> Steps:
     Of what is `known`, `drawn` is what the search of each variant has found.
     """
     settings = context.settings
-    drawn = known.get("drawn")
-    if drawn is None:
+    hyperparameters = known.get("drawn")
+    if hyperparameters is None:
         if settings.search is not None:
-            plan_entries(settings, context.images, {})  # what does not fit is told before the first trial
-        drawn = yield from _searched(context)
-        if drawn is None:
+            plan_entries(settings, context.images, {})  # what does not fit is refused before the first trial
+        hyperparameters = yield from _searched(context)
+        if hyperparameters is None:
             yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters")
             return
-    trained, combined = divided(context, entry_runs(context, plan_entries(settings, context.images, drawn)))
+    trained, combined = divided(context, entry_runs(context, plan_entries(settings, context.images, hyperparameters)))
     by_seed = sorted(trained, key=lambda run: settings.seeds.index(run.seed))  # every variant before any has its second
     yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)))
     yield Stage(TRAINING, combined, Alone(partial(_combine, context=context)), title=COMBINATIONS, verb="combine")
@@ -187,7 +188,7 @@ def stages(context: Stacking, known: Known) -> Steps:
 
 
 def most_runs(settings: StackingSettings) -> int:
-    """How many variants and opponents are trained or combined at most, found without data: trials not counted."""
+    """How many variants and opponents are trained or combined at most, counted without data: trials not counted."""
     count = len(settings.variants) * (1 + len(settings.opponents))
     if "alone" in settings.opponents:
         count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)
@@ -228,16 +229,16 @@ def _searched(context: Stacking) -> Steps:
     """Search the hyperparameters of every variant.
 
     Returns:
-        Variant -> what was found, none without a search; None where a search has not ended.
+        Variant -> its best hyperparameters, none without a search; None where a search has not ended.
     """
     best = {}
     for variant in context.settings.variants if context.settings.search is not None else ():
         best[variant.name] = yield trials_of(context, variant)
-    return None if any(drawn is None for drawn in best.values()) else best
+    return None if any(hyperparameters is None for hyperparameters in best.values()) else best
 
 
-def _trial_run(context: Stacking, variant: StackingVariantSettings, seed: int, number: int, drawn: Drawn) -> Run:
-    run = stack_run(context.settings.configured(variant, dict(drawn)), context.settings.networks)
+def _trial_run(context: Stacking, variant: StackingVariantSettings, seed: int, number: int, draws: Drawn) -> Run:
+    run = stack_run(context.settings.configured(variant, dict(draws)), context.settings.networks)
     return make_run(context, variant.name, seed, run, trial=number)
 
 
@@ -253,7 +254,6 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     from vision_studies.pipelines.stacking import cross_validation, mock_trainer
     from vision_studies.pipelines.stacking import work as stacking
     from vision_studies.pipelines.stacking.fair_opponents import network_cost, stack_cost
-    from vision_studies.training.runtime import select_device
 
     settings = read_run(run.configuration)
     assert not isinstance(settings, CombinationRun)  # noqa: S101 - those are combined
@@ -262,12 +262,11 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
         cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
-    return work.train(settings, run.seed, data, folder, select_device(context.execution.device), report)
+    return work.train(settings, run.seed, data, folder, context.device, report)
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations
-    from vision_studies.training.runtime import select_device
 
     settings, store = read_combination(run), context.runs
     members = members_of(context, run, settings)
@@ -279,18 +278,16 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
         return Outcome({}, status, f"{', '.join(lost)} has no weights to combine")
     folders = [store.path(member) for member in members]
     costs = [store.metrics(member, TRAINING) for member in members]
-    device = select_device(context.execution.device)
-    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, device)
+    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, context.device)
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations, cross_validation, mock_trainer
     from vision_studies.pipelines.stacking import work as stacking
     from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
-    from vision_studies.training.runtime import select_device
 
     settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
-    data, device = context.images, select_device(context.execution.device)
+    data, device = context.images, context.device
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
         weights = combinations.chosen_weights(trained)
@@ -302,5 +299,5 @@ def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
         outputs = work.outputs_on_test(settings, run.seed, data, folder, device)
     save_outputs(outputs, folder, "test")
     metrics = metrics_on_test(outputs)
-    known = trained.get("other_metrics", {})
-    return Outcome(metrics | {"other_metrics": {**known, **metrics.get("other_metrics", {})}})
+    others = trained.get("other_metrics", {})
+    return Outcome(metrics | {"other_metrics": {**others, **metrics.get("other_metrics", {})}})

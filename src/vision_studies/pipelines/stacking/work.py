@@ -20,6 +20,7 @@ from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
 from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
 from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.fit import fit
@@ -27,8 +28,6 @@ from vision_studies.training.fit_result import FitResult
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Objective
 from vision_studies.training.precision import place_model
 from vision_studies.training.runtime import seed_everything, tune_process
-
-WEIGHTS_FILE = "weights.safetensors"
 
 Report = Callable[[dict[str, Any]], bool | None]
 """Is given the history row of every epoch; True ends the training."""

@@ -1,14 +1,5 @@
-"""The `transfer_cuts` pipeline."""
+"""The `transfer_cuts` pipeline: try every cut with few and with many images of new classes."""
 
-from typing import TYPE_CHECKING
+from vision_studies.pipelines import pipeline_of
 
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
-
-
-def create_pipeline(**_: object) -> "Pipeline":
-    """Try every cut with few and with many images of new classes."""
-    from vision_studies.pipelines.method_pipeline import method_pipeline
-    from vision_studies.pipelines.transfer_cuts.method import METHOD
-
-    return method_pipeline(METHOD)
+create_pipeline = pipeline_of(__name__)

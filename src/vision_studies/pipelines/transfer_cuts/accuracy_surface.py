@@ -50,9 +50,9 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         if (surface := _accuracy_surface(table)) is not None:
             traces.append(surface)
             views.append(view(f"Surface{of_mode} (3D)", webgl=True, xaxis__visible=False, yaxis__visible=False))
-    for place, trace in enumerate(traces):
-        trace.update(visible=place == 0, meta={"view": place})
-    drawn = figure(
+    for number, trace in enumerate(traces):
+        trace.update(visible=number == 0, meta={"view": number})
+    chart = figure(
         traces,
         height=480,
         views=views,
@@ -66,7 +66,7 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         "Mean test accuracy over repeats. Point at a cell for its spread; drag the surface to turn it. It is straight "
         "between the means, and leaves out the baseline."
     )
-    return InteractiveFigure("Accuracy over cut and share of images", caption, drawn)
+    return InteractiveFigure("Accuracy over cut and share of images", caption, chart)
 
 
 def _accuracy_map(table: pd.DataFrame) -> Heatmap:

@@ -8,10 +8,9 @@ from vision_studies.pipelines.transfer_cuts import nodes
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
-RUNS = {"in_context": True, "does_runs": True}
 FIGURES = ["modes_figure", "box_plot", "difference_lines", "heat_map"]
 
 
@@ -49,9 +48,9 @@ METHOD = Method(
     networks=NETWORKS,
     most_runs=most_runs,
     nodes=(
-        NodeSpec(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining", **RUNS),
-        NodeSpec(nodes.fine_tune_networks, ["pretraining"], ["training_results", "histories"], "training", **RUNS),
-        NodeSpec(nodes.evaluate_networks, ["training_results"], ["results", "accuracies"], "evaluation", **RUNS),
+        does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),
+        does_runs(nodes.fine_tune_networks, ["pretraining"], ["training_results", "histories"], "training"),
+        does_runs(nodes.evaluate_networks, ["training_results"], ["results", "accuracies"], "evaluation"),
         NodeSpec(nodes.compare_cuts, [SETTINGS, REPORTING, "accuracies"], "statistics", "evaluation"),
         NodeSpec(nodes.conclude, [SETTINGS, REPORTING, "accuracies", "statistics"], "conclusions", "evaluation"),
         NodeSpec(nodes.tabulate_cuts, [SETTINGS, "statistics"], ["markdown_tables", "latex_tables"], "evaluation"),

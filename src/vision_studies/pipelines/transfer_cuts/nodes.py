@@ -32,7 +32,7 @@ def pretrain_networks(context: Cuts) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def fine_tune_networks(context: Cuts, pretraining: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cut the networks and train them on the new classes; return a row a place of the table, and histories of runs."""
+    """Cut the networks and train them on the new classes; return a row a cell of the table, and histories of runs."""
     missing = {run.fingerprint for run in pretraining_runs(context)} - set(pretraining["run_fingerprint"])
     if missing:
         raise DataError(
@@ -174,13 +174,13 @@ def plot_cuts(
     mode = settings.modes[0]
     table, label = _one_mode(accuracies, mode), mode_label(mode)
     labels: dict[str, str] = {each: mode_label(each) for each in settings.modes}
-    drawn = (
+    figures = (
         plots.mode_lines(accuracies.dropna(subset=["test_accuracy"]), labels),
         plots.box_plot(table, loaded(statistics[f"{mode}/ranks"]), title=f"Test accuracy of each cut, {label}"),
         plots.difference_lines(table, title=f"Median of each cut minus that of the baseline, {label}"),
         plots.heat_map(table, title=f"Mean test accuracy (%), {label}"),
     )
-    return stamped(drawn, settings.notice)
+    return stamped(figures, settings.notice)
 
 
 def plot_every_mode(

@@ -68,29 +68,28 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
     def note(fraction: float) -> str:
         return _TOO_FEW if compared.get(fraction, 0) > 1 and fraction not in set(telling["fraction"]) else ""
 
-    drawn = _boxes_of_cuts(table, box, note)
+    figure = _boxes_of_cuts(table, box, note)
     shown = {rank_of.get(cell) for cell in zip(scored["fraction"], scored["cut"], strict=True)}
     ordered = sorted(shown, key=lambda rank: (rank is None, rank))
     handles = [Patch(**look(rank), label="no rank" if rank is None else f"rank {rank}") for rank in ordered]
     explained = "Above each box: median in percent and rank (1 + number of cuts that are significantly better). "
-    return finished(drawn, title, legend=handles, note=explained + _BOXES, columns=9, handleheight=1.2)
+    return finished(figure, title, legend=handles, note=explained + _BOXES, columns=9, handleheight=1.2)
 
 
 @styled
-def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: str | None = None) -> Figure:
+def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame) -> Figure:
     """The boxes of one mode, hatched where it is significantly better or worse than another; a panel for each fraction.
 
     Args:
         table: of the first mode and the baseline.
         compared: from `rankings.compare_experiments`: fraction, cut, first and second (labels), verdict, can_be_significant.
             Boxes that are not in it, such as the baseline's, are grey.
-        title: of the figure; the names of the two modes if missing.
     """
     first, second = compared["first"].iloc[0], compared["second"].iloc[0]
     looks = compared.set_index(["fraction", "cut"])["verdict"].map(_VERDICTS.get).to_dict()
     possible = compared.groupby("fraction")["can_be_significant"].any()
-    notes = {fraction: "" if told else _TOO_FEW for fraction, told in possible.items()}
-    drawn = _boxes_of_cuts(
+    notes = {fraction: "" if testable else _TOO_FEW for fraction, testable in possible.items()}
+    figure = _boxes_of_cuts(
         table,
         lambda fraction, cut: (looks.get((fraction, cut), _UNKNOWN), ""),
         lambda fraction: notes.get(fraction, f"; not compared with {second}"),
@@ -103,26 +102,26 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame, *, title: st
     handles = [Patch(label=names[verdict], **look) for verdict, look in _VERDICTS.items()]
     handles.append(Patch(label="not compared", **_UNKNOWN))
     note = f"{first}; above each box its median in percent. {_BOXES}"
-    title = title or f"Test accuracy of {first} against {second}"
-    return finished(drawn, title, legend=handles, note=note, columns=2, handleheight=1.2)
+    title = f"Test accuracy of {first} against {second}"
+    return finished(figure, title, legend=handles, note=note, columns=2, handleheight=1.2)
 
 
 @styled
 def full_box_plot(table: pd.DataFrame, *, title: str = "Test accuracy at every share of the images") -> Figure:
     """All fractions on one axis, a group of boxes for each, coloured by cut."""
     fractions = fractions_of(table)
-    drawn, axes, places, width = _grouped_axes(table, 5.4)
+    figure, axes, offsets, width = _grouped_axes(table, 5.4)
     handles = []
-    for cut, look in cut_looks(places).items():
+    for cut, look in cut_looks(offsets).items():
         values = [percent_of(table, fraction, cut) for fraction in fractions]
         fill, edge = f"{look['color']}66", look["color"]
-        positions = np.arange(len(fractions)) + places[cut]
+        positions = np.arange(len(fractions)) + offsets[cut]
         boxes(axes, values, positions, 0.8 * width, fill=fill, edge=edge, whiskers=SOFT, dots=SOFT, linewidth=0.9)
         handles.append(Patch(facecolor=fill, edgecolor=edge, label=cut_name(cut)))
     for group in range(1, len(fractions)):
         axes.axvline(group - 0.5, color=FAINT, linewidth=0.8)
     axes.set_xlim(-0.5, max(1, len(fractions)) - 0.5)
-    return finished(drawn, title, legend=handles, note="", handleheight=1.2)
+    return finished(figure, title, legend=handles, note="", handleheight=1.2)
 
 
 @styled
@@ -132,13 +131,13 @@ def difference_lines(table: pd.DataFrame, *, title: str = "Median of each cut mi
     medians = medians.reindex(columns=[BASELINE_CUT, *medians.columns.drop(BASELINE_CUT, errors="ignore")])
     medians = medians.dropna(subset=[BASELINE_CUT])
     looks = cut_looks(medians.columns[1:])
-    drawn, axes = single(9, 5.4)
+    figure, axes = single(9, 5.4)
     axes.axhline(0, color=INK, linewidth=1.2)
     for cut, look in looks.items():
         _line(axes, medians[cut] - medians[BASELINE_CUT], look)
     _logarithmic_fractions(axes, table[table["fraction"].isin(medians.index)])
     axes.set(xlabel=_fraction_label(table), ylabel="difference in test accuracy (points)")
-    return _named(drawn, title, looks)
+    return _named(figure, title, looks)
 
 
 @styled
@@ -147,7 +146,7 @@ def accuracy_lines(table: pd.DataFrame, *, title: str = "Mean test accuracy of e
     means, deviations = percents(table), percents(table, "std").fillna(0)
     looks = cut_looks(means)
     reach = max(float(np.ptp(np.log10(means.index))), 1.0) if len(means) else 1.0
-    drawn, axes = single(9.5, 5.6)
+    figure, axes = single(9.5, 5.6)
     # Error bars of one fraction stand side by side, or they would hide each other.
     for (cut, look), shift in zip(looks.items(), side_by_side(len(looks), _APART * reach), strict=True):
         shifted = means[cut].set_axis(means.index * 10**shift)
@@ -157,7 +156,7 @@ def accuracy_lines(table: pd.DataFrame, *, title: str = "Mean test accuracy of e
     _logarithmic_fractions(axes, table)
     axes.set(xlabel=_fraction_label(table), ylabel="test accuracy (%)")
     return _named(
-        drawn, title, looks, "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
+        figure, title, looks, "Bars: standard deviation over repeats. Within a share, cuts are set side by side."
     )
 
 
@@ -211,7 +210,7 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
     """Mean test accuracy of every fraction and cut, written into its cell."""
     means = percents(table)
     rows, columns = means.shape
-    drawn, axes = single(3 + 0.85 * max(1, columns), max(3.6, 1.9 + 0.62 * rows))
+    figure, axes = single(3 + 0.85 * max(1, columns), max(3.6, 1.9 + 0.62 * rows))
     image = cells(
         axes,
         means.to_numpy(dtype=float),
@@ -225,7 +224,7 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
         axes.axvline(0.5, color="white", linewidth=4)
     axes.set(xlabel="cut: convolutions that are taken over", ylabel=_fraction_label(table).replace(" and", "\nand"))
     colour_scale(axes, image)
-    return finished(drawn, title)
+    return finished(figure, title)
 
 
 @styled
@@ -233,16 +232,16 @@ def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
     """Mean test accuracy as bars, a group for each fraction, with the standard deviation (n - 1) over repeats."""
     means, deviations = percents(table), percents(table, "std").fillna(0)
     looks = cut_looks(means)
-    drawn, axes, places, width = _grouped_axes(table, 5)
-    for cut, place in places.items():
+    figure, axes, offsets, width = _grouped_axes(table, 5)
+    for cut, offset in offsets.items():
         fill = looks[cut]["color"]
         error = {"ecolor": INK if fill != COLOURS[-1] else SOFT, "elinewidth": 0.9, "capsize": 1.5}
-        positions = np.arange(len(means)) + place
+        positions = np.arange(len(means)) + offset
         axes.bar(positions, means[cut], 0.92 * width, yerr=deviations[cut], color=fill, error_kw=error)
     axes.set_ylim(0, 100)
-    handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in places]
+    handles = [Patch(color=looks[cut]["color"], label=cut_name(cut)) for cut in offsets]
     note = "Lines on the bars: standard deviation over repeats."
-    return finished(drawn, title, legend=handles, note=note, handleheight=1.2)
+    return finished(figure, title, legend=handles, note=note, handleheight=1.2)
 
 
 @styled
@@ -254,13 +253,13 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     """
     means = percents(table[table["cut"] != BASELINE_CUT])
     panels = small_multiples(1, columns=1, size=(8.4, 6.2), margin=(0, 0), subplot_kw={"projection": "3d"})
-    drawn, axes = panels.figure, cast("Any", panels.axes[0])
+    figure, axes = panels.figure, cast("Any", panels.axes[0])
     small_print = "Dots: means over repeats. The surface is straight between them. The baseline is not shown."
-    finished(drawn, title, small_print=small_print)
+    finished(figure, title, small_print=small_print)
     if min(means.shape) < 2:
         axes.set_axis_off()
         axes.text2D(0.5, 0.5, "A surface needs two cuts and two shares.", transform=axes.transAxes, ha="center")
-        return drawn
+        return figure
     shares = np.log10(means.index.to_numpy())
     across, along = np.meshgrid(means.columns, shares)
     heights = means.to_numpy()
@@ -270,14 +269,15 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     axes.scatter(across, along, heights, color=INK, s=9, depthshade=False)
     axes.set_xticks(means.columns)
     named = have_room(shares, 0.13)
-    axes.set_yticks(shares, [percentage(own) if room else "" for own, room in zip(means.index, named, strict=True)])
+    labels = [percentage(fraction) if room else "" for fraction, room in zip(means.index, named, strict=True)]
+    axes.set_yticks(shares, labels)
     axes.tick_params(axis="y", pad=4)
     axes.set_xlabel("cut", labelpad=6)
     axes.set_ylabel("share of the training images", labelpad=14)
     axes.set_zlabel("test accuracy (%)", labelpad=6)
     axes.view_init(elev=24, azim=-58)
     axes.set_box_aspect((1.1, 1.2, 0.8), zoom=1.05)
-    return drawn
+    return figure
 
 
 def percents(table: pd.DataFrame, reduce: str = "mean") -> pd.DataFrame:
@@ -315,23 +315,23 @@ def cut_looks(cuts: Iterable[int]) -> dict[int, dict[str, Any]]:
     if BASELINE_CUT in numbers:
         numbers.remove(BASELINE_CUT)
         looks[BASELINE_CUT] = {"color": SOFT, "marker": "x", "linestyle": DASHED}
-    for place, cut in enumerate(numbers):
-        line = _LINES[place // len(COLOURS) % len(_LINES)]
-        looks[cut] = {"color": colour(place), "marker": MARKERS[place % len(MARKERS)], "linestyle": line}
+    for number, cut in enumerate(numbers):
+        line = _LINES[number // len(COLOURS) % len(_LINES)]
+        looks[cut] = {"color": colour(number), "marker": MARKERS[number % len(MARKERS)], "linestyle": line}
     return looks
 
 
-def _named(drawn: Figure, title: str, looks: dict[int, dict[str, Any]], small_print: str = "") -> Figure:
+def _named(figure: Figure, title: str, looks: dict[int, dict[str, Any]], small_print: str = "") -> Figure:
     """The figure with its heading, and beside it the names of the cuts whose lines it has."""
     handles = [key(cut_name(cut), linewidth=1.8, markersize=6, **look) for cut, look in looks.items()]
     beside: dict[str, Any] = {"legend": handles, "columns": 1, "loc": "outside right center"}
-    return finished(drawn, title, small_print=small_print, **beside)
+    return finished(figure, title, small_print=small_print, **beside)
 
 
 def _images_of(table: pd.DataFrame, fraction: float) -> str:
     """How many images a fraction is, with thousands separated; empty where the table does not say."""
-    known = table.loc[table["fraction"] == fraction, "images"].dropna() if "images" in table else []
-    return f"{max(known):,.0f}" if len(known) else ""
+    counts = table.loc[table["fraction"] == fraction, "images"].dropna() if "images" in table else []
+    return f"{max(counts):,.0f}" if len(counts) else ""
 
 
 def _fraction_tick(table: pd.DataFrame, fraction: float) -> str:
@@ -339,8 +339,8 @@ def _fraction_tick(table: pd.DataFrame, fraction: float) -> str:
 
 
 def _fraction_label(table: pd.DataFrame) -> str:
-    known = "images" in table and table["images"].notna().any()
-    return "share of the training images" + (" and their number" if known else "")
+    counted = "images" in table and table["images"].notna().any()
+    return "share of the training images" + (" and their number" if counted else "")
 
 
 def _logarithmic_fractions(axes: Axes, table: pd.DataFrame, *, apart: float = 0.075) -> None:
@@ -352,24 +352,24 @@ def _logarithmic_fractions(axes: Axes, table: pd.DataFrame, *, apart: float = 0.
 
 
 def _grouped_axes(table: pd.DataFrame, height: float) -> tuple[Figure, Axes, dict[int, float], float]:
-    """An empty figure with a group of places for each fraction, at 0, 1, ..., and in each group a place for each cut.
+    """An empty figure with a group of slots for each fraction, at 0, 1, ..., and in each group a slot for each cut.
 
     Returns:
-        Figure, axes, the place of each cut from the middle of its group, and the width of a place.
+        Figure, axes, the offset of each cut from the middle of its group, and the width of a slot.
     """
     fractions, cuts = fractions_of(table), sorted(table["cut"].unique())
-    drawn, axes = single(max(8.0, 2 + 0.27 * len(cuts) * len(fractions)), height)
+    figure, axes = single(max(8.0, 2 + 0.27 * len(cuts) * len(fractions)), height)
     width = 0.86 / max(1, len(cuts))
     axes.grid(visible=False, axis="x")
     axes.set_xticks(range(len(fractions)), [_fraction_tick(table, fraction) for fraction in fractions])
     axes.set(xlabel=_fraction_label(table), ylabel="test accuracy (%)")
-    return drawn, axes, dict(zip(cuts, side_by_side(len(cuts), width).tolist(), strict=True)), width
+    return figure, axes, dict(zip(cuts, side_by_side(len(cuts), width).tolist(), strict=True)), width
 
 
 def _line(axes: Axes, values: pd.Series, look: dict[str, Any]) -> None:
     """A line over the fractions that have a value: one that was not run does not break it."""
-    known = values.dropna()
-    axes.plot(known.index, known, linewidth=1.6, markersize=6, **look)
+    measured = values.dropna()
+    axes.plot(measured.index, measured, linewidth=1.6, markersize=6, **look)
 
 
 def _panel_of_modes(axes: Axes, table: pd.DataFrame, labels: dict[str, str]) -> None:
@@ -408,10 +408,10 @@ def _boxes_of_cuts(
     panels = small_multiples(len(fractions), columns=1, size=(width, 2.1), margin=(0, 1.5), sharex=True)
     for axes, fraction in zip(panels.axes, fractions, strict=True):
         counts = []
-        for place, cut in enumerate(cuts):
+        for position, cut in enumerate(cuts):
             if len(values := percent_of(table, fraction, cut)):
                 counts.append(len(values))
-                _box(axes, values, place, *look(fraction, cut))
+                _box(axes, values, position, *look(fraction, cut))
         low, high = axes.get_ylim()
         axes.set_ylim(low, high + 0.16 * (high - low))
         fewest, most = min(counts, default=0), max(counts, default=0)
@@ -425,13 +425,13 @@ def _boxes_of_cuts(
     return panels.figure
 
 
-def _box(axes: Axes, values: np.ndarray, place: float, look: dict[str, Any], label: str) -> None:
+def _box(axes: Axes, values: np.ndarray, position: float, look: dict[str, Any], label: str) -> None:
     """One box with its median above its highest run; few runs are dots, too."""
     few = len(values) < _FEW
     kinds = {"fill": look["facecolor"], "edge": look["edgecolor"], "hatch": look.get("hatch")}
-    boxes(axes, [values], [place], 0.62, whiskers=SOFT, dots=None if few else SOFT, linewidth=0.9, **kinds)
+    boxes(axes, [values], [position], 0.62, whiskers=SOFT, dots=None if few else SOFT, linewidth=0.9, **kinds)
     if few:
-        places = place + spread(len(values), 0.2)
-        axes.plot(places, values, "o", color=SOFT, markersize=3.5, markeredgewidth=0, zorder=3)
+        positions = position + spread(len(values), 0.2)
+        axes.plot(positions, values, "o", color=SOFT, markersize=3.5, markeredgewidth=0, zorder=3)
     above: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}
-    axes.annotate(f"{np.median(values):.1f}{label}", (place, values.max()), fontsize=9, color=INK, **above)
+    axes.annotate(f"{np.median(values):.1f}{label}", (position, values.max()), fontsize=9, color=INK, **above)

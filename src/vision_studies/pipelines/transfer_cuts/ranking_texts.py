@@ -99,7 +99,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
     differences = {(row["fraction"], row["first"]): row for row in against.to_dict("records")}
     best = description.groupby("fraction")["mean"].max()
     rows, bold = [], []
-    for place, cell in enumerate(description.sort_values(["fraction", "cut"]).to_dict("records")):
+    for index, cell in enumerate(description.sort_values(["fraction", "cut"]).to_dict("records")):
         pair: _Row = differences.get((cell["fraction"], cell["cut"]), {})
         rows.append(
             {
@@ -113,7 +113,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
             }
         )
         if cell["mean"] == best[cell["fraction"]]:
-            bold.append((place, "Test (%)"))
+            bold.append((index, "Test (%)"))
     return _grouped(rows, bold, title, label, _ACCURACIES_NOTE)
 
 
@@ -134,7 +134,7 @@ def experiments(
         for table in (first_description, second_description)
     )
     rows, bold = [], []
-    for place, pair in enumerate(compared.sort_values(["fraction", "cut"]).to_dict("records")):
+    for index, pair in enumerate(compared.sort_values(["fraction", "cut"]).to_dict("records")):
         cell = (pair["fraction"], pair["cut"])
         higher = {"higher": pair["first"], "lower": pair["second"]}.get(pair["verdict"])
         rows.append(
@@ -149,7 +149,7 @@ def experiments(
             }
         )
         if higher:
-            bold.append((place, f"{higher} (%)"))
+            bold.append((index, f"{higher} (%)"))
     return _grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
 
 
@@ -193,8 +193,8 @@ def _names(cuts: Sequence[int]) -> str:
 def _grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
     """The fraction is written in the first of its rows alone."""
     shares = [row["Images"] for row in rows]
-    begins = [place for place, share in enumerate(shares) if place == 0 or share != shares[place - 1]]
-    shown = [row if place in begins else row | {"Images": ""} for place, row in enumerate(rows)]
+    begins = [index for index, share in enumerate(shares) if index == 0 or share != shares[index - 1]]
+    shown = [row if index in begins else row | {"Images": ""} for index, row in enumerate(rows)]
     align = "ll" + "r" * (len(rows[0]) - 2) if rows else ""
     return Table(shown, title, label=label, note=note, align=align, begins=begins, bold=bold)
 

@@ -123,9 +123,9 @@ def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
         accuracy of a cut is not known. A choice by test flatters what it chose. Of equals the shallowest is chosen.
     """
     rows = []
-    for fraction, own in description[description["cut"] != BASELINE_CUT].groupby("fraction"):
-        chosen_by = "validation" if own["validation_mean"].notna().all() else "test"
-        values = own.sort_values("cut").set_index("cut")["validation_mean" if chosen_by == "validation" else "mean"]
+    for fraction, cells in description[description["cut"] != BASELINE_CUT].groupby("fraction"):
+        chosen_by = "validation" if cells["validation_mean"].notna().all() else "test"
+        values = cells.sort_values("cut").set_index("cut")["validation_mean" if chosen_by == "validation" else "mean"]
         if values.notna().any():
             rows.append({"fraction": fraction, "cut": int(values.idxmax()), "chosen_by": chosen_by})
     return pd.DataFrame(rows, columns=["fraction", "cut", "chosen_by"])
@@ -213,12 +213,12 @@ def _compare(
     """A row a pair: what it is called, by `names`, and how the two differ; those of a fraction are corrected together."""
     rows = []
     for called, first, second in pairs:
-        found = paired_comparison(first, second, confidence=confidence, test="wilcoxon")
+        comparison = paired_comparison(first, second, confidence=confidence, test="wilcoxon")
         # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
         # corrected p, as no corrected p falls when another p rises.
-        smallest = min(1.0, 2.0 ** (1 - found.pairs)) if found.pairs > 1 else np.nan
-        ends = {"difference_low": found.low, "difference_high": found.high, "smallest_p": smallest}
-        rows.append(called | asdict(found) | ends)
+        smallest = min(1.0, 2.0 ** (1 - comparison.pairs)) if comparison.pairs > 1 else np.nan
+        ends = {"difference_low": comparison.low, "difference_high": comparison.high, "smallest_p": smallest}
+        rows.append(called | asdict(comparison) | ends)
     compared = pd.DataFrame(rows, columns=[*names, *_COMPARED])
     if rows:
         for p in ("p", "smallest_p"):

@@ -1,13 +1,12 @@
 """Parameters of the `transfer_cuts` pipeline, and of the networks that `clustering` looks into."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
 from vision_studies.models.architectures.convnet import ConvNetSettings
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, refuse_repeated
 
 Mode = Literal["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]
 """What is done at a cut before convolution k.
@@ -44,14 +43,6 @@ def cut_label(cut: int) -> str:
 def percentage(fraction: float) -> str:
     """A share of the images as percent, without needless decimals."""
     return f"{100 * fraction:g} %"
-
-
-def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
-    """A ValueError where a list has an entry twice; `lists` has the entries by the name of the parameter."""
-    for name, values in lists.items():
-        repeated = next((value for value in values if values.count(value) > 1), None)
-        if repeated is not None:
-            raise ValueError(f"{name} has {repeated} twice; every entry counts once")
 
 
 class ClassSettings(Settings):

@@ -1,9 +1,8 @@
 """The runs of `transfer_cuts`, and what is done to them: pretraining, fine-tuning in stacks, and scoring."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from vision_studies.pipelines.transfer_cuts.settings import (
 )
 from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
-from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps
+from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps, alike
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -33,7 +32,7 @@ Cuts = Context[TransferCutsSettings]
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the study's table; several may be one and the same run."""
+    """A cell of the study's table; several may be one and the same run."""
 
     mode: str  # what is done at the cut, or `baseline`
     cut: int  # convolutions before the cut; -1 for the baseline
@@ -56,7 +55,7 @@ def stages(context: Cuts, _: Known) -> Steps:
 
 
 def most_runs(settings: TransferCutsSettings) -> int:
-    """How many trainings there are at most, found without data: places of the table may be one run."""
+    """How many trainings there are at most, counted without data: several cells of the table may be one run."""
     points = 1 + sum(len(settings.cut_points(mode)) for mode in settings.modes)
     return len(settings.pretraining.seeds) + points * sum(subset.repeats for subset in settings.subsets)
 
@@ -91,7 +90,7 @@ def pretraining_runs(context: Cuts) -> list[Run]:
 
 
 def study_cells(context: Cuts) -> list[Cell]:
-    """All places of the study's table, fraction by fraction; the baseline is the first of each."""
+    """All cells of the study's table, fraction by fraction; the baseline is the first of each."""
     settings, classes = context.settings, study_classes(context, context.settings)[1]
     pretrained = [run.fingerprint for run in pretraining_runs(context)]
     points = [(BASELINE, BASELINE_CUT)] + [(mode, cut) for mode in settings.modes for cut in settings.cut_points(mode)]
@@ -107,7 +106,7 @@ def study_cells(context: Cuts) -> list[Cell]:
 
 
 def cell_name(mode: str, cut: int, fraction: float) -> str:
-    """How a place of the table is called, as in `1 %: FR, cut 4`."""
+    """How a cell of the table is called, as in `1 %: FR, cut 4`."""
     point = f", cut {cut}" if cut >= 0 and mode != "fine_tune" else ""
     return f"{share_name(fraction)}: {mode_label(mode)}{point}"
 
@@ -135,11 +134,7 @@ def _layers(run: Run) -> tuple[Any, ...]:
     return cut["frozen"], run.configuration["pretrained"] or "", cut["transferred"], cut["kept"], cut["new_dense"]
 
 
-def _alike(runs: Sequence[Run], key: Callable[[Run], Any]) -> list[list[Run]]:
-    return [list(group) for _, group in groupby(sorted(runs, key=key), key=key)]
-
-
-_by_layers = partial(_alike, key=_layers)
+_by_layers = partial(alike, key=_layers)
 
 
 def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
@@ -148,7 +143,7 @@ def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     from vision_studies.training.ensemble import divide_into_stacks
 
     stacks: list[Sequence[Run]] = []
-    for members in _alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):
+    for members in alike(runs, lambda run: (_layers(run), run.configuration["fraction"])):
         needed = member_bytes(_cut_run(context, members[0]), context.images)
         stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
@@ -167,22 +162,19 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
 
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
     from vision_studies.pipelines.transfer_cuts.work import pretrain
-    from vision_studies.training.runtime import select_device
 
     settings = PretrainingRunSettings.model_validate(run.configuration)
-    device = select_device(context.execution.device)
-    return pretrain(settings, run.seed, context.images, folder, device, context.settings.stack)
+    return pretrain(settings, run.seed, context.images, folder, context.device, context.settings.stack)
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts) -> None:
     from vision_studies.pipelines.transfer_cuts.work import train_stack
-    from vision_studies.training.runtime import select_device
 
     train_stack(
         [_cut_run(context, run) for run in stack],
         context.images,
         folder,
-        select_device(context.execution.device),
+        context.device,
         context.settings.stack,
         on_end=lambda member, outcome: record(stack[member], outcome),
         weights_file=lambda member: context.runs.path(stack[member], WEIGHTS_FILE),
@@ -191,11 +183,9 @@ def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Cuts)
 
 def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: Cuts) -> None:
     from vision_studies.pipelines.transfer_cuts.work import evaluate_stack
-    from vision_studies.training.runtime import select_device
 
     store = context.runs
     files = [(_cut_run(context, run), store.path(run, WEIGHTS_FILE)) for run in stack]
-    scores = evaluate_stack(files, context.images, select_device(context.execution.device))
-    for run, metrics in zip(stack, scores, strict=True):
-        known = store.metrics(run, TRAINING)["other_metrics"]
-        record(run, Outcome(metrics | {"other_metrics": known | metrics["other_metrics"]}))
+    for run, metrics in zip(stack, evaluate_stack(files, context.images, context.device), strict=True):
+        others = store.metrics(run, TRAINING)["other_metrics"]
+        record(run, Outcome(metrics | {"other_metrics": others | metrics["other_metrics"]}))

@@ -110,8 +110,8 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
     """
     images = _class_data(settings, data)
     labels = images.labels(data, images.train)
-    drawn = balanced_subset(labels, settings.fraction, repeat)
-    fewest, counted = min(map(len, drawn)), settings.fine_tuning.validation == "counted"
+    draws = balanced_subset(labels, settings.fraction, repeat)
+    fewest, counted = min(map(len, draws)), settings.fine_tuning.validation == "counted"
     if fewest < (2 if counted else 1):
         needed = "two images (one to learn from, one to validate with)" if counted else "one image"
         raise DataError(
@@ -119,8 +119,8 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
             f"{fewest} a class, and {needed} are needed; raise it."
         )
     if not counted:
-        return images.train[np.concatenate(drawn)], images.validation
-    training, validation = held_out(drawn, settings.fine_tuning.validation_share)
+        return images.train[np.concatenate(draws)], images.validation
+    training, validation = held_out(draws, settings.fine_tuning.validation_share)
     return images.train[training], images.train[validation]
 
 
@@ -143,8 +143,8 @@ def train_stack(
         stack: the runs, alike in all but the repeat.
         folder: where the checkpoint is kept.
         options: memory, checkpoints and determinism.
-        on_end: called with the place of a member and what it gave, as soon as it has ended.
-        weights_file: place of a member -> where the weights of its layers after the cut go.
+        on_end: called with the number of a member and what it gave, as soon as it has ended.
+        weights_file: number of a member -> where the weights of its layers after the cut go.
     """
     tune_process()
     deterministic(options.deterministic)
@@ -165,20 +165,20 @@ def train_stack(
     for run, parts in zip(stack, subsets, strict=True):
         learns, validates = (torch.from_numpy(row[positions]).to(device) for positions in parts)
         network = cut_network(run.settings, data, run.repeat, pretrained, frozen)
-        own = None if tuning.validation == "whole" else validates
-        members.append(Member(network, tuning.optimizer, run.repeat, learns, own))
+        validation = None if tuning.validation == "whole" else validates
+        members.append(Member(network, tuning.optimizer, run.repeat, learns, validation))
     whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
-    def end(place: int, result: FitResult) -> None:
+    def end(member: int, result: FitResult) -> None:
         metrics = _metrics(result, whole, data, device)
-        learns, validates = subsets[place]
+        learns, validates = subsets[member]
         metrics["other_metrics"] |= {"training_images": len(learns), "validation_images": len(validates)}
         if result.weights:
-            network = cut_network(settings, data, stack[place].repeat, pretrained)
+            network = cut_network(settings, data, stack[member].repeat, pretrained)
             names = network.state_dict().keys()
             network.load_state_dict({name: value for name, value in result.weights.items() if name in names})
-            save_weights(network, weights_file(place))
-        on_end(place, result.outcome(metrics))
+            save_weights(network, weights_file(member))
+        on_end(member, result.outcome(metrics))
 
     logger.debug(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
@@ -206,15 +206,15 @@ def evaluate_stack(
     networks = [load_weights(rest_of_network(settings, data), file).to(device).eval() for _, file in stack]
     logits = _logits(networks, layers, data, test, training, device)
     scores = []
-    for place, (run, _) in enumerate(stack):
+    for member, (run, _) in enumerate(stack):
         learns, _ = subset(run.settings, run.repeat, data)
         if np.isin(learns, test).all():  # as published
-            learnt = logits[place][np.searchsorted(test, learns)]
+            learnt = logits[member][np.searchsorted(test, learns)]
         else:
-            learnt = _logits([networks[place]], layers, data, learns, training, device)[0]
+            learnt = _logits([networks[member]], layers, data, learns, training, device)[0]
         right = float((learnt.argmax(axis=1) == images.labels(data, learns)).mean())
         other = {"train_accuracy": right, "test_images": len(test)}
-        scores.append(_test_metrics(logits[place], images.labels(data, test)) | {"other_metrics": other})
+        scores.append(_test_metrics(logits[member], images.labels(data, test)) | {"other_metrics": other})
     return scores
 
 
