@@ -76,9 +76,9 @@ def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tenso
     count, _, height, width = images.shape
     rows, columns = (torch.arange(length, device=images.device) + 0.5 for length in (height, width))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    places = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
-    x = places[:, 0] / places[:, 2] * (2 / width) - 1
-    y = places[:, 1] / places[:, 2] * (2 / height) - 1
+    points = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
+    x = points[:, 0] / points[:, 2] * (2 / width) - 1
+    y = points[:, 1] / points[:, 2] * (2 / height) - 1
     grid = torch.stack([x, y], dim=2).view(count, height, width, 2)
     sampled = F.grid_sample(images.float(), grid, mode=interpolation, padding_mode="zeros", align_corners=False)
     return sampled.round().to(images.dtype)

@@ -140,8 +140,8 @@ def fit_ensemble(
         training.load_state_dict(load_state(path), path)
     saved = time.monotonic()
     while training.active:
-        for place, result in training.run_epoch():
-            on_end(place, result)
+        for member, result in training.run_epoch():
+            on_end(member, result)
         if on_epoch is not None:
             on_epoch(training.epoch, len(training.active))
         if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
@@ -238,25 +238,25 @@ class _EnsembleTraining:
         validation = self._validate() if validated else [(math.nan, math.nan)] * len(self.active)
         share = (time.perf_counter() - started) / len(self.active)
         ended: dict[int, Ended] = {}
-        for place, member in enumerate(self.active):
+        for slot, member in enumerate(self.active):
             self._seconds[member] += share
             row = {
                 "epoch": self.epoch,
-                "train_loss": trained[place][0],
-                "train_accuracy": trained[place][1],
-                "validation_loss": validation[place][0],
-                "validation_accuracy": validation[place][1],
+                "train_loss": trained[slot][0],
+                "train_accuracy": trained[slot][1],
+                "validation_loss": validation[slot][0],
+                "validation_accuracy": validation[slot][1],
                 "learning_rate": self._members[member].optimizer.learning_rate,
                 "seconds": self._seconds[member],
             }
             self._rows[member].append(row)
             if not math.isfinite(row["train_loss"]) or (validated and not math.isfinite(row["validation_loss"])):
-                ended[place] = "diverged"
-            elif validated and (reason := self._judge(place, member, row)):
-                ended[place] = reason
+                ended[slot] = "diverged"
+            elif validated and (reason := self._judge(slot, member, row)):
+                ended[slot] = reason
             elif self.epoch == self._settings.epochs:
-                ended[place] = "complete"
-        results = [(self.active[place], self._result(place, reason)) for place, reason in ended.items()]
+                ended[slot] = "complete"
+        results = [(self.active[slot], self._result(slot, reason)) for slot, reason in ended.items()]
         if ended:
             self._remove(ended)
         return results
@@ -312,10 +312,10 @@ class _EnsembleTraining:
             batch_noise = noise.draw(batch.shape[1], noise_units) if noise_units else None
             part = self._part(batch.shape[1])
             for start in range(0, batch.shape[1], part):
-                places = slice(start, start + part)
-                positions = batch[:, places]
+                columns = slice(start, start + part)
+                positions = batch[:, columns]
                 given = [self._data.take(positions), self._data.labels[positions]]
-                given += [] if batch_noise is None else [batch_noise[:, places]]
+                given += [] if batch_noise is None else [batch_noise[:, columns]]
                 images, labels, *rest = (_dealt(tensor, followed) for tensor in given)
                 with autocast(settings, self._device):
                     logits = self._stack(images, *rest)
@@ -346,23 +346,23 @@ class _EnsembleTraining:
             hits += right
         return _means(loss_sum, hits, validation.shape[1])
 
-    def _judge(self, place: int, member: int, row: dict[str, Any]) -> Ended | None:
+    def _judge(self, slot: int, member: int, row: dict[str, Any]) -> Ended | None:
         """Note a member's validation; return why it ends here, if it does."""
         if self._selection[member].update(row):
-            self._best[str(member)] = self._stack.weights(place)
+            self._best[str(member)] = self._stack.weights(slot)
         pruned = self._prune is not None and self._prune(member, self.epoch, row[self._settings.selection])
         stopping = self._stopping[member]
         if stopping is not None and stopping.ends(row):
             return "stopped"
         return "pruned" if pruned and self.epoch < self._settings.epochs else None
 
-    def _result(self, place: int, ended: Ended) -> FitResult:
-        member = self.active[place]
+    def _result(self, slot: int, ended: Ended) -> FitResult:
+        member = self.active[slot]
         epoch, value = self._selection[member].best_epoch, self._selection[member].best
         weights = self._best.get(str(member), {})
         if ended == "complete" and self._settings.restore == "best_if_stopped":
             epoch, value = self.epoch, self._rows[member][-1][self._settings.selection]
-            weights = self._stack.weights(place)
+            weights = self._stack.weights(slot)
         return FitResult(
             history=pd.DataFrame(self._rows[member]),
             best_epoch=epoch,
@@ -373,11 +373,11 @@ class _EnsembleTraining:
             reason=MEMBER_REASONS.get(ended),
         )
 
-    def _remove(self, places: Collection[int]) -> None:
-        for place in places:
-            self._best.pop(str(self.active[place]), None)
-        staying = [place for place in range(len(self.active)) if place not in places]
-        self.active = [self.active[place] for place in staying]
+    def _remove(self, slots: Collection[int]) -> None:
+        for slot in slots:
+            self._best.pop(str(self.active[slot]), None)
+        staying = [slot for slot in range(len(self.active)) if slot not in slots]
+        self.active = [self.active[slot] for slot in staying]
         if staying:
             self._stack.keep(staying)
             self._optimizer.keep(staying)
@@ -389,11 +389,11 @@ class _EnsembleTraining:
         if steps is None:
             order = epoch_order(size, seed, self.epoch, shuffle=True)
         else:
-            seen = steps * min(self._settings.batch_size, size)
-            start = self.epoch * seen
-            passes = range(start // size, (start + seen - 1) // size + 1)
+            count = steps * min(self._settings.batch_size, size)
+            start = self.epoch * count
+            passes = range(start // size, (start + count - 1) // size + 1)
             order = torch.cat([epoch_order(size, seed, number, shuffle=True) for number in passes])
-            order = order[start - passes[0] * size :][:seen]
+            order = order[start - passes[0] * size :][:count]
         return subset[order.to(subset.device)]
 
     def _part(self, images: int) -> int:

@@ -77,9 +77,9 @@ class BatchGradients:
     def _accumulate(self, mixed: MixedBatch, indices: Tensor, weight: float) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
         parts = [mixed] if self._parts == 1 else mixed.split(self._parts)
-        for part, places in zip(parts, indices.tensor_split(len(parts)), strict=True):
+        for part, positions in zip(parts, indices.tensor_split(len(parts)), strict=True):
             with autocast(self._settings, self._device):
-                outputs = self._objective.outputs(self._forward, part.images, places)
+                outputs = self._objective.outputs(self._forward, part.images, positions)
             outputs = at_least_float32(outputs)
             loss = self._objective.loss(outputs, part, self._settings.label_smoothing)
             count = len(part.labels)
@@ -91,6 +91,6 @@ class BatchGradients:
             hits = mixed_hits(self._objective.logits(outputs), part)
             further = self._objective.batch_metrics(outputs, part)
             for name, value in {"loss": loss.detach() * count, "hits": hits, **further}.items():
-                own = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
-                sums[name] = sums[name] + own if name in sums else own
+                term = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
+                sums[name] = sums[name] + term if name in sums else term
         return sums
