@@ -19,7 +19,7 @@ class TorchvisionNetwork(nn.Module):
         ParameterError: torchvision has no such network, or it has no stem that could be changed.
     """
 
-    def __init__(self, settings: TorchvisionSettings, *, num_classes: int) -> None:
+    def __init__(self, settings: TorchvisionSettings, *, in_channels: int, num_classes: int, image_size: int) -> None:  # noqa: ARG002
         super().__init__()
         models = torchvision_module("torchvision.models")
         network, networks = settings.network, models.list_models(module=models)
