@@ -21,6 +21,7 @@ from vision_studies.models.statistics import count_parameters
 from vision_studies.training.checkpoints import load_state, save_state
 from vision_studies.training.fit_result import MEMBER_REASONS, Ended, FitResult
 from vision_studies.training.precision import autocast
+from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
 from vision_studies.training.selection import EarlyStopping, Tracker
 from vision_studies.training.stack import EpochNoise, Stack, StackedOptimizer, StackedSettings
@@ -139,14 +140,15 @@ def fit_ensemble(
     if path is not None and path.exists():
         training.load_state_dict(load_state(path), path)
     saved = time.monotonic()
-    while training.active:
-        for member, result in training.run_epoch():
-            on_end(member, result)
-        if on_epoch is not None:
-            on_epoch(training.epoch, len(training.active))
-        if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
-            save_state(path, training.state_dict())
-            saved = time.monotonic()
+    with stack_progress(len(members), settings.epochs) as advance:
+        while training.active:
+            for member, result in training.run_epoch():
+                on_end(member, result)
+            for tell in filter(None, (advance, on_epoch)):
+                tell(training.epoch, len(training.active))
+            if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
+                save_state(path, training.state_dict())
+                saved = time.monotonic()
 
 
 def weights_seed(seed: int) -> int:
