@@ -21,11 +21,10 @@ from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folde
 from vision_studies.serving.image_classifier import ImageClassifier, ImageFormat
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.studies.method import StoredNetwork, networks_of
-from vision_studies.training.checkpoints import load_state
+from vision_studies.training.checkpoints import Rebuilt, load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.network_run import build_network
 from vision_studies.training.precision import place_model
-from vision_studies.training.rebuilt import Rebuilt
 
 _CROP = 8  # where a run does not say how far test-time crops are shifted: an eighth of the image's side
 

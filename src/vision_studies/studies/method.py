@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 S = TypeVar("S")
 

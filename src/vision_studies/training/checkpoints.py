@@ -1,7 +1,11 @@
-"""Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file."""
+"""Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file.
+
+And networks as they were trained, with weights that were loaded into them.
+"""
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file, require_free_space
 from vision_studies.storage.kept_data import fetched
+from vision_studies.training.precision import HasPrecision
 
 _CHECKSUM = "sha256"
 
@@ -84,6 +90,47 @@ def load_weights(model: nn.Module, path: Path) -> nn.Module:
             "configuration that it was trained with."
         ) from error
     return model
+
+
+def load_selected(network: nn.Module, file: Path) -> nn.Module:
+    """Load weights, or those of a numbered checkpoint, into `network`.
+
+    Raises:
+        CheckpointError: the file is damaged or belongs to another network.
+    """
+    state = load_state(file)
+    if not isinstance(state, dict) or "optimizers" not in state:
+        return load_weights(network, file)
+    try:
+        network.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{file} is a checkpoint of another network than its run describes; it was moved or changed."
+        ) from error
+    return network
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A network as it was trained.
+
+    Attributes:
+        network: normalised images [N, C, H, W] -> logits [N, classes].
+        class_names: one name a logit.
+        normalisation: that it was trained with.
+        training: its number format.
+        batch_size: images at a time when it was scored.
+        padding: of test-time crops in pixels; None where the run's settings do not say.
+        seed: of test-time crops.
+    """
+
+    network: nn.Module
+    class_names: tuple[str, ...]
+    normalisation: Normalisation
+    training: HasPrecision
+    batch_size: int = 256  # where a run's settings do not say
+    padding: int | None = None
+    seed: int = 0
 
 
 def _checksum(described: str, tensors: dict[str, Tensor]) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 
 def save_means(data: "PreparedData", positions: "np.ndarray", file: Path) -> "nn.Module":
@@ -59,8 +59,8 @@ def _title(_: Mapping[str, Any]) -> str:
 
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
     from vision_studies.data.loaders import Normalisation
+    from vision_studies.training.checkpoints import Rebuilt
     from vision_studies.training.precision import FLOAT32
-    from vision_studies.training.rebuilt import Rebuilt
 
     pixels = Normalisation((0.0,) * data.in_channels, (255.0,) * data.in_channels)
     return Rebuilt(classifier(data, run.weights), data.image_set.class_names, pixels, FLOAT32)

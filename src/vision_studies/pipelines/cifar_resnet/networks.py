@@ -9,7 +9,7 @@ from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 
 def _title(configuration: Mapping[str, Any]) -> str:
@@ -17,8 +17,8 @@ def _title(configuration: Mapping[str, Any]) -> str:
 
 
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
+    from vision_studies.training.checkpoints import Rebuilt, load_selected
     from vision_studies.training.network_run import build_network
-    from vision_studies.training.rebuilt import Rebuilt, load_selected
 
     settings = RunSettings.model_validate(run.configuration)
     evaluation = settings.evaluation

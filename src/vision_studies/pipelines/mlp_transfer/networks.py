@@ -8,7 +8,7 @@ from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 
 def _title(configuration: Mapping[str, Any]) -> str:
@@ -20,8 +20,7 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
 
     from vision_studies.data.loaders import Normalisation
     from vision_studies.pipelines.mlp_transfer.work import build_network
-    from vision_studies.training.checkpoints import load_weights
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt, load_weights
 
     settings = MlpRunSettings.model_validate(run.configuration)
     network = nn.Sequential(nn.Flatten(), load_weights(build_network(settings, data), run.weights))

@@ -10,7 +10,7 @@ from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, St
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 _ONE_OF_SEVERAL = ("best_learner", "soup")
 """Rules that leave one network."""

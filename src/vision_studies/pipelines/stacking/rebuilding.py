@@ -24,8 +24,7 @@ from vision_studies.pipelines.stacking.stages import TRAINED
 from vision_studies.run_folders import descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork
-from vision_studies.training.checkpoints import load_weights
-from vision_studies.training.rebuilt import Rebuilt, load_selected
+from vision_studies.training.checkpoints import Rebuilt, load_selected, load_weights
 
 
 def rebuild(stored: StoredNetwork, data: PreparedData) -> Rebuilt:

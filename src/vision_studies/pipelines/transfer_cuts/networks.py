@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
 
 def network_title(configuration: Mapping[str, Any]) -> str:
@@ -25,7 +25,7 @@ def network_title(configuration: Mapping[str, Any]) -> str:
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "Rebuilt":
     from vision_studies.data.loaders import Normalisation
     from vision_studies.pipelines.transfer_cuts.cut_networks import HALF, load_pretrained
-    from vision_studies.training.rebuilt import Rebuilt
+    from vision_studies.training.checkpoints import Rebuilt
 
     settings: CutRunSettings | PretrainingRunSettings
     network: nn.Module
