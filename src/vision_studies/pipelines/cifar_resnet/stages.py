@@ -4,8 +4,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.network_run import RunSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.studies.method import Context

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.reporting import collect
 from vision_studies.pipelines.reporting.collect import StudyFolders, page_sections
 from vision_studies.reports.formatting import duration, text
