@@ -29,6 +29,7 @@ def rand_augment(
     """Change each image by operations of its own; those with a direction go either way.
 
     Args:
+        images: uint8 [B, C, H, W]; not changed.
         num_ops: operations an image, drawn with replacement.
         magnitude: strength of all of them, from 0.
         num_magnitude_bins: number of strengths; the strongest is `num_magnitude_bins` - 1.

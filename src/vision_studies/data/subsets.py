@@ -109,6 +109,9 @@ def held_out(by_class: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, 
     Args:
         by_class: positions for each class, from `balanced_subset`.
         share: part that validates.
+
+    Returns:
+        Positions to learn from, and positions to validate with.
     """
     validates = [np.diff(np.floor((np.arange(len(images) + 1) - 2) * share + _ROUNDING)) > 0 for images in by_class]
     positions, chosen = np.concatenate(by_class), np.concatenate(validates)
