@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vision_studies.augmentation.views import average_probabilities, views_of
-from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Finisher, Normalisation, augmentation_generator
 from vision_studies.errors import ParameterError
-from vision_studies.training.precision import HasPrecision, autocast
+from vision_studies.training.precision import HasPrecision, autocast, place_images, place_model
 from vision_studies.training.runtime import tune_process
 
 
@@ -82,9 +81,7 @@ class Predictor:
     def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:
         tune_process()
         self._classifier, self._device, self._views = classifier, device, views
-        channels_last = isinstance(classifier.training, TrainingSettings) and classifier.training.channels_last
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = classifier.network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self._network = place_model(classifier.network, classifier.training, device).eval()
         self._finish = Finisher(None, classifier.images.normalisation, 0, device, torch.float32)
 
     @torch.inference_mode()
@@ -101,10 +98,10 @@ class Predictor:
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
         finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
         generator = augmentation_generator(self._classifier.seed, 0, number, self._device)
-        logits = []
+        logits, training = [], self._classifier.training
         for view in views_of(finished, self._views, self._classifier.padding, generator):
-            with autocast(self._classifier.training, self._device):
-                logits.append(self._network(view.contiguous(memory_format=self._layout)).float())
+            with autocast(training, self._device):
+                logits.append(self._network(place_images(view, training, self._device)).float())
         return average_probabilities(torch.stack(logits)).cpu().numpy()
 
 
