@@ -53,11 +53,9 @@ class SpeedrunNet(nn.Module):
         self.whitening.weight.requires_grad_(False)
         nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type] # the layer has one
         layers: list[nn.Module] = []
+        momentum = settings.norm_momentum
         for width in settings.widths:
-            layers += [
-                _Layer(channels, width, settings.norm_momentum, pool=True),
-                _Layer(width, width, settings.norm_momentum, pool=False),
-            ]
+            layers += [_Layer(channels, width, momentum, pool=True), _Layer(width, width, momentum, pool=False)]
             channels = width
         self.layers = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, num_classes, bias=False)

@@ -21,7 +21,7 @@ from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -246,7 +246,9 @@ class _Line:
 def _serve(connection: Connection, share: Share, device_type: str, threads: int, log_level: int, store: Path) -> None:
     """What a started process does."""
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(1)
+    )  # as an error would: half-written files are removed on the way
     line = _Line(connection)
     root = logging.getLogger()
     root.setLevel(log_level)
@@ -288,8 +290,3 @@ def _end_with_the_caller() -> None:
     if caller is not None:
         caller.join()
         os._exit(1)
-
-
-def _leave(*_: Any) -> NoReturn:
-    """End as an error does, so that half-written files are removed on the way."""
-    raise SystemExit(1)
