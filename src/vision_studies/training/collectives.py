@@ -35,7 +35,7 @@ class BatchPart:
 
     @property
     def weight(self) -> float:
-        """What the mean over the images here counts in the mean over processes that torch takes of gradients."""
+        """What the mean over this process's images counts in the mean over processes that torch takes of gradients."""
         return self.share.processes * (self.places.stop - self.places.start) / self.count
 
     def whole(self, part: Tensor) -> Tensor:

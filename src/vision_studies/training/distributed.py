@@ -246,9 +246,7 @@ class _Line:
 def _serve(connection: Connection, share: Share, device_type: str, threads: int, log_level: int, store: Path) -> None:
     """What a started process does."""
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(1)
-    )  # as an error would: half-written files are removed on the way
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as an error: half-written files are removed on the way
     line = _Line(connection)
     root = logging.getLogger()
     root.setLevel(log_level)
