@@ -23,8 +23,7 @@ from benchmarks.publish import publish
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.runs import list_runs
 from vision_studies.config.data_prep import SplitSettings
-from vision_studies.config.execution import ExecutionSettings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits

@@ -24,9 +24,9 @@ from scripts.cluster_demo import LocalDask
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.network_run import RunSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits

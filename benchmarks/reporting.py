@@ -20,8 +20,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.publish import publish
-from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 from vision_studies.studies.provenance import processor_name
 from vision_studies.studies.results import validate_results, write_results

@@ -22,9 +22,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.publish import publish
-from vision_studies.config.models import PRESETS
 from vision_studies.config.training import MuonSettings
-from vision_studies.models.speedrun import SpeedrunNet
+from vision_studies.models.architectures.speedrun import SpeedrunNetSettings
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.optimizers import build_optimizers
 from vision_studies.training.precision import has_fast_bfloat16
@@ -98,8 +97,9 @@ def profile_table() -> str:
 
 def _profile(size: int, batch: int, optimizer: dict[str, object]) -> dict[str, float]:
     torch.manual_seed(0)
-    options = PRESETS["speedrun_net"]
-    model = SpeedrunNet(in_channels=3, num_classes=10, image_size=size, **options).to(memory_format=torch.channels_last)  # type: ignore[arg-type, call-overload]
+    settings = SpeedrunNetSettings.model_validate({"name": "speedrun_net"})
+    model = settings.build(in_channels=3, num_classes=10, image_size=size)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizers = build_optimizers(model, MuonSettings.model_validate(optimizer))
     images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,))

@@ -36,7 +36,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.pipelines.stacking.settings import JointRun, StackingSettings, stack_run
 from vision_studies.pipelines.stacking.stacked_networks import build_stack
-from vision_studies.studies.search import SharedSearch, TrialOutcome
+from vision_studies.studies.search import SharedSearch, Outcome
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.gradients import BatchGradients
 from vision_studies.training.mixing import mix_batch
@@ -204,7 +204,7 @@ def search_seconds() -> float:
     def evaluate(trial: Any, report: Callable[[int, float], bool]) -> TrialOutcome:
         for epoch in range(1, EPOCHS + 1):
             report(epoch, epoch / EPOCHS + 0.01 * trial.number)
-        return TrialOutcome("complete", 0.9 + 0.001 * trial.number, 1.0)
+        return Outcome("complete", 0.9 + 0.001 * trial.number, 1.0)
 
     with tempfile.TemporaryDirectory() as folder:
         shared = SharedSearch(

@@ -39,9 +39,8 @@ from benchmarks.published_cuts import Round, published_round
 from benchmarks.rounds import measure
 from benchmarks.training_step import machine
 from vision_studies.config.data_prep import DataPrepSettings
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.merge import merge_settings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.sources.read import read_source

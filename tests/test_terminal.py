@@ -19,7 +19,7 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli import cli, kedro_commands
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import environments
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.hooks import TerminalHooks, terminal
 from vision_studies.outcomes import Outcome
 from vision_studies.studies import execution

@@ -47,7 +47,7 @@ def images(*shape):
 
 def plain_layers(of):
     """The same network as a row of torch's own layers, with its weights."""
-    own = ConvNetSettings.model_validate({"name": "convnet", **SMALL, **of}).options()
+    own = ConvNetSettings.model_validate({"name": "convnet", **SMALL, **of}).model_dump(exclude={"name"})
     model, layers = small(**of), []
     for place in range(len(own["channels"])):
         ends = own["downsampling"] is not None and place % own["every"] == own["every"] - 1

@@ -3,15 +3,15 @@ import torch
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.speedrun import SpeedrunNetSettings
 from vision_studies.models.speedrun import EPSILON, SpeedrunNet, whitening_weights
 from vision_studies.models.statistics import count_macs, count_parameters
 
 
 def build(in_channels=3, num_classes=10, widths=(64, 192, 256), image_size=32):
     torch.manual_seed(0)
-    return SpeedrunNet(
-        in_channels=in_channels, num_classes=num_classes, widths=widths, image_size=image_size, norm_momentum=0.6
-    )
+    settings = SpeedrunNetSettings(name="speedrun_net", widths=widths, norm_momentum=0.6)
+    return SpeedrunNet(settings, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
 
 def correlated_images(count=64, channels=3, size=12):

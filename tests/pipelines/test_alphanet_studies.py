@@ -13,7 +13,7 @@ from tests.pipelines.alphanet.test_alphanet_experiments import make_classifier, 
 from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 
 from vision_studies.config.merge import merge_settings
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.alphanet.figures import plot_study
 from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
 from vision_studies.pipelines.alphanet.work.evaluation import read_predictions

@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 from vision_studies.pipelines.reporting.study import (

@@ -1,7 +1,6 @@
 """Contexts of methods for tests that call them without Kedro."""
 
-from vision_studies.config.execution import ExecutionSettings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.studies.method import load_method, make_context
 from vision_studies.studies.run_store import RunStore
 

@@ -13,7 +13,7 @@ import cloudpickle
 from cloudpickle import dumps
 from scripts.cluster_demo import LocalDask
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError, DataError
 from vision_studies.studies import cluster
 from vision_studies.studies.cluster import SharedParts, environment

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tests.studies.engine import execute
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import DIVERGED, FAILED, Outcome
 from vision_studies.studies import execution

@@ -5,7 +5,7 @@ from tests.conftest import ROOT
 from tests.studies.engine import execute, execute_stacks
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.outcomes import DIVERGED, Outcome
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (

@@ -7,7 +7,7 @@ import pytest
 from tests.storage.conftest import machine
 from tests.studies.engine import execute, execute_stacks
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import StorageError
 from vision_studies.outcomes import Outcome
 from vision_studies.storage.store import Store

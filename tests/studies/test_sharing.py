@@ -13,7 +13,7 @@ import pytest
 from tests.studies.engine import execute, execute_stacks
 
 from vision_studies import files
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import BusyError, StorageError
 from vision_studies.outcomes import FAILED, Outcome
 from vision_studies.studies.execution import execute_one

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tests.studies.engine import execute_stacks
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.outcomes import Outcome
 from vision_studies.studies import execution

@@ -14,7 +14,7 @@ WHITE = 255.0
 def color_jitter(
     images: Tensor, generator: torch.Generator, brightness: float, contrast: float, saturation: float, hue: float
 ) -> Tensor:
-    """Change brightness, contrast, saturation and hue of each image, in an order of its own.
+    """Change brightness, contrast, saturation and hue of images uint8 [B, C, H, W], of each in an order of its own.
 
     Factors are drawn evenly from 1 - brightness (0 at least) to 1 + brightness, likewise for contrast and saturation; turns
     from -hue to hue, in whole turns of the colour circle.

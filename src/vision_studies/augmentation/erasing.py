@@ -12,7 +12,7 @@ ATTEMPTS = 10
 def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[float, ...]) -> Tensor:
     """Cover a square around a random pixel of each image (DeVries and Taylor 2017); it may reach over the edge.
 
-    Its side is `size` pixels, and `fill` the value of each channel inside.
+    Images are uint8 [B, C, H, W], the side is `size` pixels, and `fill` the value of each channel inside.
     """
     rows, columns = (_span(images, generator, length, size) for length in images.shape[2:])
     return _covered(images, rows, columns, fill)
@@ -37,6 +37,7 @@ def random_erasing(
     """Cover a box that lies wholly inside, in some images (Zhong et al. 2020, arXiv 1708.04896).
 
     Args:
+        images: uint8 [B, C, H, W]; not changed.
         probability: chance of an image to be covered.
         scale: smallest and largest area of the box, as shares of the image's.
         ratio: smallest and largest height over width of the box; drawn evenly on a logarithmic scale.

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 def random_flip(images: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:
-    """Mirror each image left to right with the given probability.
+    """Mirror each image of [B, C, H, W] left to right with the given probability.
 
     Examples:
         >>> import torch
@@ -28,6 +28,7 @@ def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> 
     twice (Jordan 2024, arXiv 2404.00498).
 
     Args:
+        images: [B, C, H, W]; not changed.
         seed: which half begins.
         epoch: number of the epoch, from 0.
         indices: int64 [B], what each image is called in every epoch.
@@ -41,7 +42,7 @@ def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> 
 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the chosen images, bool [B], left to right."""
+    """Mirror the `chosen`, bool [B], of images [B, C, H, W] left to right."""
     # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
     # takes the right version of each.
     pixels = images.permute(0, 2, 3, 1).contiguous()
@@ -58,6 +59,7 @@ def random_crop(
     """Pad each image on all sides and cut its own window of the old size out of it.
 
     Args:
+        images: [B, C, H, W]; not changed.
         padding: pixels added to each side; offsets are drawn from 0 to 2 * padding, both included.
         mode: what the border is filled with.
     """
@@ -66,7 +68,7 @@ def random_crop(
 
 
 def crop_at(images: Tensor, rows: Tensor, columns: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
-    """Windows of padded images that begin at `rows` and `columns`, each int64 [B] from 0 to 2 * padding."""
+    """Windows [B, C, H, W] of padded images that begin at `rows` and `columns`, each int64 [B] from 0 to 2 * padding."""
     count, channels, height, width = images.shape
     # Channels last, a row of a window is one run of bytes. All runs that begin anywhere are seen as the rows of a matrix
     # (overlapping, nothing is copied), from which one selection takes what is wanted: 60 times faster than indexing pixels.

@@ -29,17 +29,20 @@ def rand_augment(
     """Change each image by operations of its own; those with a direction go either way.
 
     Args:
+        images: uint8 [B, C, H, W]; not changed.
         num_ops: operations an image, drawn with replacement.
         magnitude: strength of all of them, from 0.
         num_magnitude_bins: number of strengths; the strongest is `num_magnitude_bins` - 1.
     """
     changed = images.clone()
     for _ in range(num_ops):
-        drawn = torch.randint(len(OPERATIONS), (len(images),), generator=generator, device=images.device)
+        operations = torch.randint(len(OPERATIONS), (len(images),), generator=generator, device=images.device)
         backwards = torch.randint(2, (len(images),), generator=generator, device=images.device)
-        kinds = (2 * drawn + backwards).tolist()
+        kinds = (2 * operations + backwards).tolist()
         for kind in sorted(set(kinds)):
-            chosen = torch.tensor([index for index, own in enumerate(kinds) if own == kind], device=images.device)
+            chosen = torch.tensor(
+                [index for index, image_kind in enumerate(kinds) if image_kind == kind], device=images.device
+            )
             share = magnitude / (num_magnitude_bins - 1)
             operation = build_operation(OPERATIONS[kind // 2], -share if kind % 2 else share, tuple(images.shape[2:]))
             changed[chosen] = operation(changed[chosen])

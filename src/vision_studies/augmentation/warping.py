@@ -11,13 +11,16 @@ Interpolation = Literal["nearest", "bilinear"]
 
 
 def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, interpolation: Interpolation) -> Tensor:
-    """Rotate each image about its centre, by angles drawn evenly from -degrees to degrees; what comes in from outside is 0."""
+    """Rotate images uint8 [B, C, H, W] about their centres, by angles drawn evenly from -degrees to degrees.
+
+    What comes in from outside is 0.
+    """
     angles = (2 * torch.rand(len(images), generator=generator, device=images.device) - 1) * degrees
     return rotate(images, angles, interpolation)
 
 
 def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
-    """Rotate each image counter-clockwise by its own angle, float [B] in degrees."""
+    """Rotate each image of uint8 [B, C, H, W] counter-clockwise by its own angle, float [B] in degrees."""
     height, width = images.shape[2:]
     radians = angles.deg2rad()
     cos, sin = radians.cos(), radians.sin()
@@ -37,6 +40,7 @@ def random_perspective(
     """Move the corners of some images inwards, each corner by its own distance; what comes in from outside is 0.
 
     Args:
+        images: uint8 [B, C, H, W]; not changed.
         distortion_scale: longest move as a share of half the image.
         probability: chance of an image to be distorted.
     """
@@ -70,15 +74,15 @@ def corners_of(images: Tensor) -> Tensor:
 def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tensor:
     """Fill every pixel with what lies where a projective map says; outside the image everything is 0.
 
-    `sources`, float [B, 3, 3], map (x, y, 1) of a pixel's centre to where it is read, up to scale. Centres lie at half
-    pixels: the first is at (0.5, 0.5).
+    Images are uint8 [B, C, H, W]; `sources`, float [B, 3, 3], map (x, y, 1) of a pixel's centre to where it is read, up to
+    scale. Centres lie at half pixels: the first is at (0.5, 0.5).
     """
     count, _, height, width = images.shape
     rows, columns = (torch.arange(length, device=images.device) + 0.5 for length in (height, width))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    places = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
-    x = places[:, 0] / places[:, 2] * (2 / width) - 1
-    y = places[:, 1] / places[:, 2] * (2 / height) - 1
+    points = sources @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # [B, 3, H * W]
+    x = points[:, 0] / points[:, 2] * (2 / width) - 1
+    y = points[:, 1] / points[:, 2] * (2 / height) - 1
     grid = torch.stack([x, y], dim=2).view(count, height, width, 2)
     sampled = F.grid_sample(images.float(), grid, mode=interpolation, padding_mode="zeros", align_corners=False)
     return sampled.round().to(images.dtype)

@@ -52,10 +52,10 @@ def unflatten(flat: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for path, value in flat.items():
         *groups, last = path.split(".")
-        place = nested
+        level = nested
         for group in groups:
-            place = place.setdefault(group, {})
-        place[last] = value
+            level = level.setdefault(group, {})
+        level[last] = value
     return nested
 
 

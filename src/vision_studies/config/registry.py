@@ -20,8 +20,8 @@ The method itself is `METHOD` of `vision_studies.pipelines.<name>.method`.
 MODELS = {
     "data_prep": "vision_studies.config.data_prep:DataPrepSettings",
     **METHODS,
-    "reporting": "vision_studies.config.reporting:ReportingSettings",
-    "execution": "vision_studies.config.execution:ExecutionSettings",
+    "reporting": "vision_studies.config.study:ReportingSettings",
+    "execution": "vision_studies.config.study:ExecutionSettings",
     "storage": "vision_studies.config.storage:StorageSettings",
     "tracking": "vision_studies.config.tracking:TrackingSettings",
     "study": "vision_studies.config.study:StudySettings",

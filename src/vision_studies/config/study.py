@@ -1,6 +1,6 @@
-"""What a study calls itself, and what it compares."""
+"""What a study calls itself and compares, where its runs are done, and how its results are summed up."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,3 +20,31 @@ class VariantSettings(Settings):
 
     name: str = Field(min_length=1, description="how it is called in tables and figures")
     changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
+
+
+class ExecutionSettings(Settings):
+    """Execution of independent runs through joblib."""
+
+    backend: Literal["sequential", "loky", "dask"] = Field(
+        description="sequential: one run after the other; loky: processes on this machine; dask: a cluster"
+    )
+    workers: int = Field(ge=1, description="processes of the loky backend, and of a local Dask cluster")
+    scheduler_address: str | None = Field(description="Dask scheduler, such as tcp://host:8786; null: a local cluster")
+    resources: dict[str, float] = Field(description="Dask resources that one run takes, such as {GPU: 1}")
+    processes_per_run: int = Field(
+        ge=1,
+        description="processes that train one network of cifar_resnet or alphanet together, each with a GPU of its own",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        description="auto: a GPU where there is one; of several, each process takes its own"
+    )
+
+
+class ReportingSettings(Settings):
+    """How results are summed up."""
+
+    confidence: float = Field(gt=0.5, lt=1, description="confidence of every interval")
+    interval: Literal["t", "bootstrap"] = Field(
+        description="t: Student's interval of the mean; bootstrap: bias-corrected and accelerated"
+    )
+    test: Literal["wilcoxon", "t"] = Field(description="paired test of two variants: signed-rank, or Student's t")

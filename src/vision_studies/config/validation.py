@@ -28,20 +28,20 @@ def validate_parameters(parameters: Mapping[str, Any], origin: Origin) -> None:
         ParameterError: one line for each thing that is wrong.
     """
     problems = []
-    known = [*MODELS, *SCALARS]
+    names = [*MODELS, *SCALARS]
     for key, value in parameters.items():
         if key in SCALARS:
             if not isinstance(value, SCALARS[key]):
                 problems.append(f"{origin((key,))}: {key}={value!r} must be {_TYPE_NAMES[SCALARS[key]]}.")
         elif key not in MODELS:
-            allowed = [name for name in known if name not in SUPPLIED]
+            allowed = [name for name in names if name not in SUPPLIED]
             problems.append(f"{origin((key,))}: '{key}' is not a parameter{_nearest(str(key), allowed)}")
         else:
             try:
                 settings_model(key).model_validate(value)
             except ValidationError as error:
                 problems += [_sentence(key, detail, value, origin) for detail in _without_echoes(error)]
-    problems += [f"conf/base: the parameter '{key}' is missing." for key in known if key not in parameters]
+    problems += [f"conf/base: the parameter '{key}' is missing." for key in names if key not in parameters]
     if problems:
         raise ParameterError("\n".join(problems))
 
@@ -105,13 +105,13 @@ def _problem(location: Sequence[str | int], detail: Any, model: type[BaseModel],
 
 def _without_echoes(error: ValidationError) -> list[Any]:
     """Errors, once each: a union reports one value once for every member, a list with a wrong entry is also too short."""
-    seen: dict[tuple[Any, str], Any] = {}
+    details: dict[tuple[Any, str], Any] = {}
     for detail in error.errors(include_url=False):
         counted = detail["type"] == "too_short" and isinstance(detail["input"], Sequence)
         if counted and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue
-        seen.setdefault((detail["loc"], detail["msg"]), detail)
-    return list(seen.values())
+        details.setdefault((detail["loc"], detail["msg"]), detail)
+    return list(details.values())
 
 
 def _without_tags(location: Sequence[str | int], value: Any) -> KeyPath:

@@ -125,14 +125,14 @@ class ImageSet:
         return ImageSet, fields
 
 
-def _open_elsewhere(folder: Path, kept: KeptData | None) -> ImageSet:
+def _open_elsewhere(folder: Path, stored: KeptData | None) -> ImageSet:
     """Open a set that another process has; on a machine without it, fetch it from its store, once for all processes."""
-    if kept is not None and not (folder / "image_set.json").is_file():
-        kept.attach()
-        kept.fetch(folder)
+    if stored is not None and not (folder / "image_set.json").is_file():
+        stored.attach()
+        stored.fetch(folder)
         if not (folder / "image_set.json").is_file():
             raise DataError(
-                f"There is no image set in {folder} on {platform.node()}, and {kept.store.url} does not have it either; run "
+                f"There is no image set in {folder} on {platform.node()}, and {stored.store.url} does not have it either; run "
                 "`kedro store push` where it was prepared."
             )
     return ImageSet.open(folder)

@@ -67,26 +67,26 @@ class ImageSource:
             channels: 1 or 3; colour is turned into brightness, grey is repeated.
         """
 
-        def decode(places: range) -> Decoded:
+        def decode(positions: range) -> Decoded:
             if isinstance(self.content, np.ndarray):
-                resized = resize_all(np.asarray(self.content[places.start : places.stop]), image_size)
+                resized = resize_all(np.asarray(self.content[positions.start : positions.stop]), image_size)
                 return list(_with_channels(resized, channels))
-            return [_decoded(self.content[place], image_size, channels) for place in places]
+            return [_decoded(self.content[position], image_size, channels) for position in positions]
 
         everything = range(len(self))
         chunks = (everything[start : start + _TOGETHER] for start in everything[::_TOGETHER])
         ahead = -(-_BATCHES_AHEAD * batch_size // _TOGETHER)
-        kept: list[tuple[int, np.ndarray]] = []
+        readable: list[tuple[int, np.ndarray]] = []
         corrupt: dict[int, str] = {}
-        for places, images in _decoded_ahead(decode, chunks, ahead):
-            decoded = list(zip(places, images, strict=True))
-            corrupt |= {place: reason for place, reason in decoded if isinstance(reason, str)}
-            kept += [(place, image) for place, image in decoded if isinstance(image, np.ndarray)]
-            while len(kept) >= batch_size:
-                yield _batch(kept[:batch_size], corrupt)
-                kept, corrupt = kept[batch_size:], {}
-        if kept or corrupt:
-            yield _batch(kept, corrupt)
+        for positions, images in _decoded_ahead(decode, chunks, ahead):
+            decoded = list(zip(positions, images, strict=True))
+            corrupt |= {position: reason for position, reason in decoded if isinstance(reason, str)}
+            readable += [(position, image) for position, image in decoded if isinstance(image, np.ndarray)]
+            while len(readable) >= batch_size:
+                yield _batch(readable[:batch_size], corrupt)
+                readable, corrupt = readable[batch_size:], {}
+        if readable or corrupt:
+            yield _batch(readable, corrupt)
 
 
 def open_images(source: Path) -> ImageSource:
@@ -152,9 +152,9 @@ def _decoded_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def _batch(kept: list[tuple[int, np.ndarray]], corrupt: dict[int, str]) -> DecodedBatch:
-    images = np.stack([image for _, image in kept]) if kept else np.empty((0, 1, 1, 1), np.uint8)
-    return DecodedBatch(np.array([place for place, _ in kept], np.int64), images, corrupt)
+def _batch(readable: list[tuple[int, np.ndarray]], corrupt: dict[int, str]) -> DecodedBatch:
+    images = np.stack([image for _, image in readable]) if readable else np.empty((0, 1, 1, 1), np.uint8)
+    return DecodedBatch(np.array([position for position, _ in readable], np.int64), images, corrupt)
 
 
 def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:
@@ -197,8 +197,8 @@ def _unknown_class(folder: Path, unknown: list[str], class_names: Sequence[str])
     if divided and any((folder / divided / name).is_dir() for name in class_names):
         return f"{folder} is divided into splits; name the one to score on, for example {folder / divided}."
     others = f" (and {len(unknown) - 1} more that it does not know)" if len(unknown) > 1 else ""
-    known = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
+    allowed = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
     return (
         f"{folder} has the folder '{unknown[0]}'{others}, which is no class of the model."
-        f"{guess(unknown[0], class_names)} Its classes are {known}; rename the folder, or move it out."
+        f"{guess(unknown[0], class_names)} Its classes are {allowed}; rename the folder, or move it out."
     )

@@ -235,14 +235,14 @@ class DeviceLoader(Loader):
             yield Batch(finished, self._labels[positions], indices)
 
 
-def _spread(own: torch.Tensor, places: slice, count: int) -> torch.Tensor:
-    """`own` [B, ...] at its places in a batch of `count` that is 0 elsewhere; itself where it fills the batch."""
-    if len(own) == count:
-        return own
-    whole = own.new_zeros((count, *own.shape[1:]))
-    if own.ndim == 4:  # the channels of a pixel stay side by side in memory
+def _spread(part: torch.Tensor, places: slice, count: int) -> torch.Tensor:
+    """`part` [B, ...] at its places in a batch of `count` that is 0 elsewhere; itself where it fills the batch."""
+    if len(part) == count:
+        return part
+    whole = part.new_zeros((count, *part.shape[1:]))
+    if part.ndim == 4:  # the channels of a pixel stay side by side in memory
         whole = whole.contiguous(memory_format=torch.channels_last)
-    whole[places] = own
+    whole[places] = part
     return whole
 
 

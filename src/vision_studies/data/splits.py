@@ -87,8 +87,8 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
             f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
             "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
         )
-    kept = rest[long_tail(image_set.labels[rest], settings.long_tail)]
-    train, validation = _carve_tail(image_set.labels, kept, settings.validation_fraction, settings.seed)
+    tail = rest[long_tail(image_set.labels[rest], settings.long_tail)]
+    train, validation = _carve_tail(image_set.labels, tail, settings.validation_fraction, settings.seed)
     return Splits(train, validation, test)
 
 
@@ -104,8 +104,8 @@ def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings) -> 
         DataError: a class would keep no image, or every class a single one.
     """
     pool = np.sort(np.concatenate([splits.train, splits.validation]))
-    kept = pool[long_tail(labels[pool], settings)]
-    train, validation = _carve_tail(labels, kept, len(splits.validation) / len(pool), settings.seed)
+    tail = pool[long_tail(labels[pool], settings)]
+    train, validation = _carve_tail(labels, tail, len(splits.validation) / len(pool), settings.seed)
     return Splits(train, validation, splits.test)
 
 
@@ -124,16 +124,16 @@ def _carve(
         )
     from sklearn.model_selection import train_test_split
 
-    kept, carved = train_test_split(indices, test_size=fraction, stratify=labels, random_state=seed)
-    left = np.bincount(image_set.labels[kept], minlength=len(counts))
-    if not left.all():
-        without = int(left.argmin())
+    left, carved = train_test_split(indices, test_size=fraction, stratify=labels, random_state=seed)
+    counts_left = np.bincount(image_set.labels[left], minlength=len(counts))
+    if not counts_left.all():
+        without = int(counts_left.argmin())
         raise DataError(
             f"'{image_set.name}' cannot be split by class: of the {counts[without]} images of "
             f"'{image_set.class_names[without]}' the {name} split would take all; lower data_prep.splits.{name}_fraction "
             f"({fraction})."
         )
-    return np.sort(kept), np.sort(carved)
+    return np.sort(left), np.sort(carved)
 
 
 def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -179,11 +179,11 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
         [1000, 316, 100, 31, 10]
     """
     classes, largest = len(available), int(available.max())
-    places = np.arange(classes)
+    labels = np.arange(classes)
     if settings.profile == "exponential":
-        exponents = places / max(classes - 1, 1)
+        exponents = labels / max(classes - 1, 1)
     else:
-        exponents = (places >= classes // 2).astype(np.float64)
+        exponents = (labels >= classes // 2).astype(np.float64)
     shares = np.floor(largest / settings.factor**exponents + _ROUNDING).astype(np.int64)
     if settings.reverse:
         shares = shares[::-1]
@@ -214,9 +214,9 @@ def long_tail(labels: np.ndarray, settings: LongTailSettings) -> np.ndarray:
     """
     # The published images can only be drawn by the generator that they were drawn with, although it is a legacy one.
     generator = np.random.RandomState(settings.seed)
-    kept = []
+    chosen = []
     for label, count in enumerate(long_tail_counts(np.bincount(labels), settings)):
-        own = np.flatnonzero(labels == label)
-        generator.shuffle(own)
-        kept.append(own[:count])
-    return np.sort(np.concatenate(kept))
+        positions = np.flatnonzero(labels == label)
+        generator.shuffle(positions)
+        chosen.append(positions[:count])
+    return np.sort(np.concatenate(chosen))

@@ -66,8 +66,8 @@ def class_data(data: PreparedData, classes: Sequence[str], *, published: bool) -
         return ClassData(labels, train, validation, test)
     pool = np.sort(np.concatenate([train, validation]))
     order = torch.randperm(len(pool), generator=torch.Generator().manual_seed(_VALIDATION_SEED)).numpy()
-    kept = len(pool) - int(_VALIDATION_FRACTION * len(pool))
-    return ClassData(labels, pool[order[:kept]], pool[order[kept:]], test)
+    learnt = len(pool) - int(_VALIDATION_FRACTION * len(pool))
+    return ClassData(labels, pool[order[:learnt]], pool[order[learnt:]], test)
 
 
 def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.ndarray]:
@@ -88,7 +88,7 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
         >>> from vision_studies.data.subsets import balanced_subset
         >>> labels = np.arange(100) % 4
         >>> small, large = (balanced_subset(labels, fraction, seed=0) for fraction in (0.2, 0.4))
-        >>> [len(drawn) for drawn in small]
+        >>> [len(positions) for positions in small]
         [5, 5, 5, 5]
         >>> all(set(few) < set(many) for few, many in zip(small, large))
         True
@@ -96,20 +96,23 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
     classes = int(labels.max()) + 1
     each = int(len(labels) * fraction / classes)
     generator = torch.Generator().manual_seed(seed)
-    places = (np.flatnonzero(labels == label) for label in range(classes))
-    return [own[torch.randperm(len(own), generator=generator).numpy()[:each]] for own in places]
+    by_class = (np.flatnonzero(labels == label) for label in range(classes))
+    return [images[torch.randperm(len(images), generator=generator).numpy()[:each]] for images in by_class]
 
 
-def held_out(drawn: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
+def held_out(by_class: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
     """Divide a subset into images to learn from and images to validate with, class by class.
 
     The second image drawn of a class validates, and the given share of those that follow, evenly: both parts are nested
     across fractions as the subsets are, and any class with two images has one of each.
 
     Args:
-        drawn: places for each class, from `balanced_subset`.
+        by_class: positions for each class, from `balanced_subset`.
         share: part that validates.
+
+    Returns:
+        Positions to learn from, and positions to validate with.
     """
-    validates = [np.diff(np.floor((np.arange(len(own) + 1) - 2) * share + _ROUNDING)) > 0 for own in drawn]
-    places, chosen = np.concatenate(drawn), np.concatenate(validates)
-    return places[~chosen], places[chosen]
+    validates = [np.diff(np.floor((np.arange(len(images) + 1) - 2) * share + _ROUNDING)) > 0 for images in by_class]
+    positions, chosen = np.concatenate(by_class), np.concatenate(validates)
+    return positions[~chosen], positions[chosen]

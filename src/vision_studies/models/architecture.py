@@ -4,7 +4,8 @@ Nothing here imports torch until a network is built, so that parameters are chec
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -34,10 +35,6 @@ class Architecture(Kind):
     @classmethod
     def _complete(cls, given: Any) -> Any:
         return {**cls.presets.get(str(given.get("name")), {}), **given} if isinstance(given, Mapping) else given
-
-    def options(self) -> dict[str, Any]:
-        """Keyword arguments of the network, besides those that the data decide."""
-        return self.model_dump(exclude={"name"})
 
     @abstractmethod
     def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
@@ -81,6 +78,17 @@ class Architecture(Kind):
         Args:
             network: from `build`.
         """
+
+
+def built_by(path: str) -> "Callable[..., nn.Module]":
+    """The answer `build` by a class in a file of `models`, "file:Class", which takes the settings and what `build` takes."""
+
+    def build(self: Architecture, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
+        module, name = path.split(":")
+        network: type[nn.Module] = getattr(import_module(f"vision_studies.models.{module}"), name)
+        return network(self, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
+
+    return build
 
 
 def no_blocks(_settings: Architecture, network: "nn.Module") -> tuple[()]:  # noqa: ARG001

@@ -54,13 +54,13 @@ def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
     ):
         raise CheckpointError(f"weights_file {file} holds more or other things than named tensors; name another file.")
     inner = getattr(network, "network", network)  # torchvision's files know nothing of what stands around the network
-    own = inner.state_dict()
-    classifier = list(own)[-1].rpartition(".")[0]
-    other = {name for name, value in weights.items() if name in own and own[name].shape != value.shape}
+    expected = inner.state_dict()
+    classifier = list(expected)[-1].rpartition(".")[0]
+    other = {name for name, value in weights.items() if name in expected and expected[name].shape != value.shape}
     fitting = {name: value for name, value in weights.items() if name not in other or not name.startswith(classifier)}
     # What torchvision's older files lack has not been learned, such as the count of batches that a norm has seen.
-    missing = [name for name in own if name not in weights and not name.endswith("num_batches_tracked")]
-    unknown = [name for name in weights if name not in own]
+    missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
+    unknown = [name for name in weights if name not in expected]
     shapes = [name for name in fitting if name in other]
     if missing or unknown or shapes:
         raise CheckpointError(

@@ -60,8 +60,8 @@ class MLP(nn.Module):
             hidden = layer(hidden)
             hidden = torch.where(hidden > 0, hidden, hidden * self.slope)
             if part is not None:
-                kept = part >= torch.round(self.dropout * NOISE_LEVELS)
-                hidden = hidden * kept / (1 - self.dropout)
+                mask = part >= torch.round(self.dropout * NOISE_LEVELS)
+                hidden = hidden * mask / (1 - self.dropout)
         return self.layers[-1](hidden)
 
     def stacked_forward(
@@ -78,8 +78,8 @@ class MLP(nn.Module):
         Returns:
             Logits [M, B, classes].
         """
-        weights = [parameters[f"layers.{place}.weight"] for place in range(len(self.layers))]
-        biases = [parameters[f"layers.{place}.bias"] for place in range(len(self.layers))]
+        weights = [parameters[f"layers.{layer}.weight"] for layer in range(len(self.layers))]
+        biases = [parameters[f"layers.{layer}.bias"] for layer in range(len(self.layers))]
         slope, dropout = (buffers[name].view(-1, 1, 1) for name in ("slope", "dropout"))
         parts = [None] * len(self.widths) if noise is None else noise.split(self.widths, dim=-1)
         hidden = images.flatten(2)
@@ -108,7 +108,7 @@ def _gain(hidden: Tensor, slope: Tensor, dropout: Tensor, noise: Tensor | None) 
     gain = torch.maximum(gain, slope.to(gain.dtype), out=gain).clamp_(max=1.0)  # 1 above zero, the slope below
     if noise is not None:
         threshold = torch.round(dropout * NOISE_LEVELS).to(torch.int16)
-        kept = (threshold - 1 - noise).clamp_(-1, 0)  # -1, all bits set, where the unit is kept, else 0
+        mask = (threshold - 1 - noise).clamp_(-1, 0)  # -1, all bits set, where the unit is kept, else 0
         integer = torch.int16 if gain.dtype == torch.bfloat16 else torch.int32
-        gain.view(integer).bitwise_and_(kept.to(integer))
+        gain.view(integer).bitwise_and_(mask.to(integer))
     return gain

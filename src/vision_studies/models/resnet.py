@@ -96,9 +96,10 @@ class ResNet(nn.Module):
         settings: its options.
         in_channels: channels of the images.
         num_classes: number of logits.
+        image_size: any; the network takes images of all sizes.
     """
 
-    def __init__(self, settings: ResNetSettings, *, in_channels: int, num_classes: int) -> None:
+    def __init__(self, settings: ResNetSettings, *, in_channels: int, num_classes: int, image_size: int) -> None:  # noqa: ARG002
         super().__init__()
         channels = settings.stem_width
         self.stem = _convolution3x3(in_channels, channels, 1)

@@ -13,7 +13,7 @@ class ResNet9(nn.Module):
     """Eight convolutions, two of the pairs with a shortcut, and a linear classifier; 2,274,880 parameters for RGB, 10 classes.
 
     Args:
-        width: channels after the first convolution; the later ones have two and four times as many.
+        settings: its width.
         in_channels: channels of the images.
         num_classes: number of logits.
         image_size: height and width of the images in pixels.
@@ -22,8 +22,9 @@ class ResNet9(nn.Module):
         ParameterError: the images are too small for its four reductions of resolution.
     """
 
-    def __init__(self, *, in_channels: int, num_classes: int, image_size: int, width: int = 64) -> None:
+    def __init__(self, settings: ResNet9Settings, *, in_channels: int, num_classes: int, image_size: int) -> None:
         super().__init__()
+        width = settings.width
         if image_size < SMALLEST_IMAGE:
             raise ParameterError(
                 f"model.name=resnet9 needs images of at least {SMALLEST_IMAGE} pixels but these have {image_size}; "

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
+from vision_studies.models.architectures.speedrun import SpeedrunNetSettings
 
 PATCH_SIZE = 2
 EPSILON = 5e-4
@@ -31,19 +32,16 @@ class SpeedrunNet(nn.Module):
     filters are frozen; its biases learn.
 
     Args:
+        settings: widths of the stages, each of which halves the resolution, and momentum of the norms.
         in_channels: channels of the images.
         num_classes: number of logits.
-        widths: channels of each stage; resolution is halved in each.
         image_size: height and width of the images in pixels.
-        norm_momentum: share of a batch in the running statistics of the norms; short trainings need much.
 
     Raises:
         ParameterError: the images are smaller than a patch.
     """
 
-    def __init__(
-        self, *, in_channels: int, num_classes: int, widths: tuple[int, ...], image_size: int, norm_momentum: float
-    ) -> None:
+    def __init__(self, settings: SpeedrunNetSettings, *, in_channels: int, num_classes: int, image_size: int) -> None:
         super().__init__()
         if image_size < PATCH_SIZE:
             raise ParameterError(
@@ -55,16 +53,14 @@ class SpeedrunNet(nn.Module):
         self.whitening.weight.requires_grad_(False)
         nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type] # the layer has one
         layers: list[nn.Module] = []
-        for width in widths:
-            layers += [
-                _Layer(channels, width, norm_momentum, pool=True),
-                _Layer(width, width, norm_momentum, pool=False),
-            ]
+        momentum = settings.norm_momentum
+        for width in settings.widths:
+            layers += [_Layer(channels, width, momentum, pool=True), _Layer(width, width, momentum, pool=False)]
             channels = width
         self.layers = nn.Sequential(*layers)
         self.classifier = nn.Linear(channels, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=1 / LOGIT_GAIN)
-        self._logit_scale = LOGIT_GAIN / channels
+        self._logit_scale = settings.logit_scale
 
     def initialise_from_data(self, images: Tensor) -> None:
         """Set the first layer to whiten patches like those of `images`.

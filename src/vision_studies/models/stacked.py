@@ -30,9 +30,9 @@ class ImageFeatures(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
-        for place, width in enumerate(widths):
+        for index, width in enumerate(widths):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
-            if place < len(widths) - 1:
+            if index < len(widths) - 1:
                 layers.append(nn.MaxPool2d(2))
             channels = width
         self.convolutions = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -87,10 +87,10 @@ class MetaLearner(nn.Module):
             base: [B, base_dimension], what the base learners say; unread where that is 0.
             images: [B, C, H, W]; unread without image features.
         """
-        seen = [base] if self._sees_learners else []
+        inputs = [base] if self._sees_learners else []
         if self.image_features is not None:
-            seen.append(self.image_features(images))
-        return self.perceptron(torch.cat(seen, dim=1))
+            inputs.append(self.image_features(images))
+        return self.perceptron(torch.cat(inputs, dim=1))
 
 
 class StackedClassifier(nn.Module):
@@ -114,22 +114,22 @@ class StackedClassifier(nn.Module):
         self._detach = detach
         self._features: dict[int, Tensor] = {}
         if inputs == "features":
-            for place, learner in enumerate(base_learners):
-                last_linear(learner).register_forward_pre_hook(partial(self._keep_features, place))
+            for index, learner in enumerate(base_learners):
+                last_linear(learner).register_forward_pre_hook(partial(self._keep_features, index))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, learners + 1, num_classes] of images [B, C, H, W]: each base learner's, then the meta-learner's."""
         logits = [learner(images) for learner in self.base_learners]
         inputs = logits
         if self._inputs == "features":
-            inputs = [self._features.pop(place) for place in range(len(logits))]
+            inputs = [self._features.pop(index) for index in range(len(logits))]
         elif self._inputs == "probabilities":
             inputs = [each.softmax(dim=1) for each in logits]
         base = torch.cat([each.detach() if self._detach else each for each in inputs], dim=1)
         return torch.stack([*logits, self.meta_learner(base, images)], dim=1)
 
-    def _keep_features(self, place: int, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._features[place] = inputs[0]
+    def _keep_features(self, index: int, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        self._features[index] = inputs[0]
 
 
 def base_dimension(base_learners: Sequence[nn.Module], inputs: BaseInputs, num_classes: int) -> int:

@@ -13,11 +13,17 @@ class TorchvisionNetwork(nn.Module):
 
     Grey images are shown to it as three equal channels. The stem for small images is that of He et al. 2016.
 
+    Args:
+        settings: its name in torchvision, its stem, and the size that images are brought to.
+        in_channels: channels of the images: 1 or 3.
+        num_classes: number of logits.
+        image_size: any.
+
     Raises:
         ParameterError: torchvision has no such network, or it has no stem that could be changed.
     """
 
-    def __init__(self, settings: TorchvisionSettings, *, num_classes: int) -> None:
+    def __init__(self, settings: TorchvisionSettings, *, in_channels: int, num_classes: int, image_size: int) -> None:  # noqa: ARG002
         super().__init__()
         models = torchvision_module("torchvision.models")
         network, networks = settings.network, models.list_models(module=models)

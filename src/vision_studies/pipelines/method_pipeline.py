@@ -9,9 +9,8 @@ from typing import Any
 from kedro.pipeline import Node, Pipeline
 
 from vision_studies.catalog.study_runner import only_from_inputs, only_from_runs
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.registry import settings_model
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.studies.method import RUNS, Method, NodeSpec, make_context
 from vision_studies.studies.run_store import RunStore
 

@@ -5,11 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from vision_studies.augmentation.views import average_probabilities, views_of
-from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Finisher, augmentation_generator
 from vision_studies.errors import ParameterError
 from vision_studies.training.classifier import ImageClassifier
-from vision_studies.training.precision import autocast
+from vision_studies.training.precision import autocast, place_images, place_model
 from vision_studies.training.runtime import tune_process
 
 _CROP = 8  # where a run's settings do not say: test-time crops are shifted by this part of the image's side
@@ -43,9 +42,7 @@ class Predictor:
     def __init__(self, classifier: ImageClassifier, device: torch.device, views: int = 1) -> None:
         tune_process()
         self.classifier, self._device, self._views = classifier, device, views
-        channels_last = isinstance(classifier.training, TrainingSettings) and classifier.training.channels_last
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = classifier.network.to(device).to(memory_format=self._layout).eval()  # type: ignore[call-overload]
+        self._network = place_model(classifier.network, classifier.training, device).eval()
         shift = max(1, classifier.images.image_size // _CROP)
         self._padding = shift if classifier.padding is None else classifier.padding
         self._finish = Finisher(None, classifier.images.normalisation, 0, device, torch.float32)
@@ -64,10 +61,10 @@ class Predictor:
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
         finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
         generator = augmentation_generator(self.classifier.seed, 0, number, self._device)
-        logits = []
+        logits, training = [], self.classifier.training
         for view in views_of(finished, self._views, self._padding, generator):
-            with autocast(self.classifier.training, self._device):
-                logits.append(self._network(view.contiguous(memory_format=self._layout)).float())
+            with autocast(training, self._device):
+                logits.append(self._network(place_images(view, training, self._device)).float())
         return average_probabilities(torch.stack(logits)).cpu().numpy()
 
 

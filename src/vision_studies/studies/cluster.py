@@ -32,7 +32,7 @@ from distributed.comm import connect
 from distributed.scheduler import KilledWorker
 
 import vision_studies
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.studies.parallel import Task

@@ -17,7 +17,7 @@ from pathlib import Path
 import joblib
 from filelock import FileLock
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError, DataError, StorageError, VisionStudiesError
 from vision_studies.files import full_disk_told, require_free_space
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome

@@ -10,9 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.registry import METHODS
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute

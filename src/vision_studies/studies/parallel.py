@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import joblib
 
-from vision_studies.config.execution import ExecutionSettings
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError, MissingDependencyError
 
 Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]

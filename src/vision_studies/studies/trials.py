@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vision_studies.config.execution import ExecutionSettings
 from vision_studies.config.search import OptionSettings, SearchDomain, SharedSearchSettings, pruner_name
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, Outcome
 from vision_studies.studies.execution import execute_one

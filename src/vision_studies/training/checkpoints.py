@@ -1,4 +1,7 @@
-"""Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file."""
+"""Saving and loading state without pickle: tensors as safetensors, everything else as JSON in the same file.
+
+And networks as they were trained, with weights that were loaded into them.
+"""
 
 import hashlib
 import json

@@ -35,27 +35,27 @@ class BatchPart:
 
     @property
     def weight(self) -> float:
-        """What the mean over the own images counts in the mean over processes that torch takes of gradients."""
+        """What the mean over this process's images counts in the mean over processes that torch takes of gradients."""
         return self.share.processes * (self.places.stop - self.places.start) / self.count
 
-    def whole(self, own: Tensor) -> Tensor:
-        """The whole batch [count, ...] from the part [own images, ...] that each process has."""
-        return assemble(own, self.places, self.count, self.share)
+    def whole(self, part: Tensor) -> Tensor:
+        """The whole batch [count, ...] from the part [images of the process, ...] that each has."""
+        return assemble(part, self.places, self.count, self.share)
 
 
-def assemble(own: Tensor, places: slice | Tensor, count: int, share: Share) -> Tensor:
+def assemble(rows: Tensor, places: slice | Tensor, count: int, share: Share) -> Tensor:
     """A tensor [count, ...], the same in every process, of which each has some rows.
 
     Args:
-        own: the rows of this process.
+        rows: those of this process.
         places: where they belong: a slice, or int64 [rows].
         count: rows, all processes together.
         share: which process this is.
     """
     if share.processes == 1:
-        return own
-    whole = own.new_zeros((count, *own.shape[1:]))
-    whole[places] = own
+        return rows
+    whole = rows.new_zeros((count, *rows.shape[1:]))
+    whole[places] = rows
     torch.distributed.all_reduce(whole)  # adding nothing but zeros changes no number
     return whole
 
@@ -72,9 +72,9 @@ def agreed(decision: bool, share: Share, device: torch.device) -> bool:
     """The decision of the first process, in all of them."""
     if share.processes == 1:
         return decision
-    told = torch.tensor([int(decision)], device=device)
-    torch.distributed.broadcast(told, src=0)
-    return bool(told)
+    answer = torch.tensor([int(decision)], device=device)
+    torch.distributed.broadcast(answer, src=0)
+    return bool(answer)
 
 
 def joined(model: nn.Module, share: Share, device: torch.device) -> Callable[..., Any]:
@@ -91,8 +91,8 @@ def joined(model: nn.Module, share: Share, device: torch.device) -> Callable[...
 
     synchronise_batch_norms(model, device)
     # Buffers are running statistics, which come out equal everywhere.
-    own = [torch.cuda.current_device()] if device.type == "cuda" else None
-    return DistributedDataParallel(model, device_ids=own, forward_sync_buffers=False)
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else None
+    return DistributedDataParallel(model, device_ids=devices, forward_sync_buffers=False)
 
 
 def synchronise_batch_norms(model: nn.Module, device: torch.device) -> nn.Module:
@@ -168,8 +168,8 @@ class _SumOfAll(torch.autograd.Function):
     """Sum over the processes, of values on the way forward and of their gradients on the way back."""
 
     @staticmethod
-    def forward(_: Any, own: Tensor) -> Tensor:
-        total = own.contiguous().clone()
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.contiguous().clone()
         torch.distributed.all_reduce(total)
         return total
 

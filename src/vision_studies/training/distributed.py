@@ -15,13 +15,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -112,11 +112,11 @@ def train_together(work: Work, processes: int, device: torch.device, on_epoch: O
     context = multiprocessing.get_context("spawn")
     members: list[_Member] = []
     with tempfile.TemporaryDirectory() as folder:
-        place = _Place(device.type, threads, logging.getLogger().getEffectiveLevel(), Path(folder) / "store")
+        setup = (device.type, threads, logging.getLogger().getEffectiveLevel(), Path(folder) / "store")
         try:
             for rank in range(processes):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_serve, args=(Share(rank, processes), place, theirs), daemon=True)
+                process = context.Process(target=_serve, args=(theirs, Share(rank, processes), *setup), daemon=True)
                 with _interrupts_held_back():
                     process.start()
                 theirs.close()  # the process alone holds it now, so that its end is heard
@@ -128,16 +128,6 @@ def train_together(work: Work, processes: int, device: torch.device, on_epoch: O
             _end(members)
 
 
-@dataclass(frozen=True)
-class _Place:
-    """What a process has to know of where it works."""
-
-    device_type: str
-    threads: int
-    log_level: int
-    store: Path
-
-
 @dataclass
 class _Member:
     """A process as the calling one sees it."""
@@ -146,7 +136,8 @@ class _Member:
     process: BaseProcess
     connection: Connection
     failure: tuple[int, float, Exception] | None = None  # how telling (0 is best), when it happened, what it is
-    told: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
+    result: Any = None
 
     def tell(self, value: Any) -> None:
         # A process that is gone is heard of in another way.
@@ -156,23 +147,23 @@ class _Member:
 
 def _listen(members: Sequence[_Member], on_epoch: OnEpoch | None) -> Any:
     """Serve the processes until all have ended, or one has failed."""
-    there = {member.connection: member for member in members}
+    running = {member.connection: member for member in members}
     until: float | None = None
-    while there:
-        ready = wait(list(there), None if until is None else max(until - time.monotonic(), 0))
+    while running:
+        ready = wait(list(running), None if until is None else max(until - time.monotonic(), 0))
         if not ready:
             break  # they wait for an exchange with the one that failed
         for connection in ready:
             assert isinstance(connection, Connection)  # noqa: S101 - nothing else was asked for
-            member = there[connection]
+            member = running[connection]
             try:
                 kind, value = connection.recv()
             except (EOFError, ConnectionResetError):
-                del there[connection]
-                _note_end(member, len(members))
+                del running[connection]
+                _check_exit(member, len(members))
             else:
-                _heed(member, kind, value, on_epoch, len(members))
-                if kind == "result" and all("result" in one.told for one in members):
+                _take_message(member, kind, value, on_epoch, len(members))
+                if kind == "result" and all(one.finished for one in members):
                     for one in members:  # not before: a process that leaves cuts off exchanges that others still finish
                         one.tell("go")
             if member.failure is not None and until is None:
@@ -180,10 +171,10 @@ def _listen(members: Sequence[_Member], on_epoch: OnEpoch | None) -> Any:
     failures = [member.failure for member in members if member.failure is not None]
     if failures:
         raise min(failures, key=lambda failure: failure[:2])[2]
-    return members[0].told["result"]
+    return members[0].result
 
 
-def _heed(member: _Member, kind: str, value: Any, on_epoch: OnEpoch | None, processes: int) -> None:
+def _take_message(member: _Member, kind: str, value: Any, on_epoch: OnEpoch | None, processes: int) -> None:
     """Do what a message of a process asks for."""
     match kind:
         case "row":
@@ -191,7 +182,7 @@ def _heed(member: _Member, kind: str, value: Any, on_epoch: OnEpoch | None, proc
         case "log":
             logging.getLogger(value.name).handle(value)
         case "result":
-            member.told["result"] = value
+            member.finished, member.result = True, value
         case "refusal":
             member.failure = (0, time.monotonic(), value)
         case "failure":
@@ -201,11 +192,11 @@ def _heed(member: _Member, kind: str, value: Any, on_epoch: OnEpoch | None, proc
             member.failure = (2, happened, error)
 
 
-def _note_end(member: _Member, processes: int) -> None:
+def _check_exit(member: _Member, processes: int) -> None:
     """Look at how a process has ended that says nothing any more."""
     member.process.join(_GRACE)
     code = member.process.exitcode
-    if member.failure is None and ("result" not in member.told or code):
+    if member.failure is None and (not member.finished or code):
         how = f"was killed ({signal.Signals(-code).name})" if code is not None and code < 0 else f"ended with {code}"
         text = f"process {member.rank + 1} of {processes} {how}; the same command continues from the last checkpoint"
         member.failure = (1, time.monotonic(), TogetherError(text))
@@ -252,19 +243,19 @@ class _Line:
         self.send("log", record)
 
 
-def _serve(share: Share, place: _Place, connection: Connection) -> None:
+def _serve(connection: Connection, share: Share, device_type: str, threads: int, log_level: int, store: Path) -> None:
     """What a started process does."""
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as an error: half-written files are removed on the way
     line = _Line(connection)
     root = logging.getLogger()
-    root.setLevel(place.log_level)
+    root.setLevel(log_level)
     # They do the same and would say the same: the first speaks for all.
     root.addHandler(QueueHandler(line) if share.rank == 0 else logging.NullHandler())  # type: ignore[arg-type]
     try:
         work: Work = connection.recv()
-        torch.set_num_threads(place.threads)
-        device = _join(share, place)
+        torch.set_num_threads(threads)
+        device = _join(share, device_type, store)
         result = work(share, device, line.ask if share.rank == 0 else None)
         line.send("result", result if share.rank == 0 else None)
         connection.recv()  # until all have ended their work
@@ -276,14 +267,14 @@ def _serve(share: Share, place: _Place, connection: Connection) -> None:
     connection.close()
 
 
-def _join(share: Share, place: _Place) -> torch.device:
+def _join(share: Share, device_type: str, store: Path) -> torch.device:
     """Meet the other processes; return the device of this one."""
-    device = select_device(place.device_type)
+    device = select_device(device_type)
     if sys.platform == "linux":  # all are on this machine, whose name may lead nowhere
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{place.store}",
+        init_method=f"file://{store}",
         rank=share.rank,
         world_size=share.processes,
         timeout=_EXCHANGE_TIMEOUT,
@@ -297,8 +288,3 @@ def _end_with_the_caller() -> None:
     if caller is not None:
         caller.join()
         os._exit(1)
-
-
-def _leave(*_: Any) -> NoReturn:
-    """End as an error does, so that half-written files are removed on the way."""
-    raise SystemExit(1)

@@ -21,6 +21,7 @@ from vision_studies.models.statistics import count_parameters
 from vision_studies.training.checkpoints import load_state, save_state
 from vision_studies.training.fit_result import MEMBER_REASONS, Ended, FitResult
 from vision_studies.training.precision import autocast
+from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
 from vision_studies.training.selection import EarlyStopping, Tracker
 from vision_studies.training.stack import EpochNoise, Stack, StackedOptimizer, StackedSettings
@@ -139,14 +140,15 @@ def fit_ensemble(
     if path is not None and path.exists():
         training.load_state_dict(load_state(path), path)
     saved = time.monotonic()
-    while training.active:
-        for place, result in training.run_epoch():
-            on_end(place, result)
-        if on_epoch is not None:
-            on_epoch(training.epoch, len(training.active))
-        if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
-            save_state(path, training.state_dict())
-            saved = time.monotonic()
+    with stack_progress(len(members), settings.epochs) as advance:
+        while training.active:
+            for member, result in training.run_epoch():
+                on_end(member, result)
+            for tell in filter(None, (advance, on_epoch)):
+                tell(training.epoch, len(training.active))
+            if path is not None and training.active and time.monotonic() - saved >= checkpoint_seconds:
+                save_state(path, training.state_dict())
+                saved = time.monotonic()
 
 
 def weights_seed(seed: int) -> int:
@@ -201,27 +203,26 @@ def member_bytes(network: nn.Module, image: Tensor, settings: EnsembleSettings) 
     return weights + settings.batch_size * (sum(sizes) * 16 + image.numel() * 4)
 
 
+@dataclass
 class _EnsembleTraining:
     """State of a stack's training, from one epoch to the next."""
 
-    def __init__(
-        self,
-        members: Sequence[Member],
-        data: TensorData,
-        settings: EnsembleSettings,
-        device: torch.device,
-        prune: Prune | None,
-        images_at_once: int | None,
-    ) -> None:
-        self._members, self._data, self._settings, self._device = members, data, settings, device
-        self._prune, self._images_at_once = prune, images_at_once
+    members: Sequence[Member]
+    data: TensorData
+    settings: EnsembleSettings
+    device: torch.device
+    prune: Prune | None
+    images_at_once: int | None
+
+    def __post_init__(self) -> None:
+        members, data, settings = self.members, self.data, self.settings
         self._subsets = [data.train if member.subset is None else member.subset for member in members]
         self._validations = [data.validation if member.validation is None else member.validation for member in members]
         _check(self._subsets, self._validations)
         self._feeds = _feeds(members)
         self.epoch = 0
         self.active = list(range(len(members)))
-        self._stack = Stack([member.network for member in members], device)
+        self._stack = Stack([member.network for member in members], self.device)
         self._optimizer = StackedOptimizer([member.optimizer for member in members], self._stack.trained())
         self._selection = [Tracker(settings.selection) for _ in members]
         self._stopping = [EarlyStopping(settings.early_stopping) if settings.early_stopping else None for _ in members]
@@ -234,29 +235,29 @@ class _EnsembleTraining:
         started = time.perf_counter()
         trained = self._train()
         self.epoch += 1
-        validated = self._settings.validates(self.epoch)
+        validated = self.settings.validates(self.epoch)
         validation = self._validate() if validated else [(math.nan, math.nan)] * len(self.active)
         share = (time.perf_counter() - started) / len(self.active)
         ended: dict[int, Ended] = {}
-        for place, member in enumerate(self.active):
+        for slot, member in enumerate(self.active):
             self._seconds[member] += share
             row = {
                 "epoch": self.epoch,
-                "train_loss": trained[place][0],
-                "train_accuracy": trained[place][1],
-                "validation_loss": validation[place][0],
-                "validation_accuracy": validation[place][1],
-                "learning_rate": self._members[member].optimizer.learning_rate,
+                "train_loss": trained[slot][0],
+                "train_accuracy": trained[slot][1],
+                "validation_loss": validation[slot][0],
+                "validation_accuracy": validation[slot][1],
+                "learning_rate": self.members[member].optimizer.learning_rate,
                 "seconds": self._seconds[member],
             }
             self._rows[member].append(row)
             if not math.isfinite(row["train_loss"]) or (validated and not math.isfinite(row["validation_loss"])):
-                ended[place] = "diverged"
-            elif validated and (reason := self._judge(place, member, row)):
-                ended[place] = reason
-            elif self.epoch == self._settings.epochs:
-                ended[place] = "complete"
-        results = [(self.active[place], self._result(place, reason)) for place, reason in ended.items()]
+                ended[slot] = "diverged"
+            elif validated and (reason := self._judge(slot, member, row)):
+                ended[slot] = reason
+            elif self.epoch == self.settings.epochs:
+                ended[slot] = "complete"
+        results = [(self.active[slot], self._result(slot, reason)) for slot, reason in ended.items()]
         if ended:
             self._remove(ended)
         return results
@@ -284,12 +285,12 @@ class _EnsembleTraining:
         for tracker, stored in zip(trackers, states, strict=True):
             if tracker is not None:
                 tracker.load_state_dict(stored)
-        if self._prune is not None:
+        if self.prune is not None:
             # A pruner sees the validations of earlier calls, in the order in which they were made.
             rows = [(row["epoch"], member, row) for member, history in enumerate(self._rows) for row in history]
             for epoch, member, row in sorted(rows, key=lambda each: each[:2]):
-                if math.isfinite(row[self._settings.selection]):
-                    self._prune(member, epoch, row[self._settings.selection])
+                if math.isfinite(row[self.settings.selection]):
+                    self.prune(member, epoch, row[self.settings.selection])
         self.active = state["active"]
         self._stack.load_state_dict(state["stack"])
         self._optimizer.keep(self.active)
@@ -297,7 +298,7 @@ class _EnsembleTraining:
 
     def _train(self) -> list[tuple[float, float]]:
         """One pass of every active member over its training images: its mean loss and accuracy over them."""
-        settings, count = self._settings, len(self.active)
+        settings, count = self.settings, len(self.active)
         self._stack.train()
         feeds = sorted({self._feeds[member] for member in self.active})
         leaders = [self._feeds.index(feed) for feed in feeds]  # the first member that is fed so
@@ -305,19 +306,19 @@ class _EnsembleTraining:
         orders = torch.stack([self._order(leader) for leader in leaders])
         batch_size = min(settings.batch_size, len(self._subsets[0]))
         noise_units = self._stack.noise_units
-        noise = EpochNoise([self._members[leader].seed for leader in leaders], self.epoch, self._device)
-        loss_sum = torch.zeros(count, device=self._device)
-        hits = torch.zeros(count, device=self._device)
+        noise = EpochNoise([self.members[leader].seed for leader in leaders], self.epoch, self.device)
+        loss_sum = torch.zeros(count, device=self.device)
+        hits = torch.zeros(count, device=self.device)
         for batch in orders.split(batch_size, dim=1):
             batch_noise = noise.draw(batch.shape[1], noise_units) if noise_units else None
             part = self._part(batch.shape[1])
             for start in range(0, batch.shape[1], part):
-                places = slice(start, start + part)
-                positions = batch[:, places]
-                given = [self._data.take(positions), self._data.labels[positions]]
-                given += [] if batch_noise is None else [batch_noise[:, places]]
+                columns = slice(start, start + part)
+                positions = batch[:, columns]
+                given = [self.data.take(positions), self.data.labels[positions]]
+                given += [] if batch_noise is None else [batch_noise[:, columns]]
                 images, labels, *rest = (_dealt(tensor, followed) for tensor in given)
-                with autocast(settings, self._device):
+                with autocast(settings, self.device):
                     logits = self._stack(images, *rest)
                 losses, right = _scored(logits, labels)
                 # The sum over members: no member's loss depends on another's weights.
@@ -331,38 +332,38 @@ class _EnsembleTraining:
     def _validate(self) -> list[tuple[float, float]]:
         """Loss and accuracy of every active member on the validation images."""
         self._stack.train(False)
-        loss_sum = torch.zeros(len(self.active), dtype=torch.float64, device=self._device)
+        loss_sum = torch.zeros(len(self.active), dtype=torch.float64, device=self.device)
         hits = torch.zeros_like(loss_sum)
         subsets = [self._validations[member] for member in self.active]
         shared = all(subset is subsets[0] for subset in subsets)
         validation = subsets[0].unsqueeze(0) if shared else torch.stack(subsets)
         # Images that all share are there once, and without gradients nothing of them is kept.
-        part = self._images_at_once or self._settings.batch_size if shared else self._part(self._settings.batch_size)
+        part = self.images_at_once or self.settings.batch_size if shared else self._part(self.settings.batch_size)
         for positions in validation.split(part, dim=1):
-            with autocast(self._settings, self._device):
-                logits = self._stack(self._data.take(positions))
-            losses, right = _scored(logits, self._data.labels[positions])
+            with autocast(self.settings, self.device):
+                logits = self._stack(self.data.take(positions))
+            losses, right = _scored(logits, self.data.labels[positions])
             loss_sum += losses.double().sum(dim=1)
             hits += right
         return _means(loss_sum, hits, validation.shape[1])
 
-    def _judge(self, place: int, member: int, row: dict[str, Any]) -> Ended | None:
+    def _judge(self, slot: int, member: int, row: dict[str, Any]) -> Ended | None:
         """Note a member's validation; return why it ends here, if it does."""
         if self._selection[member].update(row):
-            self._best[str(member)] = self._stack.weights(place)
-        pruned = self._prune is not None and self._prune(member, self.epoch, row[self._settings.selection])
+            self._best[str(member)] = self._stack.weights(slot)
+        pruned = self.prune is not None and self.prune(member, self.epoch, row[self.settings.selection])
         stopping = self._stopping[member]
         if stopping is not None and stopping.ends(row):
             return "stopped"
-        return "pruned" if pruned and self.epoch < self._settings.epochs else None
+        return "pruned" if pruned and self.epoch < self.settings.epochs else None
 
-    def _result(self, place: int, ended: Ended) -> FitResult:
-        member = self.active[place]
+    def _result(self, slot: int, ended: Ended) -> FitResult:
+        member = self.active[slot]
         epoch, value = self._selection[member].best_epoch, self._selection[member].best
         weights = self._best.get(str(member), {})
-        if ended == "complete" and self._settings.restore == "best_if_stopped":
-            epoch, value = self.epoch, self._rows[member][-1][self._settings.selection]
-            weights = self._stack.weights(place)
+        if ended == "complete" and self.settings.restore == "best_if_stopped":
+            epoch, value = self.epoch, self._rows[member][-1][self.settings.selection]
+            weights = self._stack.weights(slot)
         return FitResult(
             history=pd.DataFrame(self._rows[member]),
             best_epoch=epoch,
@@ -373,39 +374,39 @@ class _EnsembleTraining:
             reason=MEMBER_REASONS.get(ended),
         )
 
-    def _remove(self, places: Collection[int]) -> None:
-        for place in places:
-            self._best.pop(str(self.active[place]), None)
-        staying = [place for place in range(len(self.active)) if place not in places]
-        self.active = [self.active[place] for place in staying]
+    def _remove(self, slots: Collection[int]) -> None:
+        for slot in slots:
+            self._best.pop(str(self.active[slot]), None)
+        staying = [slot for slot in range(len(self.active)) if slot not in slots]
+        self.active = [self.active[slot] for slot in staying]
         if staying:
             self._stack.keep(staying)
             self._optimizer.keep(staying)
 
     def _order(self, member: int) -> Tensor:
         """Positions of the images that a member sees in this epoch, in their order."""
-        subset, seed, steps = self._subsets[member], self._members[member].seed, self._settings.steps_per_epoch
+        subset, seed, steps = self._subsets[member], self.members[member].seed, self.settings.steps_per_epoch
         size = len(subset)
         if steps is None:
             order = epoch_order(size, seed, self.epoch, shuffle=True)
         else:
-            seen = steps * min(self._settings.batch_size, size)
-            start = self.epoch * seen
-            passes = range(start // size, (start + seen - 1) // size + 1)
+            count = steps * min(self.settings.batch_size, size)
+            start = self.epoch * count
+            passes = range(start // size, (start + count - 1) // size + 1)
             order = torch.cat([epoch_order(size, seed, number, shuffle=True) for number in passes])
-            order = order[start - passes[0] * size :][:seen]
+            order = order[start - passes[0] * size :][:count]
         return subset[order.to(subset.device)]
 
     def _part(self, images: int) -> int:
         """How many of so many images each member computes at a time."""
-        return images if self._images_at_once is None else max(1, min(images, self._images_at_once // len(self.active)))
+        return images if self.images_at_once is None else max(1, min(images, self.images_at_once // len(self.active)))
 
     def _fingerprint(self) -> str:
         """What must be equal for a checkpoint to be continued."""
-        members = [[member.optimizer.model_dump(mode="json"), member.seed] for member in self._members]
+        members = [[member.optimizer.model_dump(mode="json"), member.seed] for member in self.members]
         shapes = [[name, list(value.shape)[1:]] for name, value in self._stack.parameters.items()]
         data = [[len(subset), int(subset.sum())] for subset in [*self._subsets, *self._validations]]
-        return hash_json([self._settings.model_dump(mode="json"), members, shapes, data])
+        return hash_json([self.settings.model_dump(mode="json"), members, shapes, data])
 
 
 def _scored(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,8 +35,8 @@ def predict_outputs(
     model.train(was_training)
     results: tuple[Tensor, ...] = (torch.cat(outputs), torch.cat(labels).to(device))
     if loader.share.processes > 1:
-        places = loader.share.positions(loader.batch_size, loader.num_samples).to(device)
-        results = tuple(assemble(own, places, loader.num_samples, loader.share) for own in results)
+        positions = loader.share.positions(loader.batch_size, loader.num_samples).to(device)
+        results = tuple(assemble(rows, positions, loader.num_samples, loader.share) for rows in results)
     return results[0].cpu(), results[1].cpu()
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,31 +124,30 @@ def fit(
     return training.result()
 
 
+@dataclass
 class _Training:
     """State of one training, from one epoch to the next."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        train_loader: Loader,
-        validation_loader: Loader,
-        settings: TrainingSettings,
-        seed: int,
-        device: torch.device,
-        objective: Objective,
-    ) -> None:
+    model: nn.Module
+    train_loader: Loader
+    validation_loader: Loader
+    settings: TrainingSettings
+    seed: int
+    device: torch.device
+    objective: Objective
+
+    def __post_init__(self) -> None:
         self.epoch = 0  # epochs that are done
         self.ended = False
-        self.share = train_loader.share
-        self._model = place_model(model, settings, device)
-        self._train_loader, self._validation_loader = train_loader, validation_loader
-        self._settings, self._seed, self._device, self._objective = settings, seed, device, objective
-        forward = joined(self._model, self.share, device)
+        self.share = self.train_loader.share
+        model, settings, device = self.model, self.settings, self.device
+        place_model(model, settings, device)
+        forward = joined(model, self.share, device)
         self._optimizers = build_optimizers(model, settings.optimizer)
         forward = torch.compile(forward) if settings.compile else forward
         alone = self.share.processes == 1
-        self._gradients = BatchGradients(forward, objective, self._optimizers, settings, device, alone=alone)
-        self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(train_loader))
+        self._gradients = BatchGradients(forward, self.objective, self._optimizers, settings, device, alone=alone)
+        self._schedule = Schedule(settings.schedule, self._optimizers, settings.epochs, len(self.train_loader))
         self._averaging = build_averaging(model, settings)
         self._selection = Tracker(settings.selection)
         self._stopping = EarlyStopping(settings.early_stopping) if settings.early_stopping else None
@@ -169,12 +169,12 @@ class _Training:
         trained = time.perf_counter() - started
         self.epoch += 1
         self._diverged = not math.isfinite(loss)
-        last = self.epoch == self._settings.epochs or self._diverged
+        last = self.epoch == self.settings.epochs or self._diverged
         validation = {"validation_loss": math.nan, "validation_accuracy": math.nan}
-        if not self._diverged and (last or self.epoch % self._settings.validate_every == 0):
+        if not self._diverged and (last or self.epoch % self.settings.validate_every == 0):
             validation = self._validate()
-        steps = len(self._train_loader)
-        learning_rate = self._schedule.apply(min(self.epoch, self._settings.epochs) * steps)
+        steps = len(self.train_loader)
+        learning_rate = self._schedule.apply(min(self.epoch, self.settings.epochs) * steps)
         self._seconds += time.perf_counter() - started
         self.ended = last or self._stopped_early
         row = {
@@ -185,8 +185,8 @@ class _Training:
             "learning_rate": learning_rate,
             **further,
             "seconds": self._seconds,
-            "images_per_second": self._train_loader.num_samples / trained,
-            "peak_memory_mb": peak_memory_mb(self._device),
+            "images_per_second": self.train_loader.num_samples / trained,
+            "peak_memory_mb": peak_memory_mb(self.device),
         }
         self._rows.append(row)
         return row
@@ -202,7 +202,7 @@ class _Training:
             seconds=self._seconds,
             ended=ended,
             reason=REASONS.get(ended),
-            final_weights=copied_weights(self._model),
+            final_weights=copied_weights(self.model),
         )
 
     def prune(self, folder: Path | None) -> None:
@@ -228,22 +228,20 @@ class _Training:
                 )
             self._load(state)
             if not self.ended:
-                logger.info("continuing after epoch %d of %d", self.epoch, self._settings.epochs)
-            elif (
-                path != final and self.share.rank == 0
-            ):  # killed between the last numbered checkpoint and the final one
+                logger.info("continuing after epoch %d of %d", self.epoch, self.settings.epochs)
+            elif path != final and self.share.rank == 0:  # killed before the final one was written
                 save_state(final, state)
             return
 
     def checkpoint(self, folder: Path) -> None:
         """Write the state where it is due, and remove numbered checkpoints that are no longer kept."""
-        if self.share.rank or (not self.ended and self.epoch % self._settings.checkpoint_every):
+        if self.share.rank or (not self.ended and self.epoch % self.settings.checkpoint_every):
             return
-        if self.epoch % self._settings.checkpoint_every == 0:
+        if self.epoch % self.settings.checkpoint_every == 0:
             save_state(folder / f"epoch_{self.epoch:04d}.safetensors", self._state())
         if self.ended:
             save_state(folder / _FINAL, self._state())
-        for old in numbered_checkpoints(folder)[: -self._settings.keep_last]:
+        for old in numbered_checkpoints(folder)[: -self.settings.keep_last]:
             old.unlink()
 
     def _train(self) -> tuple[float, float, dict[str, float]]:
@@ -252,26 +250,26 @@ class _Training:
         Returns:
             Mean loss and accuracy over images, and the means of the objective's further metrics.
         """
-        settings = self._settings
-        self._model.train()
+        settings = self.settings
+        self.model.train()
         if self.share.processes > 1:  # dropout differs between processes, and needs no memory of the epoch before
-            torch.manual_seed(derived_seed(self._seed, self.epoch, self.share.rank))
+            torch.manual_seed(derived_seed(self.seed, self.epoch, self.share.rank))
         # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.
         sums: dict[str, Tensor] = {}
         images_seen = 0
         scale = settings.image_scales[self.epoch * len(settings.image_scales) // settings.epochs]
-        for index, batch in enumerate(self._train_loader.epoch(self.epoch)):
-            step = self.epoch * len(self._train_loader) + index
+        for index, batch in enumerate(self.train_loader.epoch(self.epoch)):
+            step = self.epoch * len(self.train_loader) + index
             self._schedule.apply(step)
-            images = place_images(rescale(batch.images, scale), settings, self._device)
-            labels = batch.labels.to(self._device, non_blocking=True)
-            part = None if self.share.processes == 1 else BatchPart.of(self._train_loader, index)
-            draw = {"seed": self._seed, "epoch": self.epoch, "batch": index}
+            images = place_images(rescale(batch.images, scale), settings, self.device)
+            labels = batch.labels.to(self.device, non_blocking=True)
+            part = None if self.share.processes == 1 else BatchPart.of(self.train_loader, index)
+            draw = {"seed": self.seed, "epoch": self.epoch, "batch": index}
             mixed = mix_batch(images, labels, settings.mixing, **draw, part=part)
             for name, value in self._gradients(mixed, batch.indices, part.weight if part else 1.0).items():
-                sums[name] = sums.get(name, torch.zeros((), device=self._device)) + value
+                sums[name] = sums.get(name, torch.zeros((), device=self.device)) + value
             if settings.gradient_clip is not None:
-                nn.utils.clip_grad_norm_(self._model.parameters(), settings.gradient_clip)
+                nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
             for optimizer in self._optimizers:
                 optimizer.step()
             if self._averaging is not None:
@@ -283,30 +281,30 @@ class _Training:
         return means.pop("loss"), means.pop("hits"), means
 
     def _validate(self) -> dict[str, float]:
-        with averaged_weights(self._model, self._averaging):
-            arguments = (self._model, self._validation_loader, self._settings, self._device, self._objective)
-            metrics = self._objective.validation_metrics(*predict_outputs(*arguments))
+        with averaged_weights(self.model, self._averaging):
+            arguments = (self.model, self.validation_loader, self.settings, self.device, self.objective)
+            metrics = self.objective.validation_metrics(*predict_outputs(*arguments))
             row = {"epoch": self.epoch, **metrics}
             if self._selection.update(row):
-                self._best_weights = copied_weights(self._model)
+                self._best_weights = copied_weights(self.model)
         self._schedule.after_validation(row)
         self._stopped_early = self._stopping is not None and self._stopping.ends(row)
         return metrics
 
     def _fingerprint(self) -> str:
         """What must be equal for a checkpoint to be continued."""
-        shapes = [[name, list(value.shape)] for name, value in self._model.state_dict().items()]
-        data = [self._train_loader.num_samples, self._train_loader.batch_size, self._validation_loader.num_samples]
+        shapes = [[name, list(value.shape)] for name, value in self.model.state_dict().items()]
+        data = [self.train_loader.num_samples, self.train_loader.batch_size, self.validation_loader.num_samples]
         # How often checkpoints are written changes no number, and may be changed in the middle of a training.
-        settings = self._settings.model_dump(mode="json", exclude={"checkpoint_every", "keep_last"})
-        return hash_json([settings, self._seed, shapes, data])
+        settings = self.settings.model_dump(mode="json", exclude={"checkpoint_every", "keep_last"})
+        return hash_json([settings, self.seed, shapes, data])
 
     def _state(self) -> dict[str, Any]:
         return {
             "fingerprint": self._fingerprint(),
             "epoch": self.epoch,
             "ended": self.ended,
-            "model": self._model.state_dict(),
+            "model": self.model.state_dict(),
             "best_weights": self._best_weights,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             **{name: part.state_dict() if part else None for name, part in self._parts.items()},
@@ -319,7 +317,7 @@ class _Training:
         }
 
     def _load(self, state: dict[str, Any]) -> None:
-        self._model.load_state_dict(state["model"])
+        self.model.load_state_dict(state["model"])
         for optimizer, stored in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(stored)
         for name, part in self._parts.items():

@@ -65,10 +65,10 @@ class FitResult:
             device: where it was trained.
             images: of an epoch; None where epochs differ.
         """
-        found: dict[str, Any] = {**size, "seconds": self.seconds}
+        columns: dict[str, Any] = {**size, "seconds": self.seconds}
         if images is not None:
-            found["images_per_second"] = len(self.history) * images / max(self.seconds, 1e-9)
-        return {**found, "peak_memory_mb": peak_memory_mb(device), "device": str(device), **self.best()}
+            columns["images_per_second"] = len(self.history) * images / max(self.seconds, 1e-9)
+        return {**columns, "peak_memory_mb": peak_memory_mb(device), "device": str(device), **self.best()}
 
     def outcome(self, metrics: dict[str, Any]) -> Outcome:
         """What a run's stage found, with these columns of the results table."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from vision_studies.training.runtime import is_out_of_memory
 logger = logging.getLogger(__name__)
 
 
+@dataclass
 class BatchGradients:
     """Computes the gradients of a batch into the parameters that the optimisers hold.
 
@@ -29,19 +31,13 @@ class BatchGradients:
             of them would have to divide theirs alike.
     """
 
-    def __init__(
-        self,
-        forward: Callable[..., Tensor],
-        objective: Objective,
-        optimizers: Sequence[Optimizer],
-        settings: TrainingSettings,
-        device: torch.device,
-        *,
-        alone: bool = True,
-    ) -> None:
-        self._forward, self._objective, self._optimizers = forward, objective, optimizers
-        self._settings, self._device, self._alone = settings, device, alone
-        self._parts = 1
+    forward: Callable[..., Tensor]
+    objective: Objective
+    optimizers: Sequence[Optimizer]
+    settings: TrainingSettings
+    device: torch.device
+    alone: bool = True
+    _parts: int = field(default=1, init=False)
 
     def __call__(self, mixed: MixedBatch, indices: Tensor, weight: float = 1.0) -> dict[str, Tensor]:
         """Gradients of the batch's mean loss.
@@ -58,12 +54,12 @@ class BatchGradients:
             Sums over the images: of the loss ("loss"), of right predictions ("hits") and of the objective's metrics.
         """
         while True:
-            for optimizer in self._optimizers:
+            for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             try:
                 return self._accumulate(mixed, indices, weight)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or not self._alone or 2 * self._parts > len(mixed.labels):
+                if not is_out_of_memory(error) or not self.alone or 2 * self._parts > len(mixed.labels):
                     raise
             self._parts *= 2
             logger.warning(
@@ -77,20 +73,20 @@ class BatchGradients:
     def _accumulate(self, mixed: MixedBatch, indices: Tensor, weight: float) -> dict[str, Tensor]:
         sums: dict[str, Tensor] = {}
         parts = [mixed] if self._parts == 1 else mixed.split(self._parts)
-        for part, places in zip(parts, indices.tensor_split(len(parts)), strict=True):
-            with autocast(self._settings, self._device):
-                outputs = self._objective.outputs(self._forward, part.images, places)
+        for part, positions in zip(parts, indices.tensor_split(len(parts)), strict=True):
+            with autocast(self.settings, self.device):
+                outputs = self.objective.outputs(self.forward, part.images, positions)
             outputs = at_least_float32(outputs)
-            loss = self._objective.loss(outputs, part, self._settings.label_smoothing)
+            loss = self.objective.loss(outputs, part, self.settings.label_smoothing)
             count = len(part.labels)
             factor = weight * count / max(len(mixed.labels), 1)
             if count == 0:  # the others have the images, and wait for this process's gradients: zeros
                 loss = outputs.sum()
             (loss if factor == 1 else loss * factor).backward()
             outputs = outputs.detach()
-            hits = mixed_hits(self._objective.logits(outputs), part)
-            further = self._objective.batch_metrics(outputs, part)
+            hits = mixed_hits(self.objective.logits(outputs), part)
+            further = self.objective.batch_metrics(outputs, part)
             for name, value in {"loss": loss.detach() * count, "hits": hits, **further}.items():
-                own = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
-                sums[name] = sums[name] + own if name in sums else own
+                term = value if count else torch.zeros_like(value)  # a mean over nothing is not a number
+                sums[name] = sums[name] + term if name in sums else term
         return sums

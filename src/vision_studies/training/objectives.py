@@ -1,6 +1,7 @@
 """What a training computes from a batch, what it minimises, and what it measures besides."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ class Objective:
 CLASSIFICATION = Objective()
 
 
+@dataclass(frozen=True)
 class JointStacking(Objective):
     """The losses of a meta-learner and of its base learners as one; its logits [B, learners + 1, classes] are the last.
 
@@ -54,16 +56,15 @@ class JointStacking(Objective):
         alpha: weight of the base learners' losses.
     """
 
-    def __init__(self, form: str, alpha: float) -> None:
-        self._form = form
-        self._alpha = alpha
+    form: str
+    alpha: float
 
     def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
         """All losses in one."""
         *base, meta = [mixed_loss(logits, mixed, label_smoothing) for logits in outputs.unbind(dim=1)]
         losses = torch.stack(base)
-        further = self._alpha * (losses.sum() if self._form == "sum" else losses.mean())
-        return ((1 - self._alpha) * meta if self._form == "interpolation" else meta) + further
+        further = self.alpha * (losses.sum() if self.form == "sum" else losses.mean())
+        return ((1 - self.alpha) * meta if self.form == "interpolation" else meta) + further
 
     def logits(self, outputs: Tensor) -> Tensor:
         """The meta-learner's."""
@@ -93,6 +94,7 @@ class JointStacking(Objective):
         return metrics | {f"validation_{name}": value for name, value in spread.items()}
 
 
+@dataclass(frozen=True)
 class LevelOne(Objective):
     """A meta-learner over stored outputs of base learners.
 
@@ -100,9 +102,8 @@ class LevelOne(Objective):
         table: [images in the image set, numbers an image]: what the base learners say; NaN where they were not asked.
     """
 
-    def __init__(self, table: Tensor) -> None:
-        self._table = table
+    table: Tensor
 
     def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:
         """Logits [B, classes] of a meta-learner."""
-        return forward(self._table[indices.to(self._table.device)], images)
+        return forward(self.table[indices.to(self.table.device)], images)

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vision_studies.config.training import TrainingSettings
-
 
 class HasPrecision(Protocol):
     """Settings that say in which number format a network computes."""
@@ -70,13 +68,13 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def place_model(model: nn.Module, settings: TrainingSettings, device: torch.device) -> nn.Module:
+def place_model(model: nn.Module, settings: HasPrecision, device: torch.device) -> nn.Module:
     """Move `model` to `device` and into the memory format of the settings, in place."""
     model.to(device)
     return model.to(memory_format=memory_format(settings))  # type: ignore[call-overload] # torch's stub lacks it
 
 
-def place_images(images: Tensor, settings: TrainingSettings, device: torch.device) -> Tensor:
+def place_images(images: Tensor, settings: HasPrecision, device: torch.device) -> Tensor:
     """Images [B, C, H, W] as `place_model` wants them; the same tensor where nothing has to change."""
     if images.dtype == torch.bfloat16 and not uses_bfloat16(settings, device):
         images = images.float()
@@ -91,6 +89,6 @@ def rescale(images: Tensor, scale: float) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def memory_format(settings: TrainingSettings) -> torch.memory_format:
-    """Order of an image's numbers in memory."""
-    return torch.channels_last if settings.channels_last else torch.contiguous_format
+def memory_format(settings: HasPrecision) -> torch.memory_format:
+    """Order of an image's numbers in memory; channel after channel where the settings say nothing of it."""
+    return torch.channels_last if getattr(settings, "channels_last", False) else torch.contiguous_format

@@ -77,16 +77,16 @@ def _bar(epochs: int, done: int) -> Iterator[Callable[[int, str], None]]:
 
 
 def _lines(epochs: int) -> Callable[[int, str], None]:
-    started = said = time.monotonic()
+    started = last_line = time.monotonic()
     done: int | None = None  # epochs of an interrupted call took none of this one's time
 
     def tell(epoch: int, text: str) -> None:
-        nonlocal said, done
+        nonlocal last_line, done
         done = epoch - 1 if done is None else done
         now = time.monotonic()
-        if now - said < max(_LINE_AFTER, (now - started) / 4) or epoch >= epochs:
+        if now - last_line < max(_LINE_AFTER, (now - started) / 4) or epoch >= epochs:
             return
-        said = now
+        last_line = now
         left = timedelta(seconds=round((now - started) / (epoch - done) * (epochs - epoch)))
         logger.info("epoch %d of %d: %s", epoch, epochs, ", ".join(filter(None, (text, f"about {left} left"))))
 

@@ -117,9 +117,9 @@ def _claim(names: Sequence[str]) -> tuple[int, FileLock]:
     """The first of `names` with the fewest processes on this machine, and the lock that says so while it is held."""
     folder = Path(tempfile.gettempdir()) / f"vision_studies-gpus-{getpass.getuser()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    for place in count():
+    for slot in count():
         for index, name in enumerate(names):
-            lock = FileLock(folder / f"{name}-{place}.lock", blocking=False, thread_local=False)
+            lock = FileLock(folder / f"{name}-{slot}.lock", blocking=False, thread_local=False)
             try:
                 lock.acquire()
             except Timeout:

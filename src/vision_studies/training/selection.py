@@ -1,12 +1,14 @@
 """Which epoch is the best so far, and how long ago it was."""
 
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
 from vision_studies.statistics.metrics import BETTER
 
 
+@dataclass
 class Tracker:
     """The best value of a validation metric and the number of validations since.
 
@@ -15,13 +17,11 @@ class Tracker:
         min_delta: a value has to beat the best by more than this to count as an improvement.
     """
 
-    def __init__(self, metric: ValidationMetric, min_delta: float = 0.0) -> None:
-        self.metric = metric
-        self.best: float | None = None
-        self.best_epoch: int | None = None
-        self.waited = 0
-        self._min_delta = min_delta
-        self._sign = 1.0 if BETTER[metric] == "higher" else -1.0
+    metric: ValidationMetric
+    min_delta: float = 0.0
+    best: float | None = field(default=None, init=False)
+    best_epoch: int | None = field(default=None, init=False)
+    waited: int = field(default=0, init=False)
 
     def update(self, row: dict[str, Any]) -> bool:
         """Take note of a validated epoch.
@@ -33,7 +33,8 @@ class Tracker:
             Whether it is the best so far: strictly better than every one before. A value that is not finite never is.
         """
         value = row[self.metric]
-        gained = self.best is None or self._sign * (value - self.best) > self._min_delta
+        sign = 1.0 if BETTER[self.metric] == "higher" else -1.0
+        gained = self.best is None or sign * (value - self.best) > self.min_delta
         if math.isfinite(value) and gained:
             self.best, self.best_epoch, self.waited = value, row["epoch"], 0
             return True

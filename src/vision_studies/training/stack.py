@@ -73,18 +73,18 @@ class Stack:
         dimensions = (0, 0, *(None if len(argument) == 1 else 0 for argument in arguments))
         return torch.vmap(self._single, in_dims=dimensions)(self.parameters, self.buffers, *flat)
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Let all networks go but those at `places`."""
+    def keep(self, slots: Sequence[int]) -> None:
+        """Let all networks go but those at `slots`."""
         self.parameters = {
-            name: _chosen(parameter, places).requires_grad_(parameter.requires_grad)
+            name: _chosen(parameter, slots).requires_grad_(parameter.requires_grad)
             for name, parameter in self.parameters.items()
         }
-        self.buffers = {name: _chosen(buffer, places) for name, buffer in self.buffers.items()}
+        self.buffers = {name: _chosen(buffer, slots) for name, buffer in self.buffers.items()}
 
-    def weights(self, place: int) -> dict[str, Tensor]:
+    def weights(self, slot: int) -> dict[str, Tensor]:
         """Copies of the parameters and buffers of one network, on the CPU."""
         tensors = {**self.parameters, **self.buffers}
-        return {name: tensor[place].detach().cpu().clone() for name, tensor in tensors.items()}
+        return {name: tensor[slot].detach().cpu().clone() for name, tensor in tensors.items()}
 
     def trained(self) -> dict[str, Tensor]:
         """Stacked parameters that are trained, by name."""
@@ -135,11 +135,11 @@ class StackedOptimizer:
                 update(parameter, parameter.grad, self._state[name], (-1, *[1] * (parameter.ndim - 1)))
                 parameter.grad = None
 
-    def keep(self, places: Sequence[int]) -> None:
-        """Let the networks go that are not at `places`."""
-        self._settings = [self._settings[place] for place in places]
+    def keep(self, slots: Sequence[int]) -> None:
+        """Let the networks go that are not at `slots`."""
+        self._settings = [self._settings[slot] for slot in slots]
         for state in self._state.values():
-            state.update({kind: _chosen(value, places) for kind, value in state.items()})
+            state.update({kind: _chosen(value, slots) for kind, value in state.items()})
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs to go on from here."""
@@ -227,8 +227,8 @@ def _layout(network: nn.Module) -> list[tuple[str, torch.Size, bool]]:
     return parameters + [(name, value.shape, False) for name, value in network.named_buffers()]
 
 
-def _chosen(tensor: Tensor, places: Sequence[int]) -> Tensor:
-    return tensor.detach()[torch.tensor(places, device=tensor.device)]
+def _chosen(tensor: Tensor, slots: Sequence[int]) -> Tensor:
+    return tensor.detach()[torch.tensor(slots, device=tensor.device)]
 
 
 def _numbers(values: Sequence[float], device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.class_means.stages import EVALUATION, TRAINING, Means, study_runs
 from vision_studies.studies.method import run_stages
 

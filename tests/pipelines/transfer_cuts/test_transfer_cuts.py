@@ -298,7 +298,7 @@ def test_an_interrupted_stack_goes_on_to_the_same_bits(digits, earlier, tmp_path
     _, whole = train(stack, digits, tmp_path / "whole")
     fit = transfer_cuts.fit_ensemble
 
-    def stopped(*arguments, on_epoch, **options):
+    def stopped(*arguments, **options):
         def stop(epoch, active):
             if epoch == 4:
                 raise KeyboardInterrupt

@@ -166,8 +166,8 @@ def _members(archive: Path) -> Members:
                     if number >= _MOST_MEMBERS:
                         raise _TooLargeError(f"it has more than {_MOST_MEMBERS} members")
                     # A sparse member is as long as it says, whatever the archive holds of it.
-                    kept = member.isfile() and not member.issparse() and name in _CIFAR_FILES
-                    content = packed.extractfile(member) if kept else None
+                    wanted = member.isfile() and not member.issparse() and name in _CIFAR_FILES
+                    content = packed.extractfile(member) if wanted else None
                     if content is not None:
                         if member.size > _MOST_MEMBER_BYTES:
                             raise _TooLargeError(f"its '{name}' has {member.size:,} bytes")
@@ -213,7 +213,11 @@ def _file_content(file: Path) -> bytes:
 def _read_cifar(archive: Path, image_size: int | None) -> RawImages | None:
     members = _members(archive)
     # CIFAR-100's files of the Python version have names that mean little by themselves.
-    present = (own for own in _LAYOUTS if own.train[0] in members and (own.train[0] != "train" or own.names in members))
+    present = (
+        layout
+        for layout in _LAYOUTS
+        if layout.train[0] in members and (layout.train[0] != "train" or layout.names in members)
+    )
     layout = next(present, None)
     if layout is None:
         return None

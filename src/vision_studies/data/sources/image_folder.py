@@ -22,9 +22,9 @@ def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) 
         if unknown:
             raise DataError(f"{other} has the class '{unknown[0]}', which {root} lacks; both need the same.")
     if len(classes) < 2:
-        found = f"one class ('{next(iter(classes))}')" if classes else "no folders with images"
+        content = f"one class ('{next(iter(classes))}')" if classes else "no folders with images"
         raise DataError(
-            f"{folder} has {found}; two classes at least are needed, as {folder.name}/<class>/<image> or "
+            f"{folder} has {content}; two classes at least are needed, as {folder.name}/<class>/<image> or "
             f"{folder.name}/{{train,test}}/<class>/<image>."
         )
     encoded = (

@@ -107,7 +107,7 @@ def _class_names(opened: Sequence[_Opened]) -> tuple[str, ...]:
     if names:
         return tuple(str(name) for name in names)
     try:
-        highest = [pc.max(own.parquet.read([first.label]).column(0)).as_py() for own in opened]
+        highest = [pc.max(source.parquet.read([first.label]).column(0)).as_py() for source in opened]
     except _DAMAGE as error:
         raise DataError(
             f"The labels beside {first.file} cannot be read ({one_line(error)}); fetch the files again."

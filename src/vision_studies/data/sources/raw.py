@@ -204,17 +204,17 @@ def files_below(folder: Path) -> list[Path]:
     Raises:
         PermissionError: a folder cannot be read; leaving it out would leave out a class without a word.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     visited: set[Path] = set()
     for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        place = Path(root)
-        if place.resolve() in visited:  # a link to a folder above
+        directory = Path(root)
+        if directory.resolve() in visited:  # a link to a folder above
             folders.clear()
             continue
-        visited.add(place.resolve())
+        visited.add(directory.resolve())
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [place / name for name in names if not name.startswith(".")]
-    return sorted(found)
+        files += [directory / name for name in names if not name.startswith(".")]
+    return sorted(files)
 
 
 def _raise(error: OSError) -> None:

@@ -1,14 +1,11 @@
 """Plain convolutional networks."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count, no_blocks
-
-if TYPE_CHECKING:
-    from torch import nn
+from vision_studies.models.architecture import Architecture, Count, built_by, no_blocks
 
 
 class ConvNetSettings(Architecture):
@@ -30,6 +27,7 @@ class ConvNetSettings(Architecture):
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
     logit_scale: ClassVar = 1.0
+    build = built_by("convnet:ConvNet")
     freezable_blocks = no_blocks
 
     name: Literal["convnet"] = Field(description="preset that gives every option not named here")
@@ -52,12 +50,6 @@ class ConvNetSettings(Architecture):
     def depth(self) -> int:
         """Number of convolutions."""
         return len(self.channels)
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.convnet import ConvNet
-
-        return ConvNet(self, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
     @override
     def widened(self, width: int) -> None:

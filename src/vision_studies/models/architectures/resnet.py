@@ -1,14 +1,11 @@
 """Residual networks of basic blocks."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count, no_blocks
-
-if TYPE_CHECKING:
-    from torch import nn
+from vision_studies.models.architecture import Architecture, Count, built_by, no_blocks
 
 _SMALL: dict[str, Any] = {
     "stem_width": 32,
@@ -54,6 +51,7 @@ class ResNetSettings(Architecture):
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
     logit_scale: ClassVar = 1.0
+    build = built_by("resnet:ResNet")
     freezable_blocks = no_blocks
 
     name: Literal["resnet_small", "hybrid_resnet", "hybrid_resnet_published", "resnet18", "resnet34"] = Field(
@@ -83,12 +81,6 @@ class ResNetSettings(Architecture):
         if reduction is not None and reduction > min(self.widths):
             raise ValueError(f"squeeze_reduction ({reduction}) must not exceed the narrowest of widths {self.widths}")
         return self
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.resnet import ResNet
-
-        return ResNet(self, in_channels=in_channels, num_classes=num_classes)
 
     @override
     def widened(self, width: int) -> Self:

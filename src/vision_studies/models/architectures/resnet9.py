@@ -1,14 +1,11 @@
 """The nine-layer residual network."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count, no_blocks
-
-if TYPE_CHECKING:
-    from torch import nn
+from vision_studies.models.architecture import Architecture, Count, built_by, no_blocks
 
 
 class ResNet9Settings(Architecture):
@@ -18,16 +15,11 @@ class ResNet9Settings(Architecture):
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
     logit_scale: ClassVar = 0.2
+    build = built_by("resnet9:ResNet9")
     freezable_blocks = no_blocks
 
     name: Literal["resnet9"] = Field(description="the network")
     width: Count = Field(description="channels after the first convolution; later ones have two and four times as many")
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.resnet9 import ResNet9
-
-        return ResNet9(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options())
 
     @override
     def widened(self, width: int) -> Self:

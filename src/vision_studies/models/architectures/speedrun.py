@@ -1,14 +1,11 @@
 """The network for trainings of minutes."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count, no_blocks
-
-if TYPE_CHECKING:
-    from torch import nn
+from vision_studies.models.architecture import Architecture, Count, built_by, no_blocks
 
 
 class SpeedrunNetSettings(Architecture):
@@ -18,6 +15,7 @@ class SpeedrunNetSettings(Architecture):
     presets: ClassVar = {"speedrun_net": {"widths": (64, 192, 256), "norm_momentum": 0.6}}
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 5000  # their patches are what the first layer whitens
+    build = built_by("speedrun:SpeedrunNet")
     freezable_blocks = no_blocks
 
     name: Literal["speedrun_net"] = Field(description="preset that gives every option not named here")
@@ -25,12 +23,6 @@ class SpeedrunNetSettings(Architecture):
     norm_momentum: float = Field(
         gt=0, le=1, description="share of a batch in the running statistics of the norms; short trainings need much"
     )
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.speedrun import SpeedrunNet
-
-        return SpeedrunNet(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **self.options())
 
     @override
     def widened(self, width: int) -> Self:

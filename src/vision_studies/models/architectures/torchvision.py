@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, built_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ class TorchvisionSettings(Architecture):
     named_by: ClassVar = "network"
     images_at_first: ClassVar = 0
     logit_scale: ClassVar = 1.0
+    build = built_by("torchvision_network:TorchvisionNetwork")
 
     name: Literal["torchvision"] = Field(description="a network that torchvision.models.list_models() names")
     network: str = Field(description="its name there, such as resnet50 or vit_b_16")
@@ -27,12 +28,6 @@ class TorchvisionSettings(Architecture):
         description="of residual networks; imagenet: 7 x 7 with stride 2 and pooling; cifar: 3 x 3, for small images"
     )
     resize: Count | None = Field(description="pixels that images are brought to first; null leaves them")
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.torchvision_network import TorchvisionNetwork
-
-        return TorchvisionNetwork(self, num_classes=num_classes)
 
     @override
     def widened(self, width: int) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from vision_studies.models.architecture import Architecture, Count
+from vision_studies.models.architecture import Architecture, Count, built_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ class VitSettings(Architecture):
     named_by: ClassVar = "name"
     images_at_first: ClassVar = 0
     logit_scale: ClassVar = 1.0
+    build = built_by("vit:VisionTransformer")
 
     name: Literal["vit_compact"] = Field(description="preset that gives every option not named here")
     patch_size: Count = Field(description="height and width of a patch in pixels; must divide the image size")
@@ -37,12 +38,6 @@ class VitSettings(Architecture):
         if self.width % self.heads:
             raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
         return self
-
-    @override
-    def build(self, *, in_channels: int, num_classes: int, image_size: int) -> "nn.Module":
-        from vision_studies.models.vit import VisionTransformer
-
-        return VisionTransformer(self, in_channels=in_channels, num_classes=num_classes, image_size=image_size)
 
     @override
     def widened(self, width: int) -> Self:

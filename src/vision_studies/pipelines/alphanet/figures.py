@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.alphanet import long_tail
 from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
 from vision_studies.pipelines.alphanet.plots import accuracies, neighbours, predictions

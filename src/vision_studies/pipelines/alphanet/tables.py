@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet import learnt_combinations as learnt
 from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, gain_sentences, paired_gains, summarise

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.stages import (
     CHANNELS,

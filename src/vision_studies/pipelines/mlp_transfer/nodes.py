@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, architecture_name

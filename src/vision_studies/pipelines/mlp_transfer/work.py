@@ -32,7 +32,6 @@ from vision_studies.training.ensemble import (
 )
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.precision import autocast, uses_bfloat16
-from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
@@ -100,18 +99,16 @@ def train_stack(
             save_weights(member.network, weights_file(number))
         on_end(number, result.outcome(metrics))
 
-    with stack_progress(len(members), shared.training.epochs) as advance:
-        fit_ensemble(
-            members,
-            tensors,
-            shared.training,
-            device=device,
-            on_end=end,
-            folder=folder,
-            checkpoint_seconds=options.checkpoint_seconds,
-            prune=prune,
-            on_epoch=advance,
-        )
+    fit_ensemble(
+        members,
+        tensors,
+        shared.training,
+        device=device,
+        on_end=end,
+        folder=folder,
+        checkpoint_seconds=options.checkpoint_seconds,
+        prune=prune,
+    )
 
 
 def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.device) -> TensorData:

@@ -8,8 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.reporting import ReportingSettings
-from vision_studies.config.study import StudySettings
+from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.study import (
     StudyFolders,

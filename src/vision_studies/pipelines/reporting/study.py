@@ -13,7 +13,7 @@ import pandas as pd
 
 from vision_studies.config.merge import flatten, unflatten
 from vision_studies.config.registry import METHODS
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.pipelines.data_prep.section import SECTION

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.pipelines.stacking.settings import StackingSettings

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.reporting import ReportingSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.pipelines.partitions import loaded
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, TransferCutsSettings, mode_label

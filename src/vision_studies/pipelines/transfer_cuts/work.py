@@ -37,7 +37,6 @@ from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import BYTES_A_PARAMETER, Member, fit_ensemble
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.precision import autocast
-from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
@@ -88,8 +87,7 @@ def pretrain(
     members = [Member(network, settings.optimizer, seed)]
     ended: dict[int, FitResult] = {}
     shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
-    with stack_progress(1, settings.training.epochs) as advance:
-        fit_ensemble(members, tensors, settings.training, on_end=ended.__setitem__, on_epoch=advance, **shared)
+    fit_ensemble(members, tensors, settings.training, on_end=ended.__setitem__, **shared)
     result = ended[0]
     metrics = _metrics(result, network, data, device)
     if result.weights:
@@ -184,8 +182,7 @@ def train_stack(
         "a stack of %d: %.4g %% of the images, %s", len(stack), 100 * settings.fraction, settings.cut.model_dump()
     )
     shared: dict[str, Any] = {"device": device, "folder": folder, **options.model_dump(include=_LIMITS)}
-    with stack_progress(len(members), tuning.training.epochs) as advance:
-        fit_ensemble(members, tensors, tuning.training, on_end=end, on_epoch=advance, **shared)
+    fit_ensemble(members, tensors, tuning.training, on_end=end, **shared)
 
 
 def evaluate_stack(
