@@ -34,9 +34,10 @@ from vision_studies.data.ffcv import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.settings import JointRun, StackingSettings, stack_run
 from vision_studies.pipelines.stacking.stacked_networks import build_stack
-from vision_studies.studies.search import SharedSearch, Outcome
+from vision_studies.studies.search import SharedSearch
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.gradients import BatchGradients
 from vision_studies.training.mixing import mix_batch
@@ -201,10 +202,10 @@ def search_seconds() -> float:
     assert own is not None
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=20)
 
-    def evaluate(trial: Any, report: Callable[[int, float], bool]) -> TrialOutcome:
+    def evaluate(trial: Any, report: Callable[[int, float], bool]) -> Outcome:
         for epoch in range(1, EPOCHS + 1):
             report(epoch, epoch / EPOCHS + 0.01 * trial.number)
-        return Outcome("complete", 0.9 + 0.001 * trial.number, 1.0)
+        return Outcome({"validation_accuracy": 0.9 + 0.001 * trial.number, "seconds": 1.0})
 
     with tempfile.TemporaryDirectory() as folder:
         shared = SharedSearch(

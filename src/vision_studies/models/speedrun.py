@@ -10,18 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.errors import ParameterError
-from vision_studies.models.architectures.speedrun import SpeedrunNetSettings
+from vision_studies.models.architectures.speedrun import LOGIT_GAIN, SpeedrunNetSettings
 
 PATCH_SIZE = 2
 EPSILON = 5e-4
 """Added to the variances before their root is divided by; patches hold hardly anything but noise below it."""
-
-LOGIT_GAIN = 3.5
-"""Logits are scaled by this over the number of features, and the classifier starts with weights of the inverse deviation.
-
-The product of the two is what makes training stable; the split between them decides how fast the classifier learns. At this
-one, it wants the same learning rate as the biases, so that one optimiser setting does for both.
-"""
 
 
 class SpeedrunNet(nn.Module):

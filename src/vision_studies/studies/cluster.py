@@ -35,7 +35,7 @@ import vision_studies
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError
 from vision_studies.storage.kept_data import kept_with
-from vision_studies.studies.parallel import Task
+from vision_studies.studies.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class DaskCluster:
         self._warned = 0.0
 
     def do(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
-        """Do `tasks`; see `parallel.Parallel`.
+        """Do `tasks`; see `tasks.Parallel`.
 
         A task whose worker dies is done again by another. One that several workers have died of is given up. Raises
         ClusterError where there is no scheduler, it is lost, workers do not fit the project, or die of a task.

@@ -14,9 +14,10 @@ from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, is_run
 from vision_studies.studies.provenance import parameter_differences
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
+from vision_studies.studies.search_trial import RUNNING, best_trial
 from vision_studies.studies.sharing import holder_of, is_held
 from vision_studies.studies.stages import Artifact, Artifacts, Later, Stage
-from vision_studies.studies.trials import RUNNING, Trials, best_trial
+from vision_studies.studies.trials import Trials
 
 if TYPE_CHECKING:
     from vision_studies.studies.method import Context

@@ -3,27 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import joblib
 
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError, MissingDependencyError
-
-Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
-"""What `joblib.delayed` makes: a function, its arguments and its keywords."""
-
-
-class Parallel(Protocol):
-    """Does tasks; gives what they return, in the order in which they end.
-
-    `when_lost` is given the arguments of a task of which several workers of a cluster have died and, as `reason`, a sentence;
-    what it returns takes the place of the task's result. None: an error tells of it at the end.
-    """
-
-    def __call__(self, tasks: Iterable[Task], *, when_lost: Callable[..., Any] | None = None) -> Iterator[Any]:
-        """Do `tasks`."""
-        ...
+from vision_studies.studies.tasks import Parallel, Task
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from vision_studies.config.search import (
 from vision_studies.errors import BusyError
 from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
-from vision_studies.studies.trials import SearchTrial, best_trial, described_trial, meant
+from vision_studies.studies.search_trial import Report, SearchTrial, best_trial, described_trial, meant
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +41,6 @@ _STATES = {COMPLETE: TrialState.COMPLETE, PRUNED: TrialState.PRUNED}
 Space = Mapping[str, SearchDomain | ChoiceSettings]
 """Dotted path -> where it is looked for, in the order in which values are drawn."""
 
-
-Report = Callable[[int, float], bool]
-"""Is given epoch and value; tells whether the trial is hopeless."""
 
 Evaluate = Callable[[SearchTrial, Report], Outcome]
 """Trains a trial; of its metrics, `validation_accuracy` is what is searched by, and `seconds` are counted."""

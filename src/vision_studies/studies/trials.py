@@ -2,84 +2,28 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vision_studies.config.search import OptionSettings, SearchDomain, SharedSearchSettings, pruner_name
+from vision_studies.config.search import SearchDomain, SharedSearchSettings, pruner_name
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError
-from vision_studies.outcomes import COMPLETE, Outcome
+from vision_studies.outcomes import Outcome
 from vision_studies.studies.execution import execute_one
 from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
+from vision_studies.studies.search_trial import Drawn, Report, SearchTrial, described_trial
 from vision_studies.studies.sharing import is_held
 from vision_studies.studies.stages import pruned_otherwise
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-    from vision_studies.studies.search import Report, SharedSearch
-
-Drawn = Mapping[str, Any]
-"""Dotted path -> value."""
-
-RUNNING = "running"
-
-
-@dataclass(frozen=True)
-class SearchTrial:
-    """A trial that is being worked on, or has ended.
-
-    Attributes:
-        number: from 1.
-        drawn: dotted path -> value.
-        names: dotted path -> how the value is called: of an option its name, else the value.
-        status: one of `outcomes.STATUSES`, or "running".
-        value: what is searched by; None where there is none.
-        seconds: of training.
-        busy: a process works on it now, as far as was asked.
-    """
-
-    number: int
-    drawn: dict[str, Any]
-    names: dict[str, Any] = field(default_factory=dict)
-    status: str = RUNNING
-    value: float | None = None
-    seconds: float = 0.0
-    busy: bool = False
-
-
-def described_trial(trial: "FrozenTrial", space: Mapping[str, Any], *, busy: bool = False) -> SearchTrial:
-    """A trial as Optuna keeps it, in the words of its space."""
-    ended = trial.state.is_finished()
-    return SearchTrial(
-        trial.number + 1,
-        meant(space, trial.params),
-        dict(trial.params),
-        trial.user_attrs.get("status", RUNNING) if ended else RUNNING,
-        trial.value if ended else None,
-        trial.user_attrs.get("seconds", 0.0),
-        busy,
-    )
-
-
-def best_trial(trials: Iterable[SearchTrial]) -> SearchTrial | None:
-    """The complete trial with the highest value, the first of equals; None where none is complete."""
-    complete = [trial for trial in trials if trial.status == COMPLETE]
-    return max(complete, key=lambda trial: trial.value or 0.0, default=None)
-
-
-def meant(space: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """What Optuna keeps of draws as settings have it: of an option what its name stands for."""
-
-    def value_of(domain: Any, value: Any) -> Any:
-        return domain.options[value] if isinstance(domain, OptionSettings) else value
-
-    return {path: value_of(space[path], value) for path, value in params.items()}
+    from vision_studies.studies.search import SharedSearch
 
 
 @dataclass(frozen=True)
@@ -111,7 +55,7 @@ class Trials:
     epochs: int
     stage: str
     run: Callable[[int, Drawn], Run]
-    train: "Callable[[Run, Path, Report], Outcome]"
+    train: Callable[[Run, Path, Report], Outcome]
     mend: str
 
     def search(self) -> "SharedSearch":
@@ -190,7 +134,7 @@ def _worker(trials: Trials, store: RunStore) -> None:
     trials.search().work(partial(_do_trial, trials=trials, store=store))
 
 
-def _do_trial(trial: SearchTrial, report: "Report", *, trials: Trials, store: RunStore) -> Outcome:
+def _do_trial(trial: SearchTrial, report: Report, *, trials: Trials, store: RunStore) -> Outcome:
     run, pruner = trials.run(trial.number, trial.drawn), pruner_name(trials.settings.pruner)
     result = store.result(run, trials.stage)
     if result is not None and pruned_otherwise(result, pruner):

@@ -7,6 +7,13 @@ from typing_extensions import override
 
 from vision_studies.models.architecture import Architecture, Count, built_by, no_blocks
 
+LOGIT_GAIN = 3.5
+"""Logits are scaled by this over the number of features, and the classifier starts with weights of the inverse deviation.
+
+The product of the two is what makes training stable; the split between them decides how fast the classifier learns. At this
+one, it wants the same learning rate as the biases, so that one optimiser setting does for both.
+"""
+
 
 class SpeedrunNetSettings(Architecture):
     """A whitened convolutional network for trainings of minutes (Jordan 2024)."""
@@ -32,6 +39,4 @@ class SpeedrunNetSettings(Architecture):
     @property
     @override
     def logit_scale(self) -> float:
-        from vision_studies.models.speedrun import LOGIT_GAIN
-
         return LOGIT_GAIN / self.widths[-1]

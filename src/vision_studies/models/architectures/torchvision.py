@@ -1,6 +1,6 @@
 """Networks of torchvision."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import override
@@ -34,11 +34,9 @@ class TorchvisionSettings(Architecture):
         return None
 
     @override
-    def freezable_blocks(self, network: "nn.Module") -> "Sequence[Sequence[nn.Parameter]]":
-        from vision_studies.models.torchvision_network import TorchvisionNetwork
+    def freezable_blocks(self, network: Any) -> "Sequence[Sequence[nn.Parameter]]":
         from vision_studies.torchvision_compat import torchvision_module
 
-        assert isinstance(network, TorchvisionNetwork)  # noqa: S101 - from `build`
         inner = network.network
         if not isinstance(inner, torchvision_module("torchvision.models").VisionTransformer):
             return []

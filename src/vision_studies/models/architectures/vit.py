@@ -1,6 +1,6 @@
 """Compact vision transformers."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
@@ -44,9 +44,6 @@ class VitSettings(Architecture):
         return self.model_copy(update={"width": width * self.heads})
 
     @override
-    def freezable_blocks(self, network: "nn.Module") -> "Sequence[Sequence[nn.Parameter]]":
-        from vision_studies.models.vit import VisionTransformer
-
-        assert isinstance(network, VisionTransformer)  # noqa: S101 - from `build`
+    def freezable_blocks(self, network: Any) -> "Sequence[Sequence[nn.Parameter]]":
         first, *others = (tuple(block.parameters()) for block in network.blocks)
         return [(*network.patches.parameters(), network.positions, *first), *others]

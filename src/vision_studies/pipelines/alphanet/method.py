@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
-from vision_studies.pipelines.alphanet.plan import outside_files, study_data
+from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
 

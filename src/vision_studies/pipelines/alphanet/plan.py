@@ -1,6 +1,5 @@
 """The runs of `alphanet`: backbones, classifiers on their features, and AlphaNets that improve these."""
 
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
@@ -234,19 +233,6 @@ def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | Non
             "features."
         )
     return read_registry(imported.registry, imported.data_set)
-
-
-def outside_files(settings: AlphanetSettings) -> list[Path]:
-    """WordNet, and the files that the description of imported features names."""
-    from vision_studies.pipelines.alphanet.relations import find_wordnet
-    from vision_studies.pipelines.alphanet.work.sources import source_files
-
-    wordnet = find_wordnet() if settings.semantic is not None else None
-    files = [] if wordnet is None else [wordnet]
-    with suppress(DataError):  # which the first node tells of
-        if (original := original_data_set(settings.imported)) is not None:
-            files += source_files(original)
-    return files
 
 
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":

@@ -8,13 +8,14 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.plan import Plan, original_data_set
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.studies.method import Context
 
@@ -61,6 +62,18 @@ def find_wordnet() -> Path | None:
     homes += [Path.home() / "nltk_data", Path("/usr/share/nltk_data"), Path("/usr/local/share/nltk_data")]
     folders = [Path("/usr/share/wordnet"), *(home / "corpora/wordnet" for home in homes)]
     return next((folder / "data.noun" for folder in folders if (folder / "data.noun").is_file()), None)
+
+
+def outside_files(settings: AlphanetSettings) -> list[Path]:
+    """WordNet, and the files that the description of imported features names."""
+    from vision_studies.pipelines.alphanet.work.sources import source_files
+
+    wordnet = find_wordnet() if settings.semantic is not None else None
+    files = [] if wordnet is None else [wordnet]
+    with suppress(DataError):  # which the first node tells of
+        if (original := original_data_set(settings.imported)) is not None:
+            files += source_files(original)
+    return files
 
 
 def wordnet_or_reason() -> tuple[Path | None, str]:

@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
-from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, architecture_name
-from vision_studies.pipelines.mlp_transfer.stages import (
+from vision_studies.pipelines.mlp_transfer.plan import (
     EVALUATION,
     RETRAINING,
     SEARCH,
@@ -21,10 +20,9 @@ from vision_studies.pipelines.mlp_transfer.stages import (
     TRANSFER_SCORES,
     TRIAL_SCORES,
     Perceptrons,
-    home_runs,
-    search_identity,
-    transfer_cells,
 )
+from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, architecture_name
+from vision_studies.pipelines.mlp_transfer.stages import home_runs, search_identity, transfer_cells
 from vision_studies.pipelines.partitions import loaded
 from vision_studies.studies.method import run_stages
 

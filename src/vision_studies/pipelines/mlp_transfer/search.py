@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 
 from vision_studies.config.search import ChoiceSettings
 from vision_studies.outcomes import COMPLETE, FAILED, PRUNED
+from vision_studies.pipelines.mlp_transfer.plan import TRAINING, Hyperparameters, Perceptrons, perceptron_run
 from vision_studies.pipelines.mlp_transfer.settings import (
     Domain,
     SearchSettings,
@@ -16,7 +17,6 @@ from vision_studies.pipelines.mlp_transfer.settings import (
     TpeSamplerSettings,
     architecture_name,
 )
-from vision_studies.pipelines.mlp_transfer.stages import TRAINING, Hyperparameters, Perceptrons, perceptron_run
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.search import Search, build_pruner, build_sampler, ended_trial

@@ -13,27 +13,24 @@ from vision_studies.config.search import pruner_name
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, Outcome
+from vision_studies.pipelines.mlp_transfer.plan import (
+    EVALUATION,
+    RETRAINING,
+    SEARCH,
+    TRAINING,
+    TRANSFER,
+    TRANSFER_SCORES,
+    TRIAL_SCORES,
+    Perceptrons,
+    perceptron_run,
+)
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.method import WEIGHTS_FILE, Context
+from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
 
 if TYPE_CHECKING:
     from vision_studies.pipelines.mlp_transfer.search import Searches
-
-Widths = tuple[int, ...]
-Hyperparameters = dict[str, float]
-TRAINING, EVALUATION = "training", "evaluation"
-SEARCH, RETRAINING, TRANSFER = "search", "retraining", "transfer"
-TRIAL_SCORES, TRANSFER_SCORES = "trial scores", "transfer scores"
-Perceptrons = Context[MlpTransferSettings]
-
-
-def perceptron_run(
-    context: Perceptrons, variant: str, seed: int, widths: Widths, hyperparameters: Hyperparameters, trial: int = 0
-) -> Run:
-    """One perceptron to train."""
-    return context.run(variant, seed, context.settings.run(widths, hyperparameters), trial=trial)
 
 
 def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -> dict[str, Any]:

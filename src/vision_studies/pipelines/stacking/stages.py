@@ -22,8 +22,9 @@ from vision_studies.pipelines.stacking.settings import (
 )
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
+from vision_studies.studies.search_trial import Drawn
 from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps
-from vision_studies.studies.trials import Drawn, Trials
+from vision_studies.studies.trials import Trials
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
