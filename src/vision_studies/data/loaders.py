@@ -157,12 +157,7 @@ class BatchOptions(SplitOptions):
 
 
 class Loader(ABC):
-    """Batches of one split, epoch by epoch.
-
-    Args:
-        num_samples: images an epoch, all processes together.
-        options: see `BatchOptions`.
-    """
+    """Batches of one split, epoch by epoch: `num_samples` images an epoch, all processes together, see `BatchOptions`."""
 
     def __init__(
         self,

@@ -52,7 +52,19 @@ def hidden_weights(model: nn.Module) -> list[nn.Parameter]:
     return weights[1:-1]
 
 
-class _MuonOptions(TypedDict):
+class MuonOptions(TypedDict):
+    """What `Muon` takes.
+
+    Attributes:
+        lr: learning rate.
+        momentum: share of the running update that is kept.
+        nesterov: look ahead along the momentum.
+        weight_decay: decoupled decay of the weights.
+        unit_weights: scale each weight, before a step, so that its rows have a root mean square norm of 1. A norm after
+            the layer makes the scale meaningless, and without growth the learning rate keeps its meaning.
+        iterations: Newton-Schulz iterations an update.
+    """
+
     lr: float
     momentum: float
     nesterov: bool
@@ -70,16 +82,10 @@ class Muon(Optimizer):
 
     Args:
         params: matrices or filters.
-        lr: learning rate.
-        momentum: share of the running update that is kept.
-        nesterov: look ahead along the momentum.
-        weight_decay: decoupled decay of the weights.
-        unit_weights: scale each weight, before a step, so that its rows have a root mean square norm of 1. A norm after
-            the layer makes the scale meaningless, and without growth the learning rate keeps its meaning.
-        iterations: Newton-Schulz iterations an update.
+        options: see `MuonOptions`.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], **options: Unpack[_MuonOptions]) -> None:
+    def __init__(self, params: Iterable[nn.Parameter], **options: Unpack[MuonOptions]) -> None:
         super().__init__(params, dict(options))
 
     @torch.no_grad()

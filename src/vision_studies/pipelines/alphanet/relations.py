@@ -66,12 +66,12 @@ def find_wordnet() -> Path | None:
 
 def outside_files(settings: AlphanetSettings) -> list[Path]:
     """WordNet, and the files that the description of imported features names."""
-    from vision_studies.pipelines.alphanet.work.sources import source_files
-
     wordnet = find_wordnet() if settings.semantic is not None else None
     files = [] if wordnet is None else [wordnet]
     with suppress(DataError):  # which the first node tells of
         if (original := original_data_set(settings.imported)) is not None:
+            from vision_studies.pipelines.alphanet.work.sources import source_files
+
             files += source_files(original)
     return files
 
