@@ -68,7 +68,10 @@ def random_crop(
 
 
 def crop_at(images: Tensor, rows: Tensor, columns: Tensor, padding: int, mode: Literal["zero", "reflect"]) -> Tensor:
-    """Windows [B, C, H, W] of padded images that begin at `rows` and `columns`, each int64 [B] from 0 to 2 * padding."""
+    """Windows [B, C, H, W] of images to which `padding` pixels are added on each side.
+
+    They begin at `rows` and `columns`, each int64 [B] from 0 to 2 * padding.
+    """
     count, channels, height, width = images.shape
     # Channels last, a row of a window is one run of bytes. All runs that begin anywhere are seen as the rows of a matrix
     # (overlapping, nothing is copied), from which one selection takes what is wanted: 60 times faster than indexing pixels.

@@ -58,7 +58,13 @@ def random_perspective(
 
 
 def perspective(images: Tensor, corners: Tensor, interpolation: Interpolation) -> Tensor:
-    """Put the pixels at top left, top right, bottom right and bottom left where `corners` says: x and y, float [B, 4, 2]."""
+    """Put the pixels at top left, top right, bottom right and bottom left of each image where `corners` says.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        corners: float [B, 4, 2], new x and y in pixels.
+        interpolation: how values between pixels are read.
+    """
     # kornia's map, for torchvision has one for a single image: image by image it takes a hundred times as long.
     before = corners_of(images).expand(len(images), 4, 2)
     return warp(images, get_perspective_transform(corners.float(), before), interpolation)

@@ -68,6 +68,9 @@ def write_predictions(
 
     Returns:
         Position of each image that cannot be read -> why.
+
+    Raises:
+        StorageError: the disk is full.
     """
     corrupt: dict[int, str] = {}
     # Names of files need not be text: what is not comes out as the bytes that it was.

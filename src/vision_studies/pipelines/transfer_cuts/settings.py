@@ -41,7 +41,7 @@ def cut_label(cut: int) -> str:
 
 
 def percentage(fraction: float) -> str:
-    """A share of the images as percent, without needless decimals."""
+    """A fraction of the images as percent, without needless decimals."""
     return f"{100 * fraction:g} %"
 
 
