@@ -68,10 +68,12 @@ def outside_files(settings: AlphanetSettings) -> list[Path]:
     """WordNet, and the files that the description of imported features names."""
     wordnet = find_wordnet() if settings.semantic is not None else None
     files = [] if wordnet is None else [wordnet]
+    if settings.imported is None:
+        return files  # and no torch is imported to find that out
+    from vision_studies.pipelines.alphanet.work.sources import source_files
+
     with suppress(DataError):  # which the first node tells of
         if (original := original_data_set(settings.imported)) is not None:
-            from vision_studies.pipelines.alphanet.work.sources import source_files
-
             files += source_files(original)
     return files
 
