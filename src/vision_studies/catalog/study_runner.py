@@ -8,6 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -38,7 +39,6 @@ _FRESH = f"{_PARAMETER}fresh"
 _WITHOUT_EFFECT = (_FRESH, f"{_PARAMETER}execution")
 """Where and whether runs are done: it decides no table and no figure."""
 _MARK = "only_from_inputs"
-_DOES_RUNS = "does_runs"
 _LEDGER = ".nodes"
 _NAME_LETTERS = 256  # the name of no file has more
 _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
@@ -48,6 +48,15 @@ Signature = dict[str, Any]
 FolderState = Callable[[Mapping[str, Path], int], Any]
 """Folders by their names, and until when what lies in them counts (nanoseconds since 1970)."""
 OutsideFiles = Callable[[Mapping[str, Any]], Iterable[Path]]
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What a node's outputs follow from, besides its inputs."""
+
+    folders: FolderState
+    outside: OutsideFiles
+    does_runs: bool
 
 
 def _no_folders(_: Mapping[str, Path], __: int) -> None:
@@ -68,14 +77,14 @@ def only_from_inputs(function: F, folders: FolderState | None = None, outside: O
         outside: parameters by their names -> files that the node reads beside its inputs; those that parameters name are
             known.
     """
-    setattr(function, _MARK, (folders or _no_folders, outside or _no_files))
+    setattr(function, _MARK, _Mark(folders or _no_folders, outside or _no_files, does_runs=False))
     return function
 
 
 def only_from_runs(function: F, outside: OutsideFiles | None = None) -> F:
     """Mark the function of a node that does runs, and whose outputs follow from its inputs and these."""
-    setattr(function, _DOES_RUNS, True)
-    return only_from_inputs(function, _runs_of, outside)
+    setattr(function, _MARK, _Mark(_runs_of, outside or _no_files, does_runs=True))
+    return function
 
 
 def _runs_of(folders: Mapping[str, Path], until: int) -> list[str] | None:
@@ -110,7 +119,7 @@ class StudyRunner(SequentialRunner):
                 task = Task(node, catalog, is_async=self._is_async, hook_manager=hook_manager, run_id=run_id)
                 try:
                     task.execute()
-                except Exception:
+                except Exception:  # told of as Kedro's own runner does, and raised again
                     self._suggest_resume_scenario(pipeline, done, catalog)
                     raise
                 if ledger is not None:
@@ -122,19 +131,21 @@ class StudyRunner(SequentialRunner):
 
 
 def _note(node: Node, catalog: CatalogProtocol, ledger: Path, inputs: Signature) -> None:
-    if hasattr(node.func, _DOES_RUNS):
-        until = time_ns()  # as the node itself has left them
+    if _mark(node).does_runs:  # which are as the node itself has left them
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        ledger.touch()
+        until = ledger.stat().st_mtime_ns  # by the clock of the file system, which may be another machine's
         inputs = inputs | {"until": until, "folders": _folders_state(node, catalog, until)}
-    if hasattr(node.func, _DOES_RUNS) and inputs["folders"] is None:
-        ledger.unlink(missing_ok=True)
-    else:
-        write_json(ledger, inputs | _outputs(node, catalog))
+        if inputs["folders"] is None:
+            ledger.unlink()
+            return
+    write_json(ledger, inputs | _outputs(node, catalog))
 
 
 def is_unchanged(node: Node, catalog: CatalogProtocol) -> bool:
     """Whether a node would make again what is there."""
     ledger = _ledger(node, catalog)
-    if ledger is None or not ledger.is_file() or (hasattr(node.func, _DOES_RUNS) and catalog.load(_FRESH)):
+    if ledger is None or not ledger.is_file() or (_mark(node).does_runs and catalog.load(_FRESH)):
         return False
     try:
         noted = json.loads(ledger.read_text(encoding="utf-8"))
@@ -151,13 +162,18 @@ def _inputs(node: Node, catalog: CatalogProtocol, until: int) -> Signature:
     names = {*node.inputs} - {*_WITHOUT_EFFECT, *_folders(node, catalog), *again}
     states = {name: _state(name, catalog) for name in sorted(names)}
     parameters = {name: catalog.load(name) for name in names if name.startswith(_PARAMETER)}
-    outside = _times(getattr(node.func, _MARK)[1](parameters))
+    outside = _times(_mark(node).outside(parameters))
     folders = _folders_state(node, catalog, until)
     return {"program": _program(), "until": until, "folders": folders, "outside": outside, **states}
 
 
 def _folders_state(node: Node, catalog: CatalogProtocol, until: int) -> Any:
-    return getattr(node.func, _MARK)[0](_folders(node, catalog), until)
+    return _mark(node).folders(_folders(node, catalog), until)
+
+
+def _mark(node: Node) -> _Mark:
+    mark: _Mark = getattr(node.func, _MARK)
+    return mark
 
 
 def _folders(node: Node, catalog: CatalogProtocol) -> dict[str, Path]:
