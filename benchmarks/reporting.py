@@ -118,7 +118,7 @@ def report(outputs: Path, reports: Path) -> dict[str, int]:
     pages = report_studies(study, SETTINGS, outputs, reports)[0]
     for name, page in pages.items():
         (reports / name / "report.html").write_text(page, encoding="utf-8")
-    index = compare_studies(SETTINGS, outputs, reports, pages)[0]
+    index = compare_studies(study, SETTINGS, outputs, reports, pages)[0]
     (reports / "index.html").write_text(index, encoding="utf-8")
     return {name: len(page.encode()) for name, page in pages.items()} | {"index": len(index.encode())}
 

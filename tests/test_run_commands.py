@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from tests.conftest import Project
 
+from vision_studies.config.registry import METHODS
+
 STUDY = "demo+quick"
 ORIGINAL_METRICS = ["epoch", "train_loss", "train_acc", "val_loss", "val_acc", "learning_rate", "time_elapsed"]
 ORIGINAL_METRICS += ["memory_used_mb", "batch_time_ms", "eta_hours"]
@@ -26,6 +28,41 @@ def test_runs_are_listed_with_their_accuracies(demo_project, results):
         line = next(line for line in listed.splitlines() if row.run_fingerprint in line)
         assert f"{100 * row.test_accuracy:.2f} %" in line
         assert f"{100 * row.validation_accuracy:.2f} %" in line
+
+
+def test_all_runs_of_a_finished_study_are_of_its_question_until_another_is_asked(demo_project, results, tmp_path):
+    listed = demo_project.run("runs", "list", f"--env={STUDY}").stdout
+    pipelines = {line.split()[1] for line in listed.splitlines() if line.startswith(STUDY)}
+    assert pipelines == set(METHODS) - {"clustering"}  # which works in the runs of transfer_cuts
+    assert {line.split()[-1] for line in listed.splitlines() if line.startswith(STUDY)} == {"present"}
+    project = copy(demo_project, tmp_path)
+    newest = max((project.folder / f"data/08_reporting/{STUDY}/run_records").iterdir())
+    record = json.loads(newest.read_text())
+    record["parameters"]["cifar_resnet"]["seeds"] = [0]
+    (newest.parent / f"{newest.stem}z.json").write_text(json.dumps(record))
+    listed = project.run("runs", "list", f"--env={STUDY}").stdout
+    for row in results.itertuples():
+        line = next(line for line in listed.splitlines() if row.run_fingerprint in line)
+        assert line.endswith("present" if row.seed == 0 else "earlier")
+    assert (
+        f"{(results['seed'] != 0).sum()} of {listed.count('complete ')} runs are not of the present question" in listed
+    )
+
+
+def test_configurations_are_compared_whatever_question_asked_for_them(demo_project, results):
+    first, second = results["variant"].unique()[:2]
+    of = {name: results[results["variant"] == name] for name in (first, second)}
+    named = [of[name]["run_fingerprint"].iloc[0] for name in (first, second)]
+    compared = demo_project.run("runs", "compare", *named).stdout
+    for name, rows in of.items():
+        line = next(line for line in compared.splitlines() if line.startswith(name))
+        assert line.removeprefix(name).split()[:2] == [str(len(rows)), f"{100 * rows['test_accuracy'].mean():.2f}"]
+    assert f"'{second}'" in compared
+    assert f"({len(of[second])} shared seeds;" in compared
+    assert f"'{second}' differs from '{first}' in" in compared
+    for wrong in (named[:1], list(of[first]["run_fingerprint"][:2])):
+        refused = demo_project.run("runs", "compare", *wrong, succeeds=False)
+        assert "Name two runs or more of different configurations" in refused.stderr
 
 
 def test_the_accuracy_of_a_checkpoint_is_that_of_its_run(demo_project, results):

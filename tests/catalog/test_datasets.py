@@ -14,6 +14,7 @@ from vision_studies.catalog import (
     FfcvFilesDataset,
     FolderDataset,
     ImageSetDataset,
+    PartitionedDataset,
     ResultsTableDataset,
 )
 from vision_studies.catalog.atomic import JSONDataset, MatplotlibDataset, ParquetDataset, TextDataset, YAMLDataset
@@ -85,15 +86,32 @@ def test_a_checkpoint_keeps_tensors_and_what_describes_them(tmp_path):
     assert isinstance(caught.value.__cause__, CheckpointError)
 
 
-def test_results_are_added_to_what_is_there(tmp_path):
+def test_results_take_the_place_of_those_before(tmp_path):
     dataset = ResultsTableDataset(filepath=str(tmp_path / "results.parquet"))
-    dataset.save(pd.DataFrame([row(seed=0)]))
-    dataset.save(pd.DataFrame([row(seed=1)]))
+    dataset.save(pd.DataFrame([row(seed=0), row(seed=1)]))
     dataset.save(pd.DataFrame([row(seed=1, validation_accuracy=0.9)]))
-    assert dataset.load()["validation_accuracy"].tolist() == [0.5, 0.9]
-    rows = json.loads((tmp_path / "results.json").read_text())
-    assert [(entry["seed"], entry["test_accuracy"]) for entry in rows] == [(0, None), (1, None)]
-    assert dataset.preview()["data"][1][:2] == ["plain", 1]
+    assert dataset.load()["validation_accuracy"].tolist() == [0.9]
+    assert [entry["seed"] for entry in json.loads((tmp_path / "results.json").read_text())] == [1]
+
+
+def test_partitions_take_the_place_of_those_before_but_for_those_of_others(tmp_path):
+    def texts(**options):
+        text = {"type": "vision_studies.catalog.atomic.TextDataset"}
+        return PartitionedDataset(path=str(tmp_path), filename_suffix=".txt", dataset=text, **options)
+
+    texts().save({"plain/curve": "a", "wide/curve": "b", "all": "c"})
+    (tmp_path / "all.md").touch()
+    texts().save({"plain/curve": "A", "all": "c"})
+    assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")} == {
+        "plain",
+        "plain/curve.txt",
+        "all.txt",
+        "all.md",
+    }
+    texts(keep_others=True).save({"more": "d"})
+    assert {name: load() for name, load in texts().load().items()} == {"plain/curve": "A", "all": "c", "more": "d"}
+    texts().save({})
+    assert texts().load() == {}
 
 
 def test_wrong_rows_leave_the_stored_ones(tmp_path):

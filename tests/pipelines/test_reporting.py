@@ -1,5 +1,7 @@
+import html
 import io
 import json
+from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
@@ -12,16 +14,20 @@ from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 from vision_studies.pipelines.reporting.study import (
     StudyFolders,
-    changes_between_runs,
     describe_setting,
     differences_from_base,
     find_studies,
     image_source,
     network_name,
 )
+from vision_studies.studies.question import earlier_questions
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
 
 SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t")
+
+
+def named(name, **changes):
+    return StudySettings(**({"name": name, "title": "A study", "question": "Why?"} | changes))
 
 
 def rows(study="demo", pipeline="cifar_resnet", variants=("plain", "wide"), **columns):
@@ -80,8 +86,7 @@ def house(tmp_path):
             (folder / f"{number}.json").write_text(json.dumps(record))
 
         def report(self, name="demo", **changes):
-            study = StudySettings(**({"name": name, "title": "A study", "question": "Why?"} | changes))
-            return report_studies(study, SETTINGS, self.outputs, self.reports)
+            return report_studies(named(name, **changes), SETTINGS, self.outputs, self.reports)
 
         def write_pages(self, pages):
             for name, page in pages.items():
@@ -160,13 +165,13 @@ def test_damaged_records_stop_nothing(house):
     house.record(number=1, started_at="later")
     house.record(number=0, started_at="earlier")
     (house.reports / "demo/run_records/2.json").write_text("{")
-    assert [record["started_at"] for record in house.study("demo").records()] == ["earlier", "later"]
+    assert [record["started_at"] for record in house.study("demo").records] == ["earlier", "later"]
 
 
 def test_the_setting_says_what_the_study_was_run_on(house):
     house.record(processor="A processor (2 cores)", gpus=["A GPU"])
     results = validate_results(pd.DataFrame(rows(device="cuda", versions=json.dumps({"torch": "2.13.0"}))))
-    setting = dict(describe_setting(results, house.study("demo").records()))
+    setting = dict(describe_setting(results, house.study("demo").records))
     assert setting["Images"] == "digits"
     assert setting["Device"] == "cuda, A GPU"
     assert setting["Processor"] == "A processor (2 cores)"
@@ -175,10 +180,12 @@ def test_the_setting_says_what_the_study_was_run_on(house):
 
 
 def test_classes_are_named_from_the_newest_data_card(house):
-    for version, names in (("v1", ["old"]), ("v2", [f"class {number}" for number in range(40)])):
+    versions = (f"2026-01-0{day}T10.00.00.000Z" for day in (1, 2))
+    for version, names in zip(versions, (["old"], [f"class {number}" for number in range(40)]), strict=True):
         folder = house.reports / "demo/data_prep/data_card.json" / version
         folder.mkdir(parents=True)
-        (folder / "data_card.json").write_text(json.dumps({"class_names": names}))
+        card = {"class_names": names, "fingerprint": "f", "splits_fingerprint": "s"}
+        (folder / "data_card.json").write_text(json.dumps(card))
     house.store()
     page = house.report()[0]["demo"]
     assert "40: class 0, class 1" in page
@@ -231,20 +238,114 @@ def test_differences_from_base_are_those_of_the_newest_run():
     assert differences_from_base([{}]) == []
 
 
-def changed_record(epochs, started_at):
-    return {"parameters": {"cifar_resnet": {"epochs": epochs}}, "started_at": started_at}
+def command(epochs=4, status="complete", namespaces=("cifar_resnet", "reporting"), number=0, **parts):
+    """Record of a command."""
+    day = f"2026-01-0{number + 1}T"
+    record = {"parameters": {"cifar_resnet": {"epochs": epochs}, "data_prep": {"source": "digits"}}, "selection": {}}
+    record |= {"status": status, "namespaces": [*namespaces], "started_at": f"{day}10:00:00+00:00"}
+    return record | {"finished_at": f"{day}11:00:00+00:00"} | parts
 
 
-def test_two_configurations_under_one_name_are_told():
-    results = validate_results(pd.DataFrame(rows()))  # finished at ten o'clock
-    before = changed_record(5, "2026-01-02T09:00:00+00:00")
-    after = changed_record(6, "2026-01-02T11:00:00+00:00")
-    (sentence,) = changes_between_runs(results, [before, after])
-    assert "run with two configurations: before 2026-01-02 11:00 (UTC) cifar_resnet.epochs was different" in sentence
-    assert "6 of 6 runs of cifar_resnet are older" in sentence
-    assert changes_between_runs(results, [before, before]) == []
-    early = changed_record(4, "2026-01-02T08:00:00+00:00")
-    assert changes_between_runs(results, [early, before]) == []  # all runs are of the newest configuration
+REPORT = {"namespaces": ["reporting"]}
+OTHER = "of other parameters (cifar_resnet.epochs)"
+CASES = {
+    "one command": ([{}], None),
+    "the same again": ([{}, {}], None),
+    "only the report, as before": ([{}, REPORT], None),
+    "only the report, with other parameters": ([{}, {"epochs": 12} | REPORT], OTHER),
+    "another pipeline's parameters": (
+        [
+            {},
+            REPORT
+            | {"parameters": {"cifar_resnet": {"epochs": 4}, "data_prep": {"source": "digits"}, "stacking": {"a": 1}}},
+        ],
+        None,
+    ),
+    "done anew": ([{}, {"epochs": 12}], None),
+    "done anew and asked for as before": ([{}, {"epochs": 12}, REPORT], OTHER),
+    "stopped while it was done anew": ([{}, {"epochs": 12, "status": "interrupted"}, {"epochs": 12} | REPORT], OTHER),
+    "killed while it was done anew": ([{}, {"epochs": 12, "status": "running"}, {"epochs": 12} | REPORT], OTHER),
+    "stopped in the same": ([{}, {"status": "failed"}, REPORT], None),
+    "stopped the first time": ([{"status": "failed"}, REPORT], None),
+    "a part was done anew": ([{}, {"epochs": 12, "selection": {"tags": ["report"]}}, {"epochs": 12} | REPORT], OTHER),
+    "a part was done, then all": ([{"epochs": 12, "selection": {"tags": ["report"]}}, {}, REPORT], None),
+    "all that an environment names": (
+        [{}, {"epochs": 12, "namespaces": ["cifar_resnet", "data_prep", "stacking"]}],
+        None,
+    ),
+    "other images by parameters": (
+        [{}, REPORT | {"parameters": {"cifar_resnet": {"epochs": 4}, "data_prep": {"source": "mnist"}}}],
+        "of other parameters (data_prep)",
+    ),
+    "records of an earlier version": (
+        [{"pipelines": ["__default__"]}, {"epochs": 12, "pipelines": ["reporting"]}],
+        OTHER,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_results_belong_to_the_question_of_the_newest_command_or_are_told_not_to(case):
+    commands, reason = CASES[case]
+    records = [command(**{"number": number} | parts) for number, parts in enumerate(commands)]
+    for record in records:
+        if "pipelines" in record:
+            del record["namespaces"]
+    assert earlier_questions(records).get("cifar_resnet") == reason
+    assert set(earlier_questions(records)) <= {"cifar_resnet"}
+
+
+def test_a_command_that_reports_in_the_end_has_done_its_pipelines():
+    records = [command(), command(12, "running", number=1)]
+    assert earlier_questions(records) == {"cifar_resnet": OTHER}
+    assert earlier_questions(records, running=True) == {}
+
+
+def test_images_that_were_prepared_after_a_pipeline_are_told():
+    before, between, after = (datetime(2026, 1, day, 10, 30, tzinfo=UTC) for day in (1, 2, 3))
+    records = [command(), command(namespaces=["data_prep", "reporting"], number=2)]
+    assert earlier_questions(records, [(before, "photos")]) == {}
+    assert earlier_questions(records, [(before, "photos"), (after, "photos")]) == {}
+    assert earlier_questions(records, [(before, "photos"), (between, "more")]) == {"cifar_resnet": "of other images"}
+    assert earlier_questions(records, [(after, "photos")]) == {}  # earlier cards were deleted
+
+
+def test_what_answers_an_earlier_question_is_in_no_table_figure_or_sentence_and_named(house):
+    house.store()
+    house.store(pipeline="mlp_transfer", variants=("stack",))
+    for pipeline in ("cifar_resnet", "mlp_transfer"):
+        folder = house.reports / f"demo/{pipeline}"
+        for name in ("comparison", "slices"):
+            (folder / f"{name}.png/v1").mkdir(parents=True)
+            (folder / f"{name}.png/v1/{name}.png").write_bytes(png())
+        (folder / "conclusions.json").write_text(json.dumps([f"The answer of {pipeline}."]))
+        history = {"epoch": [1, 2], "run": "r", "variant": "v", "seed": 0, "validation_accuracy": [0.5, 0.8]}
+        pd.DataFrame(history).to_parquet(house.outputs / f"demo/{pipeline}/histories.parquet")
+    house.record(**command(namespaces=["cifar_resnet", "mlp_transfer"]))
+    house.record(number=1, **command(12, **REPORT, number=1))
+    study = house.study("demo")
+    assert study.results()["pipeline"].unique().tolist() == ["mlp_transfer"]
+    assert list(study.conclusions()) == list(study.charts()) == ["mlp_transfer"]
+    assert [figure.pipeline for figure in study.figures()[0]] == ["mlp_transfer"]
+    pages, markdown, _, _, summary = house.report()
+    told = f"The results of cifar_resnet in the study 'demo' are {OTHER} than its newest command has"
+    assert told in html.unescape(pages["demo"])
+    assert told in summary
+    assert "The answer of cifar_resnet." not in pages["demo"] + summary
+    assert "plain" not in summary + markdown["configuration_comparison"]
+    index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    assert told in html.unescape(index)
+    assert set(table["pipeline"]) == {"mlp_transfer"}
+
+
+def test_a_study_of_which_nothing_answers_the_question_is_not_reported(house):
+    house.store()
+    house.record(**command())
+    house.record(number=1, **command(12, **REPORT, number=1))
+    with pytest.raises(
+        DataError, match=r"Nothing in .* answers the present question: .*--env=demo --pipeline=cifar_resnet"
+    ):
+        house.report()
 
 
 def test_the_page_of_the_study_holds_what_its_folders_hold(house):
@@ -289,8 +390,8 @@ def test_another_study_that_cannot_be_read_stops_no_report_and_is_named(house, c
     file.write_bytes(b"PAR1")
     assert list(house.report()[0]) == ["demo"]
     assert "broken has no page: " in caplog.text
-    index, table, _, _ = compare_studies(SETTINGS, house.outputs, house.reports, {})
-    assert "Studies that cannot be shown" in index
+    index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    assert "What is not shown" in index
     assert "broken/cifar_resnet/results.parquet cannot be read" in index
     assert set(table["study"]) == {"demo"}
 
@@ -319,7 +420,7 @@ def test_the_page_of_all_studies_compares_what_has_one_set_of_images(house):
     house.store("a+b", variants=("huge",), parameters=10**6, validation_accuracy=0.99)
     for name in ("demo", "a+b"):
         house.record(name)
-    index, table, markdown, latex = compare_studies(SETTINGS, house.outputs, house.reports, {})
+    index, table, markdown, latex = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert table[["study", "variant", "data", "n"]].values.tolist() == [
         ["demo", "wide", "digits (d1d1d1)", 3],
         ["a+b", "huge", "digits (d1d1d1)", 3],
@@ -336,7 +437,7 @@ def test_the_page_of_all_studies_compares_what_has_one_set_of_images(house):
 
 def test_runs_that_know_only_some_classes_stand_apart(house):
     house.store("demo", configuration=json.dumps({"classes": ["0", "1"]}))
-    table = compare_studies(SETTINGS, house.outputs, house.reports, {})[1]
+    table = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})[1]
     assert set(table["data"]) == {"images, 2 classes (d1d1d1)"}
 
 

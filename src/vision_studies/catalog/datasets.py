@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from filelock import FileLock
 from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
 from kedro_datasets._typing import HTMLPreview, JSONPreview, TablePreview
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
@@ -246,16 +245,35 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
 
 
 class PartitionedDataset(KedroPartitionedDataset):
-    """Kedro's partitions; a folder without any loads as an empty dictionary, as it was saved."""
+    """Kedro's partitions; what is saved takes the place of all that was there, and a folder without any loads as an empty
+    dictionary, as it was saved.
+    """
 
-    def __init__(self, *, missing_ok: bool = True, **options: Any) -> None:
-        """Point at the folder; `missing_ok`: without a partition, load an empty dictionary instead of failing."""
+    def __init__(self, *, missing_ok: bool = True, keep_others: bool = False, **options: Any) -> None:
+        """Point at the folder.
+
+        Args:
+            missing_ok: without a partition, load an empty dictionary instead of failing.
+            keep_others: partitions that are not among those saved stay: they are somebody else's.
+            options: of Kedro's.
+        """
         super().__init__(**options)
-        self._missing_ok = missing_ok
+        self._missing_ok, self._keep_others = missing_ok, keep_others
 
     def load(self) -> dict[str, Any]:
         """Name -> function that loads the partition. Raises DatasetError where there is none, unless `missing_ok`."""
         return super().load() if self._list_partitions() or not self._missing_ok else {}
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write partitions, then delete the others, and folders that become empty."""
+        super().save(data)
+        if self._keep_others:
+            return
+        saved = {self._partition_to_path(name) for name in data}
+        for file in map(Path, sorted(set(self._list_partitions()) - saved)):
+            file.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that still holds something
+                file.parent.rmdir()
 
     def preview(self, number: int = 6) -> HTMLPreview:
         """The first partitions, and the names of the others."""
@@ -266,7 +284,7 @@ class PartitionedDataset(KedroPartitionedDataset):
 class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
     """One results table as Parquet, and the same rows as JSON beside it.
 
-    Saving adds rows; a row of the same identity takes the place of the stored one. Processes take turns.
+    It has the rows that the present parameters ask for, and no other: runs of earlier questions stay in their folders alone.
     """
 
     def load(self) -> "pd.DataFrame":
@@ -276,16 +294,15 @@ class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
         return read_results(self._path)
 
     def save(self, data: "pd.DataFrame") -> None:
-        """Merge rows into the stored table."""
-        from vision_studies.studies.results import merge_results, write_results
+        """Write the table in the place of the stored one. Raises DataError where it does not fit the schema."""
+        from vision_studies.studies.results import in_order, validate_results, write_results
 
+        table = in_order(validate_results(data))
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path.with_name(f".{self._path.name}.lock")):
-            merged = merge_results(self.load() if self._exists() else None, data)
-            with atomic_file(self._path, keep_equal=True) as temporary:
-                write_results(merged, temporary)
-            with atomic_file(self._path.with_suffix(".json"), keep_equal=True) as temporary:
-                merged.to_json(temporary, orient="records", indent=2)
+        with atomic_file(self._path, keep_equal=True) as temporary:
+            write_results(table, temporary)
+        with atomic_file(self._path.with_suffix(".json"), keep_equal=True) as temporary:
+            table.to_json(temporary, orient="records", indent=2)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows, without the long columns."""

@@ -5,6 +5,7 @@ import click
 from vision_studies.cli.alphanet import alphanet
 from vision_studies.cli.kedro_commands import catalog, registry, run
 from vision_studies.cli.models import models
+from vision_studies.cli.run_comparison import compare
 from vision_studies.cli.run_plan import plan
 from vision_studies.cli.runs import runs
 from vision_studies.cli.store import store
@@ -18,3 +19,4 @@ def cli() -> None:
 for command in (run, catalog, registry, models, runs, alphanet, store):
     cli.add_command(command)
 runs.add_command(plan)
+runs.add_command(compare)

@@ -13,6 +13,7 @@ from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
 from vision_studies.statistics.metrics import COMPARED, METRICS
 from vision_studies.studies.method import networks_of
+from vision_studies.studies.question import read_records
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
@@ -136,9 +137,7 @@ def _record(project: Path, run: StoredRun) -> dict[str, Any]:
     if training is None:
         return {}
     ended = training["provenance"]["finished_at"]
-    folder = run_records(project, run.description["study"])
-    for file in sorted(folder.glob("*.json"), reverse=True):
-        record = json.loads(file.read_text(encoding="utf-8"))
+    for record in reversed(read_records(run_records(project, run.description["study"]))):
         if record["started_at"] <= ended <= record.get("finished_at", ended):
             return record
     return {}

@@ -1,5 +1,6 @@
 """`kedro runs`: what lies in the folders of earlier runs."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,21 @@ FIGURES = {
 }
 """File names of the original project -> functions of `plots.training`."""
 
+EARLIER = "earlier"
+
 
 @click.group(
     epilog=(
         "\b\nExamples:\n"
         "  kedro runs list --env=resnet_se\n"
+        "  kedro runs compare 3f2a 91c0\n"
         "  kedro runs label 3f2a best_so_far\n"
         "  kedro runs accuracy best_so_far --env=resnet_se\n"
         "  kedro runs graphs 3f2a 91c0 -o figures"
     )
 )
 def runs() -> None:
-    """List, score, label, tidy, draw and export runs of earlier studies.
+    """List, compare, score, label, tidy, draw and export runs of earlier studies.
 
     RUN is the beginning of a run's fingerprint, as `kedro runs list` shows it, or its label.
     """
@@ -48,11 +52,21 @@ def runs() -> None:
 @ENV
 @told_in_a_sentence
 def list_runs(env: str | None) -> None:
-    """List runs with their status, accuracies and size on the disk."""
-    rows = [_described(run) for run in find_runs(_models(), env)]
-    if not rows:
+    """List runs with their status, accuracies and size on the disk, and whether the study's present question asks for them."""
+    from vision_studies.studies.question import asked_for
+
+    found = find_runs(_models(), env)
+    if not found:
         raise no_runs(env)
+    asked = {study: asked_for(Path.cwd(), study) for study in dict.fromkeys(run.description["study"] for run in found)}
+    rows = [_described(run) | {"question": _question(run, asked)} for run in found]
     click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
+    earlier = sum(row["question"] == EARLIER for row in rows)
+    if earlier:
+        click.echo(
+            f"\n{earlier:,} of {len(rows):,} runs are not of the present question, that of their study's newest command: no "
+            "table or figure has them. `kedro runs compare` compares them all the same; asking for them again trains nothing."
+        )
 
 
 @runs.command()
@@ -178,6 +192,12 @@ def _prepared_data(env: str | None) -> "PreparedData":
     with KedroSession.create(Path.cwd(), env=env) as session:
         catalog = session.load_context().catalog  # type: ignore[attr-defined] # the stub names the base class
         return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
+
+
+def _question(run: StoredRun, asked: Mapping[str, Mapping[str, set[str] | None]]) -> str:
+    """Whether the present question of a run's study asks for the run; empty where that cannot be told."""
+    fingerprints = asked[run.description["study"]].get(run.folder.parents[1].name, set())
+    return "" if fingerprints is None else "present" if run.fingerprint in fingerprints else EARLIER
 
 
 def _described(run: StoredRun) -> dict[str, Any]:

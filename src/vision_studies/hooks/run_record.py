@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
 
 from vision_studies.files import now, write_json
 from vision_studies.hooks.study import StudyHooks
 from vision_studies.project_folders import run_records
 from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
 from vision_studies.studies.sharing import hold
+
+_SELECTIONS = (
+    *("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs"),
+    *("namespaces", "load_versions", "only_missing_outputs"),
+)
+"""Options of a command that leave out steps of its pipelines, or give them other inputs."""
 
 
 class RunRecordHooks(StudyHooks):
@@ -28,7 +35,7 @@ class RunRecordHooks(StudyHooks):
         self._record: dict[str, Any] = {}
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Record parameters, versions and machine."""
         base = self._load_base_parameters()  # first: who reads last resolves paths for the rest of the run
         parameters = self._load_parameters()
@@ -39,6 +46,8 @@ class RunRecordHooks(StudyHooks):
             "study": self._study,
             "environments": self._environments,
             "pipelines": run_params.get("pipeline_names") or ["__default__"],
+            "namespaces": sorted({node.namespace for node in pipeline.nodes if node.namespace}),
+            "selection": {name: value for name in _SELECTIONS if (value := run_params.get(name))},
             "command_line_parameters": run_params.get("runtime_params") or {},
             "parameters": parameters,
             "differences_from_base": parameter_differences(base, parameters),

@@ -259,7 +259,7 @@ def render_index(
         configurations: from `statistics.configurations.configurations`.
         best: from `statistics.configurations.best_configurations`.
         charts: of accuracy and cost.
-        problems: sentences about studies that cannot be shown.
+        problems: sentences about what is not shown.
     """
     return render_page(
         "index.html",

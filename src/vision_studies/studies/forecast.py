@@ -157,7 +157,10 @@ class Forecaster:
                 action, reason = REUSE, "finished" if trial.status == COMPLETE else f"finished as {trial.status}"
             else:
                 action, reason = (BUSY, "another process works on it now") if trial.busy else (CONTINUE, "interrupted")
-            decisions.append(Decision(f"{trials.variant}, trial {trial.number}", action, reason))
+            fingerprint = trials.run(trial.number, trial.drawn).fingerprint
+            decisions.append(
+                Decision(f"{trials.variant}, trial {trial.number}", action, reason, fingerprint=fingerprint)
+            )
         settings = trials.settings
         over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
         missing = 0 if over else max(0, settings.trials - len(stored))

@@ -199,48 +199,7 @@ def write_results(table: pd.DataFrame, file: Path) -> None:
     pq.write_table(pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False), file, **WRITE_OPTIONS)
 
 
-def merge_results(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
-    """Add `new` rows to the `stored` ones of the same question.
-
-    Rows are averaged by variant, so that a variant must mean one thing: stored rows leave the table where they were made
-    from other data, or where their variant has another configuration now; and where one variant has, the rows of variants
-    that are not among the new ones leave, too, for they were made beside its earlier meaning. Their runs stay in their
-    folders, and running the earlier configuration again brings the rows back without any training.
-
-    Examples:
-        >>> import pandas as pd
-        >>> from vision_studies.studies.results import merge_results
-        >>> run = {"pipeline": "mine", "study": "widths", "variant": "narrow", "trial": 0, "status": "complete"}
-        >>> run |= {"configuration": "{}", "configuration_hash": "c", "data_fingerprint": "d"}
-        >>> stored = pd.DataFrame([run | {"seed": 0, "run_fingerprint": "a", "test_accuracy": 0.90}])
-        >>> new = pd.DataFrame([run | {"seed": 1, "run_fingerprint": "b", "test_accuracy": 0.92}])
-        >>> results = merge_results(stored, new)
-        >>> results[["seed", "test_accuracy"]].to_dict("list")
-        {'seed': [0, 1], 'test_accuracy': [0.9, 0.92]}
-    """
-    new = validate_results(new)
-    if stored is None:
-        return _in_order(new)
-    stored = validate_results(stored)
-    replaced = _among(stored, new, IDENTITY)
-    other_data = ~stored["data_fingerprint"].isin(new["data_fingerprint"])
-    variant = IDENTITY[:-1]
-    other_meaning = _among(stored, new, variant) & ~_among(stored, new, (*variant, "configuration_hash"))
-    beside_it = ~_among(stored, new, variant) if other_meaning.any() else other_meaning
-    remaining = stored[~(replaced | other_data | other_meaning | beside_it)]
-    rows = [*new.to_dict("records"), *remaining.to_dict("records")]
-    return validate_results(_in_order(pd.DataFrame(rows, columns=SCHEMA.names)))
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by variant, in the order of the newest table, and seed, so that a table is the same whether written at once or in
-    parts.
-    """
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by variant, in the order in which variants first come, and seed."""
     rank = table.groupby(list(IDENTITY[:-1]), sort=False).ngroup()
     return table.assign(rank=rank).sort_values(["rank", "seed"], ignore_index=True).drop(columns="rank")
-
-
-def _among(rows: pd.DataFrame, others: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
-    """For each of `rows`, whether some of `others` has the same values in `columns`."""
-    keys = pd.MultiIndex.from_frame(others[list(columns)])
-    return pd.Series(pd.MultiIndex.from_frame(rows[list(columns)]).isin(keys), index=rows.index)

@@ -48,6 +48,11 @@ class StoredRun:
         return self.folder.name
 
     @property
+    def configuration(self) -> dict[str, Any]:
+        """What decides its numbers besides seed and images."""
+        return dict(self.description["configuration"])
+
+    @property
     def status(self) -> str:
         """Status of the newest stage, or `unfinished`."""
         newest = next(reversed(self.stages.values()), None)

@@ -30,7 +30,8 @@ _HEAD = 4000  # characters of a page in which its sources stand
 
 def state_of_studies(folders: Mapping[str, Path], _until: int) -> dict[str, str]:
     """Study -> what its page would be made from; given the folders of results and of reports, in this order."""
-    return {study.name: study.fingerprint() for study in find_studies(*folders.values())}
+    outputs, reports = folders.values()
+    return {study.name: study.fingerprint() for study in find_studies(outputs, reports)}
 
 
 def report_studies(
@@ -47,7 +48,7 @@ def report_studies(
     """
     from vision_studies.reports.tables import as_texts, study_tables, summary_text
 
-    folders = StudyFolders(study.name, outputs / study.name, reports / study.name)
+    folders = StudyFolders(study.name, outputs / study.name, reports / study.name, running=True)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
     pages: Texts = {}
     tables: dict[str, Texts] = {"md": {}, "tex": {}, "csv": {}}
@@ -57,6 +58,7 @@ def report_studies(
         pages[study.name] = render_study(report)
         tables = as_texts(study_tables(report.results, network_name), study.name)
         summary = summary_text(report.results, report.comparison, report.conclusions)
+        summary = "\n".join([summary, *folders.outdated.values()])
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
             continue
@@ -68,20 +70,20 @@ def report_studies(
 
 
 def compare_studies(
-    settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
+    study: StudySettings, settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
 ) -> tuple[str, pd.DataFrame, str, str]:
     """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
     from vision_studies.figures.interactive_results import accuracy_against_cost
     from vision_studies.statistics.configurations import best_configurations, configurations
 
     tables, cards, problems = [], [], []
-    for study in find_studies(outputs, reports):
+    for folders in find_studies(outputs, reports, study.name):
         try:
-            results = study.results()
+            named, card = configurations_of(folders, folders.results())
         except DataError as error:
             problems.append(str(error))
             continue
-        named, card = configurations_of(study, results)
+        problems += folders.outdated.values()
         tables.append(named)
         cards.append(card)
     if not tables:

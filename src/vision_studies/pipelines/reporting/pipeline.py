@@ -27,7 +27,7 @@ def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
             ),
             Node(
                 only_from_inputs(compare_studies, state_of_studies),
-                inputs=["params:reporting", "outputs_folder", "reports_folder", "pages"],
+                inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", "pages"],
                 outputs=["index", "comparison", "best_markdown", "best_latex"],
                 name="compare_studies",
                 tags=["report"],

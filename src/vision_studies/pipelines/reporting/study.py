@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
+from datetime import UTC, datetime
+from functools import cache, cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
 
-from vision_studies.config.merge import flatten, unflatten
+from vision_studies.config.merge import unflatten
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
@@ -22,6 +22,7 @@ from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
+from vision_studies.studies.question import Images, earlier_questions, read_records
 from vision_studies.studies.results import read_results
 
 Record = dict[str, Any]
@@ -30,8 +31,9 @@ PAGE_VERSION = 2
 """Pages of another version are made again."""
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
-_CHANGES_SHOWN = 6
 _CLASSES_SHOWN = 30
+_VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"  # Kedro's
+_OF_CARD = ("fingerprint", "splits_fingerprint", "class_names")
 
 
 @cache
@@ -42,11 +44,18 @@ def page_sections() -> dict[str, PageSection]:
 
 @dataclass(frozen=True)
 class StudyFolders:
-    """Where a study lies that `--env` named so: its results tables, in a folder a pipeline, and its figures and records."""
+    """Where a study lies that `--env` named so: its results tables, in a folder a pipeline, and its figures and records.
+
+    What it gives is what the study's newest command asks for; see `outdated`.
+
+    Attributes:
+        running: whether the newest command of the study is this one.
+    """
 
     name: str
     outputs: Path
     reports: Path
+    running: bool = False
 
     def has_results(self) -> bool:
         """Whether a pipeline of the study has left a results table."""
@@ -59,18 +68,41 @@ class StudyFolders:
         shown = (file for pattern in patterns for file in self.reports.glob(pattern))
         files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
         states = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
-        newest = self.records()[-1:]
+        newest = self.records[-1:]
         parameters = [[record["parameters"], record.get("differences_from_base")] for record in newest]
-        return hash_json({"version": PAGE_VERSION, "files": states, "parameters": parameters})[:16]
+        # Whoever asks is about to report, in a command of this study or of another: both must find the same.
+        outdated = earlier_questions(self.records, self.images, running=True)
+        state = {"version": PAGE_VERSION, "files": states, "parameters": parameters, "outdated": outdated}
+        return hash_json(state)[:16]
+
+    @cached_property
+    def outdated(self) -> dict[str, str]:
+        """Pipeline whose tables and figures answer an earlier question -> a sentence that tells so; they are left out.
+
+        Their runs are kept, and what the present question has in common with the earlier one is not done again.
+        """
+        reasons = earlier_questions(self.records, self.images, running=self.running)
+        return {
+            pipeline: f"The results of {pipeline} in the study '{self.name}' are {reason} than its newest command has, so they "
+            f"are left out; `{self.command} --pipeline={pipeline}` brings them up to date without doing again what is finished."
+            for pipeline, reason in reasons.items()
+            if (self.outputs / pipeline).is_dir()
+        }
+
+    @property
+    def command(self) -> str:
+        """What runs the study."""
+        return "kedro run" if self.name == "base" else f"kedro run --env={self.name}"
 
     def results(self) -> pd.DataFrame:
         """Rows of the results tables of all pipelines.
 
         Raises:
-            DataError: there is none; or one is damaged, of another schema, or of another study.
+            DataError: there is none that answers the present question; or one is damaged, of another schema, or of another
+                study.
         """
         tables = []
-        for file in sorted(self.outputs.glob("*/results.parquet")):
+        for file in self._present("*/results.parquet"):
             table = read_results(file)
             if others := sorted(set(table["study"]) - {self.name}):
                 raise DataError(
@@ -78,6 +110,10 @@ class StudyFolders:
                     f"studies would have one name; move the folder back, or rename it to '{others[0]}'."
                 )
             tables.append(table)
+        if not tables and self.has_results():
+            raise DataError(
+                f"Nothing in {self.outputs} answers the present question: {' '.join(self.outdated.values())}"
+            )
         if not tables:
             raise DataError(
                 f"There are no results in {self.outputs} yet; run a pipeline of this study first, for example "
@@ -93,6 +129,8 @@ class StudyFolders:
         """
         sentences = {}
         for file in sorted(self.reports.glob("*/conclusions.json")):
+            if file.parent.name in self.outdated:
+                continue
             with _readable(file):
                 sentences[file.parent.name] = [str(sentence) for sentence in _read_json(file)]
         return sentences
@@ -106,12 +144,17 @@ class StudyFolders:
         charts: dict[str, list[Chart]] = {}
         sources = [(pipeline, source) for pipeline, section in page_sections().items() for source in section.charts]
         for pipeline, source in [*sources, ("*", ChartSource("histories.parquet", _learning_curves))]:
-            for file in sorted(self.outputs.glob(f"{pipeline}/{source.file}")):
+            for file in self._present(f"{pipeline}/{source.file}"):
                 with _readable(file):
                     content = _READERS[file.suffix](file)
                 if (figure := source.draw(content)) is not None:
                     charts.setdefault(file.relative_to(self.outputs).parts[0], []).append(Chart(*figure))
         return charts
+
+    def _present(self, pattern: str) -> list[Path]:
+        """Files of the pipelines that answer the present question."""
+        files = sorted(self.outputs.glob(pattern))
+        return [file for file in files if file.relative_to(self.outputs).parts[0] not in self.outdated]
 
     def figures(self) -> tuple[list[ReportFigure], list[str]]:
         """The newest version of every figure that pages show, in their order, and a sentence for each that is missing.
@@ -124,7 +167,7 @@ class StudyFolders:
         )
         for pipeline, name, words in entries:
             folder = self.reports / pipeline / f"{name}.png"
-            if not folder.is_dir():
+            if not folder.is_dir() or pipeline in self.outdated:
                 continue
             versions = sorted(folder.glob(f"*/{name}.png"))  # versions are time stamps: the last one sorts last
             if versions:
@@ -133,35 +176,46 @@ class StudyFolders:
                 missing.append(f"The figure '{words.title}' is missing in {folder}; run `{pipeline}` again to draw it.")
         return figures, missing
 
-    def classes(self) -> list[str]:
-        """Names of the classes, from the newest data card that the study has drawn; none where there is no such card.
+    @cached_property
+    def cards(self) -> list[tuple[str, Record]]:
+        """Version and content of every data card that the study has drawn, the oldest first.
 
         Raises:
-            DataError: the card is damaged.
+            DataError: a card is damaged.
         """
-        cards = sorted((self.reports / "data_prep/data_card.json").glob("*/data_card.json"))
-        if not cards:
-            return []
-        try:
-            return [str(name) for name in _read_json(cards[-1])["class_names"]]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{cards[-1]} cannot be read ({error!r}); delete it and run data_prep again.") from error
-
-    def records(self) -> list[dict[str, Any]]:
-        """Records of the study's runs, the oldest first; what cannot be read is left out, for results do not depend on it."""
-        records = []
-        for file in sorted((self.reports / "run_records").glob("*.json")):
+        cards = []
+        for file in sorted((self.reports / "data_prep/data_card.json").glob("*/data_card.json")):
             try:
-                record = _read_json(file)
-            except ValueError:
-                continue
-            records += [record] if isinstance(record, dict) and "parameters" in record else []
-        return records
+                card = _read_json(file)
+                cards.append((file.parent.name, {name: card[name] for name in _OF_CARD}))
+            except (ValueError, KeyError, TypeError) as error:
+                raise DataError(f"{file} cannot be read ({error!r}); delete it and run data_prep again.") from error
+        return cards
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, from the newest data card; none where there is no card. Raises DataError as `cards`."""
+        return [str(name) for _, card in self.cards[-1:] for name in card["class_names"]]
+
+    @property
+    def images(self) -> list[Images]:
+        """Each time that images were prepared, and what tells these from others. Raises DataError as `cards`."""
+        images = []
+        for version, card in self.cards:
+            with suppress(ValueError):  # a version that somebody named
+                images.append((datetime.strptime(version, _VERSION_FORMAT).replace(tzinfo=UTC), json.dumps(card)))
+        return images
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """Records of the study's commands, the oldest first."""
+        return read_records(self.reports / "run_records")
 
 
-def find_studies(outputs: Path, reports: Path) -> list[StudyFolders]:
-    """Every study that has results, by name."""
-    folders = [StudyFolders(folder.name, folder, reports / folder.name) for folder in sorted(outputs.glob("*/"))]
+def find_studies(outputs: Path, reports: Path, running: str | None = None) -> list[StudyFolders]:
+    """Every study that has results, by name; `running` is that of this command."""
+    names = [folder.name for folder in sorted(outputs.glob("*/"))]
+    folders = [StudyFolders(name, outputs / name, reports / name, name == running) for name in names]
     return [study for study in folders if study.has_results()]
 
 
@@ -181,7 +235,7 @@ def study_report(
     """
     from vision_studies.statistics.comparisons import compare_metrics
 
-    results, records = folders.results(), folders.records()
+    results, records = folders.results(), folders.records
     words = _words(folders, records)
     comparison = compare_metrics(
         results, confidence=settings.confidence, interval=settings.interval, test=settings.test
@@ -191,8 +245,8 @@ def study_report(
         title=title or words["title"],
         question=question or words["question"],
         study=folders.name,
-        command="kedro run" if folders.name == "base" else f"kedro run --env={folders.name}",
-        settings=describe_setting(results, records, folders.classes()),
+        command=folders.command,
+        settings=describe_setting(results, records, folders.classes),
         results=results,
         comparison=comparison,
         figures=figures,
@@ -201,7 +255,7 @@ def study_report(
         charts=folders.charts(),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
-        notes=[*changes_between_runs(results, records), *missing],
+        notes=[*folders.outdated.values(), *missing],
         sources=folders.fingerprint(),
         index="../index.html",
     )
@@ -209,7 +263,7 @@ def study_report(
 
 def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.DataFrame, StudyCard]:
     """A study's results with a name for each row's images, and what the page of all studies says of it."""
-    records = folders.records()
+    records = folders.records
     words = _words(folders, records)
     conclusions = folders.conclusions()
     runs = run_rows(results)
@@ -295,37 +349,6 @@ def differences_from_base(records: Sequence[Record]) -> list[tuple[str, str, str
     newest = next((record for record in reversed(records) if "differences_from_base" in record), None)
     differences = newest["differences_from_base"] if newest else {}
     return [(key, json.dumps(base), json.dumps(value)) for key, (base, value) in sorted(differences.items())]
-
-
-def changes_between_runs(results: pd.DataFrame, records: Sequence[Record]) -> list[str]:
-    """A sentence for each pipeline whose parameters changed after some of the runs in the results had finished.
-
-    Two configurations under one study's name: runs that both ask for are the same, but others may still be of the earlier one.
-    """
-    sentences = []
-    for pipeline, runs in results.groupby("pipeline", sort=False):
-        with_it = [record for record in records if pipeline in record["parameters"]]
-        for earlier, later in reversed(list(pairwise(with_it))):
-            changed = _changed(earlier["parameters"], later["parameters"], sections=("data_prep", str(pipeline)))
-            if not changed:
-                continue
-            older = runs[runs["finished_at"].fillna("") < later["started_at"]]
-            if len(older):
-                shown = ", ".join(changed[:_CHANGES_SHOWN]) + (" and more" if len(changed) > _CHANGES_SHOWN else "")
-                since = later["started_at"][:16].replace("T", " ")
-                sentences.append(
-                    f"The study has been run with two configurations: before {since} (UTC) {shown} "
-                    f"{'was' if len(changed) == 1 else 'were'} different, and {len(older)} of {len(runs)} runs of {pipeline} "
-                    "are older. They are kept where their variants still mean the same; give a changed study a name of its own "
-                    "to keep both."
-                )
-            break
-    return sentences
-
-
-def _changed(*parameters: dict[str, Any], sections: Sequence[str]) -> list[str]:
-    before, after = (flatten({name: values[name] for name in sections if name in values}) for values in parameters)
-    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
 @contextmanager
