@@ -49,7 +49,9 @@ def test_all_runs_of_a_finished_study_are_of_its_question_until_another_is_asked
     )
 
 
-def test_configurations_are_compared_whatever_question_asked_for_them(demo_project, results):
+def test_configurations_are_compared_whatever_question_asked_for_them(demo_project):
+    results = pd.read_parquet(demo_project.folder / f"data/07_model_output/{STUDY}/stacking/results.parquet")
+    results = results.drop_duplicates("run_fingerprint")
     first, second = results["variant"].unique()[:2]
     of = {name: results[results["variant"] == name] for name in (first, second)}
     named = [of[name]["run_fingerprint"].iloc[0] for name in (first, second)]
