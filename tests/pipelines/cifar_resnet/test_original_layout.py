@@ -62,3 +62,25 @@ def test_the_log_is_stamped_back_from_the_end():
     assert "[2026-01-01 11:58:00] Total Parameters: 2,819,370" in lines
     assert lines[-1] == "[2026-01-01 12:00:00] Training completed in 0h 2m 0s. Best validation accuracy: 50.0000%"
     assert sum("New best" in line for line in lines) == 2
+    assert [line[22:] for line in lines if "Best Val Acc" in line] == [
+        "Val Loss: 1.9000, Val Acc: 30.00%, Best Val Acc: 30.00%",
+        "Val Loss: 1.5000, Val Acc: 50.00%, Best Val Acc: 50.00%",
+    ]
+
+
+def test_the_head_of_the_log_has_the_layers_and_an_epoch_with_a_checkpoint_says_so():
+    finished = datetime(2026, 1, 1, 12, 0, 0)
+    table = {"experiment": "plain", "parameters": 6, "finished": finished}
+    text = training_log(HISTORY, base_run({}), layers="first 4\ntotal 4", saved=[2], **table)
+    lines = [line[22:] for line in text.splitlines()]
+    assert lines[:6] == [
+        "MODEL INFORMATION",
+        "Model: resnet_small",
+        "Total Parameters: 6",
+        "first 4",
+        "total 4",
+        "TRAINING CONFIGURATION",
+    ]
+    saved = lines.index("Saved checkpoint: checkpoints/epoch_2.safetensors")
+    assert saved > lines.index("Epoch 2/200")
+    assert not any("epoch_1.safetensors" in line for line in lines)

@@ -3,7 +3,7 @@
 Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.json` (33 keys) and `training.log`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,11 +78,19 @@ def config_table(settings: RunSettings, *, experiment: str, device: str) -> dict
 
 
 def training_log(
-    history: pd.DataFrame, settings: RunSettings, *, experiment: str, parameters: int, finished: datetime
+    history: pd.DataFrame,
+    settings: RunSettings,
+    *,
+    experiment: str,
+    parameters: int,
+    finished: datetime,
+    layers: str = "",
+    saved: Collection[int] = (),
 ) -> str:
-    """`training.log`: a stamped block for the model, the settings and every epoch.
+    """`training.log`: a stamped block for the model with its `layers`, the settings and every epoch.
 
-    Stamps are reckoned back from the end of the run: only its end and its epochs' seconds are stored.
+    Stamps are reckoned back from the end of the run: only its end and its epochs' seconds are stored. `saved` are the epochs
+    of which there is a checkpoint.
     """
     metrics = metrics_table(history, settings)
     total = float(metrics["time_elapsed"].iloc[-1])
@@ -94,21 +102,24 @@ def training_log(
         lines.extend(f"{stamp} {message}" for message in messages)
 
     write(0, "MODEL INFORMATION", f"Model: {settings.model.name}", f"Total Parameters: {parameters:,}")
+    write(0, *layers.splitlines())
     write(0, "TRAINING CONFIGURATION", f"experiment_name: {experiment}")
     write(0, *(f"{key}: {value}" for key, value in settings.training.model_dump(mode="json").items()))
     write(0, "TRAINING LOG")
     best = 0.0
     for row in metrics.itertuples():
+        is_best, best = row.val_acc > best, max(best, row.val_acc)
         write(
             row.time_elapsed,
             f"Epoch {row.epoch}/{settings.training.epochs}",
+            f"Time: {row.time_elapsed:.1f}s, ETA: {row.eta_hours:.2f}h",
             f"Train Loss: {row.train_loss:.4f}, Train Acc: {row.train_acc:.2f}%",
-            f"Val Loss: {row.val_loss:.4f}, Val Acc: {row.val_acc:.2f}%",
+            f"Val Loss: {row.val_loss:.4f}, Val Acc: {row.val_acc:.2f}%, Best Val Acc: {best:.2f}%",
             f"Learning Rate: {row.learning_rate:.6g}",
+            f"Memory: {row.memory_used_mb:.0f} MB, Batch: {row.batch_time_ms:.1f} ms",
+            *([f"New best validation accuracy: {best:.2f}%"] if is_best else []),
+            *([f"Saved checkpoint: checkpoints/epoch_{row.epoch}.safetensors"] if row.epoch in saved else []),
         )
-        if row.val_acc > best:
-            best = row.val_acc
-            write(row.time_elapsed, f"New best validation accuracy: {best:.2f}%")
     hours, rest = divmod(int(total), 3600)
     done = f"Training completed in {hours}h {rest // 60}m {rest % 60}s. Best validation accuracy: {best:.4f}%"
     write(total, done)
