@@ -195,6 +195,8 @@ def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_projec
     assert {path.name for path in (exported / "figures").iterdir()} == figures
     project.run("runs", "graphs", *results["run_fingerprint"], "--output=together")
     assert {path.name for path in (project.folder / "together").iterdir()} == figures
+    project.run("runs", "graphs", "exported/metrics.csv", row["run_fingerprint"], "--output=from_file", "--dpi=40")
+    assert {path.name for path in (project.folder / "from_file").iterdir()} == figures
     assert "is there already" in project.run("runs", "export", "mine", "exported", succeeds=False).stderr
 
 

@@ -41,7 +41,9 @@ FIGURES = {
     "learning_rate_plot": "learning_rate_figure",
     "combined_plot": "learning_curves",
 }
-"""File names of the original project -> functions of `plots.training`."""
+"""File names of the original project -> functions of `figures.training`."""
+
+_DPI = 150
 
 
 @click.group(
@@ -138,14 +140,14 @@ def predictions(
     )
     if shown.empty:
         raise ParameterError(
-            f"Of {len(table):,} {split} images {int(table['correct'].sum()):,} are named rightly, so that --correct={correct} and "
-            f"--wrong={wrong} leave nothing to draw; raise one of them."
+            f"Of {len(table):,} {split} images {int(table['correct'].sum()):,} are named rightly, so that --correct={correct} "
+            f"and --wrong={wrong} leave nothing to draw; raise one of them."
         )
     selection = "drawn at random among right and wrong ones"
     images, names = predicted.image_set.images[shown["index"].to_numpy()], predicted.class_names
     figure = prediction_grid(images, shown, names, float(table["correct"].mean()), selection=selection, split=split)
     with atomic_file(output) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight", format="png")
+        figure.savefig(temporary, dpi=_DPI, bbox_inches="tight", format="png")
     click.echo(str(output))
 
 
@@ -198,14 +200,25 @@ def label(run: str, label: str, env: str | None, exports: Path) -> None:
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @ENV
 @output_option("Folder for the figures.", "figures")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=_DPI, show_default=True, help="Pixels an inch.")
 @told_in_a_sentence
-def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
-    """Draw the four training graphs of one RUN, or of several in one."""
+def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> None:
+    """Draw the four training graphs of one RUN, or of several in one.
+
+    RUN may be a metrics.csv, too, of an exported run or of the original project.
+    """
     import pandas as pd
 
-    stored = [find_run(_models(), name, env) for name in names]
-    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in stored]
-    _draw(pd.concat(histories, ignore_index=True), output)
+    from vision_studies.pipelines.cifar_resnet.published_files import read_metrics
+
+    histories = []
+    for name in names:
+        if Path(name).suffix == ".csv":
+            histories.append(read_metrics(Path(name)).assign(run=name, variant=name))
+            continue
+        run = find_run(_models(), name, env)
+        histories.append(_history(run).assign(run=run.name, variant=run.label or run.description["variant"]))
+    _draw(pd.concat(histories, ignore_index=True), output, dpi)
     click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
 
 
@@ -337,10 +350,10 @@ def _history(run: StoredRun) -> Any:
         raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.") from error
 
 
-def _draw(history: Any, folder: Path) -> None:
+def _draw(history: Any, folder: Path, dpi: int = _DPI) -> None:
     from vision_studies.figures import training
     from vision_studies.files import atomic_file
 
     for name, function in FIGURES.items():
         with atomic_file(folder / f"{name}.png") as temporary:
-            getattr(training, function)(history).savefig(temporary, dpi=150, bbox_inches="tight", format="png")
+            getattr(training, function)(history).savefig(temporary, dpi=dpi, bbox_inches="tight", format="png")

@@ -4,7 +4,13 @@ import pandas as pd
 import pytest
 from tests.test_base_parameters import base_run
 
-from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
+from vision_studies.errors import DataError
+from vision_studies.pipelines.cifar_resnet.published_files import (
+    config_table,
+    metrics_table,
+    read_metrics,
+    training_log,
+)
 
 HISTORY = pd.DataFrame(
     {
@@ -26,6 +32,30 @@ def test_metrics_are_in_the_units_of_the_original():
     assert table["val_acc"].tolist() == [30.0, 50.0]
     assert table["batch_time_ms"].tolist() == [200.0, 200.0]
     assert table["eta_hours"].tolist() == pytest.approx([60 * 199 / 3600, 60 * 198 / 3600])
+
+
+def test_metrics_are_read_back_as_a_history(tmp_path):
+    table = metrics_table(HISTORY, base_run({}))
+    table.to_csv(tmp_path / "metrics.csv", index=False)
+    read = read_metrics(tmp_path / "metrics.csv")
+    pd.testing.assert_frame_equal(read, HISTORY[read.columns.tolist()], check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "There is no file"),
+        ("epoch,train_loss\n1,2\n", r"it needs the columns epoch, train_loss, train_acc, val_loss"),
+        ("epoch,train_loss,train_acc,val_loss,val_acc,learning_rate\n1,2,3,4,high,6\n", "is no metrics.csv"),
+        ("", "is no metrics.csv"),
+    ],
+)
+def test_a_file_that_has_no_metrics_is_told(tmp_path, content, message):
+    file = tmp_path / "metrics.csv"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_metrics(file)
 
 
 def test_the_configuration_of_the_published_run_is_found_again():

@@ -5,11 +5,23 @@ Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.j
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.errors import DataError, one_line
+
+_COLUMNS = {
+    "epoch": "epoch",
+    "train_loss": "train_loss",
+    "train_acc": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_acc": "validation_accuracy",
+    "learning_rate": "learning_rate",
+}
+"""Column of `metrics.csv` -> the column of a history that it comes from; accuracies are in percent there."""
 
 
 def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
@@ -18,18 +30,32 @@ def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     last = settings.training.epochs
     return pd.DataFrame(
         {
-            "epoch": history["epoch"],
-            "train_loss": history["train_loss"],
-            "train_acc": 100 * history["train_accuracy"],
-            "val_loss": history["validation_loss"],
-            "val_acc": 100 * history["validation_accuracy"],
-            "learning_rate": history["learning_rate"],
+            **{name: history[column] * (100 if name.endswith("_acc") else 1) for name, column in _COLUMNS.items()},
             "time_elapsed": seconds,
             "memory_used_mb": history["peak_memory_mb"],
             "batch_time_ms": 1000 * settings.training.batch_size / history["images_per_second"],
             "eta_hours": seconds / history["epoch"] * (last - history["epoch"]) / 3600,
         }
     )
+
+
+def read_metrics(file: Path) -> pd.DataFrame:
+    """What training graphs need of a `metrics.csv`: epoch, losses, accuracies (fractions) and learning rate, a row an epoch.
+
+    Raises:
+        DataError: the file is missing, or no such table.
+    """
+    try:
+        table = pd.read_csv(file)[[*_COLUMNS]].astype(float)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {file}; name the metrics.csv of an exported run.") from error
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{file} is no metrics.csv ({one_line(error)}); it needs the columns {', '.join(_COLUMNS)}, all of numbers."
+        ) from error
+    history = table.rename(columns=_COLUMNS)
+    accuracies = ["train_accuracy", "validation_accuracy"]
+    return history.assign(**{name: history[name] / 100 for name in accuracies})
 
 
 def config_table(settings: RunSettings, *, experiment: str, device: str) -> dict[str, Any]:
