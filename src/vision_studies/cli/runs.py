@@ -11,8 +11,8 @@ from vision_studies.cli.options import DEVICE, no_runs, output_option
 from vision_studies.errors import DataError, ParameterError, one_line
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints, read_history
-from vision_studies.studies.exported_runs import CONFIG_FILE, FINGERPRINT, export_name, renamed_export
+from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import (
     StoredRun,
@@ -35,15 +35,6 @@ EXPORTS = click.option(
     show_default=True,
     help="Folder of exported runs.",
 )
-FIGURES = {
-    "loss_plot": "loss_figure",
-    "validation_plot": "validation_figure",
-    "learning_rate_plot": "learning_rate_figure",
-    "combined_plot": "learning_curves",
-}
-"""File names of the original project -> functions of `figures.training`."""
-
-_DPI = 150
 
 
 @click.group(
@@ -147,7 +138,7 @@ def predictions(
     images, names = predicted.image_set.images[shown["index"].to_numpy()], predicted.class_names
     figure = prediction_grid(images, shown, names, float(table["correct"].mean()), selection=selection, split=split)
     with atomic_file(output) as temporary:
-        figure.savefig(temporary, dpi=_DPI, bbox_inches="tight", format="png")
+        figure.savefig(temporary, dpi=150, bbox_inches="tight", format="png")
     click.echo(str(output))
 
 
@@ -200,7 +191,7 @@ def label(run: str, label: str, env: str | None, exports: Path) -> None:
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @ENV
 @output_option("Folder for the figures.", "figures")
-@click.option("--dpi", type=click.IntRange(20, 1200), default=_DPI, show_default=True, help="Pixels an inch.")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Pixels an inch.")
 @told_in_a_sentence
 def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> None:
     """Draw the four training graphs of one RUN, or of several in one.
@@ -209,7 +200,7 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> N
     """
     import pandas as pd
 
-    from vision_studies.pipelines.cifar_resnet.published_files import read_metrics
+    from vision_studies.pipelines.cifar_resnet.published_files import GRAPHS, draw_graphs, read_metrics
 
     histories = []
     for name in names:
@@ -217,9 +208,9 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> N
             histories.append(read_metrics(Path(name)).assign(run=name, variant=name))
             continue
         run = find_run(_models(), name, env)
-        histories.append(_history(run).assign(run=run.name, variant=run.label or run.description["variant"]))
-    _draw(pd.concat(histories, ignore_index=True), output, dpi)
-    click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
+        histories.append(run.history().assign(run=run.name, variant=run.label or run.description["variant"]))
+    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi)
+    click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
 
 
 @runs.command()
@@ -235,11 +226,9 @@ def export(run: str, folder: Path | None, env: str | None, exports: Path) -> Non
     checkpoints/. Without it, the run goes into the folder of exports, under its label or else its network, accuracy and epoch.
     """
     import shutil
-    from datetime import datetime
 
-    from vision_studies.config.network_run import RunSettings
-    from vision_studies.files import atomic_folder, write_json
-    from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
+    from vision_studies.files import atomic_folder
+    from vision_studies.pipelines.cifar_resnet.published_files import write_logs
 
     stored = find_run(_models(), run, env)
     pipeline = stored.description["pipeline"]
@@ -247,36 +236,19 @@ def export(run: str, folder: Path | None, env: str | None, exports: Path) -> Non
         raise ParameterError(
             f"{stored.fingerprint} belongs to {pipeline}, and this command works on runs of {SELECTED}; name one of those."
         )
-    history = _history(stored)
+    history = stored.history()
     if (reason := why_unusable(stored)) is not None:
         raise ParameterError(f"{stored.fingerprint} is one of the runs that cannot be exported: {reason}.")
     if folder is None:
         folder = exports / export_name(stored)
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
-    settings = RunSettings.model_validate(stored.description["configuration"])
-    finished = datetime.fromisoformat(stored.stages["training"]["provenance"]["finished_at"])
-    parameters, device = int(stored.metric("parameters")), str(stored.metric("device"))
-    checkpoints = numbered_checkpoints(stored.folder / CHECKPOINTS)
     with atomic_folder(folder) as temporary:
-        metrics_table(history, settings).to_csv(temporary / "metrics.csv", index=False)
-        config = config_table(settings, experiment=stored.name, device=device)
-        write_json(temporary / CONFIG_FILE, config | {FINGERPRINT: stored.fingerprint})
-        text = training_log(
-            history,
-            settings,
-            experiment=stored.name,
-            parameters=parameters,
-            finished=finished,
-            layers=_layers(stored),
-            saved=checkpoints.values(),
-        )
-        (temporary / "training.log").write_text(text, encoding="utf-8")
+        write_logs(stored, history, stored.name, temporary, {FINGERPRINT: stored.fingerprint})
         shutil.copy(stored.folder / WEIGHTS_FILE, temporary / "best.safetensors")
-        for file, epoch in checkpoints.items():
-            (temporary / CHECKPOINTS).mkdir(exist_ok=True)
+        (temporary / CHECKPOINTS).mkdir()
+        for file, epoch in numbered_checkpoints(stored.folder / CHECKPOINTS).items():
             shutil.copy(file, temporary / CHECKPOINTS / f"epoch_{epoch}.safetensors")
-        _draw(history, temporary / "figures")
     click.echo(f"{stored.name}: {folder}")
 
 
@@ -313,17 +285,6 @@ def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:
     click.echo(f"Row {len(rows)} of {table}")
 
 
-def _layers(run: StoredRun) -> str:
-    """The layers of a run's network, one a line; or why they are not known."""
-    from vision_studies.models.statistics import layer_rows
-    from vision_studies.serving.opened_models import open_run
-
-    try:
-        return Table(layer_rows(open_run(run.folder).network), align="llr").terminal()
-    except DataError as error:  # the images are gone, and with them what the network was built for
-        return str(error)
-
-
 def _described(run: StoredRun) -> dict[str, Any]:
     from rich.filesize import decimal
 
@@ -341,19 +302,3 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
         "size": decimal(run.size),
     }
-
-
-def _history(run: StoredRun) -> Any:
-    try:
-        return read_history(run.folder)
-    except FileNotFoundError as error:
-        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.") from error
-
-
-def _draw(history: Any, folder: Path, dpi: int = _DPI) -> None:
-    from vision_studies.figures import training
-    from vision_studies.files import atomic_file
-
-    for name, function in FIGURES.items():
-        with atomic_file(folder / f"{name}.png") as temporary:
-            getattr(training, function)(history).savefig(temporary, dpi=dpi, bbox_inches="tight", format="png")

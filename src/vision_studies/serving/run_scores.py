@@ -70,7 +70,7 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
         data = data_of_run(path, selected["data_fingerprint"])
         positions = split_positions(None, data, split)
     else:
-        classifier = open_run(run.folder, run.checkpoint)
+        classifier = open_model_file(path) if path.is_file() else open_run(run.folder)
         data = data_of_run(run.folder, run.description["data_fingerprint"])
         positions = networks_of(run.description["pipeline"]).positions(run, data, split)
     image_set, names = data.image_set, classifier.images.class_names

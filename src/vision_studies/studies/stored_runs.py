@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -16,6 +16,7 @@ from vision_studies.run_folders import (
     LOCK_FILE,
     epoch_of,
     read_description,
+    read_history,
     read_label,
     read_stage,
     run_folders,
@@ -23,6 +24,9 @@ from vision_studies.run_folders import (
     unneeded_checkpoints,
 )
 from vision_studies.studies.runs import run_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNFINISHED = "unfinished"
 
@@ -64,6 +68,15 @@ class StoredRun:
     def size(self) -> int:
         """Bytes of all its files."""
         return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(self.folder) for name in names)
+
+    def history(self) -> "pd.DataFrame":
+        """What it measured, one row an epoch. Raises DataError where its training has not ended, or the file is damaged."""
+        try:
+            return read_history(self.folder)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"The run {self.fingerprint} has not finished its training yet; run its study again."
+            ) from error
 
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""

@@ -101,7 +101,7 @@ def test_the_log_is_stamped_back_from_the_end():
 def test_the_head_of_the_log_has_the_layers_and_an_epoch_with_a_checkpoint_says_so():
     finished = datetime(2026, 1, 1, 12, 0, 0)
     table = {"experiment": "plain", "parameters": 6, "finished": finished}
-    text = training_log(HISTORY, base_run({}), layers="first 4\ntotal 4", saved=[2], **table)
+    text = training_log(HISTORY, base_run({}), layers=["first 4", "total 4"], saved=[2], **table)
     lines = [line[22:] for line in text.splitlines()]
     assert lines[:6] == [
         "MODEL INFORMATION",

@@ -33,6 +33,8 @@ def _score(run: StoredNetwork, split: "Split") -> dict[str, float]:
             f"{run.path} is of a network that gives features of a long tail which its run does not describe; name the run of "
             f"the classifier 'own' with the same seed ({run.seed}), which is this network's last layer."
         )
+    if run.checkpoint is not None and run.checkpoint.name not in (CLASSIFIER_FILE, COMBINATIONS_FILE):
+        raise ParameterError(f"{run.checkpoint} holds no classifier; name its run, {run.folder.name}, instead.")
     method = configuration["classifier"]["name"]
     features = open_source(run.folder.parent / "features" / configuration["features"]).taken(
         wide=method == "multi_expert"

@@ -3,7 +3,7 @@
 Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.json` (33 keys) and `training.log`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,18 @@ import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.errors import DataError, one_line
+from vision_studies.files import atomic_file, write_json
+from vision_studies.reports.table import Table
+from vision_studies.run_folders import CHECKPOINTS, numbered_checkpoints
+from vision_studies.studies.stored_runs import StoredRun
+
+GRAPHS = {
+    "loss_plot": "loss_figure",
+    "validation_plot": "validation_figure",
+    "learning_rate_plot": "learning_rate_figure",
+    "combined_plot": "learning_curves",
+}
+"""File names of the original project -> functions of `figures.training`."""
 
 _COLUMNS = {
     "epoch": "epoch",
@@ -22,6 +34,48 @@ _COLUMNS = {
     "learning_rate": "learning_rate",
 }
 """Column of `metrics.csv` -> the column of a history that it comes from; accuracies are in percent there."""
+
+
+def write_logs(
+    run: StoredRun, history: pd.DataFrame, experiment: str, folder: Path, keys: Mapping[str, Any] | None = None
+) -> None:
+    """Write `metrics.csv`, `config.json`, `training.log` and `figures/` of a run that has ended, with its history.
+
+    Args:
+        experiment: what the run is called in them.
+        keys: what `config.json` has besides.
+    """
+    settings = RunSettings.model_validate(run.description["configuration"])
+    finished = datetime.fromisoformat(run.stages["training"]["provenance"]["finished_at"])
+    parameters, device = int(run.metric("parameters")), str(run.metric("device"))
+    config = config_table(settings, experiment=experiment, device=device)
+    write_json(folder / "config.json", {**config, **(keys or {})})
+    metrics_table(history, settings).to_csv(folder / "metrics.csv", index=False)
+    saved = numbered_checkpoints(run.folder / CHECKPOINTS).values()
+    head: dict[str, Any] = {"experiment": experiment, "parameters": parameters, "layers": layer_lines(run)}
+    text = training_log(history, settings, **head, finished=finished, saved=saved)
+    (folder / "training.log").write_text(text, encoding="utf-8")
+    draw_graphs(history, folder / "figures")
+
+
+def draw_graphs(histories: pd.DataFrame, folder: Path, dpi: int = 150) -> None:
+    """Draw the four training graphs of one run, or of several in one."""
+    from vision_studies.figures import training
+
+    for name, function in GRAPHS.items():
+        with atomic_file(folder / f"{name}.png") as temporary:
+            getattr(training, function)(histories).savefig(temporary, dpi=dpi, bbox_inches="tight", format="png")
+
+
+def layer_lines(run: StoredRun) -> list[str]:
+    """The layers of a run's network with their parameters, one a line; or why they are not known."""
+    from vision_studies.models.statistics import layer_rows
+    from vision_studies.serving.opened_models import open_run
+
+    try:
+        return Table(layer_rows(open_run(run.folder).network), align="llr").terminal().splitlines()
+    except DataError as error:  # the images are gone, and with them what the network was built for
+        return [f"Layers: not known, because {error}"]
 
 
 def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
@@ -110,7 +164,7 @@ def training_log(
     experiment: str,
     parameters: int,
     finished: datetime,
-    layers: str = "",
+    layers: Sequence[str] = (),
     saved: Collection[int] = (),
 ) -> str:
     """`training.log`: a stamped block for the model with its `layers`, the settings and every epoch.
@@ -128,7 +182,7 @@ def training_log(
         lines.extend(f"{stamp} {message}" for message in messages)
 
     write(0, "MODEL INFORMATION", f"Model: {settings.model.name}", f"Total Parameters: {parameters:,}")
-    write(0, *layers.splitlines())
+    write(0, *layers)
     write(0, "TRAINING CONFIGURATION", f"experiment_name: {experiment}")
     write(0, *(f"{key}: {value}" for key, value in settings.training.model_dump(mode="json").items()))
     write(0, "TRAINING LOG")
