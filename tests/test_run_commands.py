@@ -112,6 +112,8 @@ def test_a_network_is_scored_on_the_images_of_its_training_or_not_at_all(demo_pr
         shutil.rmtree(folder)
     refused = project.run("runs", "accuracy", row["run_fingerprint"], f"--env={STUDY}", succeeds=False)
     assert "was trained on images that are not in" in refused.stderr
+    project.run("runs", "export", row["run_fingerprint"], "late")
+    assert "Layers: not known, because the images" in (project.folder / "late/training.log").read_text()
 
 
 KINDS = {"cifar_resnet": 1, "stacking": 3, "transfer_cuts": 2, "clustering": 0, "mlp_transfer": 1, "alphanet": 3}

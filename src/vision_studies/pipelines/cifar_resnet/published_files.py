@@ -74,8 +74,8 @@ def layer_lines(run: StoredRun) -> list[str]:
 
     try:
         return Table(layer_rows(open_run(run.folder).network), align="llr").terminal().splitlines()
-    except DataError as error:  # the images are gone, and with them what the network was built for
-        return [f"Layers: not known, because {error}"]
+    except DataError:  # they alone say what the network was built for
+        return ["Layers: not known, because the images that it was trained on are not there any more"]
 
 
 def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
