@@ -15,6 +15,11 @@ def base_run(changes: dict[str, Any]) -> RunSettings:
     return RunSettings.model_validate(merge_settings(parameters["cifar_resnet"]["run"], changes))
 
 
+def test_checkpoints_of_every_tenth_epoch_stay_as_in_the_published_project():
+    parameters = yaml.safe_load((ROOT / "conf/base/parameters_cifar_resnet.yml").read_text(encoding="utf-8"))
+    assert parameters["cifar_resnet"]["keep_every"] == base_run({}).training.checkpoint_every == 10
+
+
 def test_the_base_run_is_the_published_one():
     run = base_run({})
     training = run.training

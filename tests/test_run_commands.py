@@ -6,9 +6,17 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
+from click.testing import CliRunner
+from filelock import FileLock
 from tests.conftest import Project
 
+from vision_studies.cli import cli
 from vision_studies.config.registry import METHODS
+from vision_studies.errors import ParameterError
+from vision_studies.serving.run_scores import score_model
+from vision_studies.studies.method import networks_of
+from vision_studies.studies.stored_runs import find_runs
 
 STUDY = "demo+quick"
 ORIGINAL_METRICS = ["epoch", "train_loss", "train_acc", "val_loss", "val_acc", "learning_rate", "time_elapsed"]
@@ -20,6 +28,19 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def results(demo_project) -> pd.DataFrame:
     return pd.read_parquet(demo_project.folder / f"data/07_model_output/{STUDY}/cifar_resnet/results.parquet")
+
+
+@pytest.fixture
+def within(monkeypatch):
+    """Runs `kedro runs` in a project's folder, in this process: each start of Python takes seconds."""
+
+    def run(project, *arguments, fails=False):
+        monkeypatch.chdir(project.folder)
+        done = CliRunner().invoke(cli, ["runs", *map(str, arguments)], catch_exceptions=False)
+        assert (done.exit_code != 0) == fails, done.output
+        return done
+
+    return run
 
 
 def test_runs_are_listed_with_their_accuracies(demo_project, results):
@@ -67,63 +88,209 @@ def test_configurations_are_compared_whatever_question_asked_for_them(demo_proje
         assert "Name two runs or more of different configurations" in refused.stderr
 
 
-def test_the_accuracy_of_a_checkpoint_is_that_of_its_run(demo_project, results):
+def test_the_accuracy_of_a_checkpoint_is_that_of_its_run(demo_project, results, tmp_path, within):
     row = results.iloc[0]
     run = demo_project.folder / f"data/06_models/{STUDY}/cifar_resnet/runs/{row['run_fingerprint']}"
-    named = demo_project.run("runs", "accuracy", row["run_fingerprint"][:6], f"--env={STUDY}").stdout
+    named = within(demo_project, "accuracy", row["run_fingerprint"][:6], f"--env={STUDY}").stdout
     assert f"validation: accuracy {100 * row['validation_accuracy']:.2f} %" in named
-    tested = demo_project.run("runs", "accuracy", str(run / "weights.safetensors"), f"--env={STUDY}", "--split=test")
+    tested = within(demo_project, "accuracy", str(run / "weights.safetensors"), "--split=test")
     assert f"test: accuracy {100 * row['test_accuracy']:.2f} %" in tested.stdout
+    best = results.loc[results["validation_accuracy"].idxmax()]
+    (selected,) = demo_project.folder.glob(f"data/06_models/{STUDY}/cifar_resnet/model.safetensors/*/model.safetensors")
+    for file in (selected, shutil.copy(selected, tmp_path / "moved.safetensors")):
+        scored = within(demo_project, "accuracy", str(file), "--split=test").stdout
+        assert f"test: accuracy {100 * best['test_accuracy']:.2f} %" in scored
     history = pd.read_parquet(run / "history.parquet")
-    last = demo_project.run("runs", "accuracy", str(run / "checkpoints/final.safetensors"), f"--env={STUDY}").stdout
+    last = within(demo_project, "accuracy", str(run / "checkpoints/final.safetensors"), f"--env={STUDY}").stdout
     assert f"accuracy {100 * history['validation_accuracy'].iloc[-1]:.2f} %" in last
 
 
-def test_a_network_is_not_scored_on_other_images(demo_project, results, tmp_path):
+def test_accuracies_are_collected_in_a_table_of_the_original_form(demo_project, results, tmp_path, within):
+    table, row = tmp_path / "model_accuracy.csv", results.iloc[0]
+    for split in ("validation", "test"):
+        within(demo_project, "accuracy", row["run_fingerprint"], f"--split={split}", f"--output={table}")
+    rows = pd.read_csv(table)
+    assert list(rows.columns) == ["model_path", "model_name", "test_accuracy", "val_accuracy"]
+    assert set(rows["model_name"]) == {"resnet_small"}
+    assert rows["val_accuracy"][0] == pytest.approx(100 * row["validation_accuracy"], abs=1e-4)
+    assert rows["test_accuracy"][1] == pytest.approx(100 * row["test_accuracy"], abs=1e-4)
+    other = tmp_path / "other.csv"
+    other.write_text("a,b\n1,2\n")
+    refused = within(demo_project, "accuracy", row["run_fingerprint"], f"--output={other}", fails=True)
+    assert "has other columns than" in refused.stderr
+    assert other.read_text() == "a,b\n1,2\n"
+
+
+@pytest.mark.parametrize("pipeline", ["cifar_resnet", "transfer_cuts"])
+def test_right_and_wrong_predictions_of_a_run_are_drawn(demo_project, tmp_path, pipeline, within):
+    runs = find_runs(demo_project.folder / "data/06_models", STUDY)
+    run = next(run for run in runs if run.description["pipeline"] == pipeline and run.status == "complete")
+    pictures = tmp_path / "predictions.png"
+    within(demo_project, "predictions", run.fingerprint, "--correct=3", "--wrong=2", f"--output={pictures}")
+    assert pictures.read_bytes().startswith(b"\x89PNG")
+    refused = within(demo_project, "predictions", run.fingerprint, "--correct=0", "--wrong=0", fails=True)
+    assert "leave nothing to draw" in refused.stderr
+
+
+def test_a_network_is_scored_on_the_images_of_its_training_or_not_at_all(demo_project, results, tmp_path):
     project = copy(demo_project, tmp_path)
-    other = f"--env={STUDY}+other"
-    folder = project.folder / "conf/other"
-    folder.mkdir(exist_ok=True)
-    (folder / "parameters.yml").write_text("data_prep: {splits: {seed: 9}}\n", encoding="utf-8")
-    project.run("run", other, "--pipeline=data_prep", "--params=data_prep.ffcv=false")
-    weights = f"data/06_models/{STUDY}/cifar_resnet/runs/{results['run_fingerprint'].iloc[0]}/weights.safetensors"
-    done = project.run("runs", "accuracy", weights, other, succeeds=False)
-    assert "was trained on other images or splits" in done.stderr
+    row = results.iloc[0]
+    arguments = (
+        "run",
+        f"--env={STUDY}",
+        "--pipeline=data_prep",
+        "--params=data_prep.ffcv=false,data_prep.splits.seed=9",
+    )
+    first = {path.parent for path in project.folder.glob("data/03_primary/*/splits.parquet")}
+    project.run(*arguments)  # other splits, which it must not be scored on
+    scored = project.run("runs", "accuracy", row["run_fingerprint"], f"--env={STUDY}").stdout
+    assert f"validation: accuracy {100 * row['validation_accuracy']:.2f} %" in scored
+    for folder in first:
+        shutil.rmtree(folder)
+    refused = project.run("runs", "accuracy", row["run_fingerprint"], f"--env={STUDY}", succeeds=False)
+    assert "was trained on images that are not in" in refused.stderr
+    project.run("runs", "export", row["run_fingerprint"], "late")
+    assert "Layers: not known, because the images" in (project.folder / "late/training.log").read_text()
 
 
-def test_tidying_only_names_the_files_until_it_is_told_to_delete(demo_project, tmp_path):
+KINDS = {"cifar_resnet": 1, "stacking": 3, "transfer_cuts": 2, "clustering": 0, "mlp_transfer": 1, "alphanet": 3}
+"""Pipeline -> how many kinds of its runs the demo has at least, told apart by what their configuration says."""
+
+REFUSED = {
+    "alphanet": "name the run of the classifier 'own' with the same seed",
+    "clustering": "name the run of transfer_cuts",
+}
+"""Pipeline -> what is said of runs that cannot be scored; those of all others can."""
+
+
+@pytest.mark.parametrize("pipeline", METHODS)
+def test_runs_of_every_pipeline_are_scored_as_their_study_scored_them_or_refused_in_a_sentence(demo_project, pipeline):
+    kinds = {}
+    for run in find_runs(demo_project.folder / "data/06_models", STUDY):
+        configuration = run.description["configuration"]
+        kind = (*sorted(configuration), configuration.get("method"), configuration.get("rule"))
+        if run.description["pipeline"] == pipeline and run.status == "complete":
+            kinds.setdefault(kind, run)
+    assert len(kinds) >= KINDS[pipeline]
+    refused = set()
+    for kind, run in kinds.items():
+        for split in ("validation", "test"):
+            recorded = run.metric(f"{split}_accuracy")
+            if recorded is None:
+                continue
+            try:
+                scores = score_model(run.folder, split, torch.device("cpu"))
+            except ParameterError as error:
+                refused.add(str(error))
+                continue
+            # In bfloat16 an image between two classes may fall to either, by what else is in the batch.
+            assert scores[f"{split}_accuracy"] == pytest.approx(recorded, abs=0.01), (kind, split)
+    if not kinds:
+        refused.add(networks_of(pipeline).unusable({}, demo_project.folder))
+    assert {pipeline for text in refused if REFUSED[pipeline] in text} == ({pipeline} & REFUSED.keys())
+    assert all(REFUSED[pipeline] in text for text in refused)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("transfer_cuts/runs/*/clusters-*.parquet", "is no whole safetensors file"),
+        ("alphanet/runs/*/predictions.safetensors", "holds no classifier; name its run"),
+        ("alphanet/runs/*/checkpoints/final.safetensors", "name the run of the classifier 'own'"),
+        ("cifar_resnet/runs/*/predictions.safetensors", "was not written by this project"),
+    ],
+)
+def test_a_file_that_holds_no_classifier_is_left_as_it_is_and_told(demo_project, within, file, message):
+    path = next(demo_project.folder.glob(f"data/06_models/{STUDY}/{file}"))
+    assert message in within(demo_project, "accuracy", path, fails=True).stderr
+    assert path.is_file()
+
+
+def test_numbered_checkpoints_of_networks_in_other_pipelines_are_scored(demo_project):
+    runs = find_runs(demo_project.folder / "data/06_models", STUDY)
+    run = next(run for run in runs if run.description["configuration"].get("method") == "joint")
+    final = run.folder / "checkpoints/final.safetensors"
+    history = pd.read_parquet(run.folder / "history.parquet")
+    scores = score_model(final, "validation", torch.device("cpu"))
+    assert scores["validation_accuracy"] == pytest.approx(history["validation_accuracy"].iloc[-1], abs=0.01)
+
+
+def test_tidying_only_names_the_files_until_it_is_told_to_delete(demo_project, results, tmp_path, within):
     project = copy(demo_project, tmp_path)
     before = files(project)
-    named = project.run("runs", "clean", f"--env={STUDY}").stdout
+    named = within(project, "clean", f"--env={STUDY}").stdout
     assert "could be deleted; add --delete" in named
     assert files(project) == before
-    project.run("runs", "clean", f"--env={STUDY}", "--delete")
+    busy, *others = sorted((project.folder / f"data/06_models/{STUDY}/cifar_resnet/runs").glob("*/.lock"))
+    with FileLock(busy):
+        within(project, "clean", f"--env={STUDY}", "--keep-every=3", "--delete")
     gone = before - files(project)
-    assert gone
     assert all(re.fullmatch(r"epoch_\d+\.safetensors", path.name) for path in gone)
-    assert "nothing to tidy" in project.run("runs", "clean", f"--env={STUDY}").stdout
+    left = {lock.parent.name: {file.name for file in numbered(lock.parent)} for lock in (busy, *others)}
+    assert left.pop(busy.parent.name) == {"epoch_0005.safetensors", "epoch_0006.safetensors"}
+    assert set(map(frozenset, left.values())) == {frozenset({"epoch_0006.safetensors"})}
+    within(project, "clean", f"--env={STUDY}", "--delete")
+    assert not [file for lock in (busy, *others) for file in numbered(lock.parent)]
+    assert "nothing to tidy" in within(project, "clean", f"--env={STUDY}").stdout
+    row = results.iloc[0]
+    run = project.folder / f"data/06_models/{STUDY}/cifar_resnet/runs/{row['run_fingerprint']}"
+    assert (run / "weights.safetensors").is_file()
+    last = within(project, "accuracy", str(run / "checkpoints/final.safetensors")).stdout
+    history = pd.read_parquet(run / "history.parquet")
+    assert f"accuracy {100 * history['validation_accuracy'].iloc[-1]:.2f} %" in last
 
 
-def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_project, results, tmp_path):
+def test_a_labelled_run_is_exported_in_the_original_layout_and_drawn(demo_project, results, tmp_path, within):
     row = results.iloc[0]
     project = copy(demo_project, tmp_path)
-    project.run("runs", "label", row["run_fingerprint"], "mine")
-    project.run("runs", "export", "mine", "exported")
+    within(project, "label", row["run_fingerprint"], "mine")
+    within(project, "export", "mine", "exported")
     exported = project.folder / "exported"
     metrics = pd.read_csv(exported / "metrics.csv")
     assert list(metrics.columns) == ORIGINAL_METRICS
     assert metrics["val_acc"].max() == pytest.approx(100 * row["validation_accuracy"])
     config = json.loads((exported / "config.json").read_text())
-    assert len(config) == 33
+    assert len(config) == 34
+    assert config["run_fingerprint"] == row["run_fingerprint"]
     assert (config["model_name"], config["num_epochs"], config["lr_schedule"]) == ("resnet_small", 6, "onecycle")
     log = (exported / "training.log").read_text()
     assert f"Total Parameters: {row['parameters']:,}" in log
     assert f"Best validation accuracy: {100 * row['validation_accuracy']:.4f}%" in log
+    assert re.search(rf"total +{row['parameters']:,}$", log, re.MULTILINE)
+    assert "Saved checkpoint: checkpoints/epoch_6.safetensors" in log
+    saved = {path.name for path in (exported / "checkpoints").iterdir()}
+    assert saved == {"epoch_5.safetensors", "epoch_6.safetensors"}
     figures = {"loss_plot.png", "validation_plot.png", "learning_rate_plot.png", "combined_plot.png"}
     assert {path.name for path in (exported / "figures").iterdir()} == figures
-    project.run("runs", "graphs", *results["run_fingerprint"], "--output=together")
+    within(project, "graphs", *results["run_fingerprint"], "--output=together")
     assert {path.name for path in (project.folder / "together").iterdir()} == figures
-    assert "is there already" in project.run("runs", "export", "mine", "exported", succeeds=False).stderr
+    within(project, "graphs", "exported/metrics.csv", row["run_fingerprint"], "--output=from_file", "--dpi=40")
+    assert {path.name for path in (project.folder / "from_file").iterdir()} == figures
+    assert "is there already" in within(project, "export", "mine", "exported", fails=True).stderr
+
+
+def test_exports_are_named_by_what_the_run_is_and_follow_its_label(demo_project, results, tmp_path, within):
+    project = copy(demo_project, tmp_path)
+    row, other = results.iloc[0], results.iloc[1]["run_fingerprint"]
+    exports, fingerprint = project.folder / "exports", row["run_fingerprint"]
+
+    def exported():
+        return {path.name for path in exports.iterdir()}
+
+    within(project, "export", fingerprint)
+    plain = f"resnet_small_acc{100 * row['validation_accuracy']:.2f}_epoch{row['best_epoch']}_{fingerprint[:8]}"
+    assert exported() == {plain}
+    within(project, "label", fingerprint, "best so far")
+    assert exported() == {"best so far"}
+    within(project, "export", other)
+    taken = within(project, "label", other, "best so far", fails=True)
+    assert "is there already and holds something else" in taken.stderr
+    assert "best so far" not in within(project, "list").stdout.replace(fingerprint, "").split(other)[1].split("\n")[0]
+    within(project, "label", fingerprint, "elsewhere", "--exports=nowhere")
+    assert "best so far" in exported()
+    assert "is there already" in within(project, "export", other, fails=True).stderr
+    slashed = within(project, "label", fingerprint, "../up", fails=True)
+    assert "could not be the name of a folder" in slashed.stderr
 
 
 def copy(project: Project, folder) -> Project:
@@ -133,21 +300,27 @@ def copy(project: Project, folder) -> Project:
     return copied
 
 
+def numbered(folder) -> list:
+    return sorted(folder.glob("checkpoints/epoch_*.safetensors"))
+
+
 def files(project: Project) -> set:
     return {path.relative_to(project.folder) for path in project.folder.rglob("*.safetensors")}
 
 
 @pytest.mark.slow
-def test_runs_of_another_pipeline_are_listed_and_drawn_and_else_refused_in_a_sentence(demo_project, tmp_path):
+def test_runs_of_another_pipeline_are_listed_drawn_and_scored_and_not_exported(demo_project, tmp_path, within):
     runs = demo_project.folder / "data/06_models/demo+quick/mlp_transfer/runs"
     fingerprint = next(folder.name for folder in runs.iterdir() if (folder / "weights.safetensors").is_file())
-    assert fingerprint in demo_project.run("runs", "list", "--env=demo+quick").stdout
-    demo_project.run("runs", "graphs", fingerprint, "--env=demo+quick", "-o", str(tmp_path / "graphs"))
+    assert fingerprint in within(demo_project, "list", "--env=demo+quick").stdout
+    within(demo_project, "graphs", fingerprint, "--env=demo+quick", "-o", str(tmp_path / "graphs"))
     assert len(list((tmp_path / "graphs").glob("*.png"))) == 4
-    for arguments in (("accuracy", fingerprint), ("export", fingerprint, str(tmp_path / "copy"))):
-        refused = demo_project.run("runs", *arguments, "--env=demo+quick", succeeds=False)
-        assert "this command works on runs of cifar_resnet" in refused.stderr
-        assert "Traceback" not in refused.stderr
+    assert "validation: accuracy" in within(demo_project, "accuracy", fingerprint, "--env=demo+quick").stdout
+    refused = demo_project.run(
+        "runs", "export", fingerprint, str(tmp_path / "copy"), "--env=demo+quick", succeeds=False
+    )
+    assert "this command works on runs of cifar_resnet" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_plan_is_what_the_study_would_do_and_changes_nothing(demo_project):

@@ -5,6 +5,7 @@ A run's folder is `<models>/<study>/<pipeline>/runs/<fingerprint>`, with `models
 
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 CHECKPOINTS = "checkpoints"
+FINAL_FILE = "final.safetensors"
+"""State of a training that has ended, among its checkpoints."""
+
 GROUPS = "stacks"
 """Folder among those of runs, in which is written down which runs are trained together."""
 WEIGHTS_FILE = "weights.safetensors"
@@ -30,6 +34,8 @@ MEND = "delete its folder and run the study again"
 """What to do about a damaged file of a run, as the end of a sentence."""
 
 _CHECKED = ("metrics", "status", "reason")
+_NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
+_KEPT_FILE = "kept.json"
 
 
 def is_run(folder: Path) -> bool:
@@ -65,6 +71,42 @@ def read_history(folder: Path, columns: Collection[str] | None = None) -> "pd.Da
     damaged.
     """
     return read_table(folder / HISTORY_FILE, MEND, None if columns is None else list(columns))
+
+
+def epoch_of(file: Path) -> int | None:
+    """The epoch, from 1, after which a checkpoint was written; None of a file that is no numbered checkpoint."""
+    numbered = _NUMBERED.fullmatch(file.name)
+    return int(numbered[1]) if numbered else None
+
+
+def numbered_checkpoints(folder: Path) -> dict[Path, int]:
+    """Checkpoints of single epochs in a folder of checkpoints -> the epoch; oldest first."""
+    epochs = {file: epoch for file in folder.glob("*.safetensors") if (epoch := epoch_of(file)) is not None}
+    return dict(sorted(epochs.items(), key=lambda item: item[1]))
+
+
+def keep_for_good(folder: Path, every: int | None) -> None:
+    """Note among its checkpoints that a training keeps those of `every` so many epochs; None: of none."""
+    if every != kept_for_good(folder):
+        write_json(folder / _KEPT_FILE, {"every": every})
+
+
+def kept_for_good(folder: Path) -> int | None:
+    """What `keep_for_good` has noted; None where that is nothing. Raises DataError where the note is damaged."""
+    file = folder / _KEPT_FILE
+    every = _read_object(file, ("every",))["every"] if file.exists() else None
+    if every is not None and (type(every) is not int or every < 1):
+        raise DataError(f"{file} is damaged; {MEND}.")
+    return every
+
+
+def unneeded_checkpoints(folder: Path, *, newest: int, every: int | None = None) -> list[Path]:
+    """Numbered checkpoints that are neither among the `newest` nor kept for good, or of `every` so many epochs instead (0: of
+    none). Raises DataError as `kept_for_good`.
+    """
+    numbered, every = numbered_checkpoints(folder), kept_for_good(folder) if every is None else every
+    older = list(numbered)[: max(0, len(numbered) - newest)]
+    return [file for file in older if not every or numbered[file] % every]
 
 
 def stage_files(folder: Path) -> list[Path]:

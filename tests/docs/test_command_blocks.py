@@ -106,7 +106,7 @@ def test_a_block_runs(block, readers_project):
     [
         ("kedro rum --env=demo", "no command rum"),
         ("kedro runs", "wants a command"),
-        ("kedro runs export a", "Missing argument"),
+        ("kedro runs label a", "Missing argument"),
         ("kedro run --enw=demo", "No such option"),
         ("kedro run --env=resnet_s", "no environment 'resnet_s'"),
         ("OMP_NUM_THREADS=1 .venv/bin/kedro run --pipeline=alfanet", "no pipeline alfanet"),

@@ -4,7 +4,8 @@ import pytest
 from filelock import FileLock
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.studies.stored_runs import find_run, find_runs, label_run, superfluous_checkpoints
+from vision_studies.run_folders import keep_for_good
+from vision_studies.studies.stored_runs import find_run, find_runs, label_run, tidy_checkpoints
 
 
 @pytest.fixture
@@ -65,18 +66,70 @@ def test_two_runs_never_share_a_label(models):
         label_run(models, find_run(models, "bbbb"), "mine")
     with pytest.raises(ParameterError, match="at least one character"):
         label_run(models, find_run(models, "bbbb"), " ")
+    for label in ("../mine", ".mine", "a\\b", "two\nlines"):
+        with pytest.raises(ParameterError, match="could not be the name of a folder"):
+            label_run(models, find_run(models, "bbbb"), label)
 
 
 def test_the_last_checkpoint_of_a_run_is_never_superfluous(models):
     finished, unfinished = find_run(models, "aaaa1"), find_run(models, "aaaa2")
-    assert [path.stem for path in superfluous_checkpoints(finished)] == ["epoch_0010", "epoch_0020"]
-    assert [path.stem for path in superfluous_checkpoints(unfinished)] == ["epoch_0010"]
+    assert named(finished) == ["epoch_0010", "epoch_0020"]
+    assert named(unfinished) == ["epoch_0010"]
+
+
+def named(run, **options):
+    return [path.stem for path in tidy_checkpoints(run, delete=False, **options)]
+
+
+def test_only_what_is_not_needed_is_deleted_and_only_where_that_is_asked_for(models):
+    run = find_run(models, "aaaa1")
+    before = set(run.folder.rglob("*"))
+    assert tidy_checkpoints(run, delete=False) == {
+        run.folder / f"checkpoints/epoch_00{n}0.safetensors": 1 for n in (1, 2)
+    }
+    assert set(run.folder.rglob("*")) - {run.folder / ".lock"} == before
+    gone = tidy_checkpoints(run, delete=True)
+    assert before - set(run.folder.rglob("*")) == set(gone)
+    assert tidy_checkpoints(run, delete=True) == {}
+
+
+def test_what_a_training_keeps_for_good_is_needed_until_another_rhythm_is_named(models):
+    run = find_run(models, "aaaa1")
+    keep_for_good(run.folder / "checkpoints", 20)
+    assert named(run) == ["epoch_0010"]
+    assert named(run, keep_every=10) == []
+    assert named(run, keep_every=0) == ["epoch_0010", "epoch_0020"]
+    keep_for_good(run.folder / "checkpoints", None)
+    assert named(run) == ["epoch_0010", "epoch_0020"]
+    (run.folder / "checkpoints/kept.json").write_text('{"every": "often"}')
+    with pytest.raises(DataError, match=r"kept\.json is damaged"):
+        named(run)
+
+
+def test_each_training_of_which_a_run_consists_is_tidied_by_itself(models):
+    run = find_run(models, "aaaa1")
+    for fold, last in ((0, "final"), (1, "epoch_0012")):
+        folder = run.folder / f"fold_{fold}/checkpoints"
+        folder.mkdir(parents=True)
+        for name in ("epoch_0009", "epoch_0011", last):
+            (folder / f"{name}.safetensors").write_bytes(b"x")
+    found = {str(path.relative_to(run.folder)) for path in tidy_checkpoints(run, delete=False) if "fold" in str(path)}
+    assert found == {
+        f"fold_{name}.safetensors"
+        for name in (
+            "0/checkpoints/epoch_0009",
+            "0/checkpoints/epoch_0011",
+            "1/checkpoints/epoch_0009",
+            "1/checkpoints/epoch_0011",
+        )
+    }
 
 
 def test_a_run_that_is_being_worked_on_is_left_alone(models):
     run = find_run(models, "aaaa1")
     with FileLock(run.folder / ".lock"):
-        assert superfluous_checkpoints(run) == []
+        assert tidy_checkpoints(run, delete=True) == {}
+    assert len(tidy_checkpoints(run, delete=False)) == 2
 
 
 def test_a_damaged_file_is_named(models):

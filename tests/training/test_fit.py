@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from vision_studies.errors import CheckpointError, DataError
+from vision_studies.run_folders import numbered_checkpoints
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.evaluation import evaluate
 from vision_studies.training.fit import fit
@@ -51,8 +52,9 @@ def stop_after(epochs):
     return on_epoch
 
 
-def run(network, loaders, settings, folder=None, on_epoch=None, seed=5):
-    return fit(network, *loaders, settings, seed=seed, device=CPU, folder=folder, on_epoch=on_epoch)
+def run(network, loaders, settings, folder=None, on_epoch=None, seed=5, keep_every=None):
+    options = {"folder": folder, "on_epoch": on_epoch, "keep_every": keep_every}
+    return fit(network, *loaders, settings, seed=seed, device=CPU, **options)
 
 
 RECIPES = {
@@ -244,6 +246,16 @@ def test_only_the_last_numbered_checkpoints_are_kept(make_settings, make_network
         "epoch_0004.safetensors",
         "epoch_0006.safetensors",
     ]
+
+
+def test_checkpoints_of_every_so_many_epochs_stay_and_change_no_number(make_settings, make_network, loaders, tmp_path):
+    settings = make_settings(epochs=7, checkpoint_every=1, keep_last=1)
+    plain = run(make_network(), loaders, settings)
+    with pytest.raises(KilledError):
+        run(make_network(), loaders, settings, tmp_path, on_epoch=stop_after(4), keep_every=3)
+    resumed = run(make_network(), loaders, settings, tmp_path, keep_every=3)
+    assert list(numbered_checkpoints(tmp_path).values()) == [3, 6, 7]
+    assert all(torch.equal(value, resumed.final_weights[name]) for name, value in plain.final_weights.items())
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(make_settings, make_network, loaders, tmp_path):

@@ -5,28 +5,37 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from kedro.framework.project import configure_project
-from kedro.framework.session import KedroSession
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
-from vision_studies.errors import DataError, ParameterError
+from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
+from vision_studies.cli.options import DEVICE, no_runs, output_option
+from vision_studies.errors import DataError, ParameterError, one_line
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import WEIGHTS_FILE, read_history
-from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs, label_run, superfluous_checkpoints
+from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
+from vision_studies.studies.method import networks_of
+from vision_studies.studies.stored_runs import (
+    StoredRun,
+    find_run,
+    find_runs,
+    label_run,
+    require_label,
+    tidy_checkpoints,
+)
 
 if TYPE_CHECKING:
-    from vision_studies.data.prepared import PreparedData
+    from vision_studies.statistics.metrics import Split
 
 ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
-FIGURES = {
-    "loss_plot": "loss_figure",
-    "validation_plot": "validation_figure",
-    "learning_rate_plot": "learning_rate_figure",
-    "combined_plot": "learning_curves",
-}
-"""File names of the original project -> functions of `plots.training`."""
+SPLIT = click.Choice(["validation", "test"])
+EXPORTS = click.option(
+    "--exports",
+    type=click.Path(path_type=Path),
+    default=Path("exports"),
+    show_default=True,
+    help="Folder of exported runs.",
+)
 
 EARLIER = "earlier"
 
@@ -37,7 +46,7 @@ EARLIER = "earlier"
         "  kedro runs list --env=resnet_se\n"
         "  kedro runs compare 3f2a 91c0\n"
         "  kedro runs label 3f2a best_so_far\n"
-        "  kedro runs accuracy best_so_far --env=resnet_se\n"
+        "  kedro runs accuracy best_so_far\n"
         "  kedro runs graphs 3f2a 91c0 -o figures"
     )
 )
@@ -71,112 +80,189 @@ def list_runs(env: str | None) -> None:
 
 @runs.command()
 @click.argument("checkpoint")
-@click.option("--env", "-e", help="Study whose images CHECKPOINT is scored on; base without it.")
+@ENV
 @click.option(
     "--split",
-    type=click.Choice(["validation", "test"]),
+    type=SPLIT,
     default="validation",
     show_default=True,
     help="Images to score on. test only when every choice has been made: what is chosen by test accuracy has none left.",
 )
 @DEVICE
+@output_option("Add a row to this CSV file, too: model_path, model_name, test_accuracy, val_accuracy (in percent).")
 @told_in_a_sentence
-def accuracy(checkpoint: str, env: str | None, split: str, device: str) -> None:
-    """Score CHECKPOINT: accuracy and loss.
+def accuracy(checkpoint: str, env: str | None, split: "Split", device: str, output: Path | None) -> None:
+    """Score CHECKPOINT, of any pipeline: accuracy and loss, on the images that its run was validated or tested with.
 
     CHECKPOINT is a run (the beginning of its fingerprint, or its label) or a file: weights, a numbered checkpoint or a
     study's model.
     """
-    from vision_studies.serving.opened_models import accuracy_of, read_trained
+    from vision_studies.serving.run_scores import score_model
     from vision_studies.training.runtime import select_device
 
-    path = Path(checkpoint)
-    if not path.is_file():
-        path = find_run(_models(), checkpoint, study_name(env)).folder / WEIGHTS_FILE
-    data = _prepared_data(env)
-    loss, share = accuracy_of(read_trained(path.absolute()), data, split, select_device(device))
-    click.echo(f"{split}: accuracy {100 * share:.2f} %, loss {loss:.4f} ({path})")
+    path = _checkpoint(checkpoint, env)
+    scores = score_model(path, split, select_device(device))
+    share, loss = 100 * scores[f"{split}_accuracy"], scores.get(f"{split}_loss")
+    click.echo(f"{split}: accuracy {share:.2f} %{'' if loss is None else f', loss {loss:.4f}'} ({path})")
+    if output is not None:
+        _add_row(output, path, split, share)
+
+
+@runs.command()
+@click.argument("checkpoint")
+@ENV
+@click.option(
+    "--correct", type=click.IntRange(min=0), default=8, show_default=True, help="Images that are named rightly."
+)
+@click.option("--wrong", type=click.IntRange(min=0), default=4, show_default=True, help="Images that are not.")
+@click.option("--split", type=SPLIT, default="validation", show_default=True, help="Images to choose from.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the choice.")
+@DEVICE
+@output_option("The picture.", "predictions.png")
+@told_in_a_sentence
+def predictions(
+    checkpoint: str, env: str | None, correct: int, wrong: int, split: "Split", seed: int, device: str, output: Path
+) -> None:
+    """Draw images that CHECKPOINT names rightly and wrongly, each with its three most probable classes.
+
+    CHECKPOINT is a run or a file, as for `kedro runs accuracy`. Images are drawn at random; where there are fewer, all are
+    shown.
+    """
+    import pandas as pd
+
+    from vision_studies.figures.classification import prediction_grid
+    from vision_studies.files import atomic_file
+    from vision_studies.serving.run_scores import predict_split
+    from vision_studies.training.runtime import select_device
+
+    predicted = predict_split(_checkpoint(checkpoint, env), split, select_device(device))
+    table = predicted.table()
+    shown = pd.concat(
+        [
+            rows.sample(min(count, len(rows)), random_state=seed)
+            for rows, count in ((table[table["correct"]], correct), (table[~table["correct"]], wrong))
+        ]
+    )
+    if shown.empty:
+        raise ParameterError(
+            f"Of {len(table):,} {split} images {int(table['correct'].sum()):,} are named rightly, so that --correct={correct} "
+            f"and --wrong={wrong} leave nothing to draw; raise one of them."
+        )
+    selection = "drawn at random among right and wrong ones"
+    images, names = predicted.image_set.images[shown["index"].to_numpy()], predicted.class_names
+    figure = prediction_grid(images, shown, names, float(table["correct"].mean()), selection=selection, split=split)
+    with atomic_file(output) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight", format="png")
+    click.echo(str(output))
 
 
 @runs.command()
 @ENV
 @click.option("--delete", is_flag=True, help="Delete the checkpoints; without it they are only named.")
+@click.option(
+    "--keep-every",
+    type=click.IntRange(min=0),
+    help="Keep those of every so many epochs instead of what keep_every was when they were written; 0 keeps none.",
+)
 @told_in_a_sentence
-def clean(env: str | None, delete: bool) -> None:
-    """Find numbered checkpoints that nothing needs any more; the best and the last of every run stay."""
-    files = [file for run in find_runs(_models(), env) for file in superfluous_checkpoints(run)]
-    freed = sum(file.stat().st_size for file in files) / 1e6
-    for file in files:
+def clean(env: str | None, delete: bool, keep_every: int | None) -> None:
+    """Find numbered checkpoints that nothing needs any more.
+
+    The best and the last of every run stay, and those that keep_every keeps; a run that is being worked on is left alone.
+    """
+    sizes: dict[Path, int] = {}
+    for run in find_runs(_models(), env):
+        sizes |= tidy_checkpoints(run, keep_every=keep_every, delete=delete)
+    for file in sizes:
         click.echo(str(file.relative_to(Path.cwd())))
-        if delete:
-            file.unlink()
     done = "deleted" if delete else "could be deleted; add --delete to do it"
-    click.echo(f"{len(files)} checkpoints, {freed:,.0f} MB: {done if files else 'nothing to tidy'}")
+    click.echo(f"{len(sizes)} checkpoints, {sum(sizes.values()) / 1e6:,.0f} MB: {done if sizes else 'nothing to tidy'}")
 
 
 @runs.command()
 @click.argument("run")
 @click.argument("label")
 @ENV
+@EXPORTS
 @told_in_a_sentence
-def label(run: str, label: str, env: str | None) -> None:
+def label(run: str, label: str, env: str | None, exports: Path) -> None:
     """Call RUN by LABEL from now on.
 
-    Commands take the label in the place of RUN. The run's files keep their places, so that its study finds them.
+    Commands take the label in the place of RUN. The run's files keep their places, so that its study finds them; the folder
+    among the exports to which it was exported, if there is one, is called by the label, too.
     """
     stored = find_run(_models(), run, env)
+    require_label(label)
+    moved = renamed_export(exports, stored, label)
     label_run(_models(), stored, label)
     click.echo(f"{stored.description['study']}/{stored.fingerprint} is called '{label}'")
+    if moved is not None:
+        moved[0].rename(moved[1])
+        click.echo(f"{moved[0]} is {moved[1]} now")
 
 
 @runs.command()
 @click.argument("names", metavar="RUN...", nargs=-1, required=True)
 @ENV
 @output_option("Folder for the figures.", "figures")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Pixels an inch.")
 @told_in_a_sentence
-def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
-    """Draw the four training graphs of one RUN, or of several in one."""
+def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> None:
+    """Draw the four training graphs of one RUN, or of several in one.
+
+    RUN may be a metrics.csv, too, of an exported run or of the original project.
+    """
     import pandas as pd
 
-    stored = [find_run(_models(), name, env) for name in names]
-    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in stored]
-    _draw(pd.concat(histories, ignore_index=True), output)
-    click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
+    from vision_studies.pipelines.cifar_resnet.published_files import GRAPHS, draw_graphs, read_metrics
+
+    histories = []
+    for name in names:
+        if Path(name).suffix == ".csv":
+            histories.append(read_metrics(Path(name)).assign(run=name, variant=name))
+            continue
+        run = find_run(_models(), name, env)
+        histories.append(run.history().assign(run=run.name, variant=run.label or run.description["variant"]))
+    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi)
+    click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
 
 
 @runs.command()
 @click.argument("run")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @ENV
+@EXPORTS
 @told_in_a_sentence
-def export(run: str, folder: Path, env: str | None) -> None:
+def export(run: str, folder: Path | None, env: str | None, exports: Path) -> None:
     """Copy RUN to FOLDER in the original project's layout.
 
-    FOLDER, which must not be there yet, then holds metrics.csv, config.json, training.log, best.safetensors and figures/.
+    FOLDER, which must not be there yet, then holds metrics.csv, config.json, training.log, best.safetensors, figures/ and
+    checkpoints/. Without it, the run goes into the folder of exports, under its label or else its network, accuracy and epoch.
     """
     import shutil
-    from datetime import datetime
 
-    from vision_studies.config.network_run import RunSettings
-    from vision_studies.files import atomic_folder, write_json
-    from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
-    from vision_studies.serving.opened_models import require_pipeline
+    from vision_studies.files import atomic_folder
+    from vision_studies.pipelines.cifar_resnet.published_files import write_logs
 
+    stored = find_run(_models(), run, env)
+    pipeline = stored.description["pipeline"]
+    if pipeline != SELECTED:
+        raise ParameterError(
+            f"{stored.fingerprint} belongs to {pipeline}, and this command works on runs of {SELECTED}; name one of those."
+        )
+    history = stored.history()
+    if (reason := why_unusable(stored)) is not None:
+        raise ParameterError(f"{stored.fingerprint} is one of the runs that cannot be exported: {reason}.")
+    if folder is None:
+        folder = exports / export_name(stored)
     if folder.exists():
         raise ParameterError(f"{folder} is there already; name a folder that is not.")
-    stored = find_run(_models(), run, env)
-    require_pipeline(stored.description, stored.fingerprint)
-    history = _history(stored)
-    settings = RunSettings.model_validate(stored.description["configuration"])
-    finished = datetime.fromisoformat(stored.stages["training"]["provenance"]["finished_at"])
-    parameters, device = int(stored.metric("parameters")), str(stored.metric("device"))
     with atomic_folder(folder) as temporary:
-        metrics_table(history, settings).to_csv(temporary / "metrics.csv", index=False)
-        write_json(temporary / "config.json", config_table(settings, experiment=stored.name, device=device))
-        text = training_log(history, settings, experiment=stored.name, parameters=parameters, finished=finished)
-        (temporary / "training.log").write_text(text, encoding="utf-8")
+        write_logs(stored, history, stored.name, temporary, {FINGERPRINT: stored.fingerprint})
         shutil.copy(stored.folder / WEIGHTS_FILE, temporary / "best.safetensors")
-        _draw(history, temporary / "figures")
+        (temporary / CHECKPOINTS).mkdir()
+        for file, epoch in numbered_checkpoints(stored.folder / CHECKPOINTS).items():
+            shutil.copy(file, temporary / CHECKPOINTS / f"epoch_{epoch}.safetensors")
     click.echo(f"{stored.name}: {folder}")
 
 
@@ -184,14 +270,33 @@ def _models() -> Path:
     return Path.cwd() / MODELS
 
 
-def _prepared_data(env: str | None) -> "PreparedData":
-    """Images and splits of a study."""
-    from vision_studies.data.prepared import PreparedData
+def _checkpoint(named: str, env: str | None) -> Path:
+    """The file that is named, or the folder of the run."""
+    return Path(named) if Path(named).is_file() else find_run(_models(), named, env).folder
 
-    configure_project("vision_studies")
-    with KedroSession.create(Path.cwd(), env=env) as session:
-        catalog = session.load_context().catalog  # type: ignore[attr-defined] # the stub names the base class
-        return PreparedData.from_catalog(catalog.load("image_set"), catalog.load("splits"), {})
+
+def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:
+    """Add what a model has scored to a table in the original project's form, which is made where it is missing."""
+    import pandas as pd
+
+    from vision_studies.files import atomic_file
+
+    run = ChosenModel(model, Path.cwd()).run
+    title = "" if run is None else networks_of(run.description["pipeline"]).title(run.description["configuration"])
+    row = {"model_path": str(model), "model_name": title, "test_accuracy": None, "val_accuracy": None}
+    row["test_accuracy" if split == "test" else "val_accuracy"] = f"{accuracy:.4f}"
+    rows = pd.DataFrame([row])
+    if table.exists():
+        try:
+            earlier = pd.read_csv(table, dtype=str)
+        except ValueError as error:
+            raise DataError(f"{table} is no table of accuracies ({one_line(error)}); name another file.") from error
+        if list(earlier.columns) != list(row):
+            raise DataError(f"{table} has other columns than {', '.join(row)}; name another file.")
+        rows = pd.concat([earlier, rows], ignore_index=True)
+    with atomic_file(table) as temporary:
+        rows.to_csv(temporary, index=False)
+    click.echo(f"Row {len(rows)} of {table}")
 
 
 def _question(run: StoredRun, asked: Mapping[str, Mapping[str, set[str] | None]]) -> str:
@@ -217,19 +322,3 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
         "size": decimal(run.size),
     }
-
-
-def _history(run: StoredRun) -> Any:
-    try:
-        return read_history(run.folder)
-    except FileNotFoundError as error:
-        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.") from error
-
-
-def _draw(history: Any, folder: Path) -> None:
-    from vision_studies.figures import training
-    from vision_studies.files import atomic_file
-
-    for name, function in FIGURES.items():
-        with atomic_file(folder / f"{name}.png") as temporary:
-            getattr(training, function)(history).savefig(temporary, dpi=150, bbox_inches="tight", format="png")

@@ -94,6 +94,7 @@ def prediction_grid(
     accuracy: float,
     *,
     selection: str = "drawn at random",
+    split: str = "test",
     top: int = 3,
 ) -> Figure:
     """Images, each with its most probable classes as bars beside it; nothing covers an image.
@@ -102,7 +103,7 @@ def prediction_grid(
         images: uint8 [K, H, W, C].
         table: K rows: label, prediction and a column `probability_<label>` a class.
         class_names: one name a label.
-        accuracy: share of right predictions among all test images; the heading sets the errors shown against it.
+        accuracy: share of right predictions among all images of the `split`; the heading sets the errors shown against it.
         selection: how the images were chosen, for the heading: a reader takes what is shown for the usual case.
         top: how many classes to show an image.
     """
@@ -130,7 +131,7 @@ def prediction_grid(
         best = np.argsort(-probabilities[index], kind="stable")[: min(top, len(class_names))]
         _confidences(bar_axes, probabilities[index][best], best, labels[index], class_names)
     wrong = int((labels != predictions).sum())
-    title = f"{_images(len(images), 'test ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
+    title = f"{_images(len(images), f'{split} ')} {selection}: {wrong} wrong here, {100 * (1 - accuracy):.1f} % of all"
     small_print = "Above each image its true class; beside it the most probable classes, the true one in blue."
     return finished(panels.figure, title, small_print=small_print)
 

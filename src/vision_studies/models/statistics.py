@@ -54,6 +54,27 @@ def network_size(model: nn.Module, image_shape: tuple[int, int, int]) -> dict[st
     return {"parameters": count_parameters(model), "macs": count_macs(model, image_shape)}
 
 
+def layer_rows(model: nn.Module) -> list[dict[str, Any]]:
+    """A row for every layer with parameters of its own, in order: layer (its name), kind and parameters; in the end their sum.
+
+    Examples:
+        >>> from torch import nn
+        >>> from vision_studies.models.statistics import layer_rows
+        >>> for row in layer_rows(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 2))):
+        ...     print(*row.values(), sep=" | ")
+        0 | Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1)) | 224
+        2 | Linear(in_features=288, out_features=2, bias=True) | 578
+        total |  | 802
+    """
+    rows = []
+    for name, module in model.named_modules():
+        own = sum(parameter.numel() for parameter in module.parameters(recurse=False))
+        if own:
+            kind = type(module).__name__ if any(module.children()) else str(module)
+            rows.append({"layer": name, "kind": kind, "parameters": f"{own:,}"})
+    return [*rows, {"layer": "total", "kind": "", "parameters": f"{count_parameters(model):,}"}]
+
+
 @contextmanager
 def without_values() -> Iterator[None]:
     """Networks that are built within have shapes and no values: all that counting needs, and no memory.

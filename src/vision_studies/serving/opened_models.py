@@ -1,30 +1,21 @@
-"""Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint.
-
-Those of `cifar_resnet` are scored on the images that they belong to, too.
-"""
+"""Trained classifiers from their files: a study's selected model, a run's weights, or a numbered checkpoint."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import CheckpointError, DataError, ParameterError
+from vision_studies.errors import CheckpointError, ParameterError
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
-from vision_studies.training.evaluation import evaluate
-from vision_studies.training.network_run import build_network
-from vision_studies.training.precision import place_model
 
 
 def open_model_file(path: Path) -> ImageClassifier:
@@ -104,45 +95,6 @@ def _is_selected(state: Any) -> bool:
     return isinstance(state, dict) and "configuration" in state and "data" in state
 
 
-@dataclass(frozen=True)
-class TrainedNetwork:
-    """A network's weights (parameters and buffers) with what has to be known to use them: file, run, and what it was trained
-    on.
-    """
-
-    path: Path
-    settings: RunSettings
-    weights: dict[str, Tensor]
-    data_fingerprint: str
-
-
-def read_trained(path: Path) -> TrainedNetwork:
-    """Read a study's model, or the weights or a checkpoint in a run's folder. Raises CheckpointError where the file is damaged,
-    of another kind, or the run's own description is missing beside it.
-    """
-    run = state = load_state(path)
-    if "configuration" in state:
-        weights = state["weights"]
-    else:
-        folder = run_folder_of(path)
-        if folder is None:
-            raise CheckpointError(
-                f"{path} lies in no run's folder (run.json is missing); name a file where it was written."
-            )
-        run = read_description(folder)
-        require_pipeline(run, str(path))
-        weights = state["model"] if "optimizers" in state else state
-    return TrainedNetwork(path, RunSettings.model_validate(run["configuration"]), weights, run["data_fingerprint"])
-
-
-def require_pipeline(description: Mapping[str, Any], name: str) -> None:
-    """Refuse a run of another pipeline. Raises ParameterError where the run is none of `cifar_resnet`."""
-    if description["pipeline"] != "cifar_resnet":
-        raise ParameterError(
-            f"{name} belongs to {description['pipeline']}, and this command works on runs of cifar_resnet; name one of those."
-        )
-
-
 def data_description(data: PreparedData) -> dict[str, Any]:
     """What a network's user has to know of the images it was trained on."""
     return {
@@ -151,28 +103,6 @@ def data_description(data: PreparedData) -> dict[str, Any]:
         "in_channels": data.in_channels,
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
     }
-
-
-def accuracy_of(trained: TrainedNetwork, data: PreparedData, split: str, device: torch.device) -> tuple[float, float]:
-    """Mean cross-entropy (nats) and accuracy (a fraction) of a network on plain images of one split of what it was trained on.
-    Raises DataError where it was trained on other images or other splits, and CheckpointError where the weights do not fit the
-    network that the run describes.
-    """
-    if trained.data_fingerprint != data.fingerprint:
-        raise DataError(
-            f"{trained.path} was trained on other images or splits than '{data.image_set.name}' has now, so that its test "
-            "images may have been trained on; name the study's own data with --env and --params."
-        )
-    model = build_network(trained.settings, data)
-    try:
-        model.load_state_dict(trained.weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{trained.path} does not fit the network of its run; it was changed or damaged."
-        ) from error
-    place_model(model, trained.settings.training, device)
-    loader = data.loader(split, kind="device", batch_size=trained.settings.evaluation.batch_size, device=device)
-    return evaluate(model, loader, trained.settings.training, device)
 
 
 def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:

@@ -25,10 +25,11 @@ def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
 
 
 def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
-    """The images and splits, by their fingerprint, that a run in a project's folder was trained on. Raises DataError where they
-    are not there any more, or have changed.
+    """The images and splits, by their fingerprint, that a run in a project's folder was trained on, or one that lies elsewhere,
+    where they are in this project. Raises DataError where they are not there any more, or have changed.
     """
-    project = next((parent for parent in folder.absolute().parents if (parent / PRIMARY).is_dir()), None)
+    places = (*folder.absolute().parents, Path.cwd())
+    project = next((parent for parent in places if (parent / PRIMARY).is_dir()), None)
     data = prepared_data_sets(project).get(fingerprint) if project else None
     if data is None:
         raise DataError(

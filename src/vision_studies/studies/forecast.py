@@ -1,7 +1,6 @@
 """What the next call would do with each run of a study, and why. Nothing is trained, written or waited for."""
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.outcomes import COMPLETE, FAILED
-from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, is_run
+from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, epoch_of, is_run
 from vision_studies.studies.provenance import parameter_differences
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -26,8 +25,6 @@ REUSE, TRAIN, CONTINUE, RETRY, BUSY, LATER = "reuse", "train", "continue", "retr
 
 Change = tuple[str, Any, Any]
 """Dotted name of a parameter, its value in the newest stored run of the same name, and its value now."""
-
-_NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -257,7 +254,7 @@ _FROM_BEGINNING = "from the beginning: there is no checkpoint yet"
 def _reached(folder: Path) -> str:
     """How far the newest checkpoint in `folder`, of a run or of a stack, has come."""
     files = [*folder.rglob("*.safetensors")]
-    numbered = {file: int(match[1]) for file in files if (match := _NUMBERED.fullmatch(file.name))}
+    numbered = {file: epoch for file in files if (epoch := epoch_of(file)) is not None}
     if numbered and all(file.parent.parent == folder for file in numbered):
         return f"after epoch {max(numbered.values())}"
     epoch = _epoch(folder / "stack.safetensors")

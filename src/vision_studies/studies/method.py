@@ -21,10 +21,12 @@ from vision_studies.studies.sharing import share
 from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import torch
 
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.statistics.metrics import Split
     from vision_studies.training.classifier import ImageClassifier
 
 S = TypeVar("S")
@@ -189,6 +191,12 @@ def has_weights(_: Mapping[str, Any], folder: Path) -> str | None:
     return None if (folder / WEIGHTS_FILE).is_file() else NO_WEIGHTS
 
 
+def split_positions(_: StoredNetwork | None, data: "PreparedData", split: "Split") -> "np.ndarray":
+    """Positions, in the image set, of the images of a split ("validation" or "test") of the data, int64 [N]."""
+    positions: np.ndarray = getattr(data.splits, split)
+    return positions
+
+
 @dataclass(frozen=True)
 class Networks:
     """How the networks that runs have trained are called, and how they are used again.
@@ -200,17 +208,30 @@ class Networks:
             it needs, are gone; is asked where `unusable` finds nothing against it.
         unusable: configuration and folder of a run -> why no classifier of images can be made of it, in words that follow
             "cannot be used: "; None where one can.
+        positions: run, images and splits, and "validation" or "test" -> positions, in the image set, of the images that the
+            run is validated or tested with, int64 [N].
+        score: run, and "validation" or "test" -> columns of the results table that tell of these images, of runs that can be
+            scored though no classifier of images can be made of them; None where there are none. Raises ParameterError of a
+            run that cannot be scored, and DataError where it has no such images.
     """
 
     title: Callable[[Mapping[str, Any]], str]
     rebuild: "Callable[[StoredNetwork, PreparedData], ImageClassifier]"
     unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
+    positions: "Callable[[StoredNetwork, PreparedData, Split], np.ndarray]" = split_positions
+    score: "Callable[[StoredNetwork, Split], dict[str, float]] | None" = None
 
 
-def no_networks(reason: str, title: Callable[[Mapping[str, Any]], str]) -> Networks:
-    """Runs of which no classifier of images can be made, with the `reason` and the `title` as `Networks` has them."""
+def no_networks(
+    reason: str,
+    title: Callable[[Mapping[str, Any]], str],
+    score: "Callable[[StoredNetwork, Split], dict[str, float]] | None" = None,
+) -> Networks:
+    """Runs of which no classifier of images can be made, with the `reason`, the `title` and the `score` as `Networks` has
+    them.
+    """
     refused = partial(_refused, reason)
-    return Networks(title, refused, refused)
+    return Networks(title, refused, refused, score=score)
 
 
 def _refused(reason: str, *_: Any) -> Any:

@@ -4,23 +4,29 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import write_json
 from vision_studies.run_folders import (
-    CHECKPOINTS,
+    FINAL_FILE,
     LABEL_FILE,
     LOCK_FILE,
+    epoch_of,
     read_description,
+    read_history,
     read_label,
     read_stage,
     run_folders,
     stage_files,
+    unneeded_checkpoints,
 )
 from vision_studies.studies.runs import run_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNFINISHED = "unfinished"
 
@@ -68,6 +74,15 @@ class StoredRun:
         """Bytes of all its files."""
         return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(self.folder) for name in names)
 
+    def history(self) -> "pd.DataFrame":
+        """What it measured, one row an epoch. Raises DataError where its training has not ended, or the file is damaged."""
+        try:
+            return read_history(self.folder)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"The run {self.fingerprint} has not finished its training yet; run its study again."
+            ) from error
+
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""
         return next((stage["metrics"][name] for stage in self.stages.values() if name in stage["metrics"]), None)
@@ -97,9 +112,8 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
 
 
 def label_run(models: Path, run: StoredRun, label: str) -> None:
-    """Give a run a name, or another one. Raises ParameterError where the label is empty or another run has it."""
-    if not label.strip():
-        raise ParameterError("A label needs at least one character.")
+    """Give a run a name, or another one. Raises ParameterError where it cannot be one, or another run has it."""
+    require_label(label)
     other = next((other for other in find_runs(models) if other.label == label and other.folder != run.folder), None)
     if other:
         raise ParameterError(
@@ -108,16 +122,41 @@ def label_run(models: Path, run: StoredRun, label: str) -> None:
     write_json(run.folder / LABEL_FILE, {"label": label})
 
 
-def superfluous_checkpoints(run: StoredRun) -> list[Path]:
-    """Checkpoints that nothing needs any more: all numbered ones but the last of an unfinished training.
+def require_label(label: str) -> None:
+    """Refuse a label that could not be the name of a folder, as exported runs have it. Raises ParameterError."""
+    if not label.strip():
+        raise ParameterError("A label needs at least one character.")
+    if label.startswith(".") or not set(label).isdisjoint("/\\") or not label.isprintable():
+        raise ParameterError(
+            f"The label {label!r} could not be the name of a folder, which exported runs are called by; choose one that does "
+            "not begin with a dot and has no slashes in it."
+        )
 
-    The selected weights and the final state are never among them, and nothing of a run that is being worked on.
+
+def tidy_checkpoints(run: StoredRun, *, keep_every: int | None = None, delete: bool) -> dict[Path, int]:
+    """Find, and delete where that is asked for, numbered checkpoints that nothing needs any more.
+
+    What is selected and what is final is never among them, nor the newest of a training that has not ended, nor what the
+    training keeps for good; and nothing of a run that is being worked on.
+
+    Args:
+        run: the run, with all trainings of which it consists.
+        keep_every: keep those of every so many epochs instead of what the training keeps for good; 0: of none.
+        delete: whether they are deleted, too.
+
+    Returns:
+        File -> its size in bytes.
     """
+    sizes: dict[Path, int] = {}
     with suppress(Timeout), FileLock(run.folder / LOCK_FILE, blocking=False):
-        numbered = sorted((run.folder / CHECKPOINTS).glob("epoch_*.safetensors"))
-        is_finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
-        return numbered if is_finished else numbered[:-1]
-    return []
+        for folder in sorted({file.parent for file in run.folder.rglob("*.safetensors") if epoch_of(file) is not None}):
+            newest = 0 if (folder / FINAL_FILE).is_file() else 1
+            sizes |= {
+                file: file.stat().st_size for file in unneeded_checkpoints(folder, newest=newest, every=keep_every)
+            }
+        for file in sizes if delete else ():
+            file.unlink()
+    return sizes
 
 
 def _read(folder: Path) -> StoredRun:

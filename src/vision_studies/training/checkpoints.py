@@ -56,11 +56,6 @@ def load_state(path: Path) -> Any:
         raise CheckpointError(f"{path} is not a whole checkpoint of this project ({error}); delete it.") from error
 
 
-def numbered_checkpoints(folder: Path) -> list[Path]:
-    """Checkpoints of single epochs, oldest first."""
-    return sorted(folder.glob("epoch_*.safetensors"))
-
-
 def copied_weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers as they are now, on the processor."""
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

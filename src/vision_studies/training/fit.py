@@ -16,11 +16,11 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.data.loaders import Loader
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
+from vision_studies.run_folders import FINAL_FILE, keep_for_good, numbered_checkpoints, unneeded_checkpoints
 from vision_studies.training.averaging import Averaging, averaged_weights, build_averaging
 from vision_studies.training.checkpoints import (
     copied_weights,
     load_state,
-    numbered_checkpoints,
     random_state,
     restore_random_state,
     save_state,
@@ -40,7 +40,6 @@ from vision_studies.training.selection import EarlyStopping, Tracker
 
 logger = logging.getLogger(__name__)
 
-_FINAL = "final.safetensors"
 _LOSS_CHECK = 50  # steps from one look at the loss to the next: on a GPU a look waits for all work to be done
 
 
@@ -55,6 +54,7 @@ def fit(
     folder: Path | None = None,
     on_epoch: Callable[[dict[str, Any]], bool | None] | None = None,
     objective: Objective = CLASSIFICATION,
+    keep_every: int | None = None,
 ) -> FitResult:
     """Train `model` and keep the weights of its best validation epoch.
 
@@ -74,6 +74,7 @@ def fit(
         folder: where checkpoints are kept.
         on_epoch: called with the history row of every epoch, in the first process alone; True ends the training.
         objective: what is computed, minimised and measured.
+        keep_every: numbered checkpoints of every so many epochs stay for good; None: of none.
 
     Raises:
         DataError: there is no batch to train on.
@@ -112,6 +113,8 @@ def fit(
     training = _Training(model, train_loader, validation_loader, settings, seed, device, objective)
     if folder is not None:
         training.resume(folder)
+        if training.share.rank == 0:
+            keep_for_good(folder, keep_every)
     with training_progress(settings.epochs, training.epoch) as advance:
         while not training.ended:
             row = training.run_epoch()
@@ -210,11 +213,11 @@ class _Training:
         if not self.ended:
             self.ended = self._pruned = True
             if folder is not None and self.share.rank == 0:
-                save_state(folder / _FINAL, self._state())
+                save_state(folder / FINAL_FILE, self._state())
 
     def resume(self, folder: Path) -> None:
         """Continue from the newest whole checkpoint in `folder`, if there is one."""
-        final = folder / _FINAL
+        final = folder / FINAL_FILE
         for path in [*([final] if final.exists() else []), *reversed(numbered_checkpoints(folder))]:
             try:
                 state = load_state(path)
@@ -240,8 +243,8 @@ class _Training:
         if self.epoch % self.settings.checkpoint_every == 0:
             save_state(folder / f"epoch_{self.epoch:04d}.safetensors", self._state())
         if self.ended:
-            save_state(folder / _FINAL, self._state())
-        for old in numbered_checkpoints(folder)[: -self.settings.keep_last]:
+            save_state(folder / FINAL_FILE, self._state())
+        for old in unneeded_checkpoints(folder, newest=self.settings.keep_last):
             old.unlink()
 
     def _train(self) -> tuple[float, float, dict[str, float]]:

@@ -40,7 +40,14 @@ def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
 
 
 def train(
-    settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device, *, processes: int = 1
+    settings: RunSettings,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    *,
+    processes: int = 1,
+    keep_every: int | None = None,
 ) -> Outcome:
     """Train one network; an interrupted call continues from the checkpoints in `folder`.
 
@@ -54,16 +61,18 @@ def train(
         device: where to train.
         processes: how many processes, each on a GPU of its own or all on the CPU, share every batch. The numbers are those
             of one process to rounding, where nothing is dropped out.
+        keep_every: see `fit`.
 
     Raises:
         ParameterError: the batches cannot be divided evenly, or there are too few GPUs.
         TogetherError: one of several processes has failed.
     """
     if processes == 1:
-        return _train(settings, seed, data, folder, WHOLE, device)
+        return _train(settings, seed, data, folder, WHOLE, device, keep_every=keep_every)
     require_equal_shares(settings.training.batch_size, processes)
     with training_progress(settings.training.epochs, 0) as advance:
-        return train_together(partial(_train, settings, seed, data, folder), processes, device, advance)
+        work = partial(_train, settings, seed, data, folder, keep_every=keep_every)
+        return train_together(work, processes, device, advance)
 
 
 def _train(
@@ -74,6 +83,7 @@ def _train(
     share: Share,
     device: torch.device,
     on_epoch: OnEpoch | None = None,
+    keep_every: int | None = None,
 ) -> Outcome:
     tune_process()
     seed_everything(seed)
@@ -95,6 +105,7 @@ def _train(
         device=device,
         folder=folder / "checkpoints",
         on_epoch=on_epoch,
+        keep_every=keep_every,
     )
     metrics = result.metrics(network_size(model, data.image_shape), device, images=train_loader.num_samples)
     if share != WHOLE:
@@ -130,10 +141,20 @@ def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: to
 
 
 def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:
-    """Predictions of an evaluated run: index, label, prediction, correct and one probability column a class."""
+    """Predictions of an evaluated run with the first test-time views; see `prediction_rows`."""
     stored = load_file(folder / PREDICTIONS_FILE)
-    probabilities = stored[f"probabilities_{views}"]
-    table = pd.DataFrame({"index": stored["indices"], "label": stored["labels"]})
+    return prediction_rows(stored["indices"], stored["labels"], stored[f"probabilities_{views}"])
+
+
+def prediction_rows(indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
+    """Class probabilities [N, classes] as a table: index, label, prediction, correct and one probability column a class.
+
+    Args:
+        indices: of the images in the image set, int64 [N].
+        labels: their classes, int64 [N].
+        probabilities: float32 [N, classes].
+    """
+    table = pd.DataFrame({"index": indices, "label": labels})
     table["prediction"] = probabilities.argmax(axis=1)
     table["correct"] = table["prediction"] == table["label"]
     columns = [f"probability_{label}" for label in range(probabilities.shape[1])]

@@ -1,21 +1,15 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
+from vision_studies.pipelines.alphanet.networks import NETWORKS
 from vision_studies.pipelines.alphanet.plan import study_data
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
+from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:alphanet"
 BY_CLASS = ["class_accuracies", "combinations", "changes"]
 FIGURE_INPUTS = [SETTINGS, "params:reporting", "statistics", *BY_CLASS, "relations"]
-
-
-def _no_title(_: Mapping[str, Any]) -> str:
-    return ""
 
 
 METHOD = Method(
@@ -43,10 +37,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
-    networks=no_networks(
-        "they are parts (networks that give features, classifiers of these), and none classifies images alone",
-        _no_title,
-    ),
+    networks=NETWORKS,
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

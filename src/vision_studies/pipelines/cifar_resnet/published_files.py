@@ -3,13 +3,79 @@
 Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.json` (33 keys) and `training.log`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.errors import DataError, one_line
+from vision_studies.files import atomic_file, write_json
+from vision_studies.reports.table import Table
+from vision_studies.run_folders import CHECKPOINTS, numbered_checkpoints
+from vision_studies.studies.stored_runs import StoredRun
+
+GRAPHS = {
+    "loss_plot": "loss_figure",
+    "validation_plot": "validation_figure",
+    "learning_rate_plot": "learning_rate_figure",
+    "combined_plot": "learning_curves",
+}
+"""File names of the original project -> functions of `figures.training`."""
+
+_COLUMNS = {
+    "epoch": "epoch",
+    "train_loss": "train_loss",
+    "train_acc": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_acc": "validation_accuracy",
+    "learning_rate": "learning_rate",
+}
+"""Column of `metrics.csv` -> the column of a history that it comes from; accuracies are in percent there."""
+
+
+def write_logs(
+    run: StoredRun, history: pd.DataFrame, experiment: str, folder: Path, keys: Mapping[str, Any] | None = None
+) -> None:
+    """Write `metrics.csv`, `config.json`, `training.log` and `figures/` of a run that has ended, with its history.
+
+    Args:
+        experiment: what the run is called in them.
+        keys: what `config.json` has besides.
+    """
+    settings = RunSettings.model_validate(run.description["configuration"])
+    finished = datetime.fromisoformat(run.stages["training"]["provenance"]["finished_at"])
+    parameters, device = int(run.metric("parameters")), str(run.metric("device"))
+    config = config_table(settings, experiment=experiment, device=device)
+    write_json(folder / "config.json", {**config, **(keys or {})})
+    metrics_table(history, settings).to_csv(folder / "metrics.csv", index=False)
+    saved = numbered_checkpoints(run.folder / CHECKPOINTS).values()
+    head: dict[str, Any] = {"experiment": experiment, "parameters": parameters, "layers": layer_lines(run)}
+    text = training_log(history, settings, **head, finished=finished, saved=saved)
+    (folder / "training.log").write_text(text, encoding="utf-8")
+    draw_graphs(history, folder / "figures")
+
+
+def draw_graphs(histories: pd.DataFrame, folder: Path, dpi: int = 150) -> None:
+    """Draw the four training graphs of one run, or of several in one."""
+    from vision_studies.figures import training
+
+    for name, function in GRAPHS.items():
+        with atomic_file(folder / f"{name}.png") as temporary:
+            getattr(training, function)(histories).savefig(temporary, dpi=dpi, bbox_inches="tight", format="png")
+
+
+def layer_lines(run: StoredRun) -> list[str]:
+    """The layers of a run's network with their parameters, one a line; or why they are not known."""
+    from vision_studies.models.statistics import layer_rows
+    from vision_studies.serving.opened_models import open_run
+
+    try:
+        return Table(layer_rows(open_run(run.folder).network), align="llr").terminal().splitlines()
+    except DataError:  # they alone say what the network was built for
+        return ["Layers: not known, because the images that it was trained on are not there any more"]
 
 
 def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
@@ -18,18 +84,32 @@ def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
     last = settings.training.epochs
     return pd.DataFrame(
         {
-            "epoch": history["epoch"],
-            "train_loss": history["train_loss"],
-            "train_acc": 100 * history["train_accuracy"],
-            "val_loss": history["validation_loss"],
-            "val_acc": 100 * history["validation_accuracy"],
-            "learning_rate": history["learning_rate"],
+            **{name: history[column] * (100 if name.endswith("_acc") else 1) for name, column in _COLUMNS.items()},
             "time_elapsed": seconds,
             "memory_used_mb": history["peak_memory_mb"],
             "batch_time_ms": 1000 * settings.training.batch_size / history["images_per_second"],
             "eta_hours": seconds / history["epoch"] * (last - history["epoch"]) / 3600,
         }
     )
+
+
+def read_metrics(file: Path) -> pd.DataFrame:
+    """What training graphs need of a `metrics.csv`: epoch, losses, accuracies (fractions) and learning rate, a row an epoch.
+
+    Raises:
+        DataError: the file is missing, or no such table.
+    """
+    try:
+        table = pd.read_csv(file)[[*_COLUMNS]].astype(float)
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {file}; name the metrics.csv of an exported run.") from error
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{file} is no metrics.csv ({one_line(error)}); it needs the columns {', '.join(_COLUMNS)}, all of numbers."
+        ) from error
+    history = table.rename(columns=_COLUMNS)
+    accuracies = ["train_accuracy", "validation_accuracy"]
+    return history.assign(**{name: history[name] / 100 for name in accuracies})
 
 
 def config_table(settings: RunSettings, *, experiment: str, device: str) -> dict[str, Any]:
@@ -78,11 +158,19 @@ def config_table(settings: RunSettings, *, experiment: str, device: str) -> dict
 
 
 def training_log(
-    history: pd.DataFrame, settings: RunSettings, *, experiment: str, parameters: int, finished: datetime
+    history: pd.DataFrame,
+    settings: RunSettings,
+    *,
+    experiment: str,
+    parameters: int,
+    finished: datetime,
+    layers: Sequence[str] = (),
+    saved: Collection[int] = (),
 ) -> str:
-    """`training.log`: a stamped block for the model, the settings and every epoch.
+    """`training.log`: a stamped block for the model with its `layers`, the settings and every epoch.
 
-    Stamps are reckoned back from the end of the run: only its end and its epochs' seconds are stored.
+    Stamps are reckoned back from the end of the run: only its end and its epochs' seconds are stored. `saved` are the epochs
+    of which there is a checkpoint.
     """
     metrics = metrics_table(history, settings)
     total = float(metrics["time_elapsed"].iloc[-1])
@@ -94,21 +182,24 @@ def training_log(
         lines.extend(f"{stamp} {message}" for message in messages)
 
     write(0, "MODEL INFORMATION", f"Model: {settings.model.name}", f"Total Parameters: {parameters:,}")
+    write(0, *layers)
     write(0, "TRAINING CONFIGURATION", f"experiment_name: {experiment}")
     write(0, *(f"{key}: {value}" for key, value in settings.training.model_dump(mode="json").items()))
     write(0, "TRAINING LOG")
     best = 0.0
     for row in metrics.itertuples():
+        is_best, best = row.val_acc > best, max(best, row.val_acc)
         write(
             row.time_elapsed,
             f"Epoch {row.epoch}/{settings.training.epochs}",
+            f"Time: {row.time_elapsed:.1f}s, ETA: {row.eta_hours:.2f}h",
             f"Train Loss: {row.train_loss:.4f}, Train Acc: {row.train_acc:.2f}%",
-            f"Val Loss: {row.val_loss:.4f}, Val Acc: {row.val_acc:.2f}%",
+            f"Val Loss: {row.val_loss:.4f}, Val Acc: {row.val_acc:.2f}%, Best Val Acc: {best:.2f}%",
             f"Learning Rate: {row.learning_rate:.6g}",
+            f"Memory: {row.memory_used_mb:.0f} MB, Batch: {row.batch_time_ms:.1f} ms",
+            *([f"New best validation accuracy: {best:.2f}%"] if is_best else []),
+            *([f"Saved checkpoint: checkpoints/epoch_{row.epoch}.safetensors"] if row.epoch in saved else []),
         )
-        if row.val_acc > best:
-            best = row.val_acc
-            write(row.time_elapsed, f"New best validation accuracy: {best:.2f}%")
     hours, rest = divmod(int(total), 3600)
     done = f"Training completed in {hours}h {rest // 60}m {rest % 60}s. Best validation accuracy: {best:.4f}%"
     write(total, done)

@@ -15,6 +15,11 @@ class CifarResnetSettings(Settings):
     variants: tuple[VariantSettings, ...] = Field(
         min_length=1, description="what is compared; the first is what the others are compared with"
     )
+    keep_every: int | None = Field(
+        ge=1,
+        description="numbered checkpoints of every so many epochs stay, beside the newest that run.training.keep_last "
+        "counts; null: of none",
+    )
     run: RunSettings = Field(description="the run that all variants start from")
 
     @model_validator(mode="after")

@@ -45,7 +45,8 @@ def _train(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:
 
     settings, processes = RunSettings.model_validate(run.configuration), context.execution.processes_per_run
     device = training_device(context.execution.device, processes)
-    return train(settings, run.seed, context.images, folder, device, processes=processes)
+    keep_every = context.settings.keep_every
+    return train(settings, run.seed, context.images, folder, device, processes=processes, keep_every=keep_every)
 
 
 def _evaluate(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:

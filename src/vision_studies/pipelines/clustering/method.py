@@ -28,7 +28,9 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
-    networks=no_networks("they keep no network", network_title),
+    networks=no_networks(
+        "they keep no network; name the run of transfer_cuts that pretrained the one they look into", network_title
+    ),
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

@@ -11,9 +11,11 @@ from vision_studies.run_folders import read_description
 from vision_studies.studies.method import WEIGHTS_FILE, Networks, StoredNetwork
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.statistics.metrics import Split
     from vision_studies.training.classifier import ImageClassifier
 
 
@@ -66,4 +68,16 @@ def _cut(settings: CutRunSettings, weights: Path, data: "PreparedData") -> "nn.M
     return Cut(whole, settings.cut.frozen, network)
 
 
-NETWORKS = Networks(network_title, _rebuild)
+def _positions(run: StoredNetwork, data: "PreparedData", split: "Split") -> "np.ndarray":
+    # Of runs with `protocol: published`, which are tested with all training images, the images that are for test.
+    from vision_studies.data.subsets import class_data
+    from vision_studies.pipelines.transfer_cuts.work import subset
+
+    if "cut" in run.configuration and split == "validation":
+        return subset(CutRunSettings.model_validate(run.configuration), run.seed, data)[1]
+    published = run.configuration["protocol"] == "published"
+    images = class_data(data, run.configuration["classes"], published=published)
+    return images.validation if split == "validation" else images.test
+
+
+NETWORKS = Networks(network_title, _rebuild, positions=_positions)

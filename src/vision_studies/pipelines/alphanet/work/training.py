@@ -30,7 +30,8 @@ from vision_studies.pipelines.alphanet.work.cached_logits import CachedLogits, c
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
-from vision_studies.training.checkpoints import load_state, numbered_checkpoints, save_state
+from vision_studies.run_folders import numbered_checkpoints, unneeded_checkpoints
+from vision_studies.training.checkpoints import load_state, save_state
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.progress import stack_progress
 from vision_studies.training.runtime import derived_seed
@@ -116,7 +117,7 @@ def train_stack(
     members = [_Member() for _ in seeds]
     learners = {"networks": networks, "optimizer": optimizer, "scheduler": scheduler}
     first, seconds = 1, 0.0
-    if saved := numbered_checkpoints(folder) if folder is not None else []:
+    if saved := list(numbered_checkpoints(folder)) if folder is not None else []:
         state = load_state(saved[-1])
         first, seconds = state["epoch"] + 1, state["seconds"]
         _restore(state, learners, members)
@@ -257,7 +258,7 @@ def _save(
         ],
     }
     save_state(folder / f"epoch_{epoch:05d}.safetensors", state)
-    for old in numbered_checkpoints(folder)[:-checkpoints]:
+    for old in unneeded_checkpoints(folder, newest=checkpoints):
         old.unlink()
 
 
