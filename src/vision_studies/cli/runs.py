@@ -9,23 +9,15 @@ from kedro.framework.session import KedroSession
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
-from vision_studies.errors import DataError, ParameterError
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import WEIGHTS_FILE, read_history
+from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs, label_run, superfluous_checkpoints
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
 
 ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
-FIGURES = {
-    "loss_plot": "loss_figure",
-    "validation_plot": "validation_figure",
-    "learning_rate_plot": "learning_rate_figure",
-    "combined_plot": "learning_curves",
-}
-"""File names of the original project -> functions of `plots.training`."""
 
 
 @click.group(
@@ -124,45 +116,77 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path) -> None:
     """Draw the four training graphs of one RUN, or of several in one."""
     import pandas as pd
 
+    from vision_studies.pipelines.cifar_resnet.published_files import GRAPHS, draw_graphs
+
     stored = [find_run(_models(), name, env) for name in names]
-    histories = [_history(run).assign(run=run.name, variant=run.label or run.description["variant"]) for run in stored]
-    _draw(pd.concat(histories, ignore_index=True), output)
-    click.echo(f"{', '.join(f'{name}.png' for name in FIGURES)}: {output}")
+    histories = [run.history().assign(run=run.name, variant=run.label or run.description["variant"]) for run in stored]
+    draw_graphs(pd.concat(histories, ignore_index=True), output)
+    click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
 
 
-@runs.command()
-@click.argument("run")
-@click.argument("folder", type=click.Path(path_type=Path))
+def _places(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, Path]:
+    """The run, which is empty with --format=published, and the folder."""
+    names = ["FOLDER"] if context.params["layout"] == "published" else ["RUN", "FOLDER"]
+    if len(given) < len(names):
+        hint = f"'{names[len(given)]}'"
+        raise click.MissingParameter(ctx=context, param=parameter, param_type="argument", param_hint=hint)
+    if len(given) > len(names):
+        raise click.UsageError(
+            f"--format={context.params['layout']} takes {' and '.join(names)}, not '{given[len(names)]}' as well.",
+            context,
+        )
+    *run, folder = given
+    return "".join(run), Path(folder)
+
+
+@runs.command(
+    epilog=(
+        "\b\nExamples:\n"
+        "  kedro runs export 3f2a one_run\n"
+        "  kedro runs export --format=published --env=resnet_se published"
+    )
+)
+@click.argument("places", metavar="[RUN] FOLDER", nargs=-1, callback=_places)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["run", "published"]),
+    default="run",
+    show_default=True,
+    is_eager=True,
+    help="run: one RUN of cifar_resnet. published: all that the study of --env has found, without RUN.",
+)
 @ENV
 @told_in_a_sentence
-def export(run: str, folder: Path, env: str | None) -> None:
-    """Copy RUN to FOLDER in the original project's layout.
+def export(places: tuple[str, Path], layout: str, env: str | None) -> None:
+    """Write RUN, or a whole study, to FOLDER in the original projects' files.
 
-    FOLDER, which must not be there yet, then holds metrics.csv, config.json, training.log, best.safetensors and figures/.
+    FOLDER must not be there yet. Of one RUN it then holds metrics.csv, config.json, training.log, best.safetensors and
+    figures/; of a study, a folder for each published project whose question it asks, with that project's names.
     """
+    run, folder = places
+    if layout == "published":
+        from vision_studies.studies.export import export_study
+
+        for pipeline, done in export_study(Path.cwd(), study_name(env), folder).items():
+            click.echo(f"{pipeline}: {done}")
+    else:
+        _export_run(find_run(_models(), run, env), folder)
+
+
+def _export_run(stored: StoredRun, folder: Path) -> None:
     import shutil
-    from datetime import datetime
 
-    from vision_studies.config.network_run import RunSettings
-    from vision_studies.files import atomic_folder, write_json
-    from vision_studies.pipelines.cifar_resnet.published_files import config_table, metrics_table, training_log
+    from vision_studies.files import atomic_folder
+    from vision_studies.pipelines.cifar_resnet.published_files import write_logs
     from vision_studies.serving.opened_models import require_pipeline
+    from vision_studies.studies.export import require_unused
 
-    if folder.exists():
-        raise ParameterError(f"{folder} is there already; name a folder that is not.")
-    stored = find_run(_models(), run, env)
+    require_unused(folder)
     require_pipeline(stored.description, stored.fingerprint)
-    history = _history(stored)
-    settings = RunSettings.model_validate(stored.description["configuration"])
-    finished = datetime.fromisoformat(stored.stages["training"]["provenance"]["finished_at"])
-    parameters, device = int(stored.metric("parameters")), str(stored.metric("device"))
     with atomic_folder(folder) as temporary:
-        metrics_table(history, settings).to_csv(temporary / "metrics.csv", index=False)
-        write_json(temporary / "config.json", config_table(settings, experiment=stored.name, device=device))
-        text = training_log(history, settings, experiment=stored.name, parameters=parameters, finished=finished)
-        (temporary / "training.log").write_text(text, encoding="utf-8")
+        write_logs(stored, stored.history(), stored.name, temporary)
         shutil.copy(stored.folder / WEIGHTS_FILE, temporary / "best.safetensors")
-        _draw(history, temporary / "figures")
     click.echo(f"{stored.name}: {folder}")
 
 
@@ -197,19 +221,3 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "finished": newest["provenance"]["finished_at"][:16].replace("T", " ") if newest else "–",
         "size": decimal(run.size),
     }
-
-
-def _history(run: StoredRun) -> Any:
-    try:
-        return read_history(run.folder)
-    except FileNotFoundError as error:
-        raise DataError(f"The run {run.fingerprint} has not finished its training yet; run its study again.") from error
-
-
-def _draw(history: Any, folder: Path) -> None:
-    from vision_studies.figures import training
-    from vision_studies.files import atomic_file
-
-    for name, function in FIGURES.items():
-        with atomic_file(folder / f"{name}.png") as temporary:
-            getattr(training, function)(history).savefig(temporary, dpi=150, bbox_inches="tight", format="png")

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -15,12 +15,16 @@ from vision_studies.run_folders import (
     LABEL_FILE,
     LOCK_FILE,
     read_description,
+    read_history,
     read_label,
     read_stage,
     run_folders,
     stage_files,
 )
 from vision_studies.studies.runs import run_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 UNFINISHED = "unfinished"
 
@@ -63,6 +67,15 @@ class StoredRun:
         """Bytes of all its files."""
         return sum(os.lstat(f"{folder}/{name}").st_size for folder, _, names in os.walk(self.folder) for name in names)
 
+    def history(self) -> "pd.DataFrame":
+        """What it measured, one row an epoch. Raises DataError where its training has not ended, or the file is damaged."""
+        try:
+            return read_history(self.folder)
+        except FileNotFoundError as error:
+            raise DataError(
+                f"The run {self.fingerprint} has not finished its training yet; run its study again."
+            ) from error
+
     def metric(self, name: str) -> Any:
         """A metric of any stage; None where there is none."""
         return next((stage["metrics"][name] for stage in self.stages.values() if name in stage["metrics"]), None)
@@ -72,7 +85,7 @@ def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
     """All runs below `models`, of one study or of every one, by study, variant and seed. Raises DataError where a run's file is
     damaged.
     """
-    runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
+    runs = [read_run(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
     return sorted(runs, key=lambda run: [run.description[key] for key in _IDENTITY])
 
 
@@ -89,6 +102,16 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
         raise ParameterError(f"No run of {where} is called '{named}'; `kedro runs list` shows what there is.")
     several = ", ".join(f"{run.description['study']}/{run.fingerprint}" for run in matches)
     raise ParameterError(f"'{named}' could be any of {several}; give more of its fingerprint, or the study with --env.")
+
+
+def read_run(folder: Path) -> StoredRun:
+    """The run in a folder. Raises FileNotFoundError where none has begun there, and DataError where a file is damaged."""
+    stages = {path.stem: read_stage(path) for path in stage_files(folder)}
+    try:
+        stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
+    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))
 
 
 def label_run(models: Path, run: StoredRun, label: str) -> None:
@@ -113,12 +136,3 @@ def superfluous_checkpoints(run: StoredRun) -> list[Path]:
         is_finished = (run.folder / CHECKPOINTS / "final.safetensors").is_file()
         return numbered if is_finished else numbered[:-1]
     return []
-
-
-def _read(folder: Path) -> StoredRun:
-    stages = {path.stem: read_stage(path) for path in stage_files(folder)}
-    try:
-        stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
-    except (KeyError, TypeError) as error:
-        raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
-    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))

@@ -5,6 +5,7 @@ from typing import Any
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.published_study import PUBLISHED
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
@@ -47,6 +48,7 @@ METHOD = Method(
         "they are parts (networks that give features, classifiers of these), and none classifies images alone",
         _no_title,
     ),
+    published=PUBLISHED,
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

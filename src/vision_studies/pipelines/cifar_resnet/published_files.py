@@ -5,11 +5,47 @@ Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.j
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.files import atomic_file, write_json
+from vision_studies.studies.stored_runs import StoredRun
+
+GRAPHS = {
+    "loss_plot": "loss_figure",
+    "validation_plot": "validation_figure",
+    "learning_rate_plot": "learning_rate_figure",
+    "combined_plot": "learning_curves",
+}
+"""File names of the original project -> functions of `figures.training`."""
+
+
+def write_logs(run: StoredRun, history: pd.DataFrame, experiment: str, folder: Path) -> None:
+    """Write `metrics.csv`, `config.json`, `training.log` and `figures/` of a run that has ended, with its history.
+
+    Args:
+        experiment: what the run is called in them.
+    """
+    settings = RunSettings.model_validate(run.description["configuration"])
+    finished = datetime.fromisoformat(run.stages["training"]["provenance"]["finished_at"])
+    parameters, device = int(run.metric("parameters")), str(run.metric("device"))
+    write_json(folder / "config.json", config_table(settings, experiment=experiment, device=device))
+    metrics_table(history, settings).to_csv(folder / "metrics.csv", index=False)
+    text = training_log(history, settings, experiment=experiment, parameters=parameters, finished=finished)
+    (folder / "training.log").write_text(text, encoding="utf-8")
+    draw_graphs(history, folder / "figures")
+
+
+def draw_graphs(histories: pd.DataFrame, folder: Path) -> None:
+    """Draw the four training graphs of one run, or of several in one."""
+    from vision_studies.figures import training
+
+    for name, function in GRAPHS.items():
+        with atomic_file(folder / f"{name}.png") as temporary:
+            getattr(training, function)(histories).savefig(temporary, dpi=150, bbox_inches="tight", format="png")
 
 
 def metrics_table(history: pd.DataFrame, settings: RunSettings) -> pd.DataFrame:
