@@ -56,4 +56,5 @@ def export_study(project: Path, study: str, folder: Path) -> dict[str, str]:
             place.mkdir(exist_ok=True)
             published.write(stored, place)
             done[stored.pipeline] = str(folder / published.project)
+        require_unused(folder)  # writing takes a while
     return done

@@ -96,14 +96,14 @@ class StoredStudy:
             )
         return table
 
-    def content(self, path: Path) -> Any:
-        """What a JSON or YAML file holds, where that is a list or a mapping."""
+    def content(self, path: Path, needed: Sequence[str] = ()) -> Any:
+        """What a JSON or YAML file holds, which is a list, or a mapping that has what is `needed`."""
         found = self.file(path)
         try:
             text = found.read_text(encoding="utf-8")
             content = json.loads(text) if found.suffix == ".json" else yaml.safe_load(text)
-            if not isinstance(content, list | dict):
-                raise ValueError("it is a single value")
+            if not isinstance(content, list | dict) or set(needed) - {*content}:
+                raise ValueError(f"it is no list or mapping, or lacks one of {list(needed)}")
             return content
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise self._damaged(found) from error

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from vision_studies.pipelines.mlp_transfer.regret import published_regret_table
 from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS
 from vision_studies.studies.published import Published, StoredStudy, copied, newest, plain_name, write_csv
 
@@ -36,13 +35,16 @@ _FIGURES = {
 def write_study(study: StoredStudy, folder: Path) -> None:
     """Write the search, the transfer where it has been done, their figures where they were drawn, and the manifest."""
     from vision_studies.pipelines.mlp_transfer.nodes import loss_files, search_files
+    from vision_studies.pipelines.mlp_transfer.regret import published_regret_table
 
     finished = datetime.fromisoformat(study.results["finished_at"].max())
     run = folder / "runs" / f"{plain_name(study.name)}_{finished:%Y%m%d_%H%M%S}"
     trials = study.table("search_results.parquet", _RUNS)
     histories = study.table("search_histories.parquet", ["variant", "trial", "epoch", "train_loss", "validation_loss"])
-    best = study.content(study.outputs / "best_hyperparameters.json")
+    best = study.content(study.outputs / "best_hyperparameters.json", ["architectures"])
     names = {name: f"mlp_{len(chosen['layers'])}x_{name}" for name, chosen in best["architectures"].items()}
+    for chosen in best["architectures"].values():
+        chosen["hyperparameters"] = {name: chosen["hyperparameters"][name] for name in HYPERPARAMETERS}
     files, descriptions = search_files(trials, histories, best, study.results, degrees=0)
     descriptions["search_meta"] = {"search_training_seed": int(trials["seed"].iloc[0])}
     _write(run / "search", files, descriptions, names)
