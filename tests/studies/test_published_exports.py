@@ -156,6 +156,9 @@ def test_perceptrons_are_read_as_their_project_does(exported, demo_project):
     assert re.fullmatch(rf"{plain_name(STUDY)}_\d{{8}}_\d{{6}}", run.name)
     manifest = published.yaml_file(run / "run_manifest.yaml")
     assert root / manifest["run_dir"] == run
+    assert list(manifest) == [
+        *("run_dir", "search_output_dir", "transfer_output_dir", "search_config_path", "transfer_config_path")
+    ]
     search, transfer = root / manifest["search_output_dir"], root / manifest["transfer_output_dir"]
     found = published.searched(search)
     assert set(found) == {"mlp_1x_8", "mlp_2x_6x6"}
@@ -254,8 +257,13 @@ def check_epochs(result, labels, few, rho):
 def documented() -> dict[str, re.Pattern[str]]:
     """Files of the page's table -> what they may be called."""
     page = (ROOT / "docs/exports.md").read_text(encoding="utf-8")
-    names = re.findall(r"^\| `(.+?)` \|", page, re.MULTILINE)
-    return {name: re.compile(re.sub(r"<[\w]+>", "[^/]*", re.escape(name))) for name in names}
+    files, root = [], ""
+    for line in page.splitlines():
+        if project := re.match(r"\| \*\*\w+\*\*: `(.+?/)` \|", line):
+            root = project[1]
+        elif file := re.match(r"\| `(.+?)` \|", line):
+            files.append(root + file[1])
+    return {name: re.compile(re.sub(r"<\w+>", "[^/]*", re.escape(name))) for name in files}
 
 
 NOT_IN_THE_DEMO = ("hyperparameter_stats.json", "<variant>/<name>.png", "outputs/hyper_search/", "nnsweep_")

@@ -61,9 +61,16 @@ def write_study(study: StoredStudy, folder: Path) -> None:
     for part, figures in _FIGURES.items():
         for figure in figures:
             _copy_figure(study.reports / f"{figure}.png", run / part)
-    relative_run = run.relative_to(folder)
-    manifest = {"run_dir": relative_run, **{f"{part}_output_dir": relative_run / part for part in _FIGURES}}
-    _write_yaml(run / "run_manifest.yaml", {name: str(path) for name, path in manifest.items()})
+    _write_yaml(run / "run_manifest.yaml", run_manifest(run.relative_to(folder).as_posix()))
+
+
+def run_manifest(run_folder: str) -> dict[str, str]:
+    """What stands in `run_manifest.yaml`: where the parts of a run lie, and the project's own files that configure them."""
+    return {
+        "run_dir": run_folder,
+        **{f"{part}_output_dir": f"{run_folder}/{part}" for part in _FIGURES},
+        **{f"{part}_config_path": f"configs/{part}.yaml" for part in _FIGURES},
+    }
 
 
 def _write(folder: Path, files: dict[str, pd.DataFrame], descriptions: dict[str, Any], names: dict[str, str]) -> None:
