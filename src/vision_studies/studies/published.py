@@ -102,7 +102,7 @@ class StoredStudy:
         try:
             text = found.read_text(encoding="utf-8")
             content = json.loads(text) if found.suffix == ".json" else yaml.safe_load(text)
-            if not isinstance(content, list | dict) or set(needed) - {*content}:
+            if not isinstance(content, list | dict) or any(name not in content for name in needed):
                 raise ValueError(f"it is no list or mapping, or lacks one of {list(needed)}")
             return content
         except (OSError, ValueError, yaml.YAMLError) as error:
