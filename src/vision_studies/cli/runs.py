@@ -154,7 +154,7 @@ def _places(context: click.Context, parameter: click.Parameter, given: tuple[str
     default="run",
     show_default=True,
     is_eager=True,
-    help="run: one RUN of cifar_resnet. published: all that the study of --env has found, without RUN.",
+    help="run: one RUN of cifar_resnet. published: all that the study of --env (base without it) has found; takes no RUN.",
 )
 @ENV
 @told_in_a_sentence
