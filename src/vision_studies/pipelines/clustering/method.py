@@ -1,6 +1,7 @@
 """What `clustering` is: clusters in what the layers of networks give that have learnt some classes."""
 
 from vision_studies.pipelines.clustering import nodes
+from vision_studies.pipelines.clustering.published_study import PUBLISHED
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
@@ -31,6 +32,7 @@ METHOD = Method(
     networks=no_networks(
         "they keep no network; name the run of transfer_cuts that pretrained the one they look into", network_title
     ),
+    published=PUBLISHED,
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

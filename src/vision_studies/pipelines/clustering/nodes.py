@@ -141,20 +141,9 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
 
 def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Scores in the layouts of the project "mp-tl-study": one file a method; by channels, the older layout."""
-    from vision_studies.pipelines.transfer_cuts.published_files import channel_values, cluster_values
+    from vision_studies.pipelines.clustering.published_study import cluster_rows
 
-    datasets = {"pretraining": "Pretrain", "fine_tuning": "Finetune"}
-    named = scores.assign(dataset=scores["classes"].map(datasets), split=scores["split"].str.capitalize())
-    files = {}
-    for method, rows in named.groupby("method", sort=False):
-        if method == CHANNELS:
-            keys = ["fraction", "repeat", "samples", "layer", "dataset", "split"]
-            channels = rows.groupby(keys, sort=False)["ari"].agg(max_ari="max", mean_ari="mean").reset_index()
-            values = channel_values(channels)
-        else:
-            values = cluster_values(rows.dropna(subset=["ari", "precision", "recall"]))
-        files[f"{cuts.classes.label}_cluster_{method}"] = values
-    return files
+    return {f"{cuts.classes.label}_cluster_{method}": rows for method, rows in cluster_rows(scores).items()}
 
 
 def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.DataFrame) -> tuple[Figure, Figure, Figure]:

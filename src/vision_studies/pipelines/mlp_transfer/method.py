@@ -6,6 +6,7 @@ import pandas as pd
 
 from vision_studies.pipelines.mlp_transfer import nodes
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
+from vision_studies.pipelines.mlp_transfer.published_study import PUBLISHED
 from vision_studies.pipelines.mlp_transfer.stages import most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
@@ -59,6 +60,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),

@@ -28,6 +28,8 @@ from vision_studies.studies.method import run_stages
 
 Files = dict[str, pd.DataFrame]
 Descriptions = dict[str, Any]
+CELL = ["target_arch", "source_arch"]
+"""Columns that name a pair of architectures."""
 
 
 def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -113,12 +115,27 @@ def tabulate_search(
     results: pd.DataFrame,
 ) -> tuple[Files, Descriptions]:
     """The search's files in the layout of the published project: tables and descriptions, by path without suffix."""
-    files: Files = {}
-    descriptions: Descriptions = {
-        "search_meta": {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
-    }
-    losses, spreads = [], []
     degrees = 0 if settings.protocol == "published" else 1
+    files, descriptions = search_files(search_results, search_histories, best, results, degrees)
+    meta = {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
+    return files, {"search_meta": meta, **descriptions}
+
+
+def search_files(
+    search_results: pd.DataFrame,
+    search_histories: pd.DataFrame,
+    best: dict[str, Any],
+    results: pd.DataFrame,
+    degrees: int,
+) -> tuple[Files, Descriptions]:
+    """As `tabulate_search`, without what settings alone say.
+
+    Args:
+        degrees: what variances divide by is so much less than the number of losses.
+    """
+    files: Files = {}
+    descriptions: Descriptions = {}
+    losses, spreads = [], []
     for name, chosen in best["architectures"].items():
         trials = search_results[search_results["variant"] == name].sort_values("trial")
         files[f"{name}/search_results"] = _trials_table(trials)
@@ -169,19 +186,12 @@ def tabulate_transfer(
     regrets = transfer.regrets_by_seed(transfer_runs)
     paired = transfer.regret_table(regrets, confidence=reporting.confidence, interval=reporting.interval)
     published = settings.protocol == "published"
-    degrees = 0 if published else 1
-    cells = ["target_arch", "source_arch"]
-    spread = [
-        {**dict(zip(cells, names, strict=True)), **_spread(runs["test_loss"], degrees)}
-        for names, runs in transfer_runs.groupby(cells, sort=False)
-    ]
     table = transfer.published_regret_table(transfer_runs) if published else paired
     relative = [name for name in table if "relative" in name]
     files = {
-        "transfer_results": pd.DataFrame(spread),
-        "transfer_seed_losses": transfer_runs[[*cells, "seed", "test_loss"]],
+        **loss_files(transfer_runs, 0 if published else 1),
         "regret_matrix": table.drop(columns=relative),
-        "relative_regret_matrix": table[[*cells, *relative]],
+        "relative_regret_matrix": table[[*CELL, *relative]],
         "regret_paired_by_seed": paired,
         "matrices/test_loss": transfer.matrix(transfer_runs, "test_loss").reset_index(),
         "matrices/regret": transfer.matrix(table, "mean_regret").reset_index(),
@@ -190,6 +200,16 @@ def tabulate_transfer(
     sentence = transfer.transfer_sentence(regrets, confidence=reporting.confidence, interval=reporting.interval)
     trained, reused = int((~transfer_runs["reused"]).sum()), int(transfer_runs["reused"].sum())
     return files, {"conclusions": [sentence], "cells_trained": trained, "cells_reused": reused}
+
+
+def loss_files(transfer_runs: pd.DataFrame, degrees: int) -> Files:
+    """Test losses of the transfer, summed up and seed by seed; `degrees` as for `search_files`."""
+    spread = [
+        {**dict(zip(CELL, names, strict=True)), **_spread(runs["test_loss"], degrees)}
+        for names, runs in transfer_runs.groupby(CELL, sort=False)
+    ]
+    losses = transfer_runs[[*CELL, "seed", "test_loss"]]
+    return {"transfer_results": pd.DataFrame(spread), "transfer_seed_losses": losses}
 
 
 def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.DataFrame) -> pd.DataFrame:

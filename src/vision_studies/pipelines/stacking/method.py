@@ -4,6 +4,7 @@ from typing import Any
 
 from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
+from vision_studies.pipelines.stacking.published_study import PUBLISHED
 from vision_studies.pipelines.stacking.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
@@ -45,6 +46,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

@@ -6,6 +6,7 @@ import pandas as pd
 
 from vision_studies.pipelines.transfer_cuts import nodes
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
+from vision_studies.pipelines.transfer_cuts.published_study import PUBLISHED
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
@@ -46,6 +47,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),

@@ -124,7 +124,7 @@ def train_stack(
     with stack_progress(len(seeds), training.epochs) as advance:
         for epoch in range(first, training.epochs + 1):
             started = time.perf_counter()
-            orders = [_epoch_order(training.samplers, index, seed, epoch) for seed in seeds]
+            orders = [epoch_order(training.samplers, index, seed, epoch) for seed in seeds]
             order = torch.stack(orders).to(columns.device)
             rate = float(optimizer.param_groups[0]["lr"])
             losses = _train_epoch(networks, optimizer, train, columns, order, training.batch_size)
@@ -191,7 +191,7 @@ def validate(cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor,
     }
 
 
-def _epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
+def epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
     """The images of one network's epoch in the order in which it sees them."""
     images = draw_epoch(samplers, index, np.random.default_rng(derived_seed(seed, _DRAW, epoch)))
     return torch.from_numpy(np.random.default_rng(derived_seed(seed, _ORDER, epoch)).permutation(images))
