@@ -216,6 +216,40 @@ def test_no_figure_is_missing_here():
     }
 
 
+ACCURACIES = ("test_accuracy", "validation_accuracy", "baseline_accuracy", "accuracy", "mean", "value", "fitted")
+REACH = ("low", "high")
+
+
+def near_one(given):
+    """A table whose best accuracy is 1, with intervals that go beyond."""
+    columns = [] if not isinstance(given, pd.DataFrame) else [name for name in ACCURACIES if name in given]
+    if not columns:
+        return given
+    lift = 1 - given[columns].astype(float).max().max()
+    return given.assign(**{name: given[name] + lift for name in (*columns, *REACH) if name in given})
+
+
+def axes_of_percentages(drawn):
+    for axes in drawn.axes:
+        for name in "xyz":
+            label = getattr(axes, f"get_{name}label", str)()
+            assert label.endswith("(%)") or "%" not in label, f"{label}: an axis of percentages is known by its end"
+            if label.endswith("(%)"):
+                yield axes, name
+
+
+@pytest.mark.slow
+def test_no_axis_of_percentages_leaves_its_range():
+    drawn_with = []
+    for draw, arguments in FIGURES.items():
+        drawn = draw(*map(near_one, arguments(4)), **OPTIONS.get(draw, {}))
+        for axes, name in axes_of_percentages(drawn):
+            drawn_with.append(draw)
+            low, high = getattr(axes, f"get_{name}lim")()
+            assert 0 <= low < high <= 100, draw.__name__
+    assert len(set(drawn_with)) >= 16
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [ONE, MANY])
 @pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)

@@ -57,8 +57,8 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
         lower.xaxis.set_tick_params(labelbottom=True)
     for which, label in ((accuracies, "validation accuracy (%)"), (diversities, "diversity of learners")):
         same_heights(which[: len(variants)])
-        for axes in which[::columns]:
-            axes.set_ylabel(label)
+        for number, axes in enumerate(which):
+            axes.set_ylabel(label, visible=number % columns == 0)
         for axes in which[len(variants) :]:
             axes.set_visible(False)
     handles = [
@@ -96,8 +96,8 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
             logarithmic(axes.xaxis, write=with_unit)
             axes.tick_params(axis="x", labelrotation=30)
         axes.set_xlabel(label)
+        axes.set_ylabel("test accuracy (%)", visible=axes is panels.axes[0])
         axes.margins(x=0.12, y=0.12)
-    panels.axes[0].set_ylabel("test accuracy (%)")
     title = "Accuracy and cost (round, outlined: stacks; else: opponents)"
     return finished(panels.figure, title, legend=handles, columns=4, fontsize=9)
 

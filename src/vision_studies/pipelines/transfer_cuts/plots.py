@@ -412,11 +412,11 @@ def _boxes_of_cuts(
             if len(values := percent_of(table, fraction, cut)):
                 counts.append(len(values))
                 _box(axes, values, position, *look(fraction, cut))
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.16 * (high - low))
         fewest, most = min(counts, default=0), max(counts, default=0)
         repeats = f"{most} repeats" if fewest == most else f"{fewest} to {most} repeats"
-        axes.set_title(f"{share_name(table, fraction)}, {repeats}{note(fraction)}", fontsize=11)
+        axes.set_title(
+            f"{share_name(table, fraction)}, {repeats}{note(fraction)}", fontsize=11, pad=22
+        )  # room for a median
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("test accuracy (%)", fontsize=9.5)
     panels.axes[-1].set_xticks(range(len(cuts)), [cut_label(cut) for cut in cuts])
