@@ -57,7 +57,16 @@ METHOD = Method(
         NodeSpec(nodes.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
         NodeSpec(
             nodes.describe_study,
-            [SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
+            [
+                SETTINGS,
+                "params:data_prep",
+                "results",
+                "plan",
+                "histories",
+                "trials",
+                "trial_results",
+                "trial_histories",
+            ],
             ["study_files", "search_summaries"],
             "evaluation",
         ),
