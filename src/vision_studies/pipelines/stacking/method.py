@@ -54,7 +54,9 @@ METHOD = Method(
         NodeSpec(
             nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),
-        NodeSpec(nodes.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(
+            nodes.tabulate_study, ["params:study", "results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"
+        ),
         NodeSpec(
             nodes.describe_study,
             [

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.data_prep import DataPrepSettings
-from vision_studies.config.study import ReportingSettings
+from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
 from vision_studies.pipelines.stacking.settings import StackingSettings, only_variant
@@ -28,6 +28,9 @@ from vision_studies.studies.method import run_stages
 SearchResults = dict[str, Any]
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]
+_PUBLISHED_COLUMNS = ("Configuration", "Final Accuracy (%)", "Total Parameters", "Training Time (s)")
+_PUBLISHED_REPORT = ("configuration_comparison", "efficiency_metrics", "architecture_details")
+_DEVIATIONS = "Means over seeds, with the standard deviation of the sample."
 _OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
 
 
@@ -105,14 +108,15 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     return comparison, sentences
 
 
-def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
+def tabulate_study(study: StudySettings, results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
     """Configurations, efficiency, times and architectures part by part, as the published project prints them.
 
     Returns:
-        Name -> text, as Markdown and as LaTeX.
+        Name -> text, as Markdown and as LaTeX. With them, called after the study, are the published project's two files:
+        `<study>_report` in Markdown and `<study>_table` in LaTeX.
     """
     from vision_studies.reports.formatting import count
-    from vision_studies.reports.tables import as_texts, study_tables
+    from vision_studies.reports.tables import as_texts, study_table, study_tables
 
     scored = results[results["test_accuracy"].notna()]
     planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
@@ -128,8 +132,12 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
         for entry, row in zip(planned, tables["architecture_details"], strict=True)
         for part in entry["parts"]
     ]
-    texts = as_texts(tables, str(results["study"].iloc[0]))
-    return texts["md"], texts["tex"]
+    texts = as_texts(tables, study.name, study.title)
+    rows = [{name: row[name] for name in _PUBLISHED_COLUMNS} for row in tables["configuration_comparison"]]
+    table = study_table(rows, "Results", study.name, study.title, label=f"tab:{study.name}", note=_DEVIATIONS)
+    parts = [texts["md"][name] for name in _PUBLISHED_REPORT if name in texts["md"]]
+    report = "\n".join([f"# {study.title}\n", *parts, f"{_DEVIATIONS}\n"])
+    return texts["md"] | {f"{study.name}_report": report}, texts["tex"] | {f"{study.name}_table": table.latex()}
 
 
 def describe_study(
