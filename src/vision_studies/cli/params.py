@@ -57,7 +57,7 @@ def _end_of_value(name: str, text: str) -> int:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth == 0 and isinstance(event, (yaml.ScalarEvent, yaml.CollectionEndEvent)):
-                end = int(event.end_mark.index)
+                end = int(event.end_mark.index)  # type: ignore[union-attr] # what is parsed from a text has marks
                 if text[end:].lstrip()[:1] in ("", ","):
                     return end
                 value, after = text[:end].strip(), text[end:].strip()
