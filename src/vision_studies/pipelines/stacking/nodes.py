@@ -112,8 +112,8 @@ def tabulate_study(study: StudySettings, results: pd.DataFrame, plan: Plan) -> t
     """Configurations, efficiency, times and architectures part by part, as the published project prints them.
 
     Returns:
-        Name -> text, as Markdown and as LaTeX. With them, called after the study, are the published project's two files:
-        `<study>_report` in Markdown and `<study>_table` in LaTeX.
+        Name -> text, as Markdown and as LaTeX. With them, called after the study, are the published project's two files, which
+        have the variants alone: `<study>_report` in Markdown and `<study>_table` in LaTeX.
     """
     from vision_studies.reports.formatting import count
     from vision_studies.reports.tables import as_texts, study_table, study_tables
@@ -133,11 +133,14 @@ def tabulate_study(study: StudySettings, results: pd.DataFrame, plan: Plan) -> t
         for part in entry["parts"]
     ]
     texts = as_texts(tables, study.name, study.title)
-    rows = [{name: row[name] for name in _PUBLISHED_COLUMNS} for row in tables["configuration_comparison"]]
+    stacks = sum(entry["role"] == STACK for entry in planned)  # they come first; the published files have no opponents
+    published = {name: rows if name == "architecture_details" else rows[:stacks] for name, rows in tables.items()}
+    rows = [{name: row[name] for name in _PUBLISHED_COLUMNS} for row in published["configuration_comparison"]]
     table = study_table(rows, "Results", study.name, study.title, label=f"tab:{study.name}", note=_DEVIATIONS)
-    parts = [texts["md"][name] for name in _PUBLISHED_REPORT if name in texts["md"]]
-    report = "\n".join([f"# {study.title}\n", *parts, f"{_DEVIATIONS}\n"])
-    return texts["md"] | {f"{study.name}_report": report}, texts["tex"] | {f"{study.name}_table": table.latex()}
+    parts = as_texts(published, study.name, study.title)["md"]
+    report = [f"# {study.title}\n", *(parts[name] for name in _PUBLISHED_REPORT if name in parts), f"{_DEVIATIONS}\n"]
+    files = {"md": {f"{study.name}_report": "\n".join(report)}, "tex": {f"{study.name}_table": table.latex()}}
+    return texts["md"] | files["md"], texts["tex"] | files["tex"]
 
 
 def describe_study(
