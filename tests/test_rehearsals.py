@@ -54,7 +54,9 @@ def test_every_study_can_be_rehearsed(rehearsals, study):
             assert {path.stem for path in written.glob("*.png/*/*.png")} == {
                 *("comparison", "opponents", "efficiency", "learning_curves", "parts")
             }
-            assert len(list((written / "tables").iterdir())) == 8
+            tables = {path.name for path in (written / "tables").iterdir()}
+            assert len(tables) == 10
+            assert {f"{name}_table.tex", f"{name}_report.md"} < tables
             assert json.loads((written / "conclusions.json").read_text(encoding="utf-8"))
             details = outputs / pipeline / "experiment_results"
             assert len(list(details.glob("*/study_results.json"))) == len(described_variants(study))
@@ -99,6 +101,20 @@ def test_a_collection_runs_each_of_its_studies_and_one_that_fails_stops_no_other
     assert "alpha_study+demo+brief+vitless (3 of 3)" in done.stdout
     assert "weights_file=none.pth does not exist" in done.stderr
     assert "vit_study+demo+brief+vitless did not end well" in done.stderr
+    gathered = rehearsals.folder / "data/08_reporting/some+demo+brief+vitless/tables"
+    studies = [f"{study}+demo+brief+vitless" for study in ("alpha_study", "init_study")]
+    assert sorted(file.name for file in gathered.iterdir()) == sorted(
+        f"{study}_{name}" for study in studies for name in ("report.md", "table.tex")
+    )
+    latex = (gathered / f"{studies[0]}_table.tex").read_text(encoding="utf-8")
+    assert (
+        r"\caption{Results of the study alpha\_study+demo+brief+vitless (Weight of the base learners' losses)." in latex
+    )
+    assert r"\label{tab:alpha_study+demo+brief+vitless}" in latex
+    assert r"Configuration & Final Accuracy (\%) & Total Parameters & Training Time (s) \\" in latex
+    report = (gathered / f"{studies[0]}_report.md").read_text(encoding="utf-8")
+    headings = ["Configuration comparison", "Efficiency metrics", "Model architecture details"]
+    assert [line[3:].split(":")[0] for line in report.splitlines() if line.startswith("## ")] == headings
     for study, variants in (("init_study", 5), ("alpha_study", 6)):
         folder = rehearsals.folder / f"data/07_model_output/{study}+demo+brief+vitless/stacking"
         table = pd.read_parquet(folder / "results.parquet")

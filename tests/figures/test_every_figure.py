@@ -181,6 +181,15 @@ FIGURES = {
         LONG,
     ),
     stacking.hyperparameter_figure: lambda n: (trials(n), names(n), 0, LONG),
+    stacking.density_figure: lambda n: (
+        trials(n).query("status == 'complete'"),
+        {name: {"best_trial_value": 1.0, "correlation_with_accuracy": -0.25} for name in names(n)},
+        LONG,
+    ),
+    stacking.bar_figure: lambda n: (
+        {name: {"value_counts": dict.fromkeys(names(n), 3), "best_trial_value": LONG} for name in names(n)},
+        LONG,
+    ),
     stacking.importance_figure: lambda n: (dict.fromkeys(names(n), 0.3), LONG),
     training.loss_figure: lambda n: (curves(n),),
     training.validation_figure: lambda n: (curves(n),),

@@ -56,10 +56,21 @@ METHOD = Method(
         NodeSpec(
             nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),
-        NodeSpec(nodes.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(
+            nodes.tabulate_study, ["params:study", "results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"
+        ),
         NodeSpec(
             nodes.describe_study,
-            [SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
+            [
+                SETTINGS,
+                "params:data_prep",
+                "results",
+                "plan",
+                "histories",
+                "trials",
+                "trial_results",
+                "trial_histories",
+            ],
             ["study_files", "search_summaries"],
             "evaluation",
         ),
