@@ -145,7 +145,9 @@ def experiments(
                 f"{pair['second']} (%)": _test(second[cell]),
                 "Difference (points)": points(pair["difference"]),
                 "Corrected p": significant(pair["p_holm"]),
-                "Higher": (higher or MISSING) if pair["can_be_significant"] else "too few repeats",
+                "Higher": (higher or MISSING)
+                if pair["can_be_significant"]
+                else f"needs {pair['repeats_needed']} repeats",
             }
         )
         if higher:
@@ -173,11 +175,12 @@ def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
 
 
 def _bound(comparisons: pd.DataFrame) -> str:
-    """What so few repeats leave of the corrected p."""
+    """What so few repeats leave of the corrected p, and how many more would do."""
     repeats, least = comparisons["pairs"].max(), comparisons["smallest_p_holm"].min()
+    needed = f"at least {comparisons['repeats_needed'].max()} are needed"
     if np.isnan(least):
-        return "no two of them share two repeats"
-    return f"{repeats} repeats leave the corrected p at {'1' if least >= 1 else f'{least:.2g} or more'}"
+        return f"no two of them share two repeats, and {needed}"
+    return f"{repeats} repeats leave the corrected p at {'1' if least >= 1 else f'{least:.2g} or more'}, and {needed}"
 
 
 def _names(cuts: Sequence[int]) -> str:
