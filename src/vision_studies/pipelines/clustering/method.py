@@ -40,6 +40,7 @@ METHOD = Method(
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
         NodeSpec(nodes.summarise_scores, [REPORTING, "scores"], "summary", "evaluation"),
         NodeSpec(nodes.conclude_clustering, [REPORTING, "summary"], "conclusions", "evaluation"),
+        NodeSpec(nodes.tabulate_clusters, [CUTS, "summary"], ["markdown_tables", "latex_tables"], "evaluation"),
         NodeSpec(nodes.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
         NodeSpec(nodes.plot_scores, [CUTS, "scores", "effective_ranks"], FIGURES, "figures"),
         NodeSpec(nodes.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),

@@ -106,8 +106,10 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
 
     Returns:
         Columns method, classes, fraction, layer, n, samples, mean_ari, standard_deviation, low, high (of the interval of the
-        mean), accuracy, precision, recall. A repeat of K-means by channels counts by the mean over its channels.
+        mean), accuracy, precision, recall, rank, can_be_significant, repeats_needed (of the layer among those of its share). A
+        repeat of K-means by channels counts by the mean over its channels.
     """
+    from vision_studies.pipelines.clustering.layer_ranks import rank_layers
     from vision_studies.statistics.intervals import summary
 
     keys, others = ["method", "classes", "fraction", "layer"], ["accuracy", "precision", "recall"]
@@ -117,7 +119,26 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
         numbers = asdict(summary(runs["ari"], confidence=reporting.confidence))
         start = {"n": numbers.pop("n"), "samples": runs["samples"].max(), "mean_ari": numbers.pop("mean")}
         rows.append(dict(zip(keys, names, strict=True)) | start | numbers | runs[others].mean().to_dict())
-    return pd.DataFrame(rows)
+    ranks = [
+        rank_layers(of_both, confidence=reporting.confidence).assign(method=method, classes=classes)
+        for (method, classes), of_both in repeats.groupby(["method", "classes"], sort=False)
+    ]
+    return pd.DataFrame(rows).merge(pd.concat(ranks), on=keys, how="left", validate="one_to_one")
+
+
+def tabulate_clusters(cuts: TransferCutsSettings, summary: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """Scores and ranks of all layers in Markdown and in LaTeX: a table for each method and set of classes."""
+    from vision_studies.pipelines.clustering.layer_ranks import layers_table
+
+    notice = f" ({cuts.notice})" if cuts.notice else ""
+    tables = {
+        f"{method}_{classes}": layers_table(
+            rows, f"{_METHODS[method]}, {_CLASSES[classes]}{notice}", f"tab:{method}_{classes}"
+        )
+        for (method, classes), rows in summary.groupby(["method", "classes"], sort=False)
+    }
+    markdown = {name: table.markdown() for name, table in tables.items()}
+    return markdown, {name: table.latex() for name, table in tables.items()}
 
 
 def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> list[str]:

@@ -103,7 +103,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
         pair: _Row = differences.get((cell["fraction"], cell["cut"]), {})
         rows.append(
             {
-                "Images": _images(cell),
+                "Images": share_and_images(cell["fraction"], cell.get("images")),
                 "Cut": cut_label(cell["cut"]),
                 "Repeats": number(cell["n"]),
                 "Train (%)": spread(100 * cell["train_mean"], None),
@@ -114,7 +114,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
         )
         if cell["mean"] == best[cell["fraction"]]:
             bold.append((index, "Test (%)"))
-    return _grouped(rows, bold, title, label, _ACCURACIES_NOTE)
+    return grouped(rows, bold, title, label, _ACCURACIES_NOTE)
 
 
 def experiments(
@@ -139,7 +139,7 @@ def experiments(
         higher = {"higher": pair["first"], "lower": pair["second"]}.get(pair["verdict"])
         rows.append(
             {
-                "Images": _images(first[cell]),
+                "Images": share_and_images(pair["fraction"], first[cell].get("images")),
                 "Cut": cut_label(pair["cut"]),
                 f"{pair['first']} (%)": _test(first[cell]),
                 f"{pair['second']} (%)": _test(second[cell]),
@@ -152,7 +152,7 @@ def experiments(
         )
         if higher:
             bold.append((index, f"{higher} (%)"))
-    return _grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
+    return grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
 
 
 def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
@@ -193,8 +193,8 @@ def _names(cuts: Sequence[int]) -> str:
     return " and ".join(parts)
 
 
-def _grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
-    """The fraction is written in the first of its rows alone."""
+def grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
+    """A table in which the share of the images, the column "Images", is written in the first of its rows alone."""
     shares = [row["Images"] for row in rows]
     begins = [index for index, share in enumerate(shares) if index == 0 or share != shares[index - 1]]
     shown = [row if index in begins else row | {"Images": ""} for index, row in enumerate(rows)]
@@ -202,9 +202,10 @@ def _grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str
     return Table(shown, title, label=label, note=note, align=align, begins=begins, bold=bold)
 
 
-def _images(cell: _Row) -> str:
-    share = percentage(cell["fraction"])
-    return share if is_missing(cell.get("images")) else f"{share} ({number(cell['images'])})"
+def share_and_images(fraction: float, images: Any) -> str:
+    """A share of the images as the column "Images" has it, with their number where it is known."""
+    share = percentage(fraction)
+    return share if is_missing(images) else f"{share} ({number(images)})"
 
 
 def _test(cell: _Row) -> str:
