@@ -67,7 +67,7 @@ def check_the_notebooks(project):
             shown = outputs_of(path, "demo+small", kernel)
             figures = [out for out in shown if "image/png" in out.get("data", {})]
             # Cuts: 7 of one mode and of all, 2 of each mode, 3 pairs, and one that is read from the original layout.
-            assert len(figures) == {"transfer_cuts": 7 + 2 * 3 + 3 + 1, "clustering": 6}[path.stem]
+            assert len(figures) == {"transfer_cuts": 7 + 2 * 3 + 3 + 1, "clustering": 7}[path.stem]
 
 
 def check_the_cuts(project):
@@ -122,6 +122,9 @@ def check_the_clusters(project):
     ranks = pd.read_csv(folder / "effective_ranks.csv")
     assert len(ranks) == 3 * 2 * 2  # layers, networks, before and after
     assert (ranks["effective_rank"] <= ranks["largest"]).all()
+    distances = pd.read_csv(folder / "class_distances.csv")
+    assert len(distances) == 2 * 2 * 2  # networks, sets of classes, convolutions
+    assert (distances["within"] < distances["between"]).all()
     shown = pd.read_csv(folder / "image_map.csv").groupby(["classes", "layer"]).size()
     assert shown.to_dict() == {("fine_tuning", "conv1"): 60, ("pretraining", "conv1"): 60}
     reports = project.folder / "data/08_reporting/demo+small/clustering"

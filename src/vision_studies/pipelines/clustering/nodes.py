@@ -69,6 +69,27 @@ def compute_effective_ranks(context: Clusters, _pretraining: pd.DataFrame) -> pd
     return pd.DataFrame(rows, columns=["layer", "network", "effective_rank", "largest"])
 
 
+def measure_class_distances(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
+    """How far apart images of one class, and of different classes, lie in what every convolution gives.
+
+    Returns:
+        Columns classes, network, layer, within, between: mean cosine distances of channel means.
+    """
+    from vision_studies.pipelines.clustering.activations import channel_means
+    from vision_studies.pipelines.clustering.scores import class_distances
+
+    asked, device = context.settings.clustering.distances, context.device
+    rows = []
+    for run in pretraining_runs(cuts_of(context)):
+        network = pretrained_network(context, run).to(device)
+        for classes in context.settings.clustering.classes:
+            _, images, labels = images_of(context, classes)
+            chosen = np.random.default_rng(asked.seed).permutation(len(images))[: asked.samples]
+            for layer, means in channel_means(network, context.images, images[chosen], device).items():
+                rows.append((classes, f"seed {run.seed}", layer, *class_distances(means, labels[chosen])))
+    return pd.DataFrame(rows, columns=["classes", "network", "layer", "within", "between"])
+
+
 def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     """Where t-SNE puts images by what a layer of the first network gives; empty where none was asked for.
 
@@ -187,12 +208,15 @@ def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.Data
     return stamped(figures, cuts.notice)
 
 
-def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:
-    """Scores of single channels, scores other than the adjusted Rand index, and images in the plane."""
+def plot_details(
+    cuts: TransferCutsSettings, scores: pd.DataFrame, distances: pd.DataFrame, image_map: pd.DataFrame
+) -> dict[str, Figure]:
+    """Scores of single channels, scores other than the adjusted Rand index, distances of classes, and images in the plane."""
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.clustering import plots
 
     figures = {score: plots.cluster_box_plot(scores, score) for score in ("accuracy", "precision", "recall")}
+    figures["class_distances"] = plots.distance_lines(distances)
     if (scores["method"] == CHANNELS).any():
         figures["channels"] = plots.channel_box_plot(scores)
     for (classes, layer), images in image_map.groupby(["classes", "layer"], sort=False):

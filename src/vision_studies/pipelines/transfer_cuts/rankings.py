@@ -24,7 +24,7 @@ from vision_studies.statistics.intervals import holm, paired_comparison, summary
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
     *("mode", "fraction", "cut", "n", "mean", "median", "max", "standard_deviation", "low", "high"),
-    *("train_mean", "validation_mean", "images"),
+    *("train_mean", "train_median", "train_max", "validation_mean", "images"),
 )
 _COMPARED = (
     *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p", "smallest_p_holm"),
@@ -48,8 +48,9 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
 
     Returns:
         One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
-        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean,
-        validation_mean (missing where a run has no validation accuracy) and images (missing where the table has none).
+        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean, train_median,
+        train_max, validation_mean (missing where a run has no validation accuracy) and images (missing where the table has
+        none).
 
     Raises:
         DataError: a column is missing, or a cell has two runs of one repeat.
@@ -61,7 +62,8 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
         accuracies = runs["test_accuracy"].dropna()
         cell = {"mode": mode, "fraction": fraction, "cut": int(cut)}
         cell |= asdict(summary(accuracies, confidence=confidence, fractions=True))
-        cell |= {"median": accuracies.median(), "max": accuracies.max(), "train_mean": runs["train_accuracy"].mean()}
+        for prefix, values in (("", accuracies), ("train_", runs["train_accuracy"])):
+            cell |= {f"{prefix}{name}": values.agg(name) for name in ("mean", "median", "max")}
         cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}
         rows.append(cell)
     return pd.DataFrame(rows, columns=list(_DESCRIBED))
