@@ -196,9 +196,10 @@ def plot_every_mode(
         figures[f"{mode}/box_plot"] = plots.box_plot(table, loaded(statistics[f"{mode}/ranks"]), title=title)
         kinds = [plots.full_box_plot, plots.difference_lines, plots.accuracy_lines, plots.range_lines, plots.bars]
         figures |= {f"{mode}/{draw.__name__}": draw(table) for draw in kinds}
-        figures[f"{mode}/heat_map"] = plots.heat_map(table, limits=limits)
+        means = f"Mean test accuracy (%), {mode_label(mode)}"
+        figures[f"{mode}/heat_map"] = plots.heat_map(table, title=means, limits=limits)
         if min(plots.percents(table[table["cut"] >= 0]).shape) > 1:  # fewer make no surface
-            figures[f"{mode}/surface"] = plots.surface(table, limits=limits)
+            figures[f"{mode}/surface"] = plots.surface(table, title=means, limits=limits)
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         figures[name] = plots.hatched_comparison(_one_mode(accuracies, first), loaded(statistics[name]))
