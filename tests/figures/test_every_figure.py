@@ -95,6 +95,16 @@ def ranks(count):
     return pd.DataFrame(rows)
 
 
+def distances(count):
+    rows = [
+        {"classes": of, "network": network, "layer": layer, "within": 0.2, "between": 0.4}
+        for of in ("pretraining", "fine_tuning")[: max(1, count // 4)]
+        for network in names(min(count, 4))
+        for layer in clusters.LAYERS
+    ]
+    return pd.DataFrame(rows)
+
+
 def confused(count):
     labels, probabilities = shared.predictions(count + 1)
     return labels, probabilities.argmax(axis=1), names(count + 1)
@@ -150,6 +160,7 @@ FIGURES = {
     clustering.cluster_box_plot: lambda n: (layers(n),),
     clustering.channel_box_plot: lambda n: (layers(n),),
     clustering.score_lines: lambda n: (layers(n),),
+    clustering.distance_lines: lambda n: (distances(n),),
     clustering.scatter: lambda n: (np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % n, names(n), LONG),
     clustering.effective_rank_bars: lambda n: (ranks(n),),
     comparison.comparison_figure: lambda n: (shared.results(n, 3), shared.compared(shared.results(n, 3))),

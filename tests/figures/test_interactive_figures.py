@@ -196,6 +196,17 @@ def test_every_mode_has_a_map_with_the_baseline_and_a_surface_without():
     assert needs_webgl == [False, True, False, True]
 
 
+def test_all_modes_have_one_scale_of_colours_and_of_heights():
+    table = accuracies(("FR", "FT"))
+    table.loc[table["mode"] == "FT", "test_accuracy"] -= 0.2
+    drawn = accuracy_surface(table, {"FR": "frozen", "FT": "tuned"}).figure
+    heights = np.concatenate([np.ravel(trace.z).astype(float) for trace in drawn.data])
+    colours = drawn.layout.coloraxis
+    assert {trace.coloraxis for trace in drawn.data} == {"coloraxis"}
+    assert (colours.cmin, colours.cmax) == pytest.approx((np.nanmin(heights), np.nanmax(heights)))
+    assert drawn.layout.scene.zaxis.range == pytest.approx((colours.cmin, colours.cmax))
+
+
 @pytest.mark.slow
 def test_one_cut_makes_a_map_but_no_surface():
     drawn = accuracy_surface(accuracies(cuts=(1,)), {"FR": "frozen"})

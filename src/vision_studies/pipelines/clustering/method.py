@@ -41,11 +41,13 @@ METHOD = Method(
     nodes=(
         does_runs(nodes.cluster_activations, ["pretraining"], ["results", "scores"], "evaluation"),
         NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
+        NodeSpec(nodes.measure_class_distances, ["pretraining"], "class_distances", "evaluation", in_context=True),
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
         NodeSpec(nodes.summarise_scores, [REPORTING, "scores"], "summary", "evaluation"),
         NodeSpec(nodes.conclude_clustering, [REPORTING, "summary"], "conclusions", "evaluation"),
+        NodeSpec(nodes.tabulate_clusters, [CUTS, "summary"], ["markdown_tables", "latex_tables"], "evaluation"),
         NodeSpec(nodes.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
         NodeSpec(nodes.plot_scores, [CUTS, "scores", "effective_ranks"], FIGURES, "figures"),
-        NodeSpec(nodes.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),
+        NodeSpec(nodes.plot_details, [CUTS, "scores", "class_distances", "image_map"], "figures", "figures"),
     ),
 )

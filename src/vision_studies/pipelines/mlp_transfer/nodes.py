@@ -62,7 +62,7 @@ def transfer_hyperparameters(
         test_loss, test_accuracy, validation_loss, best_epoch, run_fingerprint, and reused: whether the same perceptron was
         there already under another name.
     """
-    _check_search(context, best)
+    _check_retraining(context, best, results)
     run_stages(context, TRANSFER, TRANSFER_SCORES, known=_search_outcome(search_results, best))
     rows = []
     trained = {*search_results["run_fingerprint"], *results["run_fingerprint"]}
@@ -108,13 +108,15 @@ def compare_architectures(results: pd.DataFrame, settings: ReportingSettings) ->
 
 
 def tabulate_search(
-    settings: MlpTransferSettings,
+    context: Perceptrons,
     search_results: pd.DataFrame,
     search_histories: pd.DataFrame,
     best: dict[str, Any],
     results: pd.DataFrame,
 ) -> tuple[Files, Descriptions]:
     """The search's files in the layout of the published project: tables and descriptions, by path without suffix."""
+    _check_retraining(context, best, results)
+    settings = context.settings
     degrees = 0 if settings.protocol == "published" else 1
     files, descriptions = search_files(search_results, search_histories, best, results, degrees)
     meta = {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
@@ -178,14 +180,15 @@ def search_files(
 
 
 def tabulate_transfer(
-    settings: MlpTransferSettings, reporting: ReportingSettings, transfer_runs: pd.DataFrame
+    context: Perceptrons, reporting: ReportingSettings, best: dict[str, Any], transfer_runs: pd.DataFrame
 ) -> tuple[Files, dict[str, Any]]:
     """The transfer's files in the layout of the published project and as matrices, and what follows from them."""
     from vision_studies.pipelines.mlp_transfer import regret as transfer
 
+    _check_transfer(context, best, transfer_runs)
     regrets = transfer.regrets_by_seed(transfer_runs)
     paired = transfer.regret_table(regrets, confidence=reporting.confidence, interval=reporting.interval)
-    published = settings.protocol == "published"
+    published = context.settings.protocol == "published"
     table = transfer.published_regret_table(transfer_runs) if published else paired
     relative = [name for name in table if "relative" in name]
     files = {
@@ -310,6 +313,25 @@ def _check_search(context: Perceptrons, best: dict[str, Any]) -> None:
         raise DataError(
             f"The study's best hyperparameters were searched for with another configuration ({', '.join(differing)} "
             "differ); run the search of this one first: the same command with --tags=search."
+        )
+
+
+def _check_retraining(context: Perceptrons, best: dict[str, Any], results: pd.DataFrame) -> None:
+    _check_search(context, best)
+    if {run.fingerprint for run in home_runs(context, best)} - {*results["run_fingerprint"]}:
+        raise DataError(
+            "The study's architectures have not been retrained with these seeds and the hyperparameters that its search has "
+            "chosen; do it first: the same command with --tags=retrain."
+        )
+
+
+def _check_transfer(context: Perceptrons, best: dict[str, Any], transfer_runs: pd.DataFrame) -> None:
+    _check_search(context, best)
+    cells = [run.fingerprint for *_, run in transfer_cells(context, best)]
+    if len(transfer_runs) != len(cells) or {*transfer_runs["run_fingerprint"].dropna()} - {*cells}:
+        raise DataError(
+            "The study's transfer was done with other seeds, or with hyperparameters of an earlier search; do it again first: "
+            "the same command with --tags=transfer."
         )
 
 

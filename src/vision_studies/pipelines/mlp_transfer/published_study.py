@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from vision_studies.pipelines.mlp_transfer.published_files import run_manifest
 from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS
 from vision_studies.studies.published import Published, StoredStudy, copied, newest, plain_name, write_csv
 
@@ -62,15 +63,6 @@ def write_study(study: StoredStudy, folder: Path) -> None:
         for figure in figures:
             _copy_figure(study.reports / f"{figure}.png", run / part)
     _write_yaml(run / "run_manifest.yaml", run_manifest(run.relative_to(folder).as_posix()))
-
-
-def run_manifest(run_folder: str) -> dict[str, str]:
-    """What stands in `run_manifest.yaml`: where the parts of a run lie, and the project's own files that configure them."""
-    return {
-        "run_dir": run_folder,
-        **{f"{part}_output_dir": f"{run_folder}/{part}" for part in _FIGURES},
-        **{f"{part}_config_path": f"configs/{part}.yaml" for part in _FIGURES},
-    }
 
 
 def _write(folder: Path, files: dict[str, pd.DataFrame], descriptions: dict[str, Any], names: dict[str, str]) -> None:

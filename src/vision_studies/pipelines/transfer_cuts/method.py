@@ -35,7 +35,8 @@ METHOD = Method(
             ),
             "box_plot": FigureText(
                 "Runs of each cut",
-                "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where so few repeats cannot tell.",
+                "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where there are too few repeats, "
+                "with how many it would take.",
             ),
             "difference_lines": FigureText(
                 "What a cut gains",
