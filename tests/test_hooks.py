@@ -34,7 +34,7 @@ class Run:
         node = SimpleNamespace(name=namespace, namespace=namespace, outputs=["images", f"{namespace}.figure"])
         self.told = {
             "run_params": {"run_id": run_id, "pipeline_names": ["cifar_resnet"], "runtime_params": {}},
-            "pipeline": SimpleNamespace(nodes=[node], inputs=set),
+            "pipeline": SimpleNamespace(nodes=[node], inputs=set, datasets=set),
             "catalog": None,
         }
 
