@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 from kedro.framework.project import configure_project, pipelines
-from kedro.framework.session import KedroSession
+from kedro.io import DataCatalog
 from kedro.io.core import generate_timestamp
 
+from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.catalog.datasets import versions_in
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import study_name
 from vision_studies.errors import BusyError, ParameterError, guess
 from vision_studies.hooks.lock import at_work, named
 from vision_studies.reports.table import Table
+from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.versions import Versions
 
 ENV = click.option("--env", "-e", help="Study whose versions are meant; base without it.")
@@ -73,7 +75,7 @@ def restore(data_set: str, version: str, env: str | None) -> None:
     with at_work(Path.cwd(), study_name(env)) as others:
         _refuse_beside(others, env)
         one.restore(version, generate_timestamp())
-    click.echo(f"{one.newest().relative_to(Path.cwd())} is that of {version} again")
+    click.echo(f"{one.newest()} is that of {version} again")
 
 
 @versions.command()
@@ -100,11 +102,11 @@ def clean(env: str | None, keep: int | None, delete: bool) -> None:
 
 def _kept(env: str | None) -> tuple[dict[str, Versions], dict[str, Any]]:
     """Versions of every data set of the project by name, with the parameters of the study."""
+    loader = StudyConfigLoader(Path.cwd() / "conf", env, {}, **CONFIG_LOADER_ARGS)
     configure_project("vision_studies")
-    with KedroSession.create(Path.cwd(), env=env) as session:
-        context: Any = session.load_context()  # type: ignore[attr-defined] # the stub names the base class
-        names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
-        return versions_in(context.catalog, names), context.params
+    names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
+    catalog: Any = DataCatalog.from_config(loader["catalog"])  # its type has parameters that the protocol's has not
+    return versions_in(catalog, names), loader["parameters"]
 
 
 def _one(kept: dict[str, Versions], data_set: str) -> Versions:

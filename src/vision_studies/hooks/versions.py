@@ -13,9 +13,11 @@ from vision_studies.hooks.study import StudyHooks
 class VersionHooks(StudyHooks):
     """Checks `--load-versions` before anything is done, and deletes the oldest versions at the end; see `versions.keep`."""
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Raises ParameterError where no step works with what is to be loaded, and DataError where a version is gone."""
+        """Refuse what cannot be loaded, before a record is made. Raises ParameterError where no step works with it, and DataError
+        where the version is gone.
+        """
         wanted = run_params.get("load_versions") or {}
         kept = versions_in(catalog, pipeline.datasets()) if wanted else {}
         for name, version in wanted.items():
