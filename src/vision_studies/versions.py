@@ -147,7 +147,7 @@ class Versions:
                     _copy(file, folder / name)
                 put_in_place(folder, self.folder / _time(max(file.stat().st_mtime for file in old.values())))
         for name in new.keys() & kept.keys():
-            if filecmp.cmp(new[name], kept[name], shallow=False):
+            if _same(new[name], kept[name]):
                 new[name].unlink()
                 _link(kept[name], new[name])
         put_in_place(written, self.folder / version)
@@ -166,7 +166,12 @@ class Versions:
 
 
 def _alike(files: Files, others: Files) -> bool:
-    return files.keys() == others.keys() and all(filecmp.cmp(files[name], others[name]) for name in files)
+    return files.keys() == others.keys() and all(_same(files[name], others[name]) for name in files)
+
+
+def _same(file: Path, other: Path) -> bool:
+    filecmp.clear_cache()  # it goes by times, of which one file may have the same with two contents
+    return filecmp.cmp(file, other, shallow=False)
 
 
 def _copy(file: Path, target: Path) -> None:

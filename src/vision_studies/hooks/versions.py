@@ -15,8 +15,8 @@ class VersionHooks(StudyHooks):
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Any, catalog: Any) -> None:
-        """Refuse what cannot be loaded, before a record is made. Raises ParameterError where no step works with it, and DataError
-        where the version is gone.
+        """Refuse what cannot be loaded, before a record is made. Raises ParameterError where no step works with it, and
+        DataError where the version is gone.
         """
         wanted = run_params.get("load_versions") or {}
         kept = versions_in(catalog, pipeline.datasets()) if wanted else {}
