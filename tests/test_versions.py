@@ -185,3 +185,16 @@ def test_many_at_once_leave_every_version_and_one_whole_newest(tmp_path, figures
     assert len(figures.names()) == 20
     assert [version for version in figures.names() if figures.is_newest(version)]
     assert len(contents(tmp_path / "figures")) == 2
+
+
+def test_a_file_system_without_links_keeps_versions_just_so(tmp_path, figures, monkeypatch):
+    def refuse(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    save(figures, "1", a_png="a", b_png="b")
+    save(figures, "2", a_png="a", b_png="c")
+    assert [contents(figures.find(version)) for version in ("1", "2")] == [
+        {"a.png": "a", "b.png": "b"},
+        {"a.png": "a", "b.png": "c"},
+    ]
