@@ -68,9 +68,10 @@ def test_an_earlier_version_becomes_the_newest_and_none_is_lost(study):
     said = versions("restore", RESULTS, VERSIONS[0])
     assert said == f"data/07_model_output/demo/cifar_resnet/results.parquet is that of {VERSIONS[0]} again\n"
     assert accuracy(study) == 0.1
-    newest, *others = [line.split()[1] for line in versions("list", RESULTS).splitlines() if RESULTS in line]
-    assert others == VERSIONS[::-1]
-    assert newest > VERSIONS[2]
+    listed = [line.split() for line in versions("list", RESULTS).splitlines() if RESULTS in line]
+    assert [words[1] for words in listed[1:]] == VERSIONS[::-1]
+    assert listed[0][1] > VERSIONS[2]
+    assert ["*" in words for words in listed] == [True, False, False, False]
 
 
 def test_the_oldest_are_named_and_deleted_when_that_is_asked_for(study):

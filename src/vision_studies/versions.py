@@ -81,7 +81,7 @@ class Versions:
         return self.path(version)
 
     def is_newest(self, version: str) -> bool:
-        """Whether a version is what lies where the newest does."""
+        """Whether a version is what lies where the newest does; of equal ones, all are."""
         return _alike(self._files(self.folder / version), self._files(self.root))
 
     def described(self, version: str) -> tuple[float, int]:
@@ -110,6 +110,7 @@ class Versions:
         with self.save(name) as folder:
             for file_name, file in self._files(self.folder / version).items():
                 _copy(file, folder / file_name)
+                (folder / file_name).touch()  # it is saved now
 
     def superfluous(self, keep: int) -> list[str]:
         """Versions but for the `keep` newest and that which is what lies where the newest does."""

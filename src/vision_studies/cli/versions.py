@@ -47,7 +47,7 @@ def list_versions(data_set: str | None, env: str | None) -> None:
     kept, _ = _kept(env)
     chosen = kept if data_set is None else {data_set: _one(kept, data_set)}
     rows = [
-        _described(name, one, version, current=one.is_newest(version))
+        _described(name, one, version, current=version == next(filter(one.is_newest, one.names()), None))
         for name, one in chosen.items()
         for version in one.names()
     ]
