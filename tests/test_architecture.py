@@ -11,7 +11,16 @@ from tests.conftest import ROOT
 from vision_studies.config.registry import METHODS
 
 PACKAGE = ROOT / "src/vision_studies"
-LEAVES = {"errors", "files", "outcomes", "project_folders", "run_folders", "stored_tables", "torchvision_compat"}
+LEAVES = {
+    "errors",
+    "files",
+    "outcomes",
+    "project_folders",
+    "run_folders",
+    "stored_tables",
+    "torchvision_compat",
+    "versions",
+}
 SETTINGS = {"settings_base", "config"}
 METRICS = {"statistics.calibration", "statistics.metrics"}
 BELOW_TRAINING = LEAVES | SETTINGS | METRICS | {"augmentation", "models", "storage", "data"}
@@ -24,6 +33,7 @@ MAY_IMPORT = {
     "run_folders": LEAVES,
     "stored_tables": LEAVES,
     "torchvision_compat": set(),
+    "versions": LEAVES,
     "settings_base": set(),
     "storage": LEAVES,
     "augmentation": LEAVES | {"settings_base"},

@@ -11,11 +11,13 @@ from types import SimpleNamespace
 
 import pytest
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
+from kedro.io import AbstractDataset, Version
 from tests.conftest import ROOT, heed_interrupts
 
 from vision_studies import files, settings
+from vision_studies.catalog.atomic import JSONDataset
 from vision_studies.catalog.config_loader import StudyConfigLoader
-from vision_studies.errors import BusyError
+from vision_studies.errors import BusyError, DataError, ParameterError
 
 
 class Run:
@@ -25,6 +27,7 @@ class Run:
         self, project: Path, env: str, run_id: str, namespace: str = "cifar_resnet", parameters: dict | None = None
     ) -> None:
         self.project, self.study, self.run_id = project, env, run_id
+        self.data_sets: dict[str, AbstractDataset] = {}
         self.hook = _create_hook_manager()
         _register_hooks(self.hook, [type(hooks)() for hooks in settings.HOOKS])
         loader = StudyConfigLoader(
@@ -34,8 +37,8 @@ class Run:
         node = SimpleNamespace(name=namespace, namespace=namespace, outputs=["images", f"{namespace}.figure"])
         self.told = {
             "run_params": {"run_id": run_id, "pipeline_names": ["cifar_resnet"], "runtime_params": {}},
-            "pipeline": SimpleNamespace(nodes=[node], inputs=set),
-            "catalog": None,
+            "pipeline": SimpleNamespace(nodes=[node], inputs=set, datasets=lambda: set(self.data_sets)),
+            "catalog": self.data_sets,
         }
 
     def start(self) -> "Run":
@@ -169,6 +172,55 @@ def test_what_killed_processes_have_left_half_written_goes_when_a_study_begins(t
         path.touch()
     Run(tmp_path, "demo", "1").start().end()
     assert not any(path.exists() for path in left)
+
+
+def card(folder, version=None):
+    return JSONDataset(filepath=str(folder / "card.json"), version=Version(None, version))
+
+
+@pytest.mark.slow
+def test_the_oldest_versions_go_when_the_last_command_leaves_the_study(tmp_path):
+    for number in range(8):
+        card(tmp_path, str(number)).save({"number": number})
+    (tmp_path / "plain.json").write_text("{}")
+    runs = [Run(tmp_path, "demo", str(number)).start() for number in range(2)]
+    for run in runs:
+        run.data_sets |= {"card": card(tmp_path), "plain": JSONDataset(filepath=str(tmp_path / "plain.json"))}
+    runs[0].end()
+    assert len(card(tmp_path).versions.names()) == 8  # the other one may read any of them
+    runs[1].end()
+    assert card(tmp_path).versions.names() == list("76543")
+    fewer = Run(tmp_path, "demo", "3", parameters={"versions": {"keep": 2}})
+    fewer.data_sets |= {"card": card(tmp_path)}
+    fewer.start().end()
+    assert card(tmp_path).versions.names() == list("76")
+    assert card(tmp_path).load() == {"number": 7}
+
+
+def test_a_version_that_cannot_be_loaded_stops_a_command_before_it_begins(tmp_path):
+    card(tmp_path, "1").save({"number": 1})
+
+    def run_with(**load_versions):
+        run = Run(tmp_path, "demo", "1")
+        run.data_sets |= {"card": card(tmp_path), "plain": JSONDataset(filepath=str(tmp_path / "plain.json"))}
+        run.told["run_params"]["load_versions"] = load_versions
+        return run
+
+    for name, version, error, told in (
+        ("card", "2", DataError, "There is no version '2' of .*card.json; there are 1 "),
+        (
+            "plain",
+            "1",
+            ParameterError,
+            "--load-versions: 'plain' is no data set with versions that these steps work with",
+        ),
+        ("crad", "1", ParameterError, "'crad' is no data set .* Did you mean 'card'"),
+    ):
+        refused = run_with(**{name: version})
+        with pytest.raises(error, match=told):
+            refused.start()
+        assert not refused.file.exists()
+    run_with(card="1").start().end()
 
 
 HELD = """

@@ -218,7 +218,7 @@ def test_a_card_says_what_the_files_know(demo_project, models, tmp_path):
 
 
 def test_a_model_taken_elsewhere_has_a_card_of_what_it_knows_itself(demo_project, tmp_path, monkeypatch):
-    selected = next(demo_project.folder.glob(f"data/06_models/{STUDY}/*/model.safetensors/*/model.safetensors"))
+    selected = demo_project.folder / f"data/06_models/{STUDY}/cifar_resnet/model.safetensors"
     shutil.copy(selected, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(cli, ["models", "card", "--model", "model.safetensors"], catch_exceptions=False)
@@ -250,7 +250,7 @@ def test_a_model_that_cannot_be_used_is_told(demo_project, models, tmp_path, arg
     np.save(tmp_path / "new.npy", np.zeros((1, 8, 8, 1), np.uint8))
     if "{folder}" in arguments[0]:
         (folder,) = (own for own in run_folders(demo_project, "cifar_resnet")[:1])
-        selected = load_state(next(folder.parents[1].glob("model.safetensors/*/model.safetensors")))
+        selected = load_state(folder.parents[1] / "model.safetensors")
         stranger = {"fc.weight": torch.zeros(2, 2)}
         save_file(stranger, tmp_path / "foreign.safetensors")
         torch.save(stranger, tmp_path / "pickled.pt")

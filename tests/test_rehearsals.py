@@ -55,7 +55,7 @@ def test_every_study_can_be_rehearsed(rehearsals, study):
             assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
         if pipeline == "stacking":
             written = rehearsals.folder / f"data/08_reporting/{name}/stacking"
-            assert {path.stem for path in written.glob("*.png/*/*.png")} == {
+            assert {path.stem for path in written.glob("*.png")} == {
                 *("comparison", "opponents", "efficiency", "learning_curves", "parts")
             }
             tables = {path.name for path in (written / "tables").iterdir()}

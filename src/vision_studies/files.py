@@ -61,18 +61,33 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     An older folder is moved aside first. Where a kill comes between the two moves, `remove_leftovers` brings it back. Raises
     StorageError as `atomic_file`.
     """
+    with temporary_folder(path) as temporary:
+        yield temporary
+        put_in_place(temporary, path)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which is removed at the end, if it is still there. Raises StorageError as
+    `atomic_file`.
+    """
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         os.chmod(temporary, 0o777 & ~_UMASK)
         try:
             yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    _synchronise(file)
-            _put_in_place(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Let a folder that lies on the same disk take the place of `path`, as `atomic_folder` does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for file in temporary.rglob("*"):
+        if file.is_file():
+            _synchronise(file)
+    _put_in_place(temporary, path)
 
 
 def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
@@ -87,6 +102,13 @@ def remove_leftovers(folder: Path, *, without: Collection[str] = ()) -> None:
             if match and _is_left(Path(parent, name), match["machine"], int(match["process"])):
                 _tidy(Path(parent, name), Path(parent, match["name"]), match["kind"])
         folders[:] = [name for name in folders if not name.startswith(".") and name not in without]
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Files in and below `folder`, in order, without those whose name, or a folder's on the way to them, begins with a dot."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def remove(path: Path) -> None:

@@ -24,8 +24,9 @@ PATTERNS = (
     (r"epoch_\d+", "epoch_N"),
     (r"examples/.*\.png", "examples/CLASS.png"),
 )
-WITHOUT = ("/ffcv/", "/kedro_viz/", ".lock", ".holder", "/stacks/")
-"""Files that are written only where a library is installed or a command was given, and those that a finished study forgets."""
+WITHOUT = ("/ffcv/", "/kedro_viz/", ".lock", ".holder", "/stacks/", "/.versions/")
+"""Files that are written only where a library is installed or a command was given, those that a finished study forgets, and
+versions of files, the newest of which lie where the golden file has them."""
 
 IDENTITY = ["variant", "trial", "seed", "condition", "parameters", "macs"]
 LOSS_TOLERANCE = 0.02

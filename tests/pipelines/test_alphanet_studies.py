@@ -219,7 +219,7 @@ def check_reports(project):
     }
     listed = {file.name for file in (reports(project) / "combinations").iterdir()}
     assert listed == {f"cRT_rho_{rho}.{kind}" for rho in (0.5, 1.5) for kind in ("md", "txt")}
-    assert {path.parents[1].stem for path in reports(project).glob("*.png/*/*.png")} == FIGURES
+    assert {path.stem for path in reports(project).glob("*.png")} == FIGURES
     figures = {
         str(path.relative_to(reports(project) / "figures")) for path in reports(project).glob("figures/**/*.png")
     }

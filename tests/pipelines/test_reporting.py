@@ -2,6 +2,7 @@ import html
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +23,7 @@ from vision_studies.pipelines.reporting.study import (
 )
 from vision_studies.studies.question import earlier_questions
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
+from vision_studies.versions import Versions
 
 SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t")
 
@@ -139,15 +141,21 @@ def test_a_study_in_the_folder_of_another_is_refused(house):
 
 
 def test_the_newest_version_of_every_figure_is_taken_and_a_missing_one_is_named(house):
-    for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
-        folder = house.reports / "demo/cifar_resnet/comparison.png" / version
-        folder.mkdir(parents=True)
-        (folder / "comparison.png").write_text(version)
-    (house.reports / "demo/stacking/parts.png").mkdir(parents=True)
+    for name in ("cifar_resnet/comparison.png", "stacking/parts.png"):
+        for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
+            with Versions.of_file(house.reports / "demo" / name).save(version) as folder:
+                (folder / Path(name).name).write_text(version)
+    (house.reports / "demo/stacking/parts.png").unlink()
+    earlier_release = house.reports / "demo/cifar_resnet/learning_curves.png"
+    for version in ("2025-01-01T00.00.00.000Z", "2025-01-02T00.00.00.000Z"):
+        (earlier_release / version).mkdir(parents=True)
+        (earlier_release / version / "learning_curves.png").write_text(version)
     figures, missing = house.study("demo").figures()
-    assert [(figure.png, figure.pipeline) for figure in figures] == [(b"2026-01-02T00.00.00.000Z", "cifar_resnet")]
+    newest = {figure.png.decode() for figure in figures}
+    assert newest == {"2026-01-02T00.00.00.000Z", "2025-01-02T00.00.00.000Z"}
+    assert {figure.pipeline for figure in figures} == {"cifar_resnet"}
     assert len(missing) == 1
-    assert "'Stacks and their parts' is missing in" in missing[0]
+    assert "'Stacks and their parts' is missing, " in missing[0]
     assert "run `stacking` again" in missing[0]
 
 
@@ -312,7 +320,7 @@ def test_images_that_were_prepared_after_a_pipeline_are_told():
 
 def test_what_answers_an_earlier_question_is_in_no_table_figure_or_sentence_and_named(house):
     house.store()
-    house.store(pipeline="mlp_transfer", variants=("stack",))
+    house.store(pipeline="mlp_transfer", variants=("stack",), configuration=json.dumps({"widths": [8]}))
     for pipeline in ("cifar_resnet", "mlp_transfer"):
         folder = house.reports / f"demo/{pipeline}"
         for name in ("comparison", "slices"):
@@ -351,9 +359,8 @@ def test_a_study_of_which_nothing_answers_the_question_is_not_reported(house):
 def test_the_page_of_the_study_holds_what_its_folders_hold(house):
     house.store()
     house.record(differences_from_base={"cifar_resnet.epochs": [100, 5]})
-    folder = house.reports / "demo/cifar_resnet/comparison.png/v1"
-    folder.mkdir(parents=True)
-    (folder / "comparison.png").write_bytes(png())
+    (house.reports / "demo/cifar_resnet").mkdir(parents=True)
+    (house.reports / "demo/cifar_resnet/comparison.png").write_bytes(png())
     history = pd.DataFrame(
         {"epoch": [1, 2], "run": "r", "variant": "plain", "seed": 0, "validation_accuracy": [0.5, 0.8]}
     )

@@ -482,7 +482,7 @@ def test_mistakes_in_the_command_are_told_in_a_sentence(demo_project, tmp_path):
     assert f"run `kedro run --env=nothing` first, or name one that has: {STUDY}" in other.stderr
     for arguments, told in (
         (["--format=published"], "Missing argument 'FOLDER'"),
-        (["run"], "Missing argument 'FOLDER'"),
+        ([], "Missing argument 'RUN'"),
         (["--format=published", "3f2a", "folder"], "--format=published takes FOLDER, not 'folder' as well"),
     ):
         assert told in demo_project.run("runs", "export", *arguments, succeeds=False).stderr

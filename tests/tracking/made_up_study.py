@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.studies.results import validate_results, write_results
+from vision_studies.versions import Versions
 
 JOINT = {
     "method": "joint",
@@ -76,9 +77,8 @@ class MadeUpStudy:
         self.reports = project / "data/08_reporting/small"
         self.write([row(0), row(1), row(0, **AVERAGE)], [history(0), history(1)])
         for version, content in (("2026-01-01", b"old"), ("2026-02-02", b"new")):
-            figure = self.reports / f"stacking/curves.png/{version}/curves.png"
-            figure.parent.mkdir(parents=True)
-            figure.write_bytes(content)
+            with Versions.of_file(self.reports / "stacking/curves.png").save(version) as folder:
+                (folder / "curves.png").write_bytes(content)
         (self.reports / "run_records").mkdir()
         (self.reports / "run_records/1.json").write_text("{}", encoding="utf-8")
         (self.reports / "report.html").write_text("<p>report", encoding="utf-8")

@@ -1,5 +1,8 @@
+import hashlib
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from vision_studies.errors import CheckpointError
@@ -98,3 +101,28 @@ def test_weights_of_another_architecture_give_one_sentence(tmp_path, other):
         load_weights(other, path)
     assert "\n" not in str(error.value)
     assert before.keys() == other.state_dict().keys()
+
+
+def test_equal_states_are_equal_files(tmp_path):
+    state = {"weights": {"a": torch.arange(3.0), "b": torch.ones(2)}, "seed": 3}
+    for number in range(20):
+        save_state(tmp_path / str(number), state)
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
+
+
+@pytest.mark.parametrize("checksum", ["right", "wrong", None])
+def test_files_of_earlier_releases_are_read_and_checked(tmp_path, checksum):
+    described = '{"dict": [["weights", {"tensor": "0"}], ["seed", 3]]}'
+    tensors = {"0": torch.arange(3.0)}
+    metadata = {"state": described}
+    if checksum is not None:
+        digest = hashlib.sha256(described.encode() + b"0 torch.float32 [3]" + tensors["0"].numpy().tobytes())
+        metadata["sha256"] = digest.hexdigest() if checksum == "right" else "0" * 64
+    save_file(tensors, tmp_path / "old.safetensors", metadata=metadata)
+    if checksum == "wrong":
+        with pytest.raises(CheckpointError, match="has changed since it was written"):
+            load_state(tmp_path / "old.safetensors")
+        return
+    state = load_state(tmp_path / "old.safetensors")
+    assert torch.equal(state["weights"], tensors["0"])
+    assert state["seed"] == 3

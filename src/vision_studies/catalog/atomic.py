@@ -9,7 +9,6 @@ from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, Table
 from vision_studies.catalog.datasets import SharedVersions
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
 from vision_studies.errors import DataError, VisionStudiesError, one_line
-from vision_studies.files import atomic_file
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
 
 
@@ -19,16 +18,10 @@ class _AtomicSave(SharedVersions):
     Loading what is not there is told as what it is: something that another part of the pipeline has to make first.
     """
 
-    _temporary: Path | None = None
-
     def save(self, data: Any) -> None:
-        with atomic_file(self._path_to_save(), keep_equal=True) as temporary:
-            self._temporary = temporary
-            try:
-                # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
-                super().save.__wrapped__(self, data)  # type: ignore[misc]
-            finally:
-                self._temporary = None
+        with self._saving():
+            # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
+            super().save.__wrapped__(self, data)  # type: ignore[misc]
 
     def load(self) -> Any:
         """Read the newest version. Raises DataError where there is none, or it is damaged."""
@@ -42,7 +35,7 @@ class _AtomicSave(SharedVersions):
         except VisionStudiesError:
             raise
         except Exception as error:  # every library behind a dataset has errors of its own
-            damaged = self._get_load_path()  # type: ignore[attr-defined]
+            damaged = self._get_load_path()
             raise DataError(
                 f"{damaged} is damaged ({one_line(error)}); delete it and run the part of the pipeline that "
                 "makes it again."

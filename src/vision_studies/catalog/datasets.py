@@ -4,19 +4,20 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from kedro.io import AbstractDataset, AbstractVersionedDataset, DatasetError, Version
+from kedro.io import AbstractDataset, AbstractVersionedDataset, CatalogProtocol, DatasetError, Version
 from kedro_datasets._typing import HTMLPreview, JSONPreview, TablePreview
 from kedro_datasets.partitions import PartitionedDataset as KedroPartitionedDataset
 
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, partitions_preview, table_preview
 from vision_studies.errors import DataError
-from vision_studies.files import atomic_file, atomic_folder
+from vision_studies.files import atomic_folder
+from vision_studies.versions import Versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,28 +34,53 @@ BetonSource = Path | Callable[[Path], None]
 
 
 class SharedVersions:
-    """Mixed into versioned datasets whose save is atomic.
+    """Mixed into datasets that save atomically: with a version, the newest lies at the data set's path, all of them beside it.
 
     Two processes that begin in the same millisecond have one version: both may save it, for both save the same. And a
     process goes on with the version that it has saved itself, though another one may have saved a later one.
     """
 
-    def _path_to_save(self: Any) -> Path:
-        """Where to save; from now on also what is loaded, unless a version to load was asked for."""
-        version = self.resolve_save_version()
-        if version is None:
-            return Path(self._filepath)
+    _temporary: Path | None = None
+    """Where a save at work writes."""
+
+    @property
+    def versions(self: Any) -> Versions:
+        """What is kept of the data set."""
+        return Versions.of_file(Path(self._filepath))
+
+    @contextmanager
+    def _saving(self: Any) -> Iterator[Path]:
+        """Yield where to write; when the block ends, it is the newest version, and also what is loaded from now on, unless a
+        version to load was asked for.
+        """
+        version, versions = self.resolve_save_version(), self.versions
+        with versions.save(version) as folder:
+            self._temporary = folder / versions.patterns[0] if versions.is_file else folder
+            try:
+                yield self._temporary
+            finally:
+                self._temporary = None
         self._cached_load_version = version
-        return Path(self._get_versioned_path(version))
+
+    def _get_versioned_path(self, version: str) -> PurePosixPath:
+        super()._get_versioned_path(version)  # type: ignore[misc] # refuses what can be no version
+        return PurePosixPath(self.versions.path(version))
+
+    def _get_load_path(self: Any) -> PurePosixPath:
+        asked, saved, versions = self._version and self._version.load, self._cached_load_version, self.versions
+        if asked:
+            return PurePosixPath(versions.find(asked))
+        earlier = saved in versions.names() and not versions.is_newest(saved)
+        return PurePosixPath(versions.path(saved) if earlier else versions.newest())
 
 
-class VersionedPath(SharedVersions, AbstractVersionedDataset[Saved, Loaded]):
+class VersionedPath(AbstractVersionedDataset[Saved, Loaded]):
     """A file or folder with versions, whose reading and writing subclasses say."""
 
     def __init__(
         self, *, filepath: str, version: Version | None = None, metadata: dict[str, Any] | None = None
     ) -> None:
-        """Point at the file or the folder, or the folder of its versions; `version` is to be loaded or saved."""
+        """Point at the file or the folder; `version` is to be loaded or saved."""
         super().__init__(
             filepath=PurePosixPath(filepath), version=version, exists_function=os.path.exists, glob_function=_glob
         )
@@ -89,7 +115,7 @@ def _glob(pattern: str) -> list[str]:
     return [str(path) for path in Path("/").glob(pattern.lstrip("/"))]
 
 
-class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
+class CheckpointDataset(SharedVersions, VersionedPath[dict[str, Any], dict[str, Any]]):
     """A nested state of tensors and JSON values in one safetensors file; never a pickle."""
 
     def load(self) -> dict[str, Any]:
@@ -102,7 +128,8 @@ class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
         """Write the state, atomically."""
         from vision_studies.training.checkpoints import save_state
 
-        save_state(self._path_to_save(), data)
+        with self._saving() as file:
+            save_state(file, data)
 
     def preview(self) -> JSONPreview:
         """All of the state but its weights; of other tensors, their shapes."""
@@ -113,7 +140,10 @@ class CheckpointDataset(VersionedPath[dict[str, Any], dict[str, Any]]):
 
 
 class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]):
-    """A versioned folder of `.beton` files. A file that an earlier version holds is linked, not written again."""
+    """A versioned folder of `.beton` files, which lie in Kedro's own layout alone: they are too large to lie twice.
+
+    A file that an earlier version holds is linked, not written again.
+    """
 
     def __init__(self, *, missing_ok: bool = False, **options: Any) -> None:
         """Point at the folder whose versions hold the files; `missing_ok`: without a version, load an empty mapping instead of
@@ -134,7 +164,8 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
 
     def save(self, data: Mapping[str, BetonSource]) -> None:
         """Write or link the files into a new version; an empty mapping makes an empty version."""
-        with atomic_folder(self._path_to_save()) as folder:
+        self._cached_load_version = self.resolve_save_version()  # another process may save a later one
+        with atomic_folder(Path(self._get_versioned_path(str(self._cached_load_version)))) as folder:
             for name, source in data.items():
                 write = partial(_link, source) if isinstance(source, Path) else source
                 write(folder / f"{name}.beton")
@@ -244,65 +275,79 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
         return super()._describe() | {"missing_ok": self._missing_ok}
 
 
-class PartitionedDataset(KedroPartitionedDataset):
-    """Kedro's partitions; what is saved takes the place of all that was there, and a folder without any loads as an empty
-    dictionary, as it was saved.
+class PartitionedDataset(SharedVersions, AbstractVersionedDataset[Any, Any], KedroPartitionedDataset):
+    """Kedro's partitions, all of which are one version; a folder without any loads as an empty dictionary, as it was saved.
+
+    What is saved takes the place of all that was there.
     """
 
-    def __init__(self, *, missing_ok: bool = True, keep_others: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *, path: str, version: Version | None = None, missing_ok: bool = True, adds: bool = False, **options: Any
+    ) -> None:
         """Point at the folder.
 
         Args:
+            path: of the folder.
+            version: to be loaded or saved.
             missing_ok: without a partition, load an empty dictionary instead of failing.
-            keep_others: partitions that are not among those saved stay: they are somebody else's.
-            options: of Kedro's.
+            adds: leave partitions that are not among those that are saved.
+            options: of Kedro's data set.
         """
-        super().__init__(**options)
-        self._missing_ok, self._keep_others = missing_ok, keep_others
+        AbstractVersionedDataset.__init__(self, filepath=PurePosixPath(path), version=version)
+        KedroPartitionedDataset.__init__(self, path=path, **options)
+        self._missing_ok, self._adds = missing_ok, adds
+
+    @property
+    def versions(self) -> Versions:
+        """What is kept of all partitions together."""
+        return Versions.of_files(Path(self._path), self._filename_suffix)
 
     def load(self) -> dict[str, Any]:
         """Name -> function that loads the partition. Raises DatasetError where there is none, unless `missing_ok`."""
-        return super().load() if self._list_partitions() or not self._missing_ok else {}
+        self._invalidate_caches()
+        return KedroPartitionedDataset.load(self) if self._list_partitions() or not self._missing_ok else {}
 
     def save(self, data: dict[str, Any]) -> None:
-        """Write partitions, then delete the others, and folders that become empty."""
-        super().save(data)
-        if self._keep_others:
-            return
-        saved = {self._partition_to_path(name) for name in data}
-        for file in map(Path, sorted(set(self._list_partitions()) - saved)):
-            file.unlink(missing_ok=True)
-            with suppress(OSError):  # a folder that still holds something
-                file.parent.rmdir()
+        """Write all partitions, then let them take the place of those that are there; with `adds`, write one by one."""
+        with nullcontext() if self._adds else self._saving():
+            KedroPartitionedDataset.save.__wrapped__(self, data)
 
     def preview(self, number: int = 6) -> HTMLPreview:
         """The first partitions, and the names of the others."""
         markdown = self._filename_suffix == ".md"
         return partitions_preview(self.load() if self._exists() else {}, number, markdown=markdown)
 
+    @property
+    def _normalized_path(self) -> str:
+        return str(self._temporary or self._get_load_path())
 
-class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
+
+class ResultsTableDataset(SharedVersions, VersionedPath["pd.DataFrame", "pd.DataFrame"]):
     """One results table as Parquet, and the same rows as JSON beside it.
 
     It has the rows that the present parameters ask for, and no other: runs of earlier questions stay in their folders alone.
     """
 
+    @property
+    def versions(self) -> Versions:
+        """What is kept of both files."""
+        file = Path(self._filepath)
+        return Versions.of_file(file, f"{file.stem}.json")
+
     def load(self) -> "pd.DataFrame":
         """Read the table. Raises DataError where it is damaged or of another schema."""
         from vision_studies.studies.results import read_results
 
-        return read_results(self._path)
+        return read_results(Path(self._get_load_path()))
 
     def save(self, data: "pd.DataFrame") -> None:
         """Write the table in the place of the stored one. Raises DataError where it does not fit the schema."""
         from vision_studies.studies.results import in_order, validate_results, write_results
 
         table = in_order(validate_results(data))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self._path, keep_equal=True) as temporary:
-            write_results(table, temporary)
-        with atomic_file(self._path.with_suffix(".json"), keep_equal=True) as temporary:
-            table.to_json(temporary, orient="records", indent=2)
+        with self._saving() as file:
+            write_results(table, file)
+            table.to_json(file.with_suffix(".json"), orient="records", indent=2)
 
     def preview(self, nrows: int = 10) -> TablePreview:
         """The first rows, without the long columns."""
@@ -310,3 +355,13 @@ class ResultsTableDataset(PlainPath["pd.DataFrame", "pd.DataFrame"]):
             return NO_TABLE
         columns = ["variant", "seed", "validation_accuracy", "test_accuracy", "parameters", "seconds", "status"]
         return table_preview(self.load()[columns].head(nrows))
+
+
+def versions_in(catalog: CatalogProtocol, names: Iterable[str]) -> dict[str, Versions]:
+    """Versions of those of the named data sets that are versioned, by name."""
+    datasets = {name: catalog.get(name) for name in sorted(names) if not name.startswith("params:")}
+    return {
+        name: dataset.versions
+        for name, dataset in datasets.items()
+        if isinstance(dataset, SharedVersions) and getattr(dataset, "_version", None) is not None
+    }

@@ -26,8 +26,8 @@ from pluggy import PluginManager
 from pydantic import BaseModel
 
 import vision_studies
-from vision_studies.catalog.datasets import FolderDataset, VersionedPath
-from vision_studies.files import hash_json, write_json
+from vision_studies.catalog.datasets import FolderDataset
+from vision_studies.files import hash_json, visible_files, write_json
 from vision_studies.project_folders import LAYERS
 from vision_studies.run_folders import runs_state
 from vision_studies.studies.provenance import library_versions
@@ -242,7 +242,7 @@ def _paths(dataset: AbstractDataset[Any, Any] | None) -> list[Path]:
 
 
 def _newest(dataset: AbstractDataset[Any, Any] | None) -> list[Path]:
-    if isinstance(dataset, (AbstractVersionedDataset, VersionedPath)):
+    if isinstance(dataset, AbstractVersionedDataset):
         try:
             return [Path(str(dataset._get_load_path()))]
         except DatasetError:
@@ -251,10 +251,7 @@ def _newest(dataset: AbstractDataset[Any, Any] | None) -> list[Path]:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    elif path.is_file():
-        yield path
+    return iter([path]) if path.is_file() else visible_files(path)
 
 
 @cache

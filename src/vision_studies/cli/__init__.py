@@ -9,6 +9,7 @@ from vision_studies.cli.run_comparison import compare
 from vision_studies.cli.run_plan import plan
 from vision_studies.cli.runs import runs
 from vision_studies.cli.store import store
+from vision_studies.cli.versions import versions
 
 
 @click.group(name="vision-studies")
@@ -16,7 +17,7 @@ def cli() -> None:
     """Vision Studies: how image classifiers generalise."""
 
 
-for command in (run, catalog, registry, models, runs, alphanet, store):
+for command in (run, catalog, registry, models, runs, versions, alphanet, store):
     cli.add_command(command)
 runs.add_command(plan)
 runs.add_command(compare)

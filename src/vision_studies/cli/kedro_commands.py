@@ -16,6 +16,7 @@ from kedro.framework.cli.catalog import catalog as kedro_catalog
 from kedro.framework.cli.cli import project_commands
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.registry import registry as kedro_registry
+from kedro.io import DatasetNotFoundError
 
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
@@ -89,6 +90,13 @@ def _run(**options: Any) -> Any:
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     try:
         return kedro_run.callback(**options)
+    except DatasetNotFoundError as error:
+        unknown = [name for name in options.get("load_versions") or {} if name in str(error)]
+        if not unknown:
+            raise
+        raise ParameterError(
+            f"--load-versions: there is no data set '{unknown[0]}'; `kedro versions list` shows those that have versions."
+        ) from error
     except ValueError as error:
         if not _is_of_the_choice_of_steps(error):
             raise

@@ -16,6 +16,7 @@ from vision_studies.reports.table import Table
 from vision_studies.run_folders import WEIGHTS_FILE, run_folder_of
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
+from vision_studies.versions import newest_file
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
@@ -109,8 +110,7 @@ def choose_model(project: Path, env: str | None, pipeline: str | None, model: st
 
 def newest_selected(project: Path, study: str) -> Path | None:
     """The newest version of a study's selected model; None where it has none."""
-    versions = sorted((project / MODELS / study / SELECTED / "model.safetensors").glob("*/model.safetensors"))
-    return versions[-1] if versions else None
+    return newest_file(project / MODELS / study / SELECTED / "model.safetensors")
 
 
 def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], StoredRun]:

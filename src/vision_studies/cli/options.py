@@ -30,7 +30,7 @@ OPTIONS = {
     "to_outputs": "All steps that these data sets need, separated by commas.",
     "tags": "Only steps with one of these tags, separated by commas.",
     "namespaces": "Only steps of these pipelines, separated by commas.",
-    "load_versions": "Versions of data sets, separated by commas: data set:time of the version.",
+    "load_versions": "Versions to read, separated by commas, as `kedro versions list` shows them: data set:version.",
     "runner": "SequentialRunner, ThreadRunner or ParallelRunner. Runs of a study go side by side with execution.workers.",
     "is_async": "Load and save data sets in threads.",
     "runner_params": "Options of the runner, separated by commas: max_workers=4.",

@@ -22,6 +22,7 @@ MODELS = {
     **METHODS,
     "reporting": "vision_studies.config.study:ReportingSettings",
     "execution": "vision_studies.config.study:ExecutionSettings",
+    "versions": "vision_studies.config.study:VersionSettings",
     "storage": "vision_studies.config.storage:StorageSettings",
     "tracking": "vision_studies.config.tracking:TrackingSettings",
     "study": "vision_studies.config.study:StudySettings",

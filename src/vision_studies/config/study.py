@@ -40,6 +40,14 @@ class ExecutionSettings(Settings):
     )
 
 
+class VersionSettings(Settings):
+    """What is kept of earlier results, figures and selected models."""
+
+    keep: int = Field(
+        ge=1, description="how many of the newest versions of each data set stay, the present one among them"
+    )
+
+
 class ReportingSettings(Settings):
     """How results are summed up."""
 

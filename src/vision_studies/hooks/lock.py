@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,9 +23,10 @@ from vision_studies.studies.sharing import hold, is_held
 
 logger = logging.getLogger(__name__)
 
-_MAY_DIFFER = ("execution", "tracking", "storage", "fresh")
-"""Parameters that processes may differ in that share a study: where they work, who is told of it, where else it is kept, and
-`fresh`, which is looked at apart."""
+_FOLDER = "data/.locks"
+_MAY_DIFFER = ("execution", "tracking", "storage", "versions", "fresh")
+"""Parameters that processes may differ in that share a study: where they work, who is told of it, where else and how long it is
+kept, and `fresh`, which is looked at apart."""
 
 
 class StudyLockHooks(StudyHooks):
@@ -53,7 +54,7 @@ class StudyLockHooks(StudyHooks):
         self._to_prepare = {name for name in prepared if not name.startswith("data_prep.")}
         if self._to_prepare:
             data_set = self._load_data_set()
-            lock_file = self._folder / f"data-{data_set}.lock"
+            lock_file = self._project / _FOLDER / f"data-{data_set}.lock"
             self._data.enter_context(hold(lock_file, data_set, "waiting for %s, which prepares the data set '%s'"))
         self._tidy()
 
@@ -78,14 +79,9 @@ class StudyLockHooks(StudyHooks):
         """Leave the study."""
         self.after_pipeline_run()
 
-    @property
-    def _folder(self) -> Path:
-        return self._project / "data/.locks"
-
     def _join(self, namespaces: list[str | None]) -> None:
-        members = self._folder / f"study-{self._study}"
+        members = self._project / _FOLDER / f"study-{self._study}"
         with full_disk_told(members):
-            members.mkdir(parents=True, exist_ok=True)
             parameters = json.loads(json.dumps(self._load_parameters(), default=str))
             compared = flatten({name: value for name, value in parameters.items() if name not in _MAY_DIFFER})
             member: dict[str, Any] = {
@@ -97,8 +93,7 @@ class StudyLockHooks(StudyHooks):
                 # Hashes, since some values are nobody's business, and they are told apart without being known.
                 "parameters": {name: hash_json(value)[:16] for name, value in compared.items()},
             }
-            with FileLock(self._folder / f"study-{self._study}.lock"):
-                there = list(_living(members))
+            with at_work(self._project, self._study) as there:
                 for other in there:
                     self._check(member, other)
                 file = members / f"{uuid4().hex}.json"
@@ -106,24 +101,24 @@ class StudyLockHooks(StudyHooks):
                 self._lock.acquire()
                 write_json(file, member)
         if there:
-            who = ", ".join(sorted(_named(other) for other in there))
+            who = ", ".join(sorted(named(other) for other in there))
             logger.info("sharing the study '%s' with %s", self._study, who)
 
     def _check(self, member: dict[str, Any], other: dict[str, Any]) -> None:
         if other["fresh"]:
             raise BusyError(
-                f"The study '{self._study}' is being done afresh by {_named(other)}, which wants it for itself; wait until it "
+                f"The study '{self._study}' is being done afresh by {named(other)}, which wants it for itself; wait until it "
                 "has finished, or stop it: nothing finished is lost."
             )
         if member["fresh"]:
             raise BusyError(
-                f"The study '{self._study}' is being worked on by {_named(other)} and fresh=true wants it for itself; wait "
+                f"The study '{self._study}' is being worked on by {named(other)} and fresh=true wants it for itself; wait "
                 "until that has finished, stop it, or leave out fresh=true to share its work."
             )
         differing = parameter_differences(other["parameters"], member["parameters"])
         if differing:
             raise BusyError(
-                f"The study '{self._study}' is being worked on by {_named(other)} with another value of "
+                f"The study '{self._study}' is being worked on by {named(other)} with another value of "
                 f"{', '.join(list(differing)[:3])}; wait until it has finished, stop it, or give the same parameters to share "
                 "its work."
             )
@@ -134,6 +129,20 @@ class StudyLockHooks(StudyHooks):
             remove_leftovers(self._project / folder / self._study, without=("runs",))
         for folder in OF_DATA_SETS:
             remove_leftovers(self._project / folder / self._load_data_set())
+
+
+@contextmanager
+def at_work(project: Path, study: str) -> Iterator[list[dict[str, Any]]]:
+    """Yield descriptions of the commands that work on a study; none joins them during the block."""
+    members = project / _FOLDER / f"study-{study}"
+    members.mkdir(parents=True, exist_ok=True)
+    with FileLock(members.with_name(f"{members.name}.lock")):
+        yield list(_living(members))
+
+
+def named(member: dict[str, Any]) -> str:
+    """A command that works on a study, in a sentence."""
+    return f"process {member['process']} on {member['host']}"
 
 
 def _living(members: Path) -> Iterator[dict[str, Any]]:
@@ -149,7 +158,3 @@ def _living(members: Path) -> Iterator[dict[str, Any]]:
 def _remove(lock_file: Path) -> None:
     for file in (lock_file.with_suffix(".json"), lock_file):
         file.unlink(missing_ok=True)
-
-
-def _named(member: dict[str, Any]) -> str:
-    return f"process {member['process']} on {member['host']}"

@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vision_studies.errors import StorageError
+from vision_studies.files import visible_files
 from vision_studies.project_folders import LAYERS
 from vision_studies.run_folders import DESCRIPTION_FILE, LABEL_FILE, is_run, stage_files
 
@@ -77,15 +78,13 @@ def kept_files(root: Path, portion: str) -> Iterator[tuple[str, Path]]:
     """Files of a portion that are kept, by their path below it."""
     folder = root / portion
     in_runs = _is_in_runs(portion)
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or not path.is_file() or path.is_symlink():
+    for path in visible_files(folder):
+        if path.is_symlink():
             continue
         # A failure is tried again by every command; it must not take the place of what another machine has found.
         failed = in_runs and path.parent == folder and _has_failed(path)
         if not failed and not any(fnmatch(path.name, pattern) for pattern in _LEFT_OUT):
-            yield relative.as_posix(), path
+            yield path.relative_to(folder).as_posix(), path
 
 
 def written_last(name: str) -> bool:

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vision_studies.config.merge import flatten
 from vision_studies.config.registry import METHODS
-from vision_studies.files import hash_json
+from vision_studies.files import hash_json, visible_files
 from vision_studies.project_folders import MODELS, OUTPUTS, REPORTS
 from vision_studies.run_folders import HISTORY_FILE, MEND, read_description, read_stage, run_folders, stage_files
 from vision_studies.stored_tables import read_table
@@ -66,11 +66,9 @@ def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> di
         Path in the tracker -> file, without files of more than `largest_bytes`.
     """
     artefacts = {f"{file.parent.name}/{file.name}": file for file in sorted(folders.outputs.glob("*/results.*"))}
-    for file in sorted(folders.reports.rglob("*")):
+    for file in visible_files(folders.reports):
         path = file.relative_to(folders.reports)
-        if file.is_file() and path.parts[0] != "run_records" and not any(part.startswith(".") for part in path.parts):
-            if path.name in path.parts[:-1]:  # <name>.png/<version>/<name>.png: the last time is the newest version
-                path = Path(*path.parts[: path.parts.index(path.name) + 1])
+        if path.parts[0] != "run_records":
             artefacts[path.as_posix()] = file
     return {path: file for path, file in artefacts.items() if file.stat().st_size <= largest_bytes}
 

@@ -17,21 +17,27 @@ from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file, require_free_space
 from vision_studies.storage.kept_data import fetched
 
-_CHECKSUM = "sha256"
+_CHECKSUM = "checksum"
+_EARLIER_CHECKSUM = "sha256"
+"""An entry of its own: safetensors writes two of them in whatever order, and equal states would not be equal files."""
 
 
 def save_state(path: Path, state: Any) -> None:
     """Write nested dicts, lists and tuples of tensors, numbers, strings, booleans and None to one file, atomically.
+
+    Equal states become equal bytes.
 
     Raises:
         StorageError: the disk is full; an older file stays as it was.
         TypeError: `state` holds something else.
     """
     tensors: dict[str, Tensor] = {}
-    described = json.dumps(_describe(state, tensors))
+    described = _describe(state, tensors)
+    described = described if isinstance(described, dict) else {"value": described}
     require_free_space(path.parent, sum(tensor.nbytes for tensor in tensors.values()))
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"state": described, _CHECKSUM: _checksum(described, tensors)})
+        checked = described | {_CHECKSUM: _checksum(described, tensors)}
+        save_file(tensors, temporary, metadata={"state": json.dumps(checked)})
 
 
 def load_state(path: Path) -> Any:
@@ -43,13 +49,15 @@ def load_state(path: Path) -> Any:
     try:
         with safe_open(fetched(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            description = metadata["state"]
+            description = json.loads(metadata["state"])
             # A set: names are looked up once for each tensor.
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        # Files of earlier versions have none.
-        if _CHECKSUM in metadata and metadata[_CHECKSUM] != _checksum(description, tensors):
+        checksum = metadata.get(_EARLIER_CHECKSUM)  # files of before have none
+        if isinstance(description, dict):
+            checksum = description.pop(_CHECKSUM, checksum)
+        if checksum not in (None, _checksum(description, tensors)):
             raise ValueError("its content has changed since it was written")
-        return _restore(json.loads(description), tensors)
+        return _restore(description, tensors)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}; train the model first.") from error
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
@@ -102,9 +110,9 @@ def load_selected(network: nn.Module, file: Path) -> nn.Module:
     return network
 
 
-def _checksum(described: str, tensors: dict[str, Tensor]) -> str:
+def _checksum(described: Any, tensors: dict[str, Tensor]) -> str:
     """SHA-256 of all that a file holds: safetensors itself would read a changed byte as another number."""
-    digest = hashlib.sha256(described.encode())
+    digest = hashlib.sha256(json.dumps(described).encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
@@ -133,6 +141,8 @@ def _restore(description: Any, tensors: dict[str, Tensor]) -> Any:
         return description
     (kind, content), *_ = description.items()
     match kind:
+        case "value":
+            return content
         case "tensor":
             return tensors[content]
         case "dict":

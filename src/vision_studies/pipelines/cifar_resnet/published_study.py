@@ -75,8 +75,8 @@ def _write_run(study: StoredStudy, run: StoredRun, outputs: Path) -> Path:
     finished = datetime.fromisoformat(run.stages["training"]["provenance"]["finished_at"])
     started = finished - timedelta(seconds=float(history["seconds"].iloc[-1]))
     place = unused(outputs / "training_runs" / f"{started:{_MINUTE}}")
-    write_logs(run, history, experiment, place / "logs")
     weights = load_state(study.part(run, WEIGHTS_FILE))
+    write_logs(run, history, experiment, place / "logs")
     torch.save(_checkpoint(weights, history, int(run.metric("best_epoch")), config), place / "best.pth")
     (place / "checkpoints").mkdir()
     for file in numbered_checkpoints(run.folder / CHECKPOINTS):

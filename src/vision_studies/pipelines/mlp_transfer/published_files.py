@@ -9,7 +9,7 @@ CONFIGURATIONS = {"search": "configs/search.yaml", "transfer": "configs/transfer
 
 
 def run_manifest(run_folder: str) -> dict[str, str]:
-    """What stands in `run_manifest.yaml` of a run: where its phases have written, and the project's own files that configure them.
+    """What stands in `run_manifest.yaml` of a run: where its phases have written, and by which files.
 
     Args:
         run_folder: of the run, such as `runs/mnist_20260218_144328`.

@@ -15,7 +15,7 @@ from vision_studies.config.merge import unflatten
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
-from vision_studies.files import hash_json
+from vision_studies.files import hash_json, visible_files
 from vision_studies.pipelines.data_prep.section import SECTION
 from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
@@ -24,6 +24,7 @@ from vision_studies.reports.tables import gaps, labels_among, run_rows
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
 from vision_studies.studies.question import Images, earlier_questions, read_records
 from vision_studies.studies.results import read_results
+from vision_studies.versions import Versions, newest_file
 
 Record = dict[str, Any]
 
@@ -63,10 +64,11 @@ class StudyFolders:
 
     def fingerprint(self) -> str:
         """Changes when a file changes that the study's page is made from."""
-        tables = (file for file in self.outputs.rglob("[!.]*") if file.is_file())
-        patterns = ("*/*.json", "*/*/*/*.json", "*/*.png/*/*.png")
-        shown = (file for pattern in patterns for file in self.reports.glob(pattern))
-        files = [*tables, *(file for file in shown if file.parent.name != "run_records")]
+        patterns = ("*/*.json", "*/*.png")
+        shown = (
+            file for pattern in patterns for file in self.reports.glob(pattern) if file.parent.name != "run_records"
+        )
+        files = [*visible_files(self.outputs), *filter(None, map(newest_file, shown))]
         states = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
         newest = self.records[-1:]
         parameters = [[record["parameters"], record.get("differences_from_base")] for record in newest]
@@ -159,32 +161,35 @@ class StudyFolders:
     def figures(self) -> tuple[list[ReportFigure], list[str]]:
         """The newest version of every figure that pages show, in their order, and a sentence for each that is missing.
 
-        A figure is missing when the folder of its versions is there, and holds none.
+        A figure is missing when earlier versions of it are there, and the newest is not.
         """
         figures, missing = [], []
         entries = (
             (pipeline, *entry) for pipeline, section in page_sections().items() for entry in section.figures.items()
         )
         for pipeline, name, words in entries:
-            folder = self.reports / pipeline / f"{name}.png"
-            if not folder.is_dir() or pipeline in self.outdated:
+            path = self.reports / pipeline / f"{name}.png"
+            if pipeline in self.outdated:
                 continue
-            versions = sorted(folder.glob(f"*/{name}.png"))  # versions are time stamps: the last one sorts last
-            if versions:
-                figures.append(ReportFigure(words.title, words.caption, versions[-1].read_bytes(), pipeline))
-            else:
-                missing.append(f"The figure '{words.title}' is missing in {folder}; run `{pipeline}` again to draw it.")
+            file = newest_file(path)
+            if file is not None:
+                figures.append(ReportFigure(words.title, words.caption, file.read_bytes(), pipeline))
+            elif Versions.of_file(path).names():
+                missing.append(f"The figure '{words.title}' is missing, {path}; run `{pipeline}` again to draw it.")
         return figures, missing
 
     @cached_property
     def cards(self) -> list[tuple[str, Record]]:
-        """Version and content of every data card that the study has drawn, the oldest first.
+        """Version and content of every data card of the study that is kept, the oldest first.
 
         Raises:
             DataError: a card is damaged.
         """
+        newest = self.reports / "data_prep/data_card.json"
+        versions = Versions.of_file(newest)
+        files = [*map(versions.path, reversed(versions.names()))] or [*filter(None, [newest_file(newest)])]
         cards = []
-        for file in sorted((self.reports / "data_prep/data_card.json").glob("*/data_card.json")):
+        for file in files:
             try:
                 card = _read_json(file)
                 cards.append((file.parent.name, {name: card[name] for name in _OF_CARD}))
