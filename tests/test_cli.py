@@ -115,3 +115,19 @@ def test_pipelines_alone_are_offered():
     offered = str(told.value).split("There are: ")[1].rstrip(".").split(", ")
     folders = {path.parent.name for path in (ROOT / "src/vision_studies/pipelines").glob("*/nodes.py")}
     assert set(offered) == {"__default__", *folders}
+
+
+def test_a_report_that_is_asked_for_beside_other_pipelines_comes_last():
+    from vision_studies import pipeline_registry
+
+    try:
+        pipeline_registry.report_after(["data_prep", "cifar_resnet"])
+        pipelines = pipeline_registry.register_pipelines()
+    finally:
+        pipeline_registry.report_after([])
+    together = sum(pipelines[name] for name in ("reporting", "cifar_resnet", "data_prep"))
+    names = [node.namespace for node in together.nodes]
+    assert names[-2:] == ["reporting", "reporting"]
+    assert "reporting" not in names[:-2]
+    alone = pipeline_registry.register_pipelines()["reporting"]
+    assert not alone.inputs() & together.outputs()

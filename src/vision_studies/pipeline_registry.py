@@ -10,12 +10,19 @@ from kedro.pipeline import Pipeline
 from vision_studies.config.registry import METHODS
 
 _chosen: tuple[str, ...] = ("data_prep", *METHODS)
+_reported: tuple[str, ...] = ()
 
 
 def choose_methods(names: Sequence[str], *, images: bool = True) -> None:
     """Let `__default__` work with these methods only: a study names those that it is about, and whether it has images."""
     global _chosen  # noqa: PLW0603 - Kedro asks for the pipelines without saying for which study
     _chosen = (*(("data_prep",) if images else ()), *(name for name in METHODS if name in names))
+
+
+def report_after(names: Sequence[str]) -> None:
+    """Let `reporting` wait for these pipelines, which are run with it; by itself it reads what lies there, and might come first."""
+    global _reported  # noqa: PLW0603 - likewise
+    _reported = tuple(names)
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -25,15 +32,19 @@ def register_pipelines() -> dict[str, Pipeline]:
     """
     pipelines = find_pipelines(raise_errors=True)
     pipelines.pop("__default__", None)
+    if _reported and set(_reported) < set(pipelines):
+        pipelines["reporting"] = _report([pipelines[name] for name in _reported])
     if set(_chosen) < set(pipelines):
-        pipelines["__default__"] = _everything([pipelines[name] for name in _chosen])
+        work = [pipelines[name] for name in _chosen]
+        pipelines["__default__"] = sum(work, _report(work))
     return pipelines
 
 
-def _everything(pipelines: Sequence[Pipeline]) -> Pipeline:
+def _report(pipelines: Sequence[Pipeline]) -> Pipeline:
     work = sum(pipelines, Pipeline([]))
     with warnings.catch_warnings():
         # Kedro warns of a node that reads another namespace's data set, which is what waiting for it means.
         warnings.filterwarnings("ignore", message="One or more dataset names contain")
-        report = import_module("vision_studies.pipelines.reporting").create_pipeline(after=sorted(work.outputs()))
-        return work + report
+        reporting = import_module("vision_studies.pipelines.reporting")
+        report: Pipeline = reporting.create_pipeline(after=sorted(work.outputs()))
+        return report

@@ -76,7 +76,10 @@ def _run(**options: Any) -> Any:
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
-    check_pipelines(list(options.get("pipelines") or []))
+    named = list(options.get("pipelines") or [])
+    check_pipelines(named)
+    if "reporting" in named:
+        pipeline_registry.report_after([name for name in named if name != "reporting"])
     runner = options.get("runner")
     if runner and "." not in runner and runner not in _RUNNERS:
         raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
