@@ -22,7 +22,7 @@ PHASES = {
     "stacking": {"search", "training", "evaluation", "figures"},
     "transfer_cuts": {"pretraining", "training", "evaluation", "figures"},
     "clustering": {"pretraining", "evaluation", "figures"},
-    "mlp_transfer": {"search", "search_report", "transfer", "figures"},
+    "mlp_transfer": {"search", "retrain", "transfer", "report", "search_report", "figures"},
     "alphanet": {"features", "classifiers", "training", "evaluation", "figures"},
 }
 FIGURES = [

@@ -7,6 +7,10 @@ import pytest
 import yaml
 from tests.conftest import ROOT, Project, quick_project
 
+from vision_studies.models.architectures.convnet import ConvNetSettings
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
+from vision_studies.serving.opened_models import selected_model
+
 STUDIES = sorted(
     folder.name
     for folder in (ROOT / "conf").iterdir()
@@ -54,13 +58,45 @@ def test_every_study_can_be_rehearsed(rehearsals, study):
             assert {path.stem for path in written.glob("*.png/*/*.png")} == {
                 *("comparison", "opponents", "efficiency", "learning_curves", "parts")
             }
-            assert len(list((written / "tables").iterdir())) == 8
+            tables = {path.name for path in (written / "tables").iterdir()}
+            assert len(tables) == 10
+            assert {f"{name}_table.tex", f"{name}_report.md"} < tables
             assert json.loads((written / "conclusions.json").read_text(encoding="utf-8"))
             details = outputs / pipeline / "experiment_results"
             assert len(list(details.glob("*/study_results.json"))) == len(described_variants(study))
         if pipeline in ("cifar_resnet", "stacking"):
             parameters = yaml.safe_load((ROOT / f"conf/{study}/parameters.yml").read_text(encoding="utf-8"))
             assert set(table["variant"]) >= {variant["name"] for variant in parameters[pipeline]["variants"]}
+
+
+@pytest.mark.slow
+def test_the_search_for_a_plain_network_ends_in_a_choice_by_validation_that_cut_studies_can_take(rehearsals):
+    name = "cuts_architecture+demo+brief+brief_images"
+    rehearsals.run("run", f"--env={name}")  # with its report; what the test above has trained is reused
+    results = pd.read_parquet(rehearsals.folder / f"data/07_model_output/{name}/cifar_resnet/results.parquet")
+    described = yaml.safe_load((ROOT / "conf/cuts_architecture/parameters.yml").read_text(encoding="utf-8"))
+    assert set(results["variant"]) == {variant["name"] for variant in described["cifar_resnet"]["variants"]}
+    networks = [json.loads(configuration) for configuration in results["configuration"]]
+    kinds = {(tuple(own["model.channels"]), own["model.downsampling"]) for own in networks}
+    growing = (32, 32, 64, 64, 128, 128)
+    assert kinds == {
+        *((channels, "average_pool") for channels in (growing, *((width,) * 6 for width in (16, 32, 64, 128, 256)))),
+        *((growing, way) for way in ("max_pool", "strided_convolution", None)),
+        ((64,) * 6, None),
+    }
+    chosen = results.loc[results["validation_accuracy"].idxmax()]
+    models = rehearsals.folder / f"data/06_models/{name}/cifar_resnet/model.safetensors"
+    model = selected_model(max(models.glob("*/*.safetensors")))
+    assert model["configuration"]["model"]["channels"] == json.loads(chosen["configuration"])["model.channels"]
+    assert model["configuration"]["model"]["downsampling"] == json.loads(chosen["configuration"])["model.downsampling"]
+    table = (rehearsals.folder / "data/08_reporting/best_configurations.md").read_text(encoding="utf-8")
+    assert any(chosen["variant"] in line and name in line for line in table.splitlines())
+    network = ConvNetSettings.model_validate(model["configuration"]["model"])
+    cuts = yaml.safe_load((ROOT / "conf/base/parameters_transfer_cuts.yml").read_text(encoding="utf-8"))[
+        "transfer_cuts"
+    ]
+    study = TransferCutsSettings.model_validate(cuts | {"network": network.model_dump()})
+    assert study.cut_points("freeze_reinit") == tuple(range(7))
 
 
 @pytest.mark.slow
@@ -99,6 +135,20 @@ def test_a_collection_runs_each_of_its_studies_and_one_that_fails_stops_no_other
     assert "alpha_study+demo+brief+vitless (3 of 3)" in done.stdout
     assert "weights_file=none.pth does not exist" in done.stderr
     assert "vit_study+demo+brief+vitless did not end well" in done.stderr
+    gathered = rehearsals.folder / "data/08_reporting/some+demo+brief+vitless/tables"
+    studies = [f"{study}+demo+brief+vitless" for study in ("alpha_study", "init_study")]
+    assert sorted(file.name for file in gathered.iterdir()) == sorted(
+        f"{study}_{name}" for study in studies for name in ("report.md", "table.tex")
+    )
+    latex = (gathered / f"{studies[0]}_table.tex").read_text(encoding="utf-8")
+    assert (
+        r"\caption{Results of the study alpha\_study+demo+brief+vitless (Weight of the base learners' losses)." in latex
+    )
+    assert r"\label{tab:alpha_study+demo+brief+vitless}" in latex
+    assert r"Configuration & Final Accuracy (\%) & Total Parameters & Training Time (s) \\" in latex
+    report = (gathered / f"{studies[0]}_report.md").read_text(encoding="utf-8")
+    headings = ["Configuration comparison", "Efficiency metrics", "Model architecture details"]
+    assert [line[3:].split(":")[0] for line in report.splitlines() if line.startswith("## ")] == headings
     for study, variants in (("init_study", 5), ("alpha_study", 6)):
         folder = rehearsals.folder / f"data/07_model_output/{study}+demo+brief+vitless/stacking"
         table = pd.read_parquet(folder / "results.parquet")

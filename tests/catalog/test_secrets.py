@@ -2,11 +2,11 @@
 
 import click
 import pytest
-from kedro.framework.cli.utils import _split_params
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.cli.params import read_params
 from vision_studies.errors import ParameterError
 
 
@@ -51,6 +51,14 @@ def test_no_object_is_built_from_parameters(conf, monkeypatch, value):
     assert not (conf / "ran").exists()
 
 
+def test_no_object_is_built_from_a_list_of_the_command_line(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for tag in ("!!python/object/apply:os.system ['touch ran']", "!!python/name:os.system ''"):
+        with pytest.raises(click.ClickException, match="could not determine a constructor"):
+            read_params(click.Context(click.Command("run")), click.Option(["--params"]), f"seeds=[0, {tag}]")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "value", ["__import__('os').getcwd()", "${oc.env:SECRET}", "!!python/name:os.system", "$(id)", "`id`"]
 )
@@ -60,7 +68,7 @@ def test_values_of_the_command_line_stay_text(monkeypatch, value):
     option = click.Option(["--params"])
     OmegaConf.clear_resolver("oc.env")
     try:
-        split = _split_params(context, option, f"fresh={value}")
+        split = read_params(context, option, f"fresh={value}")
     except Exception as error:
         assert "hidden-value" not in str(error)  # noqa: PT017 - refused is as good as kept
     else:

@@ -104,7 +104,7 @@ class CommandChecks:
         except click.BadParameter as error:
             # Folders and files of the reader are not there; that is no mistake of the page.
             return [] if "does not exist" in error.message else [error.format_message()]
-        except click.UsageError as error:
+        except click.ClickException as error:
             return [error.format_message()]
         return self._names(parsed.params)
 

@@ -81,17 +81,24 @@ def problems(row: Row) -> list[str]:
 
 
 def how_problems(cell: str) -> list[str]:
-    """What is wrong with commands and parameters: what stands beside a command of a study is laid over that study."""
+    """What is wrong with commands and parameters: what stands beside a command of a study is laid over that study.
+
+    A value may need those before it in its cell, as on one command line.
+    """
     named = code(cell)
     commands = [shlex.split(text) for text in named if text.split()[0] in COMMANDS]
-    environments = [word.removeprefix("--env=") for words in commands for word in words if word.startswith("--env=")]
     told = [problem for words in commands for problem in CommandChecks(CONF).problems(words)]
     if told:
         return told
-    parameters = parameters_of(environments[0] if environments else None)
-    return [
-        problem for text in named if text.split()[0] not in COMMANDS for problem in parameter_problems(text, parameters)
-    ]
+    environments = [word.removeprefix("--env=") for words in commands for word in words if word.startswith("--env=")]
+    alone = together = parameters_of(environments[0] if environments else None)
+    for text in named:
+        if text.split()[0] not in COMMANDS:
+            problem = parameter_problem(text, alone)
+            if problem and parameter_problem(text, together):
+                told.append(problem)
+            together = laid_over(together, text)
+    return told
 
 
 @cache
@@ -107,19 +114,24 @@ def reference(key: str) -> set[str]:
     return {parameter.path for group in groups for parameter in group.parameters} | {group.path for group in groups}
 
 
-def parameter_problems(text: str, parameters: dict[str, Any]) -> list[str]:
+def parameter_problem(text: str, parameters: dict[str, Any]) -> str | None:
     """What is wrong with a `parameter`, or with a `parameter: value`, which the settings model has to take."""
-    path, is_set, value = text.partition(": ")
+    path, is_set, _ = text.partition(": ")
     key = path.partition(".")[0]
     if "." not in path or key not in parameters:
-        return [f"{text} is neither a command nor a parameter"]
+        return f"{text} is neither a command nor a parameter"
     if not is_set:
-        return [] if path in reference(key) or has_path(parameters, path) else [f"there is no parameter {path}"]
+        return None if path in reference(key) or has_path(parameters, path) else f"there is no parameter {path}"
     try:
-        settings_model(key).model_validate(merge_settings(parameters, nested(path, yaml.safe_load(value)))[key])
+        settings_model(key).model_validate(laid_over(parameters, text)[key])
     except ValidationError as error:
-        return [f"{text}: {error.errors()[0]['msg']}"]
-    return []
+        return f"{text}: {error.errors()[0]['msg']}"
+    return None
+
+
+def laid_over(parameters: dict[str, Any], text: str) -> dict[str, Any]:
+    path, is_set, value = text.partition(": ")
+    return merge_settings(parameters, nested(path, yaml.safe_load(value))) if is_set else parameters
 
 
 def is_module(name: str) -> bool:
@@ -245,6 +257,15 @@ def test_a_parameter_is_laid_over_the_study_beside_it():
     without = "`stacking.search.trials: 3`"
     assert problems(Row(1, **{**WHOLE, "how": without})) != []
     assert problems(Row(1, **{**WHOLE, "how": f"`kedro run --env=hyper_search`, {without}"})) == []
+
+
+def test_a_value_may_need_those_before_it():
+    experts = "`alphanet.backbone.experts: 2`"
+    averaged = "`alphanet.classifiers: [{label: own, method: {name: multi_expert, of: own, crt: null}}]`"
+    how = "`kedro run --env=demo`, {}, {}".format
+    assert problems(Row(1, **{**WHOLE, "how": how(experts, averaged)})) == []
+    [problem] = problems(Row(1, **{**WHOLE, "how": how(averaged, experts)}))
+    assert "set backbone.experts to 2" in problem
 
 
 @pytest.mark.parametrize(

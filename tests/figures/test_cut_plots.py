@@ -36,7 +36,13 @@ def accuracies():
 def ranks():
     return pd.DataFrame(
         [
-            {"fraction": fraction, "cut": cut, "rank": 1 if count < 10 else 7 - cut, "can_be_significant": count > 10}
+            {
+                "fraction": fraction,
+                "cut": cut,
+                "rank": 1 if count < 10 else 7 - cut,
+                "can_be_significant": count > 10,
+                "repeats_needed": 11,
+            }
             for fraction, count in REPEATS.items()
             for cut in CUTS
         ]
@@ -53,6 +59,7 @@ def compared():
                 "second": "FR",
                 "verdict": VERDICTS[cut] if count > 10 else "no difference",
                 "can_be_significant": count > 10,
+                "repeats_needed": 9,
             }
             for fraction, count in REPEATS.items()
             for cut in CUTS[1:]
@@ -137,8 +144,8 @@ def test_every_box_shows_its_median_and_its_rank():
         assert [text.get_text() for text in axes.texts] == expected
         colours = [to_hex(box.get_facecolor()) for box in axes.patches]
         assert len(set(colours)) == (8 if count > 10 else 1)
-        few = "too few for any difference to be significant" in axes.get_title(loc="left")
-        assert few == (count < 10)
+        told = axes.get_title(loc="left").endswith(f"{count} repeats; a significant difference needs at least 11")
+        assert told == (count < 10)
     assert drawn.axes[1].get_title(loc="left") == "1 % of the images (162), 25 repeats"
     names = [text.get_text() for text in drawn.legends[0].get_texts()]
     assert names == [*(f"rank {rank}" for rank in range(1, 9)), "no rank"]
@@ -161,6 +168,7 @@ def test_hatches_say_where_one_experiment_is_better():
     for axes, count in zip(drawn.axes, REPEATS.values(), strict=True):
         found = [box.get_hatch() for box in axes.patches]
         assert found == [None, *(hatches[verdict] if count > 10 else None for verdict in VERDICTS)]
+        assert axes.get_title(loc="left").endswith("a significant difference needs at least 9") == (count < 10)
     assert drawn.get_suptitle() == "Test accuracy of F against FR"
     assert [text.get_text() for text in drawn.legends[0].get_texts()][:2] == [
         "F significantly higher than FR",
@@ -239,6 +247,31 @@ def test_the_surface_passes_through_the_means_over_the_logarithm_of_the_fraction
     assert sorted(set(np.asarray(along))) == pytest.approx(np.log10(list(REPEATS)))
     assert set(np.asarray(across)) == set(range(7))
     assert list(axes.get_yticks()) == pytest.approx(np.log10(list(REPEATS)))
+
+
+@pytest.mark.parametrize("draw", [cuts.surface, cuts.heat_map])
+def test_modes_that_are_compared_have_one_scale_of_colours(draw):
+    first = accuracies()
+    second = first.assign(mode=first["mode"].replace("freeze", "reinit"))
+    second.loc[second["cut"] >= 0, "test_accuracy"] -= 0.1
+    limits = cuts.mean_limits(pd.concat([first, second]))
+    means = [100 * table.groupby(["fraction", "cut"])["test_accuracy"].mean() for table in (first, second)]
+    assert limits == pytest.approx((means[1].min(), means[0].max()))
+    for table in (first, second):
+        axes, scale = draw(table, limits=limits).axes
+        image = axes.collections[0] if axes.name == "3d" else axes.images[0]
+        assert image.get_clim() == limits
+        assert scale.get_ylim() == limits  # the colour bar's
+        if axes.name == "3d":
+            assert axes.get_zlim() == pytest.approx(limits)
+    alone = draw(second).axes[1].get_ylim()
+    assert alone == pytest.approx(cuts.mean_limits(second))
+    assert alone != pytest.approx(limits)
+
+
+def test_a_scale_of_one_value_has_two_ends():
+    low, high = cuts.mean_limits(accuracies().assign(test_accuracy=0.5))
+    assert low == 50 < high
 
 
 def test_groups_hold_a_box_for_each_cut():

@@ -95,6 +95,16 @@ def ranks(count):
     return pd.DataFrame(rows)
 
 
+def distances(count):
+    rows = [
+        {"classes": of, "network": network, "layer": layer, "within": 0.2, "between": 0.4}
+        for of in ("pretraining", "fine_tuning")[: max(1, count // 4)]
+        for network in names(min(count, 4))
+        for layer in clusters.LAYERS
+    ]
+    return pd.DataFrame(rows)
+
+
 def confused(count):
     labels, probabilities = shared.predictions(count + 1)
     return labels, probabilities.argmax(axis=1), names(count + 1)
@@ -150,6 +160,7 @@ FIGURES = {
     clustering.cluster_box_plot: lambda n: (layers(n),),
     clustering.channel_box_plot: lambda n: (layers(n),),
     clustering.score_lines: lambda n: (layers(n),),
+    clustering.distance_lines: lambda n: (distances(n),),
     clustering.scatter: lambda n: (np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % n, names(n), LONG),
     clustering.effective_rank_bars: lambda n: (ranks(n),),
     comparison.comparison_figure: lambda n: (shared.results(n, 3), shared.compared(shared.results(n, 3))),
@@ -181,6 +192,15 @@ FIGURES = {
         LONG,
     ),
     stacking.hyperparameter_figure: lambda n: (trials(n), names(n), 0, LONG),
+    stacking.density_figure: lambda n: (
+        trials(n).query("status == 'complete'"),
+        {name: {"best_trial_value": 1.0, "correlation_with_accuracy": -0.25} for name in names(n)},
+        LONG,
+    ),
+    stacking.bar_figure: lambda n: (
+        {name: {"value_counts": dict.fromkeys(names(n), 3), "best_trial_value": LONG} for name in names(n)},
+        LONG,
+    ),
     stacking.importance_figure: lambda n: (dict.fromkeys(names(n), 0.3), LONG),
     training.loss_figure: lambda n: (curves(n),),
     training.validation_figure: lambda n: (curves(n),),
@@ -214,6 +234,40 @@ def test_no_figure_is_missing_here():
     assert {own.__name__ for own in drawing if not inspect.isgeneratorfunction(own.__wrapped__)} == {
         own.__name__ for own in FIGURES
     }
+
+
+ACCURACIES = ("test_accuracy", "validation_accuracy", "baseline_accuracy", "accuracy", "mean", "value", "fitted")
+REACH = ("low", "high")
+
+
+def near_one(given):
+    """A table whose best accuracy is 1, with intervals that go beyond."""
+    columns = [] if not isinstance(given, pd.DataFrame) else [name for name in ACCURACIES if name in given]
+    if not columns:
+        return given
+    lift = 1 - given[columns].astype(float).max().max()
+    return given.assign(**{name: given[name] + lift for name in (*columns, *REACH) if name in given})
+
+
+def axes_of_percentages(drawn):
+    for axes in drawn.axes:
+        for name in "xyz":
+            label = getattr(axes, f"get_{name}label", str)()
+            assert label.endswith("(%)") or "%" not in label, f"{label}: an axis of percentages is known by its end"
+            if label.endswith("(%)"):
+                yield axes, name
+
+
+@pytest.mark.slow
+def test_no_axis_of_percentages_leaves_its_range():
+    drawn_with = []
+    for draw, arguments in FIGURES.items():
+        drawn = draw(*map(near_one, arguments(4)), **OPTIONS.get(draw, {}))
+        for axes, name in axes_of_percentages(drawn):
+            drawn_with.append(draw)
+            low, high = getattr(axes, f"get_{name}lim")()
+            assert 0 <= low < high <= 100, draw.__name__
+    assert len(set(drawn_with)) >= 16
 
 
 @pytest.mark.slow

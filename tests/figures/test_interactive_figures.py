@@ -42,6 +42,28 @@ def test_every_run_is_a_line_in_the_colour_of_its_variant():
     assert drawn.caption.startswith("All 6 runs")
 
 
+def ends(axis):
+    return axis.minallowed, axis.maxallowed
+
+
+def test_axes_of_percentages_end_at_0_and_100_and_other_metrics_do_not():
+    drawn = learning_curves(histories())
+    assert ends(drawn.figure.layout.yaxis) == (0, 100)
+    assert all(line.cliponaxis is False for line in drawn.figure.data)
+    reach = [
+        (option["layout"]["yaxis.minallowed"], option["layout"]["yaxis.maxallowed"])
+        for option in drawn.figure.layout.meta["views"]["options"]
+    ]
+    assert reach == [(0, 100), (None, None), (None, None), (None, None)]
+    losses = learning_curves(histories().drop(columns="validation_accuracy")).figure.layout
+    assert ends(losses.yaxis) == (None, None)
+    cost = accuracy_against_cost(variants()).figure.layout
+    assert ends(cost.yaxis) == (0, 100)
+    assert ends(cost.xaxis) == (None, None)
+    surface = accuracy_surface(accuracies(), {"FR": "frozen"}).figure.layout
+    assert ends(surface.scene.zaxis) == (0, 100)
+
+
 @pytest.mark.parametrize(("epochs", "step"), [(3, 1), (12, 1), (40, None)])
 def test_every_one_of_few_epochs_is_named_once(epochs, step):
     assert learning_curves(histories(epochs=epochs)).figure.layout.xaxis.dtick == step
@@ -172,6 +194,17 @@ def test_every_mode_has_a_map_with_the_baseline_and_a_surface_without():
     assert [trace.visible for trace in drawn.figure.data] == [True, False, False, False]
     needs_webgl = [option["webgl"] for option in drawn.figure.layout.meta["views"]["options"]]
     assert needs_webgl == [False, True, False, True]
+
+
+def test_all_modes_have_one_scale_of_colours_and_of_heights():
+    table = accuracies(("FR", "FT"))
+    table.loc[table["mode"] == "FT", "test_accuracy"] -= 0.2
+    drawn = accuracy_surface(table, {"FR": "frozen", "FT": "tuned"}).figure
+    heights = np.concatenate([np.ravel(trace.z).astype(float) for trace in drawn.data])
+    colours = drawn.layout.coloraxis
+    assert {trace.coloraxis for trace in drawn.data} == {"coloraxis"}
+    assert (colours.cmin, colours.cmax) == pytest.approx((np.nanmin(heights), np.nanmax(heights)))
+    assert drawn.layout.scene.zaxis.range == pytest.approx((colours.cmin, colours.cmax))
 
 
 @pytest.mark.slow

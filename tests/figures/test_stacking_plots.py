@@ -97,6 +97,41 @@ def test_hyperparameters_have_a_panel_each_and_the_best_trial_a_star():
     assert [tick.get_text() for tick in drawn.axes[1].get_xticklabels()] == ["cosine", "linear"]
 
 
+def statistics_of(**values):
+    return {"training.optimizer.learning_rate": {"best_trial_value": 0.1, "correlation_with_accuracy": -0.4, **values}}
+
+
+def test_numbers_that_were_drawn_have_a_density_each_trial_a_dot_and_the_best_a_star():
+    rates = np.logspace(-3, 0, 12)
+    trials = pd.DataFrame({"training.optimizer.learning_rate": [*rates, np.nan]})
+    axes = plots.density_figure(trials, statistics_of(), "sgd").axes[0]
+    density, dots, star = axes.lines
+    assert axes.get_xscale() == "log"
+    assert axes.get_title(loc="left") == "optimizer.learning_rate\ncorrelation with accuracy −0.40"
+    np.testing.assert_array_equal(dots.get_xdata(), rates)
+    assert (star.get_marker(), list(star.get_xdata())) == ("*", [0.1])
+    # Of logarithms that lie evenly the density is symmetric and highest in the middle.
+    x, y = density.get_data()
+    np.testing.assert_allclose(y, y[::-1], rtol=1e-6)
+    assert x[y.argmax()] == pytest.approx(10**-1.5, rel=0.1)
+    assert (x.min(), x.max()) == pytest.approx((0.001, 1.0))
+
+
+@pytest.mark.parametrize("values", [[0.1, 0.2], [0.1] * 9, [0.1]])
+def test_a_few_or_equal_numbers_are_dots_alone(values):
+    trials = pd.DataFrame({"training.optimizer.learning_rate": values})
+    axes = plots.density_figure(trials, statistics_of(correlation_with_accuracy=None), "sgd").axes[0]
+    assert [len(line.get_xdata()) for line in axes.lines] == [len(values), 1]
+
+
+def test_options_that_were_drawn_are_bars_and_that_of_the_best_trial_stands_out():
+    statistics = {"training.schedule": {"value_counts": {"linear": 1, "cosine": 3}, "best_trial_value": "linear"}}
+    axes = plots.bar_figure(statistics, "sgd").axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["cosine", "linear"]
+    assert [bar.get_height() for bar in axes.patches] == [3, 1]
+    assert axes.patches[0].get_facecolor() != axes.patches[1].get_facecolor()
+
+
 def test_importance_is_a_bar_each_the_largest_on_top():
     drawn = plots.importance_figure({"training.optimizer.learning_rate": 0.7, "training.schedule": 0.3}, "sgd")
     assert [text.get_text() for text in drawn.axes[0].get_yticklabels()] == ["schedule", "optimizer.learning_rate"]

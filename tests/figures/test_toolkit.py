@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 
 from vision_studies.figures import marks, panels
-from vision_studies.figures.style import COLOURS, INK, MARKERS, look, stamped, style
+from vision_studies.figures.style import COLOURS, INK, MARKERS, look, stamped, style, styled
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +29,9 @@ def test_panels_stand_in_rows_and_empty_places_are_hidden(count, rows, columns):
 def test_outer_panels_are_labelled_also_above_an_empty_place():
     found = panels.small_multiples(5, columns=3, size=(3, 3), sharex=True, sharey=True)
     found.label("epoch", "loss")
-    assert [axes.get_ylabel() for axes in found.axes] == ["loss", "", "", "loss", ""]
-    assert [axes.get_xlabel() for axes in found.axes] == ["", "", "epoch", "epoch", "epoch"]
+    assert [axes.yaxis.label.get_visible() for axes in found.axes] == [True, False, False, True, False]
+    assert [axes.xaxis.label.get_visible() for axes in found.axes] == [False, False, True, True, True]
+    assert {(axes.get_xlabel(), axes.get_ylabel()) for axes in found.axes} == {("epoch", "loss")}
     assert found.axes[2].xaxis.get_tick_params()["labelbottom"]
     assert [found.ends_row(number) for number in range(5)] == [False, False, True, False, True]
 
@@ -55,6 +56,32 @@ def test_a_figure_with_nothing_to_draw_says_why():
     drawn = panels.nothing_to_draw("There is nothing.", "Title")
     assert [text.get_text() for text in drawn.axes[0].texts] == ["There is nothing."]
     assert drawn.get_suptitle() == "Title"
+
+
+def panels_of(label, values, reach):
+    @styled
+    def draw():
+        drawn = panels.small_multiples(2, columns=2, size=(3, 3))
+        for axes in drawn.axes:
+            axes.errorbar(range(len(values)), values, yerr=reach, marker="o", capsize=2)
+        drawn.label("epoch", label)
+        return drawn.figure
+
+    return draw().axes
+
+
+def test_an_axis_of_percentages_ends_at_its_ends_and_cuts_no_mark():
+    for axes in panels_of("accuracy (%)", [0.0, 98.0, 100.0], 5.0):
+        assert axes.get_ylim() == (0, 100)
+        marked, *caps = axes.lines
+        assert not marked.get_clip_on()
+        assert all(cap.get_clip_on() for cap in caps)
+    for axes in panels_of("accuracy (%)", [60.0, 98.0], 1.0):
+        assert 55 < axes.get_ylim()[0] < 59
+        assert axes.get_ylim()[1] == 100
+    for axes in panels_of("change (points)", [-3.0, 99.0], 5.0):
+        assert axes.get_ylim()[0] < -8
+        assert axes.get_ylim()[1] > 104
 
 
 def test_shifts_are_even_and_centred():

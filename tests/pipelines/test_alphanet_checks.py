@@ -77,8 +77,8 @@ def refuse_images(folder, images, said, **changes):
         ({"network": {"activation": "leakyrelu"}}, "alphanet.network.activation: 'leakyrelu' is no activation"),
         ({"training": {"optimizer": {"parameters": {"rate": 1}}}}, "alphanet.training.optimizer: AdamW does not take"),
         (
-            {"training": {"scheduler": {"name": "StepLr", "parameters": {}}}},
-            "alphanet.training.scheduler: there is no 'StepLr'",
+            {"training": {"scheduler": {"name": "PolynomialLR", "parameters": {"steps": 1}}}},
+            "alphanet.training.scheduler: PolynomialLR does not take",
         ),
         (sampled("all_medium", None) | {"rhos": [1.0]}, "draws from the medium classes, of which there is none"),
         (sampled("uniform_base_class", "rho"), "alphanet.rhos has 1.5: .* so 1 at most"),

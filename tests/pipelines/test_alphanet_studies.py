@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 from tests.pipelines.alphanet.test_alphanet_experiments import make_classifier, make_features
 from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 
@@ -255,13 +256,7 @@ SWEEP = {
 def test_a_sweep_on_two_experts_with_one_network_for_all_repeats(project):
     environment(project, **SWEEP)
     project.run("run", "--env=demo+small", "--pipeline=data_prep")
-    (project.folder / "tensorboard.py").write_text("raise ImportError\n", encoding="utf-8")  # found before any other
-    without = run(project, "--params=alphanet.tensorboard=true", succeeds=False)
-    assert without.stderr.count("alphanet.tensorboard is true but TensorBoard is not installed") == 1
-    assert "Traceback" not in without.stderr
-    assert not list(runs(project).glob("*"))
-
-    run(project, WORK)
+    run(project, WORK, "--params=alphanet.tensorboard=true")
     names = [
         f"experts, rho 1, k {neighbours}, {distance}"
         for distance in ("euclidean", "cosine", "random")
@@ -282,6 +277,7 @@ def test_a_sweep_on_two_experts_with_one_network_for_all_repeats(project):
     assert backbones[["variant", "seed"]].to_numpy().tolist() == [["expert 1", 7], ["expert 2", 7]]
     check_experts(project)
     check_random_neighbours(project, names)
+    check_logs(project, of_sweep)
     said = sentences(project)
     assert "Of 6 settings on experts" in said[0]
     assert any("The baseline of experts was trained once" in sentence for sentence in said)
@@ -328,6 +324,17 @@ def check_random_neighbours(project, names):
         "neighbour_distance"
     ]
     assert {name for name, own in measured if own.isna().all()} == {*names[4:], "cRT", "experts"}
+
+
+def check_logs(project, rows):
+    multiplexer = EventMultiplexer(size_guidance={"histograms": 0}).AddRunsFromDirectory(str(runs(project))).Reload()
+    logs = {f"{row.run_fingerprint}/tensorboard/{row.variant}, repeat {row.seed}": row for row in rows.itertuples()}
+    assert multiplexer.Runs().keys() == logs.keys()
+    for name, row in logs.items():
+        log = multiplexer.GetAccumulator(name)
+        [scored] = log.Scalars("test/accuracy")
+        assert scored.value == pytest.approx(row.test_accuracy)
+        assert [event.step for event in log.Histograms("coefficient/1")] == [1, 2, 3, 4]
 
 
 def check_panels(project):

@@ -6,6 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from tests.test_notebooks import NOTEBOOKS, kernel_in, outputs_of
 
 from vision_studies.pipelines.transfer_cuts.published_files import read_channels, read_clusters, read_results
 from vision_studies.pipelines.transfer_cuts.rankings import compare_pairs, only_mode
@@ -56,6 +57,17 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     assert re.findall(r"The first 50 of (\d+) runs", page) == ["62"]  # two pretrained networks, sixty places
     assert "the comparisons of each condition" in page
     assert "not run" not in page
+    check_the_notebooks(project)
+
+
+def check_the_notebooks(project):
+    """With several modes, every cell of theirs has something to show."""
+    with kernel_in(project) as kernel:
+        for path in (path for path in NOTEBOOKS if path.stem in ("transfer_cuts", "clustering")):
+            shown = outputs_of(path, "demo+small", kernel)
+            figures = [out for out in shown if "image/png" in out.get("data", {})]
+            # Cuts: 7 of one mode and of all, 2 of each mode, 3 pairs, and one that is read from the original layout.
+            assert len(figures) == {"transfer_cuts": 7 + 2 * 3 + 3 + 1, "clustering": 7}[path.stem]
 
 
 def check_the_cuts(project):
@@ -110,9 +122,18 @@ def check_the_clusters(project):
     ranks = pd.read_csv(folder / "effective_ranks.csv")
     assert len(ranks) == 3 * 2 * 2  # layers, networks, before and after
     assert (ranks["effective_rank"] <= ranks["largest"]).all()
+    distances = pd.read_csv(folder / "class_distances.csv")
+    assert len(distances) == 2 * 2 * 2  # networks, sets of classes, convolutions
+    assert (distances["within"] < distances["between"]).all()
     shown = pd.read_csv(folder / "image_map.csv").groupby(["classes", "layer"]).size()
     assert shown.to_dict() == {("fine_tuning", "conv1"): 60, ("pretraining", "conv1"): 60}
     reports = project.folder / "data/08_reporting/demo+small/clustering"
+    ways = {f"{method}_{classes}" for method, classes in scores[["method", "classes"]].drop_duplicates().to_numpy()}
+    assert {path.name for path in (reports / "tables").iterdir()} == {
+        f"{way}.{kind}" for way in ways for kind in ("md", "tex")
+    }
+    table = (reports / "tables/agglomerative_fine_tuning.md").read_text(encoding="utf-8")
+    assert table.count("needs 6 repeats") == 2 * 2  # two convolutions at two shares: three repeats can tell nothing
     assert {path.stem for path in (reports / "figures/tsne").iterdir()} == {"fine_tuning_conv1", "pretraining_conv1"}
     assert len(json.loads((reports / "conclusions.json").read_text(encoding="utf-8"))) == 6
 

@@ -1,6 +1,8 @@
 """The phases of `mlp_transfer`, in real processes."""
 
 import json
+import re
+import shutil
 import signal
 import time
 
@@ -80,23 +82,71 @@ def test_killed_in_the_search_and_in_the_transfer_it_ends_with_the_same_tables(p
 
 
 @pytest.mark.slow
-def test_the_phases_run_alone_and_a_search_of_another_configuration_is_refused(project):
+def test_the_phases_run_alone_and_refuse_what_another_configuration_has_left(project):
     environment(project)
+    (project.folder / "conf/small/environment.yml").write_text("pipelines: [mlp_transfer]\n", encoding="utf-8")
     project.run("run", "--env=demo+small", "--pipeline=data_prep")
-    early = project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--tags=transfer", succeeds=False)
-    assert "Traceback" not in early.stderr
-    assert "search_results.parquet yet; run the part of the pipeline that makes it" in early.stderr
-    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--tags=search")
+
+    def phase(name, *, refused=""):
+        done = project.run("run", "--env=demo+small", f"--tags={name}", succeeds=not refused)
+        assert done.stderr.count(refused) == 1 if refused else "Traceback" not in done.stderr
+        assert "Traceback" not in done.stderr
+        return set(re.findall(r"mlp_transfer\.(\w+)", done.stdout))
+
+    phase("transfer", refused="search_results.parquet yet; run the part of the pipeline that makes it")
+    assert phase("search") == {"search_hyperparameters", "select_hyperparameters"}
+    assert phase("retrain") == {"retrain_architectures"}
     assert not (outputs(project) / "search").exists()
-    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--tags=search_report")
-    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--tags=transfer")
+    phase("search_report")
+    assert not (outputs(project) / "transfer").exists()
+    assert phase("transfer") == {"transfer_hyperparameters"}
+    phase("report")
     check_the_published_files(outputs(project))
     check_the_transfer(outputs(project))
+    check_that_the_report_is_made_anew_of_what_is_on_the_disk(project, lambda: phase("report"))
 
+    earlier = kept(project)
     environment(project, epochs=9)
-    other = project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--tags=transfer", succeeds=False)
-    assert other.stderr.count("searched for with another configuration (training differ)") == 1
-    assert "Traceback" not in other.stderr
+    phase("transfer", refused="searched for with another configuration (training differ)")
+    phase("search")
+    phase("report", refused="same command with --tags=retrain")
+    phase("retrain")
+    phase("report", refused="same command with --tags=transfer")
+    phase("transfer")
+    now = kept(project)
+    assert {file: now[file] for file in earlier} == earlier  # nothing that was finished is written over
+    assert sum(file.endswith("training.json") for file in now.keys() - earlier.keys()) >= 3 * 5 + 3 * 2
+    environment(project)
+    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer")
+    assert kept(project) == now  # what was asked before comes back without a training
+    check_the_published_files(outputs(project))
+
+
+def kept(project):
+    """Files of finished runs with their bytes and times."""
+    runs = project.folder / "data/06_models/demo+small/mlp_transfer/runs"
+    files = [file for file in runs.glob("*/*") if file.is_file() and not file.name.startswith(".")]
+    return {str(file): (file.read_bytes(), file.stat().st_mtime_ns) for file in files}
+
+
+def check_that_the_report_is_made_anew_of_what_is_on_the_disk(project, report):
+    figures = project.folder / "data/08_reporting/demo+small/mlp_transfer"
+    made = [outputs(project) / "search", outputs(project) / "transfer", outputs(project) / "importance.csv", figures]
+
+    def written():
+        files = [file for path in made for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()]
+        texts = [file for file in files if file.suffix in (".csv", ".yaml", ".json")]
+        names = {re.sub(r"\d{4}-\d\d-\d\dT[\d.]+Z", "VERSION", str(file)) for file in files}
+        return names, {str(file): file.read_bytes() for file in texts}
+
+    before, runs = written(), kept(project)
+    for path in made:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = report()
+    assert done >= {"tabulate_search", "plot_search", "tabulate_transfer", "plot_transfer", "conclude"}
+    assert not done & {"search_hyperparameters", "retrain_architectures", "transfer_hyperparameters"}
+    assert written() == before
+    assert kept(project) == runs
 
 
 def check_the_published_files(folder):

@@ -32,7 +32,13 @@ TRIALS = {
         "best": 1,
         "importance": {"training.optimizer.learning_rate": 1.0},
         "trials": [
-            {"number": 1, "params": {"training.optimizer.learning_rate": 0.1}, "value": 0.4, "status": "complete"}
+            {
+                "number": 1,
+                "params": {"training.optimizer.learning_rate": 0.1, "training.schedule": "cosine"},
+                "value": 0.4,
+                "status": "complete",
+            },
+            {"number": 2, "params": {"training.optimizer.learning_rate": 0.9}, "value": None, "status": "diverged"},
         ],
     }
 }
@@ -47,9 +53,9 @@ def test_every_figure_of_made_up_numbers_says_so_and_no_other_does(trainer):
         *plot_training(settings, HISTORIES[HISTORIES["trial"] == 0], PLAN),
         *plot_search(settings, TRIALS, HISTORIES[HISTORIES["trial"] == 1]).values(),
     ]
-    assert len(figures) == 8
+    assert len(figures) == 10
     stamped = [any("mock trainer" in text.get_text() for text in drawn.texts) for drawn in figures]
-    assert stamped == [trainer == "mock"] * 8
+    assert stamped == [trainer == "mock"] * 10
 
 
 def test_without_a_search_there_is_nothing_to_draw_of_one():

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import time
 
@@ -125,6 +126,15 @@ def test_made_up_numbers_can_not_pass_for_results(project):
     assert re.search(r"only.{0,200}mock", page, re.DOTALL)
     trials = json.loads((folder / "trials.json").read_text())["only"]["trials"]
     assert {trial["status"] for trial in trials} == {"complete", "pruned"}  # pruning is real
+    found = yaml.safe_load((folder / "experiment_results/only/search_results.yaml").read_text())
+    assert (found["best_trial_state"], found["optimizer_type"], found["n_trials"]) == ("COMPLETE", "sgd", 8)
+    assert found["timestamp"] == pd.read_parquet(folder / "trial_results.parquet")["finished_at"].max()
+    # What was found is an environment by itself, of the very runs that the search has led to.
+    (project.folder / "conf/found").mkdir()
+    shutil.copy(folder / "experiment_results/only/best_training.yaml", project.folder / "conf/found/parameters.yml")
+    planned = json.loads(project.run("runs", "plan", "--env=found", "--pipeline=stacking", "--json").stdout)
+    fingerprints = [own["fingerprint"] for own in planned[0]["forecasts"][0]["decisions"]]
+    assert fingerprints == results["run_fingerprint"].tolist()
     # A real run of the same study is another run: nothing made up is reused.
     real = run(project, "--pipeline=stacking")
     assert "reused" not in real.stdout
@@ -176,7 +186,13 @@ def test_a_search_is_killed_joined_by_another_process_and_ends_as_if_nothing_had
     assert described["n_trials"] == 6
     stats = json.loads((outputs(project) / "experiment_results/only/hyperparameter_stats.json").read_text())
     assert stats["training.optimizer.nesterov"]["type"] == "categorical"
-    assert (outputs(project) / "experiment_results/only/training_histories.png").is_file()
+    shown = {file.stem for file in (outputs(project) / "experiment_results/only").glob("*.png")}
+    assert {
+        "training_histories",
+        "hyperparameters",
+        "numerical_hyperparameters",
+        "categorical_hyperparameters",
+    } <= shown
 
 
 @pytest.mark.slow

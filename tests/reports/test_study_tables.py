@@ -2,7 +2,7 @@ import json
 
 import pandas as pd
 
-from vision_studies.reports.tables import as_texts, study_tables
+from vision_studies.reports.tables import CAPTIONS, as_texts, study_tables
 
 
 def rows():
@@ -69,10 +69,9 @@ def test_several_pipelines_are_told_apart():
 
 
 def test_tables_are_written_for_readers_for_papers_and_for_programs():
-    texts = as_texts(study_tables(rows(), called), "demo")
+    texts = as_texts(study_tables(rows(), called), "demo", "A rehearsal")
     names = {"configuration_comparison", "efficiency_metrics", "training_time_and_accuracy", "architecture_details"}
     assert {kind: set(files) for kind, files in texts.items()} == {"md": names, "tex": names, "csv": names}
-    assert "## Configuration comparison" in texts["md"]["configuration_comparison"]
     latex = texts["tex"]["configuration_comparison"]
     assert r"\toprule" in latex
     assert r"plain\_x" in latex
@@ -83,6 +82,16 @@ def test_tables_are_written_for_readers_for_papers_and_for_programs():
     )
 
 
+def test_headings_captions_and_labels_say_the_study():
+    for study, title, named in (("a_b+demo", "A rehearsal", "a_b+demo (A rehearsal)"), ("a_b", "a_b", "a_b")):
+        texts = as_texts(study_tables(rows(), called), study, title)
+        for name, heading in CAPTIONS.items():
+            assert texts["md"][name].startswith(f"## {heading}: {named}\n")
+            latex = texts["tex"][name]
+            assert rf"\caption{{{heading} of the study {named.replace('_', chr(92) + '_')}.}}" in latex
+            assert rf"\label{{tab:{study}_{name}}}" in latex
+
+
 def test_a_study_that_has_scored_nothing_has_no_tables():
     nothing = rows().assign(test_accuracy=float("nan"))
-    assert as_texts(study_tables(nothing, called), "demo") == {"md": {}, "tex": {}, "csv": {}}
+    assert as_texts(study_tables(nothing, called), "demo", "A rehearsal") == {"md": {}, "tex": {}, "csv": {}}

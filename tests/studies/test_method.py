@@ -23,10 +23,12 @@ from vision_studies.studies.method import (
     no_networks,
     run_stages,
 )
+from vision_studies.studies.published import NeverPublished
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.stages import Alone, Later, Stage
 
 SECTION = PageSection("Toy", {}, ())
+ANSWERS = ["name", "version", "section", "stages", "most_runs", "nodes", "networks", "published"]
 WRITING = ("begin", "record", "record_failure", "forget", "forget_all", "claim", "write_group")
 
 
@@ -78,7 +80,7 @@ def test_nothing_is_done_before_it_is_given(demo, name, fresh, tmp_path):
 
 def toy(stages) -> Method:
     networks = no_networks("they keep none", lambda _: "")
-    return Method("toy", 3, SECTION, stages, lambda _: 1, (), networks)
+    return Method("toy", 3, SECTION, stages, lambda _: 1, (), networks, NeverPublished("it is a toy"))
 
 
 def context_of_toy(stages, folder, **changes) -> Context:
@@ -86,7 +88,7 @@ def context_of_toy(stages, folder, **changes) -> Context:
     return replace(context, **changes)
 
 
-@pytest.mark.parametrize("answer", ["name", "version", "section", "stages", "most_runs", "nodes", "networks"])
+@pytest.mark.parametrize("answer", ANSWERS)
 def test_a_method_that_leaves_out_an_answer_cannot_be_made(answer):
     method = load_method("cifar_resnet")
     answers = {field.name: getattr(method, field.name) for field in fields(method)}

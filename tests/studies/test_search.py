@@ -10,10 +10,10 @@ import optuna
 import pytest
 from pydantic import TypeAdapter
 
-from vision_studies.config.search import SearchDomain, SharedSearchSettings
+from vision_studies.config.search import PrunerSettings, SearchDomain, SharedSearchSettings, pruner_name
 from vision_studies.errors import BusyError
 from vision_studies.outcomes import Outcome
-from vision_studies.studies.search import SharedSearch
+from vision_studies.studies.search import SharedSearch, build_pruner, is_hopeless
 
 BASE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "onecycle", "pct_start": 0.3}, "layers": 2}
 SPACE = {
@@ -234,3 +234,33 @@ def test_a_trial_whose_process_was_killed_is_taken_up_by_another(tmp_path):
     whole = make(tmp_path / "whole")
     whole.work(evaluate)
     assert search.trials() == whole.trials()
+
+
+@pytest.mark.parametrize(
+    ("direction", "values", "ends_at"),
+    [
+        ("maximize", [0.1, 0.2, 0.2, 0.2, 0.9], 4),  # two validations without a gain
+        ("maximize", [0.1, 0.2, 0.205, 0.209, 0.9], 4),  # gains that are too small do not count, not even together
+        ("maximize", [0.1, 0.2, 0.19, 0.22, 0.23, 0.3], None),
+        ("maximize", [0.1, 0.2, 0.3, 0.4], None),
+        ("maximize", [0.5, float("nan"), 0.6, 0.6, 0.6], 5),
+        ("minimize", [2.0, 1.0, 1.5, 0.999, 0.1], 4),
+    ],
+)
+def test_patience_ends_a_trial_that_has_stopped_improving_whatever_others_reached(direction, values, ends_at):
+    settings = TypeAdapter(PrunerSettings).validate_python({"name": "patience", "patience": 2, "min_delta": 0.015})
+    study = optuna.create_study(direction=direction, pruner=build_pruner(settings, 10))
+    trial = study.ask()
+    ended = [epoch for epoch, value in enumerate(values, start=1) if is_hopeless(trial, epoch, value)]
+    assert ended[:1] == ([] if ends_at is None else [ends_at])
+
+
+def test_pruners_are_told_apart_by_their_values_and_those_there_were_have_their_names():
+    def name(**values):
+        return pruner_name(TypeAdapter(PrunerSettings).validate_python(values))
+
+    patient = {"name": "patience", "patience": 5, "min_delta": 0.001}
+    names = [name(**patient), name(**patient | {"patience": 6}), name(**patient | {"min_delta": 0.002})]
+    assert len(set(names)) == 3
+    # Runs that it has ended are stored with this name.
+    assert name(name="median", startup_trials=3, warmup_epochs=10) == "a2f13d02"

@@ -13,6 +13,8 @@ from vision_studies.tracking import study_log
 from vision_studies.tracking.histories import fold_steps, logged_names
 from vision_studies.tracking.study_log import StudyFolders, find_artefacts, read_new_runs, read_runs, run_record
 
+FOLLOWED = ["validation_stability", "validation_confidence"]
+
 
 def folders_of(study: MadeUpStudy) -> StudyFolders:
     return StudyFolders.of(study.project, "small")
@@ -71,6 +73,10 @@ def test_base_learners_of_a_stack_by_folds_are_logged_over_their_folds():
     )
     assert list(own.history) == [1, 2]
     assert own.history[1]["model_0/train_loss/mean"] == 1.0
+    followed = pd.DataFrame([(0, 0, 1, 0.5, 0.9), (0, 1, 1, 0.7, 0.7)], columns=["learner", "fold", "epoch", *FOLLOWED])
+    logged = fold_steps(followed)[1]
+    assert logged["model_0/prediction_stability/mean"] == pytest.approx(0.6)
+    assert logged["model_0/confidence/upper"] == pytest.approx(0.9)
 
 
 def test_what_is_not_finite_is_no_metric():

@@ -1,3 +1,6 @@
+import copy
+
+import numpy as np
 import pytest
 import torch
 from tests.training.conftest import TensorLoader
@@ -7,7 +10,7 @@ from torch.nn import functional as F
 from vision_studies.statistics.calibration import expected_calibration_error
 from vision_studies.training.fit import fit
 from vision_studies.training.mixing import MixedBatch
-from vision_studies.training.objectives import CLASSIFICATION, JointStacking
+from vision_studies.training.objectives import CLASSIFICATION, FollowedClassification, JointStacking
 
 CPU = torch.device("cpu")
 
@@ -67,8 +70,63 @@ def test_the_history_tells_of_every_part():
     assert sums["train_loss_meta"] / 12 == pytest.approx(float(F.cross_entropy(meta, batch.labels)))
     assert set(sums) == {
         "train_loss_meta",
+        "train_loss_unsmoothed",
         *(f"train_{name}_base_{number}" for name in ("loss", "accuracy") for number in (1, 2, 3)),
     }
+
+
+@pytest.mark.parametrize("form", ["sum", "mean", "interpolation"])
+def test_the_training_loss_is_logged_with_and_without_label_smoothing(form):
+    """Its parts have none: they add up to `train_loss_unsmoothed`, and not to what is minimised."""
+    outputs, batch = outputs_and_batch()
+    objective = JointStacking(form, 0.3)
+    means = {name: float(value) / 12 for name, value in objective.batch_metrics(outputs, batch).items()}
+    base = [means[f"train_loss_base_{number}"] for number in (1, 2, 3)]
+    weight, further = (0.7 if form == "interpolation" else 1.0), 0.3 * (sum(base) / (1 if form == "sum" else 3))
+    assert means["train_loss_unsmoothed"] == pytest.approx(weight * means["train_loss_meta"] + further)
+    assert means["train_loss_unsmoothed"] == pytest.approx(float(objective.loss(outputs, batch, 0.0)))
+    assert means["train_loss_unsmoothed"] != pytest.approx(float(objective.loss(outputs, batch, 0.1)))
+
+
+def test_confidence_and_stability_of_predictions_are_followed():
+    outputs, batch = outputs_and_batch()
+    first, second = (own.double() for own in outputs.unbind(1)[:2])
+    objective = FollowedClassification()
+    found = [objective.validation_metrics(logits, batch.labels) for logits in (first, second, second, first)]
+    probabilities = first.softmax(1).numpy(), second.softmax(1).numpy()
+    highest = [own.max(axis=1).mean() for own in probabilities]
+    assert [row["validation_confidence"] for row in found] == pytest.approx([highest[0], highest[1], *highest[::-1]])
+    stable = np.corrcoef(probabilities[0].ravel(), probabilities[1].ravel())[0, 1]
+    assert [row["validation_stability"] for row in found] == pytest.approx([np.nan, stable, 1, stable], nan_ok=True)
+    plain = CLASSIFICATION.validation_metrics(first, batch.labels)
+    assert plain.items() <= found[0].items()
+
+
+def test_what_is_followed_survives_an_interruption(tmp_path, make_settings):
+    torch.manual_seed(0)
+    images, labels = torch.randn(40, 1, 2, 3), torch.arange(40) % 3
+    loaders = TensorLoader(images, labels, 20, seed=1), TensorLoader(images, labels, 50)
+    settings, options = make_settings(epochs=4, checkpoint_every=1), {"seed": 0, "device": CPU}
+    first = copy.deepcopy(Greedy(100).state_dict())
+
+    def model():
+        network = Greedy(100)
+        network.load_state_dict(first)
+        return network
+
+    whole = fit(model(), *loaders, settings, objective=FollowedClassification(), **options)
+
+    def stop(row):
+        if row["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    options["folder"] = tmp_path
+    with pytest.raises(KeyboardInterrupt):
+        fit(model(), *loaders, settings, objective=FollowedClassification(), on_epoch=stop, **options)
+    resumed = fit(model(), *loaders, settings, objective=FollowedClassification(), **options)
+    column = whole.history["validation_stability"]
+    assert resumed.history["validation_stability"].equals(column)
+    assert column.isna().tolist() == [True, False, False, False]
 
 
 class Greedy(nn.Module):

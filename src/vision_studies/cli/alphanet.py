@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.errors import DataError, ParameterError
+from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS
 
 if TYPE_CHECKING:
@@ -226,11 +226,7 @@ def _of_repeats(table: "pd.DataFrame", repeats: tuple[int, ...]) -> "pd.DataFram
 
 def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["FeatureSet", "LinearClassifier"]:
     """What the study's newest results were made with."""
-    import json
-
-    from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
-    from vision_studies.pipelines.alphanet.work.features import has_feature_set
-    from vision_studies.pipelines.alphanet.work.sources import open_source
+    from vision_studies.pipelines.alphanet.published_study import open_classifier
     from vision_studies.stored_tables import read_table
 
     fitted = read_table(_saved(study, "classifiers.parquet"), _MEND)
@@ -243,15 +239,7 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
         raise ParameterError(
             f"The study '{study}' has its features in {number}, counted from 0; there is no --repeat {repeat}."
         )
-    configuration = json.loads(repeats.loc[repeat, "configuration"])
-    runs = Path.cwd() / MODELS / study / "alphanet/runs"
-    folder = runs / "features" / configuration["features"]
-    if not has_feature_set(folder / "features"):
-        raise DataError(f"The features in {folder} are gone; run the study '{study}' again.")
-    source = open_source(folder)
-    wide = len(source.experts) == 1 or configuration["classifier.name"] == "multi_expert"
-    classifier = load_classifier(runs / repeats.loc[repeat, "run_fingerprint"] / "classifier.safetensors")
-    return source.taken(wide=wide), classifier
+    return open_classifier(Path.cwd() / MODELS / study / "alphanet/runs", repeats.loc[repeat])
 
 
 def _show(written: str, output: Path | None) -> None:

@@ -22,6 +22,8 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.options import RunCommand, explained
 from vision_studies.errors import ParameterError, guess
+from vision_studies.pipelines.reporting.collection import gather_tables
+from vision_studies.project_folders import REPORTS
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
@@ -43,7 +45,8 @@ def check_pipelines(names: list[str]) -> None:
 def _run_each(studies: list[str], collection: str) -> None:
     """Run the command once for every study of a collection, in processes of their own; one that fails stops no other.
 
-    Ctrl-C stops the study at work, which says so, and the rest. Raises ParameterError where some failed.
+    In the end the tables that are called after their studies stand in one folder, too. Ctrl-C stops the study at work, which
+    says so, and the rest. Raises ParameterError where some failed.
     """
     failed, interrupts = [], list[int]()
     # A terminal sends Ctrl-C to every process; it shall end the inner one alone, which has work to put away.
@@ -59,6 +62,8 @@ def _run_each(studies: list[str], collection: str) -> None:
             failed += [study] if code else []
     finally:
         signal.signal(signal.SIGINT, before)
+    if (folder := gather_tables(Path.cwd() / REPORTS, collection, studies)) is not None:
+        click.echo(f"\nTables of all studies: {folder.relative_to(Path.cwd())}")
     if failed:
         raise ParameterError(
             f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."

@@ -1,6 +1,7 @@
 """What is known of a model, from the files of its project, for its card."""
 
 import json
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,5 +167,6 @@ def _command(record: dict[str, Any]) -> str:
         parts.append(f"--pipeline{'s' if len(pipelines) > 1 else ''}={','.join(pipelines)}")
     given = flatten(record.get("command_line_parameters") or {})
     if given:
-        parts.append(f"--params={','.join(f'{name}={json.dumps(value)}' for name, value in given.items())}")
+        values = ",".join(f"{name}={json.dumps(value)}" for name, value in given.items())
+        parts.append(shlex.quote(f"--params={values}"))
     return " ".join(parts)

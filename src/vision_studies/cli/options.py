@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 import yaml
-from kedro.framework.cli.utils import _split_params
 
+from vision_studies.cli.params import read_params
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS
 
@@ -21,7 +21,7 @@ OPTIONS = {
     "pipelines": "Several pipelines, separated by commas: data_prep,cifar_resnet.",
     "params": (
         "Values of parameters for this command alone, separated by commas: "
-        "cifar_resnet.seeds=[0],execution.device=cpu. fresh=true does finished runs again."
+        "cifar_resnet.seeds=[0,1],execution.device=cpu. fresh=true does finished runs again."
     ),
     "node_names": "Only these steps, separated by commas, named as the terminal does: cifar_resnet.train_runs.",
     "from_nodes": "These steps, separated by commas, and all that follow from them.",
@@ -43,7 +43,7 @@ OPTIONS = {
 """Parameter of a command -> its help."""
 
 ENV = click.option("--env", "-e", help=OPTIONS["env"])
-PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=_split_params, help=OPTIONS["params"])
+PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=read_params, help=OPTIONS["params"])
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 _FIRST = ("env", "pipeline", "pipelines", "params")
@@ -62,6 +62,8 @@ def explained(parameters: Sequence[click.Parameter]) -> list[click.Parameter]:
     for parameter in copies:
         if isinstance(parameter, click.Option):
             parameter.help = OPTIONS.get(parameter.name or "", parameter.help)
+        if parameter.name == "params":
+            parameter.callback = read_params
     return sorted(copies, key=lambda option: _FIRST.index(option.name) if option.name in _FIRST else len(_FIRST))
 
 

@@ -8,7 +8,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
-from vision_studies.cli.options import DEVICE, no_runs, output_option
+from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
@@ -227,24 +227,66 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> N
     click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
 
 
-@runs.command()
-@click.argument("run")
-@click.argument("folder", type=click.Path(path_type=Path), required=False)
+def _places(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, Path | None]:
+    """The run, which is empty with --format=published, and the folder."""
+    of_study = context.params["layout"] == "published"
+    names = ["FOLDER"] if of_study else ["RUN", "FOLDER"]
+    if not given:
+        raise click.MissingParameter(ctx=context, param=parameter, param_type="argument", param_hint=f"'{names[0]}'")
+    if len(given) > len(names):
+        raise click.UsageError(
+            f"--format={context.params['layout']} takes {' and '.join(names)}, not '{given[len(names)]}' as well.",
+            context,
+        )
+    run, *folder = ["", *given] if of_study else given
+    return run, Path(*folder) if folder else None
+
+
+@runs.command(
+    epilog=(
+        "\b\nExamples:\n"
+        "  kedro runs export 3f2a\n"
+        "  kedro runs export 3f2a one_run\n"
+        "  kedro runs export --format=published --env=resnet_se published"
+    )
+)
+@click.argument("places", metavar="[RUN] [FOLDER]", nargs=-1, callback=_places)
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["run", "published"]),
+    default="run",
+    show_default=True,
+    is_eager=True,
+    help="run: one RUN of cifar_resnet. published: all that the study of --env (base without it) has found; takes no RUN.",
+)
 @ENV
 @EXPORTS
 @told_in_a_sentence
-def export(run: str, folder: Path | None, env: str | None, exports: Path) -> None:
-    """Copy RUN to FOLDER in the original project's layout.
+def export(places: tuple[str, Path | None], layout: str, env: str | None, exports: Path) -> None:
+    """Write RUN, or a whole study, to FOLDER in the original projects' files.
 
-    FOLDER, which must not be there yet, then holds metrics.csv, config.json, training.log, best.safetensors, figures/ and
-    checkpoints/. Without it, the run goes into the folder of exports, under its label or else its network, accuracy and epoch.
+    FOLDER must not be there yet. Of one RUN it then holds metrics.csv, config.json, training.log, best.safetensors, figures/
+    and checkpoints/; without FOLDER the run goes into the folder of exports, under its label or else its network, accuracy
+    and epoch. Of a study, FOLDER holds a folder for each published project whose question it asks, with that project's names.
     """
+    run, folder = places
+    if layout == "published" and folder is not None:
+        from vision_studies.studies.export import export_study
+
+        for pipeline, done in export_study(Path.cwd(), study_name(env), folder).items():
+            click.echo(f"{pipeline}: {done}")
+    else:
+        _export_run(find_run(_models(), run, env), folder, exports)
+
+
+def _export_run(stored: StoredRun, folder: Path | None, exports: Path) -> None:
     import shutil
 
     from vision_studies.files import atomic_folder
     from vision_studies.pipelines.cifar_resnet.published_files import write_logs
+    from vision_studies.studies.export import require_unused
 
-    stored = find_run(_models(), run, env)
     pipeline = stored.description["pipeline"]
     if pipeline != SELECTED:
         raise ParameterError(
@@ -255,8 +297,7 @@ def export(run: str, folder: Path | None, env: str | None, exports: Path) -> Non
         raise ParameterError(f"{stored.fingerprint} is one of the runs that cannot be exported: {reason}.")
     if folder is None:
         folder = exports / export_name(stored)
-    if folder.exists():
-        raise ParameterError(f"{folder} is there already; name a folder that is not.")
+    require_unused(folder)
     with atomic_folder(folder) as temporary:
         write_logs(stored, history, stored.name, temporary, {FINGERPRINT: stored.fingerprint})
         shutil.copy(stored.folder / WEIGHTS_FILE, temporary / "best.safetensors")

@@ -90,7 +90,17 @@ class HyperbandPrunerSettings(Settings):
     reduction_factor: int = Field(ge=2, description="one trial of so many goes on to the next rung")
 
 
-PrunerSettings = Annotated[MedianPrunerSettings | HyperbandPrunerSettings, Field(discriminator="name")]
+class PatiencePrunerSettings(Settings):
+    """End a trial whose best value has not improved for a while, whatever other trials have reached."""
+
+    name: Literal["patience"] = Field(description="no improvement of its own")
+    patience: int = Field(ge=1, description="validations without improvement after which a trial is ended")
+    min_delta: float = Field(ge=0, description="smallest change that counts as improvement; of accuracy, a fraction")
+
+
+PrunerSettings = Annotated[
+    MedianPrunerSettings | HyperbandPrunerSettings | PatiencePrunerSettings, Field(discriminator="name")
+]
 
 
 def pruner_name(settings: PrunerSettings | None) -> str | None:

@@ -118,6 +118,7 @@ def _curve(number: int, variant: str, label: str, run: pd.DataFrame, metrics: li
         mode="lines+markers" if len(run) <= _MARKED else "lines",
         line={"color": colour(number), "dash": dash, "width": 1.8},
         marker={"size": 5},
+        cliponaxis=False,  # a point at 100 % is drawn whole
         name=escaped(variant),
         hovertemplate=hover(f"{escaped(variant, 60)}<br>{escaped(label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
         meta={"group": variant, "label": label, "views": views},
@@ -212,6 +213,7 @@ def _variants_of(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, 
         error_y=_error_bars(rows),
         mode="markers",
         marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
+        cliponaxis=False,
         text=[_hover_text(row) for row in rows.to_dict("records")],
         hovertemplate="%{text}<extra></extra>",
         meta={

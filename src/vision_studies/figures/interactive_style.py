@@ -22,7 +22,7 @@ import pandas as pd
 from plotly.graph_objects import Figure, Heatmap
 
 from vision_studies.errors import DataError
-from vision_studies.figures.style import short
+from vision_studies.figures.style import PERCENT, short
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 """Of lines: with the colours, 28 lines can be told apart."""
@@ -66,8 +66,10 @@ def view(name: str, *, webgl: bool = False, **layout: Any) -> dict[str, Any]:
     Args:
         name: how the control calls it.
         webgl: it needs WebGL, and is not offered without.
-        layout: what it changes, with `__` for a dot, as in `yaxis__title__text`.
+        layout: what it changes, with `__` for a dot, as in `yaxis__title__text`. An axis that gets a title gets its ends, too.
     """
+    titles = {key.removesuffix("__title__text"): text for key, text in layout.items() if key.endswith("__title__text")}
+    layout |= {f"{axis}__{end}": value for axis, text in titles.items() for end, value in _ends(text).items()}
     return {"name": name, "layout": {key.replace("__", "."): value for key, value in layout.items()}, "webgl": webgl}
 
 
@@ -100,7 +102,15 @@ def figure(
     fig.update_layout(
         height=height, margin={"l": 60, "r": 16, "t": 32, "b": 64}, showlegend=False, meta=meta or None, **layout
     )
+    for axis in (fig.layout.xaxis, fig.layout.yaxis, fig.layout.scene.zaxis):
+        if (text := axis.title.text) is not None:
+            axis.update(_ends(text))
     return fig
+
+
+def _ends(title: str) -> dict[str, int | None]:
+    """How far the axis of this title may reach at most."""
+    return {"minallowed": 0, "maxallowed": 100} if title.endswith(PERCENT) else {"minallowed": None, "maxallowed": None}
 
 
 def cells(**content: Any) -> Heatmap:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -103,9 +104,9 @@ def cells(
     return image
 
 
-def colour_scale(axes: Axes, image: AxesImage, **look: Any) -> None:
-    """The scale of a heat map, beside it and without a frame."""
-    axes.get_figure().colorbar(image, ax=axes, pad=0.02, **look).outline.set_visible(False)  # type: ignore[union-attr]
+def colour_scale(axes: Axes, image: ScalarMappable, **look: Any) -> None:
+    """The scale of a heat map or a surface, beside it and without a frame; `look` is that of `Figure.colorbar`."""
+    axes.get_figure().colorbar(image, ax=axes, **{"pad": 0.02, **look}).outline.set_visible(False)  # type: ignore[union-attr]
 
 
 def bare(axes: Axes) -> None:

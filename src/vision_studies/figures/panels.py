@@ -28,12 +28,12 @@ class Panels(NamedTuple):
     columns: int
 
     def label(self, x: str, y: str, **look: Any) -> None:
-        """Label the vertical axes at the left edge, and the horizontal ones that have no panel below them."""
+        """Label all axes; seen are vertical ones at the left edge, and horizontal ones that have no panel below them."""
         for number, axes in enumerate(self.axes):
-            if number % self.columns == 0:
-                axes.set_ylabel(y, **look)
-            if number + self.columns >= len(self.axes):
-                axes.set_xlabel(x, **look)
+            axes.set_ylabel(y, visible=number % self.columns == 0, **look)
+            lowest = number + self.columns >= len(self.axes)
+            axes.set_xlabel(x, visible=lowest, **look)
+            if lowest:
                 axes.xaxis.set_tick_params(labelbottom=True)
 
     def ends_row(self, number: int) -> bool:

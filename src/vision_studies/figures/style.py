@@ -7,7 +7,9 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
+from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
@@ -18,6 +20,9 @@ INK, SOFT, FAINT = "#1c2127", "#5a6572", "#c9cfd6"
 NO_DATA = "#eceff2"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """With the colours, 49 series can be told apart."""
+
+PERCENT = "(%)"
+"""How the label of an axis of percentages ends: such an axis reaches from 0 to 100 at most."""
 
 DASHED, DOTTED = (0, (4, 2)), (0, (1, 1))
 
@@ -71,11 +76,28 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
     def wrapper(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> Figure:
         with style():
             figure = draw(*args, **kwargs)
+            for axes in figure.axes:
+                _end_percentages(axes)
             # Ticks are made at the first drawing and look as the style in force then wants them.
             figure.draw_without_rendering()
         return figure
 
     return wrapper
+
+
+def _end_percentages(axes: Axes) -> None:
+    """Neither margins nor intervals carry an axis of percentages beyond its ends; what is drawn on an end is drawn whole."""
+    axis = {name: getattr(axes, f"{name}axis", None) for name in "xyz"}
+    names = [name for name, each in axis.items() if each is not None and each.get_label_text().endswith(PERCENT)]
+    for name in names:
+        low, high = getattr(axes, f"get_{name}lim")()
+        getattr(axes, f"set_{name}lim")(max(low, 0), min(high, 100))
+    if names and axes.name == "rectilinear":
+        low, high = np.sort([axes.get_xlim(), axes.get_ylim()]).T
+        for line in axes.lines:
+            drawn = np.asarray(line.get_xydata(), dtype=float)
+            drawn = drawn[np.isfinite(drawn).all(axis=1)]
+            line.set_clip_on(not len(drawn) or bool(((drawn < low) | (drawn > high)).any()))
 
 
 def figure(width: float, height: float) -> Figure:

@@ -11,6 +11,7 @@ from kedro.pipeline import Node, Pipeline
 from vision_studies.catalog.study_runner import only_from_inputs, only_from_runs
 from vision_studies.config.registry import settings_model
 from vision_studies.config.study import ExecutionSettings, StudySettings
+from vision_studies.settings_base import Settings
 from vision_studies.studies.method import RUNS, Method, NodeSpec, make_context
 from vision_studies.studies.run_store import RunStore
 
@@ -54,7 +55,7 @@ def _outside(method: Method[Any], parameters: Mapping[str, Any]) -> Sequence[Pat
 
 
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that makes the context of its first inputs, of which Kedro validates the parameters by their types."""
+    """A function that makes the context of its first inputs; Kedro validates parameters by their types."""
     types = {name: settings_model(name) for name in method.parameter_names} | _SHARED
     first = [*types, *method.data, RUNS]
     last = [*inspect.signature(function).parameters.values()][1:]
@@ -70,5 +71,10 @@ def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[.
     positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [inspect.Parameter(name, positional) for name in first]
     node.__signature__ = inspect.Signature([*parameters, *(parameter.replace(kind=positional) for parameter in last)])  # type: ignore[attr-defined]
-    node.__annotations__ = dict(types)
+    others = {parameter.name: parameter.annotation for parameter in last}
+    node.__annotations__ = types | {name: model for name, model in others.items() if _is_settings(model)}
     return node
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)

@@ -216,15 +216,29 @@ def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str])
     return tables
 
 
-def as_texts(tables: dict[str, list[dict[str, str]]], study: str) -> dict[str, dict[str, str]]:
-    """Tables as files: `md`, `tex` (booktabs) and `csv`, each name -> text; empty tables are left out."""
+def as_texts(tables: dict[str, list[dict[str, str]]], study: str, title: str) -> dict[str, dict[str, str]]:
+    """Tables as files: `md`, `tex` (booktabs) and `csv`, each name -> text; empty tables are left out.
+
+    Args:
+        tables: from `study_tables`.
+        study: its name, which captions and labels say.
+        title: of the study, which captions say, too.
+    """
     filled = {
-        name: Table(rows, title, caption=f"{title} of the study {study}.", label=f"tab:{study}_{name}")
-        for name, title in CAPTIONS.items()
+        name: study_table(rows, heading, study, title, label=f"tab:{study}_{name}")
+        for name, heading in CAPTIONS.items()
         if (rows := tables[name])
     }
     kinds: dict[str, Callable[[Table], str]] = {"md": Table.markdown, "tex": Table.latex, "csv": Table.csv}
     return {kind: {name: write(table) for name, table in filled.items()} for kind, write in kinds.items()}
+
+
+def study_table(
+    rows: Sequence[Mapping[str, str]], heading: str, study: str, title: str, *, label: str, note: str = ""
+) -> Table:
+    """A table whose heading and caption say of which study it is."""
+    named = study if title == study else f"{study} ({title})"
+    return Table(rows, f"{heading}: {named}", caption=f"{heading} of the study {named}.", label=label, note=note)
 
 
 def _mean_and_deviation(values: pd.Series, decimals: int) -> str:

@@ -15,6 +15,7 @@ from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
+from vision_studies.studies.published import NeverPublished, Published
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import share
@@ -263,6 +264,7 @@ class Method(Generic[S]):
         most_runs: how many trainings there are at most, found without data.
         nodes: its graph.
         networks: how what its runs have trained is used again, or why it is not.
+        published: how its published project wrote results, or why there is nothing of the kind.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.
@@ -279,6 +281,7 @@ class Method(Generic[S]):
     most_runs: Callable[[S], int]
     nodes: Sequence[NodeSpec]
     networks: Networks
+    published: Published | NeverPublished
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone

@@ -22,15 +22,18 @@ from vision_studies.config.search import (
     ChoiceSettings,
     IntegerSettings,
     OptionSettings,
+    PatiencePrunerSettings,
     PrunerSettings,
     RangeSettings,
     SearchDomain,
     SharedSearchSettings,
 )
+from vision_studies.config.training import EarlyStoppingSettings, ValidationMetric
 from vision_studies.errors import BusyError
 from vision_studies.outcomes import COMPLETE, PRUNED, Outcome
 from vision_studies.studies.search_storage import Release, database_errors, open_storage
 from vision_studies.studies.search_trial import Report, SearchTrial, best_trial, described_trial, meant
+from vision_studies.training.selection import EarlyStopping
 
 logger = logging.getLogger(__name__)
 
@@ -248,10 +251,27 @@ class SharedSearch(Search):
         return database_errors(self._settings.storage)
 
 
+class _PatiencePruner(optuna.pruners.BasePruner):
+    """Ends a trial as early stopping would; Optuna's own pruner of this kind wants it to have become worse."""
+
+    def __init__(self, settings: PatiencePrunerSettings) -> None:
+        self._settings = settings
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        rises = study.direction == optuna.study.StudyDirection.MAXIMIZE
+        metric: ValidationMetric = "validation_accuracy" if rises else "validation_loss"
+        patience, min_delta = self._settings.patience, self._settings.min_delta
+        stopping = EarlyStopping(EarlyStoppingSettings(metric=metric, patience=patience, min_delta=min_delta))
+        reports = sorted(trial.intermediate_values.items())
+        return any(stopping.ends({metric: value, "epoch": epoch}) for epoch, value in reports)
+
+
 def build_pruner(settings: PrunerSettings | None, max_epochs: int) -> optuna.pruners.BasePruner:
     """What ends hopeless trials of at most `max_epochs` epochs."""
     if settings is None:
         return optuna.pruners.NopPruner()
+    if settings.name == "patience":
+        return _PatiencePruner(settings)
     if settings.name == "median":
         # Optuna spares the steps before the one it is given.
         return optuna.pruners.MedianPruner(

@@ -92,7 +92,7 @@ def find_runs(models: Path, study: str | None = None) -> list[StoredRun]:
     """All runs below `models`, of one study or of every one, by study, variant and seed. Raises DataError where a run's file is
     damaged.
     """
-    runs = [_read(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
+    runs = [read_run(folder) for runs in sorted(models.glob(f"{study or '*'}/*/runs")) for folder in run_folders(runs)]
     return sorted(runs, key=lambda run: [run.description[key] for key in _IDENTITY])
 
 
@@ -109,6 +109,16 @@ def find_run(models: Path, named: str, study: str | None = None) -> StoredRun:
         raise ParameterError(f"No run of {where} is called '{named}'; `kedro runs list` shows what there is.")
     several = ", ".join(f"{run.description['study']}/{run.fingerprint}" for run in matches)
     raise ParameterError(f"'{named}' could be any of {several}; give more of its fingerprint, or the study with --env.")
+
+
+def read_run(folder: Path) -> StoredRun:
+    """The run in a folder. Raises FileNotFoundError where none has begun there, and DataError where a file is damaged."""
+    stages = {path.stem: read_stage(path) for path in stage_files(folder)}
+    try:
+        stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
+    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))
 
 
 def label_run(models: Path, run: StoredRun, label: str) -> None:
@@ -157,12 +167,3 @@ def tidy_checkpoints(run: StoredRun, *, keep_every: int | None = None, delete: b
         for file in sizes if delete else ():
             file.unlink()
     return sizes
-
-
-def _read(folder: Path) -> StoredRun:
-    stages = {path.stem: read_stage(path) for path in stage_files(folder)}
-    try:
-        stages = dict(sorted(stages.items(), key=lambda item: item[1]["provenance"]["finished_at"]))
-    except (KeyError, TypeError) as error:
-        raise DataError(f"A result in {folder} is damaged; delete the folder and run the study again.") from error
-    return StoredRun(folder, read_description(folder, _IDENTITY), stages, read_label(folder))

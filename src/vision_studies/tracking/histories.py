@@ -17,6 +17,9 @@ _LOGGED = {
 }
 """Column -> what it is called of a base learner (below model_<number>), of a run, and of a meta-learner."""
 
+_FOLLOWED = {"validation_stability": "prediction_stability", "validation_confidence": "confidence"}
+"""The same of what is followed of base learners by folds alone."""
+
 _SPLITS = {"train": "train", "validation": "val"}
 _LEARNER = re.compile(r"((?:train|validation)_(?:loss|accuracy))_base_(\d+)")
 _NO_METRICS = {"study", "variant", "trial", "seed", "run", "epoch"}
@@ -53,7 +56,8 @@ def fold_steps(histories: pd.DataFrame) -> dict[int, dict[str, float]]:
         histories: one row a learner, fold and epoch: learner (from 0), fold, epoch and the columns of a history.
     """
     steps: dict[int, dict[str, float]] = {}
-    columns = {column: name for column, (name, _, _) in _LOGGED.items() if column in histories}
+    known = {column: name for column, (name, _, _) in _LOGGED.items()} | _FOLLOWED
+    columns = {column: name for column, name in known.items() if column in histories}
     for (learner, epoch), of_epoch in histories.groupby(["learner", "epoch"]):
         for column, name in columns.items():
             values = of_epoch[column].dropna()

@@ -311,6 +311,7 @@ class _Training:
             "best_weights": self._best_weights,
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             **{name: part.state_dict() if part else None for name, part in self._parts.items()},
+            "objective": self.objective.state_dict(),
             "history": self._rows,
             "seconds": self._seconds,
             "stopped_early": self._stopped_early,
@@ -326,6 +327,7 @@ class _Training:
         for name, part in self._parts.items():
             if part is not None:
                 part.load_state_dict(state[name])
+        self.objective.load_state_dict(state.get("objective", {}))  # earlier versions have stored none
         self.epoch, self.ended, self._seconds = state["epoch"], state["ended"], state["seconds"]
         self._best_weights, self._rows = state["best_weights"], state["history"]
         self._stopped_early, self._diverged, self._pruned = state["stopped_early"], state["diverged"], state["pruned"]

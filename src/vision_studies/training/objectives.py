@@ -1,7 +1,9 @@
 """What a training computes from a batch, what it minimises, and what it measures besides."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,8 +41,50 @@ class Objective:
         accuracy = (outputs.argmax(dim=1) == labels).double().mean()
         return {"validation_loss": float(F.cross_entropy(outputs, labels)), "validation_accuracy": float(accuracy)}
 
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs, so that an interrupted training measures on as if nothing had happened."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where `state_dict` was called; nothing is there to be taken up here."""
+
 
 CLASSIFICATION = Objective()
+
+
+class FollowedClassification(Objective):
+    """Classification that is followed from one validation to the next; one object serves one training.
+
+    Source: the K-fold mode of the project "Stacked Generalization for Deep Learning".
+    """
+
+    def __init__(self) -> None:
+        self._before: Tensor | None = None  # probabilities [N, classes] at the last validation
+
+    def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
+        """Loss and accuracy, and `validation_confidence` and `validation_stability`.
+
+        Confidence is the mean over images of the highest probability; stability is Pearson's correlation of all probabilities
+        with those of the validation before, NaN at the first.
+        """
+        probabilities = outputs.double().softmax(dim=1)
+        stability = math.nan
+        if self._before is not None:
+            stability = float(torch.corrcoef(torch.stack([probabilities.flatten(), self._before.flatten()]))[0, 1])
+        self._before = probabilities
+        followed = {
+            "validation_confidence": float(probabilities.amax(dim=1).mean()),
+            "validation_stability": stability,
+        }
+        return super().validation_metrics(outputs, labels) | followed
+
+    def state_dict(self) -> dict[str, Any]:
+        """The probabilities of the last validation."""
+        return {"before": self._before}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there; a training that was begun by an earlier version has none, and its next stability is NaN."""
+        self._before = state.get("before")
 
 
 @dataclass(frozen=True)
@@ -61,9 +105,13 @@ class JointStacking(Objective):
 
     def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
         """All losses in one."""
-        *base, meta = [mixed_loss(logits, mixed, label_smoothing) for logits in outputs.unbind(dim=1)]
-        losses = torch.stack(base)
-        further = self.alpha * (losses.sum() if self.form == "sum" else losses.mean())
+        return self.joined([mixed_loss(logits, mixed, label_smoothing) for logits in outputs.unbind(dim=1)])
+
+    def joined(self, losses: Sequence[Tensor]) -> Tensor:
+        """Losses of the base learners and, the last, of the meta-learner in one."""
+        *base, meta = losses
+        stacked = torch.stack(base)
+        further = self.alpha * (stacked.sum() if self.form == "sum" else stacked.mean())
         return ((1 - self.alpha) * meta if self.form == "interpolation" else meta) + further
 
     def logits(self, outputs: Tensor) -> Tensor:
@@ -71,14 +119,14 @@ class JointStacking(Objective):
         return outputs[:, -1]
 
     def batch_metrics(self, outputs: Tensor, mixed: MixedBatch) -> dict[str, Tensor]:
-        """Loss (no label smoothing) and accuracy of every base learner, and the meta-learner's loss."""
-        *base, meta = outputs.unbind(dim=1)
-        count = len(mixed.labels)
+        """Loss and accuracy of every base learner, the meta-learner's loss, and all losses in one: none is smoothed."""
+        heads = outputs.unbind(dim=1)
+        losses = [mixed_loss(logits, mixed, 0.0) * len(mixed.labels) for logits in heads]
         sums = {}
-        for number, logits in enumerate(base, start=1):
-            sums[f"train_loss_base_{number}"] = mixed_loss(logits, mixed, 0.0) * count
+        for number, (logits, loss) in enumerate(zip(heads[:-1], losses[:-1], strict=True), start=1):
+            sums[f"train_loss_base_{number}"] = loss
             sums[f"train_accuracy_base_{number}"] = mixed_hits(logits, mixed)
-        return {**sums, "train_loss_meta": mixed_loss(meta, mixed, 0.0) * count}
+        return {**sums, "train_loss_meta": losses[-1], "train_loss_unsmoothed": self.joined(losses)}
 
     def validation_metrics(self, outputs: Tensor, labels: Tensor) -> dict[str, float]:
         """Loss and accuracy of meta-learner and base learners, the meta-learner's calibration error, and diversity."""

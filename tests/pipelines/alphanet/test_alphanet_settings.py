@@ -88,6 +88,11 @@ def test_one_network_for_all_repeats_or_one_for_each(seeds):
         ({"training": {"samplers": [{"name": "uniform_base_class", "ratio": 1.5}]}}, "so 1 at most"),
         ({"training": {"minimum_epochs": 26}}, r"minimum_epochs \(26\) must not be above epochs \(25\)"),
         ({"training": {"optimizer": {"name": "LBFGS", "parameters": {}}}}, "optimizer 'LBFGS' is none of SGD, Adam"),
+        (
+            {"training": {"scheduler": {"name": "StepLr", "parameters": {}}}},
+            "scheduler 'StepLr' is none of StepLR, Multi",
+        ),
+        ({"semantic_level": 0}, "greater than or equal to 1"),
         ({"training": {"selection": {"policy": "luckiest"}}}, "'best', 'first_eligible' or 'last'"),
         ({"network": {"hidden": []}}, "at least 1 item"),
         ({"backbone": {"seeds": [0, 1]}}, "backbone.seeds are 2 and repeats 5; give one seed or one a repeat"),

@@ -74,12 +74,12 @@ SAMPLE = """\
                + (0.27)[Cardigan]
 
 Training images: 17
-Baseline accuracy: 0.20
+Mean baseline accuracy: 0.20
 Mean AlphaNet accuracy: 0.76
 
-Most frequent mistakes of the baseline (wrong in 40 of 50 predictions),
-and AlphaNet's mean counts of the same
-(wrong in 12 of 50 predictions, 1 repeat):
+Wrong of 50 test images, 1 repeat: 40 -> 12.00 (12/1)
+
+Most frequent mistakes of the baseline:
         malamute ('medium' split): 16 -> 2.00 (2/1)
                 |-> as 'Eskimo dog': 3 -> 34.00 (34/1)
         Siberian husky ('many' split): 10 -> 1.00 (1/1)
@@ -110,8 +110,8 @@ REPEATED = Shown(
 REPEATED_MARKDOWN = """\
 ### a|b
 
-5 training images. Accuracy 0.75 with the baseline (2.50 of 10 predictions are wrong) and 0.90 on average with AlphaNet \
-(4 of 40 are wrong, 4 repeats).
+5 training images. Mean accuracy 0.75 with the baseline and 0.90 with AlphaNet. \
+Wrong of 10 test images, mean of 4 repeats: 2.50 → 1.00 (4/4).
 
 | Neighbour   | Split   | Coefficient   |
 |-------------|---------|---------------|
@@ -140,8 +140,7 @@ def test_text_has_the_layout_and_numbers_of_the_published_sample():
 def test_repeats_have_deviations_and_means():
     made = combinations_text([REPEATED])
     assert "[a|b] = [a|b]\n        + (0.5 ± 0.12)[c]\n        + (-0.25 ± 0.12)[d]\n\n" in made
-    assert "(wrong in 2.50 of 10 predictions)" in made
-    assert "(wrong in 4 of 40 predictions, 4 repeats):" in made
+    assert "Wrong of 10 test images, mean of 4 repeats: 2.50 -> 1.00 (4/4)\n" in made
     assert "c|d ('many' split): 2.50 -> 0.75 (3/4)\n                |-> as 'a|b': 0.25 -> 1.50 (6/4)\n" in made
 
 
@@ -169,7 +168,7 @@ def test_equally_frequent_mistakes_come_by_label():
 def test_a_class_without_mistakes_says_so():
     perfect = replace(DOG, mistakes=DOG.mistakes.head(0))
     assert combinations_text([perfect]).count("\n        none\n") == 2
-    assert "(wrong in 0 of 50 predictions)" in combinations_text([perfect])
+    assert "Wrong of 50 test images, 1 repeat: 0 -> 0.00 (0/1)\n" in combinations_text([perfect])
     assert "There are no mistakes of AlphaNet.\n" in combinations_markdown([perfect])
 
 
@@ -189,7 +188,7 @@ def test_several_classes_are_parted_by_rules():
 def test_markdown_has_tables_of_the_same():
     assert combinations_markdown([REPEATED]) == REPEATED_MARKDOWN
     assert combinations_markdown([DOG, REPEATED], 1).count("\n### ") == 1
-    assert combinations_markdown([DOG], 2).count(" → ") == 2 * (1 + 2 * 2)
+    assert combinations_markdown([DOG], 2).count(" → ") == 1 + 2 * (1 + 2 * 2)
 
 
 @pytest.mark.parametrize("write", [combinations_text, combinations_markdown])

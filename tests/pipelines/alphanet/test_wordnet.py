@@ -2,10 +2,11 @@ from collections import deque
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet import relations
+from vision_studies.pipelines.alphanet import figures, relations
 from vision_studies.pipelines.alphanet.relations import (
     find_wordnet,
     path_distances,
@@ -14,6 +15,7 @@ from vision_studies.pipelines.alphanet.relations import (
     semantic_neighbours,
     wordnet_or_reason,
 )
+from vision_studies.pipelines.alphanet.tables import tabulate
 
 # A tree of animals with two ways up from the dog, an instance (the named dog) and a second, separate root.
 LICENCE = "  1 A licence, indented by two spaces.  \n  2   \n"
@@ -103,6 +105,66 @@ def test_neighbours_are_those_up_to_the_level(noun_file):
     assert len(semantic_neighbours(distances, 5)) == 6
     assert semantic_neighbours(distances, 0).empty
     assert list(semantic_neighbours(path_distances([60, 60], {60: []}), 0)["neighbour"]) == [1, 0]
+
+
+CLASSES = {"dog": 60, "cat": 70, "Laika": 80, "household": 90}
+CHANGED = [(0, 1, 0, 10), (1, 2, 1, 6), (1, 1, 1, 4), (2, 0, 1, 5), (2, 1, 2, 5), (3, 0, 3, 2), (3, 1, 1, 8)]
+
+
+@pytest.fixture
+def wordnet(noun_file, tmp_path, monkeypatch):
+    """Makes what the pipeline makes of WordNet, at one level: relations, tables and figures."""
+    home = tmp_path / "nltk/corpora/wordnet"
+    home.mkdir(parents=True)
+    noun_file.rename(home / "data.noun")
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: path.is_relative_to(tmp_path) and is_file(path))
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk"))
+    labels = tmp_path / "labels_full.txt"
+    labels.write_text("".join(f"n{offset:08d} {name}\n" for name, offset in CLASSES.items()), encoding="utf-8")
+    who = {"classifier": "cRT", "experiment": "cRT, rho 1", "repeat": 0}
+    columns = ["label", "before", "after", "images"]
+    changes = pd.DataFrame([who | dict(zip(columns, row, strict=True)) for row in CHANGED])
+    classes = pd.DataFrame({"label": range(4), "name": list(CLASSES), "split": ["few", "many", "few", "medium"]})
+    splits = ["few", "medium", "many", "overall"]
+    runs = [who | {"baseline": False}, who | {"experiment": "cRT", "baseline": True}]
+    accuracies = pd.DataFrame(
+        [run | {"split": split, "top_1": 0.5, "top_5": np.nan} for run in runs for split in splits]
+    )
+
+    def made(level):
+        found = relations.neighbours_by_meaning(labels, list(CLASSES), level)
+        related = found.assign(classifier="cRT", kind="semantic")
+        _, _, tables = tabulate(accuracies, changes, classes, related)
+        drawn = dict(figures._prediction_figures(changes, related, classes, "cRT, rho 1"))
+        return found, tables["semantic"].splitlines()[1:], drawn["changes_semantic"]
+
+    return made
+
+
+def test_the_level_decides_table_and_figure_of_neighbours_by_meaning(wordnet):
+    found = {level: wordnet(level) for level in (1, 4, 5)}
+    assert {level: pairs["distance"].tolist() for level, (pairs, _, _) in found.items()} == {
+        1: [1, 1],
+        4: [4, 1, 4, 1],
+        5: [4, 1, 4, 5, 1, 5],
+    }
+    # few: dog and Laika; medium: household; many: cat. As their own class or a neighbour's, of 20, 10, 10 and 40 images.
+    assert found[1][1] == ["cRT,25.0,0.0,40.0,22.5", '"cRT, rho 1",75.0,20.0,100.0,67.5']
+    assert found[4][1] == ["cRT,75.0,0.0,40.0,47.5", '"cRT, rho 1",75.0,20.0,100.0,67.5']
+    assert found[5][1] == ["cRT,100.0,0.0,100.0,75.0", '"cRT, rho 1",100.0,20.0,100.0,80.0']
+    shown = {level: {text.get_text() for text in figure.axes[0].texts} for level, (_, _, figure) in found.items()}
+    before = {1: "5 (12.5 %)", 4: "15 (37.5 %)", 5: "26 (65.0 %)"}
+    for level, texts in shown.items():
+        assert any(text.startswith(f"wrong, as a neighbour\n{before[level]}") for text in texts), (level, texts)
+
+
+def test_without_wordnet_there_is_neither_and_the_reason_is_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(relations, "find_wordnet", lambda: None)
+    found = relations.neighbours_by_meaning(tmp_path / "labels_full.txt", list(CLASSES), 4)
+    assert found.empty
+    assert list(found) == ["label", "neighbour", "distance"]
+    assert "wordnet-base" in caplog.text
 
 
 def test_a_synset_of_another_version_is_named(noun_file):

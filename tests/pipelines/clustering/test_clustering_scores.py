@@ -2,11 +2,12 @@ from itertools import combinations, permutations
 
 import numpy as np
 import pytest
+from scipy.spatial import distance
 from sklearn.metrics import adjusted_rand_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 from vision_studies.errors import DataError
-from vision_studies.pipelines.clustering.scores import clustering_scores
+from vision_studies.pipelines.clustering.scores import class_distances, clustering_scores
 
 
 def partitions():
@@ -88,3 +89,28 @@ def test_large_counts_do_not_overflow():
 def test_unfit_arrays_are_refused(labels, clusters):
     with pytest.raises(DataError, match="must be one-dimensional, equally long and not empty"):
         clustering_scores(np.array(labels, dtype=int), np.array(clusters, dtype=int))
+
+
+def test_distances_of_classes_are_means_over_pairs_one_by_one():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(3, size=40)
+    vectors = generator.normal(size=(40, 6)) + 2 * np.eye(6)[labels]
+    vectors[[3, 17]] = 0  # they have no direction
+    kept = np.flatnonzero(vectors.any(axis=1))
+    pairs = list(combinations(kept, 2))
+    found = {pair: distance.cosine(vectors[pair[0]], vectors[pair[1]]) for pair in pairs}
+    alike = [found[pair] for pair in pairs if labels[pair[0]] == labels[pair[1]]]
+    unlike = [found[pair] for pair in pairs if labels[pair[0]] != labels[pair[1]]]
+    within, between = class_distances(vectors, labels)
+    assert (within, between) == pytest.approx((np.mean(alike), np.mean(unlike)), rel=1e-12)
+    assert within < between
+
+
+def test_where_there_is_no_pair_there_is_no_distance():
+    within, between = class_distances(np.eye(3), np.array([0, 1, 2]))
+    assert np.isnan(within)
+    assert between == 1
+    within, between = class_distances(np.eye(3), np.zeros(3))
+    assert within == 1
+    assert np.isnan(between)
+    assert np.isnan(class_distances(np.zeros((3, 2)), np.arange(3))).all()

@@ -15,6 +15,7 @@ FULL = {
     "methods": [KMEANS, AGGLOMERATIVE, VECTORS],
     "classes": ["pretraining", "fine_tuning"],
     "split": "test",
+    "distances": {"samples": 1000, "seed": 42},
     "tsne": {"layers": ["conv2", "conv5"], "samples": 1000, "perplexity": 30.0, "seed": 42},
 }
 

@@ -76,6 +76,10 @@ def test_the_stored_predictions_are_plain_and_those_of_the_fold_s_networks(tmp_p
             columns = [f"logit_{learner + 1}_{label}" for label in range(3)]
             np.testing.assert_allclose(stored.loc[rows, columns], expected[rows], atol=1e-4)
     histories = pd.read_parquet(tmp_path / cross_validation.HISTORIES_FILE)
+    confidence, stability = histories["validation_confidence"], histories["validation_stability"]
+    assert confidence.between(1 / 3, 1).all()
+    assert (stability.isna() == (histories["epoch"] == 1)).all()
+    assert stability.dropna().between(-1, 1).all()
     expected_epochs = list(range(1, run.training.epochs + 1))
     assert {key: list(own) for key, own in histories.groupby(["learner", "fold"])["epoch"]} == {
         (learner, fold): expected_epochs for learner in range(2) for fold in range(3)

@@ -52,6 +52,7 @@ COMPARED = pd.DataFrame(
             "p_holm": p_holm,
             "verdict": verdict,
             "can_be_significant": fraction < 0.5,
+            "repeats_needed": 7,
         }
         for fraction, cut, difference, p_holm, verdict in (
             (0.5, 1, 0.03, 0.44, "no difference"),
@@ -129,8 +130,8 @@ def test_two_experiments_have_a_column_that_says_which_is_higher():
     assert rows == [
         ["0.1 % (18)", "0", "**80.00 ± 1.25**", "78.00 ± 1.25", "+2.00", "0.001", "F_1"],
         ["", "1", "85.00", "**83.00**", "-2.00", "0.001", "F/T"],
-        ["50 % (9,000)", "0", "80.00 ± 1.25", "78.00 ± 1.25", "+1.00", "0.44", "too few repeats"],
-        ["", "1", "85.00", "83.00", "+3.00", "0.44", "too few repeats"],
+        ["50 % (9,000)", "0", "80.00 ± 1.25", "78.00 ± 1.25", "+1.00", "0.44", "needs 7 repeats"],
+        ["", "1", "85.00", "83.00", "+3.00", "0.44", "needs 7 repeats"],
     ]
     latex = table.latex()
     assert r"\textbf{80.00 $\pm$ 1.25} & 78.00 $\pm$ 1.25 & +2.00 & 0.001 & F\_1 \\" in latex

@@ -14,6 +14,7 @@ from vision_studies.pipelines.transfer_cuts.rankings import (
     describe,
     only_mode,
     rank_cuts,
+    repeats_needed,
 )
 from vision_studies.pipelines.transfer_cuts.settings import mode_label
 
@@ -81,7 +82,8 @@ def test_description_agrees_with_pandas():
     low, high = stats.t.interval(0.95, 4, loc=cell.mean(), scale=stats.sem(cell))
     row = found.loc[("freeze_reinit", 0.5, 4)]
     assert (row["low"], row["high"]) == pytest.approx((low, min(high, 1)))
-    assert row["train_mean"] == pytest.approx(row["mean"] + 0.05)
+    for name in ("mean", "median", "max"):
+        assert row[f"train_{name}"] == pytest.approx(row[name] + 0.05)
     assert row["validation_mean"] == pytest.approx(row["mean"] - 0.01)
     assert row["images"] == 8100
 
@@ -155,7 +157,8 @@ def test_five_repeats_of_eight_cuts_can_show_nothing():
     assert set(ranks["rank"]) == {1}
     assert not ranks["can_be_significant"].any()
     assert any(
-        sentence == "At 10 % no difference can be significant: 5 repeats leave the corrected p at 1."
+        sentence
+        == "At 10 % no difference can be significant: 5 repeats leave the corrected p at 1, and at least 11 are needed."
         for sentence in sentences(exact(values), found)
     )
 
@@ -168,8 +171,21 @@ def test_how_many_repeats_eight_cuts_need(repeats, possible):
     assert set(found["smallest_p"]) == {2.0 ** (1 - repeats)}
     assert (found["can_be_significant"] == possible).all()
     assert (found["significant"] == possible).all()
+    assert set(found["repeats_needed"]) == {11}
     ranks = rank_cuts(exact(values), found)
+    assert set(ranks["repeats_needed"]) == {11}
     assert ranks["rank"].tolist() == ([8, 7, 6, 5, 4, 3, 2, 1] if possible else [1] * 8)
+
+
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+@pytest.mark.parametrize("cuts", [2, 3, 5])
+def test_with_as_many_repeats_as_are_needed_a_difference_can_be_significant_and_with_one_less_none(cuts, confidence):
+    needed = repeats_needed(cuts * (cuts - 1) // 2, confidence)
+    for repeats in (needed - 1, needed):
+        values = {cut: np.linspace(0.1, 0.2, repeats) * (cut + 2) for cut in range(-1, cuts - 1)}
+        found = compare_pairs(exact(values), confidence=confidence)
+        assert set(found["repeats_needed"]) == {needed}
+        assert found["significant"].any() == (repeats == needed)
 
 
 def test_bound_of_the_corrected_p_is_below_every_corrected_p():
@@ -250,7 +266,8 @@ def test_experiments_with_few_repeats_and_with_nothing_in_common():
     (sentence,) = experiment_sentences(compare_experiments(first, second))
     # Seven cuts: 7 * 0.0625.
     assert sentence == (
-        "At 50 % no difference between FR and FT can be significant: 5 repeats leave the corrected p at 0.44 or more."
+        "At 50 % no difference between FR and FT can be significant: 5 repeats leave the corrected p at 0.44 or more, "
+        "and at least 9 are needed."
     )
     with pytest.raises(DataError, match="No cut and fraction have runs of both FR and F;"):
         compare_experiments(first, accuracies("freeze", repeats={0.1: 5}))
@@ -305,7 +322,10 @@ def test_sentences_where_nothing_differs_or_nothing_can_be_compared():
     once = exact({-1: [0.5], 0: [0.6]})
     first, second = sentences(once, compare_pairs(once))
     assert "(1 repeat, which shows no spread): too few repeats to be significant." in first
-    assert second == "At 10 % no difference can be significant: no two of them share two repeats."
+    assert (
+        second
+        == "At 10 % no difference can be significant: no two of them share two repeats, and at least 6 are needed."
+    )
     apart = exact({-1: [0.5], 0: [0.6]})
     apart.loc[1, "repeat"] = 5
     assert "shares no repeat with the baseline" in sentences(apart, compare_pairs(apart))[0]

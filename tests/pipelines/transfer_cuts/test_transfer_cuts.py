@@ -315,6 +315,32 @@ def test_an_interrupted_stack_goes_on_to_the_same_bits(digits, earlier, tmp_path
         assert_equal(saved[place], whole[place])
 
 
+@pytest.mark.parametrize("switched", [True, False])
+def test_the_deterministic_switch_reaches_torch_and_a_stack_repeats_itself_to_the_bit(
+    digits, earlier, tmp_path, monkeypatch, switched
+):
+    allowed = set()
+    fit = transfer_cuts.fit_ensemble
+
+    def watched(*arguments, **options):
+        allowed.add(torch.are_deterministic_algorithms_enabled())
+        fit(*arguments, **options)
+
+    monkeypatch.setattr(transfer_cuts, "fit_ensemble", watched)
+    benchmark = torch.backends.cudnn.benchmark
+    stack = [run_of(earlier, "freeze_reinit", 2, repeat) for repeat in (0, 1)]
+    try:
+        (_, first), (_, again) = (
+            train(stack, digits, tmp_path / name, deterministic=switched) for name in ("first", "again")
+        )
+    finally:
+        transfer_cuts.deterministic(False)
+        torch.backends.cudnn.benchmark = benchmark
+    assert allowed == {switched}
+    for place in (0, 1):
+        assert_equal(first[place], again[place])
+
+
 @pytest.mark.parametrize(("mode", "cut"), [("freeze_truncate", 2), ("freeze_reinit", 3), (BASELINE, 0)])
 def test_what_is_known_before_the_test_is_that_of_the_whole_network(digits, earlier, tmp_path, mode, cut):
     run = run_of(earlier, mode, cut)

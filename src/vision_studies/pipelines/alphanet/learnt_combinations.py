@@ -164,8 +164,8 @@ def learnt_combinations(
 def combinations_text(combinations: Sequence[LearntCombination], mistake_n: int | None = None) -> str:
     """Coefficients, accuracies and most frequent mistakes of each class, in the layout of the AlphaNet project.
 
-    A line of mistakes reads: class (split): images with the baseline -> mean with AlphaNet (total / repeats); the one below
-    it counts the images of that class which are taken for the selected one.
+    Numbers of images are means over repeats. A line of mistakes reads: class (split): images with the baseline -> images with
+    AlphaNet (their sum / repeats); the one below it counts the images of that class which are taken for the selected one.
 
     Args:
         combinations: one a class.
@@ -215,18 +215,17 @@ def _block(combination: LearntCombination, mistake_n: int | None) -> str:
         f"{' ' * len(start)}+ ({_coefficient(row)})[{row['name']}]{_in_repeats(row, combination)}"
         for row in combination.neighbours.to_dict("records")
     ]
-    wrong_before, wrong_after = _wrong(combination)
     lines = [
         f"{start}[{combination.name}]",
         *terms,
         "",
         f"Training images: {combination.train_images}",
-        f"Baseline accuracy: {combination.baseline_accuracy:.2f}",
+        f"Mean baseline accuracy: {combination.baseline_accuracy:.2f}",
         f"Mean AlphaNet accuracy: {combination.accuracy:.2f}",
         "",
-        f"Most frequent mistakes of the baseline (wrong in {wrong_before} predictions),",
-        "and AlphaNet's mean counts of the same",
-        f"(wrong in {wrong_after} predictions, {_repeats(combination)}):",
+        _wrong(combination),
+        "",
+        "Most frequent mistakes of the baseline:",
         *_mistake_lines(combination, "before", mistake_n),
         "",
         "Most frequent mistakes of AlphaNet:",
@@ -244,11 +243,9 @@ def _mistake_lines(combination: LearntCombination, which: str, mistake_n: int | 
 
 
 def _section(combination: LearntCombination, mistake_n: int | None) -> str:
-    wrong_before, wrong_after = _wrong(combination)
     facts = (
-        f"{combination.train_images} training images. Accuracy {combination.baseline_accuracy:.2f} with the baseline "
-        f"({wrong_before} predictions are wrong) and {combination.accuracy:.2f} on average with AlphaNet ({wrong_after} are "
-        f"wrong, {_repeats(combination)})."
+        f"{combination.train_images} training images. Mean accuracy {combination.baseline_accuracy:.2f} with the baseline and "
+        f"{combination.accuracy:.2f} with AlphaNet. {_wrong(combination, '→')}."
     )
     neighbours = [
         {
@@ -287,11 +284,12 @@ def _counts(row: dict[Any, Any], direction: str, combination: LearntCombination,
     return f"{_count(before)} {arrow} {after:.2f} ({row[f'{direction}after_total']}/{combination.repeats})"
 
 
-def _wrong(combination: LearntCombination) -> tuple[str, str]:
-    """How many predictions of how many are wrong before, and in all repeats after."""
-    before, after = combination.mistakes["before"].sum(), combination.mistakes["after_total"].sum()
-    images = combination.test_images
-    return f"{_count(before)} of {images}", f"{after} of {images * combination.repeats}"
+def _wrong(combination: LearntCombination, arrow: str = "->") -> str:
+    """How many test images are predicted wrongly, before and after, counted as each mistake is."""
+    all_of_them = {name: combination.mistakes[name].sum() for name in ("before", "after", "after_total")}
+    mean = "" if combination.repeats == 1 else "mean of "
+    images = f"{combination.test_images} test images, {mean}{_repeats(combination)}"
+    return f"Wrong of {images}: {_counts(all_of_them, '', combination, arrow)}"
 
 
 def _count(images: float) -> str:

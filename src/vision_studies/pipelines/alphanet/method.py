@@ -3,6 +3,7 @@
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.networks import NETWORKS
 from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.published_study import PUBLISHED
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
@@ -38,6 +39,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

@@ -68,8 +68,6 @@ def learn_combinations(
     plan = Plan(context)
     _require(plan, feature_sets)
     runs = run_stages(context, ALPHANETS)[ALPHANETS]
-    if context.settings.tensorboard:
-        _write_logs(context.runs, runs)
     results = context.table(runs, [TRAINING])
     _require_one(results)
     return results, context.histories(runs)
@@ -96,6 +94,8 @@ def evaluate_experiments(
     ]
     results = _with_conditions(pd.concat(tables, ignore_index=True), context.settings, baselines, experiments)
     _require_one(tables[1])
+    if context.settings.tensorboard:
+        _write_logs(context.runs, [experiment.run for experiment in experiments])
 
     @cache
     def class_distances(folder: Path, number: int, distance: str, *, wide: bool) -> np.ndarray:
@@ -117,15 +117,15 @@ def evaluate_experiments(
 
 
 def _write_logs(store: RunStore, runs: Sequence[Run]) -> None:
-    """Logs for TensorBoard of the runs that are complete and have none, be they trained now or earlier."""
+    """Logs for TensorBoard of the runs that are scored and have none, be they trained now or earlier."""
     from vision_studies.pipelines.alphanet.work.event_logs import write_event_logs
     from vision_studies.training.checkpoints import load_state
 
     for run in runs:
-        folder = store.path(run)
-        if store.is_complete(run, TRAINING) and not (folder / "tensorboard").exists():
-            losses = load_state(folder / COMBINATIONS_FILE)["batch_losses"]
-            write_event_logs(losses, store.history(run), folder / "tensorboard")
+        folder, name = store.path(run, "tensorboard"), f"{run.variant}, repeat {run.seed}"
+        if store.is_complete(run, EVALUATION) and not (folder / name).exists():
+            state = load_state(store.path(run, COMBINATIONS_FILE))
+            write_event_logs(folder, name, state, store.history(run), store.metrics(run, EVALUATION))
 
 
 def _require(plan: Plan, feature_sets: pd.DataFrame) -> None:

@@ -21,7 +21,6 @@ from vision_studies.studies.method import Context
 
 logger = logging.getLogger(__name__)
 
-_SEMANTIC_LEVEL = 4  # steps between two synsets, as the paper has it
 _HYPERNYMS = ("@", "@i")  # of a class and of an instance
 _SYNSET = re.compile(r"n(\d{8})\s+(\S.*)")
 
@@ -32,9 +31,9 @@ def relate_classes(
     """Neighbours of all classes, by the features of the first repeat and, where it is asked for, by meaning.
 
     Returns:
-        classifier, kind, label, neighbour; kinds are `base` (the nearest base classes), `few` (the nearest few ones), `all`
-        (the nearest of any) and, where WordNet is installed, `semantic`. Of several numbers of neighbours or distances
-        the first counts.
+        classifier, kind, label, neighbour, distance; kinds are `base` (the nearest base classes), `few` (the nearest few
+        ones), `all` (the nearest of any) and, where WordNet is installed, `semantic`, whose distances are steps. Of several
+        numbers of neighbours or distances the first counts.
     """
     from vision_studies.pipelines.alphanet.work.features import class_means
     from vision_studies.pipelines.alphanet.work.neighbours import nearest
@@ -49,9 +48,10 @@ def relate_classes(
         for kind, among in (("base", features.splits.base), ("few", features.splits.few), ("all", everything)):
             near = nearest(means, everything, among, settings.neighbours[0], distance)
             pairs = {"label": np.repeat(everything, near.number), "neighbour": near.labels.ravel()}
+            pairs["distance"] = near.distances.ravel()
             parts.append(pd.DataFrame({"classifier": label, "kind": kind, **pairs}))
     if settings.semantic is not None:
-        by_meaning = _semantic(settings.semantic, list(classes["name"]))
+        by_meaning = neighbours_by_meaning(settings.semantic, list(classes["name"]), settings.semantic_level)
         parts += [by_meaning.assign(classifier=label, kind="semantic") for label in settings.improved]
     return pd.concat(parts, ignore_index=True)
 
@@ -154,10 +154,10 @@ def semantic_neighbours(distances: np.ndarray, level: float) -> pd.DataFrame:
         level: largest distance of a neighbour.
 
     Returns:
-        One row a pair, sorted: label, neighbour (int). A class is not its own neighbour, and may have none.
+        One row a pair, sorted: label, neighbour (int), distance. A class is not its own neighbour, and may have none.
     """
     labels, neighbours = np.nonzero((distances <= level) & ~np.eye(len(distances), dtype=bool))
-    return pd.DataFrame({"label": labels, "neighbour": neighbours})
+    return pd.DataFrame({"label": labels, "neighbour": neighbours, "distance": distances[labels, neighbours]})
 
 
 def read_synsets(labels_full_file: Path, class_names: Sequence[str]) -> list[int]:
@@ -200,14 +200,20 @@ def read_synsets(labels_full_file: Path, class_names: Sequence[str]) -> list[int
     return offsets
 
 
-def _semantic(labels_file: Path, names: list[str]) -> pd.DataFrame:
-    """Neighbours by meaning; none, with a word why, where WordNet is not installed."""
+def neighbours_by_meaning(labels_full_file: Path, class_names: Sequence[str], level: int) -> pd.DataFrame:
+    """Classes of which WordNet says that they stand at most so many steps from each other, as from `semantic_neighbours`.
+
+    None, with a word why, where WordNet is not installed.
+
+    Raises:
+        DataError: WordNet or the list of synsets cannot be read, or they do not fit each other or the classes.
+    """
     file, reason = wordnet_or_reason()
     if file is None:
         logger.warning(reason)
-        return pd.DataFrame({"label": [], "neighbour": []}, dtype=np.int64)
-    offsets = read_synsets(labels_file, names)
-    return semantic_neighbours(path_distances(offsets, read_hypernyms(file)), _SEMANTIC_LEVEL)
+        return semantic_neighbours(np.zeros((0, 0), dtype=np.float32), level)
+    offsets = read_synsets(labels_full_file, class_names)
+    return semantic_neighbours(path_distances(offsets, read_hypernyms(file)), level)
 
 
 def _parse(line: str, file: Path, number: int) -> tuple[int, list[int]]:

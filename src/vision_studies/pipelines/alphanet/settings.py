@@ -45,6 +45,20 @@ SIMPLE_OPTIMIZERS = (
 )
 """Optimisers of torch.optim that treat every number by itself, so that networks can share one."""
 
+SCHEDULERS = (
+    "StepLR",
+    "MultiStepLR",
+    "ConstantLR",
+    "LinearLR",
+    "ExponentialLR",
+    "PolynomialLR",
+    "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
+    "OneCycleLR",
+)
+"""Schedulers of torch.optim.lr_scheduler that need neither a function, nor other schedulers, nor a metric."""
+
 
 class ImportSettings(Settings):
     """Features and a classifier in the files of the project "alphanet" instead of images."""
@@ -221,7 +235,7 @@ class CombinationTrainingSettings(OptimisationSettings):
     evaluation_batch_size: int = Field(ge=1, description="images scored at a time")
     optimizer: TorchSettings = Field(description=f"of torch.optim: {', '.join(SIMPLE_OPTIMIZERS)}")
     scheduler: TorchSettings | None = Field(
-        description="of torch.optim.lr_scheduler, moved after every epoch; null for none"
+        description=f"of torch.optim.lr_scheduler, moved after every epoch: {', '.join(SCHEDULERS)}; null for none"
     )
     samplers: tuple[SamplerSettings, ...] = Field(min_length=1, description="what an epoch is made of")
     prediction_scale: float = Field(gt=0, description="what all scores are multiplied by")
@@ -233,6 +247,8 @@ class CombinationTrainingSettings(OptimisationSettings):
             raise ValueError(f"minimum_epochs ({self.minimum_epochs}) must not be above epochs ({self.epochs})")
         if self.optimizer.name not in SIMPLE_OPTIMIZERS:
             raise ValueError(f"optimizer '{self.optimizer.name}' is none of {', '.join(SIMPLE_OPTIMIZERS)}")
+        if self.scheduler is not None and self.scheduler.name not in SCHEDULERS:
+            raise ValueError(f"scheduler '{self.scheduler.name}' is none of {', '.join(SCHEDULERS)}")
         return self
 
 
@@ -273,6 +289,9 @@ class AlphanetSettings(Settings):
     tensorboard: bool = Field(description="write the logs of every run for TensorBoard, too")
     semantic: Path | None = Field(
         description="labels_full.txt with a line `nXXXXXXXX name` a class: neighbours by WordNet, where it is installed"
+    )
+    semantic_level: int = Field(
+        ge=1, description="steps in WordNet between a class and its farthest neighbour by meaning"
     )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from vision_studies.pipelines.cifar_resnet import nodes
 from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
+from vision_studies.pipelines.cifar_resnet.published_study import PUBLISHED
 from vision_studies.pipelines.cifar_resnet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
 
@@ -37,6 +38,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

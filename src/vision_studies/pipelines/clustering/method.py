@@ -1,6 +1,7 @@
 """What `clustering` is: clusters in what the layers of networks give that have learnt some classes."""
 
 from vision_studies.pipelines.clustering import nodes
+from vision_studies.pipelines.clustering.published_study import PUBLISHED
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
@@ -31,6 +32,7 @@ METHOD = Method(
     networks=no_networks(
         "they keep no network; name the run of transfer_cuts that pretrained the one they look into", network_title
     ),
+    published=PUBLISHED,
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,
@@ -39,11 +41,13 @@ METHOD = Method(
     nodes=(
         does_runs(nodes.cluster_activations, ["pretraining"], ["results", "scores"], "evaluation"),
         NodeSpec(nodes.compute_effective_ranks, ["pretraining"], "effective_ranks", "evaluation", in_context=True),
+        NodeSpec(nodes.measure_class_distances, ["pretraining"], "class_distances", "evaluation", in_context=True),
         NodeSpec(nodes.map_images, ["pretraining"], "image_map", "evaluation", in_context=True),
         NodeSpec(nodes.summarise_scores, [REPORTING, "scores"], "summary", "evaluation"),
         NodeSpec(nodes.conclude_clustering, [REPORTING, "summary"], "conclusions", "evaluation"),
+        NodeSpec(nodes.tabulate_clusters, [CUTS, "summary"], ["markdown_tables", "latex_tables"], "evaluation"),
         NodeSpec(nodes.write_cluster_layout, [CUTS, "scores"], "original_files", "evaluation"),
         NodeSpec(nodes.plot_scores, [CUTS, "scores", "effective_ranks"], FIGURES, "figures"),
-        NodeSpec(nodes.plot_details, [CUTS, "scores", "image_map"], "figures", "figures"),
+        NodeSpec(nodes.plot_details, [CUTS, "scores", "class_distances", "image_map"], "figures", "figures"),
     ),
 )

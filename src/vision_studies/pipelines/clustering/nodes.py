@@ -69,6 +69,27 @@ def compute_effective_ranks(context: Clusters, _pretraining: pd.DataFrame) -> pd
     return pd.DataFrame(rows, columns=["layer", "network", "effective_rank", "largest"])
 
 
+def measure_class_distances(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
+    """How far apart images of one class, and of different classes, lie in what every convolution gives.
+
+    Returns:
+        Columns classes, network, layer, within, between: mean cosine distances of channel means.
+    """
+    from vision_studies.pipelines.clustering.activations import channel_means
+    from vision_studies.pipelines.clustering.scores import class_distances
+
+    asked, device = context.settings.clustering.distances, context.device
+    rows = []
+    for run in pretraining_runs(cuts_of(context)):
+        network = pretrained_network(context, run).to(device)
+        for classes in context.settings.clustering.classes:
+            _, images, labels = images_of(context, classes)
+            chosen = np.random.default_rng(asked.seed).permutation(len(images))[: asked.samples]
+            for layer, means in channel_means(network, context.images, images[chosen], device).items():
+                rows.append((classes, f"seed {run.seed}", layer, *class_distances(means, labels[chosen])))
+    return pd.DataFrame(rows, columns=["classes", "network", "layer", "within", "between"])
+
+
 def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     """Where t-SNE puts images by what a layer of the first network gives; empty where none was asked for.
 
@@ -106,8 +127,10 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
 
     Returns:
         Columns method, classes, fraction, layer, n, samples, mean_ari, standard_deviation, low, high (of the interval of the
-        mean), accuracy, precision, recall. A repeat of K-means by channels counts by the mean over its channels.
+        mean), accuracy, precision, recall, rank, can_be_significant, repeats_needed (of the layer among those of its share). A
+        repeat of K-means by channels counts by the mean over its channels.
     """
+    from vision_studies.pipelines.clustering.layer_ranks import rank_layers
     from vision_studies.statistics.intervals import summary
 
     keys, others = ["method", "classes", "fraction", "layer"], ["accuracy", "precision", "recall"]
@@ -117,7 +140,26 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
         numbers = asdict(summary(runs["ari"], confidence=reporting.confidence))
         start = {"n": numbers.pop("n"), "samples": runs["samples"].max(), "mean_ari": numbers.pop("mean")}
         rows.append(dict(zip(keys, names, strict=True)) | start | numbers | runs[others].mean().to_dict())
-    return pd.DataFrame(rows)
+    ranks = [
+        rank_layers(of_both, confidence=reporting.confidence).assign(method=method, classes=classes)
+        for (method, classes), of_both in repeats.groupby(["method", "classes"], sort=False)
+    ]
+    return pd.DataFrame(rows).merge(pd.concat(ranks), on=keys, how="left", validate="one_to_one")
+
+
+def tabulate_clusters(cuts: TransferCutsSettings, summary: pd.DataFrame) -> tuple[dict[str, str], dict[str, str]]:
+    """Scores and ranks of all layers in Markdown and in LaTeX: a table for each method and set of classes."""
+    from vision_studies.pipelines.clustering.layer_ranks import layers_table
+
+    notice = f" ({cuts.notice})" if cuts.notice else ""
+    tables = {
+        f"{method}_{classes}": layers_table(
+            rows, f"{_METHODS[method]}, {_CLASSES[classes]}{notice}", f"tab:{method}_{classes}"
+        )
+        for (method, classes), rows in summary.groupby(["method", "classes"], sort=False)
+    }
+    markdown = {name: table.markdown() for name, table in tables.items()}
+    return markdown, {name: table.latex() for name, table in tables.items()}
 
 
 def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> list[str]:
@@ -141,20 +183,9 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
 
 def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Scores in the layouts of the project "mp-tl-study": one file a method; by channels, the older layout."""
-    from vision_studies.pipelines.transfer_cuts.published_files import channel_values, cluster_values
+    from vision_studies.pipelines.clustering.published_study import cluster_rows
 
-    datasets = {"pretraining": "Pretrain", "fine_tuning": "Finetune"}
-    named = scores.assign(dataset=scores["classes"].map(datasets), split=scores["split"].str.capitalize())
-    files = {}
-    for method, rows in named.groupby("method", sort=False):
-        if method == CHANNELS:
-            keys = ["fraction", "repeat", "samples", "layer", "dataset", "split"]
-            channels = rows.groupby(keys, sort=False)["ari"].agg(max_ari="max", mean_ari="mean").reset_index()
-            values = channel_values(channels)
-        else:
-            values = cluster_values(rows.dropna(subset=["ari", "precision", "recall"]))
-        files[f"{cuts.classes.label}_cluster_{method}"] = values
-    return files
+    return {f"{cuts.classes.label}_cluster_{method}": rows for method, rows in cluster_rows(scores).items()}
 
 
 def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
@@ -166,12 +197,15 @@ def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.Data
     return stamped(figures, cuts.notice)
 
 
-def plot_details(cuts: TransferCutsSettings, scores: pd.DataFrame, image_map: pd.DataFrame) -> dict[str, Figure]:
-    """Scores of single channels, scores other than the adjusted Rand index, and images in the plane."""
+def plot_details(
+    cuts: TransferCutsSettings, scores: pd.DataFrame, distances: pd.DataFrame, image_map: pd.DataFrame
+) -> dict[str, Figure]:
+    """Scores of single channels, scores other than the adjusted Rand index, distances of classes, and images in the plane."""
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.clustering import plots
 
     figures = {score: plots.cluster_box_plot(scores, score) for score in ("accuracy", "precision", "recall")}
+    figures["class_distances"] = plots.distance_lines(distances)
     if (scores["method"] == CHANNELS).any():
         figures["channels"] = plots.channel_box_plot(scores)
     for (classes, layer), images in image_map.groupby(["classes", "layer"], sort=False):

@@ -125,6 +125,36 @@ def score_lines(table: pd.DataFrame, score: str = "ari") -> Figure:
 
 
 @styled
+def distance_lines(table: pd.DataFrame) -> Figure:
+    """Mean cosine distance within and between classes at every convolution: a panel a set of classes, a line a network.
+
+    Args:
+        table: columns classes, network, layer, within, between.
+    """
+    sets, networks, layers = (list(table[name].unique()) for name in ("classes", "network", "layer"))
+    width = max(4.4, 1.2 + 0.55 * len(layers))
+    panels = small_multiples(len(sets), columns=2, size=(width, 3.4), margin=(0, 1.4), sharex=True, sharey=True)
+    kinds: dict[str, dict[str, Any]] = {
+        "within": {"color": COLOURS[0], "marker": "o", "linestyle": "-"},
+        "between": {"color": COLOURS[1], "marker": "s", "linestyle": "--"},
+    }
+    for axes, of in zip(panels.axes, sets, strict=True):
+        for network, (kind, line) in product(networks, kinds.items()):
+            rows = table[(table["classes"] == of) & (table["network"] == network)].set_index("layer").reindex(layers)
+            axes.plot(range(len(layers)), rows[kind], linewidth=1.5, markersize=5, alpha=0.85, **line)
+        names(axes, "x", [short(layer, _LETTERS) for layer in layers], beside=0.4)
+        axes.margins(y=0.1)
+        axes.set_ylim(bottom=0)
+        axes.set_title(_CLASSES.get(of, of), fontsize=11)
+    panels.label("", "mean cosine distance", fontsize=10)
+    handles = [
+        key("two images of one class", linewidth=1.5, markersize=5, **kinds["within"]),
+        key("two images of different classes", linewidth=1.5, markersize=5, **kinds["between"]),
+    ]
+    return finished(panels.figure, "How far apart images lie in each layer", legend=handles, note="A line a network.")
+
+
+@styled
 def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
     """Images as points in the plane, coloured by class.
 

@@ -70,5 +70,41 @@ def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringSco
     )
 
 
+def class_distances(vectors: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cosine distance of two vectors of one class, and of two of different classes; vectors of zeros are left out.
+
+    Args:
+        vectors: [N, D].
+        labels: [N], the class of each vector.
+
+    Returns:
+        From 0 to 2 each; NaN where there is no such pair.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.pipelines.clustering.scores import class_distances
+        >>> class_distances(np.array([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), np.array([0, 0, 1]))
+        (0.0, 1.0)
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    directions, labels = vectors[lengths > 0] / lengths[lengths > 0, None], labels[lengths > 0]
+    classes, counts = np.unique(labels, return_counts=True)
+    # The length of a sum of directions is the sum of the cosines of all their pairs, each with itself and twice with others.
+    sums = np.array([directions[labels == name].sum(axis=0) for name in classes]).reshape(
+        len(classes), vectors.shape[1]
+    )
+    within, everything = (
+        (np.square(sums).sum() - counts.sum()) / 2,
+        (np.square(sums.sum(axis=0)).sum() - counts.sum()) / 2,
+    )
+    pairs, all_pairs = _pairs(counts), _pairs(counts.sum(keepdims=True))
+    between, other_pairs = everything - within, all_pairs - pairs
+    nothing = float("nan")
+    return (
+        float(1 - within / pairs) if pairs else nothing,
+        float(1 - between / other_pairs) if other_pairs else nothing,
+    )
+
+
 def _pairs(counts: np.ndarray) -> int:
     return int((counts * (counts - 1) // 2).sum())

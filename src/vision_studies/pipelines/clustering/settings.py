@@ -61,6 +61,13 @@ class TsneSettings(Settings):
         return self
 
 
+class DistanceSettings(Settings):
+    """Of how many images distances within and between classes are measured."""
+
+    samples: int = Field(ge=2, description="images of each set of classes")
+    seed: int = Field(ge=0, le=LARGEST_SEED, description="seed of their choice")
+
+
 class ClusteringSettings(Settings):
     """How activations are clustered, and of which images."""
 
@@ -71,6 +78,7 @@ class ClusteringSettings(Settings):
         min_length=1, description="classes whose images are clustered"
     )
     split: Literal["train", "test"] = Field(description="images that subsets are drawn from")
+    distances: DistanceSettings = Field(description="cosine distances within and between classes, layer by layer")
     tsne: TsneSettings | None = Field(description="layers that are shown as maps of their images; null: none")
 
     @model_validator(mode="after")

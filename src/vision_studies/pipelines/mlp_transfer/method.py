@@ -6,10 +6,13 @@ import pandas as pd
 
 from vision_studies.pipelines.mlp_transfer import nodes
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
+from vision_studies.pipelines.mlp_transfer.published_study import PUBLISHED
 from vision_studies.pipelines.mlp_transfer.stages import most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:mlp_transfer"
+REPORT = "report"  # all that is made of what search, retraining and transfer have saved
+SEARCH_REPORT = (REPORT, "search_report")  # that part of it which needs no transfer
 
 
 def _regret_chart(regrets: pd.DataFrame) -> Any:
@@ -59,32 +62,34 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),
         NodeSpec(select_hyperparameters, ["search_results"], "best_hyperparameters", "search", in_context=True),
         does_runs(
-            nodes.retrain_architectures, ["search_results", "best_hyperparameters"], ["results", "histories"], "search"
+            nodes.retrain_architectures, ["search_results", "best_hyperparameters"], ["results", "histories"], "retrain"
         ),
-        NodeSpec(nodes.compare_architectures, ["results", "params:reporting"], "architectures", "search_report"),
+        NodeSpec(nodes.compare_architectures, ["results", "params:reporting"], "architectures", SEARCH_REPORT),
         NodeSpec(
             nodes.tabulate_search,
-            [SETTINGS, "search_results", "search_histories", "best_hyperparameters", "results"],
+            ["search_results", "search_histories", "best_hyperparameters", "results"],
             ["search_files", "search_descriptions"],
-            "search_report",
+            SEARCH_REPORT,
+            in_context=True,
         ),
-        NodeSpec(nodes.hyperparameter_importance, [SETTINGS, "search_results"], "importance", "search_report"),
+        NodeSpec(nodes.hyperparameter_importance, [SETTINGS, "search_results"], "importance", SEARCH_REPORT),
         NodeSpec(
             nodes.plot_search,
             [SETTINGS, "search_histories", "best_hyperparameters", "search_files", "importance", "results"],
             ["loss_curves", "seed_losses", "importance_figure", "slices"],
-            ["search_report", "figures"],
+            [*SEARCH_REPORT, "figures"],
         ),
         NodeSpec(
             nodes.plot_best_trials,
             [SETTINGS, "search_histories", "best_hyperparameters"],
             "best_trial_figures",
-            ["search_report", "figures"],
+            [*SEARCH_REPORT, "figures"],
         ),
         does_runs(
             nodes.transfer_hyperparameters,
@@ -94,16 +99,17 @@ METHOD = Method(
         ),
         NodeSpec(
             nodes.tabulate_transfer,
-            [SETTINGS, "params:reporting", "transfer_runs"],
+            ["params:reporting", "best_hyperparameters", "transfer_runs"],
             ["transfer_files", "transfer"],
-            "transfer",
+            REPORT,
+            in_context=True,
         ),
         NodeSpec(
             nodes.plot_transfer,
             [SETTINGS, "transfer_files"],
             ["transfer_losses", "regret", "relative_regret"],
-            ["transfer", "figures"],
+            [REPORT, "figures"],
         ),
-        NodeSpec(nodes.conclude, ["architectures", "transfer"], "conclusions", "transfer"),
+        NodeSpec(nodes.conclude, ["architectures", "transfer"], "conclusions", REPORT),
     ),
 )

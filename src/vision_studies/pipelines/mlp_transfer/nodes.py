@@ -28,6 +28,8 @@ from vision_studies.studies.method import run_stages
 
 Files = dict[str, pd.DataFrame]
 Descriptions = dict[str, Any]
+CELL = ["target_arch", "source_arch"]
+"""Columns that name a pair of architectures."""
 
 
 def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -60,7 +62,7 @@ def transfer_hyperparameters(
         test_loss, test_accuracy, validation_loss, best_epoch, run_fingerprint, and reused: whether the same perceptron was
         there already under another name.
     """
-    _check_search(context, best)
+    _check_retraining(context, best, results)
     run_stages(context, TRANSFER, TRANSFER_SCORES, known=_search_outcome(search_results, best))
     rows = []
     trained = {*search_results["run_fingerprint"], *results["run_fingerprint"]}
@@ -106,19 +108,36 @@ def compare_architectures(results: pd.DataFrame, settings: ReportingSettings) ->
 
 
 def tabulate_search(
-    settings: MlpTransferSettings,
+    context: Perceptrons,
     search_results: pd.DataFrame,
     search_histories: pd.DataFrame,
     best: dict[str, Any],
     results: pd.DataFrame,
 ) -> tuple[Files, Descriptions]:
     """The search's files in the layout of the published project: tables and descriptions, by path without suffix."""
-    files: Files = {}
-    descriptions: Descriptions = {
-        "search_meta": {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
-    }
-    losses, spreads = [], []
+    _check_retraining(context, best, results)
+    settings = context.settings
     degrees = 0 if settings.protocol == "published" else 1
+    files, descriptions = search_files(search_results, search_histories, best, results, degrees)
+    meta = {"search_training_seed": settings.search.training_seed, "protocol": settings.protocol}
+    return files, {"search_meta": meta, **descriptions}
+
+
+def search_files(
+    search_results: pd.DataFrame,
+    search_histories: pd.DataFrame,
+    best: dict[str, Any],
+    results: pd.DataFrame,
+    degrees: int,
+) -> tuple[Files, Descriptions]:
+    """As `tabulate_search`, without what settings alone say.
+
+    Args:
+        degrees: what variances divide by is so much less than the number of losses.
+    """
+    files: Files = {}
+    descriptions: Descriptions = {}
+    losses, spreads = [], []
     for name, chosen in best["architectures"].items():
         trials = search_results[search_results["variant"] == name].sort_values("trial")
         files[f"{name}/search_results"] = _trials_table(trials)
@@ -161,27 +180,21 @@ def tabulate_search(
 
 
 def tabulate_transfer(
-    settings: MlpTransferSettings, reporting: ReportingSettings, transfer_runs: pd.DataFrame
+    context: Perceptrons, reporting: ReportingSettings, best: dict[str, Any], transfer_runs: pd.DataFrame
 ) -> tuple[Files, dict[str, Any]]:
     """The transfer's files in the layout of the published project and as matrices, and what follows from them."""
     from vision_studies.pipelines.mlp_transfer import regret as transfer
 
+    _check_transfer(context, best, transfer_runs)
     regrets = transfer.regrets_by_seed(transfer_runs)
     paired = transfer.regret_table(regrets, confidence=reporting.confidence, interval=reporting.interval)
-    published = settings.protocol == "published"
-    degrees = 0 if published else 1
-    cells = ["target_arch", "source_arch"]
-    spread = [
-        {**dict(zip(cells, names, strict=True)), **_spread(runs["test_loss"], degrees)}
-        for names, runs in transfer_runs.groupby(cells, sort=False)
-    ]
+    published = context.settings.protocol == "published"
     table = transfer.published_regret_table(transfer_runs) if published else paired
     relative = [name for name in table if "relative" in name]
     files = {
-        "transfer_results": pd.DataFrame(spread),
-        "transfer_seed_losses": transfer_runs[[*cells, "seed", "test_loss"]],
+        **loss_files(transfer_runs, 0 if published else 1),
         "regret_matrix": table.drop(columns=relative),
-        "relative_regret_matrix": table[[*cells, *relative]],
+        "relative_regret_matrix": table[[*CELL, *relative]],
         "regret_paired_by_seed": paired,
         "matrices/test_loss": transfer.matrix(transfer_runs, "test_loss").reset_index(),
         "matrices/regret": transfer.matrix(table, "mean_regret").reset_index(),
@@ -190,6 +203,16 @@ def tabulate_transfer(
     sentence = transfer.transfer_sentence(regrets, confidence=reporting.confidence, interval=reporting.interval)
     trained, reused = int((~transfer_runs["reused"]).sum()), int(transfer_runs["reused"].sum())
     return files, {"conclusions": [sentence], "cells_trained": trained, "cells_reused": reused}
+
+
+def loss_files(transfer_runs: pd.DataFrame, degrees: int) -> Files:
+    """Test losses of the transfer, summed up and seed by seed; `degrees` as for `search_files`."""
+    spread = [
+        {**dict(zip(CELL, names, strict=True)), **_spread(runs["test_loss"], degrees)}
+        for names, runs in transfer_runs.groupby(CELL, sort=False)
+    ]
+    losses = transfer_runs[[*CELL, "seed", "test_loss"]]
+    return {"transfer_results": pd.DataFrame(spread), "transfer_seed_losses": losses}
 
 
 def hyperparameter_importance(settings: MlpTransferSettings, search_results: pd.DataFrame) -> pd.DataFrame:
@@ -290,6 +313,25 @@ def _check_search(context: Perceptrons, best: dict[str, Any]) -> None:
         raise DataError(
             f"The study's best hyperparameters were searched for with another configuration ({', '.join(differing)} "
             "differ); run the search of this one first: the same command with --tags=search."
+        )
+
+
+def _check_retraining(context: Perceptrons, best: dict[str, Any], results: pd.DataFrame) -> None:
+    _check_search(context, best)
+    if {run.fingerprint for run in home_runs(context, best)} - {*results["run_fingerprint"]}:
+        raise DataError(
+            "The study's architectures have not been retrained with these seeds and the hyperparameters that its search has "
+            "chosen; do it first: the same command with --tags=retrain."
+        )
+
+
+def _check_transfer(context: Perceptrons, best: dict[str, Any], transfer_runs: pd.DataFrame) -> None:
+    _check_search(context, best)
+    cells = [run.fingerprint for *_, run in transfer_cells(context, best)]
+    if len(transfer_runs) != len(cells) or {*transfer_runs["run_fingerprint"].dropna()} - {*cells}:
+        raise DataError(
+            "The study's transfer was done with other seeds, or with hyperparameters of an earlier search; do it again first: "
+            "the same command with --tags=transfer."
         )
 
 

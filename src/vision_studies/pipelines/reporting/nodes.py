@@ -56,7 +56,7 @@ def report_studies(
     if folders.has_results() or study.name != "base" or not others:
         report = study_report(folders, settings, title=study.title, question=study.question)
         pages[study.name] = render_study(report)
-        tables = as_texts(study_tables(report.results, network_name), study.name)
+        tables = as_texts(study_tables(report.results, network_name), study.name, study.title)
         summary = summary_text(report.results, report.comparison, report.conclusions)
         summary = "\n".join([summary, *folders.outdated.values()])
     for other in others:

@@ -40,7 +40,7 @@ from vision_studies.pipelines.stacking.work import Report, fit_split, score
 from vision_studies.run_folders import MEND, WEIGHTS_FILE
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
-from vision_studies.training.objectives import LevelOne
+from vision_studies.training.objectives import FollowedClassification, LevelOne
 from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
 
 FOLDS_FILE = "out_of_fold.parquet"
@@ -90,7 +90,8 @@ def train(
     """Train base learners and meta-learner; an interrupted call continues where it was.
 
     Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner),
-    `base_histories.parquet` (one row a learner, fold and epoch), weights, and what the stack says of the validation images.
+    `base_histories.parquet` (one row a learner, fold and epoch: a history with the confidence of the validation images'
+    predictions and their stability from epoch to epoch), weights, and what the stack says of the validation images.
     """
     tune_process()
     labels = np.asarray(data.image_set.labels[data.splits.train])
@@ -109,6 +110,7 @@ def train(
             device=device,
             folder=network.folder / "checkpoints",
             positions=network.positions,
+            objective=FollowedClassification(),
         )
         seconds += result.seconds
         images = len(labels) if network.positions is None else len(network.positions)

@@ -4,6 +4,7 @@ from typing import Any
 
 from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
+from vision_studies.pipelines.stacking.published_study import PUBLISHED
 from vision_studies.pipelines.stacking.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
@@ -45,6 +46,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
@@ -54,10 +56,21 @@ METHOD = Method(
         NodeSpec(
             nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),
-        NodeSpec(nodes.tabulate_study, ["results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"),
+        NodeSpec(
+            nodes.tabulate_study, ["params:study", "results", "plan"], ["markdown_tables", "latex_tables"], "evaluation"
+        ),
         NodeSpec(
             nodes.describe_study,
-            [SETTINGS, "results", "plan", "histories", "trials", "trial_results", "trial_histories"],
+            [
+                SETTINGS,
+                "params:data_prep",
+                "results",
+                "plan",
+                "histories",
+                "trials",
+                "trial_results",
+                "trial_histories",
+            ],
             ["study_files", "search_summaries"],
             "evaluation",
         ),

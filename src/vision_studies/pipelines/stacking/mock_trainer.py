@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
@@ -18,6 +19,7 @@ from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_v
 from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun, Trained
 from vision_studies.pipelines.stacking.work import Report
 from vision_studies.statistics.diversity import diversity
+from vision_studies.training.objectives import JointStacking
 
 OPERATIONS_A_SECOND = 1e12
 """Of the machine that is made up."""
@@ -108,6 +110,11 @@ def _heads(run: Trained, accuracy: float, random: np.random.Generator) -> dict[s
             f"validation_accuracy_base_{number}": level,
         }
         mistakes.append((random.random(len(labels)) > level).astype(np.int64))
+    base = [torch.tensor(heads[f"train_loss_base_{number}"]) for number in range(1, len(mistakes) + 1)]
+    heads["train_loss_unsmoothed"] = float(
+        JointStacking(run.loss.form, run.loss.alpha).joined([*base, torch.tensor(heads["train_loss_meta"])])
+    )
+    heads["train_loss"] = heads["train_loss_unsmoothed"] + 0.02
     heads["validation_calibration_error"] = abs(random.normal(0.02, 0.005))
     return heads | {f"validation_{name}": value for name, value in diversity(np.stack(mistakes), labels).items()}
 

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from vision_studies.config.study import ReportingSettings
+from vision_studies.config.data_prep import DataPrepSettings
+from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
-from vision_studies.pipelines.stacking.settings import StackingSettings
+from vision_studies.pipelines.stacking.settings import StackingSettings, only_variant
 from vision_studies.pipelines.stacking.stages import (
     COMBINATIONS,
     EVALUATION,
@@ -27,6 +28,9 @@ from vision_studies.studies.method import run_stages
 SearchResults = dict[str, Any]
 Plan = list[dict[str, Any]]
 Files = dict[str, Any]
+_PUBLISHED_COLUMNS = ("Configuration", "Final Accuracy (%)", "Total Parameters", "Training Time (s)")
+_PUBLISHED_REPORT = ("configuration_comparison", "efficiency_metrics", "architecture_details")
+_DEVIATIONS = "Means over seeds, with the standard deviation of the sample."
 _OPTUNA_STATES = {COMPLETE: 1, PRUNED: 2, DIVERGED: 3, FAILED: 3}
 
 
@@ -104,14 +108,15 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     return comparison, sentences
 
 
-def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
+def tabulate_study(study: StudySettings, results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
     """Configurations, efficiency, times and architectures part by part, as the published project prints them.
 
     Returns:
-        Name -> text, as Markdown and as LaTeX.
+        Name -> text, as Markdown and as LaTeX. With them, called after the study, are the published project's two files, which
+        have the variants alone: `<study>_report` in Markdown and `<study>_table` in LaTeX.
     """
     from vision_studies.reports.formatting import count
-    from vision_studies.reports.tables import as_texts, study_tables
+    from vision_studies.reports.tables import as_texts, study_table, study_tables
 
     scored = results[results["test_accuracy"].notna()]
     planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
@@ -127,12 +132,20 @@ def tabulate_study(results: pd.DataFrame, plan: Plan) -> tuple[Files, Files]:
         for entry, row in zip(planned, tables["architecture_details"], strict=True)
         for part in entry["parts"]
     ]
-    texts = as_texts(tables, str(results["study"].iloc[0]))
-    return texts["md"], texts["tex"]
+    texts = as_texts(tables, study.name, study.title)
+    stacks = sum(entry["role"] == STACK for entry in planned)  # they come first; the published files have no opponents
+    published = {name: rows if name == "architecture_details" else rows[:stacks] for name, rows in tables.items()}
+    rows = [{name: row[name] for name in _PUBLISHED_COLUMNS} for row in published["configuration_comparison"]]
+    table = study_table(rows, "Results", study.name, study.title, label=f"tab:{study.name}", note=_DEVIATIONS)
+    parts = as_texts(published, study.name, study.title)["md"]
+    report = [f"# {study.title}\n", *(parts[name] for name in _PUBLISHED_REPORT if name in parts), f"{_DEVIATIONS}\n"]
+    files = {"md": {f"{study.name}_report": "\n".join(report)}, "tex": {f"{study.name}_table": table.latex()}}
+    return texts["md"] | files["md"], texts["tex"] | files["tex"]
 
 
 def describe_study(
     settings: StackingSettings,
+    data_prep: DataPrepSettings,
     results: pd.DataFrame,
     plan: Plan,
     histories: pd.DataFrame,
@@ -142,7 +155,8 @@ def describe_study(
 ) -> tuple[Files, Files]:
     """Every variant's `study_results.json` and `hyperparameter_stats.json`, and the search's summaries, as published.
 
-    Accuracies in them are of the validation split, in percent. Without a search, the seeds stand where trials would.
+    Accuracies in them are of the validation split, in percent. Without a search, the seeds stand where trials would. Of a
+    search, `best_training.yaml` is the parameters of a study of the best trial's configuration alone, on the same images.
     """
     files: Files = {}
     summaries: Files = {}
@@ -172,15 +186,16 @@ def describe_study(
         }
         if searched:
             files[f"{variant.name}/hyperparameter_stats"] = _hyperparameter_statistics(complete)
-            summaries[f"{variant.name}/best_training"] = searched["drawn"]
-            counts = rows["status"].value_counts()
+            chosen = settings.configured(variant, searched["drawn"])
+            summaries[f"{variant.name}/best_training"] = {
+                "data_prep": data_prep.model_dump(mode="json"),
+                "stacking": only_variant(settings, variant.name, chosen).model_dump(mode="json"),
+            }
             summaries[f"{variant.name}/search_results"] = {
-                "status": "complete",
-                "best_accuracy": best["value"] if best else None,
-                "best_params": best_params,
-                "n_trials": len(rows),
-                "n_completed": int(counts.get(COMPLETE, 0)),
-                "n_pruned": int(counts.get(PRUNED, 0)),
+                **_search_results(described, searched),
+                "optimizer_type": chosen.training.optimizer.name,
+                "training_seconds": float(rows["seconds"].sum()),
+                "timestamp": str(rows["finished_at"].max()),
                 "importance": searched["importance"],
             }
     return files, summaries
@@ -222,19 +237,30 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
     """Of every variant that was searched: the histories of its trials, where they looked, and what mattered.
 
     Returns:
-        `<variant>/training_histories`, `<variant>/hyperparameters` and `<variant>/importance`; nothing without a search.
+        `<variant>/training_histories`, `<variant>/hyperparameters` (against accuracy), `<variant>/numerical_hyperparameters`
+        (densities), `<variant>/categorical_hyperparameters` (counts) and `<variant>/importance`; nothing without a search.
     """
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.stacking import plots
 
     figures: dict[str, Figure] = {}
     for name, searched in trials.items():
+        statistics = _hyperparameter_statistics([trial for trial in searched["trials"] if trial["status"] == COMPLETE])
         table = pd.DataFrame([{**trial["params"], **trial} for trial in searched["trials"]])
         parameters = list(dict.fromkeys(key for trial in searched["trials"] for key in trial["params"]))
         histories = trial_histories[trial_histories["variant"] == name]
         statuses = histories["trial"].map(table.set_index("number")["status"])
         figures[f"{name}/training_histories"] = plots.trial_histories(histories.assign(status=statuses), name)
         figures[f"{name}/hyperparameters"] = plots.hyperparameter_figure(table, parameters, searched["best"], name)
+        numerical, categorical = (
+            {key: own for key, own in statistics.items() if own["type"] == kind}
+            for kind in ("numerical", "categorical")
+        )
+        if numerical:
+            complete = table[table["status"] == COMPLETE]
+            figures[f"{name}/numerical_hyperparameters"] = plots.density_figure(complete, numerical, name)
+        if categorical:
+            figures[f"{name}/categorical_hyperparameters"] = plots.bar_figure(categorical, name)
         if searched["importance"]:
             figures[f"{name}/importance"] = plots.importance_figure(searched["importance"], name)
     return stamped(figures, _notice(settings))
@@ -272,6 +298,25 @@ def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any
         "value": _number(row["validation_accuracy"], 100),
         "state": _OPTUNA_STATES[row["status"]],
         "history": history,
+    }
+
+
+def _search_results(described: list[dict[str, Any]], searched: dict[str, Any]) -> dict[str, Any]:
+    """What came of a search, under the published names; `described` are its trials as `study_results.json` has them."""
+    complete, pruned = ([trial for trial in described if trial["state"] == state] for state in (1, 2))
+    best = max(complete, key=lambda trial: trial["value"])
+    statuses = {trial["number"] - 1: trial["status"] for trial in searched["trials"]}
+    return {
+        "status": "complete",
+        "best_accuracy": best["value"],
+        "best_params": best["params"],
+        "best_trial": best["number"],
+        "best_trial_state": statuses[best["number"]].upper(),
+        "best_trial_pruned_epoch": best["history"].get("pruned_at_epoch"),
+        "n_trials": len(described),
+        "n_completed": len(complete),
+        "n_pruned": len(pruned),
+        "n_pruned_with_results": sum(trial["value"] is not None for trial in pruned),
     }
 
 

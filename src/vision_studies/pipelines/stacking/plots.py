@@ -9,13 +9,14 @@ from matplotlib.figure import Figure
 
 from vision_studies.figures.marks import logarithmic, names, whole_numbers, with_unit
 from vision_studies.figures.panels import finished, key, same_heights, single, small_multiples
-from vision_studies.figures.style import COLOURS, INK, SOFT, WRONG, colour, short, styled
+from vision_studies.figures.style import COLOURS, FAINT, INK, SOFT, WRONG, colour, short, styled
 
 _DIVERSITY = {
     "validation_disagreement": "disagreement",
     "validation_q_statistic": "Q statistic",
     "validation_error_correlation": "error correlation",
 }
+_FEWEST_FOR_A_DENSITY = 5
 _LOGARITHMIC = 20.0  # a hyperparameter above 0 that varies by such a factor was drawn on a log scale
 _COSTS = {"parameters": "parameters", "macs": "operations for an image (MACs)", "seconds": "training time (s)"}
 _STATUSES: dict[str, dict[str, Any]] = {
@@ -57,8 +58,8 @@ def parts_figure(histories: pd.DataFrame) -> Figure:
         lower.xaxis.set_tick_params(labelbottom=True)
     for which, label in ((accuracies, "validation accuracy (%)"), (diversities, "diversity of learners")):
         same_heights(which[: len(variants)])
-        for axes in which[::columns]:
-            axes.set_ylabel(label)
+        for number, axes in enumerate(which):
+            axes.set_ylabel(label, visible=number % columns == 0)
         for axes in which[len(variants) :]:
             axes.set_visible(False)
     handles = [
@@ -96,8 +97,8 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
             logarithmic(axes.xaxis, write=with_unit)
             axes.tick_params(axis="x", labelrotation=30)
         axes.set_xlabel(label)
+        axes.set_ylabel("test accuracy (%)", visible=axes is panels.axes[0])
         axes.margins(x=0.12, y=0.12)
-    panels.axes[0].set_ylabel("test accuracy (%)")
     title = "Accuracy and cost (round, outlined: stacks; else: opponents)"
     return finished(panels.figure, title, legend=handles, columns=4, fontsize=9)
 
@@ -142,7 +143,7 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
             names(axes, "x", [short(option, 12) for option in options])
         else:
             positions = values.to_numpy(float)
-            if positions.min() > 0 and positions.max() / positions.min() > _LOGARITHMIC:
+            if _is_logarithmic(positions):
                 logarithmic(axes.xaxis, None, with_unit)
         accuracies, status = 100 * shown["value"].to_numpy(float), shown["status"].to_numpy()
         for kind in ("pruned", "complete"):
@@ -154,6 +155,74 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
     panels.label("", "validation accuracy (%)")
     small_print = "Blue: trials that ran to their end. Orange: pruned, at their last value. Star: the best."
     return finished(panels.figure, f"Hyperparameters tried for {short(variant, 30)}", small_print=small_print)
+
+
+@styled
+def density_figure(trials: pd.DataFrame, statistics: Mapping[str, Mapping[str, Any]], variant: str) -> Figure:
+    """How the values of each numerical hyperparameter are spread over the complete trials; the best trial's is marked.
+
+    A kernel density estimate (Gaussian, Scott's bandwidth; of logarithms where values were drawn so) between the least and the
+    largest value; each trial is a dot. Fewer than five values, or equal ones, are dots alone.
+
+    Args:
+        trials: complete ones, with a column a hyperparameter; missing where it was not drawn.
+        statistics: hyperparameter -> best_trial_value and correlation_with_accuracy, each of which may be None.
+        variant: whose search it was.
+    """
+    from scipy.stats import gaussian_kde
+
+    panels = small_multiples(len(statistics), columns=3, size=(3.9, 2.6), margin=(0.6, 1.3))
+    for axes, (name, own) in zip(panels.axes, statistics.items(), strict=True):
+        values = trials[name].dropna().to_numpy(float)
+        change, back = (np.log10, lambda x: 10.0**x) if _is_logarithmic(values) else (np.array, np.array)
+        if _is_logarithmic(values):
+            logarithmic(axes.xaxis, None, with_unit)
+        else:
+            axes.locator_params(axis="x", nbins=5)
+        height = 1.0
+        if len(values) >= _FEWEST_FOR_A_DENSITY and np.ptp(values) > 0:
+            grid = np.linspace(change(values.min()), change(values.max()), 200)
+            density = gaussian_kde(change(values))(grid)
+            height = float(density.max())
+            axes.fill_between(back(grid), density, color=COLOURS[0], alpha=0.3, linewidth=0)
+            axes.plot(back(grid), density, color=COLOURS[0])
+        axes.plot(values, np.full(len(values), -0.06 * height), "o", color=COLOURS[0], alpha=0.6, markersize=5)
+        if own["best_trial_value"] is not None:
+            star: dict[str, Any] = {"color": INK, "markersize": 15, "markeredgecolor": "white"}
+            axes.plot(own["best_trial_value"], -0.06 * height, "*", **star)
+        axes.set(ylim=(-0.15 * height, 1.1 * height), yticks=[])
+        correlation = own["correlation_with_accuracy"]
+        told = "" if correlation is None else f"\ncorrelation with accuracy {correlation:+.2f}".replace("-", "−")
+        axes.set_title(f"{short(name.removeprefix('training.'), 30)}{told}", fontsize=10)
+    panels.label("", "density")
+    small_print = "Dots: trials that ran to their end. Star: the best."
+    return finished(panels.figure, f"Numbers drawn for {short(variant, 30)}", small_print=small_print)
+
+
+@styled
+def bar_figure(statistics: Mapping[str, Mapping[str, Any]], variant: str) -> Figure:
+    """How many complete trials had each option of each hyperparameter; the best trial's is marked.
+
+    Args:
+        statistics: hyperparameter -> value_counts (option -> complete trials) and best_trial_value, which may be None.
+        variant: whose search it was.
+    """
+    panels = small_multiples(len(statistics), columns=3, size=(3.9, 2.8), margin=(0.6, 1.1))
+    for axes, (name, own) in zip(panels.axes, statistics.items(), strict=True):
+        counts = dict(sorted(own["value_counts"].items()))
+        is_best = [option == str(own["best_trial_value"]) for option in counts]
+        axes.bar(range(len(counts)), list(counts.values()), color=[COLOURS[0] if best else FAINT for best in is_best])
+        names(axes, "x", [short(option, max(4, 36 // len(counts))) for option in counts])
+        whole_numbers(axes.yaxis)
+        axes.set_title(short(name.removeprefix("training."), 30), fontsize=10)
+    panels.label("", "complete trials")
+    small_print = "Blue: the option of the best trial."
+    return finished(panels.figure, f"Options drawn for {short(variant, 30)}", small_print=small_print)
+
+
+def _is_logarithmic(values: np.ndarray) -> bool:
+    """Whether numbers were drawn on a logarithmic scale, as far as they show it."""
+    return len(values) > 0 and values.min() > 0 and values.max() / values.min() > _LOGARITHMIC
 
 
 @styled

@@ -222,6 +222,12 @@ class StackingSettings(Settings):
         return with_changes(self.run, variant.changes, *changes, title=f"variant '{variant.name}'")
 
 
+def only_variant(settings: StackingSettings, name: str, run: StackingRunSettings) -> StackingSettings:
+    """A study of one configuration, without a search."""
+    variant = StackingVariantSettings(name=name, changes={}, space=None)
+    return settings.model_copy(update={"variants": (variant,), "search": None, "run": run})
+
+
 class LearnerSettings(NetworkSettings):
     """A network with its first weights."""
 

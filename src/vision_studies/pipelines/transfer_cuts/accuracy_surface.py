@@ -16,7 +16,7 @@ from vision_studies.figures.interactive_style import (
     need_columns,
     view,
 )
-from vision_studies.pipelines.transfer_cuts.plots import cut_name, fractions_of, percents, share_name
+from vision_studies.pipelines.transfer_cuts.plots import cut_name, fractions_of, mean_limits, percents, share_name
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 
 _SEQUENTIAL = "Viridis"  # can be told apart by colour-blind readers, and in grey
@@ -24,6 +24,8 @@ _SEQUENTIAL = "Viridis"  # can be told apart by colour-blind readers, and in gre
 
 def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> InteractiveFigure | None:
     """Mean test accuracy over cut and share of the training images: as a map, and as a surface in three dimensions.
+
+    Colours and heights have one scale for all modes.
 
     Args:
         accuracies: one row a run: mode, cut (-1: the baseline), fraction, test_accuracy (fraction); optionally images.
@@ -40,6 +42,8 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
     modes = [mode for mode in labels if (scored["mode"] == mode).any()]
     if not modes:
         return None
+    shown = scored[scored["mode"].isin(modes) | (scored["cut"] == BASELINE_CUT)]
+    low, high = mean_limits(shown)
     traces: list[Any] = []
     views = []
     for mode in modes:
@@ -59,8 +63,8 @@ def accuracy_surface(accuracies: pd.DataFrame, labels: Mapping[str, str]) -> Int
         views_label="Show",
         xaxis=categories("cut: convolutions that are taken over"),
         yaxis=categories("share of the training images"),
-        coloraxis=colour_scale(_SEQUENTIAL, "accuracy (%)"),
-        scene=_scene(scored),
+        coloraxis=colour_scale(_SEQUENTIAL, "accuracy (%)", cmin=low, cmax=high),
+        scene=_scene(shown, (low, high)),
     )
     caption = (
         "Mean test accuracy over repeats. Point at a cell for its spread; drag the surface to turn it. It is straight "
@@ -112,7 +116,7 @@ def _cell_name(table: pd.DataFrame, fraction: float, cut: int) -> str:
     return f"{cut_name(cut)}, {share_name(table, fraction)}"
 
 
-def _scene(scored: pd.DataFrame) -> dict[str, Any]:
+def _scene(scored: pd.DataFrame, heights: tuple[float, float]) -> dict[str, Any]:
     transferred = scored[scored["cut"] != BASELINE_CUT]
     fractions = fractions_of(transferred)
     return {
@@ -122,7 +126,7 @@ def _scene(scored: pd.DataFrame) -> dict[str, Any]:
             "tickvals": np.log10(fractions).tolist(),
             "ticktext": [percentage(fraction) for fraction in fractions],
         },
-        "zaxis": {"title": {"text": "accuracy (%)"}},
+        "zaxis": {"title": {"text": "accuracy (%)"}, "range": list(heights)},
         "camera": {"eye": {"x": 1.55, "y": -1.55, "z": 0.85}, "center": {"x": 0, "y": 0, "z": -0.15}},
         "aspectratio": {"x": 1.1, "y": 1.2, "z": 0.8},
     }

@@ -6,6 +6,7 @@ import pandas as pd
 
 from vision_studies.pipelines.transfer_cuts import nodes
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
+from vision_studies.pipelines.transfer_cuts.published_study import PUBLISHED
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
@@ -34,7 +35,8 @@ METHOD = Method(
             ),
             "box_plot": FigureText(
                 "Runs of each cut",
-                "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where so few repeats cannot tell.",
+                "Test accuracy of single runs. Rank 1: no cut is significantly better; grey where there are too few repeats, "
+                "with how many it would take.",
             ),
             "difference_lines": FigureText(
                 "What a cut gains",
@@ -46,6 +48,7 @@ METHOD = Method(
     ),
     stages=stages,
     networks=NETWORKS,
+    published=PUBLISHED,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),

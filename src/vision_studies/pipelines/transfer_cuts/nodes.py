@@ -178,7 +178,7 @@ def plot_cuts(
         plots.mode_lines(accuracies.dropna(subset=["test_accuracy"]), labels),
         plots.box_plot(table, loaded(statistics[f"{mode}/ranks"]), title=f"Test accuracy of each cut, {label}"),
         plots.difference_lines(table, title=f"Median of each cut minus that of the baseline, {label}"),
-        plots.heat_map(table, title=f"Mean test accuracy (%), {label}"),
+        plots.heat_map(table, title=f"Mean test accuracy (%), {label}", limits=plots.mean_limits(accuracies)),
     )
     return stamped(figures, settings.notice)
 
@@ -190,15 +190,16 @@ def plot_every_mode(
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.transfer_cuts import plots
 
-    figures = {}
+    figures, limits = {}, plots.mean_limits(accuracies)
     for mode in settings.modes:
         table, title = _one_mode(accuracies, mode), f"Test accuracy of each cut, {mode_label(mode)}"
         figures[f"{mode}/box_plot"] = plots.box_plot(table, loaded(statistics[f"{mode}/ranks"]), title=title)
-        kinds = [plots.full_box_plot, plots.difference_lines, plots.accuracy_lines, plots.range_lines]
-        kinds += [plots.heat_map, plots.bars]
-        if min(plots.percents(table[table["cut"] >= 0]).shape) > 1:  # fewer make no surface
-            kinds.append(plots.surface)
+        kinds = [plots.full_box_plot, plots.difference_lines, plots.accuracy_lines, plots.range_lines, plots.bars]
         figures |= {f"{mode}/{draw.__name__}": draw(table) for draw in kinds}
+        means = f"Mean test accuracy (%), {mode_label(mode)}"
+        figures[f"{mode}/heat_map"] = plots.heat_map(table, title=means, limits=limits)
+        if min(plots.percents(table[table["cut"] >= 0]).shape) > 1:  # fewer make no surface
+            figures[f"{mode}/surface"] = plots.surface(table, title=means, limits=limits)
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         figures[name] = plots.hatched_comparison(_one_mode(accuracies, first), loaded(statistics[name]))

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -24,9 +25,10 @@ from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_la
 _APART = 0.008  # of the axis of fractions, between the error bars of two cuts
 _MODES_APART = 0.07  # of a cut, between the error bars of two modes
 _LINES = ("-", (0, (5, 1.5)), DOTTED)  # for more cuts than there are colours
+_COLOURS = "viridis"  # from the lowest to the highest accuracy, and from the last rank to the first
+_LEAST_SCALE = 0.1  # points, where all means are one
 _FEW = 10  # so few runs are drawn one by one, as a box of them says little
 _BOXES = "Boxes: quartiles; whiskers: runs within 1.5 times their distance; dots: runs beyond, or all of fewer than 10."
-_TOO_FEW = "; too few for any difference to be significant"
 _UNKNOWN: dict[str, Any] = {"facecolor": NO_DATA, "edgecolor": INK}
 _VERDICTS: dict[str, dict[str, Any]] = {
     "higher": {"facecolor": "#a9cfe8", "edgecolor": SOFT, "hatch": "*"},
@@ -45,8 +47,8 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
 
     Args:
         table: as the module says.
-        ranks: from `rankings.rank_cuts`: fraction, cut, rank, can_be_significant. Where no cut can be significantly better
-            than another, the boxes have no rank and are grey.
+        ranks: from `rankings.rank_cuts`: fraction, cut, rank, can_be_significant, repeats_needed. Where no cut can be
+            significantly better than another, the boxes are grey, and the panel says how many repeats a rank needs.
         title: of the figure.
     """
     telling = ranks[ranks.groupby("fraction")["can_be_significant"].transform("any").astype(bool)]
@@ -59,16 +61,15 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
         """The lightest colour is the best rank, in every panel the same."""
         if rank is None:
             return _UNKNOWN
-        return {"facecolor": mpl.colormaps["viridis"](1 - (rank - 1) / palest), "edgecolor": INK}
+        return {"facecolor": mpl.colormaps[_COLOURS](1 - (rank - 1) / palest), "edgecolor": INK}
 
     def box(fraction: float, cut: int) -> tuple[dict[str, Any], str]:
         rank = rank_of.get((fraction, cut))
         return look(rank), "" if rank is None else f" · rank {rank}"
 
-    def note(fraction: float) -> str:
-        return _TOO_FEW if compared.get(fraction, 0) > 1 and fraction not in set(telling["fraction"]) else ""
-
-    figure = _boxes_of_cuts(table, box, note)
+    needed = ranks[~ranks["fraction"].isin(telling["fraction"])].groupby("fraction")["repeats_needed"].first().dropna()
+    notes = {fraction: _too_few(repeats) for fraction, repeats in needed.items() if compared.get(fraction, 0) > 1}
+    figure = _boxes_of_cuts(table, box, lambda fraction: notes.get(fraction, ""))
     shown = {rank_of.get(cell) for cell in zip(scored["fraction"], scored["cut"], strict=True)}
     ordered = sorted(shown, key=lambda rank: (rank is None, rank))
     handles = [Patch(**look(rank), label="no rank" if rank is None else f"rank {rank}") for rank in ordered]
@@ -82,13 +83,13 @@ def hatched_comparison(table: pd.DataFrame, compared: pd.DataFrame) -> Figure:
 
     Args:
         table: of the first mode and the baseline.
-        compared: from `rankings.compare_experiments`: fraction, cut, first and second (labels), verdict, can_be_significant.
-            Boxes that are not in it, such as the baseline's, are grey.
+        compared: from `rankings.compare_experiments`: fraction, cut, first and second (labels), verdict, can_be_significant,
+            repeats_needed. Boxes that are not in it, such as the baseline's, are grey.
     """
     first, second = compared["first"].iloc[0], compared["second"].iloc[0]
     looks = compared.set_index(["fraction", "cut"])["verdict"].map(_VERDICTS.get).to_dict()
-    possible = compared.groupby("fraction")["can_be_significant"].any()
-    notes = {fraction: "" if testable else _TOO_FEW for fraction, testable in possible.items()}
+    shares = compared.groupby("fraction")[["can_be_significant", "repeats_needed"]].max()
+    notes = {fraction: "" if possible else _too_few(needed) for fraction, possible, needed in shares.itertuples()}
     figure = _boxes_of_cuts(
         table,
         lambda fraction, cut: (looks.get((fraction, cut), _UNKNOWN), ""),
@@ -206,8 +207,17 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
 
 
 @styled
-def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> Figure:
-    """Mean test accuracy of every fraction and cut, written into its cell."""
+def heat_map(
+    table: pd.DataFrame, *, title: str = "Mean test accuracy (%)", limits: tuple[float, float] | None = None
+) -> Figure:
+    """Mean test accuracy of every fraction and cut, written into its cell.
+
+    Args:
+        table: as the module says.
+        title: of the figure.
+        limits: ends of the scale of colours, from `mean_limits` where figures of several modes are compared; if missing,
+            those of this table.
+    """
     means = percents(table)
     rows, columns = means.shape
     figure, axes = single(3 + 0.85 * max(1, columns), max(3.6, 1.9 + 0.62 * rows))
@@ -218,7 +228,8 @@ def heat_map(table: pd.DataFrame, *, title: str = "Mean test accuracy (%)") -> F
         rows=[_fraction_tick(table, fraction) for fraction in means.index],
         columns=[cut_label(cut) for cut in means],
         font_size=10,
-        cmap="viridis",
+        norm=Normalize(*(limits or mean_limits(table))),
+        cmap=_COLOURS,
     )
     if BASELINE_CUT in means and columns > 1:
         axes.axvline(0.5, color="white", linewidth=4)
@@ -245,12 +256,18 @@ def bars(table: pd.DataFrame, *, title: str = "Mean test accuracy") -> Figure:
 
 
 @styled
-def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share and cut") -> Figure:
+def surface(
+    table: pd.DataFrame,
+    *,
+    title: str = "Mean test accuracy over share and cut",
+    limits: tuple[float, float] | None = None,
+) -> Figure:
     """Mean test accuracy as a surface over the logarithm of the fraction and the cut.
 
     It passes through the means and is straight between them: nothing is smoothed. The baseline has no place on an axis of
-    cuts and is left out.
+    cuts and is left out. `limits` are the ends of heights and colours, as in `heat_map`.
     """
+    limits = limits or mean_limits(table)
     means = percents(table[table["cut"] != BASELINE_CUT])
     panels = small_multiples(1, columns=1, size=(8.4, 6.2), margin=(0, 0), subplot_kw={"projection": "3d"})
     figure, axes = panels.figure, cast("Any", panels.axes[0])
@@ -263,9 +280,9 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     shares = np.log10(means.index.to_numpy())
     across, along = np.meshgrid(means.columns, shares)
     heights = means.to_numpy()
-    axes.plot_surface(
-        across, along, heights, cmap="viridis", edgecolor="white", linewidth=0.6, alpha=0.9, rstride=1, cstride=1
-    )
+    lines: dict[str, Any] = {"edgecolor": "white", "linewidth": 0.6, "alpha": 0.9, "rstride": 1, "cstride": 1}
+    faces = axes.plot_surface(across, along, heights, cmap=_COLOURS, vmin=limits[0], vmax=limits[1], **lines)
+    colour_scale(axes, faces, shrink=0.5, pad=0.08, label="test accuracy (%)")
     axes.scatter(across, along, heights, color=INK, s=9, depthshade=False)
     axes.set_xticks(means.columns)
     named = have_room(shares, 0.13)
@@ -274,10 +291,17 @@ def surface(table: pd.DataFrame, *, title: str = "Mean test accuracy over share 
     axes.tick_params(axis="y", pad=4)
     axes.set_xlabel("cut", labelpad=6)
     axes.set_ylabel("share of the training images", labelpad=14)
-    axes.set_zlabel("test accuracy (%)", labelpad=6)
+    axes.set_zlim(*limits)
     axes.view_init(elev=24, azim=-58)
     axes.set_box_aspect((1.1, 1.2, 0.8), zoom=1.05)
     return figure
+
+
+def mean_limits(table: pd.DataFrame) -> tuple[float, float]:
+    """Lowest and highest mean test accuracy in percent of any mode, fraction and cut: the scale that their figures share."""
+    means = 100 * table.groupby(["mode", "fraction", "cut"])["test_accuracy"].mean()
+    low, high = float(means.min()), float(means.max())
+    return low, max(high, low + _LEAST_SCALE)
 
 
 def percents(table: pd.DataFrame, reduce: str = "mean") -> pd.DataFrame:
@@ -393,6 +417,10 @@ def _panel_of_modes(axes: Axes, table: pd.DataFrame, labels: dict[str, str]) -> 
     axes.set_xticks(sorted(cut for cut in table["cut"].unique() if cut != BASELINE_CUT))
 
 
+def _too_few(needed: float) -> str:
+    return f"; a significant difference needs at least {needed:.0f}"
+
+
 def _boxes_of_cuts(
     table: pd.DataFrame, look: Callable[[float, int], tuple[dict[str, Any], str]], note: Callable[[float], str]
 ) -> Figure:
@@ -412,11 +440,11 @@ def _boxes_of_cuts(
             if len(values := percent_of(table, fraction, cut)):
                 counts.append(len(values))
                 _box(axes, values, position, *look(fraction, cut))
-        low, high = axes.get_ylim()
-        axes.set_ylim(low, high + 0.16 * (high - low))
         fewest, most = min(counts, default=0), max(counts, default=0)
         repeats = f"{most} repeats" if fewest == most else f"{fewest} to {most} repeats"
-        axes.set_title(f"{share_name(table, fraction)}, {repeats}{note(fraction)}", fontsize=11)
+        axes.set_title(
+            f"{share_name(table, fraction)}, {repeats}{note(fraction)}", fontsize=11, pad=22
+        )  # room for a median
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("test accuracy (%)", fontsize=9.5)
     panels.axes[-1].set_xticks(range(len(cuts)), [cut_label(cut) for cut in cuts])

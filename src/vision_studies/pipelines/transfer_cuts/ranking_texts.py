@@ -103,7 +103,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
         pair: _Row = differences.get((cell["fraction"], cell["cut"]), {})
         rows.append(
             {
-                "Images": _images(cell),
+                "Images": share_and_images(cell["fraction"], cell.get("images")),
                 "Cut": cut_label(cell["cut"]),
                 "Repeats": number(cell["n"]),
                 "Train (%)": spread(100 * cell["train_mean"], None),
@@ -114,7 +114,7 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
         )
         if cell["mean"] == best[cell["fraction"]]:
             bold.append((index, "Test (%)"))
-    return _grouped(rows, bold, title, label, _ACCURACIES_NOTE)
+    return grouped(rows, bold, title, label, _ACCURACIES_NOTE)
 
 
 def experiments(
@@ -139,18 +139,20 @@ def experiments(
         higher = {"higher": pair["first"], "lower": pair["second"]}.get(pair["verdict"])
         rows.append(
             {
-                "Images": _images(first[cell]),
+                "Images": share_and_images(pair["fraction"], first[cell].get("images")),
                 "Cut": cut_label(pair["cut"]),
                 f"{pair['first']} (%)": _test(first[cell]),
                 f"{pair['second']} (%)": _test(second[cell]),
                 "Difference (points)": points(pair["difference"]),
                 "Corrected p": significant(pair["p_holm"]),
-                "Higher": (higher or MISSING) if pair["can_be_significant"] else "too few repeats",
+                "Higher": (higher or MISSING)
+                if pair["can_be_significant"]
+                else f"needs {pair['repeats_needed']} repeats",
             }
         )
         if higher:
             bold.append((index, f"{higher} (%)"))
-    return _grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
+    return grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
 
 
 def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
@@ -173,11 +175,12 @@ def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
 
 
 def _bound(comparisons: pd.DataFrame) -> str:
-    """What so few repeats leave of the corrected p."""
+    """What so few repeats leave of the corrected p, and how many more would do."""
     repeats, least = comparisons["pairs"].max(), comparisons["smallest_p_holm"].min()
+    needed = f"at least {comparisons['repeats_needed'].max()} are needed"
     if np.isnan(least):
-        return "no two of them share two repeats"
-    return f"{repeats} repeats leave the corrected p at {'1' if least >= 1 else f'{least:.2g} or more'}"
+        return f"no two of them share two repeats, and {needed}"
+    return f"{repeats} repeats leave the corrected p at {'1' if least >= 1 else f'{least:.2g} or more'}, and {needed}"
 
 
 def _names(cuts: Sequence[int]) -> str:
@@ -190,8 +193,8 @@ def _names(cuts: Sequence[int]) -> str:
     return " and ".join(parts)
 
 
-def _grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
-    """The fraction is written in the first of its rows alone."""
+def grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
+    """A table in which the share of the images, the column "Images", is written in the first of its rows alone."""
     shares = [row["Images"] for row in rows]
     begins = [index for index, share in enumerate(shares) if index == 0 or share != shares[index - 1]]
     shown = [row if index in begins else row | {"Images": ""} for index, row in enumerate(rows)]
@@ -199,9 +202,10 @@ def _grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str
     return Table(shown, title, label=label, note=note, align=align, begins=begins, bold=bold)
 
 
-def _images(cell: _Row) -> str:
-    share = percentage(cell["fraction"])
-    return share if is_missing(cell.get("images")) else f"{share} ({number(cell['images'])})"
+def share_and_images(fraction: float, images: Any) -> str:
+    """A share of the images as the column "Images" has it, with their number where it is known."""
+    share = percentage(fraction)
+    return share if is_missing(images) else f"{share} ({number(images)})"
 
 
 def _test(cell: _Row) -> str:

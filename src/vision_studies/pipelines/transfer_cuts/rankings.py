@@ -11,7 +11,7 @@ level of significance.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, count
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,11 @@ from vision_studies.statistics.intervals import holm, paired_comparison, summary
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
     *("mode", "fraction", "cut", "n", "mean", "median", "max", "standard_deviation", "low", "high"),
-    *("train_mean", "validation_mean", "images"),
+    *("train_mean", "train_median", "train_max", "validation_mean", "images"),
 )
 _COMPARED = (
     *("pairs", "difference", "difference_low", "difference_high", "p", "p_holm", "smallest_p", "smallest_p_holm"),
-    *("rank_biserial", "significant", "can_be_significant"),
+    *("rank_biserial", "significant", "can_be_significant", "repeats_needed"),
 )
 
 
@@ -48,8 +48,9 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
 
     Returns:
         One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
-        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean,
-        validation_mean (missing where a run has no validation accuracy) and images (missing where the table has none).
+        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean, train_median,
+        train_max, validation_mean (missing where a run has no validation accuracy) and images (missing where the table has
+        none).
 
     Raises:
         DataError: a column is missing, or a cell has two runs of one repeat.
@@ -61,7 +62,8 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
         accuracies = runs["test_accuracy"].dropna()
         cell = {"mode": mode, "fraction": fraction, "cut": int(cut)}
         cell |= asdict(summary(accuracies, confidence=confidence, fractions=True))
-        cell |= {"median": accuracies.median(), "max": accuracies.max(), "train_mean": runs["train_accuracy"].mean()}
+        for prefix, values in (("", accuracies), ("train_", runs["train_accuracy"])):
+            cell |= {f"{prefix}{name}": values.agg(name) for name in ("mean", "median", "max")}
         cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}
         rows.append(cell)
     return pd.DataFrame(rows, columns=list(_DESCRIBED))
@@ -75,8 +77,9 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFr
     Returns:
         One row a fraction and pair of cuts: fraction, first and second (the cuts, the first the deeper one), pairs (shared
         repeats), difference (mean of first minus second) with difference_low and difference_high, p, p_holm, smallest_p
-        and smallest_p_holm (the least that so many repeats can give, whatever their values), rank_biserial, significant
-        and can_be_significant. A p that cannot be computed is missing, and does not count among the pairs.
+        and smallest_p_holm (the least that so many repeats can give, whatever their values), rank_biserial, significant,
+        can_be_significant and repeats_needed (with fewer no pair of the fraction can be significant). A p that cannot be
+        computed is missing, and does not count among the pairs.
 
     Raises:
         DataError: a column is missing, or a cell has two runs of one repeat.
@@ -98,8 +101,8 @@ def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     No cut's rank depends on the order in which they are compared, and cuts that cannot be told apart may share a rank.
 
     Returns:
-        One row a fraction and cut: fraction, cut, n, mean, median, rank, and can_be_significant (whether so many repeats
-        can set the cut apart from any other).
+        One row a fraction and cut: fraction, cut, n, mean, median, rank, can_be_significant (whether so many repeats can
+        set the cut apart from any other) and repeats_needed (missing where there is nothing to compare).
     """
     # The test is one of signed ranks, so these decide who is better: a mean may lean on a single repeat.
     first_wins = comparisons["rank_biserial"] > 0
@@ -111,8 +114,23 @@ def rank_cuts(table: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     ranked = ranked.sort_values(["fraction", "cut"], ignore_index=True)
     cells = _cells(ranked, "cut")
     return ranked.assign(
-        rank=[1 + losses[cell] for cell in cells], can_be_significant=[cell in apart for cell in cells]
+        rank=[1 + losses[cell] for cell in cells],
+        can_be_significant=[cell in apart for cell in cells],
+        repeats_needed=ranked["fraction"].map(comparisons.groupby("fraction")["repeats_needed"].first()),
     )
+
+
+def repeats_needed(pairs: int, confidence: float) -> int:
+    """The fewest repeats with which one of so many compared pairs can be significant after Holm's correction.
+
+    All signs alike, the most extreme outcome of Wilcoxon's signed-rank test, has p = 2 ** (1 - n).
+
+    Examples:
+        >>> from vision_studies.pipelines.transfer_cuts.rankings import repeats_needed
+        >>> repeats_needed(1, 0.95), repeats_needed(28, 0.95)  # two cuts, and every two of eight
+        (6, 11)
+    """
+    return next(n for n in count(2) if pairs * 2.0 ** (1 - n) < 1 - confidence)
 
 
 def best_cuts(description: pd.DataFrame) -> pd.DataFrame:
@@ -226,4 +244,7 @@ def _compare(
             compared[f"{p}_holm"] = by_fraction.transform(lambda values: pd.Series(holm([*values]), values.index))
         compared["significant"] = compared["p_holm"] < 1 - confidence
         compared["can_be_significant"] = compared["smallest_p_holm"] < 1 - confidence
+        corrected = by_fraction.transform("count")  # for so many pairs; where none has a p yet, for all that would
+        number = corrected.where(corrected > 0, by_fraction.transform("size"))
+        compared["repeats_needed"] = [repeats_needed(pairs, confidence) for pairs in number]
     return compared

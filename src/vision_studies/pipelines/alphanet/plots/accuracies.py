@@ -43,6 +43,8 @@ _UPRIGHT_NAMES = 14  # more names stand steeper
 _ONE_BELOW_ANOTHER = 8  # more experiments stand in two columns
 _LEAST_SHARE = 0.16  # of the axis, for the heading of a split with few classes
 _GAP = 0.015  # of the axis, between splits
+_STRIP = 0.035  # of the height of a panel
+_BELOW_STRIP = 11  # points
 _BASELINE, _ALPHANET = SOFT, COLOURS[3]  # no colour of a split
 _NO_EXPERIMENT = "There is no experiment beside the baselines."
 
@@ -182,9 +184,12 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
         if named:
             _name_classes(axes, dict(enumerate(rows["name"])))
         splits = rows["split"].tolist()
-        for start, end in _stretches(splits):  # a strip along the lower edge
-            axes.axvspan(start - 0.5, end - 0.5, ymax=0.035, color=SPLIT_COLOURS[splits[start]], linewidth=0)
-        axes.set(xlim=(-0.6, len(rows) - 0.4), ylim=(-6, 104))
+        strip: dict[str, Any] = {"ymin": -_STRIP, "ymax": 0, "linewidth": 0, "clip_on": False}
+        for start, end in _stretches(splits):
+            axes.axvspan(start - 0.5, end - 0.5, color=SPLIT_COLOURS[splits[start]], **strip)
+        axes.set(xlim=(-0.6, len(rows) - 0.4), ylim=(0, 100))
+        axes.tick_params(axis="x", pad=_BELOW_STRIP)
+        axes.xaxis.labelpad = _BELOW_STRIP
         axes.set_title(short(experiment, 46), fontsize=11)
     panels.label("" if named else "classes, most training images first", "accuracy (%)")
     marker: dict[str, Any] = {} if window > 1 else {"marker": "o", "linestyle": "", "markersize": 6}

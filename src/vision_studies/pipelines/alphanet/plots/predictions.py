@@ -34,7 +34,7 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
         counts: a row a group: group, images, share (fraction; NaN where there are no images).
         title: of which images and classifier.
     """
-    figure, axes = single(7.6, 2.9)
+    figure, axes = single(7.6, 3.1)
     colours = [GROUP_COLOURS[group] for group in counts["group"]]
     bars = axes.barh(range(len(counts)), counts["images"], height=0.7, color=colours)
     texts = [_counted(images, share) for images, share in zip(counts["images"], counts["share"], strict=True)]
@@ -44,7 +44,7 @@ def prediction_counts(counts: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel("test images")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    return finished(figure, title)
+    return finished(figure, title, small_print="Numbers are means over repeats.")
 
 
 @styled

@@ -29,7 +29,7 @@ from vision_studies.data.restricted_pickle import (
     plain_integers,
 )
 from vision_studies.errors import DataError, guess
-from vision_studies.files import atomic_folder
+from vision_studies.files import atomic_folder, require_free_space
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, combined
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, joined_rows, write_feature_set
@@ -151,6 +151,44 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
     """
     if folder.exists():
         raise DataError(f"{folder} exists and is not overwritten; delete it or name another folder.")
+    with atomic_folder(folder) as temporary:
+        write_data_sets(temporary, {name: (feature_set, classifier)})
+
+
+def write_data_sets(folder: Path, data_sets: Mapping[str, tuple[FeatureSet, LinearClassifier]]) -> None:
+    """Write data sets of the same classes into a folder that is there; see `export_data_set`.
+
+    Features that several classifiers take are written once.
+    """
+    tables: dict[str, Any] = {}
+    written: dict[tuple[str, int], str] = {}
+    for name, (feature_set, classifier) in data_sets.items():
+        _check_writable(name, feature_set, classifier)
+        features = written.setdefault((feature_set.fingerprint, feature_set.num_features), f"features/{name}")
+        tables[name] = {
+            "split_files_dir": f"splits/{name}",
+            "feature_files_dir": features,
+            "classifier_file": f"classifiers/{name}.pth",
+            "classifier_loader": LINEAR,
+            "nn_files_dir": f"neighbors/{name}",
+            "baseline_eval_file": f"baselines/{name}.pth",
+            "label_names_file": "label_names.txt",
+            "datagrps": [group for group, split in _GROUPS.items() if split in feature_set.groups],
+            "proper_name": feature_set.name,
+        }
+        for inner in ("classifiers", f"splits/{name}"):
+            (folder / inner).mkdir(parents=True, exist_ok=True)
+        (folder / "label_names.txt").write_text("\n".join(feature_set.class_names) + "\n", encoding="utf-8")
+        write_class_splits(folder / f"splits/{name}", feature_set.splits)
+        tensors = {"weight": torch.tensor(classifier.weight), "bias": torch.tensor(classifier.bias)}
+        torch.save(tensors, folder / f"classifiers/{name}.pth")
+        if not (folder / features).exists():
+            _write_features(feature_set, folder / features)
+    (folder / "config").mkdir()
+    (folder / "config/datasets.toml").write_text(tomli_w.dumps(tables), encoding="utf-8")
+
+
+def _check_writable(name: str, feature_set: FeatureSet, classifier: LinearClassifier) -> None:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise DataError(f"'{name}' cannot name a data set's folders; use letters, digits, '_', '-' and '.'.")
     wanted = (feature_set.num_classes, feature_set.num_features)
@@ -162,34 +200,22 @@ def export_data_set(feature_set: FeatureSet, classifier: LinearClassifier, folde
     unfit = [label for label in feature_set.class_names if not re.fullmatch(r"\S([^\n\r]*\S)?", label)]
     if unfit:
         raise DataError(f"The class name {unfit[0]!r} does not fit on a line of label_names.txt; rename the class.")
-    table = {
-        "split_files_dir": f"splits/{name}",
-        "feature_files_dir": f"features/{name}",
-        "classifier_file": f"classifiers/{name}.pth",
-        "classifier_loader": LINEAR,
-        "nn_files_dir": f"neighbors/{name}",
-        "baseline_eval_file": f"baselines/{name}.pth",
-        "label_names_file": "label_names.txt",
-        "datagrps": [group for group, split in _GROUPS.items() if split in feature_set.groups],
-        "proper_name": feature_set.name,
-    }
-    with atomic_folder(folder) as temporary:
-        for inner in ("config", "classifiers", f"splits/{name}", f"features/{name}"):
-            (temporary / inner).mkdir(parents=True)
-        (temporary / "config/datasets.toml").write_text(tomli_w.dumps({name: table}), encoding="utf-8")
-        (temporary / "label_names.txt").write_text("\n".join(feature_set.class_names) + "\n", encoding="utf-8")
-        write_class_splits(temporary / f"splits/{name}", feature_set.splits)
-        tensors = {"weight": torch.tensor(classifier.weight), "bias": torch.tensor(classifier.bias)}
-        torch.save(tensors, temporary / f"classifiers/{name}.pth")
-        for group in table["datagrps"]:
-            part = feature_set.groups[_GROUPS[group]]
-            content = {
-                "feats": np.asarray(part.features),  # the memory-mapped kind would be asked for in reading
-                "labels": part.labels.tolist(),
-                "idxs": list(range(len(part.labels))),
-            }
-            with (temporary / f"features/{name}/{group}.pkl").open("wb") as file:
-                pickle.dump(content, file, protocol=_PROTOCOL)
+
+
+def _write_features(feature_set: FeatureSet, folder: Path) -> None:
+    require_free_space(folder, sum(part.features.nbytes for part in feature_set.groups.values()))
+    folder.mkdir(parents=True)
+    for group, split in _GROUPS.items():
+        if split not in feature_set.groups:
+            continue
+        part = feature_set.groups[split]
+        content = {
+            "feats": np.asarray(part.features),  # the memory-mapped kind would be asked for in reading
+            "labels": part.labels.tolist(),
+            "idxs": list(range(len(part.labels))),
+        }
+        with (folder / f"{group}.pkl").open("wb") as file:
+            pickle.dump(content, file, protocol=_PROTOCOL)
 
 
 def _data_set(file: Path, name: str, table: Mapping[str, Any]) -> OriginalDataSet:

@@ -51,6 +51,7 @@ class TrainedAlphaNet(FitResult):
         neighbours: of the F few classes.
         parameters: of the network.
         coefficients: float32 [F, k], of the kept epoch.
+        epoch_coefficients: float32 [epochs, F, k], of every epoch.
         layers: weights and biases of the kept epoch.
         batch_losses: float32, of every step.
     """
@@ -58,15 +59,17 @@ class TrainedAlphaNet(FitResult):
     neighbours: Neighbours
     parameters: int
     coefficients: Tensor
+    epoch_coefficients: Tensor
     layers: list[tuple[Tensor, Tensor]]
     batch_losses: Tensor
 
     def state(self) -> dict[str, Any]:
-        """What is kept of it; `experiments.read_combinations` reads it."""
+        """What is kept of it; `experiments.read_combinations` and `event_logs.write_event_logs` read it."""
         return {
             "neighbours": torch.from_numpy(self.neighbours.labels),
             "distances": torch.from_numpy(self.neighbours.distances),
             "coefficients": self.coefficients,
+            "epoch_coefficients": self.epoch_coefficients,
             "layers": self.layers,
             "batch_losses": self.batch_losses,
         }
@@ -79,6 +82,7 @@ class _Member:
     best: float = -1.0
     best_epoch: int = 0
     coefficients: Tensor = field(default_factory=lambda: torch.empty(0))
+    epoch_coefficients: list[Tensor] = field(default_factory=list)
     layers: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -124,7 +128,7 @@ def train_stack(
     with stack_progress(len(seeds), training.epochs) as advance:
         for epoch in range(first, training.epochs + 1):
             started = time.perf_counter()
-            orders = [_epoch_order(training.samplers, index, seed, epoch) for seed in seeds]
+            orders = [epoch_order(training.samplers, index, seed, epoch) for seed in seeds]
             order = torch.stack(orders).to(columns.device)
             rate = float(optimizer.param_groups[0]["lr"])
             losses = _train_epoch(networks, optimizer, train, columns, order, training.batch_size)
@@ -143,10 +147,11 @@ def train_stack(
                 if validation is not None:
                     record |= validate(validation, near, learnt, training.evaluation_batch_size)
                 member.records.append(record)
+                member.epoch_coefficients.append(learnt.cpu().clone())
                 member.losses += of_member.tolist()
                 if _is_kept(settings, epoch, record, member, validated=validation is not None):
                     member.best_epoch = epoch
-                    member.coefficients = learnt.cpu().clone()
+                    member.coefficients = member.epoch_coefficients[-1]
                     member.layers = networks.member(number)
             seconds += time.perf_counter() - started
             if folder is not None:
@@ -168,6 +173,7 @@ def train_stack(
             neighbours=near,
             parameters=size,
             coefficients=member.coefficients,
+            epoch_coefficients=torch.stack(member.epoch_coefficients or [torch.empty(0)]),
             layers=member.layers,
             batch_losses=torch.tensor(member.losses),
         )
@@ -191,7 +197,7 @@ def validate(cached: CachedLogits, neighbours: Neighbours, coefficients: Tensor,
     }
 
 
-def _epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
+def epoch_order(samplers: Any, index: ClassIndex, seed: int, epoch: int) -> Tensor:
     """The images of one network's epoch in the order in which it sees them."""
     images = draw_epoch(samplers, index, np.random.default_rng(derived_seed(seed, _DRAW, epoch)))
     return torch.from_numpy(np.random.default_rng(derived_seed(seed, _ORDER, epoch)).permutation(images))
@@ -327,21 +333,7 @@ def _build_optimizer(settings: TorchSettings, networks: StackedAlphaNetworks) ->
 def _build_scheduler(
     settings: TorchSettings | None, optimizer: torch.optim.Optimizer
 ) -> torch.optim.lr_scheduler.LRScheduler | None:
-    if settings is None:
-        return None
-    module = torch.optim.lr_scheduler
-    # The step of ReduceLROnPlateau wants a metric, and the others' does not.
-    names = sorted(
-        name
-        for name, kind in vars(module).items()
-        if isinstance(kind, type) and issubclass(kind, module.LRScheduler) and not name.startswith("_")
-    )
-    names = [name for name in names if name not in ("LRScheduler", "ReduceLROnPlateau")]
-    if settings.name not in names:
-        raise ParameterError(
-            f"alphanet.training.scheduler: there is no '{settings.name}' in torch; choose one of {', '.join(names)}."
-        )
-    return _built("scheduler", module, settings, optimizer)
+    return None if settings is None else _built("scheduler", torch.optim.lr_scheduler, settings, optimizer)
 
 
 def _built(part: str, module: Any, settings: TorchSettings, target: Any) -> Any:
