@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+_KINDS = ("choices", "options", "lowest", "low")
+"""Keys that tell kinds of groups without a `name`: those in which a search looks for a value."""
+
 
 def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay nested `overrides` over `base`. Lists are replaced, and so is a group whose `name` changes.
+    """Lay nested `overrides` over `base`. Lists are replaced, and so is a group that becomes one of another kind.
 
-    A group such as `model` or `optimizer` has other options under another `name`, so the old ones must not linger.
+    A group such as `model` or `optimizer` has other options under another `name`, so the old ones must not linger; nor must the
+    ends of a range in a search where a list of choices takes its place.
 
     Examples:
         >>> from vision_studies.config.merge import merge_settings
@@ -21,11 +25,16 @@ def merge_settings(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
     for key, value in overrides.items():
         current = merged.get(key)
         if isinstance(value, Mapping) and isinstance(current, Mapping):
-            same_kind = value.get("name", current.get("name")) == current.get("name")
-            merged[key] = merge_settings(current, value) if same_kind else dict(value)
+            merged[key] = merge_settings(current, value) if _is_alike(current, value) else dict(value)
         else:
             merged[key] = value
     return merged
+
+
+def _is_alike(current: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """Whether a group that is laid over another one is of its kind."""
+    kind, before = (next((key for key in _KINDS if key in group), None) for group in (value, current))
+    return value.get("name", current.get("name")) == current.get("name") and (kind is None or kind == before)
 
 
 def nested(path: str, value: Any) -> dict[str, Any]:
