@@ -20,7 +20,7 @@ def choose_methods(names: Sequence[str], *, images: bool = True) -> None:
 
 
 def report_after(names: Sequence[str]) -> None:
-    """Let `reporting` wait for these pipelines, which are run with it; by itself it reads what lies there, and may come first."""
+    """Let `reporting` wait for these pipelines, which are run with it; alone it reads what lies there, and may come first."""
     global _reported  # noqa: PLW0603 - likewise
     _reported = tuple(names)
 
