@@ -17,9 +17,13 @@ KINDS = {
     "by content": lambda entry: "/DATA_SET/" in entry.get("filepath", ""),
     "working folder": lambda entry: entry["type"].endswith("FolderDataset"),
     "working table": lambda entry: entry["metadata"]["kedro-viz"]["layer"] == "models",
-    "text for readers": lambda entry: "TextDataset" in json.dumps(entry),
+    "text for readers": lambda entry: "TextDataset" in json.dumps(entry) or _lies_beside_all_studies(entry),
 }
 """What is not versioned, as docs/versions.md has it -> whether an entry of the catalog is of that kind."""
+
+
+def _lies_beside_all_studies(entry):
+    return entry.get("filepath", "").startswith("data/08_reporting/") and entry["filepath"].count("/") == 2
 
 
 def dataset(folder, version):
