@@ -85,8 +85,7 @@ def test_the_search_for_a_plain_network_ends_in_a_choice_by_validation_that_cut_
         ((64,) * 6, None),
     }
     chosen = results.loc[results["validation_accuracy"].idxmax()]
-    models = rehearsals.folder / f"data/06_models/{name}/cifar_resnet/model.safetensors"
-    model = selected_model(max(models.glob("*/*.safetensors")))
+    model = selected_model(rehearsals.folder / f"data/06_models/{name}/cifar_resnet/model.safetensors")
     assert model["configuration"]["model"]["channels"] == json.loads(chosen["configuration"])["model.channels"]
     assert model["configuration"]["model"]["downsampling"] == json.loads(chosen["configuration"])["model.downsampling"]
     table = (rehearsals.folder / "data/08_reporting/best_configurations.md").read_text(encoding="utf-8")

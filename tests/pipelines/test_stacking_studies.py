@@ -120,7 +120,7 @@ def test_made_up_numbers_can_not_pass_for_results(project):
     for table in (reports / "stacking/tables").iterdir():
         assert "[mock]" in table.read_text()
     assert json.loads((folder / "experiment_results/only/study_results.json").read_text())["mock"] is True
-    done = run(project, "--pipeline=reporting")
+    done = run(project, "--pipeline=reporting", "--params=stacking.run.trainer=mock")
     assert "only [mock]" in done.stdout
     page = (reports / "report.html").read_text(encoding="utf-8")
     assert re.search(r"only.{0,200}mock", page, re.DOTALL)
