@@ -157,7 +157,7 @@ def literal_run(place, seed, settings):
     features, labels = torch.from_numpy(place.train.features), torch.from_numpy(place.train.labels)
     accuracies, losses, best, kept = [], [], -1.0, None
     for epoch in range(1, settings.training.epochs + 1):
-        order = training._epoch_order(settings.training.samplers, index, seed, epoch)
+        order = training.epoch_order(settings.training.samplers, index, seed, epoch)
         for rows in order.split(settings.training.batch_size):
             loss = F.cross_entropy(model(features[rows]), labels[rows])
             optimizer.zero_grad()
