@@ -68,6 +68,10 @@ def test_all_runs_of_a_finished_study_are_of_its_question_until_another_is_asked
     assert (
         f"{(results['seed'] != 0).sum()} of {listed.count('complete ')} runs are not of the present question" in listed
     )
+    shutil.rmtree(newest.parent)  # then nobody knows what was asked
+    listed = project.run("runs", "list", f"--env={STUDY}").stdout
+    assert "earlier" not in listed
+    assert "present question" not in listed
 
 
 def test_configurations_are_compared_whatever_question_asked_for_them(demo_project):

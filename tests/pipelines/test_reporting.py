@@ -403,6 +403,18 @@ def test_another_study_that_cannot_be_read_stops_no_report_and_is_named(house, c
     assert set(table["study"]) == {"demo"}
 
 
+def test_a_damaged_card_of_another_study_stops_no_report_and_is_named(house, caplog):
+    house.store("demo")
+    house.store("broken")
+    house.record("broken")
+    card = house.reports / "broken/data_prep/data_card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text("{}")
+    assert list(house.report()[0]) == ["demo"]
+    assert "broken has no page: " in caplog.text
+    assert "data_card.json cannot be read" in caplog.text
+
+
 def test_without_results_of_its_own_the_base_configuration_still_reports_on_the_others(house):
     house.store("other")
     pages, *tables, summary = house.report("base")

@@ -342,7 +342,7 @@ def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:
 
 def _question(run: StoredRun, asked: Mapping[str, Mapping[str, set[str] | None]]) -> str:
     """Whether the present question of a run's study asks for the run; empty where that cannot be told."""
-    fingerprints = asked[run.description["study"]].get(run.folder.parents[1].name, set())
+    fingerprints = asked[run.description["study"]].get(run.folder.parents[1].name)
     return "" if fingerprints is None else "present" if run.fingerprint in fingerprints else EARLIER
 
 

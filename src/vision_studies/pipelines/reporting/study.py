@@ -204,9 +204,15 @@ class StudyFolders:
 
     @property
     def images(self) -> list[Images]:
-        """Each time that images were prepared, and what tells these from others. Raises DataError as `cards`."""
-        images = []
-        for version, card in self.cards:
+        """Each time that images were prepared, and what tells these from others; none where a card is damaged, which whoever
+        names the classes tells.
+        """
+        images: list[Images] = []
+        try:
+            cards = self.cards
+        except DataError:
+            return images
+        for version, card in cards:
             with suppress(ValueError):  # a version that somebody named
                 images.append((datetime.strptime(version, _VERSION_FORMAT).replace(tzinfo=UTC), json.dumps(card)))
         return images
