@@ -10,6 +10,15 @@ from vision_studies.files import hash_json
 from vision_studies.settings_base import Settings
 
 NAMED_SOURCES = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
+_BEFORE = {
+    "layout": "auto",
+    "columns": dict.fromkeys(("image", "label", "split", "group")),
+    "configuration": None,
+    "resize": "crop",
+    "background": "white",
+}
+"""What settings would have said before there were any."""
+
 _MOST_JOINED_LETTERS = 100  # of the names in a key: a folder's name ends at 255 bytes, however many sources there are
 
 SourceName = Annotated[str, Field(min_length=1)]
@@ -54,8 +63,23 @@ class SplitSettings(Settings):
         gt=0, lt=1, description="share of all images kept for test; only where the source has no test split of its own"
     )
     seed: int = Field(ge=0, description="seed of both divisions")
+    copies: Literal["together", "apart"] = Field(
+        description="together: copies of a picture never stand on two sides of a split (published data sets keep the splits "
+        "that they are known by); apart: they are divided like other images",
+    )
     long_tail: LongTailSettings | None = Field(
         description="keep fewer and fewer images of the classes, of all that are not for test; null keeps every image",
+    )
+
+
+class ColumnSettings(Settings):
+    """Which columns of a table, or of Parquet files, say what; null where they are recognised by name and content."""
+
+    image: str | None = Field(min_length=1, description="path of the image, relative to the table, or its bytes")
+    label: str | None = Field(min_length=1, description="name or number of the class")
+    split: str | None = Field(min_length=1, description="train, validation or test; without it they are carved")
+    group: str | None = Field(
+        min_length=1, description="patient, place, video: images of one group never stand on two sides of a split"
     )
 
 
@@ -64,10 +88,29 @@ class DataPrepSettings(Settings):
 
     source: SourceSettings = Field(
         description="digits, cifar10, cifar100, mnist, fashion_mnist, or the path of a folder of images, parquet files "
-        "or original archives; a list of these is joined to one image set",
+        "or original archives, of a table, or of a packed archive; a list of these is joined to one image set",
+    )
+    layout: Literal["auto", "class", "class/group", "group/class"] = Field(
+        description="what the folders of images mean; auto: classes, or splits with classes in them, and a question where "
+        "folders lie deeper",
+    )
+    columns: ColumnSettings = Field(description="columns of a table or of Parquet files")
+    configuration: str | None = Field(
+        min_length=1, description="which of several configurations that lie in one folder of Parquet files"
     )
     image_size: int | None = Field(ge=1, le=1024, description="height and width in pixels; null keeps the source's own")
+    resize: Literal["squash", "letterbox", "crop"] = Field(
+        description="how images that are not square become so. squash: both sides are scaled by themselves; letterbox: the "
+        "longer side is scaled and the rest filled with the background; crop: the shorter side is scaled and the middle cut out",
+    )
+    background: str = Field(
+        pattern="^(white|black|grey|#[0-9a-fA-F]{6})$",
+        description="what transparent images are laid over, and what letterbox fills with: white, black, grey or #rrggbb",
+    )
     skip_corrupt: bool = Field(description="leave out images that cannot be read, instead of stopping")
+    accept: tuple[str, ...] = Field(
+        description="findings of `kedro data check` by their names that are wrong, and are to be gone on with all the same"
+    )
     splits: SplitSettings = Field(description="train, validation and test")
     download_folder: Path = Field(description="where downloaded archives are kept")
     ffcv: Literal["auto", True, False] = Field(description="write .beton files; auto: where FFCV is installed")
@@ -86,14 +129,20 @@ class DataPrepSettings(Settings):
     def content(self) -> dict[str, Any]:
         """The settings that decide what the prepared images and splits are, as JSON values.
 
-        Without a long tail they do not mention it: data that was prepared before there were any keeps its key.
+        What came later is mentioned where it says something else than was done before it: data that was prepared before
+        keeps its key.
         """
+        splits = self.splits.model_dump(mode="json", exclude_none=True)
         return {
             "source": _resolved(self.source) if isinstance(self.source, str) else [*map(_resolved, self.source)],
             "image_size": self.image_size,
             "skip_corrupt": self.skip_corrupt,
-            "splits": self.splits.model_dump(mode="json", exclude_none=True),
+            "splits": {name: value for name, value in splits.items() if (name, value) != ("copies", "together")},
+            **{name: value for name, value in self._added().items() if value != _BEFORE[name]},
         }
+
+    def _added(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={*_BEFORE})
 
 
 def source_folder(source: str) -> Path | None:

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 
 from vision_studies.errors import DataError
 from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
 
 _ARRAYS = ("images", "labels", "is_test")
+_ITEMS = "items.parquet"
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 
@@ -32,6 +35,11 @@ class ImageSet:
         origin: how the images were read: settings and identity of the source's files. Equal origins need no new reading.
         fingerprint: SHA-256 of images, labels, class names and test split.
         folder: where the set was opened from; a process that is sent the set opens it there itself.
+        items: what the source says of each image, or None where it says nothing. N rows in the order of the images, with the
+            columns name (str), split (train, validation, test, or None where the source leaves it open), group (str or None:
+            images of one group never stand on two sides of a split) and copies (int64: images of one number are copies of
+            one picture, -1 of none); further ones are those of a table. It decides splits and no pixel, so that it is no
+            part of the fingerprint.
 
     Examples:
         >>> import numpy as np
@@ -55,6 +63,7 @@ class ImageSet:
     origin: dict[str, Any]
     fingerprint: str
     folder: Path | None = None
+    items: pd.DataFrame | None = None
 
     @classmethod
     def create(
@@ -65,6 +74,7 @@ class ImageSet:
         class_names: tuple[str, ...],
         is_test: np.ndarray,
         origin: dict[str, Any],
+        items: pd.DataFrame | None = None,
     ) -> "ImageSet":
         """Check and fingerprint images.
 
@@ -74,7 +84,7 @@ class ImageSet:
         _check(name, images, labels, class_names, is_test)
         labels = labels.astype(np.int64)
         fingerprint = _fingerprint(images, labels, class_names, is_test)
-        return cls(name, images, labels, class_names, is_test, origin, fingerprint)
+        return cls(name, images, labels, class_names, is_test, origin, fingerprint, items=items)
 
     def save(self, folder: Path) -> None:
         """Write the set to `folder`, all or nothing.
@@ -88,6 +98,8 @@ class ImageSet:
         with atomic_folder(folder) as temporary:
             for name, array in arrays.items():
                 np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+            if self.items is not None:
+                self.items.to_parquet(temporary / _ITEMS)
             write_json(temporary / "image_set.json", description | {"shape": self.images.shape})
 
     @classmethod
@@ -110,8 +122,11 @@ class ImageSet:
                 raise ValueError(f"images.npy holds {images.shape}, not {description['shape']}")
             content = (description["name"], images, labels, tuple(description["class_names"]), is_test)
             _check(*content)
-            return cls(*content, description["origin"], description["fingerprint"], folder.absolute())
-        except (*ARRAY_ERRORS, KeyError, TypeError) as error:
+            items = pd.read_parquet(folder / _ITEMS) if (folder / _ITEMS).exists() else None
+            if items is not None and len(items) != len(images):
+                raise ValueError(f"{_ITEMS} has {len(items)} rows for {len(images)} images")
+            return cls(*content, description["origin"], description["fingerprint"], folder.absolute(), items)
+        except (*ARRAY_ERRORS, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
                 "`kedro run --pipeline=data_prep` again."
@@ -122,7 +137,7 @@ class ImageSet:
         if self.folder is not None:
             return _open_elsewhere, (self.folder, kept_with(self.folder))
         fields = (self.name, self.images, self.labels, self.class_names, self.is_test, self.origin, self.fingerprint)
-        return ImageSet, fields
+        return ImageSet, (*fields, None, self.items)
 
 
 def _open_elsewhere(folder: Path, stored: KeptData | None) -> ImageSet:

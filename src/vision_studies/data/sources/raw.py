@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vision_studies.errors import DataError
@@ -44,12 +45,14 @@ class RawImages(NamedTuple):
         labels: int64 [N].
         class_names: one name a label.
         is_test: bool [N].
+        items: see `ImageSet`; None where the source says nothing of single images.
     """
 
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
     is_test: np.ndarray
+    items: pd.DataFrame | None = None
 
 
 class Encoded(NamedTuple):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
 from vision_studies.data.image_set import ImageSet, check_class_names
@@ -29,7 +30,7 @@ def read_source(settings: DataPrepSettings) -> ImageSet:
     # Checked one by one: a label outside its own source's classes would be inside those of another.
     raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
     name = " + ".join(map(source_name, settings.source))
-    return ImageSet.create(name, *raw, source_identity(settings))
+    return ImageSet.create(name, *raw[:4], source_identity(settings), raw.items)
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
     else:
         raw = read_download(source, settings.download_folder, settings.image_size)
     check_class_names(raw.class_names, source)
-    return ImageSet.create(source_name(source), *raw, origin)
+    return ImageSet.create(source_name(source), *raw[:4], origin, raw.items)
 
 
 def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
@@ -118,13 +119,30 @@ def join_sources(sources: list[ImageSet]) -> RawImages:
     labels = np.concatenate([source.labels + shift for source, shift in zip(sources, shifts, strict=True)])
     class_names = tuple(f"{source.name}/{name}" for source in sources for name in source.class_names)
     is_test = np.concatenate([source.is_test for source in sources])
+    items = _joined_items(sources)
     images = np.empty((len(labels), *sources[0].images.shape[1:]), np.uint8)
     stop = len(images)
     while sources:
         start = stop - len(sources[-1].images)
         images[start:stop] = sources.pop().images
         stop = start
-    return RawImages(images, labels, class_names, is_test)
+    return RawImages(images, labels, class_names, is_test, items)
+
+
+def _joined_items(sources: list[ImageSet]) -> pd.DataFrame | None:
+    """Rows of all sources, with names and groups as `<source>/<name>`; None where no source has any."""
+    if all(source.items is None for source in sources):
+        return None
+    parts, copies = [], 0
+    for source in sources:
+        rows = pd.DataFrame({"name": [f"{place}" for place in range(len(source.labels))], "split": None, "group": None})
+        rows = rows.assign(copies=-1) if source.items is None else source.items.copy()
+        for column in ("name", "group"):
+            rows[column] = rows[column].map(lambda name: f"{source.name}/{name}", na_action="ignore")  # noqa: B023 - at once
+        rows["copies"] = np.where(rows["copies"] >= 0, rows["copies"] + copies, -1)
+        copies = max(copies, int(rows["copies"].max()) + 1)
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _check_alike(sources: list[ImageSet]) -> None:

@@ -1,0 +1,1 @@
+"""What is checked of images before anything is trained on them."""
