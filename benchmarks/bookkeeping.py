@@ -85,7 +85,7 @@ def small_data() -> PreparedData:
     image_set = ImageSet.create(
         "noise", images, np.arange(200) % 10, tuple("0123456789"), np.zeros(200, dtype=bool), {}
     )
-    splits = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)
+    splits = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None)
     return PreparedData(image_set, make_splits(image_set, splits), {})
 
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from tests.data.conftest import READING
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, data_set_key, source_folder, source_name
 from vision_studies.config.validation import validate_parameters
 from vision_studies.errors import ParameterError
 
-SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None}
+SPLITS = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "copies": "together", "long_tail": None}
 TAIL = {"profile": "exponential", "factor": 100, "seed": 0, "reverse": False}
 
 
@@ -19,6 +20,7 @@ def settings(source="digits", **changes):
         "source": [*map(str, source)] if isinstance(source, list) else str(source),
         "image_size": None,
         "skip_corrupt": False,
+        **READING,
         "splits": SPLITS,
         "download_folder": "data/01_raw",
         "ffcv": "auto",

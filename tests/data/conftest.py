@@ -3,6 +3,16 @@ import pytest
 
 from vision_studies.data.image_set import ImageSet
 
+READING = {
+    "layout": "auto",
+    "columns": dict.fromkeys(("image", "label", "split", "group")),
+    "configuration": None,
+    "resize": "crop",
+    "background": "white",
+    "accept": (),
+}
+"""Settings of `data_prep` that say how images are read, where nobody asks for anything else."""
+
 
 def make_image_set(count=60, size=6, channels=3, classes=3, own_test=False, seed=0):
     random = np.random.default_rng(seed)

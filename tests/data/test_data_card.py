@@ -6,7 +6,7 @@ from vision_studies.data.data_card import channel_statistics, data_card
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits, make_splits
 
-SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)
+SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None)
 
 
 def test_channel_statistics_are_those_of_the_pixels(image_set):

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.conftest import READING
 
 from vision_studies.data.image_set import check_class_names
 from vision_studies.data.sources import archives, downloads, raw
@@ -187,8 +188,15 @@ def test_folders_with_such_names_are_refused(tmp_path):
     for name in ("cat", "dog\x1b]0;x\x07"):
         (tmp_path / name).mkdir()
         Image.new("L", (4, 4)).save(tmp_path / name / "1.png")
-    splits = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None}
-    settings = {"source": str(tmp_path), "image_size": None, "skip_corrupt": False, "splits": splits, "ffcv": False}
+    splits = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "copies": "together", "long_tail": None}
+    settings = {
+        "source": str(tmp_path),
+        "image_size": None,
+        "skip_corrupt": False,
+        "splits": splits,
+        "ffcv": False,
+        **READING,
+    }
     with pytest.raises(DataError, match=r"has a class called 'dog\\x1b\]0;x\\x07'"):
         read_source(DataPrepSettings(**settings, download_folder="data"))
 

@@ -4,6 +4,7 @@ import weakref
 import numpy as np
 import pytest
 from PIL import Image
+from tests.data.conftest import READING
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.image_set import ImageSet
@@ -18,7 +19,14 @@ def settings(source, **changes):
         "source": [*map(str, source)] if isinstance(source, list) else str(source),
         "image_size": None,
         "skip_corrupt": False,
-        "splits": {"validation_fraction": 0.2, "test_fraction": 0.2, "seed": 0, "long_tail": None},
+        **READING,
+        "splits": {
+            "validation_fraction": 0.2,
+            "test_fraction": 0.2,
+            "seed": 0,
+            "copies": "together",
+            "long_tail": None,
+        },
         "download_folder": "data/01_raw",
         "ffcv": False,
     }

@@ -111,7 +111,9 @@ def prepared():
     images = random.integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
     names = tuple(f"class {label}" for label in range(5))
     image_set = ImageSet.create("tailed", images, np.arange(300) % 5, names, np.arange(300) >= 250, {})
-    settings = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=tail(factor=50))
+    settings = SplitSettings(
+        validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=tail(factor=50)
+    )
     return PreparedData(image_set, make_splits(image_set, settings), {})
 
 
@@ -123,7 +125,7 @@ def test_the_data_card_says_what_a_long_tail_leaves_out(prepared):
 
 
 def test_the_data_card_of_a_whole_image_set_has_no_long_tail(prepared):
-    settings = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)
+    settings = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None)
     splits = make_splits(prepared.image_set, settings)
     card = data_card(prepared.image_set, splits)
     assert card["long_tail"] is None

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.data.conftest import READING
 
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
 from vision_studies.data.sources import downloads, raw
@@ -34,7 +35,14 @@ def settings(source, **changes):
         "source": str(source),
         "image_size": None,
         "skip_corrupt": False,
-        "splits": {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "long_tail": None},
+        **READING,
+        "splits": {
+            "validation_fraction": 0.1,
+            "test_fraction": 0.2,
+            "seed": 0,
+            "copies": "together",
+            "long_tail": None,
+        },
         "download_folder": "data/01_raw",
         "ffcv": False,
     }
@@ -676,7 +684,16 @@ def test_data_sets_of_other_content_have_other_keys(tmp_path):
     assert key.startswith("digits-")
     others = [
         settings("digits", image_size=16),
-        settings("digits", splits={"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 1, "long_tail": None}),
+        settings(
+            "digits",
+            splits={
+                "validation_fraction": 0.1,
+                "test_fraction": 0.2,
+                "seed": 1,
+                "copies": "together",
+                "long_tail": None,
+            },
+        ),
         settings(tmp_path / "digits"),
     ]
     assert len({key, *(data_set_key(other) for other in others)}) == 4

@@ -7,7 +7,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits, cut_tail, long_tail, make_splits
 from vision_studies.errors import DataError
 
-SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)
+SETTINGS = SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None)
 TAIL = LongTailSettings(profile="exponential", factor=40, seed=0, reverse=False)
 TAILED = SETTINGS.model_copy(update={"long_tail": TAIL})
 

@@ -25,7 +25,9 @@ def labels_of(*counts, seed=0):
 @pytest.fixture
 def data():
     image_set = make_image_set(count=200, classes=5, own_test=True)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=3, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=3, copies="together", long_tail=None)
+    )
     return PreparedData(image_set, splits, {})
 
 
@@ -150,7 +152,8 @@ def test_the_published_division_is_the_originals(data):
     ]
     # Which images validate in the data's own splits makes no difference.
     other = make_splits(
-        data.image_set, SplitSettings(validation_fraction=0.4, test_fraction=0.25, seed=8, long_tail=None)
+        data.image_set,
+        SplitSettings(validation_fraction=0.4, test_fraction=0.25, seed=8, copies="together", long_tail=None),
     )
     again = class_data(PreparedData(data.image_set, other, {}), ("class 1", "class 3"), published=True)
     assert again.train.tolist() == own.train.tolist()

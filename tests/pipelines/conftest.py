@@ -24,5 +24,7 @@ def digits():
     chosen = np.random.default_rng(0).permutation(len(whole.labels))[:1000]
     parts = (whole.images[chosen], whole.labels[chosen], whole.class_names, whole.is_test[chosen])
     image_set = ImageSet.create("digits", *parts, {})
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.25, test_fraction=0.2, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.25, test_fraction=0.2, seed=0, copies="together", long_tail=None)
+    )
     return PreparedData(image_set, splits, {})

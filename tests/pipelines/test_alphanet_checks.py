@@ -36,7 +36,9 @@ def sampled(name, ratio):
 def images():
     """80 images of each of six classes learn and validate; a tail of steps leaves 26 of the last three."""
     image_set = make_image_set(count=600, size=8, classes=6)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None)
+    )
     return image_set, splits.to_table()
 
 

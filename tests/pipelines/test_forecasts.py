@@ -34,7 +34,7 @@ def data():
     """80 images of each of six classes learn and validate."""
     drawn = make_image_set(count=600, size=8, channels=1, classes=6)
     image_set = ImageSet.create("grey", drawn.images, drawn.labels, NAMES, drawn.is_test, {})
-    splits = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)
+    splits = SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None)
     return image_set, make_splits(image_set, splits).to_table()
 
 

@@ -57,7 +57,10 @@ def data():
     image_set = ImageSet.create("grey", images, noise.labels, NAMES, noise.is_test, {})
     return PreparedData(
         image_set,
-        make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None)),
+        make_splits(
+            image_set,
+            SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None),
+        ),
         {},
     )
 

@@ -47,7 +47,13 @@ def divided(image_set, **changes):
 @law
 @given(image_sets(), FRACTIONS, FRACTIONS, st.integers(0, 9), st.none() | TAILS)
 def test_splits_are_disjoint_whole_and_repeatable(image_set, validation, test, seed, tail):
-    own = {"validation_fraction": validation, "test_fraction": test, "seed": seed, "long_tail": tail}
+    own = {
+        "validation_fraction": validation,
+        "test_fraction": test,
+        "seed": seed,
+        "copies": "together",
+        "long_tail": tail,
+    }
     splits = divided(image_set, **own)
     assume(splits is not None)
     parts = [splits.train, splits.validation, splits.test]
@@ -71,7 +77,13 @@ def test_splits_are_disjoint_whole_and_repeatable(image_set, validation, test, s
 @given(st.integers(2, 5), st.integers(8, 40), st.floats(0.1, 0.6), st.integers(0, 9))
 def test_every_class_gives_its_share_within_one_image(classes, each, fraction, seed):
     image_set = make_image_set(classes * each, 2, 1, classes)
-    own = {"validation_fraction": fraction, "test_fraction": fraction, "seed": seed, "long_tail": None}
+    own = {
+        "validation_fraction": fraction,
+        "test_fraction": fraction,
+        "seed": seed,
+        "copies": "together",
+        "long_tail": None,
+    }
     splits = divided(image_set, **own)
     assume(splits is not None)
     rest = np.concatenate([splits.train, splits.validation])
@@ -83,7 +95,7 @@ def test_every_class_gives_its_share_within_one_image(classes, each, fraction, s
 
 def test_another_seed_divides_otherwise():
     image_set = make_image_set(90, 2, 1, 3)
-    own = {"validation_fraction": 0.2, "test_fraction": 0.2, "long_tail": None}
+    own = {"validation_fraction": 0.2, "test_fraction": 0.2, "copies": "together", "long_tail": None}
     assert len({divided(image_set, seed=seed, **own).fingerprint for seed in range(20)}) == 20
 
 
@@ -109,7 +121,7 @@ def test_a_long_tail_only_falls(available, settings):
 @law
 @given(image_sets(), TAILS)
 def test_a_tail_cut_afterwards_leaves_the_test_alone(image_set, settings):
-    splits = divided(image_set, validation_fraction=0.3, test_fraction=0.3, seed=0, long_tail=None)
+    splits = divided(image_set, validation_fraction=0.3, test_fraction=0.3, seed=0, copies="together", long_tail=None)
     assume(splits is not None)
     try:
         cut = cut_tail(splits, image_set.labels, settings)

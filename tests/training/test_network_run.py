@@ -31,7 +31,9 @@ class CountingData(PreparedData):
 def data():
     CountingData.asked.clear()
     image_set = make_image_set(count=90, size=8)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None)
+    )
     return CountingData(image_set, splits, {})
 
 
@@ -116,7 +118,10 @@ def test_images_must_be_square():
     with pytest.raises(DataError, match="4 x 6 pixels"):
         _ = PreparedData(
             wide,
-            make_splits(wide, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None)),
+            make_splits(
+                wide,
+                SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None),
+            ),
             {},
         ).image_size
 

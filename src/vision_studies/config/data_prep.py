@@ -101,7 +101,8 @@ class DataPrepSettings(Settings):
     image_size: int | None = Field(ge=1, le=1024, description="height and width in pixels; null keeps the source's own")
     resize: Literal["squash", "letterbox", "crop"] = Field(
         description="how images that are not square become so. squash: both sides are scaled by themselves; letterbox: the "
-        "longer side is scaled and the rest filled with the background; crop: the shorter side is scaled and the middle cut out",
+        "longer side is scaled and the rest filled with the background; crop: the shorter side is scaled and the middle "
+        "cut out",
     )
     background: str = Field(
         pattern="^(white|black|grey|#[0-9a-fA-F]{6})$",

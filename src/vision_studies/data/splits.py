@@ -67,7 +67,7 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         >>> from vision_studies.data.splits import make_splits
         >>> images, labels = np.zeros((100, 4, 4, 1), np.uint8), np.arange(100) % 2
         >>> image_set = ImageSet.create("blank", images, labels, ("even", "odd"), np.zeros(100, bool), origin={})
-        >>> settings = SplitSettings(validation_fraction=0.1, test_fraction=0.2, seed=0, long_tail=None)
+        >>> settings = SplitSettings(validation_fraction=0.1, test_fraction=0.2, seed=0, copies="together", long_tail=None)
         >>> splits = make_splits(image_set, settings)
         >>> len(splits.train), len(splits.validation), len(splits.test)
         (72, 8, 20)

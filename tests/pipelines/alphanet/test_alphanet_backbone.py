@@ -49,7 +49,9 @@ def settings(**changes):
 @pytest.fixture(scope="module")
 def data():
     image_set = make_image_set(count=60, size=12)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None)
+    )
     return PreparedData(image_set, splits, {})
 
 

@@ -68,5 +68,7 @@ def make_run(**changes):
 @pytest.fixture
 def counting_data():
     image_set = make_image_set(count=150, size=8)
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.25, seed=0, copies="together", long_tail=None)
+    )
     return CountingData(image_set, splits, {})

@@ -156,7 +156,9 @@ def test_labels_without_meaning_show_the_leak_of_in_sample_predictions(tmp_path)
     from vision_studies.training.checkpoints import load_state
 
     image_set = make_image_set(count=420, size=8)  # random pixels: no label follows from them
-    splits = make_splits(image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, long_tail=None))
+    splits = make_splits(
+        image_set, SplitSettings(validation_fraction=0.2, test_fraction=0.2, seed=0, copies="together", long_tail=None)
+    )
     data = CountingData(image_set, splits, {})
     run = run_of(
         augmentation={"steps": []},

@@ -186,7 +186,7 @@ KINDS: dict[str, FindingKind] = {
     "nested_folders": FindingKind(
         _WRONG,
         "Folders of folders",
-        why="Which of the two is the class, and whether the other one names people or places that belong together, is not known.",
+        why="Which of the two is the class, and whether the other names people or places that belong together, is not known.",
         mend="Set data_prep.layout to class, class/group or group/class.",
     ),
     "archive_beside_images": FindingKind(

@@ -27,7 +27,7 @@ class Item(NamedTuple):
     label: int
     split: SplitName | None = None
     group: str | None = None
-    extra: Mapping[str, str] = {}  # noqa: RUF012 - never changed
+    extra: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
