@@ -12,6 +12,8 @@ from tests.command_server import command_server
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from vision_studies import project_folders
+
 ROOT = Path(__file__).parents[1]
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -104,6 +106,12 @@ class Project:
         done = command_server().run(list(arguments), self.folder, self.environment(), timeout=900)
         assert (done.returncode == 0) == succeeds, done.stdout + done.stderr
         return done
+
+
+@pytest.fixture(autouse=True)
+def no_chosen_project(monkeypatch):
+    """Each test works with the project around its own working folder, whatever a session before it has chosen."""
+    monkeypatch.setattr(project_folders, "_chosen", None)
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import CatalogProtocol
-from kedro.utils import find_kedro_project
 
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.project_folders import REPORTS
+from vision_studies.project_folders import REPORTS, find_project, project_folder
 
 
 class OpenedStudy(NamedTuple):
@@ -29,9 +28,9 @@ def open_study(name: str) -> OpenedStudy:
     Raises ParameterError where there is no project around the working folder, or no such environment, and DataError where the
     study has not run yet.
     """
-    project = find_kedro_project(Path.cwd())
-    if project is None:
-        raise ParameterError(f"{Path.cwd()} lies in no Kedro project; open the notebook in the project's folder.")
+    project = project_folder()
+    if find_project(project) is None:
+        raise ParameterError(f"{project} lies in no Kedro project; open the notebook in the project's folder.")
     if not (project / REPORTS / name).is_dir():
         raise DataError(f"The study '{name}' has not run yet; run it first: kedro run --env={name}")
     bootstrap_project(project)

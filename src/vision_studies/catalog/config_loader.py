@@ -91,6 +91,12 @@ class StudyConfigLoader(OmegaConfigLoader):
             self._parameters = merged
         return self._parameters
 
+    def catalog_in(self, project: Path) -> dict[str, Any]:
+        """The catalog, with its paths below a project's folder, as Kedro's context lays them."""
+        from kedro.framework.context.context import _convert_paths_to_absolute_posix
+
+        return _convert_paths_to_absolute_posix(project, self["catalog"])
+
     def base_parameters(self) -> dict[str, Any]:
         """Parameters as they are without any environment named."""
         options = {name: getattr(self, name) for name in ("base_env", "default_run_env", "merge_strategy")}

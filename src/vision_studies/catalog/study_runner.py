@@ -28,7 +28,7 @@ from pydantic import BaseModel
 import vision_studies
 from vision_studies.catalog.datasets import FolderDataset
 from vision_studies.files import hash_json, visible_files, write_json
-from vision_studies.project_folders import LAYERS
+from vision_studies.project_folders import LAYERS, in_project
 from vision_studies.run_folders import runs_state
 from vision_studies.studies.provenance import library_versions
 
@@ -219,7 +219,7 @@ def _named_in(value: Any) -> Iterator[Path]:
         for part in value:
             yield from _named_in(part)
     elif isinstance(value, str | Path) and len(parts := Path(value).parts) > 1 and max(map(len, parts)) < _NAME_LETTERS:
-        path = Path(value)
+        path = in_project(value)
         yield from sorted(path.iterdir()) if path.is_dir() else [path]
 
 

@@ -9,7 +9,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS, OUTPUTS
+from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,9 +183,9 @@ def export(study: str, folder: Path, classifier: str | None, repeat: int, name: 
 
 def _saved(study: str, file: str) -> Path:
     """A file of a study's results, which is there."""
-    path = Path.cwd() / OUTPUTS / study / "alphanet" / file
+    path = project_folder() / OUTPUTS / study / "alphanet" / file
     if not path.is_file():
-        studies = sorted(other.parts[-3] for other in (Path.cwd() / OUTPUTS).glob(f"*/alphanet/{file}"))
+        studies = sorted(other.parts[-3] for other in (project_folder() / OUTPUTS).glob(f"*/alphanet/{file}"))
         option = "" if study == "base" else f" --env={study}"
         raise ParameterError(
             f"The study '{study}' has no results of alphanet; run `kedro run{option}` first, or name one that has: "
@@ -239,7 +239,7 @@ def _features_and_classifier(study: str, label: str, repeat: int) -> tuple["Feat
         raise ParameterError(
             f"The study '{study}' has its features in {number}, counted from 0; there is no --repeat {repeat}."
         )
-    return open_classifier(Path.cwd() / MODELS / study / "alphanet/runs", repeats.loc[repeat])
+    return open_classifier(project_folder() / MODELS / study / "alphanet/runs", repeats.loc[repeat])
 
 
 def _show(written: str, output: Path | None) -> None:

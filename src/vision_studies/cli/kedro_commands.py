@@ -7,7 +7,6 @@ import sys
 import traceback
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
@@ -24,7 +23,7 @@ from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.options import RunCommand, explained
 from vision_studies.errors import ParameterError, guess
 from vision_studies.pipelines.reporting.collection import gather_tables
-from vision_studies.project_folders import REPORTS
+from vision_studies.project_folders import REPORTS, project_folder
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
@@ -63,8 +62,8 @@ def _run_each(studies: list[str], collection: str) -> None:
             failed += [study] if code else []
     finally:
         signal.signal(signal.SIGINT, before)
-    if (folder := gather_tables(Path.cwd() / REPORTS, collection, studies)) is not None:
-        click.echo(f"\nTables of all studies: {folder.relative_to(Path.cwd())}")
+    if (folder := gather_tables(project_folder() / REPORTS, collection, studies)) is not None:
+        click.echo(f"\nTables of all studies: {folder.relative_to(project_folder())}")
     if failed:
         raise ParameterError(
             f"{', '.join(failed)} did not end well; see above. The others did, and are not done again."
@@ -84,7 +83,7 @@ def _run(**options: Any) -> Any:
     if runner and "." not in runner and runner not in _RUNNERS:
         raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
     options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
-    loader = StudyConfigLoader(options.get("conf_source") or Path.cwd() / "conf", options.get("env"))
+    loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options.get("env"))
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
     if not options.get("pipelines") and loader.pipelines is not None:  # the study's `environment.yml` names them

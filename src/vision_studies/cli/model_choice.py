@@ -11,7 +11,7 @@ import click
 
 from vision_studies.cli.options import study_name
 from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY
+from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, project_folder
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import WEIGHTS_FILE, run_folder_of
 from vision_studies.studies.method import networks_of
@@ -62,7 +62,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def wrapped(env: str | None, pipeline: str | None, model: str | None, **others: Any) -> Any:
-        return command(choose=partial(choose_model, Path.cwd(), env, pipeline, model), **others)
+        return command(choose=partial(choose_model, project_folder(), env, pipeline, model), **others)
 
     options = (
         click.option("--env", "-e", help="Study whose model is used; base without it."),

@@ -10,6 +10,8 @@ import click
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
 from vision_studies.cli.options import DEVICE, no_runs, output_option
+from vision_studies.config.data_prep import source_folder
+from vision_studies.project_folders import project_folder
 
 if TYPE_CHECKING:
     from vision_studies.data.image_source import ImageSource
@@ -41,7 +43,7 @@ def models() -> None:
 @told_in_a_sentence
 def list_models(env: str | None, every: bool) -> None:
     """Show the models that can be used."""
-    text = models_text(Path.cwd(), env, every=every)
+    text = models_text(project_folder(), env, every=every)
     if not text:
         raise no_runs(env)
     click.echo(text)
@@ -174,7 +176,7 @@ def card(choose: Choose, output: Path | None) -> None:
     from vision_studies.cli.model_card import card_text
     from vision_studies.files import atomic_file
 
-    text = card_text(Path.cwd(), choose())
+    text = card_text(project_folder(), choose())
     if output is None:
         click.echo(text, nl=False)
         return
@@ -215,10 +217,10 @@ def _warn_of_own_images(folder: Path, chosen: ChosenModel) -> None:
 
     if chosen.run is None:
         return
-    data = prepared_data_sets(Path.cwd()).get(chosen.run.description["data_fingerprint"])
+    data = prepared_data_sets(project_folder()).get(chosen.run.description["data_fingerprint"])
     sources = data.image_set.origin.get("settings", {}).get("source", []) if data else []
     sources = [sources] if isinstance(sources, str) else sources
-    if any(folder.resolve().is_relative_to(Path(source).expanduser().resolve()) for source in sources):
+    if any(folder.resolve().is_relative_to(origin) for origin in map(source_folder, sources) if origin is not None):
         click.echo(
             f"{folder} is where the model's images came from: it has learnt from many of these, so that its accuracy on "
             "new images will be lower.\n",

@@ -10,7 +10,7 @@ import yaml
 
 from vision_studies.cli.params import read_params
 from vision_studies.errors import ParameterError
-from vision_studies.project_folders import MODELS
+from vision_studies.project_folders import MODELS, project_folder
 
 OPTIONS = {
     "env": (
@@ -74,7 +74,7 @@ class RunCommand(click.Command):
         """Write examples and environments below the options."""
         with formatter.section("Examples"):
             formatter.write_dl(list(_EXAMPLES))
-        studies, others = environments(Path.cwd() / "conf")
+        studies, others = environments(project_folder() / "conf")
         if studies:
             with formatter.section("Studies for --env"):
                 formatter.write_dl(list(studies.items()))
@@ -111,7 +111,7 @@ def output_option(text: str, default: str | None = None) -> Any:
 def no_runs(env: str | None) -> ParameterError:
     """Tells that no run lies in the project's folder, or none of the study that `--env` names."""
     where = f" for the study {env}" if env else ""
-    return ParameterError(f"No run lies in {Path.cwd() / MODELS}{where}; run a study first.")
+    return ParameterError(f"No run lies in {project_folder() / MODELS}{where}; run a study first.")
 
 
 def study_name(env: str | None) -> str:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from vision_studies.config.merge import flatten
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE
-from vision_studies.project_folders import MODELS
+from vision_studies.project_folders import MODELS, project_folder
 from vision_studies.reports.table import Table
 from vision_studies.studies.provenance import parameter_differences
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
@@ -41,7 +40,7 @@ def compare(names: tuple[str, ...], env: str | None) -> None:
     from vision_studies.statistics.comparisons import compare_metrics
     from vision_studies.studies.results import SCHEMA
 
-    models = Path.cwd() / MODELS
+    models = project_folder() / MODELS
     chosen = [find_run(models, name, env) for name in dict.fromkeys(names)]
     first, *others = chosen
     if not others or any(_alike(one, other) for one, other in combinations(chosen, 2)):

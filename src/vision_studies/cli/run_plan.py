@@ -7,7 +7,6 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -18,7 +17,7 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.kedro_commands import check_pipelines
 from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
 from vision_studies.config.registry import METHODS, settings_model
-from vision_studies.project_folders import MODELS
+from vision_studies.project_folders import MODELS, project_folder
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
     BUSY,
@@ -84,7 +83,7 @@ def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bo
     """
     if pipeline is not None:
         check_pipelines([pipeline])
-    loader = StudyConfigLoader(Path.cwd() / "conf", env)
+    loader = StudyConfigLoader(project_folder() / "conf", env)
     studies: list[str | None] = [*loader.studies] if loader.studies is not None else [env]
     plans = [_plan(study, pipeline, params) for study in studies]
     if as_json:
@@ -95,8 +94,8 @@ def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bo
 
 def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> StudyPlan:
     # Without Kedro's session, which would import the modules of all pipelines.
-    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
-    parameters, described, name = loader["parameters"], loader["catalog"], study_name(env)
+    loader = StudyConfigLoader(project_folder() / "conf", env, params, **CONFIG_LOADER_ARGS)
+    parameters, described, name = loader["parameters"], loader.catalog_in(project_folder()), study_name(env)
     catalog = DataCatalog.from_config({data: described[data] for data in _DATA})
     pipelines = _chosen(loader, pipeline)
     methods = [
@@ -110,11 +109,11 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
     study, execution = _validated(parameters, "study", "execution")
     forecasts: list[StageForecast] = []
     for method, models in methods:
-        store = RunStore(Path.cwd() / MODELS / name / (method.runs_of or method.name) / "runs")
+        store = RunStore(project_folder() / MODELS / name / (method.runs_of or method.name) / "runs")
         forecasts += forecast(
             make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
         )
-    prepared = str(image_set.folder.parent.relative_to(Path.cwd())) if image_set is not None else None
+    prepared = str(image_set.folder.parent.relative_to(project_folder())) if image_set is not None else None
     return StudyPlan(name, pipelines, prepared, tuple(forecasts), most)
 
 

@@ -10,7 +10,7 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
 from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
-from vision_studies.project_folders import MODELS
+from vision_studies.project_folders import MODELS, project_folder
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
 from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
@@ -67,7 +67,9 @@ def list_runs(env: str | None) -> None:
     found = find_runs(_models(), env)
     if not found:
         raise no_runs(env)
-    asked = {study: asked_for(Path.cwd(), study) for study in dict.fromkeys(run.description["study"] for run in found)}
+    asked = {
+        study: asked_for(project_folder(), study) for study in dict.fromkeys(run.description["study"] for run in found)
+    }
     rows = [_described(run) | {"question": _question(run, asked)} for run in found]
     click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
     earlier = sum(row["question"] == EARLIER for row in rows)
@@ -174,7 +176,7 @@ def clean(env: str | None, delete: bool, keep_every: int | None) -> None:
     for run in find_runs(_models(), env):
         sizes |= tidy_checkpoints(run, keep_every=keep_every, delete=delete)
     for file in sizes:
-        click.echo(str(file.relative_to(Path.cwd())))
+        click.echo(str(file.relative_to(project_folder())))
     done = "deleted" if delete else "could be deleted; add --delete to do it"
     click.echo(f"{len(sizes)} checkpoints, {sum(sizes.values()) / 1e6:,.0f} MB: {done if sizes else 'nothing to tidy'}")
 
@@ -274,7 +276,7 @@ def export(places: tuple[str, Path | None], layout: str, env: str | None, export
     if layout == "published" and folder is not None:
         from vision_studies.studies.export import export_study
 
-        for pipeline, done in export_study(Path.cwd(), study_name(env), folder).items():
+        for pipeline, done in export_study(project_folder(), study_name(env), folder).items():
             click.echo(f"{pipeline}: {done}")
     else:
         _export_run(find_run(_models(), run, env), folder, exports)
@@ -308,7 +310,7 @@ def _export_run(stored: StoredRun, folder: Path | None, exports: Path) -> None:
 
 
 def _models() -> Path:
-    return Path.cwd() / MODELS
+    return project_folder() / MODELS
 
 
 def _checkpoint(named: str, env: str | None) -> Path:
@@ -322,7 +324,7 @@ def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:
 
     from vision_studies.files import atomic_file
 
-    run = ChosenModel(model, Path.cwd()).run
+    run = ChosenModel(model, project_folder()).run
     title = "" if run is None else networks_of(run.description["pipeline"]).title(run.description["configuration"])
     row = {"model_path": str(model), "model_name": title, "test_accuracy": None, "val_accuracy": None}
     row["test_accuracy" if split == "test" else "val_accuracy"] = f"{accuracy:.4f}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,7 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import ENV, PARAMS
 from vision_studies.errors import ParameterError
+from vision_studies.project_folders import project_folder
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def _list(what: str, portions: list[str]) -> None:
 def _kept_data(env: str | None, params: dict[str, Any]) -> "list[KeptData]":
     from vision_studies.hooks.storage import open_kept_data
 
-    loader = StudyConfigLoader(Path.cwd() / "conf", env, params, **CONFIG_LOADER_ARGS)
+    loader = StudyConfigLoader(project_folder() / "conf", env, params, **CONFIG_LOADER_ARGS)
     data_set = loader.data_set_key() if loader.images else None
-    kept_data = open_kept_data(Path.cwd(), loader.study, loader["parameters"], data_set)
+    kept_data = open_kept_data(project_folder(), loader.study, loader["parameters"], data_set)
     if not kept_data:
         raise ParameterError(
             f"storage.url is null for the study '{loader.study}'; set it in conf/base/parameters_storage.yml or in the study's "

@@ -1,7 +1,6 @@
 """`kedro versions`: earlier results, figures and selected models of a study."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import study_name
 from vision_studies.errors import BusyError, ParameterError, guess
 from vision_studies.hooks.lock import at_work, named
+from vision_studies.project_folders import project_folder
 from vision_studies.reports.table import Table
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.versions import Versions
@@ -72,7 +72,7 @@ def restore(data_set: str, version: str, env: str | None) -> None:
     """
     kept, _ = _kept(env)
     one = _one(kept, data_set)
-    with at_work(Path.cwd(), study_name(env)) as others:
+    with at_work(project_folder(), study_name(env)) as others:
         _refuse_beside(others, env)
         one.restore(version, generate_timestamp())
     click.echo(f"{one.newest()} is that of {version} again")
@@ -87,7 +87,7 @@ def clean(env: str | None, keep: int | None, delete: bool) -> None:
     """Find versions beyond the newest ones of each data set; `kedro run` deletes them by itself."""
     kept, parameters = _kept(env)
     keep = keep or parameters["versions"]["keep"]
-    with at_work(Path.cwd(), study_name(env)) as others:
+    with at_work(project_folder(), study_name(env)) as others:
         old = {name: one.superfluous(keep) for name, one in kept.items()}
         number, freed = sum(map(len, old.values())), sum(kept[name].described(v)[1] for name in old for v in old[name])
         for name, names in old.items():
@@ -102,10 +102,11 @@ def clean(env: str | None, keep: int | None, delete: bool) -> None:
 
 def _kept(env: str | None) -> tuple[dict[str, Versions], dict[str, Any]]:
     """Versions of every data set of the project by name, with the parameters of the study."""
-    loader = StudyConfigLoader(Path.cwd() / "conf", env, {}, **CONFIG_LOADER_ARGS)
+    loader = StudyConfigLoader(project_folder() / "conf", env, {}, **CONFIG_LOADER_ARGS)
     configure_project("vision_studies")
     names = {name for pipeline in pipelines.values() for name in pipeline.datasets()}
-    catalog: Any = DataCatalog.from_config(loader["catalog"])  # its type has parameters that the protocol's has not
+    # Its type has parameters that the protocol's has not.
+    catalog: Any = DataCatalog.from_config(loader.catalog_in(project_folder()))
     return versions_in(catalog, names), loader["parameters"]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from vision_studies.files import hash_json
+from vision_studies.project_folders import in_project, project_folder
 from vision_studies.settings_base import Settings
 
 NAMED_SOURCES = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
@@ -147,8 +148,11 @@ class DataPrepSettings(Settings):
 
 
 def source_folder(source: str) -> Path | None:
-    """The folder that `source` names, whichever way it is written; None where it is a named source."""
-    return None if source in NAMED_SOURCES else Path(source).expanduser().resolve()
+    """The folder that `source` names, whichever way it is written; None where it is a named source.
+
+    A relative one starts at the project's folder.
+    """
+    return None if source in NAMED_SOURCES else in_project(source).resolve()
 
 
 def source_name(source: str) -> str:
@@ -168,5 +172,8 @@ def data_set_key(settings: DataPrepSettings) -> str:
 
 
 def _resolved(source: str) -> str:
-    folder = source_folder(source)
-    return str(folder) if folder else source
+    """A folder of the project as seen from there, so that a project that was moved keeps what it has prepared."""
+    folder, project = source_folder(source), project_folder().resolve()
+    if folder is None:
+        return source
+    return f"./{folder.relative_to(project).as_posix()}" if folder.is_relative_to(project) else str(folder)

@@ -5,6 +5,8 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
+from vision_studies.project_folders import choose_project
+
 
 class StudyHooks:
     """Remembers the context of the run: hooks of later moments are not given it."""
@@ -19,6 +21,7 @@ class StudyHooks:
         """Keep what later moments need of the context."""
         loader = context.config_loader
         self._project = Path(context.project_path)
+        choose_project(self._project)
         self._study = getattr(loader, "study", "base")
         self._description = getattr(loader, "environment", {})
         self._environments = ["base", *getattr(loader, "chain", [])]

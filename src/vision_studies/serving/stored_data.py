@@ -6,7 +6,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
-from vision_studies.project_folders import PRIMARY
+from vision_studies.project_folders import PRIMARY, project_folder
 from vision_studies.stored_tables import read_table
 
 _MEND = "delete it and run `kedro run --pipeline=data_prep` again"
@@ -28,7 +28,7 @@ def data_of_run(folder: Path, fingerprint: str) -> PreparedData:
     """The images and splits, by their fingerprint, that a run in a project's folder was trained on, or one that lies elsewhere,
     where they are in this project. Raises DataError where they are not there any more, or have changed.
     """
-    places = (*folder.absolute().parents, Path.cwd())
+    places = (*folder.absolute().parents, project_folder())
     project = next((parent for parent in places if (parent / PRIMARY).is_dir()), None)
     data = prepared_data_sets(project).get(fingerprint) if project else None
     if data is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.errors import DataError
+from vision_studies.project_folders import choose_project, project_folder
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
 from vision_studies.studies.published import NeverPublished, Published
@@ -60,7 +61,8 @@ class Context(Generic[S]):
     def __reduce__(self) -> tuple[Any, ...]:
         # A process that does runs draws nothing: it need not import what would.
         method = replace(self.method, nodes=(), section=PageSection("", {}, ()))
-        return Context, (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs)
+        parts = (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs)
+        return _context_of, (project_folder(), parts)
 
     @property
     def images(self) -> "PreparedData":
@@ -100,6 +102,12 @@ class Context(Generic[S]):
         from vision_studies.studies.results import history_table
 
         return history_table(runs, self.runs)
+
+
+def _context_of(project: Path, parts: tuple[Any, ...]) -> Context[Any]:
+    """A context in the process that does its runs, which may have been started outside of the project."""
+    choose_project(project)
+    return Context(*parts)
 
 
 @dataclass(frozen=True)

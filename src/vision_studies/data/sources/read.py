@@ -15,6 +15,7 @@ from vision_studies.data.sources.parquet import parquet_files, read_parquet
 from vision_studies.data.sources.raw import RawImages, files_below, refused_permissions
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
+from vision_studies.project_folders import in_project
 
 _READER_VERSION = 2  # raised when reading changes, so that stored image sets are made again
 
@@ -71,7 +72,7 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
     elif source == "digits":
         raw = read_digits(settings.image_size)
     else:
-        raw = read_download(source, settings.download_folder, settings.image_size)
+        raw = read_download(source, in_project(settings.download_folder), settings.image_size)
     check_class_names(raw.class_names, source)
     return ImageSet.create(source_name(source), *raw[:4], origin, raw.items)
 

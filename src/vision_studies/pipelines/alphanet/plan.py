@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, remove_leftovers
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ImportSettings
+from vision_studies.project_folders import in_project
 from vision_studies.studies.method import Context
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -227,12 +228,13 @@ def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | Non
 
     if imported is None:
         return None
-    if not imported.registry.is_file():
+    registry = in_project(imported.registry)
+    if not registry.is_file():
         raise DataError(
-            f"alphanet.imported.registry: there is no file {imported.registry}; name the datasets.toml that describes the "
+            f"alphanet.imported.registry: there is no file {registry}; name the datasets.toml that describes the "
             "features."
         )
-    return read_registry(imported.registry, imported.data_set)
+    return read_registry(registry, imported.data_set)
 
 
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":

@@ -17,6 +17,7 @@ import pandas as pd
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet.plan import Plan, original_data_set
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
+from vision_studies.project_folders import in_project
 from vision_studies.studies.method import Context
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,9 @@ def relate_classes(
             pairs["distance"] = near.distances.ravel()
             parts.append(pd.DataFrame({"classifier": label, "kind": kind, **pairs}))
     if settings.semantic is not None:
-        by_meaning = neighbours_by_meaning(settings.semantic, list(classes["name"]), settings.semantic_level)
+        by_meaning = neighbours_by_meaning(
+            in_project(settings.semantic), list(classes["name"]), settings.semantic_level
+        )
         parts += [by_meaning.assign(classifier=label, kind="semantic") for label in settings.improved]
     return pd.concat(parts, ignore_index=True)
 
@@ -59,7 +62,7 @@ def relate_classes(
 def find_wordnet() -> Path | None:
     """WordNet's data.noun in the folder of Debian's package or of NLTK's corpora; None where it is not installed."""
     homes = [Path(home) for home in os.environ.get("NLTK_DATA", "").split(os.pathsep) if home]
-    homes += [Path.home() / "nltk_data", Path("/usr/share/nltk_data"), Path("/usr/local/share/nltk_data")]
+    homes += [in_project("~/nltk_data"), Path("/usr/share/nltk_data"), Path("/usr/local/share/nltk_data")]
     folders = [Path("/usr/share/wordnet"), *(home / "corpora/wordnet" for home in homes)]
     return next((folder / "data.noun" for folder in folders if (folder / "data.noun").is_file()), None)
 

@@ -5,7 +5,6 @@ two variants need is one run and is trained once. Seed and data are no settings 
 """
 
 import difflib
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -19,6 +18,7 @@ from vision_studies.config.training import TrainingSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_file
+from vision_studies.project_folders import in_project
 from vision_studies.settings_base import Settings
 
 Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
@@ -331,7 +331,7 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
     members = []
     for name in settings.base_learners:
         network = networks[name]
-        file = Path(network.weights_file) if network.weights_file is not None else None
+        file = in_project(network.weights_file) if network.weights_file is not None else None
         if file is not None and not file.is_file():
             raise ParameterError(
                 f"stacking.networks.{name}.weights_file={network.weights_file} does not exist; put the file there, or set it "

@@ -1,7 +1,5 @@
 """Networks of the stacking method, with the first weights that a run's seed gives them."""
 
-from pathlib import Path
-
 import torch
 from torch import nn
 
@@ -9,6 +7,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.models.initialisation import freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import ImageFeatures, MetaLearner, StackedClassifier, base_dimension
 from vision_studies.pipelines.stacking.settings import JointRun, LearnerSettings, MetaLearnerSettings, Stack
+from vision_studies.project_folders import in_project
 from vision_studies.training.runtime import derived_seed
 
 _META_LEARNER = 1_000_000
@@ -32,7 +31,7 @@ def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, m
     if settings.initialisation is not None:
         initialise(network, settings.initialisation)
     if settings.weights_file is not None:
-        load_pretrained(network, Path(settings.weights_file))
+        load_pretrained(network, in_project(settings.weights_file))
     return freeze_blocks(network, settings.model.freezable_blocks(network), settings.frozen_blocks)
 
 

@@ -30,6 +30,7 @@ from vision_studies.pipelines.alphanet.work.features import (
     write_feature_set,
 )
 from vision_studies.pipelines.alphanet.work.original_format import COMBINED, OriginalDataSet, import_data_set
+from vision_studies.project_folders import in_project
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.network_run import WEIGHTS_FILE, build_network
 from vision_studies.training.precision import autocast, place_images
@@ -72,7 +73,7 @@ def class_splits(data: PreparedData, settings: ClassSplitSettings) -> ClassSplit
         DataError: there are no few classes or no others, or the split files are wrong.
     """
     if settings.folder is not None:
-        return read_class_splits(settings.folder, data.num_classes)
+        return read_class_splits(in_project(settings.folder), data.num_classes)
     return split_by_count(class_counts(data), few_below=settings.few_below, many_above=settings.many_above)
 
 
