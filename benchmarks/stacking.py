@@ -30,6 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.publish import publish
 from benchmarks.rounds import measure
 from benchmarks.training_step import machine
+from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.ffcv import write_beton
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
@@ -81,9 +82,10 @@ def joint_run(batch: int, form: str) -> JointRun:
 def some_images(source: str | None) -> ImageSet:
     """The first images of CIFAR-10, or random ones of its size: no form's speed depends on what they show."""
     if source is not None:
-        from vision_studies.data.sources.parquet import read_parquet
+        from vision_studies.data.sources.read import read_source
 
-        read = read_parquet(Path(source), None, skip_corrupt=False)
+        text = (ROOT / "conf/base/parameters_data_prep.yml").read_text(encoding="utf-8")
+        read = read_source(DataPrepSettings.model_validate(yaml.safe_load(text)["data_prep"] | {"source": source}))
         parts = read.images[:IMAGES], read.labels[:IMAGES], read.class_names, np.zeros(IMAGES, dtype=bool)
         return ImageSet.create("cifar10", *parts, {})
     random = np.random.default_rng(0)

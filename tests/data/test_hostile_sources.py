@@ -16,16 +16,27 @@ import pytest
 from PIL import Image
 from tests.data.conftest import READING
 
+from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.image_set import check_class_names
 from vision_studies.data.sources import archives, downloads, raw
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.image_folder import read_image_folder
+from vision_studies.data.sources.listing import Item
 from vision_studies.data.sources.raw import CorruptImageError, decode_image
+from vision_studies.data.sources.read import read_source
 from vision_studies.errors import DataError, visible
 
 LINKS = {"symbolic": tarfile.SYMTYPE, "hard": tarfile.LNKTYPE, "device": tarfile.CHRTYPE, "pipe": tarfile.FIFOTYPE}
 RECORDS = np.zeros((2, 3073), np.uint8).tobytes()
 NAMES = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+
+SETTINGS = {
+    "image_size": None,
+    "skip_corrupt": False,
+    **READING,
+    "splits": {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "copies": "together", "long_tail": None},
+    "download_folder": "data",
+    "ffcv": False,
+}
 
 
 def pack(file, members):
@@ -125,7 +136,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "cat/2.png")
     (tmp_path / "dog/3.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(DataError, match=r"2 images cannot be read \(cat/2\.png, dog/3\.png\)"):
-        read_image_folder(tmp_path, None, skip_corrupt=False)
+        read_source(DataPrepSettings(source=str(tmp_path), **SETTINGS))
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is damaged \(it is no file\)"):
         read_idx(tmp_path, None)
@@ -159,7 +170,7 @@ def test_large_pictures_are_decoded_one_by_one(monkeypatch):
     monkeypatch.setattr(raw, "_pixels", observed)
     content = io.BytesIO()
     Image.new("RGB", (10, 10)).save(content, "PNG")
-    items = [raw.Encoded(str(place), content.getvalue(), 0, False) for place in range(256)]
+    items = [Item(str(place), content.getvalue(), 0) for place in range(256)]
     assert len(raw.decode_all(items, ("a",), image_size=4, skip_corrupt=False, source="x").images) == 256
     assert max(most) == 1
 
@@ -182,23 +193,11 @@ def test_names_that_are_only_odd_are_kept(name):
 
 
 def test_folders_with_such_names_are_refused(tmp_path):
-    from vision_studies.config.data_prep import DataPrepSettings
-    from vision_studies.data.sources.read import read_source
-
     for name in ("cat", "dog\x1b]0;x\x07"):
         (tmp_path / name).mkdir()
         Image.new("L", (4, 4)).save(tmp_path / name / "1.png")
-    splits = {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0, "copies": "together", "long_tail": None}
-    settings = {
-        "source": str(tmp_path),
-        "image_size": None,
-        "skip_corrupt": False,
-        "splits": splits,
-        "ffcv": False,
-        **READING,
-    }
     with pytest.raises(DataError, match=r"has a class called 'dog\\x1b\]0;x\\x07'"):
-        read_source(DataPrepSettings(**settings, download_folder="data"))
+        read_source(DataPrepSettings(source=str(tmp_path), **SETTINGS))
 
 
 def test_errors_name_files_without_their_commands():

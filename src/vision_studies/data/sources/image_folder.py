@@ -3,13 +3,14 @@
 import logging
 from pathlib import Path
 
-from vision_studies.data.sources.raw import IMAGE_SUFFIXES, Encoded, RawImages, decode_all, files_below
+from vision_studies.data.sources.listing import Item, Listing
+from vision_studies.data.sources.raw import IMAGE_SUFFIXES, files_below
 from vision_studies.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 
-def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
+def list_image_folder(folder: Path) -> Listing:
     """Every file with an image's suffix; classes are the folders' names in alphabetical order.
 
     Raises:
@@ -27,13 +28,13 @@ def read_image_folder(folder: Path, image_size: int | None, skip_corrupt: bool) 
             f"{folder} has {content}; two classes at least are needed, as {folder.name}/<class>/<image> or "
             f"{folder.name}/{{train,test}}/<class>/<image>."
         )
-    encoded = (
-        Encoded(str(file.relative_to(root.parent if is_test else root)), file, label, is_test)
+    items = [
+        Item(str(file.relative_to(root.parent if is_test else root)), file, label, "test" if is_test else None)
         for root, is_test, files in parts
         for label, name in enumerate(classes)
         for file in files.get(name, ())  # the test split may lack a class
-    )
-    return decode_all(encoded, tuple(classes), image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
+    ]
+    return Listing(str(folder), tuple(classes), lambda: iter(items), seen=len(items))
 
 
 def image_files(folder: Path) -> list[Path]:

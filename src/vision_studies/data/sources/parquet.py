@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vision_studies.data.sources.raw import Encoded, RawImages, decode_all, files_below
+from vision_studies.data.sources.listing import Item, Listing
+from vision_studies.data.sources.raw import files_below
 from vision_studies.errors import DataError, one_line
 
 _IMAGE_COLUMNS = ("img", "image")
@@ -30,7 +31,7 @@ def parquet_files(folder: Path) -> dict[str, list[Path]]:
     return {split: [file for file, name in named if name.startswith(split)] for split in ("train", "test")}
 
 
-def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> RawImages:
+def list_parquet(folder: Path) -> Listing:
     """Images of `train*.parquet` and, where there are any, `test*.parquet` below `folder`.
 
     Raises:
@@ -40,8 +41,13 @@ def read_parquet(folder: Path, image_size: int | None, skip_corrupt: bool) -> Ra
     if not files["train"]:
         raise DataError(f"{folder} has parquet files, but none whose name begins with 'train'; rename one.")
     opened = [_open(file, split == "test") for split, group in files.items() for file in group]
-    rows = (row for source in opened for row in _rows(source))
-    return decode_all(rows, _class_names(opened), image_size=image_size, skip_corrupt=skip_corrupt, source=str(folder))
+    return Listing(
+        str(folder),
+        _class_names(opened),
+        lambda: (row for source in opened for row in _rows(source)),
+        seen=sum(source.parquet.metadata.num_rows for source in opened),
+        published=bool(files["test"]),
+    )
 
 
 class _Opened(NamedTuple):
@@ -71,7 +77,7 @@ def _open(file: Path, is_test: bool) -> _Opened:
     return _Opened(file, parquet, image.name, label.name, is_test)
 
 
-def _rows(source: _Opened) -> Iterator[Encoded]:
+def _rows(source: _Opened) -> Iterator[Item]:
     """Row by row, so that encoded images of a few batches alone are in memory."""
     row = 0
     try:
@@ -79,7 +85,7 @@ def _rows(source: _Opened) -> Iterator[Encoded]:
             for image, label in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True):
                 content = (image or {}).get("bytes") or b""
                 name = f"{source.file.name} row {row}"
-                yield Encoded(name, content, -1 if label is None else int(label), source.is_test)
+                yield Item(name, content, -1 if label is None else int(label), "test" if source.is_test else None)
                 row += 1
     except _DAMAGE as error:
         raise DataError(f"{source.file} is damaged after row {row} ({one_line(error)}); fetch it again.") from error

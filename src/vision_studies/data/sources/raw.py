@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from vision_studies.data.sources.listing import Item
 from vision_studies.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -55,21 +56,12 @@ class RawImages(NamedTuple):
     items: pd.DataFrame | None = None
 
 
-class Encoded(NamedTuple):
-    """One image file or the bytes of one, with what is known of it."""
-
-    name: str
-    content: bytes | Path
-    label: int
-    is_test: bool
-
-
 class CorruptImageError(Exception):
     """An image cannot be read."""
 
 
 def decode_all(
-    encoded: Iterable[Encoded], class_names: tuple[str, ...], *, image_size: int | None, skip_corrupt: bool, source: str
+    encoded: Iterable[Item], class_names: tuple[str, ...], *, image_size: int | None, skip_corrupt: bool, source: str
 ) -> RawImages:
     """Decode images in parallel and bring them to one size.
 
@@ -78,8 +70,7 @@ def decode_all(
             nothing is left.
     """
     arrays: list[np.ndarray] = []
-    labels: list[int] = []
-    is_test: list[bool] = []
+    read: list[Item] = []
     corrupt: list[str] = []
     for item, array in _decode_in_parallel(encoded, image_size):
         if array is None:
@@ -88,13 +79,26 @@ def decode_all(
         if image_size is None:
             _check_size(array, arrays[0] if arrays else array, item.name, source)
         arrays.append(array)
-        labels.append(item.label)
-        is_test.append(item.is_test)
+        read.append(item._replace(content=b""))
     if corrupt:
         _report_corrupt(corrupt, source, skip_corrupt)
     if not arrays:
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
-    return RawImages(_stack(arrays), np.array(labels, np.int64), class_names, np.array(is_test, bool))
+    labels = np.array([item.label for item in read], np.int64)
+    is_test = np.array([item.split == "test" for item in read], bool)
+    return RawImages(_stack(arrays), labels, class_names, is_test, items_table(read))
+
+
+def items_table(items: Sequence[Item]) -> pd.DataFrame:
+    """What is known of images, as `ImageSet.items` has it, of no copies."""
+    known = {
+        "name": pd.array([item.name for item in items], "str"),
+        "split": [item.split for item in items],
+        "group": [item.group for item in items],
+        "copies": np.full(len(items), -1, np.int64),
+    }
+    extra = dict.fromkeys(column for item in items for column in item.extra)
+    return pd.DataFrame(known | {column: [item.extra.get(column) for item in items] for column in extra})
 
 
 def decode_image(content: bytes | Path, image_size: int | None) -> np.ndarray:
@@ -150,12 +154,10 @@ def resize_all(images: np.ndarray, image_size: int | None) -> np.ndarray:
     return resized
 
 
-def _decode_in_parallel(
-    encoded: Iterable[Encoded], image_size: int | None
-) -> Iterator[tuple[Encoded, np.ndarray | None]]:
+def _decode_in_parallel(encoded: Iterable[Item], image_size: int | None) -> Iterator[tuple[Item, np.ndarray | None]]:
     """Threads suffice: the decoders let go of Python's lock. Chunks bound the number of encoded images in memory."""
 
-    def decode(item: Encoded) -> np.ndarray | None:
+    def decode(item: Item) -> np.ndarray | None:
         with suppress(CorruptImageError):
             return decode_image(item.content, image_size)
         return None

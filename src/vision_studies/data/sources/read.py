@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
+from vision_studies.data.checks.findings import refuse_wrong
 from vision_studies.data.image_set import ImageSet, check_class_names
 from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.downloads import read_digits, read_download
-from vision_studies.data.sources.image_folder import image_files, read_image_folder
-from vision_studies.data.sources.parquet import parquet_files, read_parquet
-from vision_studies.data.sources.raw import RawImages, files_below, refused_permissions
+from vision_studies.data.sources.image_folder import image_files, list_image_folder
+from vision_studies.data.sources.listing import Listing
+from vision_studies.data.sources.parquet import list_parquet, parquet_files
+from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.project_folders import in_project
 
-_READER_VERSION = 2  # raised when reading changes, so that stored image sets are made again
+_READER_VERSION = 3  # raised when reading changes, so that stored image sets are made again
 
 
 def read_source(settings: DataPrepSettings) -> ImageSet:
@@ -65,32 +67,53 @@ def _files_identity(source: str) -> str | None:
         )
 
 
-def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -> ImageSet:
+def list_source(source: str, settings: DataPrepSettings) -> Listing | RawImages:
+    """What lies in one of `settings.source`: images that are encoded one by one are listed, and no other is.
+
+    Returns:
+        The listing; or, of a named source and of arrays (CIFAR's archives, idx files), the images themselves.
+
+    Raises:
+        DataError: the source is missing, unreadable, damaged or not of a known kind.
+    """
     folder = source_folder(source)
     if folder is not None:
-        raw = _read_folder(folder, settings)
+        with refused_permissions():
+            found = _list_path(folder, settings)
     elif source == "digits":
-        raw = read_digits(settings.image_size)
+        found = read_digits(settings.image_size)
     else:
-        raw = read_download(source, in_project(settings.download_folder), settings.image_size)
-    check_class_names(raw.class_names, source)
-    return ImageSet.create(source_name(source), *raw[:4], origin, raw.items)
+        found = read_download(source, in_project(settings.download_folder), settings.image_size)
+    check_class_names(found.class_names, source)
+    return found
 
 
-def _read_folder(folder: Path, settings: DataPrepSettings) -> RawImages:
-    with refused_permissions():
-        if not folder.exists():
-            raise DataError(
-                f"{folder} does not exist; data_prep.source must be the path of a folder or one of "
-                f"{', '.join(NAMED_SOURCES)}."
-            )
-        if folder.is_dir() and any(parquet_files(folder).values()):
-            return read_parquet(folder, settings.image_size, settings.skip_corrupt)
-        archive = read_archive(folder, settings.image_size)
-        if archive is not None:
-            return archive
-        if folder.is_dir() and image_files(folder):
-            return read_image_folder(folder, settings.image_size, settings.skip_corrupt)
+def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -> ImageSet:
+    found = list_source(source, settings)
+    if isinstance(found, Listing):
+        refuse_wrong(found.findings, settings.accept, found.source)
+        found = decode_all(
+            found.items(),
+            found.class_names,
+            image_size=settings.image_size,
+            skip_corrupt=settings.skip_corrupt,
+            source=found.source,
+        )
+    return ImageSet.create(source_name(source), *found[:4], origin, found.items)
+
+
+def _list_path(folder: Path, settings: DataPrepSettings) -> Listing | RawImages:
+    if not folder.exists():
+        raise DataError(
+            f"{folder} does not exist; data_prep.source must be the path of a folder or one of {', '.join(NAMED_SOURCES)}."
+        )
+    if folder.is_dir() and any(parquet_files(folder).values()):
+        return list_parquet(folder)
+    archive = read_archive(folder, settings.image_size)
+    if archive is not None:
+        return archive
+    if folder.is_dir() and image_files(folder):
+        return list_image_folder(folder)
     if folder.is_file():
         raise DataError(f"{folder} is no archive of CIFAR; set data_prep.source to the folder that the file is in.")
     raise DataError(
