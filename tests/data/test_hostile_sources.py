@@ -18,10 +18,10 @@ from tests.data.conftest import READING
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.image_set import check_class_names
-from vision_studies.data.sources import archives, downloads, raw
+from vision_studies.data.sources import archives, decoding, downloads, raw
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
+from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image
 from vision_studies.data.sources.listing import Item
-from vision_studies.data.sources.raw import CorruptImageError, decode_image
 from vision_studies.data.sources.read import read_source
 from vision_studies.errors import DataError, visible
 
@@ -66,7 +66,7 @@ def test_members_write_nothing_wherever_they_point(tmp_path, monkeypatch):
     nested = [("inner.tar.gz", pack(inside / "inner.tar.gz", outside).read_bytes())]
     file = pack(inside / "cifar.tar.gz", cifar(*outside, *links, *nested))
     before = sorted(tmp_path.rglob("*"))
-    assert read_cifar_archive(file, None).class_names == ("cat", "dog")
+    assert read_cifar_archive(file).class_names == ("cat", "dog")
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -74,7 +74,7 @@ def test_members_write_nothing_wherever_they_point(tmp_path, monkeypatch):
 def test_a_link_is_no_content(tmp_path, kind):
     members = [(name, LINKS[kind] if name == NAMES[0] else content) for name, content in cifar()]
     with pytest.raises(DataError, match="is not an archive of CIFAR"):
-        read_cifar_archive(pack(tmp_path / "cifar.tar.gz", members), None)
+        read_cifar_archive(pack(tmp_path / "cifar.tar.gz", members))
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_an_archive_larger_than_cifar_is_refused(tmp_path, monkeypatch, limit, v
     monkeypatch.setattr(archives, limit, value)
     members = [] if limit == "_MOST_MEMBER_BYTES" else [("batches.meta.txt", b"cat dog")]
     with pytest.raises(DataError, match=message):
-        read_cifar_archive(pack(tmp_path / "cifar.tar.gz", [*members, ("batches.meta.txt", b"a b"), *cifar()]), None)
+        read_cifar_archive(pack(tmp_path / "cifar.tar.gz", [*members, ("batches.meta.txt", b"a b"), *cifar()]))
 
 
 def test_a_large_archive_of_something_else_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MOST_UNPACKED_BYTES", 20_000)
     pack(tmp_path / "backup.tar.gz", [(f"{number}.txt", bytes(5000)) for number in range(9)])
-    assert archives.read_archive(tmp_path, None) is None
+    assert archives.read_archive(tmp_path) is None
 
 
 def test_a_sparse_member_is_no_content(tmp_path):
@@ -104,7 +104,7 @@ def test_a_sparse_member_is_no_content(tmp_path):
         member.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40), "GNU.sparse.numblocks": "1"}
         archive.addfile(member)
     with pytest.raises(DataError, match="is not an archive of CIFAR"):
-        read_cifar_archive(tmp_path / "cifar.tar.gz", None)
+        read_cifar_archive(tmp_path / "cifar.tar.gz")
 
 
 def idx(folder, shape, content):
@@ -126,7 +126,7 @@ def idx(folder, shape, content):
 def test_idx_files_are_read_as_far_as_they_say(tmp_path, shape, content, message):
     idx(tmp_path, shape, content)
     with pytest.raises(DataError, match=message):
-        read_idx(tmp_path, None)
+        read_idx(tmp_path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):
@@ -139,7 +139,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         read_source(DataPrepSettings(source=str(tmp_path), **SETTINGS))
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte is damaged \(it is no file\)"):
-        read_idx(tmp_path, None)
+        read_idx(tmp_path)
 
 
 def png(width, height):
@@ -152,26 +152,26 @@ def png(width, height):
 @pytest.mark.parametrize("size", [(8001, 8000), (10_000, 10_000), (1 << 30, 1 << 30)])
 def test_a_size_that_is_only_said_takes_no_memory(size):
     with pytest.raises(CorruptImageError):
-        decode_image(png(*size), 8)
+        decode_image(png(*size), Decoding(8))
 
 
 def test_large_pictures_are_decoded_one_by_one(monkeypatch):
-    monkeypatch.setattr(raw, "_LARGE_PIXELS", 99)
+    monkeypatch.setattr(decoding, "_LARGE_PIXELS", 99)
     at_once, most = [], []
-    pixels = raw._pixels
+    to_8_bits = decoding.to_8_bits
 
-    def observed(opened, image_size):
+    def observed(opened, wanted):
         at_once.append(1)
         most.append(len(at_once))
         time.sleep(0.002)
         at_once.pop()
-        return pixels(opened, image_size)
+        return to_8_bits(opened, wanted)
 
-    monkeypatch.setattr(raw, "_pixels", observed)
+    monkeypatch.setattr(decoding, "to_8_bits", observed)
     content = io.BytesIO()
     Image.new("RGB", (10, 10)).save(content, "PNG")
     items = [Item(str(place), content.getvalue(), 0) for place in range(256)]
-    assert len(raw.decode_all(items, ("a",), image_size=4, skip_corrupt=False, source="x").images) == 256
+    assert len(raw.decode_all(items, ("a",), decoding=Decoding(4), skip_corrupt=False, source="x").images) == 256
     assert max(most) == 1
 
 

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from vision_studies.data.image_source import open_images
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import DataError
 
 
@@ -12,8 +13,9 @@ def write(path, array, save=np.save):
         save(file, array)
 
 
-def read(source, **options):
-    return list(open_images(source).batches(**{"batch_size": 100, "image_size": 8, "channels": 3} | options))
+def read(source, image_size=8, **options):
+    decoding = Decoding(image_size)
+    return list(open_images(source).batches(**{"batch_size": 100, "decoding": decoding, "channels": 3} | options))
 
 
 def test_files_at_any_depth_are_read_in_order_and_brought_to_size(tmp_path):
@@ -64,7 +66,7 @@ def test_what_is_corrupt_is_said_why(tmp_path):
     (batch,) = read(tmp_path)
     names = open_images(tmp_path).names
     assert {names[place]: reason.split(" (")[0] for place, reason in batch.corrupt.items()} == {
-        "half.bmp": "image file is truncated",
+        "half.bmp": "cut off",
         "text.png": "no image",
     }
     whole.unlink()
@@ -79,7 +81,7 @@ def test_no_more_than_a_few_batches_are_decoded_before_they_are_asked_for(tmp_pa
     decoded = []
     own = Image.open
     monkeypatch.setattr(Image, "open", lambda *given, **options: decoded.append(1) or own(*given, **options))
-    batches = open_images(tmp_path).batches(32, image_size=2, channels=1)
+    batches = open_images(tmp_path).batches(32, decoding=Decoding(2), channels=1)
     next(batches)
     batches.close()
     assert 32 <= len(decoded) <= 4 * 32
@@ -90,13 +92,13 @@ def test_no_more_than_a_few_batches_are_decoded_before_they_are_asked_for(tmp_pa
     [
         (lambda path: path.mkdir(), "holds no image files; name a folder"),
         (lambda path: None, "does not exist"),
-        (lambda path: path.write_bytes(b"no array"), "is no array that can be read"),
+        (lambda path: path.write_bytes(b"no array"), "is no image, and no array that can be read"),
         (lambda path: write(path, np.zeros((2, 4, 4, 3))), "must hold uint8 images"),
         (lambda path: write(path, np.zeros((0, 4, 4, 3), np.uint8)), "must hold uint8 images"),
         (lambda path: write(path, np.zeros((2, 4, 4, 3), np.uint8), np.savez), "holds several arrays"),
         (
             lambda path: write(path, np.array([object()])),
-            "is no array that can be read",
+            "is no image, and no array that can be read",
         ),
     ],
 )

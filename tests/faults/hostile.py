@@ -25,6 +25,7 @@ from tests.pipelines.alphanet.test_alphanet_original_features import FEATURES, L
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.image_source import open_images
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.read import read_source
 from vision_studies.pipelines.alphanet.work.original_format import LINEAR, load_features_pickle, read_classifier
 
@@ -126,7 +127,7 @@ def _read_transfer(folder: Path) -> Any:
 
 
 def _read_npy(folder: Path) -> Any:
-    return [batch.images for batch in open_images(folder / "images.npy").batches(4, image_size=8, channels=3)]
+    return [batch.images for batch in open_images(folder / "images.npy").batches(4, decoding=Decoding(8), channels=3)]
 
 
 def _loader(folder: Path) -> StudyConfigLoader:

@@ -26,6 +26,7 @@ from vision_studies.catalog.atomic import CSVDataset, JSONDataset, ParquetDatase
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.data.image_source import open_images
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
 from vision_studies.models.initialisation import load_pretrained
@@ -195,7 +196,7 @@ def _npy_images(folder: Path) -> None:
 
 
 def _read_npy_images(folder: Path) -> Any:
-    batches = open_images(folder / "images.npy").batches(16, image_size=6, channels=3)
+    batches = open_images(folder / "images.npy").batches(16, decoding=Decoding(6), channels=3)
     return [batch.images.tobytes() for batch in batches]
 
 

@@ -20,7 +20,7 @@ def prepared(tmp_path_factory) -> Project:
 @pytest.fixture(scope="session")
 def digits():
     """A part of scikit-learn's digits, real and small: 600 images for training."""
-    whole = read_digits(None)
+    whole = read_digits()
     chosen = np.random.default_rng(0).permutation(len(whole.labels))[:1000]
     parts = (whole.images[chosen], whole.labels[chosen], whole.class_names, whole.is_test[chosen])
     image_set = ImageSet.create("digits", *parts, {})

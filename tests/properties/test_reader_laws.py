@@ -110,12 +110,12 @@ def test_idx_files_come_back_or_are_refused(place, number, height, width, packed
     ]
     for name, content in zip(names, whole * 2, strict=True):
         (folder / name).write_bytes(content)
-    found = read_idx(folder, None)
+    found = read_idx(folder)
     np.testing.assert_array_equal(found.images[found.is_test][..., 0], images)
     np.testing.assert_array_equal(found.labels[~found.is_test], labels)
     victim = data.draw(st.integers(0, 3))
     (folder / names[victim]).write_bytes(data.draw(damaged((whole * 2)[victim])))
-    found = told(read_idx, folder, None)
+    found = told(read_idx, folder)
     assert found is None or len(found.images) == len(found.labels) == len(found.is_test)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import DataError
 from vision_studies.files import ARRAY_ERRORS, atomic_folder, require_free_space, write_json
 from vision_studies.storage.kept_data import KeptData, kept_with
@@ -40,6 +41,8 @@ class ImageSet:
             images of one group never stand on two sides of a split) and copies (int64: images of one number are copies of
             one picture, -1 of none); further ones are those of a table. It decides splits and no pixel, so that it is no
             part of the fingerprint.
+        decoding: how encoded images became these, so that a trained network's user does the same; None of a set that does not
+            say.
 
     Examples:
         >>> import numpy as np
@@ -64,6 +67,7 @@ class ImageSet:
     fingerprint: str
     folder: Path | None = None
     items: pd.DataFrame | None = None
+    decoding: Decoding | None = None
 
     @classmethod
     def create(
@@ -75,6 +79,7 @@ class ImageSet:
         is_test: np.ndarray,
         origin: dict[str, Any],
         items: pd.DataFrame | None = None,
+        decoding: Decoding | None = None,
     ) -> "ImageSet":
         """Check and fingerprint images.
 
@@ -84,7 +89,7 @@ class ImageSet:
         _check(name, images, labels, class_names, is_test)
         labels = labels.astype(np.int64)
         fingerprint = _fingerprint(images, labels, class_names, is_test)
-        return cls(name, images, labels, class_names, is_test, origin, fingerprint, items=items)
+        return cls(name, images, labels, class_names, is_test, origin, fingerprint, None, items, decoding)
 
     def save(self, folder: Path) -> None:
         """Write the set to `folder`, all or nothing.
@@ -100,7 +105,8 @@ class ImageSet:
                 np.save(temporary / f"{name}.npy", array, allow_pickle=False)
             if self.items is not None:
                 self.items.to_parquet(temporary / _ITEMS)
-            write_json(temporary / "image_set.json", description | {"shape": self.images.shape})
+            decoding = {"decoding": self.decoding.to_json()} if self.decoding is not None else {}
+            write_json(temporary / "image_set.json", description | decoding | {"shape": self.images.shape})
 
     @classmethod
     def open(cls, folder: Path) -> "ImageSet":
@@ -125,8 +131,10 @@ class ImageSet:
             items = pd.read_parquet(folder / _ITEMS) if (folder / _ITEMS).exists() else None
             if items is not None and len(items) != len(images):
                 raise ValueError(f"{_ITEMS} has {len(items)} rows for {len(images)} images")
-            return cls(*content, description["origin"], description["fingerprint"], folder.absolute(), items)
-        except (*ARRAY_ERRORS, KeyError, TypeError, pa.ArrowException) as error:
+            told = description.get("decoding")
+            decoding = None if told is None else Decoding.from_json(told)
+            return cls(*content, description["origin"], description["fingerprint"], folder.absolute(), items, decoding)
+        except (*ARRAY_ERRORS, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
                 "`kedro run --pipeline=data_prep` again."
@@ -137,7 +145,7 @@ class ImageSet:
         if self.folder is not None:
             return _open_elsewhere, (self.folder, kept_with(self.folder))
         fields = (self.name, self.images, self.labels, self.class_names, self.is_test, self.origin, self.fingerprint)
-        return ImageSet, (*fields, None, self.items)
+        return ImageSet, (*fields, None, self.items, self.decoding)
 
 
 def _open_elsewhere(folder: Path, stored: KeptData | None) -> ImageSet:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from vision_studies.augmentation.luma import LUMA
+from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image
+from vision_studies.data.sources.formats import is_meant_as_image
 from vision_studies.data.sources.image_folder import class_files, image_files
-from vision_studies.data.sources.raw import CorruptImageError, decode_image, refused_permissions, resize_all
+from vision_studies.data.sources.raw import refused_permissions, resize_all
 from vision_studies.errors import DataError, guess, one_line
 from vision_studies.files import ARRAY_ERRORS
 
@@ -56,22 +57,22 @@ class ImageSource:
     def __len__(self) -> int:
         return len(self.names)
 
-    def batches(self, batch_size: int, *, image_size: int, channels: int) -> Iterator[DecodedBatch]:
+    def batches(self, batch_size: int, *, decoding: Decoding, channels: int) -> Iterator[DecodedBatch]:
         """All images, in their order; what cannot be read is left out and named.
 
         No more than a few batches are in memory at a time.
 
         Args:
             batch_size: images a batch; the last may have fewer.
-            image_size: height and width wanted, in pixels: the shorter side is scaled to it and the middle cut out.
+            decoding: how files become pixels, all of one size; arrays are resized by it.
             channels: 1 or 3; colour is turned into brightness, grey is repeated.
         """
 
         def decode(positions: range) -> Decoded:
             if isinstance(self.content, np.ndarray):
-                resized = resize_all(np.asarray(self.content[positions.start : positions.stop]), image_size)
+                resized = resize_all(np.asarray(self.content[positions.start : positions.stop]), decoding)
                 return list(_with_channels(resized, channels))
-            return [_decoded(self.content[position], image_size, channels) for position in positions]
+            return [_decoded(self.content[position], decoding, channels) for position in positions]
 
         everything = range(len(self))
         chunks = (everything[start : start + _TOGETHER] for start in everything[::_TOGETHER])
@@ -93,7 +94,7 @@ def open_images(source: Path) -> ImageSource:
     """Find images without reading them.
 
     Args:
-        source: a folder with image files at any depth, or a `.npy` file with uint8 [N, H, W, C] or [N, H, W].
+        source: a folder with image files at any depth, one image file, or a `.npy` file with uint8 [N, H, W, C] or [N, H, W].
 
     Raises:
         DataError: there is nothing to read, or the array is not of this kind.
@@ -102,16 +103,18 @@ def open_images(source: Path) -> ImageSource:
         with refused_permissions():
             files = image_files(source)
         if not files:
-            raise DataError(f"{source} holds no image files; name a folder with pictures (.png, .jpg and the like).")
+            raise DataError(f"{source} holds no image files; name a folder with pictures (PNG, JPEG and the like).")
         return ImageSource([str(file.relative_to(source)) for file in files], files)
     if not source.exists():
-        raise DataError(f"{source} does not exist; name a folder of images or a .npy file.")
+        raise DataError(f"{source} does not exist; name a folder of images, an image, or a .npy file.")
+    if is_meant_as_image(source):
+        return ImageSource([source.name], [source])
     try:
         images = np.load(source, mmap_mode="r", allow_pickle=False)
     except ARRAY_ERRORS as error:
         raise DataError(
-            f"{source} is no array that can be read ({one_line(error)}); name a folder of images, or a file that numpy.save "
-            "has written."
+            f"{source} is no image, and no array that can be read ({one_line(error)}); name a folder of images, an image, or "
+            "a file that numpy.save has written."
         ) from error
     if not isinstance(images, np.ndarray):
         raise DataError(f"{source} holds several arrays; save the images alone with numpy.save.")
@@ -124,16 +127,12 @@ def open_images(source: Path) -> ImageSource:
     return ImageSource(range(len(images)), images)
 
 
-def _decoded(file: Path, image_size: int, channels: int) -> np.ndarray | str:
+def _decoded(file: Path, decoding: Decoding, channels: int) -> np.ndarray | str:
     """uint8 [image_size, image_size, channels], or why there is none."""
     try:
-        return _with_channels(decode_image(file, image_size)[None], channels)[0]
+        return _with_channels(decode_image(file, decoding)[None], channels)[0]
     except CorruptImageError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            return "no image"
-        if error.__cause__ is None or isinstance(error.__cause__, Image.DecompressionBombError):
-            return "too large to be a picture"
-        return one_line(error)
+        return str(error)
 
 
 def _decoded_ahead(

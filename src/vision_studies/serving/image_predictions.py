@@ -1,15 +1,15 @@
 """What a classifier says of many images, a few batches in memory at a time, and how well that agrees with the truth."""
 
 import csv
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from vision_studies.data.image_source import ImageSource
+from vision_studies.data.sources.decoding import quiet
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.serving.image_classifier import Predictor
@@ -38,20 +38,24 @@ def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[in
     """
     read = number = 0
     images, batch_size = predictor.classifier.images, predictor.classifier.batch_size
-    with warnings.catch_warnings():
-        # Such an image is refused and named anyway; Pillow would tell of it a second time, between the lines.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        for batch in source.batches(batch_size, image_size=images.image_size, channels=images.in_channels):
+    decoding = replace(images.decoding, image_size=images.image_size)
+    corrupt: dict[int, str] = {}
+    with quiet():
+        for batch in source.batches(batch_size, decoding=decoding, channels=images.in_channels):
             probabilities = np.empty((0, len(images.class_names)), np.float32)
             if len(batch.images):
                 probabilities = predictor(batch.images, number)
                 number += 1
             read += len(batch.images)
+            corrupt |= batch.corrupt
             yield PredictedBatch(batch.positions, probabilities, batch.corrupt)
             advance(len(batch.images) + len(batch.corrupt))
     if read == 0:
-        none = "The one image cannot" if len(source) == 1 else f"None of the {len(source):,} images can"
-        raise DataError(f"{none} be read; check that the files are pictures and whole.")
+        first, reason = next(iter(corrupt.items()))
+        name = str(source.names[first]).encode(errors="replace").decode()
+        if len(source) == 1:
+            raise DataError(f"{name} cannot be read: {reason}.")
+        raise DataError(f"None of the {len(source):,} images can be read; the first one, {name}: {reason}.")
 
 
 def write_predictions(

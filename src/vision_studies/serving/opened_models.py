@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import CheckpointError, ParameterError
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.stored_data import data_of_run
@@ -102,6 +103,7 @@ def data_description(data: PreparedData) -> dict[str, Any]:
         "image_size": data.image_size,
         "in_channels": data.in_channels,
         "normalisation": {"mean": list(data.normalisation.mean), "std": list(data.normalisation.std)},
+        "decoding": (data.image_set.decoding or Decoding()).to_json(),
     }
 
 
@@ -123,7 +125,8 @@ def _selected(path: Path, state: Mapping[str, Any]) -> ImageClassifier:
     normalisation = Normalisation(**{name: tuple(values) for name, values in data["normalisation"].items()})
     evaluation = settings.evaluation
     chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
-    return ImageClassifier(path, network.eval(), ImageFormat(names, size, channels, normalisation), *chosen)
+    images = ImageFormat(names, size, channels, normalisation, Decoding.from_json(data.get("decoding")))
+    return ImageClassifier(path, network.eval(), images, *chosen)
 
 
 def _state(path: Path) -> Any:

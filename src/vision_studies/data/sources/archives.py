@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from vision_studies.data.restricted_pickle import NUMPY, Array, RefusedError, load_restricted, plain_integers
-from vision_studies.data.sources.raw import RawImages, resize_all
+from vision_studies.data.sources.raw import RawImages
 from vision_studies.errors import DataError, one_line
 
 Members = dict[str, Callable[[], bytes]]
@@ -59,7 +59,7 @@ _MOST_MEMBERS = 1000
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
-def read_archive(folder: Path, image_size: int | None) -> RawImages | None:
+def read_archive(folder: Path) -> RawImages | None:
     """The archive in `folder`, which is packed, unpacked, or the packed archive itself; None where none is known.
 
     Raises:
@@ -67,11 +67,11 @@ def read_archive(folder: Path, image_size: int | None) -> RawImages | None:
     """
     first = _IDX_FILES["train"][0]
     if folder.is_dir() and any((folder / f"{first}{suffix}").exists() for suffix in ("", ".gz")):
-        return read_idx(folder, image_size)
-    return next(filter(None, (_read_cifar(archive, image_size) for archive in _candidates(folder))), None)
+        return read_idx(folder)
+    return next(filter(None, (_read_cifar(archive) for archive in _candidates(folder))), None)
 
 
-def read_idx(folder: Path, image_size: int | None, class_names: tuple[str, ...] | None = None) -> RawImages:
+def read_idx(folder: Path, class_names: tuple[str, ...] | None = None) -> RawImages:
     """MNIST's layout: four idx files, gzipped or not.
 
     Raises:
@@ -92,25 +92,26 @@ def read_idx(folder: Path, image_size: int | None, class_names: tuple[str, ...] 
                 "others than the training images; fetch it again."
             )
     classes = 1 + max(int(labels.max()) for _, labels, _ in parts)
-    return _together(parts, class_names or tuple(map(str, range(classes))), image_size)
+    return _together(parts, class_names or tuple(map(str, range(classes))))
 
 
-def read_cifar_archive(archive: Path, image_size: int | None) -> RawImages:
+def read_cifar_archive(archive: Path) -> RawImages:
     """CIFAR-10 or CIFAR-100, from the packed archive, which is read without being unpacked.
 
     Raises:
         DataError: the archive is damaged or another one.
     """
-    raw = _read_cifar(archive, image_size)
+    raw = _read_cifar(archive)
     if raw is None:
         raise DataError(f"{archive} is not an archive of CIFAR-10 or CIFAR-100; delete it and fetch it again.")
     return raw
 
 
-def _together(parts: Sequence[_Part], class_names: tuple[str, ...], image_size: int | None) -> RawImages:
+def _together(parts: Sequence[_Part], class_names: tuple[str, ...]) -> RawImages:
     images, labels, is_test = zip(*parts, strict=True)
-    resized = resize_all(np.concatenate(images), image_size)
-    return RawImages(resized, np.concatenate(labels), class_names, np.repeat(is_test, list(map(len, labels))))
+    return RawImages(
+        np.concatenate(images), np.concatenate(labels), class_names, np.repeat(is_test, list(map(len, labels)))
+    )
 
 
 def _read_idx_file(folder: Path, name: str, *, dimensions: int) -> np.ndarray:
@@ -210,7 +211,7 @@ def _file_content(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _read_cifar(archive: Path, image_size: int | None) -> RawImages | None:
+def _read_cifar(archive: Path) -> RawImages | None:
     members = _members(archive)
     # CIFAR-100's files of the Python version have names that mean little by themselves.
     present = (
@@ -226,7 +227,7 @@ def _read_cifar(archive: Path, image_size: int | None) -> RawImages | None:
         (*read_part(_member(members, name, archive), archive, name, layout), name == layout.test)
         for name in (*layout.train, layout.test)
     ]
-    return _together(parts, _class_names(_member(members, layout.names, archive), archive, layout), image_size)
+    return _together(parts, _class_names(_member(members, layout.names, archive), archive, layout))
 
 
 def _binary_part(content: bytes, archive: Path, name: str, layout: _Layout) -> tuple[np.ndarray, np.ndarray]:

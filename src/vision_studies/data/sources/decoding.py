@@ -78,7 +78,7 @@ class Decoding:
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` takes it."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any] | None) -> "Decoding":
@@ -208,13 +208,13 @@ def refused_damage(content: bytes | Path) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise _unidentified(content) from error
     except Image.DecompressionBombError as error:
-        raise _too_large("more than 178,956,970 pixels") from error
+        raise _too_large(f"over {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from error
     except _DAMAGE as error:
         raise CorruptImageError(*_damage(error)) from error
 
 
 def _too_large(size: str) -> CorruptImageError:
-    return CorruptImageError("too_large", f"{size}, and {MOST_PIXELS:,} at most are read; make it smaller")
+    return CorruptImageError("too_large", f"{size}, more than the {MOST_PIXELS:,} that are read")
 
 
 def _unidentified(content: bytes | Path) -> CorruptImageError:

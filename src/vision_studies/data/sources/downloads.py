@@ -17,7 +17,7 @@ import numpy as np
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
-from vision_studies.data.sources.raw import RawImages, resize_all
+from vision_studies.data.sources.raw import RawImages
 from vision_studies.errors import DataError, one_line
 from vision_studies.files import atomic_file
 from vision_studies.torchvision_compat import torchvision_module
@@ -37,7 +37,7 @@ _CIFAR = {
 """File name and MD5 of an archive, as its page states them."""
 
 
-def read_download(name: str, download_folder: Path, image_size: int | None) -> RawImages:
+def read_download(name: str, download_folder: Path) -> RawImages:
     """A published data set by name, from `download_folder/<name>`, where it is put first if it is not there.
 
     Raises:
@@ -48,14 +48,14 @@ def read_download(name: str, download_folder: Path, image_size: int | None) -> R
     if name in _CIFAR:
         archive, md5 = _CIFAR[name]
         _fetch(name, [f"{_CIFAR_PAGE}{archive}"], folder, md5)
-        return read_cifar_archive(folder / archive, image_size)
+        return read_cifar_archive(folder / archive)
     if name == "fashion_mnist" and _DEBIAN_FASHION_MNIST.is_dir():
-        return read_idx(_DEBIAN_FASHION_MNIST, image_size, _FASHION_CLASSES)
+        return read_idx(_DEBIAN_FASHION_MNIST, _FASHION_CLASSES)
     datasets = torchvision_module("torchvision.datasets")
     source = datasets.MNIST if name == "mnist" else datasets.FashionMNIST
     for file, md5 in source.resources:
         _fetch(name, [f"{mirror}{file}" for mirror in source.mirrors], folder, md5)
-    return read_idx(folder, image_size, _FASHION_CLASSES if name == "fashion_mnist" else None)
+    return read_idx(folder, _FASHION_CLASSES if name == "fashion_mnist" else None)
 
 
 def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
@@ -145,13 +145,11 @@ def _copy(answer: Any, written: IO[bytes], name: str) -> None:
             progress.update(task, completed=size)
 
 
-def read_digits(image_size: int | None) -> RawImages:
+def read_digits() -> RawImages:
     """All digits, scaled from 0..16 to 0..255; they have no test split of their own."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, :, :, None]
     names = tuple(str(name) for name in digits.target_names)
-    return RawImages(
-        resize_all(images, image_size), digits.target.astype(np.int64), names, np.zeros(len(images), dtype=bool)
-    )
+    return RawImages(images, digits.target.astype(np.int64), names, np.zeros(len(images), dtype=bool))

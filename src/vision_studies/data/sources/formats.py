@@ -32,8 +32,6 @@ _BEGINNINGS = (
     (b"MM\0+", "TIFF"),
     # Pictures that are not read, so that they can be named.
     (b"8BPS", "Photoshop"),
-    (b"%!PS", "PostScript"),
-    (b"\xc5\xd0\xd3\xc6", "PostScript"),
     (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
     (b"\xff\x0a", "JPEG XL"),
     (b"v/1\x01", "OpenEXR"),
@@ -80,6 +78,11 @@ def sniff_format(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _boxed(head)
     return next((name for name, is_of in _OTHERS.items() if is_of(head)), None)
+
+
+def is_meant_as_image(file: Path) -> bool:
+    """Whether a file is an image by its content or, where it is damaged or empty, by its name."""
+    return file.suffix.lower() in IMAGE_SUFFIXES or sniff_format(head_of(file)) is not None
 
 
 def _boxed(head: bytes) -> str | None:

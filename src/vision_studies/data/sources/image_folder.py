@@ -3,15 +3,16 @@
 import logging
 from pathlib import Path
 
+from vision_studies.data.sources.formats import is_meant_as_image
 from vision_studies.data.sources.listing import Item, Listing
-from vision_studies.data.sources.raw import IMAGE_SUFFIXES, files_below
+from vision_studies.data.sources.raw import files_below
 from vision_studies.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 
 def list_image_folder(folder: Path) -> Listing:
-    """Every file with an image's suffix; classes are the folders' names in alphabetical order.
+    """Every image; classes are the folders' names in alphabetical order.
 
     Raises:
         DataError: there are no images, fewer than two classes, or the test split has a class that training lacks.
@@ -38,8 +39,8 @@ def list_image_folder(folder: Path) -> Listing:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """All image files below `folder`, sorted, hidden ones left out."""
-    return [file for file in files_below(folder) if file.suffix.lower() in IMAGE_SUFFIXES]
+    """All image files below `folder`, whatever they are called, and files that are called images, sorted; no hidden ones."""
+    return [file for file in files_below(folder) if is_meant_as_image(file)]
 
 
 def class_files(root: Path) -> dict[str, list[Path]]:

@@ -1,41 +1,26 @@
 """What every source gives, and how single encoded images become one array."""
 
-import io
 import logging
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image, quiet, resized
 from vision_studies.data.sources.listing import Item
 from vision_studies.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-_MOST_PIXELS = 64_000_000  # a larger picture is more likely a decompression bomb than a photograph
-_LARGE_PIXELS = 8_000_000  # such pictures are decoded one by one: each takes several bytes a pixel
 _MOST_SIDE = 1024  # without image_size; the largest image_size that the parameters allow
 _NAMED_CORRUPT = 5
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-# Pictures alone: Pillow would run other programs for some formats (EPS), and can only write others (PDF).
-IMAGE_SUFFIXES = frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in _FORMATS)
-_one_large = threading.Lock()
-_DAMAGE = (  # what Pillow's readers raise on files that are no image or half an image; no more, or it would hide our mistakes
-    UnidentifiedImageError,
-    Image.DecompressionBombError,
-    OSError,
-    ValueError,
-    SyntaxError,
-    RuntimeError,  # AVIF
-)
 
 
 class RawImages(NamedTuple):
@@ -47,6 +32,7 @@ class RawImages(NamedTuple):
         class_names: one name a label.
         is_test: bool [N].
         items: see `ImageSet`; None where the source says nothing of single images.
+        decoding: see `ImageSet`; None where no image was decoded.
     """
 
     images: np.ndarray
@@ -54,14 +40,11 @@ class RawImages(NamedTuple):
     class_names: tuple[str, ...]
     is_test: np.ndarray
     items: pd.DataFrame | None = None
-
-
-class CorruptImageError(Exception):
-    """An image cannot be read."""
+    decoding: Decoding | None = None
 
 
 def decode_all(
-    encoded: Iterable[Item], class_names: tuple[str, ...], *, image_size: int | None, skip_corrupt: bool, source: str
+    encoded: Iterable[Item], class_names: tuple[str, ...], *, decoding: Decoding, skip_corrupt: bool, source: str
 ) -> RawImages:
     """Decode images in parallel and bring them to one size.
 
@@ -72,11 +55,11 @@ def decode_all(
     arrays: list[np.ndarray] = []
     read: list[Item] = []
     corrupt: list[str] = []
-    for item, array in _decode_in_parallel(encoded, image_size):
+    for item, array in _decode_in_parallel(encoded, decoding):
         if array is None:
             corrupt.append(item.name)
             continue
-        if image_size is None:
+        if decoding.image_size is None:
             _check_size(array, arrays[0] if arrays else array, item.name, source)
         arrays.append(array)
         read.append(item._replace(content=b""))
@@ -86,7 +69,7 @@ def decode_all(
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
     labels = np.array([item.label for item in read], np.int64)
     is_test = np.array([item.split == "test" for item in read], bool)
-    return RawImages(_stack(arrays), labels, class_names, is_test, items_table(read))
+    return RawImages(_stack(arrays), labels, class_names, is_test, items_table(read), decoding)
 
 
 def items_table(items: Sequence[Item]) -> pd.DataFrame:
@@ -101,69 +84,31 @@ def items_table(items: Sequence[Item]) -> pd.DataFrame:
     return pd.DataFrame(known | {column: [item.extra.get(column) for item in items] for column in extra})
 
 
-def decode_image(content: bytes | Path, image_size: int | None) -> np.ndarray:
-    """One image as uint8 [H, W, 1] (grey) or [H, W, 3] (anything else), upright, at the wanted size.
-
-    With `image_size`, the shorter side is scaled to it and the middle is cut out. Grey values of 16 bits keep their upper 8,
-    so that equal values stay equal from image to image.
-
-    Raises:
-        CorruptImageError: it cannot be read.
-    """
-    if isinstance(content, Path) and not content.is_file():
-        raise CorruptImageError("no file")  # but a pipe, say, which would be waited for without end
-    try:
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=_FORMATS) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                raise CorruptImageError(f"{opened.width} x {opened.height} pixels")
-            with _one_large if opened.width * opened.height > _LARGE_PIXELS else nullcontext():
-                return _pixels(opened, image_size)
-    except _DAMAGE as error:
-        raise CorruptImageError(str(error)) from error
-
-
-def _pixels(opened: Image.Image, image_size: int | None) -> np.ndarray:
-    image = _to_grey_or_colour(ImageOps.exif_transpose(opened))
-    if image_size is not None and image.size != (image_size, image_size):
-        image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.LANCZOS)
-    array = np.asarray(image)
-    return array[:, :, None] if image.mode == "L" else array
-
-
-def _to_grey_or_colour(image: Image.Image) -> Image.Image:
-    """In mode L or RGB."""
-    if image.mode.startswith("I"):  # 16 bits; Pillow calls them 32 for some formats
-        return Image.fromarray((np.clip(np.asarray(image), 0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        values = np.nan_to_num(np.asarray(image))
-        return Image.fromarray(np.clip(values * (255 if values.max() <= 1 else 1), 0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # straight to RGB, Pillow warns for each image
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def resize_all(images: np.ndarray, image_size: int | None) -> np.ndarray:
-    """Bring uint8 [N, H, W, C] to [N, image_size, image_size, C]; null or the same size leaves them alone."""
-    if image_size is None or images.shape[1:3] == (image_size, image_size):
+def resize_all(images: np.ndarray, decoding: Decoding) -> np.ndarray:
+    """Bring uint8 [N, H, W, C] to the wanted size, if there is one; letterbox over a colour makes grey images coloured."""
+    size = decoding.image_size
+    if size is None or images.shape[1:3] == (size, size) or not len(images):
         return images
-    resized = np.empty((len(images), image_size, image_size, images.shape[3]), np.uint8)
+    resized_images: np.ndarray | None = None
     for index, image in enumerate(images):
-        picture = Image.fromarray(image[:, :, 0] if images.shape[3] == 1 else image)
-        fitted = np.asarray(ImageOps.fit(picture, (image_size, image_size), Image.Resampling.LANCZOS))
-        resized[index] = fitted.reshape(image_size, image_size, -1)
-    return resized
+        picture = np.asarray(resized(Image.fromarray(image[:, :, 0] if images.shape[3] == 1 else image), decoding))
+        if resized_images is None:
+            resized_images = np.empty((len(images), size, size, 1 if picture.ndim == 2 else 3), np.uint8)
+        resized_images[index] = picture.reshape(resized_images.shape[1:])
+    assert resized_images is not None  # noqa: S101 - there are images
+    return resized_images
 
 
-def _decode_in_parallel(encoded: Iterable[Item], image_size: int | None) -> Iterator[tuple[Item, np.ndarray | None]]:
+def _decode_in_parallel(encoded: Iterable[Item], decoding: Decoding) -> Iterator[tuple[Item, np.ndarray | None]]:
     """Threads suffice: the decoders let go of Python's lock. Chunks bound the number of encoded images in memory."""
 
     def decode(item: Item) -> np.ndarray | None:
         with suppress(CorruptImageError):
-            return decode_image(item.content, image_size)
+            return decode_image(item.content, decoding)
         return None
 
     items = iter(encoded)
-    with ThreadPoolExecutor() as pool:
+    with quiet(), ThreadPoolExecutor() as pool:
         while chunk := list(islice(items, 2048)):
             yield from zip(chunk, pool.map(decode, chunk, chunksize=64), strict=True)
 

@@ -1,5 +1,6 @@
 """From the settings to an image set; several sources are one set, for studies that carry over what was learnt on one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, sou
 from vision_studies.data.checks.findings import refuse_wrong
 from vision_studies.data.image_set import ImageSet, check_class_names
 from vision_studies.data.sources.archives import read_archive
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.downloads import read_digits, read_download
 from vision_studies.data.sources.image_folder import image_files, list_image_folder
 from vision_studies.data.sources.listing import Listing
 from vision_studies.data.sources.parquet import list_parquet, parquet_files
-from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions
+from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions, resize_all
+from vision_studies.data.sources.survey import best_background, decoding_of, joined_decoding, survey_all
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.project_folders import in_project
@@ -33,7 +36,7 @@ def read_source(settings: DataPrepSettings) -> ImageSet:
     # Checked one by one: a label outside its own source's classes would be inside those of another.
     raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
     name = " + ".join(map(source_name, settings.source))
-    return ImageSet.create(name, *raw[:4], source_identity(settings), raw.items)
+    return ImageSet.create(name, *raw[:4], source_identity(settings), raw.items, raw.decoding)
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
@@ -79,37 +82,49 @@ def list_source(source: str, settings: DataPrepSettings) -> Listing | RawImages:
     folder = source_folder(source)
     if folder is not None:
         with refused_permissions():
-            found = _list_path(folder, settings)
+            found = _list_path(folder)
     elif source == "digits":
-        found = read_digits(settings.image_size)
+        found = read_digits()
     else:
-        found = read_download(source, in_project(settings.download_folder), settings.image_size)
+        found = read_download(source, in_project(settings.download_folder))
     check_class_names(found.class_names, source)
     return found
 
 
 def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -> ImageSet:
     found = list_source(source, settings)
+    decoding = Decoding(settings.image_size, settings.resize, settings.background)
     if isinstance(found, Listing):
         refuse_wrong(found.findings, settings.accept, found.source)
         found = decode_all(
             found.items(),
             found.class_names,
-            image_size=settings.image_size,
+            decoding=_resolved(found, decoding),
             skip_corrupt=settings.skip_corrupt,
             source=found.source,
         )
-    return ImageSet.create(source_name(source), *found[:4], origin, found.items)
+    else:
+        found = found._replace(images=resize_all(found.images, decoding), decoding=decoding)
+    return ImageSet.create(source_name(source), *found[:4], origin, found.items, found.decoding)
 
 
-def _list_path(folder: Path, settings: DataPrepSettings) -> Listing | RawImages:
+def _resolved(found: Listing, wanted: Decoding) -> Decoding:
+    """With the background and the ranges of values that suit all images of a source."""
+    if found.published:
+        return wanted
+    background = wanted.background or "white"
+    facts = survey_all((item.content for item in found.items()), background)
+    return replace(decoding_of(facts, wanted), background=best_background(facts, background))
+
+
+def _list_path(folder: Path) -> Listing | RawImages:
     if not folder.exists():
         raise DataError(
             f"{folder} does not exist; data_prep.source must be the path of a folder or one of {', '.join(NAMED_SOURCES)}."
         )
     if folder.is_dir() and any(parquet_files(folder).values()):
         return list_parquet(folder)
-    archive = read_archive(folder, settings.image_size)
+    archive = read_archive(folder)
     if archive is not None:
         return archive
     if folder.is_dir() and image_files(folder):
@@ -144,13 +159,14 @@ def join_sources(sources: list[ImageSet]) -> RawImages:
     class_names = tuple(f"{source.name}/{name}" for source in sources for name in source.class_names)
     is_test = np.concatenate([source.is_test for source in sources])
     items = _joined_items(sources)
+    decoding = joined_decoding([source.decoding for source in sources if source.decoding is not None])
     images = np.empty((len(labels), *sources[0].images.shape[1:]), np.uint8)
     stop = len(images)
     while sources:
         start = stop - len(sources[-1].images)
         images[start:stop] = sources.pop().images
         stop = start
-    return RawImages(images, labels, class_names, is_test, items)
+    return RawImages(images, labels, class_names, is_test, items, decoding)
 
 
 def _joined_items(sources: list[ImageSet]) -> pd.DataFrame | None:

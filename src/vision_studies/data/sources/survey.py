@@ -3,8 +3,10 @@
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from vision_studies.data.sources.decoding import (
     open_lazily,
     opened_image,
     orientation,
+    quiet,
     refused_damage,
     tiff_tag,
     to_8_bits,
@@ -39,6 +42,7 @@ _READ_WHOLE = 1 << 26  # larger files are hashed piece by piece
 _REDUCED_PIXELS = 2_000_000  # JPEG files with more pixels are looked at in half of their size, or less
 _LOOKED_AT = 8 * THUMBNAIL  # pixels to a side, at least, that these are looked at with
 _FRAMES_SEEN = 8
+_TOGETHER = 1024  # encoded images in memory
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,17 @@ def survey_image(content: bytes | Path, backgrounds: Sequence[str] = ("white", "
             return replace(facts, **_of_the_picture(opened, backgrounds))
     except CorruptImageError as error:
         return replace(facts, error=str(error), error_kind=error.kind)
+
+
+def survey_all(contents: Iterable[bytes | Path], background: str) -> list[ImageFacts]:
+    """What there is to know of many images, in their order, in threads; contrasts over `background`, white, black and grey."""
+    backgrounds = tuple(dict.fromkeys((background, "white", "black", "grey")))
+    found: list[ImageFacts] = []
+    waiting = iter(contents)
+    with quiet(), ThreadPoolExecutor() as pool:
+        while chunk := list(islice(waiting, _TOGETHER)):
+            found += pool.map(lambda content: survey_image(content, backgrounds), chunk)
+    return found
 
 
 def _of_the_file(content: bytes | Path) -> tuple[bytes | Path, ImageFacts]:
@@ -307,3 +322,16 @@ def best_background(facts: Iterable[ImageFacts], wanted: str) -> str:
         return sum(value >= SEEN_FROM for value in values), float(np.median(values))
 
     return max((wanted, "white", "black", "grey"), key=seen)
+
+
+def joined_decoding(decodings: Sequence[Decoding]) -> Decoding | None:
+    """One for images of several sources that were decoded by one setting each: ranges that hold all of theirs."""
+    if not decodings:
+        return None
+    whole = [decoding.integers for decoding in decodings if decoding.integers is not None]
+    decimal = [decoding.decimals for decoding in decodings if decoding.decimals is not None]
+    return replace(
+        decodings[0],
+        integers=(min(low for low, _ in whole), max(high for _, high in whole)) if whole else None,
+        decimals=(min(low for low, _ in decimal), max(high for _, high in decimal)) if decimal else None,
+    )

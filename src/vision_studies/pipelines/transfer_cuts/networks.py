@@ -1,6 +1,7 @@
 """Networks that `transfer_cuts` has pretrained, or cut and tuned, in use."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     # The networks tell classes apart in the order of the image set.
     classes = tuple(name for name in data.image_set.class_names if name in settings.classes)
     half = (HALF,) * data.in_channels
-    images = ImageFormat(classes, data.image_size, data.in_channels, Normalisation(half, half))
+    images = replace(ImageFormat.of(data, Normalisation(half, half)), class_names=classes)
     return ImageClassifier(run.path, network, images, training)
 
 
