@@ -110,8 +110,11 @@ class Project:
 
 @pytest.fixture(autouse=True)
 def no_chosen_project(monkeypatch):
-    """Each test works with the project around its own working folder, whatever a session before it has chosen."""
+    """Each test works with the project around its own working folder, and all pipelines, whatever a session has chosen."""
     monkeypatch.setattr(project_folders, "_chosen", None)
+    yield
+    if (registry := sys.modules.get("vision_studies.pipeline_registry")) is not None:
+        registry.choose_methods(None)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from tests.conftest import ROOT
 
 from vision_studies.cli import cli
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.kedro_commands import check_pipelines
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.pipeline_registry import check_pipelines
 
 
 def fail_as_kedro_does():
@@ -100,8 +100,11 @@ def test_the_default_pipeline_holds_the_chosen_methods_and_reports_last():
         chosen = pipeline_registry.register_pipelines()["__default__"]
         pipeline_registry.choose_methods(["alphanet"], images=False)
         without_images = pipeline_registry.register_pipelines()["__default__"]
+        pipeline_registry.choose_methods([])
+        of_images = pipeline_registry.register_pipelines()["__default__"]
     finally:
-        pipeline_registry.choose_methods(pipeline_registry.METHODS)
+        pipeline_registry.choose_methods(None)
+    assert {node.namespace for node in of_images.nodes} == {"data_prep"}
     assert {node.namespace for node in chosen.nodes} == {"data_prep", "mlp_transfer", "reporting"}
     assert chosen.nodes[-1].namespace == "reporting"
     assert {node.namespace for node in without_images.nodes} == {"alphanet", "reporting"}

@@ -258,7 +258,8 @@ def test_an_interrupted_command_says_so_in_a_sentence():
 def test_a_collection_stops_with_the_study_that_is_stopped(monkeypatch, capsys):
     begun_studies = []
 
-    def run(arguments, check):
+    def run(arguments, check, env):
+        assert env["KEDRO_ENV"] == arguments[-1].removeprefix("--env=")
         begun_studies.append(arguments[-1])
         return SimpleNamespace(returncode=130)
 

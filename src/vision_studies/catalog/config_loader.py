@@ -28,6 +28,8 @@ from vision_studies.errors import ParameterError, guess
 
 ENVIRONMENT_FILE = "environment.yml"
 _ENTRIES = ("extends", "title", "question", "pipelines", "images", "studies")
+_OF_NO_PIPELINE = ("execution", "versions", "storage", "tracking", "fresh")
+"""Parameters that say how and where a study is done, and nothing of what it does."""
 _FOLDER_NAME = re.compile(r"\w[\w. -]*")  # the study's name is part of every output path
 
 
@@ -37,9 +39,8 @@ class StudyConfigLoader(OmegaConfigLoader):
     - `${study:}` is the environment as named on the command line, `base` when none was.
     - `${data_set:}` is the key of the prepared data that `data_prep` asks for.
 
-    `pipelines` are those that the study works with besides `data_prep` and `reporting`; None for all of them. `images` says
-    whether the study needs `data_prep` at all. `studies` are the environments that a collection of studies stands for; None
-    for a study of its own.
+    `images` says whether the study needs `data_prep` at all. `studies` are the environments that a collection of studies
+    stands for; None for a study of its own.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class StudyConfigLoader(OmegaConfigLoader):
             "title": self._first(names, "title") or self.study,
             "question": self._first(names, "question") or "No question is asked: these are the base parameters.",
         }
-        self.pipelines = self._first(names, "pipelines")
+        self._named_pipelines, self._is_named = self._first(names, "pipelines"), bool(env)
+        self._has_title = self._first(names, "title") is not None
         self.images = self._first(names, "images") is not False
         self.studies = self._collected(names)
         super().__init__(conf_source, env=env, runtime_params=runtime_params, **options)
@@ -90,6 +92,20 @@ class StudyConfigLoader(OmegaConfigLoader):
             validate_parameters(merged, self._origin)
             self._parameters = merged
         return self._parameters
+
+    @property
+    def pipelines(self) -> list[str] | None:
+        """Pipelines that the study works with besides `data_prep` and `reporting`; None for all of them.
+
+        There are none where environments without a title say no more than what the images are: these are prepared then.
+        """
+        names: list[str] | None = self._named_pipelines
+        if names is not None or not self._is_named or self.studies is not None or self._has_title:
+            return names
+        self["parameters"]
+        base = (self._folder / (self.base_env or "base")).absolute()
+        named = {key for file, content in self._sources if Path(file).absolute().parent != base for key in content}
+        return [] if "data_prep" in named and named <= {"data_prep", *_OF_NO_PIPELINE} else None
 
     def catalog_in(self, project: Path) -> dict[str, Any]:
         """The catalog, with its paths below a project's folder, as Kedro's context lays them."""

@@ -1,5 +1,6 @@
 """`kedro alphanet`: what the pipeline `alphanet` has found, as tables, as listings and in the original project's files."""
 
+import os
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.options import ENV_VARIABLE
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
 
@@ -28,6 +30,17 @@ def _choice(*names: str, choices: list[str], text: str) -> Callable[[Any], Any]:
     return click.option(*names, type=click.Choice(choices), default=choices[0], show_default=True, help=text)
 
 
+def _study_and_folder(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, Path]:
+    """The study, which KEDRO_ENV names where one place alone is given, and the folder."""
+    study, *others = given if len(given) > 1 else (os.environ.get(ENV_VARIABLE, ""), *given)
+    if not study or not others:
+        hint = "'FOLDER'" if study else "'STUDY'"
+        raise click.MissingParameter(ctx=context, param=parameter, param_type="argument", param_hint=hint)
+    if len(others) > 1:
+        raise click.UsageError(f"Got unexpected extra argument ({others[1]})", context)
+    return study, Path(others[0])
+
+
 @click.group(
     epilog=(
         "\b\nExamples:\n"
@@ -39,12 +52,12 @@ def _choice(*names: str, choices: list[str], text: str) -> Callable[[Any], Any]:
 def alphanet() -> None:
     """Show and hand on what studies of long tails have found.
 
-    STUDY is what --env named when the study ran.
+    STUDY is what --env named when the study ran; the variable KEDRO_ENV names it where none is given.
     """
 
 
 @alphanet.command()
-@click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True, envvar=ENV_VARIABLE)
 @_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the first, or of the first five guesses.")
 @_choice("--format", "layout", choices=["text", "markdown", "latex", "csv"], text="How the table is written.")
 @click.option(
@@ -112,7 +125,7 @@ def table(
 
 
 @alphanet.command()
-@click.argument("study")
+@click.argument("study", envvar=ENV_VARIABLE)
 @click.option("--experiment", "-x", help="Name of the experiment, as tables have it; the first without it.")
 @_choice("--by", choices=["gain", "accuracy"], text="What the classes shown are chosen by.")
 @click.option("--smallest", is_flag=True, help="The classes with the smallest gain or accuracy, not the largest.")
@@ -152,8 +165,7 @@ def combinations(
 
 
 @alphanet.command()
-@click.argument("study")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("places", metavar="STUDY FOLDER", nargs=-1, callback=_study_and_folder)
 @click.option("--classifier", help="Label of the classifier; the first that AlphaNet improves without it.")
 @click.option(
     "--repeat",
@@ -164,13 +176,14 @@ def combinations(
 )
 @click.option("--name", help="Name of the data set in datasets.toml; made of the data and the classifier without it.")
 @told_in_a_sentence
-def export(study: str, folder: Path, classifier: str | None, repeat: int, name: str | None) -> None:
+def export(places: tuple[str, Path], classifier: str | None, repeat: int, name: str | None) -> None:
     """Write features and a classifier of STUDY to FOLDER in the files of the original project."""
     import re
 
     from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
     from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
+    study, folder = places
     if classifier is None:
         accuracies = read_experiments([_saved(study, "accuracies.csv")])
         classifier = str(accuracies.loc[~accuracies["baseline"], "classifier"].iloc[0])

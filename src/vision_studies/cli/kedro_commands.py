@@ -1,13 +1,12 @@
 """Kedro's own commands, with names checked and errors told in one sentence."""
 
 import functools
+import os
 import signal
 import subprocess
 import sys
 import traceback
 import warnings
-from importlib.util import find_spec
-from pkgutil import iter_modules
 from typing import Any
 
 import click
@@ -20,8 +19,9 @@ from kedro.io import DatasetNotFoundError
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
-from vision_studies.cli.options import RunCommand, explained
-from vision_studies.errors import ParameterError, guess
+from vision_studies.cli.options import ENV_VARIABLE, RunCommand, explained
+from vision_studies.errors import ParameterError
+from vision_studies.pipeline_registry import check_pipelines
 from vision_studies.pipelines.reporting.collection import gather_tables
 from vision_studies.project_folders import REPORTS, project_folder
 
@@ -30,16 +30,6 @@ _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 # kedro-viz asks FastAPI for a class that FastAPI no longer wants; only kedro-viz can change that.
 warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated", module="kedro_viz")
-
-
-def check_pipelines(names: list[str]) -> None:
-    """Refuse a name that no pipeline has: raises ParameterError with the names that there are."""
-    spec = find_spec("vision_studies.pipelines")
-    modules = iter_modules(spec.submodule_search_locations if spec else None)
-    there = ["__default__", *(module.name for module in modules if module.ispkg)]
-    for name in names:
-        if name not in there:
-            raise ParameterError(f"There is no pipeline '{name}'.{guess(name, there)} There are: {', '.join(there)}.")
 
 
 def _run_each(studies: list[str], collection: str) -> None:
@@ -56,7 +46,8 @@ def _run_each(studies: list[str], collection: str) -> None:
             click.secho(f"\n{study} ({number} of {len(studies)})", bold=True)
             named = {collection: study, f"--env={collection}": f"--env={study}"}
             arguments = [named.get(argument, argument) for argument in sys.argv[1:]]
-            code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False).returncode
+            environment = os.environ | {ENV_VARIABLE: study}
+            code = subprocess.run([sys.executable, "-m", "kedro", *arguments], check=False, env=environment).returncode
             if interrupts or code == INTERRUPTED:
                 sys.exit(INTERRUPTED)
             failed += [study] if code else []
@@ -72,6 +63,7 @@ def _run_each(studies: list[str], collection: str) -> None:
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
 def _run(**options: Any) -> Any:
+    options["env"] = options.get("env") or os.environ.get(ENV_VARIABLE)
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
         options |= {"pipelines": [options["pipeline"]], "pipeline": None}
@@ -83,12 +75,9 @@ def _run(**options: Any) -> Any:
     if runner and "." not in runner and runner not in _RUNNERS:
         raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
     options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
-    loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options.get("env"))
+    loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options["env"])
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
-    if not options.get("pipelines") and loader.pipelines is not None:  # the study's `environment.yml` names them
-        check_pipelines(loader.pipelines)
-        pipeline_registry.choose_methods(loader.pipelines, images=loader.images)
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     try:
         return kedro_run.callback(**options)

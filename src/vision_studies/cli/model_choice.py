@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vision_studies.cli.options import study_name
+from vision_studies.cli.options import env_option, study_name
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, project_folder
 from vision_studies.reports.table import Table
@@ -65,7 +65,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(choose=partial(choose_model, project_folder(), env, pipeline, model), **others)
 
     options = (
-        click.option("--env", "-e", help="Study whose model is used; base without it."),
+        env_option("Study whose model is used; base without it."),
         click.option("--pipeline", "-p", help="Pipeline of the study, where several have trained models."),
         click.option("--model", "-m", help="A run (its label, or how its fingerprint begins) or a file, instead."),
     )

@@ -9,7 +9,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
-from vision_studies.cli.options import DEVICE, no_runs, output_option
+from vision_studies.cli.options import DEVICE, env_option, no_runs, output_option
 from vision_studies.config.data_prep import source_folder
 from vision_studies.project_folders import project_folder
 
@@ -38,7 +38,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--env", "-e", help="Study; every one without it.")
+@env_option("Study; every one without it.")
 @click.option("--all", "every", is_flag=True, help="Runs without a test accuracy, too, such as trials of a search.")
 @told_in_a_sentence
 def list_models(env: str | None, every: bool) -> None:

@@ -12,6 +12,9 @@ from vision_studies.cli.params import read_params
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, project_folder
 
+ENV_VARIABLE = "KEDRO_ENV"
+"""Names the study where no option does, as for Kedro itself."""
+
 OPTIONS = {
     "env": (
         "Study: a folder of conf/, or several joined by +, merged from left to right. Without it the values of conf/base, "
@@ -42,7 +45,13 @@ OPTIONS = {
 }
 """Parameter of a command -> its help."""
 
-ENV = click.option("--env", "-e", help=OPTIONS["env"])
+
+def env_option(text: str) -> Any:
+    """The option `--env` with its help; the environment variable KEDRO_ENV counts where it is not given."""
+    return click.option("--env", "-e", envvar=ENV_VARIABLE, help=text)
+
+
+ENV = env_option(OPTIONS["env"])
 PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=read_params, help=OPTIONS["params"])
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
+from vision_studies.cli.options import env_option
 from vision_studies.config.merge import flatten
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
@@ -27,7 +28,7 @@ _LONGEST_VALUE = 60
     ),
 )
 @click.argument("names", metavar="RUN RUN...", nargs=-1, required=True)
-@click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
+@env_option("Look for runs in this study only; in all of them without it.")
 @told_in_a_sentence
 def compare(names: tuple[str, ...], env: str | None) -> None:
     """Compare the configurations of runs, each with all of its finished seeds, the others with the first.

@@ -14,9 +14,9 @@ from kedro.io import DataCatalog
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.kedro_commands import check_pipelines
 from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
 from vision_studies.config.registry import METHODS, settings_model
+from vision_studies.pipeline_registry import check_pipelines
 from vision_studies.project_folders import MODELS, project_folder
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
@@ -121,8 +121,9 @@ def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:
     """Pipelines that `kedro run` would do, in its order."""
     if pipeline not in (None, "__default__"):
         return (str(pipeline),)
-    methods = [name for name in METHODS if loader.pipelines is None or name in loader.pipelines]
-    return (*(("data_prep",) if loader.images else ()), *methods, "reporting")
+    named = loader.pipelines
+    methods = [name for name in METHODS if named is None or name in named]
+    return (*(("data_prep",) if loader.images else ()), *methods, *(() if named == [] else ("reporting",)))
 
 
 def _validated(parameters: Mapping[str, Any], *keys: str) -> list[Any]:

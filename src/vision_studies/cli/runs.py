@@ -8,7 +8,7 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
-from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
+from vision_studies.cli.options import DEVICE, env_option, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
 from vision_studies.project_folders import MODELS, project_folder
 from vision_studies.reports.table import Table
@@ -27,7 +27,7 @@ from vision_studies.studies.stored_runs import (
 if TYPE_CHECKING:
     from vision_studies.statistics.metrics import Split
 
-ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
+ENV = env_option("Look for runs in this study only; in all of them without it.")
 SPLIT = click.Choice(["validation", "test"])
 EXPORTS = click.option(
     "--exports",

@@ -11,7 +11,7 @@ from kedro.io.core import generate_timestamp
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.catalog.datasets import versions_in
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import study_name
+from vision_studies.cli.options import env_option, study_name
 from vision_studies.errors import BusyError, ParameterError, guess
 from vision_studies.hooks.lock import at_work, named
 from vision_studies.project_folders import project_folder
@@ -19,7 +19,7 @@ from vision_studies.reports.table import Table
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.versions import Versions
 
-ENV = click.option("--env", "-e", help="Study whose versions are meant; base without it.")
+ENV = env_option("Study whose versions are meant; base without it.")
 
 
 @click.group(

@@ -1,5 +1,6 @@
 """What a run tells on the terminal: what it is, the step at work, what took long, and where its results lie."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ NOTABLE_SECONDS = 10.0
 
 _HEADING = {"heading": True}  # such a line stands at the margin, what is told during a step stands below it
 _INDENT = 2
+_MOST_CLASSES = 30
 _LEVELS = {logging.WARNING: ("Warning: ", "bold yellow"), logging.ERROR: ("Error: ", "bold red")}
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
@@ -68,6 +70,7 @@ class TerminalHooks(StudyHooks):
     def after_context_created(self, context: Any) -> None:
         """Let the project's own handler take the place of the one that Kedro has made from `conf/logging.yml`."""
         super().after_context_created(context)
+        self._names_images_alone = getattr(context.config_loader, "pipelines", None) == []
         root = logging.getLogger()
         for handler in list(root.handlers):
             if handler.name == "terminal" and not isinstance(handler, TerminalHandler):
@@ -122,10 +125,14 @@ class TerminalHooks(StudyHooks):
             lines = [f"All studies: {index}", f"Report: {page}"] if page.is_file() else [f"Report: {index}"]
             print(f"\n{visible(self._summary)}\n", *lines, sep="\n")
             return
+        env = "" if self._study == "base" else f" --env={self._study}"
         if "data_prep" in self._pipelines:
             logger.info("images: %s", PRIMARY / self._load_data_set())
-        if set(self._pipelines) - {"data_prep", "reporting"}:
-            env = "" if self._study == "base" else f" --env={self._study}"
+        if self._pipelines == ["data_prep"]:
+            self._tell_counts()
+            for line in self._how_to_go_on(env):
+                logger.info("%s", line)
+        elif set(self._pipelines) - {"data_prep", "reporting"}:
             logger.info("for the report: kedro run%s --pipeline=reporting", env)
 
     @hook_impl
@@ -135,6 +142,33 @@ class TerminalHooks(StudyHooks):
             name = next(reversed(self._begun))
             step = f"step {self._numbers.get(name, len(self._begun))} of {self._steps}, {name}"
             _say(f"Stopped in {step}, after {_duration(time.monotonic() - self._started)}")
+
+    def _tell_counts(self) -> None:
+        """Say how many images of each class stand in each split; of many classes, how many there are in all."""
+        from vision_studies.reports.table import Table
+
+        try:
+            card = json.loads((self._project / REPORTS / self._study / "data_prep/data_card.json").read_text("utf-8"))
+            names, counts = card["class_names"], card["counts"]
+        except (OSError, ValueError, KeyError):  # the step that makes the card was not asked for
+            return
+        rows = [
+            {"class": visible(name), **{split: f"{counts[split][number]:,}" for split in counts}}
+            for number, name in enumerate(names)
+        ]
+        total = {"class": f"all {len(names):,}", **{split: f"{sum(of_class):,}" for split, of_class in counts.items()}}
+        if len(rows) > _MOST_CLASSES:
+            smallest = {split: f"{min(of_class):,}" for split, of_class in counts.items()}
+            rows = [{"class": "the smallest", **smallest}]
+        print(f"\n{Table([*rows, total]).terminal()}\n")
+
+    def _how_to_go_on(self, env: str) -> list[str]:
+        if not self._names_images_alone:
+            return [f"to go on: kedro run{env}"]
+        return [
+            f"to train on them: kedro run --env=STUDY+{self._study}, with a STUDY that `kedro run --help` names, or",
+            f"kedro run{env} --pipeline=cifar_resnet, or another pipeline that `kedro registry list` names",
+        ]
 
     def _begin(self, steps: Mapping[str, str | None]) -> None:
         """Start the clock for steps, which are given with their pipelines."""
