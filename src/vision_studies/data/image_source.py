@@ -117,6 +117,7 @@ def open_images(source: Path) -> ImageSource:
             "a file that numpy.save has written."
         ) from error
     if not isinstance(images, np.ndarray):
+        images.close()
         raise DataError(f"{source} holds several arrays; save the images alone with numpy.save.")
     if images.ndim == 3:
         images = images[..., None]
