@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from vision_studies.config.data_prep import SplitSettings
@@ -35,6 +36,17 @@ def test_counts_and_duplicates_across_splits(image_set):
     assert card["duplicates"]["within train"]["images"] == 1
     assert card["channel_mean"] == pytest.approx([0.5] * 3, abs=0.03)
     assert not card["own_test_split"]
+
+
+def test_duplicates_are_listed_by_the_names_of_their_files(image_set):
+    images = image_set.images.copy()
+    splits = make_splits(image_set, SETTINGS)
+    images[splits.test[0]] = images[splits.train[2]]
+    names = [f"class/{place}.png" for place in range(60)]
+    items = pd.DataFrame({"name": names, "split": None, "group": None, "copies": -1})
+    own = (image_set.labels, image_set.class_names, image_set.is_test)
+    card = data_card(ImageSet.create("named", images, *own, {}, items), splits)
+    assert card["duplicates"]["train and test"]["pairs"] == [(names[splits.train[2]], names[splits.test[0]])]
 
 
 def test_a_table_of_splits_gives_the_same_card(image_set):

@@ -208,3 +208,15 @@ def test_a_name_with_signs_of_a_pattern_is_itself():
 def test_classes_that_are_none_are_told(patterns, message):
     with pytest.raises(DataError, match=message):
         resolve_classes(patterns, FASHION, "where.new")
+
+
+def test_what_belongs_together_is_held_out_together_or_not_at_all():
+    by_class = [np.arange(0, 20), np.arange(20, 40)]
+    units = np.arange(40) % 13  # of both classes
+    for share in (0.2, 0.5):
+        training, validation = held_out(by_class, share, units)
+        assert sorted([*training, *validation]) == list(range(40))
+        assert not set(units[training]) & set(units[validation])
+        assert len(validation)
+    alone = held_out(by_class, 0.2, np.arange(40))
+    np.testing.assert_array_equal(np.concatenate(alone), np.concatenate(held_out(by_class, 0.2)))

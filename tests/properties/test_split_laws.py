@@ -3,6 +3,7 @@
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.data.conftest import make_image_set
@@ -10,6 +11,7 @@ from tests.properties.law_profiles import law
 
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.class_splits import split_by_count
+from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits, cut_tail, long_tail, long_tail_counts, make_splits
 from vision_studies.data.subsets import balanced_subset, held_out
 from vision_studies.errors import DataError, ParameterError
@@ -224,3 +226,58 @@ def test_uniform_classes_take_no_image_twice(index, split, ratio, seed):
     per_class = np.bincount(index.labels[drawn], minlength=index.splits.num_classes)
     assert np.count_nonzero(per_class) == int(ratio * len(index.splits.few))
     assert per_class.max(initial=0) <= index.sizes[index.splits.few].max()
+
+
+@st.composite
+def related_images(draw):
+    """Images that belong together by group or as copies, and splits that the source says of some."""
+    classes, number = draw(st.integers(2, 4)), draw(st.integers(20, 120))
+    random = np.random.default_rng(draw(st.integers(0, 99)))
+    labels = np.concatenate([np.arange(classes), random.integers(0, classes, number)])
+    places = np.arange(len(labels))
+    groups = random.integers(0, draw(st.integers(4, 60)), len(labels))
+    copies = np.where(random.random(len(labels)) < draw(st.floats(0, 0.5)), random.integers(0, 30, len(labels)), -1)
+    said = draw(st.sampled_from([(None,), ("train", "test"), ("train", "validation"), ("train", "validation", "test")]))
+    split = np.array(said, dtype=object)[random.integers(0, len(said), len(labels))]
+    split[:classes] = said[0]
+    items = pd.DataFrame({"name": places.astype(str), "split": split, "copies": copies})
+    items["group"] = [f"g{group}" for group in groups] if draw(st.booleans()) else None
+    is_test = (items["split"] == "test").to_numpy(bool)
+    names = tuple(f"class {label}" for label in range(classes))
+    return ImageSet.create("related", np.zeros((len(labels), 1, 1, 1), np.uint8), labels, names, is_test, {}, items)
+
+
+@law
+@given(
+    related_images(), st.floats(0.1, 0.5), st.integers(0, 9), st.sampled_from(["together", "apart"]), st.none() | TAILS
+)
+def test_no_group_and_no_picture_is_carved_to_two_sides(image_set, fraction, seed, copies, tail):
+    own = {
+        "validation_fraction": fraction,
+        "test_fraction": fraction,
+        "seed": seed,
+        "copies": copies,
+        "long_tail": tail,
+    }
+    splits = divided(image_set, **own)
+    assume(splits is not None)
+    items, labels, whole = image_set.items, image_set.labels, {*range(len(image_set.labels))}
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    where = pd.Series(pd.NA, index=items.index, dtype=object)
+    for name, part in parts.items():
+        assert where[part].isna().all()  # disjoint
+        where[part] = name
+    assert np.bincount(labels[splits.train], minlength=len(image_set.class_names)).all()
+    carved = [name for name in ("validation", "test") if not (items["split"] == name).any()]
+    for column in ("group", "copies") if copies == "together" else ("group",):
+        linked = items[column].where(items[column] != -1)
+        for name in carved:  # what stands in a carved split stands in no other that the source has not said
+            inside = set(linked[where == name].dropna())
+            others = where.isin([*{"train", *carved} - {name}])
+            assert not inside & set(linked[others].dropna())
+        if column == "copies":
+            assert not set(linked[where == "train"].dropna()) & set(linked[where.isin(["validation", "test"])].dropna())
+    if tail is None:
+        left_out = whole - {*np.concatenate([*parts.values()]).tolist()}
+        assert not left_out or copies == "together"
+        assert not any(items["copies"][place] == -1 for place in left_out)

@@ -36,7 +36,8 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
 
     Returns:
         A JSON value. Channel statistics are on the scale 0 to 1. `duplicates` counts, for each pair of splits, the images
-        of the second that stand in the first, too, byte for byte, and lists some of them. `long_tail` is null where every
+        of the second that stand in the first, too, byte for byte, and lists some of them: by the names of their files where
+        the source has any, otherwise by their places in the image set. `long_tail` is null where every
         image is in a split; otherwise it says how many are in none, and how many training images the largest and the smallest
         class have.
     """
@@ -70,9 +71,11 @@ def _duplicates(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
             digest = hashlib.blake2b(np.ascontiguousarray(image_set.images[index]).data, digest_size=16).digest()
             positions[digest].append(int(index))
     result: dict[str, Any] = {}
+    name_of = int if image_set.items is None else image_set.items["name"].__getitem__
     for first, second in combinations(NAMES, 2):
         shared = where[first].keys() & where[second].keys()
         pairs = sorted((where[first][digest][0], index) for digest in shared for index in where[second][digest])
-        result[f"{first} and {second}"] = {"images": len(pairs), "pairs": pairs[:_LISTED_DUPLICATES]}
+        listed = [(name_of(image), name_of(copy)) for image, copy in pairs[:_LISTED_DUPLICATES]]
+        result[f"{first} and {second}"] = {"images": len(pairs), "pairs": listed}
     repeated = sum(len(indices) - 1 for indices in where["train"].values())
     return result | {"within train": {"images": repeated}}

@@ -4,6 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -52,13 +53,37 @@ class Splits:
         return cls(*(np.sort(table.loc[table["split"] == name, "index"].to_numpy(np.int64)) for name in NAMES))
 
 
+class Divided(NamedTuple):
+    """What a division depends on.
+
+    Attributes:
+        name: of the images, as it is named in messages.
+        labels: int64 [N].
+        class_names: one name a label.
+        own: str [N], the split that the source says of each image; empty where it leaves it open.
+        units: int64 [N], images of one number are never divided; None where every image stands for itself.
+        repeated: bool [N], images that would be learnt from though a copy of them is for test or validation.
+    """
+
+    name: str
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    own: np.ndarray
+    units: np.ndarray | None = None
+    repeated: np.ndarray | None = None
+
+
 def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
-    """Divide by class. A test split of the source's own is kept; validation is always carved from the training images.
+    """Divide by class. Splits of the source's own are kept; those that it has not are carved from the training images.
+
+    Images of one group, and with `copies: together` copies of one picture, never stand on two sides of what is carved. Where
+    the source has a test or validation split of its own, training images that are copies of its images are left out.
 
     A long tail is drawn from all images that are not for test, and validation is carved from what it keeps.
 
     Raises:
-        DataError: a class has too few images to be divided, or would have none left for training, or none in a long tail.
+        DataError: a class has too few images or too few groups to be divided, or would have none left for training, or none
+            in a long tail.
 
     Examples:
         >>> import numpy as np
@@ -74,74 +99,264 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         >>> np.bincount(labels[splits.test]).tolist()
         [10, 10]
     """
-    if image_set.is_test.any():
-        rest, test = np.flatnonzero(~image_set.is_test), np.flatnonzero(image_set.is_test)
-    else:
-        rest, test = _carve(image_set, np.arange(len(image_set.labels)), settings.test_fraction, settings.seed, "test")
-    if settings.long_tail is None:
-        train, validation = _carve(image_set, rest, settings.validation_fraction, settings.seed, "validation")
-        return Splits(train, validation, test)
-    counts = np.bincount(image_set.labels[rest], minlength=len(image_set.class_names))
+    own = np.where(image_set.is_test, "test", "").astype("U10")
+    units = repeated = None
+    if image_set.items is not None:
+        said = image_set.items["split"].fillna("").to_numpy(dtype="U10")
+        own = np.where(said != "", said, own)
+        copies = image_set.items["copies"].to_numpy(np.int64) if settings.copies == "together" else None
+        units = units_of(image_set.items["group"], copies)
+        repeated = None if copies is None else _repeated(own, copies)
+    return divide(
+        Divided(image_set.name, image_set.labels, image_set.class_names, own, units, repeated),
+        settings,
+    )
+
+
+def units_of_images(image_set: ImageSet) -> np.ndarray | None:
+    """What of an image set must not be divided: see `units_of`."""
+    if image_set.items is None:
+        return None
+    return units_of(image_set.items["group"], image_set.items["copies"].to_numpy(np.int64))
+
+
+def units_of(groups: pd.Series, copies: np.ndarray | None) -> np.ndarray | None:
+    """Number of the smallest parts that hold a group, or the copies of a picture, as a whole.
+
+    Args:
+        groups: name of each image's group [N], or None.
+        copies: int64 [N], a number for each picture that there is several times, -1 of others.
+
+    Returns:
+        int64 [N], in the order of first appearance; None where every image is a part of its own.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from vision_studies.data.splits import units_of
+        >>> units_of(pd.Series(["ann", "ann", "bob", None]), np.array([-1, 7, 7, -1])).tolist()
+        [0, 0, 0, 1]
+        >>> units_of(pd.Series(["ann", "bob"]), None) is None
+        True
+    """
+    number = len(groups)
+    of_group, _ = pd.factorize(groups)  # -1 of none
+    links = [of_group] if copies is None else [of_group, np.where(copies >= 0, pd.factorize(copies)[0], -1)]
+    if all(np.bincount(link[link >= 0], minlength=1).max() <= 1 for link in links):
+        return None
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    # A graph of images and of what they have in common: groups, and pictures of which they are copies.
+    images, common, start = [], [], number
+    for link in links:
+        linked = np.flatnonzero(link >= 0)
+        images.append(linked)
+        common.append(link[linked] + start)
+        start += int(link.max(initial=-1)) + 1
+    edges = np.concatenate(images), np.concatenate(common)
+    graph = coo_matrix((np.ones(len(edges[0]), np.int8), edges), shape=(start, start))
+    _, parts = connected_components(graph, directed=False)
+    return pd.factorize(parts[:number])[0].astype(np.int64)
+
+
+def _repeated(own: np.ndarray, copies: np.ndarray) -> np.ndarray | None:
+    """Images that stand, as another copy, in a split of the source's own that they are not in: those for test come first."""
+    rank = np.select([own == "test", own == "validation"], [2, 1], 0)
+    best = np.zeros(int(copies.max(initial=-1)) + 1, np.int64)
+    known = copies >= 0
+    np.maximum.at(best, copies[known], rank[known])
+    repeated = known.copy()
+    repeated[known] = rank[known] < best[copies[known]]
+    return repeated if repeated.any() else None
+
+
+def divide(data: Divided, settings: SplitSettings) -> Splits:
+    """What `make_splits` does, without the images.
+
+    Raises:
+        DataError: see `make_splits`.
+    """
+    places = np.arange(len(data.labels))
+    test, validation = (places[data.own == split] for split in ("test", "validation"))
+    rest = places[~np.isin(data.own, ("test", "validation"))]
+    if data.repeated is not None:
+        rest = _with_all_classes(data, rest[~data.repeated[rest]])
+        validation = validation[~data.repeated[validation]]
+    if not len(test):
+        rest, test = _carve(data, rest, settings.test_fraction, settings.seed, "test")
+    own_validation = len(validation) > 0
+    if settings.long_tail is not None:
+        counts = np.bincount(data.labels[rest], minlength=len(data.class_names))
+        if not counts.all():
+            raise DataError(
+                f"'{data.name}' has no image of '{data.class_names[int(counts.argmin())]}' besides those for test, so that no "
+                "long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
+            )
+        rest = rest[long_tail(data.labels[rest], settings.long_tail)]
+        if not own_validation:
+            rest, validation = _carve_tail(data.labels, rest, settings.validation_fraction, settings.seed, data.units)
+    elif not own_validation:
+        rest, validation = _carve(data, rest, settings.validation_fraction, settings.seed, "validation")
+    return Splits(_with_all_classes(data, rest), validation, test)
+
+
+def _with_all_classes(data: Divided, train: np.ndarray) -> np.ndarray:
+    counts = np.bincount(data.labels[train], minlength=len(data.class_names))
     if not counts.all():
-        raise DataError(
-            f"'{image_set.name}' has no image of '{image_set.class_names[int(counts.argmin())]}' besides those for test, so "
-            "that no long tail can be drawn; add images of it, or set data_prep.splits.long_tail to null."
+        without = data.class_names[int(counts.argmin())]
+        copied = data.repeated is not None and (data.labels[data.repeated] == int(counts.argmin())).any()
+        reason = (
+            "all of its training images are copies of images for test; set data_prep.splits.copies=apart to learn from them"
+            if copied
+            else "add images of it to the training split, or leave the class out"
         )
-    tail = rest[long_tail(image_set.labels[rest], settings.long_tail)]
-    train, validation = _carve_tail(image_set.labels, tail, settings.validation_fraction, settings.seed)
-    return Splits(train, validation, test)
+        raise DataError(f"'{data.name}' has no image of '{without}' to learn from: {reason}.")
+    return train
 
 
-def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings) -> Splits:
+def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings, units: np.ndarray | None = None) -> Splits:
     """Keep a long tail of images that are divided already; as large a part of each class validates as before.
 
     Args:
         splits: of all images; the test split stays.
         labels: int64 [N], of all images.
         settings: profile, factor and seed.
+        units: int64 [N], of all images: those of one number are never divided; None where each stands for itself.
 
     Raises:
         DataError: a class would keep no image, or every class a single one.
     """
     pool = np.sort(np.concatenate([splits.train, splits.validation]))
     tail = pool[long_tail(labels[pool], settings)]
-    train, validation = _carve_tail(labels, tail, len(splits.validation) / len(pool), settings.seed)
+    train, validation = _carve_tail(labels, tail, len(splits.validation) / len(pool), settings.seed, units)
     return Splits(train, validation, splits.test)
 
 
-def _carve(
-    image_set: ImageSet, indices: np.ndarray, fraction: float, seed: int, name: str
-) -> tuple[np.ndarray, np.ndarray]:
-    labels = image_set.labels[indices]
-    counts = np.bincount(labels, minlength=len(image_set.class_names))
+def _carve(data: Divided, indices: np.ndarray, fraction: float, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    labels = data.labels[indices]
+    counts = np.bincount(labels, minlength=len(data.class_names))
     scarce = int(counts.argmin())
     wanted = math.ceil(len(indices) * fraction)  # as scikit-learn rounds
-    if counts[scarce] < 2 or wanted < len(counts) or len(indices) - wanted < len(counts):
+    if counts[scarce] < 2:
+        raise DataError(f"'{data.name}' cannot be split by class: {_too_few(data, scarce, int(counts[scarce]), name)}.")
+    if wanted < len(counts) or len(indices) - wanted < len(counts):
         raise DataError(
-            f"'{image_set.name}' cannot be split by class: '{image_set.class_names[scarce]}' has {counts[scarce]} images "
-            f"and the {name} split would have {wanted} of {len(indices)} for {len(counts)} classes; add images or change "
+            f"'{data.name}' cannot be split by class: '{data.class_names[scarce]}' has {counts[scarce]} images and the {name} "
+            f"split would have {wanted} of {len(indices)} for {len(counts)} classes; add images or change "
             f"data_prep.splits.{name}_fraction ({fraction})."
         )
+    if data.units is not None and _has_parts(data.units[indices]):
+        return _carve_units(data, indices, fraction, seed, name)
     from sklearn.model_selection import train_test_split
 
     left, carved = train_test_split(indices, test_size=fraction, stratify=labels, random_state=seed)
-    counts_left = np.bincount(image_set.labels[left], minlength=len(counts))
+    counts_left = np.bincount(data.labels[left], minlength=len(counts))
     if not counts_left.all():
         without = int(counts_left.argmin())
         raise DataError(
-            f"'{image_set.name}' cannot be split by class: of the {counts[without]} images of "
-            f"'{image_set.class_names[without]}' the {name} split would take all; lower data_prep.splits.{name}_fraction "
+            f"'{data.name}' cannot be split by class: of the {counts[without]} images of "
+            f"'{data.class_names[without]}' the {name} split would take all; lower data_prep.splits.{name}_fraction "
             f"({fraction})."
         )
     return np.sort(left), np.sort(carved)
 
 
-def _carve_tail(labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
+def _too_few(data: Divided, label: int, left: int, name: str) -> str:
+    """Why a class with `left` images, besides those that are in a split already, cannot be divided."""
+    total = int((data.labels == label).sum())
+    images = f"{total} image" + ("s" if total != 1 else "")
+    rest = "" if total == left else f", of which {left or 'none'} is left,"
+    return (
+        f"'{data.class_names[label]}' has {images}{rest} and training and {name} need one each at least; add images of it, or "
+        "leave the class out"
+    )
+
+
+def _has_parts(units: np.ndarray) -> bool:
+    return len(np.unique(units)) < len(units)
+
+
+def _carve_units(
+    data: Divided, indices: np.ndarray, fraction: float, seed: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    labels, units = data.labels[indices], np.asarray(data.units)[indices]
+    chosen = _choose_units(labels, units, np.bincount(labels) * fraction, seed)
+    if not chosen.any():
+        raise DataError(
+            f"'{data.name}' cannot be split by group: its {len(indices)} images stand in {len(np.unique(units))} groups and "
+            f"sets of copies, of which none can be for {name} without taking a class from training; add groups, or leave "
+            "data_prep.columns.group out."
+        )
+    return indices[~chosen], indices[chosen]
+
+
+_TRIALS = 16  # orders in which groups are tried; where nearly all stand for themselves, the first is as good as any
+_LARGE = 5000
+
+
+def _choose_units(labels: np.ndarray, units: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
+    """Choose whole units with as nearly as can be `wanted` images of every class, and leave an image of every class.
+
+    Units are taken in a random order, or the larger ones first, where they bring the classes nearer to what is wanted (the
+    sum of squared differences, as shares of each class); of several orders the best is taken.
+
+    Returns:
+        bool [N].
+    """
+    _, codes = np.unique(units, return_inverse=True)
+    total = np.bincount(labels).astype(np.float64)
+    pairs, amount = np.unique(np.stack([codes, labels]), axis=1, return_counts=True)
+    starts = np.searchsorted(pairs[0], np.arange(codes.max() + 2))
+    sizes = np.bincount(codes)
     generator = np.random.default_rng(seed)
-    shuffled = [generator.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
-    carved = [of_class[: min(max(round(len(of_class) * fraction), 1), len(of_class) - 1)] for of_class in shuffled]
-    validation = np.sort(np.concatenate(carved))
+    best, least = np.zeros(len(sizes), bool), np.inf
+    for trial in range(_TRIALS if len(sizes) <= _LARGE else 2):
+        order = generator.permutation(len(sizes))
+        if trial % 2 == 0:
+            order = order[np.argsort(-sizes[order], kind="stable")]
+        taken = _greedy(order, pairs[1].tolist(), amount.tolist(), starts.tolist(), total, wanted)
+        differences = np.bincount(labels[taken[codes]], minlength=len(total)) - wanted
+        error = float(((differences / np.maximum(total, 1)) ** 2).sum())
+        if taken.any() and error < least - 1e-12:
+            best, least = taken, error
+    return np.asarray(best[codes])
+
+
+def _greedy(
+    order: np.ndarray, of_label: list[int], amount: list[int], starts: list[int], total: np.ndarray, wanted: np.ndarray
+) -> np.ndarray:
+    """Units that are taken in one order: bool [units]."""
+    left, lacking, whole = total.tolist(), wanted.tolist(), total.tolist()
+    taken = np.zeros(len(order), bool)
+    for unit in order.tolist():
+        parts = range(starts[unit], starts[unit + 1])
+        # By how much the sum of squared differences changes.
+        gain = sum((amount[i] ** 2 - 2 * lacking[of_label[i]] * amount[i]) / whole[of_label[i]] ** 2 for i in parts)
+        if gain > 0 or any(left[of_label[i]] <= amount[i] for i in parts):
+            continue
+        taken[unit] = True
+        for i in parts:
+            left[of_label[i]] -= amount[i]
+            lacking[of_label[i]] -= amount[i]
+    return taken
+
+
+def _carve_tail(
+    labels: np.ndarray, indices: np.ndarray, fraction: float, seed: int, units: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
+
+    def share(images: int) -> int:
+        return min(max(round(images * fraction), 1), images - 1)
+
+    if units is not None and _has_parts(units[indices]):
+        wanted = np.array([share(images) if images else 0 for images in np.bincount(labels[indices]).tolist()])
+        validation = indices[_choose_units(labels[indices], units[indices], wanted, seed)]
+    else:
+        generator = np.random.default_rng(seed)
+        shuffled = [generator.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
+        validation = np.sort(np.concatenate([of_class[: share(len(of_class))] for of_class in shuffled]))
     if not len(validation):
         raise DataError(
             "The long tail keeps one image of every class, so that none is left to validate with; lower "

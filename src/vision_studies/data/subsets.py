@@ -100,19 +100,28 @@ def balanced_subset(labels: np.ndarray, fraction: float, seed: int) -> list[np.n
     return [images[torch.randperm(len(images), generator=generator).numpy()[:each]] for images in by_class]
 
 
-def held_out(by_class: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
+def held_out(
+    by_class: Sequence[np.ndarray], share: float, units: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Divide a subset into images to learn from and images to validate with, class by class.
 
     The second image drawn of a class validates, and the given share of those that follow, evenly: both parts are nested
-    across fractions as the subsets are, and any class with two images has one of each.
+    across fractions as the subsets are, and any class with two images has one of each. Images of one unit stand where the
+    one of them stands that was drawn first.
 
     Args:
         by_class: positions for each class, from `balanced_subset`.
         share: part that validates.
+        units: int64, of all positions: images of one number are never divided; None where each stands for itself.
 
     Returns:
         Positions to learn from, and positions to validate with.
     """
     validates = [np.diff(np.floor((np.arange(len(images) + 1) - 2) * share + _ROUNDING)) > 0 for images in by_class]
     positions, chosen = np.concatenate(by_class), np.concatenate(validates)
+    if units is not None and len(positions):
+        turns = np.concatenate([np.arange(len(images)) for images in by_class])
+        order = np.argsort(turns, kind="stable")
+        _, first, inverse = np.unique(units[positions][order], return_index=True, return_inverse=True)
+        chosen[order] = chosen[order][first][inverse]
     return positions[~chosen], positions[chosen]

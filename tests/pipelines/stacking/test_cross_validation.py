@@ -34,6 +34,18 @@ def test_a_class_that_a_fold_would_lack_is_told(labels):
         assign_folds(labels, 3, seed=0)
 
 
+def test_a_group_is_in_one_fold_and_groups_of_one_change_nothing():
+    labels, units = np.arange(90) % 3, np.arange(90) // 5
+    folds = assign_folds(labels, 3, seed=1, units=units)
+    assert (pd.DataFrame({"fold": folds, "unit": units}).groupby("unit")["fold"].nunique() == 1).all()
+    assert (pd.crosstab(labels, folds) >= 5).all(axis=None)
+    np.testing.assert_array_equal(assign_folds(labels, 3, 1, np.arange(90)), assign_folds(labels, 3, 1))
+    with pytest.raises(
+        DataError, match=r"of a class stand in 2 groups or sets of copies.* set stacking.run.folds.number"
+    ):
+        assign_folds(np.repeat([0, 1], [9, 4]), 3, seed=0, units=np.repeat([*range(9), 20, 21], [1] * 9 + [2, 2]))
+
+
 def test_no_prediction_that_the_meta_learner_learns_from_is_of_an_image_its_network_was_trained_on(
     tmp_path, counting_data
 ):

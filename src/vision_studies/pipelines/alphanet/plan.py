@@ -240,10 +240,11 @@ def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | Non
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":
     """Images with a long tail, where the study cuts one itself; none where features are imported."""
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.data.splits import cut_tail
+    from vision_studies.data.splits import cut_tail, units_of_images
 
     if settings.imported is not None:
         return None
     if settings.long_tail is None:
         return data
-    return PreparedData(data.image_set, cut_tail(data.splits, data.image_set.labels, settings.long_tail), {})
+    units = units_of_images(data.image_set)
+    return PreparedData(data.image_set, cut_tail(data.splits, data.image_set.labels, settings.long_tail, units), {})

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import softmax
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from torch import Tensor, nn
 
 from vision_studies.data.prepared import PreparedData
+from vision_studies.data.splits import units_of_images
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.models.stacked import MetaLearner
@@ -60,11 +61,13 @@ class _Network(NamedTuple):
     positions: np.ndarray | None  # of the images it is trained on, in the training split
 
 
-def assign_folds(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+def assign_folds(labels: np.ndarray, number: int, seed: int, units: np.ndarray | None = None) -> np.ndarray:
     """Which of `number` folds each image is in, int64 [N] like its labels; every fold has its share of every class.
 
+    Images of one unit (int64 [N]; None where each stands for itself) are in one fold, and shares are as near as they can be.
+
     Raises:
-        DataError: a class has fewer images than there are folds.
+        DataError: a class has fewer images, or units, than there are folds.
     """
     rarest = np.unique(labels, return_counts=True)[1].min()
     if rarest < number:
@@ -72,9 +75,18 @@ def assign_folds(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
             f"folds.number={number} but the rarest class has {rarest} training images, so that a fold would have none of it; "
             f"set stacking.run.folds.number to {max(2, rarest)} or less, or use more images."
         )
+    if units is not None and len(np.unique(units)) == len(units):
+        units = None
+    if units is not None:
+        fewest = min(len(np.unique(units[labels == label])) for label in np.unique(labels))
+        if fewest < number:
+            raise DataError(
+                f"folds.number={number} but the training images of a class stand in {fewest} groups or sets of copies, so that "
+                f"a fold would have none of it; set stacking.run.folds.number to {max(2, fewest)} or less, or use more groups."
+            )
     folds = np.empty(len(labels), dtype=np.int64)
-    splitter = StratifiedKFold(number, shuffle=True, random_state=seed)
-    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels)):
+    splitter = (StratifiedKFold if units is None else StratifiedGroupKFold)(number, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(np.zeros(len(labels)), labels, units)):
         folds[held_out] = fold
     return folds
 
@@ -95,7 +107,8 @@ def train(
     """
     tune_process()
     labels = np.asarray(data.image_set.labels[data.splits.train])
-    folds = assign_folds(labels, run.folds, run.fold_seed)
+    units = units_of_images(data.image_set)
+    folds = assign_folds(labels, run.folds, run.fold_seed, None if units is None else units[data.splits.train])
     held_out = np.full((len(labels), len(run.base_learners), data.num_classes), np.nan, dtype=np.float32)
     seconds, trained_images, histories = 0.0, 0, []
     for network in _networks(run, folds, folder):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
+from vision_studies.data.splits import units_of_images
 from vision_studies.data.subsets import ClassData, balanced_subset, class_data, held_out
 from vision_studies.errors import DataError
 from vision_studies.models.convnet import ConvNet
@@ -118,7 +119,9 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
         )
     if not counted:
         return images.train[np.concatenate(draws)], images.validation
-    training, validation = held_out(draws, settings.fine_tuning.validation_share)
+    units = units_of_images(data.image_set)
+    of_training = None if units is None else units[images.train]
+    training, validation = held_out(draws, settings.fine_tuning.validation_share, of_training)
     return images.train[training], images.train[validation]
 
 
