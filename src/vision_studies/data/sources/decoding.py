@@ -143,7 +143,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def opened_image(
-    content: bytes | Path, wanted: int | None = None, reduced_above: int = MOST_PIXELS
+    content: bytes | Path, wanted: int | None = None, reduced_above: int | None = None
 ) -> Iterator[Opened]:
     """Open and load an image; large ones one after the other.
 
@@ -151,7 +151,7 @@ def opened_image(
         content: the file, or its bytes.
         wanted: height and width that it is brought to; a JPEG file of more pixels than `reduced_above` is read at a half, a
             quarter or an eighth of its size, which is not smaller.
-        reduced_above: see there.
+        reduced_above: `MOST_PIXELS` without it.
 
     Raises:
         CorruptImageError: it cannot be read.
@@ -164,7 +164,11 @@ def opened_image(
         image = open_lazily(content)
     with image:
         size = image.size
-        if wanted is not None and image.format in ("JPEG", "MPO") and image.width * image.height > reduced_above:
+        if (
+            wanted is not None
+            and image.format in ("JPEG", "MPO")
+            and image.width * image.height > (reduced_above or MOST_PIXELS)
+        ):
             image.draft(None, (wanted, wanted))
         if image.width * image.height > MOST_PIXELS:
             raise _too_large(f"{size[0]:,} x {size[1]:,} pixels")
@@ -246,7 +250,7 @@ def _raw_mode(tile: Any) -> str:
     return tile.args if isinstance(tile.args, str) else str(tile.args[0]) if tile.args else ""
 
 
-# --- Depth -----------------------------------------------------------------------------------------------------------------
+# --- Depth -----
 
 
 def deep_values(opened: Opened) -> np.ndarray | None:
@@ -317,7 +321,7 @@ def scaled(values: np.ndarray, decoding: Decoding) -> np.ndarray:
     return np.rint(shifted * (255 / (high - low or 1))).astype(np.uint8)
 
 
-# --- Colour and transparency ------------------------------------------------------------------------------------------------
+# --- Colour and transparency -----
 
 
 def to_8_bits(opened: Opened, decoding: Decoding) -> tuple[Image.Image, Image.Image | None]:
@@ -384,7 +388,7 @@ def _alike(image: Image.Image, background: str) -> tuple[Image.Image, Image.Imag
     return image.convert("RGB"), Image.new("RGB", image.size, (red, green, blue))
 
 
-# --- How the camera was held --------------------------------------------------------------------------------------------------
+# --- How the camera was held -----
 
 
 def orientation(image: Image.Image) -> tuple[int, ExifState]:
@@ -441,7 +445,7 @@ def turned(image: Image.Image, turn: int) -> Image.Image:
     return image.transpose(_TURNS[turn]) if turn in _TURNS else image
 
 
-# --- Size ---------------------------------------------------------------------------------------------------------------------
+# --- Size -----
 
 
 def resized(image: Image.Image, decoding: Decoding) -> Image.Image:

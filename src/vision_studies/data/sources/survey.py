@@ -258,7 +258,7 @@ def _shows_later(opened: Opened, frames: int) -> bool:
     return False
 
 
-# --- Of all images ------------------------------------------------------------------------------------------------------------
+# --- Of all images -----
 
 
 def decoding_of(facts: Iterable[ImageFacts], wanted: Decoding) -> Decoding:
