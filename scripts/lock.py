@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_SET_UP = ("heic",)
+"""Extras that everyone decides on alone: the licences of what their wheels bring are not those of the rest."""
 UV = "uv==0.13.9"
 CHOSEN_BY_THE_MACHINE = re.compile(r"(torch|triton|nvidia-.+|cuda-.+)==")
 HEADER = """\
@@ -46,7 +48,7 @@ def written(file: Path, content: str, blocks: list[str]) -> None:
 def main() -> None:
     """Make both files."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = list(project["optional-dependencies"])
+    extras = [extra for extra in project["optional-dependencies"] if extra not in NOT_SET_UP]
     files = [ROOT / "requirements.txt", ROOT / "requirements-ffcv.txt"]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(Path(folder, "venv"), with_pip=True)

@@ -148,7 +148,8 @@ def test_corrupt_images_are_named_counted_and_skipped(demo_project, models, spli
     lines = done.stderr.splitlines()
     assert lines[0] == "12 images cannot be read and left out:"
     assert lines[1:11] == [f"  bad{number:02d}.png: no image" for number in range(10)]
-    assert lines[11:] == ["  and 2 more"]
+    assert lines[11:] == ["  and 2 more", f"  all of them: {tmp_path / 'new_left_out.csv'}"]
+    assert len(pd.read_csv(tmp_path / "new_left_out.csv")) == 12
     assert pd.read_csv(tmp_path / "new.csv")["file"].tolist() == [f"{number}.png" for number in range(5)]
 
 
@@ -268,7 +269,7 @@ def test_a_model_that_cannot_be_used_is_told(demo_project, models, tmp_path, arg
     ("make", "message"),
     [
         (lambda folder: None, "holds no image files"),
-        (lambda folder: (folder / "a.png").write_bytes(b"\x89PNG"), "The one image cannot be read"),
+        (lambda folder: (folder / "a.png").write_bytes(b"\x89PNG"), r"a.png cannot be read: no image"),
     ],
 )
 def test_a_folder_without_a_picture_is_told(models, tmp_path, make, message):

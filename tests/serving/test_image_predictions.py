@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,17 @@ from tests.test_base_parameters import base_run
 from torch import nn
 
 from vision_studies.config.training import TrainingSettings
-from vision_studies.data.image_source import open_images
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.image_source import ImageSource, open_images
 from vision_studies.data.loaders import Normalisation
+from vision_studies.data.prepared import PreparedData
+from vision_studies.data.sources.decoding import Decoding
+from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.serving.image_classifier import PixelsToProbabilities, Predictor
-from vision_studies.serving.image_predictions import predictions, score, write_predictions
+from vision_studies.serving.image_predictions import predictions, score, write_left_out, write_predictions
+from vision_studies.serving.opened_models import data_description, open_model_file
+from vision_studies.training.checkpoints import save_state
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 CPU = torch.device("cpu")
@@ -127,3 +134,50 @@ def test_scores_are_those_of_the_whole_and_of_each_class():
     assert (first["class"], first["images"], first["correct"], first["mistaken_for"]) == ("a", 3, 1, "b")
     assert (second["class"], second["accuracy"], second["mistaken_for"]) == ("b", 1.0, None)
     assert second["accuracy_high"] == 1.0
+
+
+def test_images_are_decoded_as_those_that_the_network_was_trained_on(classifier, tmp_path):
+    """A white shape in the alpha channel alone is dark over black, and bright over white; half of a wide image is cut off."""
+    clear = Image.new("RGBA", (4, 4), (255, 255, 255, 0))
+    clear.putpixel((0, 0), (255, 255, 255, 255))
+    clear.save(tmp_path / "clear.png")
+    wide = Image.new("L", (12, 4), 255)
+    wide.paste(0, (4, 0, 8, 4))
+    wide.save(tmp_path / "wide.png")
+    Image.fromarray(np.full((4, 4), 4000, np.uint16)).save(tmp_path / "xray.png")
+    source = open_images(tmp_path)
+    for decoding, expected in (
+        (Decoding(4, "crop", "white", (0, 4095)), [1, 0, 1]),
+        (Decoding(4, "squash", "black", (0, 65535)), [0, 1, 0]),
+    ):
+        own = replace(classifier, images=replace(IMAGES, decoding=decoding))
+        (batch,) = told(own, source)
+        assert batch.probabilities.argmax(axis=1).tolist() == expected
+
+
+def test_a_model_file_says_how_its_images_were_decoded(tmp_path):
+    decoding = Decoding(4, "letterbox", "#102030", (0, 4095))
+    image_set = replace(
+        ImageSet.create(
+            "grey", np.zeros((6, 4, 4, 1), np.uint8), np.arange(6) % 2, ("a", "b"), np.zeros(6, bool), origin={}
+        ),
+        decoding=decoding,
+    )
+    data = PreparedData(image_set, Splits(np.arange(2), np.arange(2, 4), np.arange(4, 6)), {})
+    run = base_run(
+        {"model": {"stem_width": 8, "widths": [8], "blocks": [1], "strides": [1], "squeeze_reduction": None}}
+    )
+    weights = run.model.build(**data.sizes).state_dict()
+    described = data_description(data)
+    state = {"weights": weights, "configuration": run.model_dump(mode="json"), "data": described}
+    save_state(tmp_path / "new.safetensors", state)
+    assert open_model_file(tmp_path / "new.safetensors").images.decoding == decoding
+    del described["decoding"]  # as before there was a choice
+    save_state(tmp_path / "old.safetensors", state)
+    assert open_model_file(tmp_path / "old.safetensors").images.decoding == Decoding()
+
+
+def test_all_that_is_left_out_is_written_with_its_reason(tmp_path):
+    source = ImageSource(["a.png", "b, or so.png"], [Path("a.png"), Path("b, or so.png")])
+    write_left_out({1: "no image"}, source, tmp_path / "left_out.csv")
+    assert pd.read_csv(tmp_path / "left_out.csv").to_dict("records") == [{"file": "b, or so.png", "reason": "no image"}]

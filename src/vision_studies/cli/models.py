@@ -60,12 +60,12 @@ def list_models(env: str | None, every: bool) -> None:
 def predict(images: Path, choose: Choose, views: int, submission: bool, device: str, output: Path) -> None:
     """Name the classes of images.
 
-    IMAGES is a folder of image files or a .npy file with uint8 [N, H, W, C]. The table has a file, its class and how
-    confident the model is (a probability). Images that cannot be read are named and left out.
+    IMAGES is a folder of image files, one image, or a .npy file with uint8 [N, H, W, C]. The table has a file, its class and
+    how confident the model is (a probability). Images that cannot be read are named and left out.
     """
     from vision_studies.data.image_source import open_images
     from vision_studies.serving.image_classifier import Predictor
-    from vision_studies.serving.image_predictions import predictions, write_predictions
+    from vision_studies.serving.image_predictions import predictions, write_left_out, write_predictions
     from vision_studies.training.runtime import select_device
 
     source = open_images(images)
@@ -75,6 +75,10 @@ def predict(images: Path, choose: Choose, views: int, submission: bool, device: 
         batches = predictions(predictor, source, advance)
         corrupt = write_predictions(batches, source, classifier.images.class_names, output, submission=submission)
     _name_corrupt(source, corrupt)
+    if len(corrupt) > _NAMED_CORRUPT:
+        path = output.with_name(f"{output.stem}_left_out.csv")
+        write_left_out(corrupt, source, path)
+        click.echo(f"  all of them: {path}", err=True)
     read = len(source) - len(corrupt)
     click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
 

@@ -1,7 +1,7 @@
 """What a classifier says of many images, a few batches in memory at a time, and how well that agrees with the truth."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,6 +89,14 @@ def write_predictions(
                 cells = [label] if submission else [class_names[label], f"{confidence:.4f}"]
                 table.writerow([source.names[position], *cells])
     return corrupt
+
+
+def write_left_out(corrupt: Mapping[int, str], source: ImageSource, path: Path) -> None:
+    """Write which images cannot be read, and why, to a CSV file with the columns file and reason."""
+    with atomic_file(path) as temporary, temporary.open("w", newline="", errors="surrogateescape") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["file", "reason"])
+        table.writerows([source.names[position], reason] for position, reason in corrupt.items())
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str, ...]) -> dict[str, Any]:
