@@ -302,6 +302,43 @@ def test_any_notes_of_a_camera_are_survived():
 
 # --- What cannot be read --------------------------------------------------------------------------------------------
 
+
+def harmed(content, random):
+    """A few bytes changed, a few taken out, or the end cut off."""
+    changed = bytearray(content)
+    for _ in range(random.integers(1, 6)):
+        place = int(random.integers(len(changed)))
+        match random.integers(5):
+            case 0 | 1:
+                changed[place] = random.integers(256)
+            case 2 | 3:
+                del changed[place : place + int(random.integers(1, 9))]
+            case 4:
+                del changed[max(place, len(changed) // 2) :]
+        if not changed:
+            break
+    return bytes(changed)
+
+
+def why_not(content):
+    """Why an image cannot be decoded; None where it can."""
+    try:
+        decode_image(content, TWELVE)
+    except CorruptImageError as error:
+        return str(error)
+    return None
+
+
+def test_any_damage_is_survived_or_has_a_reason():
+    random = np.random.default_rng(3)
+    files = [content for content, *_ in [*EXACT.values(), *NEAR.values(), *FACTS.values()]]
+    contents = [harmed(files[random.integers(len(files))], random) for _ in range(400)]
+    with quiet():
+        reasons = [why_not(content) for content in contents]
+        assert [survey_image(content).error for content in contents] == reasons
+    assert 20 < reasons.count(None) < 200
+
+
 NOISE = of(RANDOM.integers(0, 256, (64, 64, 3), dtype=np.uint8))
 REFUSED = {
     "empty": (b"", None, "empty", "empty file"),

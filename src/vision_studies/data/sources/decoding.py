@@ -1,6 +1,7 @@
 """How one encoded image becomes pixels: the same way where images are prepared and where a trained model is used."""
 
 import io
+import logging
 import re
 import struct
 import sys
@@ -135,10 +136,16 @@ def decode_image(content: bytes | Path, decoding: Decoding) -> np.ndarray:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep Pillow from telling, between the lines, of what is told in a sentence of ours; for all threads of the process."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-        yield
+    log = logging.getLogger("PIL")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 @contextmanager

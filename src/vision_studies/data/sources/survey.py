@@ -238,13 +238,13 @@ def _png_bits(content: bytes | Path) -> int | None:
 
 def _frames(opened: Opened) -> int:
     """Pictures in a file; the second one of a photograph (its depth, or how bright it is) is none."""
-    if opened.image.format == "MPO" or not getattr(opened.image, "is_animated", False):
+    if opened.image.format == "MPO":
         return 1
-    try:
-        with refused_damage(opened.content):
-            return int(getattr(opened.image, "n_frames", 1))
-    except CorruptImageError:
-        return 2  # the end is damaged; that there are several is known
+    frames = 1
+    with suppress(CorruptImageError), refused_damage(opened.content):  # damaged behind the first one, which was read
+        frames += bool(getattr(opened.image, "is_animated", False))
+        frames = int(getattr(opened.image, "n_frames", 1))
+    return frames
 
 
 def _shows_later(opened: Opened, frames: int) -> bool:
