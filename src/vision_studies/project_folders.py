@@ -6,6 +6,9 @@ from pathlib import Path
 _DESCRIPTION, _TABLE = "pyproject.toml", "[tool.kedro]"
 
 DATA = Path("data")
+CHECKS = DATA / "02_intermediate/checks"
+"""What `kedro data check` knows of image files, until they change."""
+
 PRIMARY = DATA / "03_primary"
 """Prepared images and their splits, in a folder a data set."""
 

@@ -3,6 +3,7 @@
 import click
 
 from vision_studies.cli.alphanet import alphanet
+from vision_studies.cli.data import data
 from vision_studies.cli.kedro_commands import catalog, registry, run
 from vision_studies.cli.models import models
 from vision_studies.cli.run_comparison import compare
@@ -17,7 +18,7 @@ def cli() -> None:
     """Vision Studies: how image classifiers generalise."""
 
 
-for command in (run, catalog, registry, models, runs, versions, alphanet, store):
+for command in (run, catalog, registry, models, runs, versions, alphanet, store, data):
     cli.add_command(command)
 runs.add_command(plan)
 runs.add_command(compare)

@@ -20,6 +20,7 @@ from vision_studies.storage.kept_data import KeptData, kept_with
 
 _ARRAYS = ("images", "labels", "is_test")
 _ITEMS = "items.parquet"
+_CHECK = "check.json"
 _CHUNK = 1 << 24  # bytes hashed at a time: the images themselves may not fit in memory
 
 
@@ -43,6 +44,7 @@ class ImageSet:
             part of the fingerprint.
         decoding: how encoded images became these, so that a trained network's user does the same; None of a set that does not
             say.
+        check: what was found when the source was checked, as `checks.check.Check.to_json` has it; None where it was not.
 
     Examples:
         >>> import numpy as np
@@ -68,6 +70,7 @@ class ImageSet:
     folder: Path | None = None
     items: pd.DataFrame | None = None
     decoding: Decoding | None = None
+    check: dict[str, Any] | None = None
 
     @classmethod
     def create(
@@ -80,6 +83,7 @@ class ImageSet:
         origin: dict[str, Any],
         items: pd.DataFrame | None = None,
         decoding: Decoding | None = None,
+        check: dict[str, Any] | None = None,
     ) -> "ImageSet":
         """Check and fingerprint images.
 
@@ -89,7 +93,7 @@ class ImageSet:
         _check(name, images, labels, class_names, is_test)
         labels = labels.astype(np.int64)
         fingerprint = _fingerprint(images, labels, class_names, is_test)
-        return cls(name, images, labels, class_names, is_test, origin, fingerprint, None, items, decoding)
+        return cls(name, images, labels, class_names, is_test, origin, fingerprint, None, items, decoding, check)
 
     def save(self, folder: Path) -> None:
         """Write the set to `folder`, all or nothing.
@@ -105,6 +109,8 @@ class ImageSet:
                 np.save(temporary / f"{name}.npy", array, allow_pickle=False)
             if self.items is not None:
                 self.items.to_parquet(temporary / _ITEMS)
+            if self.check is not None:
+                write_json(temporary / _CHECK, self.check)
             decoding = {"decoding": self.decoding.to_json()} if self.decoding is not None else {}
             write_json(temporary / "image_set.json", description | decoding | {"shape": self.images.shape})
 
@@ -133,7 +139,10 @@ class ImageSet:
                 raise ValueError(f"{_ITEMS} has {len(items)} rows for {len(images)} images")
             told = description.get("decoding")
             decoding = None if told is None else Decoding.from_json(told)
-            return cls(*content, description["origin"], description["fingerprint"], folder.absolute(), items, decoding)
+            found = folder / _CHECK
+            check = json.loads(found.read_text(encoding="utf-8")) if found.exists() else None
+            identity = description["origin"], description["fingerprint"], folder.absolute()
+            return cls(*content, *identity, items, decoding, check)
         except (*ARRAY_ERRORS, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
             raise DataError(
                 f"The image set in {folder} is damaged ({error}); delete the folder and run "
@@ -145,7 +154,7 @@ class ImageSet:
         if self.folder is not None:
             return _open_elsewhere, (self.folder, kept_with(self.folder))
         fields = (self.name, self.images, self.labels, self.class_names, self.is_test, self.origin, self.fingerprint)
-        return ImageSet, (*fields, None, self.items, self.decoding)
+        return ImageSet, (*fields, None, self.items, self.decoding, self.check)
 
 
 def _open_elsewhere(folder: Path, stored: KeptData | None) -> ImageSet:
@@ -177,7 +186,16 @@ def _check(
         )
     if len(class_names) < 2:
         raise DataError(f"'{name}' has {len(class_names)} class ({', '.join(class_names)}); two at least are needed.")
-    lowest, highest = int(labels.min()), int(labels.max())
+    check_labels(name, labels, class_names)
+
+
+def check_labels(name: str, labels: np.ndarray, class_names: Sequence[str]) -> None:
+    """Refuse labels, int64 [N], that no class has.
+
+    Raises:
+        DataError: there are some.
+    """
+    lowest, highest = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if lowest < 0 or highest >= len(class_names):
         raise DataError(
             f"'{name}' has labels from {lowest} to {highest}, but its {len(class_names)} classes allow 0 to "

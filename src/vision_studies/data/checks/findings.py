@@ -43,6 +43,12 @@ KINDS: dict[str, FindingKind] = {
         why="Damaged, cut off or empty images would be missing without a word.",
         mend="Replace or delete them, or set data_prep.skip_corrupt=true to leave them out.",
     ),
+    "skipped": FindingKind(
+        _DOUBTFUL,
+        "Files that cannot be read and are left out",
+        why="data_prep.skip_corrupt leaves them out; what is reported holds for the others alone.",
+        mend="Replace or delete them.",
+    ),
     "unknown_format": FindingKind(
         _DOUBTFUL,
         "Files in a format that is not read",
@@ -268,6 +274,12 @@ KINDS: dict[str, FindingKind] = {
         "The same picture in two classes",
         why="One of the labels is wrong, and whichever is learnt counts as a mistake elsewhere.",
         mend="Delete the picture from the wrong class.",
+    ),
+    "copies_disagree": FindingKind(
+        _DOUBTFUL,
+        "Nearly the same picture in two classes",
+        why="If it is one picture, one of the labels is wrong.",
+        mend="Look at both, and delete or move the one in the wrong class.",
     ),
     # --- What else tells classes apart ---------------------------------------------------------------------------------------
     "shortcut": FindingKind(

@@ -1,5 +1,6 @@
 """From the settings to an image set; several sources are one set, for studies that carry over what was learnt on one."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,19 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
-from vision_studies.data.checks.findings import refuse_wrong
+from vision_studies.data.checks.check import Check, check_accept, check_found, in_order
+from vision_studies.data.checks.copies import same_groups
+from vision_studies.data.checks.findings import Severity, refuse_wrong
+from vision_studies.data.checks.survey import Progress
 from vision_studies.data.image_set import ImageSet, check_class_names
 from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.downloads import read_digits, read_download
 from vision_studies.data.sources.image_folder import image_files, list_image_folder
-from vision_studies.data.sources.listing import Listing
+from vision_studies.data.sources.listing import Item, Listing
 from vision_studies.data.sources.parquet import list_parquet, parquet_files
 from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions, resize_all
-from vision_studies.data.sources.survey import best_background, decoding_of, joined_decoding, survey_all
+from vision_studies.data.sources.survey import joined_decoding
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.project_folders import in_project
@@ -29,14 +33,54 @@ def read_source(settings: DataPrepSettings) -> ImageSet:
     """Read, verify and fingerprint all images of `settings.source`; those of a list become one set.
 
     Raises:
-        DataError: a source is missing, unreadable, damaged or not of a known kind, or sources cannot be joined.
+        DataError: a source is missing, unreadable, damaged or not of a known kind, sources cannot be joined, or something is
+            wrong with the images that `settings.accept` does not name.
+        ParameterError: `settings.accept` names what no finding is called.
     """
+    check_accept(settings.accept)
     if isinstance(settings.source, str):
         return _read_one(settings.source, settings, source_identity(settings))
     # Checked one by one: a label outside its own source's classes would be inside those of another.
-    raw = join_sources([_read_one(source, settings, origin={}) for source in settings.source])
+    sources = [_read_one(source, settings, origin={}) for source in settings.source]
+    check = joined_checks([(source.name, source.check) for source in sources if source.check is not None])
+    raw = join_sources(sources)
     name = " + ".join(map(source_name, settings.source))
-    return ImageSet.create(name, *raw[:4], source_identity(settings), raw.items, raw.decoding)
+    return ImageSet.create(name, *raw[:4], source_identity(settings), raw.items, raw.decoding, check)
+
+
+def check_sources(
+    settings: DataPrepSettings, progress: Progress | None = None
+) -> list[tuple[Check, Listing | RawImages]]:
+    """Look at all images of each source, near copies too, and say what is to be said of them; nothing is prepared.
+
+    Returns:
+        What was found, and what lies in the source.
+
+    Raises:
+        DataError: a source is missing, unreadable, damaged or not of a known kind.
+        ParameterError: `settings.accept` names what no finding is called.
+    """
+    check_accept(settings.accept)
+    checks: list[tuple[Check, Listing | RawImages]] = []
+    for source in [settings.source] if isinstance(settings.source, str) else settings.source:
+        found = list_source(source, settings)
+        name = found.source if isinstance(found, Listing) else source
+        options: dict[str, Any] = {"skip_corrupt": settings.skip_corrupt, "progress": progress}
+        checks.append((check_found(found, name, wanted_decoding(settings), **options), found))
+    return checks
+
+
+def joined_checks(checks: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """What was found in several sources, as `Check.to_json` has it; each finding names its source, and so do its files."""
+    findings = [
+        finding | {"message": f"{name}: {finding['message']}", "files": [f"{name}/{file}" for file in finding["files"]]}
+        for name, check in checks
+        for finding in check["findings"]
+    ]
+    sums = {key: sum(check[key] for _, check in checks) for key in ("images", "seen", "classes")}
+    order = [str(severity) for severity in Severity]
+    findings.sort(key=lambda finding: order.index(finding["severity"]))
+    return {"source": " + ".join(name for name, _ in checks), **sums, "findings": findings}
 
 
 def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
@@ -93,28 +137,49 @@ def list_source(source: str, settings: DataPrepSettings) -> Listing | RawImages:
 
 def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -> ImageSet:
     found = list_source(source, settings)
-    decoding = Decoding(settings.image_size, settings.resize, settings.background)
+    decoding = wanted_decoding(settings)
     if isinstance(found, Listing):
-        refuse_wrong(found.findings, settings.accept, found.source)
-        found = decode_all(
-            found.items(),
-            found.class_names,
-            decoding=_resolved(found, decoding),
-            skip_corrupt=settings.skip_corrupt,
-            source=found.source,
-        )
+        if found.published:
+            # Known with what it holds, and images of one kind: one pass makes them, and they are checked as they lie in memory.
+            refuse_wrong(found.findings, settings.accept, found.source)
+            raw = _decoded(found, found.items(), decoding, settings)
+            check = check_found(raw, found.source, decoding, skip_corrupt=settings.skip_corrupt, near=False)
+            check = replace(check, findings=in_order([*found.findings, *check.findings]))
+        else:
+            check = check_found(found, found.source, decoding, skip_corrupt=settings.skip_corrupt)
+            refuse_wrong(check.findings, settings.accept, found.source)
+            items = (item for item, read in zip(found.items(), check.survey.readable, strict=True) if read)
+            raw = _decoded(found, items, check.decoding, settings)
+            if raw.items is not None and len(raw.items) == check.survey.readable.sum():
+                raw.items["copies"] = _renumbered(check.repeats.groups[check.survey.readable])
     else:
-        found = found._replace(images=resize_all(found.images, decoding), decoding=decoding)
-    return ImageSet.create(source_name(source), *found[:4], origin, found.items, found.decoding)
+        check = check_found(found, source, decoding, skip_corrupt=settings.skip_corrupt, near=False)
+        raw = found._replace(images=resize_all(found.images, decoding), decoding=decoding)
+    refuse_wrong(check.findings, settings.accept, source)
+    raw = _without_empty_classes(raw) if "class_left_out" in settings.accept else raw
+    return ImageSet.create(source_name(source), *raw[:4], origin, raw.items, raw.decoding, check.to_json())
 
 
-def _resolved(found: Listing, wanted: Decoding) -> Decoding:
-    """With the background and the ranges of values that suit all images of a source."""
-    if found.published:
-        return wanted
-    background = wanted.background or "white"
-    facts = survey_all((item.content for item in found.items()), background)
-    return replace(decoding_of(facts, wanted), background=best_background(facts, background))
+def wanted_decoding(settings: DataPrepSettings) -> Decoding:
+    """How images are to be decoded, as far as the parameters say."""
+    return Decoding(settings.image_size, settings.resize, settings.background)
+
+
+def _decoded(found: Listing, items: Iterable[Item], decoding: Decoding, settings: DataPrepSettings) -> RawImages:
+    options: dict[str, Any] = {"decoding": decoding, "skip_corrupt": settings.skip_corrupt, "source": found.source}
+    return decode_all(items, found.class_names, **options)
+
+
+def _renumbered(groups: np.ndarray) -> np.ndarray:
+    """Groups of copies without those of which one image alone is left: int64 [N]."""
+    return same_groups([str(group) if group >= 0 else "" for group in groups.tolist()])
+
+
+def _without_empty_classes(raw: RawImages) -> RawImages:
+    """Without the classes of which no image was read, which somebody has accepted."""
+    present = np.unique(raw.labels)
+    names = tuple(raw.class_names[label] for label in present)
+    return raw._replace(labels=np.searchsorted(present, raw.labels), class_names=names)
 
 
 def _list_path(folder: Path) -> Listing | RawImages:

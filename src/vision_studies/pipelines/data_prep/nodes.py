@@ -20,13 +20,26 @@ logger = logging.getLogger(__name__)
 
 
 def prepare_image_set(settings: DataPrepSettings, stored: ImageSet | None) -> ImageSet:
-    """Read the source, or take what an earlier run stored when the source has not changed since."""
+    """Read the source and check it, or take what an earlier run stored when the source has not changed since.
+
+    Raises:
+        DataError: something is wrong with the images that `data_prep.accept` does not name.
+    """
+    from vision_studies.data.checks.check import check_accept, stored_findings
+    from vision_studies.data.checks.findings import Severity, refuse_wrong
     from vision_studies.data.sources.read import read_source, source_identity
 
+    check_accept(settings.accept)
     if stored is not None and stored.origin == source_identity(settings):
         logger.info("'%s': %d images reused from an earlier run", stored.name, len(stored.labels))
-        return stored
-    return read_source(settings)
+        image_set = stored
+        refuse_wrong(stored_findings(stored.check), settings.accept, stored.name)
+    else:
+        image_set = read_source(settings)
+    for finding in stored_findings(image_set.check):
+        if finding.kind.severity != Severity.NOTE:
+            logger.warning("%s [%s]", finding.message, finding.name)
+    return image_set
 
 
 def split_image_set(settings: DataPrepSettings, image_set: ImageSet) -> pd.DataFrame:
