@@ -8,13 +8,16 @@ from tests.test_base_parameters import base_run
 
 from vision_studies import errors
 from vision_studies.data.loaders import Normalisation
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.serving import model_export
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.model_export import FORMATS, export_model, read_exported
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
-IMAGES = ImageFormat(("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)))
+IMAGES = ImageFormat(
+    ("cat", "Hündin", "c"), 8, 3, Normalisation((120.0, 100.0, 80.0), (60.0, 50.0, 70.0)), Decoding(8, "squash", "grey")
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def metadata_of(path, kind):
         import onnxruntime
 
         return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    files = dict.fromkeys(("class_names", "image_size", "study"), "")
+    files = dict.fromkeys(("class_names", "image_size", "decoding", "study"), "")
     load = torch.jit.load if kind == "torchscript" else torch.export.load
     load(str(path), **{"_extra_files" if kind == "torchscript" else "extra_files": files})
     return {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
@@ -52,6 +55,7 @@ def test_the_file_says_what_the_classifier_says_for_any_number_of_images(classif
     known = metadata_of(path, kind)
     assert json.loads(known["class_names"]) == ["cat", "Hündin", "c"]
     assert (known["image_size"], known["study"]) == ("8", "demo")
+    assert Decoding.from_json(json.loads(known["decoding"])) == IMAGES.decoding
 
 
 def test_a_network_that_differs_is_refused_and_leaves_no_file(classifier, tmp_path, monkeypatch):

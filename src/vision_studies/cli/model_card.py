@@ -54,6 +54,8 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
             "parameters": metric("parameters") or count_parameters(classifier.network),
             "class_names": list(images.class_names),
             "image_size": images.image_size,
+            "resize": images.decoding.resize,
+            "background": images.decoding.background,
             "in_channels": images.in_channels,
             "mean": [round(value, 4) for value in images.normalisation.mean],
             "std": [round(value, 4) for value in images.normalisation.std],

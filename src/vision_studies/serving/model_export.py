@@ -48,7 +48,7 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
         classifier: what to export.
         kind: one of `FORMATS`.
         path: where to; it is only written if the network read back from it says what the original says.
-        about: goes into the file with class_names, image_size and in_channels.
+        about: goes into the file with class_names, image_size, in_channels and decoding.
 
     Returns:
         The largest difference of a probability on random images.
@@ -145,6 +145,7 @@ def _described(images: ImageFormat) -> dict[str, str]:
     return {
         "class_names": json.dumps(images.class_names, ensure_ascii=False),
         "image_size": str(images.image_size),
+        "decoding": json.dumps(images.decoding.to_json()),
         "in_channels": str(images.in_channels),
         "input": f"{INPUT}: float32 [N, {images.in_channels}, {images.image_size}, {images.image_size}], pixels from 0 to 1",
         "output": f"{OUTPUT}: float32 [N, {len(images.class_names)}], in the order of class_names",
