@@ -26,8 +26,7 @@ def source(folder, draw):
 
 def glyph(value):
     """A shape that is in the alpha channel alone."""
-    alpha = np.zeros((8, 8), np.uint8)
-    alpha[tuple(RANDOM.integers(1, 4, 2))] = alpha[4:7, 3:6] = 255
+    alpha = 255 * RANDOM.integers(0, 2, (8, 8), dtype=np.uint8)
     return saved(of(np.dstack([np.full((8, 8, 3), value, np.uint8), alpha]), "RGBA"))
 
 

@@ -115,6 +115,13 @@ EXACT = {
         TWELVE,
         DEEP[..., :1] >> 4,
     ),
+    "12 of 16 bits by itself": (saved(of(np.array([[0, 4095]], np.uint16))), WHITE, np.array([[[0], [255]]])),
+    "12 of 16 bits as before there were ranges": (
+        saved(of(np.array([[0, 4095]], np.uint16))),
+        Decoding(),
+        np.array([[[0], [15]]]),
+    ),
+    "decimal by itself": (saved(of(np.array([[0, 4095]], np.float32)), "TIFF"), WHITE, np.array([[[0], [255]]])),
     "beyond the range": (saved(of(np.full((5, 7), 5000, np.uint16))), TWELVE, np.full((5, 7, 1), 255)),
     "16 bits, one value unseen": (
         saved(of(DEEP[..., 0].astype(np.uint16)), transparency=int(DEEP[2, 3, 0])),

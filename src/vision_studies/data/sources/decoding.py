@@ -31,6 +31,7 @@ BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 
 """Names that `data_prep.background` has beside #rrggbb -> red, green, blue."""
 
 _LARGE_PIXELS = 8_000_000  # such pictures are decoded one by one: each takes several bytes a pixel
+_SIXTEEN_BITS = (0, 65535)
 _one_large = threading.Lock()
 _EXIF_DAMAGE = (  # what Pillow raises on notes of cameras that are cut off or lie
     struct.error,
@@ -67,8 +68,10 @@ class Decoding:
             background; crop scales the shorter side and cuts the middle out.
         background: what transparent images are laid over: white, black, grey or #rrggbb. None lets transparency be, as was
             done before there was this choice: what such an image shows is then what it hides, too.
-        integers: which values of images with more than 8 bits become 0 and 255; None: those of 16 bits.
-        decimals: which values of images of decimal numbers do; None: 0 and 255 or, in an image without any above 1, 1.
+        integers: which values of images with more than 8 bits become 0 and 255. None of a set that has none of them: such an
+            image is then taken by itself, by the rule of a set; without a background, as was done before, by 16 bits.
+        decimals: which values of images of decimal numbers do. None likewise; before, 0 and 255 or, in an image without any
+            above 1, 1.
     """
 
     image_size: int | None = None
@@ -306,6 +309,31 @@ def tiff_tag(image: Image.Image, tag: int) -> Any:
     return value[0] if isinstance(value, tuple) and value else value
 
 
+def whole_range(lowest: int, highest: int, bits: int | None = None) -> tuple[int, int]:
+    """Which whole numbers become 0 and 255, where these are the lowest and the highest value that there are.
+
+    From 0 to the largest value of as many `bits` as the files say, or else as the highest value needs (4095 of 12 bits, say): 8
+    bits at least, unless no value is above 15. Where values lie below 0, from the power of two below all of them.
+    """
+    low = -(1 << (-lowest - 1).bit_length()) if lowest < 0 else 0
+    if lowest >= 0 and highest < 16 and bits is None:
+        return 0, max(1, highest)
+    return low, (1 << max(8, highest.bit_length(), bits or 0)) - 1
+
+
+def decimal_range(lowest: float, highest: float) -> tuple[float, float]:
+    """Which decimal numbers become 0 and 255, where these are the lowest and the highest value that there are.
+
+    From 0 to 1, to 255, or to the largest value of as many bits as it takes, where values make use of a sixteenth of that, and
+    otherwise to the highest value. From -1 to 1 where there are values below 0 and all lie between, and otherwise from the
+    lowest value to the highest.
+    """
+    if lowest < 0:
+        return (-1.0, 1.0) if lowest >= -1 and highest <= 1 else (lowest, max(highest, 0.0))
+    top = next((top for top in (1.0, 255.0) if highest <= top), 2.0 ** np.ceil(np.log2(highest + 1)) - 1)
+    return 0.0, float(top if highest >= top / 16 else highest or 1.0)
+
+
 def scaled(values: np.ndarray, decoding: Decoding) -> np.ndarray:
     """Values of any depth as uint8 of the same shape.
 
@@ -313,19 +341,30 @@ def scaled(values: np.ndarray, decoding: Decoding) -> np.ndarray:
     outside the range becomes 0 or 255, and what is no number 0.
     """
     if np.issubdtype(values.dtype, np.integer):
-        lowest, highest = decoding.integers or (0, 65535)
+        lowest, highest = _whole_range_of(values, decoding)
         count = highest - lowest + 1
         shifted = np.clip(values, lowest, highest) - lowest
         return (shifted * 256 // count if count >= 256 else np.rint(shifted * (255 / max(1, count - 1)))).astype(
             np.uint8
         )
-    if decoding.decimals is None:
-        finite = values[np.isfinite(values)]
-        low, high = 0.0, (1.0 if finite.size and finite.max() <= 1 else 255.0)
-    else:
-        low, high = decoding.decimals
+    low, high = _decimal_range_of(values, decoding)
     shifted = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high) - low
     return np.rint(shifted * (255 / (high - low or 1))).astype(np.uint8)
+
+
+def _whole_range_of(values: np.ndarray, decoding: Decoding) -> tuple[int, int]:
+    if decoding.integers is None and decoding.background is not None:
+        return whole_range(int(values.min()), int(values.max()))
+    return decoding.integers or _SIXTEEN_BITS
+
+
+def _decimal_range_of(values: np.ndarray, decoding: Decoding) -> tuple[float, float]:
+    if decoding.decimals is not None:
+        return decoding.decimals
+    finite = values[np.isfinite(values)]
+    if decoding.background is None or not finite.size:
+        return 0.0, (1.0 if finite.size and finite.max() <= 1 else 255.0)
+    return decimal_range(float(finite.min()), float(finite.max()))
 
 
 # --- Colour and transparency -----

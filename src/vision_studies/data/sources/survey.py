@@ -19,6 +19,7 @@ from vision_studies.data.sources.decoding import (
     ExifState,
     Opened,
     compose,
+    decimal_range,
     deep_values,
     open_lazily,
     opened_image,
@@ -28,6 +29,7 @@ from vision_studies.data.sources.decoding import (
     tiff_tag,
     to_8_bits,
     turned,
+    whole_range,
 )
 from vision_studies.data.sources.formats import head_of, sniff_format
 
@@ -264,12 +266,7 @@ def _shows_later(opened: Opened, frames: int) -> bool:
 def decoding_of(facts: Iterable[ImageFacts], wanted: Decoding) -> Decoding:
     """How all images of a set are decoded, so that equal values of two files become equal values.
 
-    Whole numbers are brought from 0 to the largest value of as many bits as the files say, or else as the largest value in
-    the set needs (4095 of 12 bits, say): 8 bits at least, unless the set has no value above 15. Where values lie below 0, the
-    range begins at the power of two that lies below all of them. Decimal numbers are brought from 0 to 1, to 255, or to the
-    largest value of as many bits as it takes, where the set makes use of a sixteenth of that, and otherwise to the set's
-    largest value; from -1 to 1 where there are any below 0 and all lie between, and otherwise from the set's smallest value
-    to its largest.
+    See `whole_range` and `decimal_range`.
 
     Args:
         facts: of all images.
@@ -282,23 +279,9 @@ def decoding_of(facts: Iterable[ImageFacts], wanted: Decoding) -> Decoding:
     bits = max(bits for bits in said if bits is not None) if said and None not in said else None
     return replace(
         wanted,
-        integers=_whole_range(min(low for low, _ in whole), max(high for _, high in whole), bits) if whole else None,
-        decimals=_decimal_range(min(low for low, _ in decimal), max(high for _, high in decimal)) if decimal else None,
+        integers=whole_range(min(low for low, _ in whole), max(high for _, high in whole), bits) if whole else None,
+        decimals=decimal_range(min(low for low, _ in decimal), max(high for _, high in decimal)) if decimal else None,
     )
-
-
-def _whole_range(lowest: int, highest: int, bits: int | None) -> tuple[int, int]:
-    low = -(1 << (-lowest - 1).bit_length()) if lowest < 0 else 0
-    if lowest >= 0 and highest < 16 and bits is None:
-        return 0, max(1, highest)
-    return low, (1 << max(8, highest.bit_length(), bits or 0)) - 1
-
-
-def _decimal_range(lowest: float, highest: float) -> tuple[float, float]:
-    if lowest < 0:
-        return (-1.0, 1.0) if lowest >= -1 and highest <= 1 else (lowest, max(highest, 0.0))
-    top = next((top for top in (1.0, 255.0) if highest <= top), 2.0 ** np.ceil(np.log2(highest + 1)) - 1)
-    return 0.0, float(top if highest >= top / 16 else highest or 1.0)
 
 
 def best_background(facts: Iterable[ImageFacts], wanted: str) -> str:
