@@ -36,6 +36,24 @@ MEND = "delete its folder and run the study again"
 _CHECKED = ("metrics", "status", "reason")
 _NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
 _KEPT_FILE = "kept.json"
+_LEFT_OUT_FILE = "left_out.json"
+
+
+def note_left_out(folder: Path, reason: str | None) -> None:
+    """Note in a pipeline's folder of the report why it was left out of its study; None: it was not."""
+    file = folder / _LEFT_OUT_FILE
+    if reason is None:
+        file.unlink(missing_ok=True)
+    elif read_left_out(folder) != reason:
+        write_json(file, {"reason": reason})
+
+
+def read_left_out(folder: Path) -> str | None:
+    """What `note_left_out` has noted; None where that is nothing, or damaged: the next run of the study notes it anew."""
+    try:
+        return str(json.loads((folder / _LEFT_OUT_FILE).read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def is_run(folder: Path) -> bool:

@@ -156,10 +156,13 @@ class FfcvFilesDataset(VersionedPath[Mapping[str, BetonSource], dict[str, Path]]
         """Name without suffix -> path of the file."""
         try:
             folder = Path(self._get_load_path())
-        except DatasetError:
+        except DatasetError as error:
             if self._missing_ok:
                 return {}
-            raise
+            raise DataError(
+                f"There are no FFCV files in {self._filepath} yet; run `kedro run --pipeline=data_prep` with the study's --env "
+                "first."
+            ) from error
         return {file.stem: file for file in sorted(folder.glob("*.beton"))}
 
     def save(self, data: Mapping[str, BetonSource]) -> None:
@@ -227,7 +230,9 @@ class ImageSetDataset(PlainPath["ImageSet", "ImageSet | None"]):
         if not self._exists():
             if self._missing_ok:
                 return None
-            raise DataError(f"There is no image set in {self._path}; run `kedro run --pipeline=data_prep` first.")
+            raise DataError(
+                f"There is no image set in {self._path}; run `kedro run --pipeline=data_prep` with the study's --env first."
+            )
         try:
             return ImageSet.open(self._path)
         except DataError as error:

@@ -7,7 +7,7 @@ node that does runs is left out where besides no file of any run has changed sin
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -27,9 +27,10 @@ from pydantic import BaseModel
 
 import vision_studies
 from vision_studies.catalog.datasets import FolderDataset
+from vision_studies.errors import DataError
 from vision_studies.files import hash_json, visible_files, write_json
-from vision_studies.project_folders import LAYERS, in_project
-from vision_studies.run_folders import runs_state
+from vision_studies.project_folders import LAYERS, REPORTS, in_project, project_folder
+from vision_studies.run_folders import note_left_out, runs_state
 from vision_studies.studies.provenance import library_versions
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ Signature = dict[str, Any]
 FolderState = Callable[[Mapping[str, Path], int], Any]
 """Folders by their names, and until when what lies in them counts (nanoseconds since 1970)."""
 OutsideFiles = Callable[[Mapping[str, Any]], Iterable[Path]]
+Fits = Callable[[Sequence[str], Callable[[str], Any]], str | None]
+"""Names of a node's inputs, and what loads one of them -> why its study cannot be done on the images; None where it can."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class _Mark:
     folders: FolderState
     outside: OutsideFiles
     does_runs: bool
+    fits: Fits | None = None
 
 
 def _no_folders(_: Mapping[str, Path], __: int) -> None:
@@ -81,9 +85,12 @@ def only_from_inputs(function: F, folders: FolderState | None = None, outside: O
     return function
 
 
-def only_from_runs(function: F, outside: OutsideFiles | None = None) -> F:
-    """Mark the function of a node that does runs, and whose outputs follow from its inputs and these."""
-    setattr(function, _MARK, _Mark(_runs_of, outside or _no_files, does_runs=True))
+def only_from_runs(function: F, outside: OutsideFiles | None = None, fits: Fits | None = None) -> F:
+    """Mark the function of a node that does runs, and whose outputs follow from its inputs and these.
+
+    `fits` says whether its study can be done: where it cannot, it is left out of a run of several.
+    """
+    setattr(function, _MARK, _Mark(_runs_of, outside or _no_files, does_runs=True, fits=fits))
     return function
 
 
@@ -109,10 +116,18 @@ class StudyRunner(SequentialRunner):
         loads = Counter(chain.from_iterable(node.inputs for node in nodes))
         done: set[Node] = set()
         left_out = 0
-        for node in nodes:
+        unfit: dict[str, str] | None = None
+        for planned in nodes:
+            node = _without(planned, unfit or {})
+            if unfit is not None and node.namespace in unfit:
+                continue
             if is_unchanged(node, catalog):
                 left_out += 1
             else:
+                if unfit is None and _fits(node) is not None:  # the first that works with the images
+                    unfit = _unfit_studies(nodes, catalog)
+                    if node.namespace in unfit:
+                        continue
                 ledger = _ledger(node, catalog)
                 # As they are before the node reads them: another process may change them while it works.
                 inputs = _inputs(node, catalog, time_ns()) if ledger is not None else {}
@@ -128,6 +143,41 @@ class StudyRunner(SequentialRunner):
             self._release_datasets(node, catalog, loads, pipeline)
         if left_out:
             logger.info("%d of %d steps had nothing new to work with, and their results stay", left_out, len(nodes))
+
+
+def _fits(node: Node) -> Fits | None:
+    mark: _Mark | None = getattr(node.func, _MARK, None)
+    return None if mark is None else mark.fits
+
+
+def _unfit_studies(nodes: Sequence[Node], catalog: CatalogProtocol) -> dict[str, str]:
+    """Pipelines whose studies cannot be done on the images -> why; the report says so, too.
+
+    Raises:
+        DataError: no other study is asked for.
+    """
+    judged: dict[str, str | None] = {}
+    for node in nodes:
+        if node.namespace is not None and node.namespace not in judged and (fits := _fits(node)) is not None:
+            judged[node.namespace] = fits(node.inputs, catalog.load)
+    unfit = {name: reason for name, reason in judged.items() if reason is not None}
+    if unfit and len(unfit) == len(judged):
+        raise DataError(" ".join(dict.fromkeys(unfit.values())))
+    study = catalog.load(f"{_PARAMETER}study")
+    name = study["name"] if isinstance(study, Mapping) else study.name
+    for pipeline, reason in judged.items():
+        note_left_out(project_folder() / REPORTS / name / pipeline, reason)
+    for pipeline, reason in unfit.items():
+        logger.warning("%s is left out, for it cannot be done on these images: %s", pipeline, reason)
+    return unfit
+
+
+def _without(node: Node, left_out: Collection[str]) -> Node:
+    """A node that does not wait for what pipelines would have made that are left out."""
+    awaited = [name for name in node.inputs if name.split(".")[0] in left_out]
+    if not awaited or node.namespace in left_out:
+        return node
+    return node._copy(inputs=[name for name in node.inputs if name not in awaited])
 
 
 def _note(node: Node, catalog: CatalogProtocol, ledger: Path, inputs: Signature) -> None:

@@ -11,6 +11,8 @@ from vision_studies.cli.run_plan import plan
 from vision_studies.cli.runs import runs
 from vision_studies.cli.store import store
 from vision_studies.cli.versions import versions
+from vision_studies.hooks.terminal import use_project_logging
+from vision_studies.project_folders import project_folder
 
 
 @click.group(name="vision-studies")
@@ -18,6 +20,7 @@ def cli() -> None:
     """Vision Studies: how image classifiers generalise."""
 
 
+use_project_logging(project_folder())
 for command in (run, catalog, registry, models, runs, versions, alphanet, store, data):
     cli.add_command(command)
 runs.add_command(plan)

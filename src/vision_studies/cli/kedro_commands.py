@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -14,18 +15,21 @@ from kedro.framework.cli.catalog import catalog as kedro_catalog
 from kedro.framework.cli.cli import project_commands
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.registry import registry as kedro_registry
-from kedro.io import DatasetNotFoundError
+from kedro.io import DataCatalog, DatasetNotFoundError
 
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.options import ENV_VARIABLE, RunCommand, explained
+from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError
 from vision_studies.pipeline_registry import check_pipelines
 from vision_studies.pipelines.reporting.collection import gather_tables
 from vision_studies.project_folders import REPORTS, project_folder
+from vision_studies.settings import CONFIG_LOADER_ARGS
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
+_IMAGES = ("image_set", "splits", "ffcv_files")
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 # kedro-viz asks FastAPI for a class that FastAPI no longer wants; only kedro-viz can change that.
@@ -78,6 +82,9 @@ def _run(**options: Any) -> Any:
     loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options["env"])
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
+    if named and "data_prep" not in named and not _is_prepared(named, options):
+        click.echo("The images are not prepared yet, or not all of their files: data_prep comes first.")
+        options["pipelines"] = ["data_prep", *named]
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one
     try:
         return kedro_run.callback(**options)
@@ -95,6 +102,19 @@ def _run(**options: Any) -> Any:
         raise ParameterError(
             f"{what}; `kedro registry describe` lists the steps, `kedro catalog describe-datasets` the data sets."
         ) from error
+
+
+def _is_prepared(pipelines: list[str], options: Mapping[str, Any]) -> bool:
+    """Whether all is there that `data_prep` makes and these pipelines take."""
+    if not {*pipelines} & {*METHODS}:
+        return True
+    conf = options.get("conf_source") or project_folder() / "conf"
+    loader = StudyConfigLoader(conf, options["env"], options.get("params") or {}, **CONFIG_LOADER_ARGS)
+    if not loader.images:
+        return True
+    described = loader.catalog_in(project_folder())
+    catalog = DataCatalog.from_config({name: described[name] for name in _IMAGES})
+    return all(catalog.exists(name) for name in _IMAGES)
 
 
 def _is_of_the_choice_of_steps(error: ValueError) -> bool:

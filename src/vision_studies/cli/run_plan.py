@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import click
@@ -53,6 +53,7 @@ class StudyPlan:
         images: what is prepared; None where nothing is yet, or the study has no images.
         forecasts: stages of the pipelines; None where the data are not prepared.
         most: pipeline -> how many trainings there are at most.
+        left_out: pipeline -> why its study cannot be done on the images.
     """
 
     study: str
@@ -60,6 +61,7 @@ class StudyPlan:
     images: str | None
     forecasts: tuple[StageForecast, ...] | None
     most: dict[str, int]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 @click.command(
@@ -108,13 +110,16 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
     image_set, splits = (catalog.load(data) for data in _DATA)
     study, execution = _validated(parameters, "study", "execution")
     forecasts: list[StageForecast] = []
+    left_out: dict[str, str] = {}
     for method, models in methods:
         store = RunStore(project_folder() / MODELS / name / (method.runs_of or method.name) / "runs")
-        forecasts += forecast(
-            make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
-        )
+        context = make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
+        if (reason := method.fits(context)) is None:
+            forecasts += forecast(context)
+        else:
+            left_out[method.name] = reason
     prepared = str(image_set.folder.parent.relative_to(project_folder())) if image_set is not None else None
-    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most)
+    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out)
 
 
 def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:
@@ -155,6 +160,7 @@ def _heading(plan: StudyPlan) -> str:
         lines.append(f"data_prep: images and splits lie in {plan.images}")
     if "reporting" in plan.pipelines:
         lines.append("reporting: the report is written anew where what it reports has changed")
+    lines += [f"{name}: left out, for it cannot be done on these images: {why}" for name, why in plan.left_out.items()]
     return "\n".join(lines)
 
 

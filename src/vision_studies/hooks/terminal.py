@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import LOGGING
 from rich import get_console
 from rich.padding import Padding
 from rich.table import Table
@@ -30,6 +33,16 @@ _INDENT = 2
 _MOST_CLASSES = 30
 _LEVELS = {logging.WARNING: ("Warning: ", "bold yellow"), logging.ERROR: ("Error: ", "bold red")}
 _GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def use_project_logging(project: Path) -> None:
+    """Let messages look as the project has it, where Kedro has found its own configuration alone, which it looks for in the
+    working folder; one that KEDRO_LOGGING_CONFIG names stays.
+    """
+    file = project / "conf/logging.yml"
+    of_kedro = any(handler.name == "rich" for handler in logging.getLogger().handlers)
+    if of_kedro and "KEDRO_LOGGING_CONFIG" not in os.environ and file.is_file():
+        LOGGING.configure(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 class TerminalHandler(logging.Handler):
@@ -70,6 +83,7 @@ class TerminalHooks(StudyHooks):
     def after_context_created(self, context: Any) -> None:
         """Let the project's own handler take the place of the one that Kedro has made from `conf/logging.yml`."""
         super().after_context_created(context)
+        use_project_logging(self._project)
         self._names_images_alone = getattr(context.config_loader, "pipelines", None) == []
         root = logging.getLogger()
         for handler in list(root.handlers):

@@ -42,7 +42,10 @@ def _node(method: Method[Any], spec: NodeSpec) -> Node:
     outputs = spec.outputs if isinstance(spec.outputs, str) else list(spec.outputs)
     function = _in_context(method, spec.function) if spec.in_context else spec.function
     outside = partial(_outside, method) if spec.in_context else None
-    (only_from_runs if spec.does_runs else only_from_inputs)(function, outside=outside)
+    if spec.does_runs:
+        only_from_runs(function, outside=outside, fits=partial(_fits, method) if spec.in_context else None)
+    else:
+        only_from_inputs(function, outside=outside)
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
 
 
@@ -52,6 +55,17 @@ def _outside(method: Method[Any], parameters: Mapping[str, Any]) -> Sequence[Pat
     values = [parameters[f"{_PARAMETER}{name}"] for name in method.parameter_names]
     validated = [model.model_validate(value) for model, value in zip(models, values, strict=True)]
     return method.outside(method.settings(*validated))
+
+
+def _fits(method: Method[Any], names: Sequence[str], load: Callable[[str], Any]) -> str | None:
+    """Why a method cannot be done on the images; the node's inputs are loaded by their names, but for files that say no more
+    than the images themselves.
+    """
+    first = [*method.parameter_names, *_SHARED, *method.data, RUNS]
+    given = {key: load(name) for key, name in zip(first, names, strict=False) if key not in method.data[2:]}
+    models, data = ([given[name] for name in part] for part in (method.parameter_names, method.data[:2]))
+    shared = {name: given[name] for name in _SHARED}
+    return method.fits(make_context(method, models, data=data, runs=RunStore(Path(given[RUNS])), **shared))
 
 
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:

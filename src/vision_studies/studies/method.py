@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import ExecutionSettings, StudySettings
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.project_folders import choose_project, project_folder
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
@@ -269,6 +269,8 @@ class Method(Generic[S]):
         section: what the page of a study shows of it.
         stages: all that it does, in order, as items; the second argument has what earlier nodes have saved. Nothing may be
             done before an item is given.
+        check: whether the study can be done on the images of the context: cheap, nothing is trained or written. Raises
+            VisionStudiesError with the reason where it cannot.
         most_runs: how many trainings there are at most, found without data.
         nodes: its graph.
         networks: how what its runs have trained is used again, or why it is not.
@@ -286,6 +288,7 @@ class Method(Generic[S]):
     version: int
     section: PageSection
     stages: Callable[[Context[S], Known], Steps]
+    check: Callable[[Context[S]], None]
     most_runs: Callable[[S], int]
     nodes: Sequence[NodeSpec]
     networks: Networks
@@ -303,6 +306,14 @@ class Method(Generic[S]):
         """Top-level parameters that decide which runs there are."""
         return tuple(self.parameters) or (self.name,)
 
+    def fits(self, context: Context[S]) -> str | None:
+        """Why the study cannot be done on the images of the context, in a sentence; None where it can."""
+        try:
+            self.check(context)
+        except VisionStudiesError as error:
+            return str(error)
+        return None
+
     @property
     def run_tables(self) -> list[tuple[str, str]]:
         """Data sets that may be tables of its runs, each with that of their histories; those of the last stage come first."""
@@ -312,6 +323,25 @@ class Method(Generic[S]):
             histories = next((name for name in outputs if name.endswith("histories")), "histories")
             tables += [(name, histories) for name in outputs if name != histories]
         return tables
+
+
+def check_images(data: "PreparedData") -> None:
+    """What every method needs of its images. Raises DataError where a split is empty, images are not square, or there are fewer
+    than two classes to be told apart.
+    """
+    import numpy as np
+
+    for split in ("train", "validation", "test"):
+        if not len(getattr(data.splits, split)):
+            raise DataError(
+                f"'{data.image_set.name}' has no {split} images; add some, or change data_prep.splits, and prepare them again."
+            )
+    if (classes := len(np.unique(data.image_set.labels[data.splits.train]))) < 2:
+        raise DataError(
+            f"'{data.image_set.name}' has training images of {classes} class, and a network learns to tell two or more apart; "
+            "add images of another class."
+        )
+    data.image_size  # noqa: B018 - refuses images that are not square
 
 
 def make_context(

@@ -2,7 +2,7 @@
 
 from vision_studies.pipelines.class_means import nodes
 from vision_studies.pipelines.class_means.networks import NETWORKS
-from vision_studies.pipelines.class_means.stages import most_runs, stages
+from vision_studies.pipelines.class_means.stages import check, most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
 from vision_studies.studies.published import NeverPublished
 
@@ -17,6 +17,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    check=check,
     most_runs=most_runs,
     networks=NETWORKS,
     published=NeverPublished("no project has published it"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.class_means.networks import classifier, probabilities, save_means
 from vision_studies.pipelines.class_means.settings import ClassMeansSettings
-from vision_studies.studies.method import WEIGHTS_FILE, Context
+from vision_studies.studies.method import WEIGHTS_FILE, Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
 
@@ -22,6 +22,11 @@ def study_runs(context: Means) -> list[Run]:
         for seed in settings.seeds
         for share in settings.shares
     ]
+
+
+def check(context: Means) -> None:
+    """Any images will do that have classes and splits."""
+    check_images(context.images)
 
 
 def stages(context: Means, _: Known) -> Steps:

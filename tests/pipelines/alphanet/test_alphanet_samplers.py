@@ -136,7 +136,7 @@ def test_random_neighbours_are_drawn_by_every_seed():
 
 def test_too_many_neighbours_are_told_and_nobody_is_its_own():
     splits = ClassSplits(np.array([0]), np.array([1]), np.array([2]))
-    with pytest.raises(ParameterError, match="asks for 3, but there are 2 base classes"):
+    with pytest.raises(ParameterError, match="asks for 3, but of . classes 2 are base classes"):
         few_neighbours(np.eye(3), splits, 3, "euclidean")
     found = nearest(np.eye(3), np.arange(3), np.arange(3), 5, "euclidean")
     assert found.labels.tolist() == [[1, 2], [0, 2], [0, 1]]

@@ -8,6 +8,12 @@ from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.plan import Plan, original_data_set
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
+from vision_studies.studies.method import Context, check_images
+
+
+def check_study(context: Context[AlphanetSettings]) -> None:
+    """See `check`."""
+    check(Plan(context))
 
 
 def check(plan: Plan) -> None:
@@ -28,6 +34,7 @@ def check(plan: Plan) -> None:
         require_tensorboard()
     if settings.imported is None:
         data = plan.prepared()
+        check_images(data)
         validated = settings.validation == "carved"
         trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
         _check_classes(settings, plan.class_splits, data.image_set.labels[trained], validated=validated)

@@ -1,6 +1,7 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
+from vision_studies.pipelines.alphanet.checks import check_study
 from vision_studies.pipelines.alphanet.networks import NETWORKS
 from vision_studies.pipelines.alphanet.plan import study_data
 from vision_studies.pipelines.alphanet.published_study import PUBLISHED
@@ -38,6 +39,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    check=check_study,
     networks=NETWORKS,
     published=PUBLISHED,
     most_runs=most_runs,

@@ -3,7 +3,7 @@
 from vision_studies.pipelines.cifar_resnet import nodes
 from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
 from vision_studies.pipelines.cifar_resnet.published_study import PUBLISHED
-from vision_studies.pipelines.cifar_resnet.stages import most_runs, stages
+from vision_studies.pipelines.cifar_resnet.stages import check, most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
 
 METHOD = Method(
@@ -37,6 +37,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    check=check,
     networks=NETWORKS,
     published=PUBLISHED,
     most_runs=most_runs,

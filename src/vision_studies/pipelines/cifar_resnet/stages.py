@@ -6,7 +6,7 @@ from pathlib import Path
 from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
-from vision_studies.studies.method import Context
+from vision_studies.studies.method import Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
 
@@ -23,13 +23,29 @@ def study_runs(context: ResidualNetworks) -> list[Run]:
     return [context.run(name, seed, configuration) for seed in settings.seeds for name, configuration in configurations]
 
 
+def check(context: ResidualNetworks) -> None:
+    """Build the network of every variant, without weights.
+
+    Raises:
+        ParameterError: a network cannot take images of this size, or a batch cannot be shared by the processes of a run.
+        DataError: the images are none to learn from.
+    """
+    from vision_studies.models.statistics import without_values
+    from vision_studies.training.distributed import require_equal_shares
+    from vision_studies.training.network_run import build_network
+
+    check_images(context.images)
+    for variant in context.settings.variants:
+        settings = context.settings.configured(variant)
+        require_equal_shares(settings.training.batch_size, context.execution.processes_per_run)
+        with without_values():
+            build_network(settings, context.images)
+
+
 def stages(context: ResidualNetworks, _: Known) -> Steps:
     """Training and evaluation of every variant with every seed."""
-    from vision_studies.training.distributed import require_equal_shares
-
+    check(context)  # all before the first begins
     runs = study_runs(context)
-    for run in runs:  # all before the first begins
-        require_equal_shares(run.configuration["training"]["batch_size"], context.execution.processes_per_run)
     yield Stage(TRAINING, runs, Alone(partial(_train, context=context)))
     yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
 

@@ -2,7 +2,7 @@
 
 from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.published_study import PUBLISHED
-from vision_studies.pipelines.clustering.stages import ClusteringStudy, most_runs, stages
+from vision_studies.pipelines.clustering.stages import ClusteringStudy, check, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
 
@@ -29,6 +29,7 @@ METHOD = Method(
         charts=(),
     ),
     stages=stages,
+    check=check,
     networks=no_networks(
         "they keep no network; name the run of transfer_cuts that pretrained the one they look into", network_title
     ),

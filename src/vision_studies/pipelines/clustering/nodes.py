@@ -12,6 +12,7 @@ from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.stages import (
     CHANNELS,
     CLUSTERING,
+    NO_SUBSET,
     Clusters,
     clusterings,
     cuts_of,
@@ -42,9 +43,7 @@ def cluster_activations(context: Clusters, pretraining: pd.DataFrame) -> tuple[p
     tables = [read_table(artifact.file, "delete it and run the study again") for artifact in clusterings(context)]
     scores = pd.concat(tables, ignore_index=True)
     if scores.empty:
-        raise DataError(
-            "No subset has two images of each class to be clustered; raise the fractions of transfer_cuts.subsets."
-        )
+        raise DataError(NO_SUBSET)
     return pretraining.assign(pipeline="clustering", variant="pretrained network"), scores
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 
+from vision_studies.errors import DataError
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.clustering.settings import ClusteringSettings, MethodSettings
 from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING, Cuts, pretraining_runs, study_classes
+from vision_studies.pipelines.transfer_cuts.stages import check as check_cuts
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
@@ -38,6 +40,7 @@ class ClusteringStudy(NamedTuple):
 Clusters = Context[ClusteringStudy]
 
 CLUSTERING = "clustering"
+NO_SUBSET = "No subset has two images of each class to be clustered; raise the fractions of transfer_cuts.subsets."
 CHANNELS = "kmeans_channels"
 _VERSION = 1  # raised when scores change: those of the older version are then computed again
 
@@ -49,8 +52,27 @@ def cuts_of(context: Clusters) -> Cuts:
     return replace(context, method=METHOD, settings=context.settings.cuts)  # type: ignore[arg-type, return-value]
 
 
+def check(context: Clusters) -> None:
+    """What the networks need that are looked into, and two images of each class in one subset at least.
+
+    Raises:
+        DataError: as `transfer_cuts.stages.check`, or no subset has two images of each class.
+        ParameterError: as there.
+    """
+    from vision_studies.data.subsets import balanced_subset
+
+    cuts = context.settings.cuts
+    check_cuts(cuts_of(context))
+    for classes in context.settings.clustering.classes:
+        _, _, labels = images_of(context, classes)
+        if any(min(map(len, balanced_subset(labels, subset.fraction, 0))) > 1 for subset in cuts.subsets):
+            return
+    raise DataError(NO_SUBSET)
+
+
 def stages(context: Clusters, _: Known) -> Steps:
     """Every method on every pretrained network."""
+    check(context)
     yield Artifacts(CLUSTERING, "cluster", clusterings(context))
 
 

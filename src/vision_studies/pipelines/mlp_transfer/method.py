@@ -7,7 +7,7 @@ import pandas as pd
 from vision_studies.pipelines.mlp_transfer import nodes
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
 from vision_studies.pipelines.mlp_transfer.published_study import PUBLISHED
-from vision_studies.pipelines.mlp_transfer.stages import most_runs, select_hyperparameters, stages
+from vision_studies.pipelines.mlp_transfer.stages import check, most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:mlp_transfer"
@@ -61,6 +61,7 @@ METHOD = Method(
         ),
     ),
     stages=stages,
+    check=check,
     networks=NETWORKS,
     published=PUBLISHED,
     most_runs=most_runs,

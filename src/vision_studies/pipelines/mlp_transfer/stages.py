@@ -25,7 +25,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     perceptron_run,
 )
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
-from vision_studies.studies.method import WEIGHTS_FILE
+from vision_studies.studies.method import WEIGHTS_FILE, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
 
@@ -97,11 +97,17 @@ def transfer_cells(context: Perceptrons, best: dict[str, Any]) -> list[tuple[str
     return cells
 
 
+def check(context: Perceptrons) -> None:
+    """Raises DataError where the images are none to learn from; a perceptron takes any that others do."""
+    check_images(context.images)
+
+
 def stages(context: Perceptrons, known: Known) -> Steps:
     """Search, then retraining at home and elsewhere, which are known when the search has ended.
 
     Of what is `known`, `best` is what the search has found, and `trials` are fingerprints of its runs.
     """
+    check(context)
     best, trials = known.get("best"), known.get("trials", ())
     if best is None:
         runs, reason = yield from _searched(context)

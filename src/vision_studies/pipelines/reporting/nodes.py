@@ -58,7 +58,7 @@ def report_studies(
         pages[study.name] = render_study(report)
         tables = as_texts(study_tables(report.results, network_name), study.name, study.title)
         summary = summary_text(report.results, report.comparison, report.conclusions)
-        summary = "\n".join([summary, *folders.outdated.values()])
+        summary = "\n".join([summary, *folders.left_out])
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
             continue
@@ -83,7 +83,7 @@ def compare_studies(
         except DataError as error:
             problems.append(str(error))
             continue
-        problems += folders.outdated.values()
+        problems += folders.left_out
         tables.append(named)
         cards.append(card)
     if not tables:

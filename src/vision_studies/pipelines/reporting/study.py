@@ -21,6 +21,7 @@ from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
+from vision_studies.run_folders import read_left_out
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
 from vision_studies.studies.question import Images, earlier_questions, read_records
 from vision_studies.studies.results import read_results
@@ -90,6 +91,19 @@ class StudyFolders:
             for pipeline, reason in reasons.items()
             if (self.outputs / pipeline).is_dir()
         }
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """Sentences on pipelines that could not be done on the study's images, and on those that answer an earlier question."""
+        unfit = {name: read_left_out(self.reports / name) for name in METHODS}
+        return [
+            *self.outdated.values(),
+            *(
+                f"{name} is left out of the study '{self.name}', for it cannot be done on its images: {reason}"
+                for name, reason in unfit.items()
+                if reason is not None
+            ),
+        ]
 
     @property
     def command(self) -> str:
@@ -266,7 +280,7 @@ def study_report(
         charts=folders.charts(),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
-        notes=[*folders.outdated.values(), *missing],
+        notes=[*folders.left_out, *missing],
         sources=folders.fingerprint(),
         index="../index.html",
     )

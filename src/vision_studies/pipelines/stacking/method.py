@@ -5,7 +5,7 @@ from typing import Any
 from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.published_study import PUBLISHED
-from vision_studies.pipelines.stacking.stages import most_runs, stages
+from vision_studies.pipelines.stacking.stages import check, most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS = "params:stacking"
@@ -45,6 +45,7 @@ METHOD = Method(
         charts=(ChartSource("trials.json", _search_chart),),
     ),
     stages=stages,
+    check=check,
     networks=NETWORKS,
     published=PUBLISHED,
     most_runs=most_runs,

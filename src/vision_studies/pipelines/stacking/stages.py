@@ -20,7 +20,7 @@ from vision_studies.pipelines.stacking.settings import (
     read_run,
     stack_run,
 )
-from vision_studies.studies.method import Context
+from vision_studies.studies.method import Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.search_trial import Drawn
 from vision_studies.studies.stages import Alone, Known, Later, Stage, Steps
@@ -89,11 +89,7 @@ def plan_entries(
     """
     stacks: list[tuple[Entry, Stack]] = []
     for variant in settings.variants:
-        try:
-            configured = settings.configured(variant, dict(hyperparameters.get(variant.name, {})))
-        except ValueError as error:
-            raise ParameterError(f"stacking: {error}") from error
-        run = stack_run(configured, settings.networks)
+        run = _stack_of(settings, variant, hyperparameters.get(variant.name, {}))
         parts = _parts(variant.name, run, data)
         stacks.append((Entry(variant.name, STACK, (variant.name,), run, parts), run))
     opposing: dict[str, tuple[tuple[str, str], list[str], AnyRun]] = {}
@@ -164,6 +160,32 @@ def _parts(variant: str, run: Stack, data: "PreparedData") -> tuple[dict[str, An
         return tuple(stack_parts(run, data))
     except ParameterError as error:
         raise ParameterError(f"stacking: variant '{variant}': {error}") from error
+
+
+def check(context: Stacking) -> None:
+    """Build every stack, without weights, and divide the images into its folds.
+
+    Raises:
+        ParameterError: a network does not exist or does not fit the images, or a file of weights is not there.
+        DataError: the images are none to learn from, or a class has fewer images than there are folds.
+    """
+    from vision_studies.pipelines.stacking.cross_validation import assign_folds
+
+    settings, data = context.settings, context.images
+    check_images(data)
+    for variant in settings.variants:
+        run = _stack_of(settings, variant, {})
+        _parts(variant.name, run, data)
+        if isinstance(run, CrossValidatedRun):
+            assign_folds(data.image_set.labels[data.splits.train], run.folds, run.fold_seed)
+
+
+def _stack_of(settings: StackingSettings, variant: StackingVariantSettings, drawn: Mapping[str, Any]) -> Stack:
+    try:
+        configured = settings.configured(variant, dict(drawn))
+    except ValueError as error:
+        raise ParameterError(f"stacking: {error}") from error
+    return stack_run(configured, settings.networks)
 
 
 def stages(context: Stacking, known: Known) -> Steps:

@@ -8,7 +8,7 @@ from vision_studies.pipelines.transfer_cuts import nodes
 from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
 from vision_studies.pipelines.transfer_cuts.published_study import PUBLISHED
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
-from vision_studies.pipelines.transfer_cuts.stages import most_runs, stages
+from vision_studies.pipelines.transfer_cuts.stages import check, most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
 
 SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
@@ -47,6 +47,7 @@ METHOD = Method(
         charts=(ChartSource("accuracies.csv", _surface_chart),),
     ),
     stages=stages,
+    check=check,
     networks=NETWORKS,
     published=PUBLISHED,
     most_runs=most_runs,

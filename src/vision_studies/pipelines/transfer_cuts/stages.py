@@ -16,7 +16,7 @@ from vision_studies.pipelines.transfer_cuts.settings import (
     TransferCutsSettings,
     mode_label,
 )
-from vision_studies.studies.method import WEIGHTS_FILE, Context
+from vision_studies.studies.method import WEIGHTS_FILE, Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps, alike
 
@@ -40,10 +40,21 @@ class Cell:
     run: Run
 
 
+def check(context: Cuts) -> None:
+    """Divide the classes, and draw every subset.
+
+    Raises:
+        DataError: the images are none to learn from, a class is unknown or stands among first and new ones, or a fraction
+            leaves a class without an image.
+    """
+    check_images(context.images)
+    check_subsets(context.images, [cell.run for cell in study_cells(context)])
+
+
 def stages(context: Cuts, _: Known) -> Steps:
     """Pretraining, fine-tuning and evaluation."""
+    check(context)
     runs = [cell.run for cell in study_cells(context)]
-    check_subsets(context.images, runs)
     yield Stage(
         PRETRAINING,
         pretraining_runs(context),

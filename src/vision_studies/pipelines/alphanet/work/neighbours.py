@@ -39,7 +39,8 @@ def few_neighbours(means: np.ndarray, splits: ClassSplits, number: int, distance
     """
     if number > len(splits.base):
         raise ParameterError(
-            f"alphanet.neighbours asks for {number}, but there are {len(splits.base)} base classes; lower it, or make "
+            f"alphanet.neighbours asks for {number}, but of {splits.num_classes} classes {len(splits.base)} "
+            f"{'is a base class' if len(splits.base) == 1 else 'are base classes'}; lower it, or make "
             "fewer classes few with alphanet.splits.few_below."
         )
     if distance == "random":
