@@ -1,5 +1,7 @@
 """Values of parameters on the command line: `--params=name=value,name=[a,b]`."""
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vision_studies.errors import first_line
 
 _BRACKETS_AND_QUOTES = ("[", "{", '"', "'")
+_TEXT = re.compile(r"^(?![\[{\"'])(?:(?:/|\.{1,2}/|~/|[#&*!|>%@`]).*|.*\s#.*)$", re.DOTALL)
 
 
 def read_params(_context: click.Context, _option: click.Parameter, value: Any) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def read_params(_context: click.Context, _option: click.Parameter, value: Any) -
     parameters = OmegaConf.create()
     for name, text in _named_values(value):
         try:
-            parameters.merge_with_dotlist([f"{name}={text}"])
+            parameters.merge_with_dotlist([f"{name}={_in_quotes(text)}"])
         except (yaml.YAMLError, OmegaConfBaseException, ValueError, TypeError) as error:
             raise _unreadable(name, text, error) from error
     content: dict[str, Any] = OmegaConf.to_container(parameters)  # type: ignore[assignment]
@@ -40,11 +43,16 @@ def _named_values(text: str) -> Iterator[tuple[str, str]]:
         if not equals or "," in name or not name.strip():
             raise click.ClickException(
                 f"--params: '{text.partition(',')[0]}' must be name=value; a list of several values stands in brackets, as in "
-                "name=[a,b]."
+                "name=[a,b], and a text with a comma in it in quotes, as in name='a,b'."
             )
         end = _end_of_value(name.strip(), rest)
         yield name.strip(), rest[:end].strip()
         text = rest[end:]
+
+
+def _in_quotes(text: str) -> str:
+    """A value as YAML that means it: paths, and what YAML would take for a comment or a mark of its own, are texts."""
+    return json.dumps(text, ensure_ascii=False) if _TEXT.search(text) else text
 
 
 def _end_of_value(name: str, text: str) -> int:
