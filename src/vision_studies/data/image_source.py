@@ -20,6 +20,7 @@ from vision_studies.data.sources.image_folder import class_files, image_files
 from vision_studies.data.sources.raw import refused_permissions, resize_all
 from vision_studies.errors import DataError, guess, one_line
 from vision_studies.files import ARRAY_ERRORS
+from vision_studies.processors import processors
 
 _TOGETHER = 32  # images that a thread decodes in one go
 _BATCHES_AHEAD = 2
@@ -140,7 +141,7 @@ def _decoded_ahead(
     decode: Callable[[range], Decoded], chunks: Iterable[range], ahead: int
 ) -> Iterator[tuple[range, Decoded]]:
     """`decode` of all chunks in their order, in threads, `ahead` of them before they are asked for."""
-    pool = ThreadPoolExecutor()
+    pool = ThreadPoolExecutor(processors())
     submitted = ((chunk, pool.submit(decode, chunk)) for chunk in chunks)
     try:
         waiting = deque(islice(submitted, ahead))

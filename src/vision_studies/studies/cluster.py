@@ -25,7 +25,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import joblib
 from cloudpickle import dumps, loads  # type: ignore[import-untyped]
 from distributed import Client, Future, LocalCluster, Security, Worker, WorkerPlugin, get_worker
 from distributed.comm import connect
@@ -34,6 +33,7 @@ from distributed.scheduler import KilledWorker
 import vision_studies
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import ClusterError
+from vision_studies.processors import processors
 from vision_studies.storage.kept_data import kept_with
 from vision_studies.studies.tasks import Task
 
@@ -327,7 +327,7 @@ class SharedParts(WorkerPlugin):
 
     def _limit_threads(self) -> None:
         host = self._worker.address.rpartition("/")[2].rpartition(":")[0]
-        threads = self.threads or max(1, joblib.cpu_count() // self.tasks_a_host.get(host, 1))
+        threads = self.threads or max(1, processors() // self.tasks_a_host.get(host, 1))
         # What is imported only now reads the variable; torch, where it is there already, has to be told.
         os.environ["OMP_NUM_THREADS"] = str(threads)
         if "torch" in sys.modules:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vision_studies.config.merge import flatten
+from vision_studies.processors import processors
 
 LIBRARIES = ("vision-studies", "torch", "torchvision", "numpy", "pandas", "scikit-learn", "kornia", "ffcv", "kedro")
 
@@ -56,4 +57,5 @@ def processor_name() -> str:
     lines = information.read_text().splitlines() if information.exists() else []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     name = next(names, None) or platform.processor() or platform.machine()
-    return f"{name} ({psutil.cpu_count()} cores)"
+    cores, usable = psutil.cpu_count(), processors()
+    return f"{name} ({cores if cores in (None, usable) else f'{usable} of {cores}'} cores)"

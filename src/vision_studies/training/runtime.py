@@ -1,7 +1,6 @@
 """The process that trains: its allocator, seeds, devices and memory."""
 
 import ctypes
-import getpass
 import os
 import platform
 import random
@@ -17,6 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from vision_studies.errors import ParameterError
+from vision_studies.processors import processors
 
 # Options of glibc's mallopt, by their numbers in malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -31,7 +31,9 @@ _CLAIMED: list[tuple[int, FileLock]] = []  # the GPU of this process, once it ha
 
 @cache
 def tune_process() -> bool:
-    """Keep the memory of freed tensors in this process instead of handing it back to the kernel after every use.
+    """Compute with as many threads as the process has processors, and keep the memory of freed tensors.
+
+    Memory is kept in this process instead of being handed back to the kernel after every use.
 
     Activations of a CPU training step are large; by default glibc maps and unmaps each of them, and the page faults take
     up to half of a step's time. Three things keep the memory: thresholds that are never reached; one arena for all threads,
@@ -42,6 +44,9 @@ def tune_process() -> bool:
     Returns:
         Whether the allocator was changed.
     """
+    # One that has a number of threads has been told it, be it by the pool of processes that it belongs to.
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > processors():
+        torch.set_num_threads(processors())
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
@@ -115,7 +120,7 @@ def _claimed_gpu() -> torch.device:
 
 def _claim(names: Sequence[str]) -> tuple[int, FileLock]:
     """The first of `names` with the fewest processes on this machine, and the lock that says so while it is held."""
-    folder = Path(tempfile.gettempdir()) / f"vision_studies-gpus-{getpass.getuser()}"
+    folder = Path(tempfile.gettempdir()) / f"vision_studies-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for slot in count():
         for index, name in enumerate(names):

@@ -16,6 +16,7 @@ from PIL import Image
 from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image, quiet, resized
 from vision_studies.data.sources.listing import Item
 from vision_studies.errors import DataError
+from vision_studies.processors import processors
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def _decode_in_parallel(encoded: Iterable[Item], decoding: Decoding) -> Iterator
         return None
 
     items = iter(encoded)
-    with quiet(), ThreadPoolExecutor() as pool:
+    with quiet(), ThreadPoolExecutor(processors()) as pool:
         while chunk := list(islice(items, 2048)):
             yield from zip(chunk, pool.map(decode, chunk, chunksize=64), strict=True)
 

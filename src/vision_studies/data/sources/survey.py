@@ -32,6 +32,7 @@ from vision_studies.data.sources.decoding import (
     whole_range,
 )
 from vision_studies.data.sources.formats import head_of, sniff_format
+from vision_studies.processors import processors
 
 THUMBNAIL = 32
 """Height and width of a thumbnail."""
@@ -121,7 +122,7 @@ def survey_all(contents: Iterable[bytes | Path], background: str) -> list[ImageF
     backgrounds = tuple(dict.fromkeys((background, "white", "black", "grey")))
     found: list[ImageFacts] = []
     waiting = iter(contents)
-    with quiet(), ThreadPoolExecutor() as pool:
+    with quiet(), ThreadPoolExecutor(processors()) as pool:
         while chunk := list(islice(waiting, _TOGETHER)):
             found += pool.map(lambda content: survey_image(content, backgrounds), chunk)
     return found

@@ -17,6 +17,7 @@ from vision_studies.pipelines.clustering.settings import ClusteringSettings, Met
 from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
 from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING, Cuts, pretraining_runs, study_classes
 from vision_studies.pipelines.transfer_cuts.stages import check as check_cuts
+from vision_studies.processors import processors
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.method import WEIGHTS_FILE, Context
 from vision_studies.studies.runs import Run
@@ -154,7 +155,7 @@ def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, cl
         layers = ((name, layer_activations(network, data, images, name, device)) for name in layer_names(network))
     else:
         layers = channel_means(network, data, images, device).items()
-    scores = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=-1)
+    scores = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=processors())
     return scores.assign(classes=classes, split=context.settings.clustering.split)
 
 
