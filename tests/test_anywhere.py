@@ -29,7 +29,7 @@ def make_project(folder):
     for number in range(8):
         image = folder / f"data/01_raw/pets/{'cat' if number % 2 else 'dog'}/{number}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((4, 4, 3), 20 * number, np.uint8)).save(image)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)).save(image)
     (folder / "notebooks").mkdir()
     (folder / "pyproject.toml").write_text("[tool.kedro]\n")
     return folder

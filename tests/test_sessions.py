@@ -43,7 +43,7 @@ def pets(tmp_path):
     for number in range(30):
         image = tmp_path / f"data/01_raw/pets/{'cat' if number % 3 else 'dog'}/{number}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((4, 4, 3), 8 * number, np.uint8)).save(image)
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)).save(image)
     (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
     (tmp_path / "conf").mkdir()
     for folder in ("base", "demo"):

@@ -17,6 +17,7 @@ from vision_studies.data.sources.raw import RawImages
 from vision_studies.data.sources.survey import SEEN_FROM, THUMBNAIL, ImageFacts, survey_image
 from vision_studies.errors import StorageError
 from vision_studies.files import ARRAY_ERRORS, atomic_file, hash_json
+from vision_studies.processors import processors
 from vision_studies.project_folders import CHECKS, in_project
 
 _TOGETHER = 64  # images that a thread looks at in one go
@@ -182,7 +183,7 @@ def _looked_at(
         return [cache.known(item.content) or survey_image(item.content, backgrounds) for item in chunk]
 
     remaining = iter(items)
-    with quiet(), ThreadPoolExecutor() as pool:
+    with quiet(), ThreadPoolExecutor(processors()) as pool:
         while chunks := [chunk for _ in range(_AHEAD) if (chunk := list(islice(remaining, _TOGETHER)))]:
             for chunk, facts in zip(chunks, pool.map(look, chunks), strict=True):
                 yield from zip(chunk, facts, strict=True)
