@@ -463,6 +463,14 @@ def test_an_image_that_is_not_square_becomes_so(resize, background, expected):
             assert found[row, 3, 0] > 235
 
 
+@pytest.mark.parametrize(("side", "wanted"), [(48, 32), (33, 7), (8, 20), (100, 64), (31, 1)])
+def test_what_is_square_becomes_the_same_in_every_way(side, wanted):
+    content = saved(of(RANDOM.integers(0, 256, (side, side, 3), dtype=np.uint8)))
+    found = [decode_image(content, Decoding(wanted, resize, "white")) for resize in ("crop", "squash", "letterbox")]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_letterbox_over_a_colour_makes_grey_images_coloured():
     found = decode_image(saved(of(WIDE)), Decoding(4, "letterbox", "#ff0000"))
     assert found.shape == (4, 4, 3)

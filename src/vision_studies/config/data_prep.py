@@ -20,6 +20,9 @@ _BEFORE = {
 }
 """What settings would have said before there were any."""
 
+_SQUARE_BEFORE = {**_BEFORE, "resize": "squash"}
+"""The same of images that need no way to become square, however it is set unless someone sets it: they keep their key."""
+
 _MOST_JOINED_LETTERS = 100  # of the names in a key: a folder's name ends at 255 bytes, however many sources there are
 
 SourceName = Annotated[str, Field(min_length=1)]
@@ -140,11 +143,15 @@ class DataPrepSettings(Settings):
             "image_size": self.image_size,
             "skip_corrupt": self.skip_corrupt,
             "splits": {name: value for name, value in splits.items() if (name, value) != ("copies", "together")},
-            **{name: value for name, value in self._added().items() if value != _BEFORE[name]},
+            **self._added(),
         }
 
     def _added(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", include={*_BEFORE})
+        sources = [self.source] if isinstance(self.source, str) else self.source
+        square = self.image_size is None or all(source in NAMED_SOURCES for source in sources)
+        before = _SQUARE_BEFORE if square else _BEFORE
+        said = self.model_dump(mode="json", include={*_BEFORE})
+        return {name: value for name, value in said.items() if value != before[name]}
 
 
 def source_folder(source: str) -> Path | None:

@@ -47,6 +47,9 @@ _EXIF_DAMAGE = (  # what Pillow raises on notes of cameras that are cut off or l
 _DAMAGE = (UnidentifiedImageError, Image.DecompressionBombError, EOFError, NotImplementedError, *_EXIF_DAMAGE)
 """What Pillow's readers raise on files that are no image or half an image."""
 
+_NOTES = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")
+"""Where Pillow looks for the notes of a camera."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -397,7 +400,8 @@ def _shallow(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     if image.mode == "LAB":
         image = _from_lab()(image)
     if image.mode == "CMYK" or not image.has_transparency_data:
-        return image.convert("L" if image.mode in ("1", "L") else "RGB"), None
+        wanted = "L" if image.mode in ("1", "L") else "RGB"
+        return image if image.mode == wanted else image.convert(wanted), None
     grey = image.mode in ("1", "L", "LA", "La")
     if image.mode in ("La", "RGBa"):
         image = image.convert(image.mode.upper())
@@ -443,6 +447,8 @@ def orientation(image: Image.Image) -> tuple[int, ExifState]:
     Notes that are damaged elsewhere may still tell it; those that do not leave the image as it lies.
     """
     block = image.info.get("exif")
+    if not any(name in image.info for name in _NOTES) and image.format != "TIFF":
+        return 1, "none"
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except _EXIF_DAMAGE:

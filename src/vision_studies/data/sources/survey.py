@@ -168,11 +168,12 @@ def _of_the_picture(opened: Opened, backgrounds: Sequence[str]) -> dict[str, Any
     shown = over[max(contrast, key=lambda background: contrast[background])]
     small = shown.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
     width, height = opened.size if turn < 5 else opened.size[::-1]
-    frames = _frames(opened)
+    mode, pixel_hash = opened.image.mode, _pixel_hash(colour, alpha, values, turn)
+    frames = _frames(opened)  # last: Pillow looks for them in the file, and what it has read may not be there any more
     contrast = {background: contrast.get(background, contrast[backgrounds[0]]) for background in backgrounds}
     return {
         **depth,
-        "mode": opened.image.mode,
+        "mode": mode,
         "width": width,
         "height": height,
         "frames": frames,
@@ -180,7 +181,7 @@ def _of_the_picture(opened: Opened, backgrounds: Sequence[str]) -> dict[str, Any
         "exif": exif,
         "alpha": alpha is not None,
         "contrast": contrast,
-        "pixel_hash": _pixel_hash(colour, alpha, values, turn),
+        "pixel_hash": pixel_hash,
         "thumbnail": np.asarray(small.convert("L")),
         "mean_colour": tuple(np.asarray(small.convert("RGB")).mean(axis=(0, 1)).tolist()),
     }
