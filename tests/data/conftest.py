@@ -9,9 +9,9 @@ READING = {
     "configuration": None,
     "resize": "crop",
     "background": "white",
-    "accept": (),
+    "accept": ("cannot_be_split",),
 }
-"""Settings of `data_prep` that say how images are read, where nobody asks for anything else."""
+"""Settings of `data_prep` that say how images are read, where nobody asks for anything else; a few images may be read, too."""
 
 
 def make_image_set(count=60, size=6, channels=3, classes=3, own_test=False, seed=0):

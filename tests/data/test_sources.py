@@ -101,8 +101,9 @@ def test_parquet_in_the_hubs_converted_layout(tmp_path):
     write_parquet(tmp_path / "default/test/0000.parquet", [(png(2), 1)])
     write_parquet(tmp_path / "default/validation/0000.parquet", [(png(3), 1)])
     image_set = read_source(settings(tmp_path))
-    assert image_set.labels.tolist() == [0, 1, 1]
-    assert image_set.is_test.tolist() == [False, False, True]
+    assert image_set.labels.tolist() == [0, 1, 1, 1]
+    assert image_set.items["split"].tolist() == ["train", "train", "validation", "test"]
+    assert image_set.is_test.tolist() == [False, False, False, True]
 
 
 def test_parquet_of_other_writers_takes_the_numbers(tmp_path):
@@ -174,11 +175,12 @@ def test_a_class_may_be_called_train(tmp_path):
     assert not image_set.is_test.any()
 
 
-def test_folders_beside_train_and_test_are_named_and_left_out(tmp_path, caplog):
+def test_a_validation_split_of_the_sources_own_is_read_as_such(tmp_path):
     for split in ("train", "val", "test"):
         write_folder(tmp_path / split)
-    assert len(read_source(settings(tmp_path)).labels) == 12
-    assert "val/ is left out" in caplog.text
+    image_set = read_source(settings(tmp_path))
+    assert image_set.items["split"].value_counts().to_dict() == {"train": 6, "validation": 6, "test": 6}
+    assert image_set.is_test.sum() == 6
 
 
 def test_the_test_split_may_lack_a_class(tmp_path):
@@ -193,7 +195,7 @@ def test_linked_folders_are_followed_and_circles_end(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "set" / name).symlink_to(tmp_path / "pictures" / name)
     (tmp_path / "pictures/dog/back").symlink_to(tmp_path / "set")
-    asked = settings(tmp_path / "set", image_size=8, accept=["copies_with_two_labels"])  # a cat lies in dog/back, too
+    asked = settings(tmp_path / "set", image_size=8, accept=["copies_with_two_labels", "cannot_be_split"])
     assert read_source(asked).class_names == ("cat", "dog")
 
 
@@ -279,14 +281,6 @@ def parquet_without_rows(folder):
     )
 
 
-def plain_bytes(folder):
-    pq.write_table(pa.table({"img": [png(0), png(1)], "label": [0, 1]}), folder / "train.parquet")
-
-
-def labels_of_letters(folder):
-    write_parquet(folder / "train.parquet", [(png(0), "a"), (png(1), "b")])
-
-
 def broken_metadata(folder):
     table = pa.table({"img": [{"bytes": png(0), "path": None}], "label": [0]})
     pq.write_table(table.replace_schema_metadata({b"huggingface": b"{broken"}), folder / "train.parquet")
@@ -311,7 +305,7 @@ def missing_label(folder):
 
 
 def wrong_columns(folder):
-    write_parquet(folder / "train.parquet", [(png(0), 0)], image="photo")
+    pq.write_table(pa.table({"photo": ["a", "b"], "label": [0, 1]}), folder / "train.parquet")
 
 
 def only_other_names(folder):
@@ -329,8 +323,6 @@ def unknown_test_class(folder):
         (truncated_parquet, r"train\.parquet is not a whole parquet file"),
         (empty_parquet, r"train\.parquet is not a whole parquet file"),
         (parquet_without_rows, "holds no readable images"),
-        (plain_bytes, "'img' holds binary, not the hub's struct"),
-        (labels_of_letters, "'label' holds string, not integers"),
         (broken_metadata, r"train\.parquet: its metadata 'huggingface' is no JSON"),
         (empty_image, r"1 image cannot be read \(dog/1\.png\)"),
         (too_large, r"0\.png has 2 x 1025 pixels, more than 1024 to a side; set data_prep\.image_size"),
@@ -338,9 +330,9 @@ def unknown_test_class(folder):
         (no_images, "holds nothing that can be read"),
         (sizes_differ, r"images differ in size .* set data_prep\.image_size"),
         (label_out_of_range, r"labels from 0 to 7, but its 2 classes"),
-        (missing_label, r"labels from -1 to 1"),
-        (wrong_columns, r"none of the columns img, image, but photo, label"),
-        (only_other_names, r"holds nothing that can be read"),
+        (missing_label, r"1 image without a label \(train\.parquet row 1\)"),
+        (wrong_columns, r"None of the 2 files that .*train\.parquet names is there \('a'\)"),
+        (only_other_names, r"none whose name begins with 'train'"),
         (unknown_test_class, r"has the class 'cow'"),
     ],
 )
@@ -360,10 +352,12 @@ def test_a_parquet_file_damaged_inside_says_where(tmp_path):
         read_source(settings(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["picture.jpg", "train.parquet", "notes"])
-def test_a_file_as_source_says_to_name_its_folder(tmp_path, name):
+@pytest.mark.parametrize("name", ["picture.jpg", "notes"])
+def test_a_file_as_source_says_what_files_may_be(tmp_path, name):
     (tmp_path / name).write_bytes(b"something")
-    with pytest.raises(DataError, match=r"is no archive of CIFAR; set data_prep\.source to the folder"):
+    with pytest.raises(
+        DataError, match=r"is no table .*no packed archive .*set data_prep\.source to one, or to the folder"
+    ):
         read_source(settings(tmp_path / name))
 
 

@@ -326,19 +326,37 @@ def _choose_units(labels: np.ndarray, units: np.ndarray, wanted: np.ndarray, see
 def _greedy(
     order: np.ndarray, of_label: list[int], amount: list[int], starts: list[int], total: np.ndarray, wanted: np.ndarray
 ) -> np.ndarray:
-    """Units that are taken in one order: bool [units]."""
+    """Units that are taken in one order: bool [units]; a class of which none is wanted enough gives one that costs least."""
     left, lacking, whole = total.tolist(), wanted.tolist(), total.tolist()
     taken = np.zeros(len(order), bool)
-    for unit in order.tolist():
+
+    def gain(unit: int) -> float:
+        """By how much the sum of squared differences changes; infinite where a class would have nothing left."""
         parts = range(starts[unit], starts[unit + 1])
-        # By how much the sum of squared differences changes.
-        gain = sum((amount[i] ** 2 - 2 * lacking[of_label[i]] * amount[i]) / whole[of_label[i]] ** 2 for i in parts)
-        if gain > 0 or any(left[of_label[i]] <= amount[i] for i in parts):
-            continue
+        if any(left[of_label[i]] <= amount[i] for i in parts):
+            return math.inf
+        return sum((amount[i] ** 2 - 2 * lacking[of_label[i]] * amount[i]) / whole[of_label[i]] ** 2 for i in parts)
+
+    def take(unit: int) -> None:
         taken[unit] = True
-        for i in parts:
+        for i in range(starts[unit], starts[unit + 1]):
             left[of_label[i]] -= amount[i]
             lacking[of_label[i]] -= amount[i]
+
+    for unit in order.tolist():
+        if gain(unit) <= 0:
+            take(unit)
+    without: dict[int, list[int]] = {
+        label: [] for label in range(len(left)) if wanted[label] > 0 and left[label] == whole[label]
+    }
+    for unit in order.tolist() if without else ():
+        for i in range(starts[unit], starts[unit + 1]):
+            if of_label[i] in without:
+                without[of_label[i]].append(unit)
+    for label, units in sorted(without.items(), key=lambda item: len(item[1])):
+        cheapest = min(units, key=gain, default=None)
+        if cheapest is not None and left[label] == whole[label] and gain(cheapest) < math.inf:
+            take(cheapest)
     return taken
 
 

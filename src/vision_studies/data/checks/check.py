@@ -76,17 +76,16 @@ def check_found(
         background = wanted.background or "white"
         survey = survey_listing(found, background, progress)
         decoding = replace(decoding_of(survey.facts, wanted), background=best_background(survey.facts, background))
-        told: tuple[Finding, ...] = found.findings
         seen = max(found.seen, len(survey.names))
     else:
-        survey, decoding, told, seen = survey_arrays(found, source), wanted, (), len(found.labels)
+        survey, decoding, seen = survey_arrays(found, source), wanted, len(found.labels)
         background = wanted.background or "white"
     if not len(survey.names):
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
     check_labels(source_name(source), survey.labels, survey.class_names)
     repeats = find_repeats(survey, near=near)
     findings = [
-        *told,
+        *found.findings,
         *picture_findings(survey, decoding, background, skip_corrupt=skip_corrupt),
         *repeat_findings(survey, repeats),
         *shortcut_findings(survey),

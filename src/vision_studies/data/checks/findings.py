@@ -175,7 +175,13 @@ KINDS: dict[str, FindingKind] = {
         _NOTE,
         "Folders taken as splits",
         why="Folders called train, validation or test, however spelt, divide the images and are no classes.",
-        mend="Nothing has to be done; data_prep.layout=class takes them as classes.",
+        mend="Nothing has to be done; data_prep.layout=class takes a folder that is alone of them as a class.",
+    ),
+    "beside_splits": FindingKind(
+        _DOUBTFUL,
+        "Images beside the folders of splits",
+        why="They belong to no split, or to no class of one, and are not trained on.",
+        mend="Move them into the folder of their split and class, or out.",
     ),
     "unpacked_twice": FindingKind(
         _WRONG,
@@ -225,6 +231,18 @@ KINDS: dict[str, FindingKind] = {
         "Classes of few images",
         why="What is reported of them hangs on one or two images, or on none.",
         mend="Add images of these classes, or leave them out.",
+    ),
+    "cannot_be_split": FindingKind(
+        _WRONG,
+        "Images that cannot be divided",
+        why="Every class needs images to learn from, to choose by and to be tested on.",
+        mend="Add images of the class or leave it out, or change data_prep.splits.",
+    ),
+    "group_across_splits": FindingKind(
+        _DOUBTFUL,
+        "Groups that stand in two splits of the source",
+        why="What is learnt of a person or a place in training helps in the test, which makes a result look better than it is.",
+        mend="Leave the column of splits out (data_prep.columns.split), so that they are carved by groups.",
     ),
     "class_missing_in_split": FindingKind(
         _DOUBTFUL,

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from vision_studies.data.checks.findings import Finding
 from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image, quiet, resized
-from vision_studies.data.sources.listing import Item
+from vision_studies.data.sources.listing import Item, SplitName
 from vision_studies.errors import DataError
 from vision_studies.processors import processors
 
@@ -34,6 +35,7 @@ class RawImages(NamedTuple):
         is_test: bool [N].
         items: see `ImageSet`; None where the source says nothing of single images.
         decoding: see `ImageSet`; None where no image was decoded.
+        findings: what is to be said of arrays that were read as they are.
     """
 
     images: np.ndarray
@@ -42,6 +44,7 @@ class RawImages(NamedTuple):
     is_test: np.ndarray
     items: pd.DataFrame | None = None
     decoding: Decoding | None = None
+    findings: tuple[Finding, ...] = ()
 
 
 def decode_all(
@@ -75,14 +78,23 @@ def decode_all(
 
 def items_table(items: Sequence[Item]) -> pd.DataFrame:
     """What is known of images, as `ImageSet.items` has it, of no copies."""
-    known = {
-        "name": pd.array([item.name for item in items], "str"),
-        "split": [item.split for item in items],
-        "group": [item.group for item in items],
-        "copies": np.full(len(items), -1, np.int64),
-    }
+    known = known_items([item.name for item in items], [item.split for item in items]).assign(
+        group=pd.Series([item.group for item in items], dtype=object)
+    )
     extra = dict.fromkeys(column for item in items for column in item.extra)
-    return pd.DataFrame(known | {column: [item.extra.get(column) for item in items] for column in extra})
+    columns = {column: pd.Series([item.extra.get(column) for item in items], dtype=object) for column in extra}
+    return pd.concat([known, pd.DataFrame(columns, index=known.index)], axis=1)
+
+
+def known_items(names: Sequence[str], splits: Sequence[SplitName | None]) -> pd.DataFrame:
+    """A row an image, of no group and of no copies."""
+    known = {
+        "name": pd.array(names, "str"),
+        "split": pd.Series(splits, dtype=object),
+        "group": None,
+        "copies": np.int64(-1),
+    }
+    return pd.DataFrame(known, index=range(len(names)))
 
 
 def resize_all(images: np.ndarray, decoding: Decoding) -> np.ndarray:

@@ -1,5 +1,6 @@
 """From the settings to an image set; several sources are one set, for studies that carry over what was learnt on one."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,17 @@ from vision_studies.data.checks.findings import Severity, refuse_wrong
 from vision_studies.data.checks.survey import Progress
 from vision_studies.data.image_set import ImageSet, check_class_names
 from vision_studies.data.sources.archives import read_archive
+from vision_studies.data.sources.arrays import read_arrays
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.downloads import read_digits, read_download
-from vision_studies.data.sources.image_folder import image_files, list_image_folder
+from vision_studies.data.sources.image_folder import has_classes, has_pictures, list_image_folder
 from vision_studies.data.sources.listing import Item, Listing
-from vision_studies.data.sources.parquet import list_parquet, parquet_files
+from vision_studies.data.sources.packed import packed_tree
+from vision_studies.data.sources.parquet import list_parquet, open_parquet, parquet_files
 from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions, resize_all
 from vision_studies.data.sources.survey import joined_decoding
+from vision_studies.data.sources.table import TABLE_SUFFIXES, Part, list_rows, named_files, read_text_table
+from vision_studies.data.sources.tree import folder_tree
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.project_folders import in_project
@@ -95,23 +100,34 @@ def source_identity(settings: DataPrepSettings) -> dict[str, Any]:
     del content["splits"]
     identity: dict[str, Any] = {"settings": content, "reader_version": _READER_VERSION}
     if not isinstance(settings.source, str):
-        return identity | {"files": [_files_identity(source) for source in settings.source]}
-    files = _files_identity(settings.source)
+        return identity | {"files": [_files_identity(source, settings) for source in settings.source]}
+    files = _files_identity(settings.source, settings)
     return identity if files is None else identity | {"files": files}
 
 
-def _files_identity(source: str) -> str | None:
-    """Hash of names, sizes and times of a folder's files; None for a named source and for a folder that is not there."""
+def _files_identity(source: str, settings: DataPrepSettings) -> str | None:
+    """Hash of names, sizes and times of the files in a folder, or that a table names; None where there is none of them."""
     folder = source_folder(source)
     if folder is None:
         return None
     with refused_permissions():
         if not folder.exists():
             return None
-        files = [file for file in files_below(folder) if file.is_file()] if folder.is_dir() else [folder]
-        return hash_json(
-            [(str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        )
+        if folder.is_dir():
+            files = files_below(folder)
+        else:
+            table = _table(folder)
+            files = [folder, *(named_files(table, settings) if table is not None else ())]
+        stated = [(os.path.relpath(file, folder), file.stat()) for file in files if file.is_file()]
+        return hash_json([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stated])
+
+
+def _table(file: Path) -> Part | None:
+    """A file as a table, by its ending; None where it has another."""
+    suffix = file.suffix.lower()
+    if suffix in TABLE_SUFFIXES:
+        return read_text_table(file)
+    return open_parquet(file) if suffix == ".parquet" else None
 
 
 def list_source(source: str, settings: DataPrepSettings) -> Listing | RawImages:
@@ -126,7 +142,7 @@ def list_source(source: str, settings: DataPrepSettings) -> Listing | RawImages:
     folder = source_folder(source)
     if folder is not None:
         with refused_permissions():
-            found = _list_path(folder)
+            found = _list_path(folder, settings)
     elif source == "digits":
         found = read_digits()
     else:
@@ -139,9 +155,9 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
     found = list_source(source, settings)
     decoding = wanted_decoding(settings)
     if isinstance(found, Listing):
+        refuse_wrong(found.findings, settings.accept, found.source)
         if found.published:
             # Known with what it holds, and images of one kind: one pass makes them, and they are checked as they lie in memory.
-            refuse_wrong(found.findings, settings.accept, found.source)
             raw = _decoded(found, found.items(), decoding, settings)
             check = check_found(raw, found.source, decoding, skip_corrupt=settings.skip_corrupt, near=False)
             check = replace(check, findings=in_order([*found.findings, *check.findings]))
@@ -182,24 +198,53 @@ def _without_empty_classes(raw: RawImages) -> RawImages:
     return raw._replace(labels=np.searchsorted(present, raw.labels), class_names=names)
 
 
-def _list_path(folder: Path) -> Listing | RawImages:
-    if not folder.exists():
+def _list_path(path: Path, settings: DataPrepSettings) -> Listing | RawImages:
+    if not path.exists():
         raise DataError(
-            f"{folder} does not exist; data_prep.source must be the path of a folder or one of {', '.join(NAMED_SOURCES)}."
+            f"{path} does not exist; data_prep.source must be the path of a folder or one of {', '.join(NAMED_SOURCES)}."
         )
-    if folder.is_dir() and any(parquet_files(folder).values()):
-        return list_parquet(folder)
+    return _list_folder(path, settings) if path.is_dir() else _list_file(path, settings)
+
+
+def _list_folder(folder: Path, settings: DataPrepSettings) -> Listing | RawImages:
+    if any(parquet_files(folder).values()):
+        return list_parquet(folder, settings)
+    tree = folder_tree(folder)
+    if has_classes(tree):
+        return list_image_folder(tree, settings.layout, settings.splits)
     archive = read_archive(folder)
     if archive is not None:
         return archive
-    if folder.is_dir() and image_files(folder):
-        return list_image_folder(folder)
-    if folder.is_file():
-        raise DataError(f"{folder} is no archive of CIFAR; set data_prep.source to the folder that the file is in.")
+    if any(file.parts[-1].endswith(".parquet") for file in tree.files):
+        return list_parquet(folder, settings)
+    if has_pictures(tree):
+        return list_image_folder(tree, settings.layout, settings.splits)  # which says what is wrong with it
     raise DataError(
         f"{folder} holds nothing that can be read: no train*.parquet, no CIFAR archive, no idx files, and no images as "
         f"{folder.name}/<class>/<image> or {folder.name}/{{train,test}}/<class>/<image>."
     )
+
+
+def _list_file(file: Path, settings: DataPrepSettings) -> Listing | RawImages:
+    table = _table(file)
+    if table is not None:
+        return list_rows(str(file), [table], settings)
+    if file.suffix.lower() in (".npz", ".npy"):
+        return read_arrays(file)
+    tree = packed_tree(file)
+    archive = None if tree is None or has_classes(tree) else read_archive(file)
+    if archive is not None:
+        return archive
+    if tree is None:
+        raise DataError(
+            f"{file} is no table (.csv, .tsv, .jsonl, .parquet), no packed archive (.zip, .tar, .tar.gz) and no array "
+            "(.npz, .npy); set data_prep.source to one, or to the folder that the file is in."
+        )
+    if not has_pictures(tree):
+        raise DataError(
+            f"{file} holds no images that can be read; unpack it and set data_prep.source to what is in it."
+        )
+    return list_image_folder(tree, settings.layout, settings.splits)
 
 
 def join_sources(sources: list[ImageSet]) -> RawImages:
