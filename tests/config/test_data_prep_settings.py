@@ -86,6 +86,21 @@ def test_the_key_is_the_same_on_every_machine():
     assert data_set_key(settings(["mnist", "fashion_mnist"])) == "mnist_fashion_mnist-904d0564"
 
 
+def test_how_images_become_square_is_mentioned_where_some_are_not(tmp_path):
+    """Keys are from before there was a choice; what is square, or keeps its size, keeps its key."""
+    for source in (
+        settings(),
+        settings(image_size=16),
+        settings(tmp_path),
+        settings(["mnist", "digits"], image_size=16),
+    ):
+        assert "resize" not in source.content()
+    assert settings(tmp_path, image_size=16).content()["resize"] == "squash"
+    assert "resize" not in settings(tmp_path, image_size=16, resize="crop").content()
+    for resize in ("crop", "letterbox"):
+        assert settings(resize=resize).content()["resize"] == resize
+
+
 def test_settings_without_a_long_tail_do_not_mention_it():
     # Pinned keys are from before there were long tails.
     assert settings().content()["splits"] == {"validation_fraction": 0.1, "test_fraction": 0.2, "seed": 0}

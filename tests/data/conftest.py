@@ -7,7 +7,7 @@ READING = {
     "layout": "auto",
     "columns": dict.fromkeys(("image", "label", "split", "group")),
     "configuration": None,
-    "resize": "crop",
+    "resize": "squash",
     "background": "white",
     "accept": ("cannot_be_split",),
 }

@@ -40,10 +40,10 @@ def wide():
 
 CASES = {
     # what lies there, settings, how it is decoded
-    "black glyphs": (lambda: glyph(0), {}, Decoding(None, "crop", "white")),
-    "white glyphs": (lambda: glyph(255), {}, Decoding(None, "crop", "black")),
-    "black glyphs over black": (lambda: glyph(0), {"background": "black"}, Decoding(None, "crop", "white")),
-    "12 of 16 bits": (twelve_bits, {}, Decoding(None, "crop", "white", (0, 4095))),
+    "black glyphs": (lambda: glyph(0), {}, Decoding(None, "squash", "white")),
+    "white glyphs": (lambda: glyph(255), {}, Decoding(None, "squash", "black")),
+    "black glyphs over black": (lambda: glyph(0), {"background": "black"}, Decoding(None, "squash", "white")),
+    "12 of 16 bits": (twelve_bits, {}, Decoding(None, "squash", "white", (0, 4095))),
     "wide ones": (
         wide,
         {"image_size": 8, "resize": "letterbox", "background": "grey"},
@@ -83,7 +83,7 @@ def test_a_set_that_says_nothing_of_it_is_read_as_before(image_set, tmp_path):
 def test_joined_sources_keep_how_they_were_decoded(tmp_path):
     names = ("a", "b")
     sets = [read_source(settings(source(tmp_path / name, twelve_bits))) for name in names]
-    assert join_sources(sets).decoding == Decoding(None, "crop", "white", (0, 4095))
+    assert join_sources(sets).decoding == Decoding(None, "squash", "white", (0, 4095))
 
 
 def test_equal_pictures_are_found_whatever_they_are_called(tmp_path):
