@@ -363,6 +363,12 @@ REFUSED = {
 }
 
 
+@pytest.fixture
+def without_heif(monkeypatch):
+    monkeypatch.setattr("vision_studies.data.sources.decoding._heic_is_read", lambda: False)
+
+
+@pytest.mark.usefixtures("without_heif")
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_read_has_one_reason(case):
     content, form, kind, message = REFUSED[case]
@@ -435,6 +441,17 @@ def test_bytes_by_chance_are_rarely_an_image():
     random = np.random.default_rng(2)
     found = [sniff_format(random.integers(0, 256, 256, dtype=np.uint8).tobytes()) for _ in range(3000)]
     assert found.count(None) >= 2998
+
+
+def test_photographs_of_telephones_are_read_where_the_library_is_installed():
+    """The set-up leaves it out for the licences of what it brings."""
+    pillow_heif = pytest.importorskip("pillow_heif", reason="an extra of its own")
+    content = io.BytesIO()
+    pillow_heif.from_pillow(of(SMOOTH)).save(content, quality=95)
+    facts = survey_image(content.getvalue())
+    assert (facts.format, facts.error, facts.width) == ("HEIC", None, 16)
+    assert np.abs(decode_image(content.getvalue(), WHITE).astype(int) - SMOOTH).max() <= 4
+    assert survey_image(content.getvalue()[:60]).error_kind == "damaged"
 
 
 # --- Size -----------------------------------------------------------------------------------------------------------
