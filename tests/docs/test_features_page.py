@@ -152,7 +152,10 @@ def functions_in(file: str) -> set[str]:
 def left_out(text: str) -> dict[str, set[str]]:
     """Names that the code and `conf/` have and no row of the page: by what they are names of."""
     named = {
-        word for row in rows(text) for span in code(f"{row.feature} {row.how}") for word in re.findall(r"[\w.]+", span)
+        word
+        for row in rows(text)
+        for span in code(f"{row.feature} {row.how}")
+        for word in (*re.findall(r"[\w.]+", span), *re.findall(r"\w+/\w+", span))
     }
     spans = {span for row in rows(text) for span in code(row.how)}
     missing = {what: names - named for what, names in registered().items()}
