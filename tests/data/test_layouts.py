@@ -104,6 +104,13 @@ LAYOUTS = {
         ["cat", "dog"],
         {"train": 24, "test": 12},
     ),
+    "two folders of training": (
+        pictures("train/cat", "train/dog", "training2/dog", "training2/owl"),
+        {},
+        {"split_folders"},
+        ["cat", "dog", "owl"],
+        {"train": 48},
+    ),
     "classes of vehicles": (pictures("train", "tram"), {}, set(), ["train", "tram"], {None: 24}),
     "classes of vehicles in folders": (
         pictures("train/steam", "train/electric", "bus/city"),

@@ -254,13 +254,14 @@ class _ByClass:
         self._tell_splits(splits)
         known: set[str] = set()
         rest = [parts for parts in pictures if parts[len(root)] not in splits or len(parts) <= len(root) + 1]
-        for split in ("train", "validation", "test"):
+        roles: tuple[SplitName, ...] = ("train", "validation", "test")
+        for split in roles:
             for folder in (folder for folder, role in splits.items() if role == split):
                 of_folder = [parts for parts in pictures if parts[: len(root) + 1] == (*root, folder)]
                 inner, inner_pictures = self._descend((*root, folder), of_folder, note=False)
                 before = len(self.places)
                 self._read_classes(inner, inner_pictures, split, check=split == "train")
-                self._match_names(before, known, "/".join((*root, folder)))
+                self._match_names(before, known, split, "/".join((*root, folder)))
         self._leave_out(root, rest)
         return self
 
@@ -362,9 +363,9 @@ class _ByClass:
                 )
             )
 
-    def _match_names(self, before: int, known: set[str], folder: str) -> None:
-        """Bring classes of a split to the names that those of training have; those of training are the first to be read."""
-        if not known:
+    def _match_names(self, before: int, known: set[str], split: SplitName, folder: str) -> None:
+        """Bring classes of a split to the names that those of training have, which are the first to be read."""
+        if split == "train":
             known |= {place.name for place in self.places[before:]}
             return
         new = {place.name for place in self.places[before:]} - known
