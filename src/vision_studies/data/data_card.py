@@ -13,6 +13,7 @@ from vision_studies.data.splits import NAMES, Splits
 
 _CHUNK_IMAGES = 4096
 _LISTED_DUPLICATES = 20
+_LISTED_FILES = 10
 
 
 def channel_statistics(image_set: ImageSet, indices: np.ndarray) -> Normalisation:
@@ -39,7 +40,7 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         of the second that stand in the first, too, byte for byte, and lists some of them: by the names of their files where
         the source has any, otherwise by their places in the image set. `long_tail` is null where every
         image is in a split; otherwise it says how many are in none, and how many training images the largest and the smallest
-        class have.
+        class have. `findings` are those of the check of the source, of each the first few files.
     """
     statistics = channel_statistics(image_set, splits.train)
     counts = {
@@ -61,7 +62,13 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         "channel_mean": [value / 255 for value in statistics.mean],
         "channel_standard_deviation": [value / 255 for value in statistics.std],
         "duplicates": _duplicates(image_set, splits),
+        "findings": _findings(image_set),
     }
+
+
+def _findings(image_set: ImageSet) -> list[dict[str, Any]]:
+    found = image_set.check["findings"] if image_set.check is not None else []
+    return [finding | {"files": finding["files"][:_LISTED_FILES]} for finding in found]
 
 
 def _duplicates(image_set: ImageSet, splits: Splits) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from vision_studies.figures.fonts import BASE, make_legible
+
 # The colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too; the darkest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 RIGHT, WRONG = "#0072B2", "#D55E00"
@@ -45,7 +47,7 @@ _STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "figure.titlesize": 14,
     "figure.titleweight": "bold",
-    "font.family": "DejaVu Sans",
+    "font.family": BASE,
     "font.size": 10,
     "grid.color": "#e4e7eb",
     "legend.edgecolor": "none",
@@ -78,6 +80,7 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
             figure = draw(*args, **kwargs)
             for axes in figure.axes:
                 _end_percentages(axes)
+            make_legible(figure)
             # Ticks are made at the first drawing and look as the style in force then wants them.
             figure.draw_without_rendering()
         return figure

@@ -45,6 +45,7 @@ class StudyReport:
         charts: pipeline -> interactive figures.
         pipelines: pipeline -> its title, in the order in which they are shown.
         differences: triples of a parameter, its value in the base configuration and its value in this study.
+        doubts: sentences about the images with which every result must be taken.
         notes: sentences below the settings.
         sources: fingerprint of the files that the page was made from.
         index: address of the page of all studies; empty: there is none.
@@ -63,6 +64,7 @@ class StudyReport:
     charts: Mapping[str, Sequence[Chart]] = field(default_factory=dict)
     pipelines: Mapping[str, str] = field(default_factory=dict)
     differences: Sequence[tuple[str, str, str]] = ()
+    doubts: Sequence[str] = ()
     notes: Sequence[str] = ()
     sources: str = ""
     index: str = ""
@@ -222,8 +224,8 @@ class StudyCard:
     """What the page of all studies says of one of them.
 
     Its name is that of `--env`, and its page lies in a folder of this name; it has pipelines with results, an answer in a
-    sentence, runs (rows of its results), gaps (runs without a result), seconds of training, the day of its newest result, and
-    labels: what must be said of its numbers.
+    sentence, runs (rows of its results), gaps (runs without a result), seconds of training, the day of its newest result,
+    labels: what must be said of its numbers, and doubts: how many doubtful things were found of its images.
     """
 
     name: str
@@ -236,6 +238,7 @@ class StudyCard:
     seconds: float
     finished: str
     labels: Sequence[str]
+    doubts: int = 0
 
     @property
     def address(self) -> str:

@@ -351,7 +351,7 @@ def _filters() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def _edges(images: np.ndarray) -> np.ndarray:
     """Edges of grey images, float32 [N, 32, 32], neither the finest nor the coarsest: float32 [N, 900]."""
     fine, coarse, _, _ = _filters()
-    return (fine @ images @ fine.T - coarse @ images @ coarse.T).reshape(len(images), -1)
+    return (fine @ images @ fine.T - coarse @ images @ coarse.T).reshape(len(images), (SIZE - 2) ** 2)
 
 
 def _edges_alike(thumbnails: np.ndarray, pairs: _Candidates, plain: np.ndarray) -> np.ndarray:
@@ -366,6 +366,8 @@ def _edges_alike(thumbnails: np.ndarray, pairs: _Candidates, plain: np.ndarray) 
     best = np.zeros(len(source), np.float32)
     may_move = ~(plain[pairs.query] | plain[pairs.match])  # or outlines of one kind in different places would be copies
     active = np.flatnonzero(~faint)
+    if not len(active):
+        return best
     for hopeless in _HOPELESS:
         alike = (_of_length_1(_edges(_seen_through(source[active], windows[active]))) * edges[active]).sum(axis=1)
         best[active] = np.maximum(best[active], alike)

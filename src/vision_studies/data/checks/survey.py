@@ -1,6 +1,7 @@
 """One pass over all images of a source: what each of them is like, kept until its file changes."""
 
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
@@ -234,14 +235,14 @@ class _Cache:
         if not self._file.is_file():
             return {}
         try:
-            with np.load(self._file, allow_pickle=False) as kept:
+            with self._file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
                 states, thumbnails, colours = (kept[name] for name in ("states", "thumbnail", "mean_colour"))
                 told = json.loads(kept["facts"].tobytes())
             return {
                 str(state): _facts(facts, thumbnail, colour)
                 for state, facts, thumbnail, colour in zip(states, told, thumbnails, colours, strict=True)
             }
-        except (*ARRAY_ERRORS, KeyError, TypeError):
+        except (*ARRAY_ERRORS, KeyError, TypeError, zipfile.BadZipFile):
             return {}  # damaged: it is made again
 
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_SIDE = 1024  # without image_size; the largest image_size that the parameters allow
 _NAMED_CORRUPT = 5
+_TOGETHER = 32  # images that a thread decodes in one go: handing over each by itself takes longer than a small image
 
 
 class RawImages(NamedTuple):
@@ -120,10 +121,15 @@ def _decode_in_parallel(encoded: Iterable[Item], decoding: Decoding) -> Iterator
             return decode_image(item.content, decoding)
         return None
 
+    def decode_some(some: Sequence[Item]) -> list[np.ndarray | None]:
+        return [decode(item) for item in some]
+
     items = iter(encoded)
     with quiet(), ThreadPoolExecutor(processors()) as pool:
         while chunk := list(islice(items, 2048)):
-            yield from zip(chunk, pool.map(decode, chunk, chunksize=64), strict=True)
+            parts = [chunk[start : start + _TOGETHER] for start in range(0, len(chunk), _TOGETHER)]
+            for part, arrays in zip(parts, pool.map(decode_some, parts), strict=True):
+                yield from zip(part, arrays, strict=True)
 
 
 def _report_corrupt(corrupt: list[str], source: str, skip: bool) -> None:

@@ -86,3 +86,15 @@ def plot_data_card(card: dict[str, Any], image_set: ImageSet, splits_table: pd.D
     labels = image_set.labels[train]
     first = np.concatenate([train[labels == label][:8] for label in range(len(image_set.class_names))])
     return data_card_figure(card, image_set.images[first], image_set.labels[first], image_set.class_names)
+
+
+def plot_image_check(image_set: ImageSet) -> Figure:
+    """The images that the check of the source found doubtful, or found to be copies, in a row for each finding."""
+    from vision_studies.data.checks.check import stored_findings
+    from vision_studies.data.checks.sheet import prepared_pictures, rows_of, worth_a_sheet
+    from vision_studies.figures.contact_sheet import contact_sheet
+
+    findings = worth_a_sheet(stored_findings(image_set.check))
+    return contact_sheet(
+        rows_of(findings, prepared_pictures(image_set, findings)), f"{image_set.name}: images to look at"
+    )

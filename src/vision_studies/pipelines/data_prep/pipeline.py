@@ -20,6 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
         (only_from_inputs(nodes.write_ffcv_files), ffcv_inputs, "ffcv_files", "preparation"),
         (only_from_inputs(nodes.describe_data), ["image_set", "splits"], "data_card", "preparation"),
         (only_from_inputs(nodes.plot_data_card), ["data_card", "image_set", "splits"], "data_card_figure", "figures"),
+        (only_from_inputs(nodes.plot_image_check), ["image_set"], "image_check_figure", "figures"),
     ]
     return Pipeline(
         [Node(node, inputs, output, name=node.__name__, tags=tag) for node, inputs, output, tag in graph],

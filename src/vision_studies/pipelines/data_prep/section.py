@@ -7,7 +7,10 @@ SECTION = PageSection(
     figures={
         "data_card": FigureText(
             "What was trained on", "Some training images of each class, and the number of images in each split."
-        )
+        ),
+        "image_check": FigureText(
+            "Images to look at", "Images that the check of the source found doubtful, and copies of one picture."
+        ),
     },
     charts=(),
 )

@@ -58,7 +58,8 @@ def report_studies(
         pages[study.name] = render_study(report)
         tables = as_texts(study_tables(report.results, network_name), study.name, study.title)
         summary = summary_text(report.results, report.comparison, report.conclusions)
-        summary = "\n".join([summary, *folders.left_out])
+        doubts = [f"Doubtful of the images: {doubt}" for doubt in folders.doubts]
+        summary = "\n".join([summary, *doubts, *folders.left_out])
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
             continue

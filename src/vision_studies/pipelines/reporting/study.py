@@ -29,7 +29,7 @@ from vision_studies.versions import Versions, newest_file
 
 Record = dict[str, Any]
 
-PAGE_VERSION = 2
+PAGE_VERSION = 3
 """Pages of another version are made again."""
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
@@ -183,7 +183,7 @@ class StudyFolders:
         )
         for pipeline, name, words in entries:
             path = self.reports / pipeline / f"{name}.png"
-            if pipeline in self.outdated:
+            if pipeline in self.outdated or (name == "image_check" and not self.findings):
                 continue
             file = newest_file(path)
             if file is not None:
@@ -215,6 +215,22 @@ class StudyFolders:
     def classes(self) -> list[str]:
         """Names of the classes, from the newest data card; none where there is no card. Raises DataError as `cards`."""
         return [str(name) for _, card in self.cards[-1:] for name in card["class_names"]]
+
+    @cached_property
+    def findings(self) -> list[dict[str, Any]]:
+        """What the check of the images found, from the newest data card, as `Finding.to_json` has it; none where there is no
+        card, or an earlier release has written it. Raises DataError where it is damaged.
+        """
+        file = newest_file(self.reports / "data_prep/data_card.json")
+        if file is None:
+            return []
+        with _readable(file):
+            return [dict(finding) for finding in _read_json(file).get("findings", [])]
+
+    @property
+    def doubts(self) -> list[str]:
+        """A sentence for each finding with which results of these images must be taken: what is doubtful, or was accepted."""
+        return [f"{one['title']}: {one['message']}" for one in self.findings if one["severity"] != "note"]
 
     @property
     def images(self) -> list[Images]:
@@ -280,6 +296,7 @@ def study_report(
         charts=folders.charts(),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
+        doubts=folders.doubts,
         notes=[*folders.left_out, *missing],
         sources=folders.fingerprint(),
         index="../index.html",
@@ -303,6 +320,7 @@ def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.
         seconds=float(results["seconds"].sum()),
         finished=str(results["finished_at"].dropna().max())[:10],
         labels=labels_among(runs),
+        doubts=len(folders.doubts),
     )
     return results.assign(data=_image_names(results, image_source(records))), card
 
