@@ -22,9 +22,9 @@ _WINDOWS = ((32, 0, 0), (30, 1, 1), (28, 1, 1), (28, 1, 3), (28, 3, 1), (28, 3, 
 _CLUSTER_IMAGES = 250
 _MOST_CLUSTERS = 1024
 _IN_CLUSTERS, _ASKED_CLUSTERS = 4, 2  # an image lies in its nearest four and asks in its nearest two
-_MIRRORLESS_ALIKE = 0.78  # of what a mirror image has in common with its original; cosines
-_ALIKE = 0.8  # of the whole description
-_EDGES_ALIKE = 0.88  # of the edges, once two images lie over each other
+_MIRRORLESS_ALIKE = 0.77  # of what a mirror image has in common with its original; cosines
+_ALIKE = 0.78  # of the whole description
+_EDGES_ALIKE = 0.86  # of the edges, once two images lie over each other
 _PLAIN_EDGES_ALIKE = (
     0.99  # of those on an even background, where two outlines of a kind fit nearly as well as copies do
 )
@@ -125,7 +125,7 @@ def near_copies(thumbnails: np.ndarray, workers: int | None = None) -> Pairs:
     with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
         candidates = _candidates(chosen, pool)
         plain = _is_plain(chosen)
-        candidates = candidates.only(~(plain[candidates.query] | plain[candidates.match]) | (candidates.window == 0))
+        candidates = candidates.only(~(plain[candidates.query] & plain[candidates.match]) | (candidates.window == 0))
         parts = [
             candidates.only(slice(start, start + _PAIRS_AT_ONCE))
             for start in range(0, len(candidates.query), _PAIRS_AT_ONCE)
@@ -133,7 +133,7 @@ def near_copies(thumbnails: np.ndarray, workers: int | None = None) -> Pairs:
         alike = np.concatenate(
             [np.zeros(0, np.float32), *pool.map(lambda part: _edges_alike(chosen, part, plain), parts)]
         )
-    fits = alike >= np.where(plain[candidates.query] | plain[candidates.match], _PLAIN_EDGES_ALIKE, _EDGES_ALIKE)
+    fits = alike >= np.where(plain[candidates.query] & plain[candidates.match], _PLAIN_EDGES_ALIKE, _EDGES_ALIKE)
     query, match = candidates.query[fits], candidates.match[fits]
     fits_and_stands_out = _stand_out(chosen, query, match, alike[fits])
     first, second = places[query[fits_and_stands_out]], places[match[fits_and_stands_out]]
@@ -364,7 +364,7 @@ def _edges_alike(thumbnails: np.ndarray, pairs: _Candidates, plain: np.ndarray) 
     edges = _of_length_1(edges)
     windows = np.array(_WINDOWS, np.float32)[pairs.window]
     best = np.zeros(len(source), np.float32)
-    may_move = ~(plain[pairs.query] | plain[pairs.match])  # or outlines of one kind in different places would be copies
+    may_move = ~(plain[pairs.query] & plain[pairs.match])  # or outlines of one kind in different places would be copies
     active = np.flatnonzero(~faint)
     if not len(active):
         return best
