@@ -82,8 +82,8 @@ def main() -> None:
     lines = [
         "# Checking images",
         "",
-        f"`python -m benchmarks.checks`: {arguments.images:,} JPEG files of 48 x 48 pixels in 1,000 folders; how is said in its",
-        f"source. {processor_name()}.",
+        f"`python -m benchmarks.checks`: {arguments.images:,} JPEG files of 48 x 48 pixels in 1,000 folders; how is said in",
+        f"its source. {processor_name()}.",
         "",
         "| | seconds | most memory |",
         "| --- | ---: | ---: |",
@@ -106,8 +106,8 @@ def main() -> None:
         lines += [
             "",
             f"Reading CIFAR-10 with its check takes {statistics.median(ratios):.2f} times as long as without it before "
-            f"(median of {arguments.rounds} rounds; {min(ratios):.2f} to {max(ratios):.2f}; fastest {min(before):.1f} s before and "
-            f"{min(now):.1f} s now); the fingerprints are {'the same' if len(fingerprints) == 1 else 'not the same'}.",
+            f"(median of {arguments.rounds} rounds; {min(ratios):.2f} to {max(ratios):.2f}; fastest {min(before):.1f} s before "
+            f"and {min(now):.1f} s now); the fingerprints are {'the same' if len(fingerprints) == 1 else 'not the same'}.",
         ]
     publish("\n".join(lines) + "\n", RESULT, write=arguments.write)
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.copies [--write] [--source=../shared/data/cifar10] [--sheet=FILE.png]
 
-To all 60,000 images come 1,000 copies of images drawn with a fixed seed, 200 of each of five kinds. CIFAR-10 itself holds copies
-(Barz and Denzler, 2020, found 3.25 % of its test images in training), so that an alarm without a planted partner need not be
-false: `--sheet` draws a sample of them to be looked at, and what was seen is said in the result.
+To all 60,000 images come 1,000 copies of images drawn with a fixed seed, 200 of each of five kinds. CIFAR-10 itself holds
+copies (Barz and Denzler, 2020, found 3.25 % of its test images in training), so that an alarm without a planted partner need
+not be false: `--sheet` draws a sample of them to be looked at.
 """
 
 import argparse
@@ -31,7 +31,6 @@ RESULT = Path(__file__).parent / "results" / "copies.md"
 OF_A_KIND = 200
 SHOWN = 120
 
-Image8 = np.ndarray
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
 
@@ -64,6 +63,11 @@ def mirrored(image: Image.Image, _: np.random.Generator) -> Image.Image:
 
 
 KINDS: tuple[Change, ...] = (resized, recompressed, cropped, brightened, mirrored)
+
+
+def described(change: Change) -> str:
+    """Its name and what it does."""
+    return f"{change.__name__}: {(change.__doc__ or '').rstrip('.')}"
 
 
 def planted(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,6 +108,7 @@ def main() -> None:
     found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     hits = np.array([(int(original), count + place) in found for place, original in enumerate(originals)])
     hits |= (exact[originals] >= 0) & (exact[originals] == exact[count : count + len(originals)])
+    found_of = hits.reshape(len(KINDS), OF_A_KIND).sum(axis=1)
     own = pairs.second < count
     alarmed = np.unique(np.concatenate([pairs.first[own], pairs.second[own]]))
     crossed = ~own & ~np.isin(
@@ -117,11 +122,7 @@ def main() -> None:
         "",
         "| kind | found of 200 |",
         "| --- | ---: |",
-        *(
-            f"| {change.__name__}: {(change.__doc__ or '').rstrip('.').splitlines()[0][0].lower()}{(change.__doc__ or '').rstrip('.')[1:]} | "
-            f"{int(hits[place * OF_A_KIND : (place + 1) * OF_A_KIND].sum())} |"
-            for place, change in enumerate(KINDS)
-        ),
+        *(f"| {kind} | {found_of[place]} |" for place, kind in enumerate(map(described, KINDS))),
         f"| all: recall | {hits.mean():.1%} |",
         "",
         f"{int(crossed.sum())} planted copies were paired with an image that is neither their original nor a copy of it. "

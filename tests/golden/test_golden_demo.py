@@ -97,8 +97,8 @@ def test_a_study_that_is_finished_does_nothing_again_and_imports_no_torch(demo_p
     )
     options = {"cwd": demo_project.folder, "env": demo_project.environment(), "capture_output": True, "text": True}
     again = subprocess.run([sys.executable, "-c", script], check=True, **options).stdout
-    assert re.findall(r"\[ *\d+/70\] (\S+)", again) == ["data_prep.prepare_image_set"]  # which looks at its source
-    assert "69 of 70 steps had nothing new to work with, and their results stay" in again
+    assert re.findall(r"\[ *\d+/71\] (\S+)", again) == ["data_prep.prepare_image_set"]  # which looks at its source
+    assert "70 of 71 steps had nothing new to work with, and their results stay" in again
     assert again.splitlines()[-1] == "[]"
     assert drawn() == before
     assert "Report: " in again

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vision_studies.processors import processors
+
 SIZE = 32
 """Height and width of the thumbnails that are compared."""
 
@@ -122,7 +124,7 @@ def near_copies(thumbnails: np.ndarray, workers: int | None = None) -> Pairs:
     spread = thumbnails.max(axis=(1, 2), initial=0).astype(np.float32) - thumbnails.min(axis=(1, 2), initial=255)
     places = np.flatnonzero(spread >= _FLAT)
     chosen = thumbnails[places]
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(workers or processors()) as pool:
         candidates = _candidates(chosen, pool)
         plain = _is_plain(chosen)
         candidates = candidates.only(~(plain[candidates.query] & plain[candidates.match]) | (candidates.window == 0))
