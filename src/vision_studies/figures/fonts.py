@@ -36,7 +36,7 @@ def make_legible(figure: Figure) -> None:
                 text.set_text(escaped(text.get_text(), lacking))
     for axis, each in labels.items():
         if _unusual(label.get_text() for label in each):
-            axis.set_tick_params(labelfontfamily=[BASE, *families])  # type: ignore[arg-type]
+            axis.set_tick_params(labelfontfamily=[BASE, *families])
             _write_escaped(axis, lacking)
 
 

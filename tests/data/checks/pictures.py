@@ -25,7 +25,7 @@ def encoded(image, kind="PNG", **options):
     return content.getvalue()
 
 
-def write_classes(root, count=12, classes=("cat", "dog"), size=96):
+def write_classes(root, count=30, classes=("cat", "dog"), size=96):
     """`<root>/<class>/<n>.png`, all different."""
     for label, name in enumerate(classes):
         (root / name).mkdir(parents=True)

@@ -82,9 +82,9 @@ def check_found(
     else:
         survey, decoding, seen = survey_arrays(found, source), wanted, len(found.labels)
         background = wanted.background or "white"
-    if not len(survey.names) and told:
+    if not len(survey.names) and found.findings:
         nothing = np.zeros(0, np.int64)
-        return Check(in_order(told), survey, Repeats(nothing, nothing), decoding, seen)
+        return Check(in_order(found.findings), survey, Repeats(nothing, nothing), decoding, seen)
     if not len(survey.names):
         raise DataError(f"{source} holds no readable images; check data_prep.source.")
     check_labels(source_name(source), survey.labels, survey.class_names)

@@ -25,8 +25,8 @@ _TOGETHER = 64  # images that a thread looks at in one go
 _AHEAD = 32  # of these, so that the encoded images of an archive are not all in memory
 _CACHE_VERSION = 1  # raised when what is kept changes
 _ARRAYS = ("thumbnail", "mean_colour")  # facts that are kept as arrays; the others are JSON
-_LUMA = np.array((0.299, 0.587, 0.114), np.float32)
-_AT_ONCE = 4096
+_COLOUR_PIXELS = 8  # to a side, that the mean colour of an image in memory is taken from
+_AT_ONCE = 1024
 
 Progress = Callable[[int, int], None]
 """Is told how many images of how many (0: not known) have been looked at."""
@@ -44,7 +44,7 @@ class Survey:
         splits: object [N]: train, validation, test, or None where the source says nothing.
         published: whether the source is a published data set in its published layout.
         thumbnails: uint8 [N, 32, 32], grey; zeros of what cannot be read.
-        mean_colours: float32 [N, 3], 0 to 255.
+        mean_colours: float32 [N, 3], 0 to 255; of images in memory, of some pixels.
         contrasts: int64 [N], the largest difference of two values of a channel over the best background.
         pixel_keys: equal where pixels are; empty where an image cannot be read.
         file_keys: equal where files are; empty where there are none.
@@ -136,14 +136,16 @@ def survey_arrays(raw: RawImages, source: str, *, published: bool = True) -> Sur
     colours = np.empty((count, 3), np.float32)
     contrasts = np.empty(count, np.int64)
     rows, columns = _scaling(height), _scaling(width)
+    across, down = max(1, width // _COLOUR_PIXELS), max(1, height // _COLOUR_PIXELS)
     for start in range(0, count, _AT_ONCE):
         some = np.ascontiguousarray(images[start : start + _AT_ONCE])
         stop = start + len(some)
-        flat = some.reshape(len(some), -1, channels)
-        colours[start:stop] = flat.mean(axis=1)
-        grey = some[..., 0].astype(np.float32) if channels == 1 else some @ _LUMA
+        colours[start:stop] = some[:, ::down, ::across].reshape(len(some), -1, channels).mean(axis=1)
+        grey = (some[..., 0] if channels == 1 else _lightness(some)).astype(np.float32)
         thumbnails[start:stop] = np.rint(rows @ grey @ columns.T).clip(0, 255)
-        contrasts[start:stop] = (flat.max(axis=1).astype(np.int64) - flat.min(axis=1)).max(axis=1)
+        contrasts[start:stop] = grey.max(axis=(1, 2)) - grey.min(axis=(1, 2))
+    for place in np.flatnonzero(contrasts < SEEN_FROM):  # which colours of one lightness may still tell apart
+        contrasts[place] = np.ptp(images[place].reshape(-1, channels).astype(np.int64), axis=0).max()
     keys = [hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).hexdigest() for image in images]
     known = raw.items
     return Survey(
@@ -162,6 +164,12 @@ def survey_arrays(raw: RawImages, source: str, *, published: bool = True) -> Sur
         file_keys=[""] * count,
         sides=np.full((count, 2), (width, height), np.int64),
     )
+
+
+def _lightness(images: np.ndarray) -> np.ndarray:
+    """Of uint8 [N, H, W, 3], in whole numbers: 0 to 255."""
+    red, green, blue = (images[..., channel].astype(np.uint16) for channel in range(3))
+    return (77 * red + 150 * green + 29 * blue) >> 8
 
 
 def _scaling(size: int) -> np.ndarray:
