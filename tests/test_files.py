@@ -3,18 +3,24 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
 from vision_studies import files
+from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.errors import StorageError
 from vision_studies.files import (
     atomic_file,
     atomic_folder,
+    full_disk_told,
     hash_file,
     hash_json,
     remove_leftovers,
     require_free_space,
+    temporary_folder,
     write_json,
 )
 
@@ -170,3 +176,56 @@ def test_json_is_hashed_by_content_and_written_readably(tmp_path):
     assert (tmp_path / "value.json").read_text() == '{\n  "a": 2,\n  "b": 1\n}\n'
     write_json(tmp_path / "same.json", {"a": 2, "b": 1})
     assert hash_file(tmp_path / "value.json") == hash_file(tmp_path / "same.json")
+
+
+class Refusal(NamedTuple):
+    """Who owns what cannot be written, who runs the command, and what is told."""
+
+    owner: int
+    user: int
+    number: int
+    told: str
+
+
+REFUSALS = {
+    "root's": Refusal(0, 54321, errno.EACCES, "belongs to the user root, perhaps since a command was run under sudo"),
+    "run by somebody without a name": Refusal(
+        0, 54321, errno.EACCES, "by 54321: give .* as in `sudo chown -R 54321 data`"
+    ),
+    "of somebody without a name": Refusal(
+        54321, 0, errno.EPERM, "belongs to the user 54321, .* and this one is run by root"
+    ),
+    "one's own": Refusal(54321, 54321, errno.EACCES, "cannot be written: Permission denied; check the permissions of "),
+    "on a disk that none can write": Refusal(0, 0, errno.EROFS, "Read-only file system; name another place"),
+}
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder, full_disk_told, temporary_folder])
+def test_files_of_another_user_are_told_in_a_sentence(tmp_path, monkeypatch, refusal, write):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(refusal.number, os.strerror(refusal.number), str(tmp_path / ".there.tmp"))
+
+    def stat(path, **_options):
+        return SimpleNamespace(st_uid=refusal.owner, st_mode=0o40755)
+
+    monkeypatch.setattr(os, "geteuid", lambda: refusal.user)
+    for name in ("mkstemp", "mkdtemp"):
+        monkeypatch.setattr(files.tempfile, name, refuse)
+    with pytest.raises(StorageError, match=refusal.told) as told, monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", stat)
+        with write(tmp_path / "there"):
+            refuse()
+    assert str(told.value).startswith(f"{tmp_path / 'there'} cannot be written: ")
+    assert "\n" not in str(told.value)
+
+
+def test_a_command_that_may_not_read_a_file_says_so(tmp_path, capsys):
+    def read():
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "private"))
+
+    with pytest.raises(SystemExit):
+        told_in_a_sentence(read)()
+    error = capsys.readouterr().err
+    assert error.startswith(f"Error: {tmp_path / 'private'} cannot be read or written: Permission denied; ")
+    assert len(error.splitlines()) == 1

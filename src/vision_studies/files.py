@@ -5,6 +5,7 @@ import filecmp
 import hashlib
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -24,6 +25,7 @@ ARRAY_ERRORS = (OSError, ValueError, EOFError, OverflowError, TokenError)
 """What numpy raises where a `.npy` file is damaged; its header is parsed as Python."""
 
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>\d+)-\w+\.(?P<kind>tmp|old)(\.\w+)?")
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LEFT_AFTER = 24 * 3600.0  # seconds: whether a process of another machine lives cannot be seen from here
 
 
@@ -38,7 +40,7 @@ def atomic_file(path: Path, *, suffix: str = "", keep_equal: bool = False) -> It
     Args:
         keep_equal: leave a file that has this content already as it is, with its time.
     """
-    with _storage_errors(path):
+    with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=f".tmp{suffix}", dir=path.parent)
         os.close(handle)
@@ -71,7 +73,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, which is removed at the end, if it is still there. Raises StorageError as
     `atomic_file`.
     """
-    with _storage_errors(path):
+    with full_disk_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
         os.chmod(temporary, 0o777 & ~_UMASK)
@@ -162,7 +164,9 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 
 @contextmanager
 def full_disk_told(path: Path) -> Iterator[None]:
-    """Tell of a full disk in one sentence, a StorageError, whoever meets it while `path` is written."""
+    """Tell of a full disk, or of another user's files, in one sentence, a StorageError, whoever meets it while `path` is
+    written.
+    """
     try:
         yield
     except Exception as error:
@@ -173,20 +177,46 @@ def full_disk_told(path: Path) -> Iterator[None]:
                 f"The disk is full while writing {path}; what was there before is untouched. "
                 "Free some space and run the same command again."
             ) from error
+        if number in _REFUSED and isinstance(error, OSError):
+            raise access_refused(error, path) from error
         raise
 
 
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def access_refused(error: OSError, path: Path | None = None) -> StorageError:
+    """What to tell where the system lets nobody, or not this user, read or write a file.
+
+    It is that of the error, or `path` if that was being written beside it.
+    """
+    refused = Path(error.filename) if isinstance(error.filename, str) else None
+    beside = path is not None and (refused is None or refused.parent == path.parent)
+    file = path if beside else refused
+    cannot = "read or written" if path is None else "written"
+    reason = f"{file} cannot be {cannot}: {os.strerror(error.errno or errno.EACCES)}"
+    existing = next((there for there in (file, *file.absolute().parents) if _exists(there)), None) if file else None
+    if error.errno == errno.EROFS or existing is None:
+        return StorageError(f"{reason}; name another place, or work with the project where you may write.")
+    owner, user = (_user_name(number) for number in (existing.stat().st_uid, os.geteuid()))
+    if owner == user:
+        return StorageError(f"{reason}; check the permissions of {existing}.")
+    return StorageError(
+        f"{reason}; {existing} belongs to the user {owner}, perhaps since a command was run under sudo, and this one is run by "
+        f"{user}: give the project's data to one of the two, as in `sudo chown -R {user} data`."
+    )
+
+
+def _exists(path: Path) -> bool:
     try:
-        with full_disk_told(path):
-            yield
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EROFS):
-            raise StorageError(
-                f"{path} cannot be written: {os.strerror(error.errno)}; check the folder's permissions."
-            ) from error
-        raise
+        return path.exists()
+    except OSError:  # in a folder that may not be looked into
+        return False
+
+
+def _user_name(number: int) -> str:
+    """Name of a user, or the number where there is none, as in a container."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _put_in_place(temporary: Path, path: Path) -> None:

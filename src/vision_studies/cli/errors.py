@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from vision_studies.errors import VisionStudiesError
+from vision_studies.files import access_refused
 
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C has stopped, as shells have it."""
@@ -38,10 +39,12 @@ def told_in_a_sentence(command: Callable[..., Any], *, when_stopped: str = "Stop
 
 
 def _user_error(error: BaseException) -> VisionStudiesError | None:
-    """The error of ours behind what Kedro raised."""
+    """The error of ours behind what Kedro raised, or one that tells of files that the user may not read or write."""
     visited: set[int] = set()
     current: BaseException | None = error
     while current is not None and not isinstance(current, VisionStudiesError) and id(current) not in visited:
         visited.add(id(current))
         current = current.__cause__ or current.__context__
+    if isinstance(error, PermissionError) and not isinstance(current, VisionStudiesError):
+        return access_refused(error)
     return current if isinstance(current, VisionStudiesError) else None

@@ -135,9 +135,14 @@ class StudyLockHooks(StudyHooks):
 def at_work(project: Path, study: str) -> Iterator[list[dict[str, Any]]]:
     """Yield descriptions of the commands that work on a study; none joins them during the block."""
     members = project / _FOLDER / f"study-{study}"
-    members.mkdir(parents=True, exist_ok=True)
-    with FileLock(members.with_name(f"{members.name}.lock")):
+    lock = FileLock(members.with_name(f"{members.name}.lock"))
+    with full_disk_told(members):
+        members.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
         yield list(_living(members))
+    finally:
+        lock.release()
 
 
 def named(member: dict[str, Any]) -> str:
