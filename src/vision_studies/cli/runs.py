@@ -8,11 +8,11 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
-from vision_studies.cli.options import DEVICE, no_runs, output_option, study_name
+from vision_studies.cli.options import DEVICE, look_options, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
 from vision_studies.project_folders import MODELS
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.run_folders import CHECKPOINTS, HISTORY_FILE, WEIGHTS_FILE, numbered_checkpoints
 from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import (
@@ -25,6 +25,7 @@ from vision_studies.studies.stored_runs import (
 )
 
 if TYPE_CHECKING:
+    from vision_studies.figures.style import Look, Setting, Theme
     from vision_studies.statistics.metrics import Split
 
 ENV = click.option("--env", "-e", help="Look for runs in this study only; in all of them without it.")
@@ -38,6 +39,7 @@ EXPORTS = click.option(
 )
 
 EARLIER = "earlier"
+_MOST_INCHES = 60
 
 
 @click.group(
@@ -201,21 +203,61 @@ def label(run: str, label: str, env: str | None, exports: Path) -> None:
         click.echo(f"{moved[0]} is {moved[1]} now")
 
 
+def _figsize(_: click.Context, parameter: click.Parameter, given: str | None) -> tuple[float, float] | None:
+    """Width and height from a text such as 10,6."""
+    if given is None:
+        return None
+    try:
+        width, height = (float(number) for number in given.split(","))
+    except ValueError:
+        width = height = 0.0
+    if not (1 <= width <= _MOST_INCHES and 1 <= height <= _MOST_INCHES):
+        raise click.BadParameter(
+            f"'{given}' is no width and height from 1 to {_MOST_INCHES} inches; write them as 10,6.", param=parameter
+        )
+    return width, height
+
+
 @runs.command()
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="[RUN]...", nargs=-1)
 @ENV
+@click.option("--all", "every", is_flag=True, help="All runs (of --env), each in a folder of its own.")
 @output_option("Folder for the figures.", "figures")
 @click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Pixels an inch.")
+@click.option(
+    "--figsize",
+    metavar="WIDTH,HEIGHT",
+    callback=_figsize,
+    help="Inches, such as 10,6; combined_plot is half as high again. Each figure's own size without it.",
+)
+@look_options
 @told_in_a_sentence
-def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> None:
+def graphs(
+    names: tuple[str, ...],
+    env: str | None,
+    every: bool,
+    output: Path,
+    dpi: int,
+    figsize: tuple[float, float] | None,
+    theme: "Theme",
+    setting: "Setting",
+) -> None:
     """Draw the four training graphs of one RUN, or of several in one.
 
-    RUN may be a metrics.csv, too, of an exported run or of the original project.
+    RUN may be a metrics.csv, too, of an exported run or of the original project. With --all no RUN is named.
     """
     import pandas as pd
 
+    from vision_studies.figures.style import Look
     from vision_studies.pipelines.cifar_resnet.published_files import GRAPHS, draw_graphs, read_metrics
 
+    if every == bool(names):
+        raise ParameterError("Name one RUN or several, or --all without any.")
+    size = (None, None) if figsize is None else (figsize[0], figsize[0] / figsize[1])
+    look = Look(theme, setting, *size)
+    if every:
+        _graphs_of_all(env, output, dpi, look)
+        return
     histories = []
     for name in names:
         if Path(name).suffix == ".csv":
@@ -223,8 +265,32 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> N
             continue
         run = find_run(_models(), name, env)
         histories.append(run.history().assign(run=run.name, variant=run.label or run.description["variant"]))
-    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi)
+    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi, look)
     click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
+
+
+def _graphs_of_all(env: str | None, output: Path, dpi: int, look: "Look") -> None:
+    from vision_studies.pipelines.cifar_resnet.published_files import GRAPHED, draw_graphs
+
+    found = find_runs(_models(), env)
+    if not found:
+        raise no_runs(env)
+    drawn = 0
+    for run in found:
+        if not (run.folder / HISTORY_FILE).is_file():
+            continue
+        history = run.history()
+        if set(history) >= GRAPHED:
+            folder = output / run.description["study"] / run.fingerprint
+            draw_graphs(
+                history.assign(run=run.name, variant=run.label or run.description["variant"]), folder, dpi, look
+            )
+            click.echo(f"{run.name}: {folder}")
+            drawn += 1
+    if not drawn:
+        raise ParameterError(
+            f"None of the {len(found):,} runs has a history of losses and accuracies; train one first."
+        )
 
 
 def _places(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, Path | None]:
