@@ -10,9 +10,12 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
 from vision_studies.cli.options import DEVICE, look_options, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
-from vision_studies.project_folders import MODELS
+from vision_studies.outcomes import COMPLETE
+from vision_studies.project_folders import MODELS, OUTPUTS
+from vision_studies.reports.formatting import spread
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import CHECKPOINTS, HISTORY_FILE, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.stored_tables import read_table
 from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import (
@@ -108,6 +111,52 @@ def accuracy(checkpoint: str, env: str | None, split: "Split", device: str, outp
     click.echo(f"{split}: accuracy {share:.2f} %{'' if loss is None else f', loss {loss:.4f}'} ({path})")
     if output is not None:
         _add_row(output, path, split, share)
+
+
+@runs.command()
+@click.argument("names", metavar="[RUN]...", nargs=-1)
+@ENV
+@click.option(
+    "--variant", help="All runs of this variant of the study, as its tables call it, such as '1 %: FR, cut 4'."
+)
+@click.option(
+    "--split",
+    type=SPLIT,
+    default="validation",
+    show_default=True,
+    help="Images to score on. test only when every choice has been made.",
+)
+@DEVICE
+@output_option("Write the table to this CSV file, too (fractions).")
+@told_in_a_sentence
+def classes(
+    names: tuple[str, ...], env: str | None, variant: str | None, split: "Split", device: str, output: Path | None
+) -> None:
+    """Tabulate precision, recall and F1 of every class, of one RUN or of several as means over them.
+
+    RUN is as for `kedro runs accuracy`. Without RUN, --variant names runs of the study of --env (base without it).
+    """
+    from vision_studies.files import atomic_file
+    from vision_studies.serving.class_report import SCORES, class_report, mean_report
+    from vision_studies.serving.run_scores import predict_split
+    from vision_studies.training.runtime import select_device
+
+    if (variant is None) != bool(names):
+        raise ParameterError("Name one RUN or several, or a --variant without any.")
+    paths = [_checkpoint(name, env) for name in names] or _runs_of_variant(study_name(env), str(variant))
+    reports = [class_report(predict_split(path, split, select_device(device))) for path in paths]
+    report = mean_report(reports)
+    rows = [
+        {"class": row["class"], "images": f"{row['images']:,}"}
+        | {name: spread(100 * row[name], 100 * row[f"{name}_deviation"], 2) for name in SCORES}
+        for row in report.to_dict("records")
+    ]
+    of = "1 run" if len(reports) == 1 else f"mean and sample standard deviation of {len(reports)} runs"
+    click.echo(f"{split}, in percent, {of}\n\n{Table(rows, align='lrrrr').terminal()}")
+    if output is not None:
+        with atomic_file(output) as temporary:
+            report.to_csv(temporary, index=False)
+        click.echo(f"\nWritten: {output}")
 
 
 @runs.command()
@@ -380,6 +429,20 @@ def _models() -> Path:
 def _checkpoint(named: str, env: str | None) -> Path:
     """The file that is named, or the folder of the run."""
     return Path(named) if Path(named).is_file() else find_run(_models(), named, env).folder
+
+
+def _runs_of_variant(study: str, variant: str) -> list[Path]:
+    """Folders of the runs that the study's tables of results have of a variant."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted((Path.cwd() / OUTPUTS / study).glob("*/results.parquet")):
+        results = read_table(file, "run the study again", ["variant", "run_fingerprint", "status"])
+        runs_folder = _models() / study / file.parent.name / "runs"
+        for row in results[results["status"] == COMPLETE].to_dict("records"):
+            found.setdefault(str(row["variant"]), []).append(runs_folder / row["run_fingerprint"])
+    if variant not in found:
+        there = ", ".join(f"'{name}'" for name in found) or "it has no results yet"
+        raise ParameterError(f"The study '{study}' has no variant '{variant}'; there are {there}.")
+    return found[variant]
 
 
 def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:
