@@ -91,6 +91,8 @@ def test_figures_of_a_study_are_drawn_again_in_another_look(outputs, tmp_path):
     done = output("figures", STUDY, *names, "--theme=dark", "--context=paper", "--dpi=30", "-o", str(tmp_path))
     assert done.startswith("points.png, lines.png, coefficients.png: ")
     assert {path.name for path in tmp_path.iterdir()} == {"points.png", "lines.png", "coefficients.png"}
+    output("figures", STUDY, "-f", "point_gains", "--top=3", "--format=svg", "-o", str(tmp_path))
+    assert "Change in top-3 accuracy of each experiment" in (tmp_path / "point_gains.svg").read_text()
 
 
 def test_experiments_are_chosen_by_patterns_and_keep_what_they_improve(improved):

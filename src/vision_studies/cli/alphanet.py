@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vision_studies.figures.style import Setting, Theme
-    from vision_studies.pipelines.alphanet.long_tail import Interval, Metric
+    from vision_studies.pipelines.alphanet.long_tail import Interval
     from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
     from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
@@ -28,6 +28,11 @@ _FIGURES = (
 )
 OUTPUT = click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
+)
+TOP = click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    help="Accuracy of so many first guesses, computed anew from features that the studies have kept.",
 )
 
 
@@ -55,11 +60,7 @@ def alphanet() -> None:
 @alphanet.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
 @_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the first, or of the first five guesses.")
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    help="Accuracy of so many first guesses, computed anew from features that the studies have kept.",
-)
+@TOP
 @_choice("--format", "layout", choices=["text", "markdown", "latex", "csv"], text="How the table is written.")
 @click.option(
     "--experiments",
@@ -137,6 +138,7 @@ def table(
     help="Only this one; may be repeated. All without it.",
 )
 @_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the splits: first guess, or first five.")
+@TOP
 @click.option(
     "--experiments", "-x", "patterns", metavar="PATTERN", multiple=True, help="Experiments by name, as for `table`."
 )
@@ -160,7 +162,8 @@ def table(
 def figures(
     studies: tuple[str, ...],
     names: tuple[str, ...],
-    metric: "Metric",
+    metric: str,
+    top: int | None,
     patterns: tuple[str, ...],
     rename: tuple[tuple[str, str], ...],
     interval: "Interval",
@@ -185,7 +188,8 @@ def figures(
     from vision_studies.pipelines.alphanet.joint_figures import joint_figures
     from vision_studies.pipelines.alphanet.saved_experiments import joined_tables
 
-    tables = joined_tables([_tables(study) for study in studies])
+    metric = metric if top is None else f"top_{top}"
+    tables = joined_tables([_tables(study, top) for study in studies])
     chosen = _chosen(tables.accuracies, patterns, baselines=True)
     _require_named(rename, chosen)
     shown = {
@@ -284,43 +288,54 @@ def _is_published(study: str) -> bool:
     return Path(study).is_dir() and not (Path.cwd() / OUTPUTS / study / "alphanet").is_dir()
 
 
-def _tables(study: str) -> "SavedTables":
-    """Tables of a study, or of result files in a folder."""
+def _tables(study: str, top: int | None) -> "SavedTables":
+    """Tables of a study, or of result files in a folder; with accuracies of the first `top` guesses where these are wanted."""
+    from dataclasses import replace
+
     from vision_studies.pipelines.alphanet.published_results import published_tables
     from vision_studies.pipelines.alphanet.saved_experiments import read_tables
 
-    return (
+    tables = (
         published_tables(Path(study)) if _is_published(study) else read_tables(_saved(study, "accuracies.csv").parent)
     )
+    return replace(tables, accuracies=_with_top(study, tables.accuracies, top))
 
 
 def _accuracies(studies: tuple[str, ...], top: int | None) -> "pd.DataFrame":
-    """Accuracies of all studies, with those of the first `top` guesses where these are asked for."""
+    """Accuracies of studies and of result files in folders, one below the other."""
     import pandas as pd
 
     from vision_studies.pipelines.alphanet.published_results import published_tables
     from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
+
+    own = [study for study in studies if not _is_published(study)]
+    if own:  # which refuses what is named twice
+        read_experiments([_saved(study, "accuracies.csv") for study in own])
+    parts = [
+        _with_top(
+            study,
+            read_experiments([_saved(study, "accuracies.csv")])
+            if study in own
+            else published_tables(Path(study)).accuracies,
+            top,
+        )
+        for study in studies
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _with_top(study: str, accuracies: "pd.DataFrame", top: int | None) -> "pd.DataFrame":
     from vision_studies.pipelines.alphanet.top_accuracies import with_top_accuracies
     from vision_studies.stored_tables import read_table
 
-    own = [study for study in studies if not _is_published(study)]
-    parts = []
-    if own:
-        parts.append(read_experiments([_saved(study, "accuracies.csv") for study in own]))
-    parts += [published_tables(Path(study)).accuracies for study in studies if study not in own]
-    accuracies = pd.concat(parts, ignore_index=True)
     if top is None or f"top_{top}" in accuracies:
         return accuracies
-    if len(own) < len(studies):
+    if _is_published(study):
         raise ParameterError(
             f"--top={top} needs the features of every study, which result files do not hold; leave it out."
         )
-    scored = []
-    for study in own:
-        results = read_table(_saved(study, "results.parquet"), _MEND, ["variant", "seed", "run_fingerprint"])
-        saved = read_experiments([_saved(study, "accuracies.csv")])
-        scored.append(with_top_accuracies(saved, results, Path.cwd() / MODELS / study / "alphanet/runs", top))
-    return pd.concat(scored, ignore_index=True)
+    results = read_table(_saved(study, "results.parquet"), _MEND, ["variant", "seed", "run_fingerprint"])
+    return with_top_accuracies(accuracies, results, Path.cwd() / MODELS / study / "alphanet/runs", top)
 
 
 def _require_named(rename: tuple[tuple[str, str], ...], accuracies: "pd.DataFrame") -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from vision_studies.pipelines.alphanet import long_tail
 from vision_studies.pipelines.alphanet.figures import class_figures
-from vision_studies.pipelines.alphanet.long_tail import Interval, Metric
+from vision_studies.pipelines.alphanet.long_tail import Interval
 from vision_studies.pipelines.alphanet.plots import accuracies, neighbours
 from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
 
@@ -16,7 +16,7 @@ SPLITS = {"points", "point_gains", "lines", "line_gains"}
 
 
 def joint_figures(
-    tables: SavedTables, names: Collection[str], *, metric: Metric = "top_1", confidence: float, interval: Interval
+    tables: SavedTables, names: Collection[str], *, metric: str = "top_1", confidence: float, interval: Interval
 ) -> Iterator[tuple[str, Figure]]:
     """Figures by name, each with all experiments of all studies.
 

@@ -76,7 +76,7 @@ _Settings = dict[str, dict[str, _Row]]
 def summarise(
     accuracies: pd.DataFrame,
     *,
-    metric: Metric = "top_1",
+    metric: str = "top_1",
     gain: bool = False,
     confidence: float = 0.95,
     interval: Interval = "t",
@@ -288,7 +288,7 @@ def _lines(means: pd.DataFrame, keys: list[str], x: str, y: str, confidence: flo
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series]]:
+def _cells(accuracies: pd.DataFrame, metric: str) -> Iterator[tuple[_Row, pd.Series]]:
     """Setting with split, and values by repeat, of every experiment."""
     for (classifier, experiment), rows in accuracies.groupby(["classifier", "experiment"], sort=False):
         setting = rows[list(_SETTING)].iloc[0].to_dict() | {"baseline": bool(rows["baseline"].iloc[0])}
@@ -303,7 +303,7 @@ def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.
                 yield {**setting, "split": split}, of_split
 
 
-def _pairs(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series, pd.Series, int]]:
+def _pairs(accuracies: pd.DataFrame, metric: str) -> Iterator[tuple[_Row, pd.Series, pd.Series, int]]:
     """Of every experiment but baselines, what `_cells` gives, the baseline's values by repeat, and how many it has itself."""
     baselines: dict[tuple[str, str], pd.Series] = {}
     is_baseline = accuracies["baseline"].astype(bool)

@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from vision_studies.figures.marks import decades, logarithmic, names, values_run
 from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
-from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Interval, Metric, Value, class_means
+from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Interval, Value, class_means
 
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}
 """One colour a split in every figure, from the palette for colour-blind readers; in the order splits are drawn."""
@@ -65,7 +65,7 @@ def split_points(
     summary: pd.DataFrame,
     *,
     gain: bool,
-    metric: Metric = "top_1",
+    metric: str = "top_1",
     confidence: float = 0.95,
     interval: Interval = "t",
 ) -> Figure:
@@ -105,7 +105,7 @@ def split_lines(
     *,
     over: Literal["rho", "neighbours"],
     gain: bool,
-    metric: Metric = "top_1",
+    metric: str = "top_1",
     confidence: float = 0.95,
     interval: Interval = "t",
 ) -> Figure:
@@ -325,9 +325,9 @@ def _split_patches(means: pd.DataFrame) -> list[Patch]:
     return [Patch(color=SPLIT_COLOURS[split], label=split) for split in _splits_in(means)]
 
 
-def _wording(gain: bool, metric: Metric, what: str) -> tuple[str, str]:
+def _wording(gain: bool, metric: str, what: str) -> tuple[str, str]:
     """A figure's title and what its axis is called."""
-    name = METRIC_NAMES[metric]
+    name = METRIC_NAMES.get(metric, f"{metric.replace('_', '-')} accuracy")
     if gain:
         return f"Change in {name} {what}", f"change in {name} (points)"
     return f"Test {name} {what}", f"{name} (%)"
