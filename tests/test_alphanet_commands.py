@@ -1,5 +1,6 @@
 """`kedro alphanet` on what the demo has left."""
 
+import csv
 import re
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vision_studies.cli import cli
+from vision_studies.pipelines.alphanet.top_accuracies import with_top_accuracies
 from vision_studies.pipelines.alphanet.work.original_format import import_data_set, read_registry
 
 STUDY = "demo+quick"
@@ -62,6 +64,35 @@ def test_the_table_has_the_means_and_deviations_of_the_saved_accuracies(accuraci
         for split, (mean, deviation) in zip(("few", "medium", "many", "overall"), cells, strict=True):
             assert float(mean) == pytest.approx(described.loc[(name, split), "mean"], abs=0.051)
             assert float(deviation) == pytest.approx(described.loc[(name, split), "std"], abs=0.0051)
+
+
+def test_accuracies_of_any_number_of_guesses_are_computed_from_what_the_study_has_kept(
+    demo_project, outputs, accuracies
+):
+    results = pd.read_parquet(outputs / "results.parquet")
+    runs = demo_project.folder / f"data/06_models/{STUDY}/alphanet/runs"
+    again = with_top_accuracies(accuracies, results, runs, 5)["top_5"]
+    np.testing.assert_allclose(again, accuracies["top_5"], atol=1e-6)
+    third = with_top_accuracies(accuracies, results, runs, 3)["top_3"]
+    assert ((accuracies["top_1"] <= third) & (third <= accuracies["top_5"])).all()
+    assert (third > accuracies["top_1"]).any()
+    means = accuracies.assign(top_3=third).groupby(["experiment", "split"])["top_3"].mean() * 100
+    lines = output("table", STUDY, "--top=3", "--format=csv").splitlines()[1:]
+    for line in lines:
+        name, *cells = next(csv.reader([line]))
+        expected = [means[name, split] for split in ("few", "medium", "many", "overall")]
+        assert [float(cell) for cell in cells] == pytest.approx(expected, abs=0.051)
+    assert "Top-3 test accuracy" in output("table", STUDY, "--top=3", "--format=latex")
+    assert "every class is among the first 10 guesses" in refusal("table", STUDY, "--top=10")
+
+
+def test_figures_of_a_study_are_drawn_again_in_another_look(outputs, tmp_path):
+    names = ("-f", "points", "-f", "lines", "-f", "coefficients")
+    done = output("figures", STUDY, *names, "--theme=dark", "--context=paper", "--dpi=30", "-o", str(tmp_path))
+    assert done.startswith("points.png, lines.png, coefficients.png: ")
+    assert {path.name for path in tmp_path.iterdir()} == {"points.png", "lines.png", "coefficients.png"}
+    output("figures", STUDY, "-f", "point_gains", "--top=3", "--format=svg", "-o", str(tmp_path))
+    assert "Change in top-3 accuracy of each experiment" in (tmp_path / "point_gains.svg").read_text()
 
 
 def test_experiments_are_chosen_by_patterns_and_keep_what_they_improve(improved):

@@ -136,6 +136,25 @@ def test_right_and_wrong_predictions_of_a_run_are_drawn(demo_project, tmp_path, 
     assert "leave nothing to draw" in refused.stderr
 
 
+def test_every_class_of_a_variant_has_precision_recall_and_f1_over_its_repeats(demo_project, tmp_path, within):
+    results = pd.read_parquet(demo_project.folder / f"data/07_model_output/{STUDY}/transfer_cuts/results.parquet")
+    variant = results["variant"].value_counts().index[0]
+    runs = results[results["variant"] == variant]
+    arguments = ("--env", STUDY, "--split=test", "-o", tmp_path / "classes.csv")
+    shown = within(demo_project, "classes", "--variant", variant, *arguments).stdout
+    assert f"mean and sample standard deviation of {len(runs)} runs" in shown
+    table = pd.read_csv(tmp_path / "classes.csv")
+    of_classes = table.iloc[:-1]
+    # Recall, weighted by images, is the accuracy that the study has recorded.
+    recall = (of_classes["recall"] * of_classes["images"]).sum() / of_classes["images"].sum()
+    assert recall == pytest.approx(runs["test_accuracy"].mean(), abs=0.01)
+    within(demo_project, "classes", runs["run_fingerprint"].iloc[0], *arguments)
+    alone = pd.read_csv(tmp_path / "classes.csv")
+    assert alone["class"].tolist() == table["class"].tolist()
+    assert "there are '" in within(demo_project, "classes", "--variant=none", "--env", STUDY, fails=True).stderr
+    assert "Name one RUN or several, or a --variant" in within(demo_project, "classes", fails=True).stderr
+
+
 def test_a_network_is_scored_on_the_images_of_its_training_or_not_at_all(demo_project, results, tmp_path):
     project = copy(demo_project, tmp_path)
     row = results.iloc[0]

@@ -16,6 +16,19 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def without_defaults(settings: Settings, written: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Settings as they are written out, without those of these names that have their default.
+
+    For what a run may be told since later than its first release: runs that do without it keep their fingerprints.
+    """
+    fields = type(settings).model_fields
+    return {
+        name: value
+        for name, value in written.items()
+        if name not in names or getattr(settings, name) != fields[name].default
+    }
+
+
 def refuse_repeated(lists: Mapping[str, Sequence[Any]]) -> None:
     """A ValueError where a list has an entry twice; `lists` has the entries by the name of the parameter."""
     for name, values in lists.items():

@@ -159,6 +159,31 @@ def test_the_published_protocol_tests_on_training_images_and_says_so(project):
 
 
 @pytest.mark.slow
+def test_networks_that_a_study_has_exported_are_those_that_another_starts_from(project):
+    few = "\ntransfer_cuts: {modes: [freeze], cuts: [1], subsets: [{fraction: 0.3, repeats: 2}]}\n"
+    environment(project)
+    (project.folder / "conf/few").mkdir()
+    (project.folder / "conf/few/parameters.yml").write_text(few, encoding="utf-8")
+    for pipeline in ("data_prep", "transfer_cuts"):
+        project.run("run", "--env=demo+small+few", f"--pipeline={pipeline}")
+    project.run("runs", "export", "--format=published", "--env=demo+small+few", "published")
+    files = sorted((project.folder / "published").rglob("pretrained_models/*.pth"))
+    named = json.dumps([str(file.relative_to(project.folder)) for file in files])
+    (project.folder / "conf/from_files").mkdir()
+    (project.folder / "conf/from_files/parameters.yml").write_text(
+        f"transfer_cuts: {{balanced: false, pretraining: {{weights_files: {named}}}}}\n", encoding="utf-8"
+    )
+    study = "demo+small+few+from_files"
+    project.run("run", f"--env={study}", "--pipeline=transfer_cuts")
+    tables = [project.folder / f"data/07_model_output/{name}/transfer_cuts" for name in ("demo+small+few", study)]
+    trained, imported = (pd.read_parquet(folder / "pretraining.parquet") for folder in tables)
+    for column in ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss", "parameters", "macs"):
+        assert imported[column].tolist() == pytest.approx(trained[column].tolist(), rel=1e-5), column
+    results = pd.read_parquet(tables[1] / "results.parquet")
+    assert (results["status"] == "complete").all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

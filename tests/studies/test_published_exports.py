@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 
 from vision_studies.config.registry import METHODS
 from vision_studies.errors import DataError, ParameterError
+from vision_studies.pipelines.alphanet.published_results import read_result
 from vision_studies.serving.opened_models import open_run
 from vision_studies.studies import export
 from vision_studies.studies.export import export_study
@@ -228,6 +229,13 @@ def test_alphanets_are_read_as_their_project_does(exported, demo_project):
                 np.testing.assert_allclose(stored, means, rtol=1e-4, atol=1e-5)
                 distances = np.linalg.norm(means[1:] - means[0], axis=1)
                 assert (np.diff(distances) >= -1e-5).all()
+            back = read_result(file)
+            assert (back.data, back.baseline, back.splits["few"]) == (
+                name,
+                experiment == "own",
+                result["test_acc__per__split"]["few"],
+            )
+            assert back.combinations["coefficient"].isna().all() == back.baseline
             if experiment != "own":
                 check_epochs(result, train_labels, few, float(experiment.rpartition(" ")[2]))
 

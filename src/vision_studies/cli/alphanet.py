@@ -9,19 +9,31 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import ENV_VARIABLE
+from vision_studies.cli.options import ENV_VARIABLE, look_options, output_option
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vision_studies.figures.style import Setting, Theme
+    from vision_studies.pipelines.alphanet.long_tail import Interval
+    from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
     from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
 
 _MEND = "delete it and run the study again"
+_FIGURES = (
+    *("points", "point_gains", "lines", "line_gains", "class_gains", "accuracy_and_images", "accuracy_against_images"),
+    *("accuracy_against_distance", "baseline_accuracy_against_distance", "gain_against_distance", "coefficients"),
+)
 OUTPUT = click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Write to this file instead of the terminal."
+)
+TOP = click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    help="Accuracy of so many first guesses, computed anew from features that the studies have kept.",
 )
 
 
@@ -45,6 +57,7 @@ def _study_and_folder(context: click.Context, parameter: click.Parameter, given:
     epilog=(
         "\b\nExamples:\n"
         "  kedro alphanet table alphanet_cifar10lt alphanet_cifar100lt --format=markdown\n"
+        "  kedro alphanet figures alphanet_cifar10lt alphanet_cifar100lt --theme=dark --format=pdf\n"
         "  kedro alphanet combinations alphanet_cifar10lt -n 3\n"
         "  kedro alphanet export alphanet_cifar10lt original_files"
     )
@@ -59,6 +72,7 @@ def alphanet() -> None:
 @alphanet.command()
 @click.argument("studies", metavar="STUDY...", nargs=-1, required=True, envvar=ENV_VARIABLE)
 @_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the first, or of the first five guesses.")
+@TOP
 @_choice("--format", "layout", choices=["text", "markdown", "latex", "csv"], text="How the table is written.")
 @click.option(
     "--experiments",
@@ -83,7 +97,8 @@ def alphanet() -> None:
 @told_in_a_sentence
 def table(
     studies: tuple[str, ...],
-    metric: Literal["top_1", "top_5"],
+    metric: str,
+    top: int | None,
     layout: str,
     patterns: tuple[str, ...],
     baselines: bool,
@@ -94,24 +109,24 @@ def table(
 ) -> None:
     """Tabulate accuracies of few, medium, many and all classes.
 
-    A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table.
+    A row is an experiment of a STUDY: mean and standard deviation over its repeats. Several studies make one table. STUDY may
+    be a folder with result files of the original project (result.pth), which are read without being run.
     """
     from vision_studies.pipelines.alphanet import tables
-    from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
 
     given = {name: value for name, value in of_text.items() if value is not None and value is not False}
     if given and layout != "text":
         option = next(iter(given)).replace("_", "-")
         raise ParameterError(f"--{option} belongs to --format=text; leave it out for {layout}.")
-    accuracies = read_experiments([_saved(study, "accuracies.csv") for study in studies])
-    accuracies = _chosen(accuracies, patterns, baselines=baselines)
+    if top is not None:
+        metric = f"top_{top}"
+    accuracies = _chosen(_accuracies(studies, top), patterns, baselines=baselines)
     if accuracies[metric].isna().all():
         raise ParameterError(f"The studies have no {metric}, having five classes or fewer; choose the other --metric.")
-    for name, _ in rename:
-        if name not in set(accuracies["experiment"]):
-            raise ParameterError(f"--rename: {_none_called(name, accuracies)}")
+    _require_named(rename, accuracies)
     accuracies = accuracies.assign(experiment=accuracies["experiment"].replace(dict(rename)))
-    title, label = tables.TITLES[metric], f"tab:alphanet_{metric}"
+    title = tables.TITLES.get(metric, f"Top-{top} test accuracy")
+    label = f"tab:alphanet_{metric}"
     if layout == "markdown":
         written = tables.spreads(accuracies, metric, title).markdown()
     elif layout == "latex":
@@ -122,6 +137,92 @@ def table(
         given["show_headings"] = not given.pop("no_headings", False)
         written = tables.text(accuracies, metric, style=style, **given)
     _show(written, output)
+
+
+@alphanet.command()
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True, envvar=ENV_VARIABLE)
+@click.option(
+    "--figure",
+    "-f",
+    "names",
+    type=click.Choice(_FIGURES),
+    multiple=True,
+    help="Only this one; may be repeated. All without it.",
+)
+@_choice("--metric", choices=["top_1", "top_5"], text="Accuracy of the splits: first guess, or first five.")
+@TOP
+@click.option(
+    "--experiments", "-x", "patterns", metavar="PATTERN", multiple=True, help="Experiments by name, as for `table`."
+)
+@click.option("--rename", nargs=2, metavar="NAME SHOWN", multiple=True, help="Show experiment NAME as SHOWN.")
+@_choice(
+    "--interval", choices=["t", "bootstrap"], text="Intervals of means and bands of lines: Student's, or bootstrapped."
+)
+@click.option(
+    "--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of all intervals."
+)
+@look_options
+@click.option(
+    "--width", type=click.FloatRange(1, 60), help="Inches; each figure's own, and what --context says, without it."
+)
+@click.option("--aspect", type=click.FloatRange(0.1, 10), help="Width over height; each figure's own without it.")
+@_choice("--format", "ending", choices=["png", "pdf", "svg"], text="Of the files.")
+@click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Pixels an inch.")
+@click.option("--transparent", is_flag=True, help="Nothing behind the figures.")
+@output_option("Folder for the figures.", "figures")
+@told_in_a_sentence
+def figures(
+    studies: tuple[str, ...],
+    names: tuple[str, ...],
+    metric: str,
+    top: int | None,
+    patterns: tuple[str, ...],
+    rename: tuple[tuple[str, str], ...],
+    interval: "Interval",
+    confidence: float,
+    theme: "Theme",
+    setting: "Setting",
+    width: float | None,
+    aspect: float | None,
+    ending: str,
+    dpi: int,
+    transparent: bool,
+    output: Path,
+) -> None:
+    """Draw what one STUDY or several have found, in one look, each figure with the experiments of all of them.
+
+    STUDY may be a folder with result files of the original project (result.pth), which are read without being run.
+    """
+    from dataclasses import replace
+
+    from vision_studies.figures.saving import save_figure
+    from vision_studies.figures.style import Look, looking
+    from vision_studies.pipelines.alphanet.joint_figures import joint_figures
+    from vision_studies.pipelines.alphanet.saved_experiments import joined_tables
+
+    metric = metric if top is None else f"top_{top}"
+    tables = joined_tables([_tables(study, top) for study in studies])
+    chosen = _chosen(tables.accuracies, patterns, baselines=True)
+    _require_named(rename, chosen)
+    shown = {
+        name: table[table["experiment"].isin(set(chosen["experiment"]))].replace({"experiment": dict(rename)})
+        for name, table in vars(tables).items()
+        if len(table)
+    }
+    look = Look(theme, setting, width, aspect)
+    options: dict[str, Any] = {"metric": metric, "confidence": confidence, "interval": interval}
+    # Result files may come without those of their baselines.
+    without = set(chosen["classifier"]) - set(chosen.loc[chosen["baseline"].astype(bool), "classifier"])
+    possible = [name for name in _FIGURES if "gain" not in name or not without]
+    with looking(look):
+        drawn = list(joint_figures(replace(tables, **shown), names or possible, **options))
+        for name, figure in drawn:
+            save_figure(figure, output / f"{name}.{ending}", look, dpi=dpi, transparent=transparent)
+    if not drawn:
+        raise ParameterError(
+            "Neither rho nor the number of neighbours varies, so that there are no lines; name other figures."
+        )
+    click.echo(f"{', '.join(f'{name}.{ending}' for name, _ in drawn)}: {output}")
 
 
 @alphanet.command()
@@ -192,6 +293,67 @@ def export(places: tuple[str, Path], classifier: str | None, repeat: int, name: 
     export_data_set(features, weights, folder, name)
     images = ", ".join(f"{len(group.labels):,} {split}" for split, group in features.groups.items())
     click.echo(f"{name}: features of {images} images and the classifier {classifier} lie in {folder}")
+
+
+def _is_published(study: str) -> bool:
+    """Whether a folder is named, and no study."""
+    return Path(study).is_dir() and not (project_folder() / OUTPUTS / study / "alphanet").is_dir()
+
+
+def _tables(study: str, top: int | None) -> "SavedTables":
+    """Tables of a study, or of result files in a folder; with accuracies of the first `top` guesses where these are wanted."""
+    from dataclasses import replace
+
+    from vision_studies.pipelines.alphanet.published_results import published_tables
+    from vision_studies.pipelines.alphanet.saved_experiments import read_tables
+
+    tables = (
+        published_tables(Path(study)) if _is_published(study) else read_tables(_saved(study, "accuracies.csv").parent)
+    )
+    return replace(tables, accuracies=_with_top(study, tables.accuracies, top))
+
+
+def _accuracies(studies: tuple[str, ...], top: int | None) -> "pd.DataFrame":
+    """Accuracies of studies and of result files in folders, one below the other."""
+    import pandas as pd
+
+    from vision_studies.pipelines.alphanet.published_results import published_tables
+    from vision_studies.pipelines.alphanet.saved_experiments import read_experiments
+
+    own = [study for study in studies if not _is_published(study)]
+    if own:  # which refuses what is named twice
+        read_experiments([_saved(study, "accuracies.csv") for study in own])
+    parts = [
+        _with_top(
+            study,
+            read_experiments([_saved(study, "accuracies.csv")])
+            if study in own
+            else published_tables(Path(study)).accuracies,
+            top,
+        )
+        for study in studies
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _with_top(study: str, accuracies: "pd.DataFrame", top: int | None) -> "pd.DataFrame":
+    from vision_studies.pipelines.alphanet.top_accuracies import with_top_accuracies
+    from vision_studies.stored_tables import read_table
+
+    if top is None or f"top_{top}" in accuracies:
+        return accuracies
+    if _is_published(study):
+        raise ParameterError(
+            f"--top={top} needs the features of every study, which result files do not hold; leave it out."
+        )
+    results = read_table(_saved(study, "results.parquet"), _MEND, ["variant", "seed", "run_fingerprint"])
+    return with_top_accuracies(accuracies, results, project_folder() / MODELS / study / "alphanet/runs", top)
+
+
+def _require_named(rename: tuple[tuple[str, str], ...], accuracies: "pd.DataFrame") -> None:
+    for name, _ in rename:
+        if name not in set(accuracies["experiment"]):
+            raise ParameterError(f"--rename: {_none_called(name, accuracies)}")
 
 
 def _saved(study: str, file: str) -> Path:

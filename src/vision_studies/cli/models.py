@@ -60,15 +60,17 @@ def list_models(env: str | None, every: bool) -> None:
 def predict(images: Path, choose: Choose, views: int, submission: bool, device: str, output: Path) -> None:
     """Name the classes of images.
 
-    IMAGES is a folder of image files, one image, or a .npy file with uint8 [N, H, W, C]. The table has a file, its class and
-    how confident the model is (a probability). Images that cannot be read are named and left out.
+    IMAGES is a folder of image files, one image, a .npy file with uint8 [N, H, W, C], or a .pkl file such as
+    cifar_test_nolabel.pkl, which is read without being run. The table has a file, its class and how confident the model is
+    (a probability). Images that cannot be read are named and left out.
     """
     from vision_studies.data.image_source import open_images
     from vision_studies.serving.image_classifier import Predictor
     from vision_studies.serving.image_predictions import predictions, write_left_out, write_predictions
+    from vision_studies.serving.unlabelled_pickle import PICKLES, open_unlabelled
     from vision_studies.training.runtime import select_device
 
-    source = open_images(images)
+    source = open_unlabelled(images) if images.suffix in PICKLES else open_images(images)
     classifier = choose().open()
     predictor = Predictor(classifier, select_device(device), views)
     with _progress(len(source)) as advance:

@@ -117,6 +117,27 @@ def output_option(text: str, default: str | None = None) -> Any:
     return click.option("--output", "-o", type=kind, default=path, show_default=path is not None, help=text)
 
 
+def look_options(command: Any) -> Any:
+    """The options `--theme` and `--context`: on what and where figures will be seen."""
+    theme = click.option(
+        "--theme",
+        type=click.Choice(["light", "dark"]),
+        default="light",
+        show_default=True,
+        help="The page behind figures.",
+    )
+    context = click.option(
+        "--context",
+        "setting",
+        type=click.Choice(["paper", "notebook", "talk", "poster"]),
+        default="notebook",
+        show_default=True,
+        help="Where figures are seen: they are 0.8, 1, 1.5 or 2 times as large with all in them, and with a width of their own "
+        "text and lines are.",
+    )
+    return theme(context(command))
+
+
 def no_runs(env: str | None) -> ParameterError:
     """Tells that no run lies in the project's folder, or none of the study that `--env` names."""
     where = f" for the study {env}" if env else ""

@@ -8,11 +8,14 @@ import click
 
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import SELECTED, ChosenModel, why_unusable
-from vision_studies.cli.options import DEVICE, env_option, no_runs, output_option, study_name
+from vision_studies.cli.options import DEVICE, env_option, look_options, no_runs, output_option, study_name
 from vision_studies.errors import DataError, ParameterError, one_line
-from vision_studies.project_folders import MODELS, project_folder
+from vision_studies.outcomes import COMPLETE
+from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
+from vision_studies.reports.formatting import spread
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.run_folders import CHECKPOINTS, HISTORY_FILE, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.stored_tables import read_table
 from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import (
@@ -25,6 +28,7 @@ from vision_studies.studies.stored_runs import (
 )
 
 if TYPE_CHECKING:
+    from vision_studies.figures.style import Look, Setting, Theme
     from vision_studies.statistics.metrics import Split
 
 ENV = env_option("Look for runs in this study only; in all of them without it.")
@@ -38,6 +42,7 @@ EXPORTS = click.option(
 )
 
 EARLIER = "earlier"
+_MOST_INCHES = 60
 
 
 @click.group(
@@ -108,6 +113,52 @@ def accuracy(checkpoint: str, env: str | None, split: "Split", device: str, outp
     click.echo(f"{split}: accuracy {share:.2f} %{'' if loss is None else f', loss {loss:.4f}'} ({path})")
     if output is not None:
         _add_row(output, path, split, share)
+
+
+@runs.command()
+@click.argument("names", metavar="[RUN]...", nargs=-1)
+@ENV
+@click.option(
+    "--variant", help="All runs of this variant of the study, as its tables call it, such as '1 %: FR, cut 4'."
+)
+@click.option(
+    "--split",
+    type=SPLIT,
+    default="validation",
+    show_default=True,
+    help="Images to score on. test only when every choice has been made.",
+)
+@DEVICE
+@output_option("Write the table to this CSV file, too (fractions).")
+@told_in_a_sentence
+def classes(
+    names: tuple[str, ...], env: str | None, variant: str | None, split: "Split", device: str, output: Path | None
+) -> None:
+    """Tabulate precision, recall and F1 of every class, of one RUN or of several as means over them.
+
+    RUN is as for `kedro runs accuracy`. Without RUN, --variant names runs of the study of --env (base without it).
+    """
+    from vision_studies.files import atomic_file
+    from vision_studies.serving.class_report import SCORES, class_report, mean_report
+    from vision_studies.serving.run_scores import predict_split
+    from vision_studies.training.runtime import select_device
+
+    if (variant is None) != bool(names):
+        raise ParameterError("Name one RUN or several, or a --variant without any.")
+    paths = [_checkpoint(name, env) for name in names] or _runs_of_variant(study_name(env), str(variant))
+    reports = [class_report(predict_split(path, split, select_device(device))) for path in paths]
+    report = mean_report(reports)
+    rows = [
+        {"class": row["class"], "images": f"{row['images']:,}"}
+        | {name: spread(100 * row[name], 100 * row[f"{name}_deviation"], 2) for name in SCORES}
+        for row in report.to_dict("records")
+    ]
+    of = "1 run" if len(reports) == 1 else f"mean and sample standard deviation of {len(reports)} runs"
+    click.echo(f"{split}, in percent, {of}\n\n{Table(rows, align='lrrrr').terminal()}")
+    if output is not None:
+        with atomic_file(output) as temporary:
+            report.to_csv(temporary, index=False)
+        click.echo(f"\nWritten: {output}")
 
 
 @runs.command()
@@ -203,21 +254,61 @@ def label(run: str, label: str, env: str | None, exports: Path) -> None:
         click.echo(f"{moved[0]} is {moved[1]} now")
 
 
+def _figsize(_: click.Context, parameter: click.Parameter, given: str | None) -> tuple[float, float] | None:
+    """Width and height from a text such as 10,6."""
+    if given is None:
+        return None
+    try:
+        width, height = (float(number) for number in given.split(","))
+    except ValueError:
+        width = height = 0.0
+    if not (1 <= width <= _MOST_INCHES and 1 <= height <= _MOST_INCHES):
+        raise click.BadParameter(
+            f"'{given}' is no width and height from 1 to {_MOST_INCHES} inches; write them as 10,6.", param=parameter
+        )
+    return width, height
+
+
 @runs.command()
-@click.argument("names", metavar="RUN...", nargs=-1, required=True)
+@click.argument("names", metavar="[RUN]...", nargs=-1)
 @ENV
+@click.option("--all", "every", is_flag=True, help="All runs (of --env), each in a folder of its own.")
 @output_option("Folder for the figures.", "figures")
 @click.option("--dpi", type=click.IntRange(20, 1200), default=150, show_default=True, help="Pixels an inch.")
+@click.option(
+    "--figsize",
+    metavar="WIDTH,HEIGHT",
+    callback=_figsize,
+    help="Inches, such as 10,6; combined_plot is half as high again. Each figure's own size without it.",
+)
+@look_options
 @told_in_a_sentence
-def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> None:
+def graphs(
+    names: tuple[str, ...],
+    env: str | None,
+    every: bool,
+    output: Path,
+    dpi: int,
+    figsize: tuple[float, float] | None,
+    theme: "Theme",
+    setting: "Setting",
+) -> None:
     """Draw the four training graphs of one RUN, or of several in one.
 
-    RUN may be a metrics.csv, too, of an exported run or of the original project.
+    RUN may be a metrics.csv, too, of an exported run or of the original project. With --all no RUN is named.
     """
     import pandas as pd
 
+    from vision_studies.figures.style import Look
     from vision_studies.pipelines.cifar_resnet.published_files import GRAPHS, draw_graphs, read_metrics
 
+    if every == bool(names):
+        raise ParameterError("Name one RUN or several, or --all without any.")
+    size = (None, None) if figsize is None else (figsize[0], figsize[0] / figsize[1])
+    look = Look(theme, setting, *size)
+    if every:
+        _graphs_of_all(env, output, dpi, look)
+        return
     histories = []
     for name in names:
         if Path(name).suffix == ".csv":
@@ -225,8 +316,32 @@ def graphs(names: tuple[str, ...], env: str | None, output: Path, dpi: int) -> N
             continue
         run = find_run(_models(), name, env)
         histories.append(run.history().assign(run=run.name, variant=run.label or run.description["variant"]))
-    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi)
+    draw_graphs(pd.concat(histories, ignore_index=True), output, dpi, look)
     click.echo(f"{', '.join(f'{name}.png' for name in GRAPHS)}: {output}")
+
+
+def _graphs_of_all(env: str | None, output: Path, dpi: int, look: "Look") -> None:
+    from vision_studies.pipelines.cifar_resnet.published_files import GRAPHED, draw_graphs
+
+    found = find_runs(_models(), env)
+    if not found:
+        raise no_runs(env)
+    drawn = 0
+    for run in found:
+        if not (run.folder / HISTORY_FILE).is_file():
+            continue
+        history = run.history()
+        if set(history) >= GRAPHED:
+            folder = output / run.description["study"] / run.fingerprint
+            draw_graphs(
+                history.assign(run=run.name, variant=run.label or run.description["variant"]), folder, dpi, look
+            )
+            click.echo(f"{run.name}: {folder}")
+            drawn += 1
+    if not drawn:
+        raise ParameterError(
+            f"None of the {len(found):,} runs has a history of losses and accuracies; train one first."
+        )
 
 
 def _places(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, Path | None]:
@@ -316,6 +431,20 @@ def _models() -> Path:
 def _checkpoint(named: str, env: str | None) -> Path:
     """The file that is named, or the folder of the run."""
     return Path(named) if Path(named).is_file() else find_run(_models(), named, env).folder
+
+
+def _runs_of_variant(study: str, variant: str) -> list[Path]:
+    """Folders of the runs that the study's tables of results have of a variant."""
+    found: dict[str, list[Path]] = {}
+    for file in sorted((project_folder() / OUTPUTS / study).glob("*/results.parquet")):
+        results = read_table(file, "run the study again", ["variant", "run_fingerprint", "status"])
+        runs_folder = _models() / study / file.parent.name / "runs"
+        for row in results[results["status"] == COMPLETE].to_dict("records"):
+            found.setdefault(str(row["variant"]), []).append(runs_folder / row["run_fingerprint"])
+    if variant not in found:
+        there = ", ".join(f"'{name}'" for name in found) or "it has no results yet"
+        raise ParameterError(f"The study '{study}' has no variant '{variant}'; there are {there}.")
+    return found[variant]
 
 
 def _add_row(table: Path, model: Path, split: "Split", accuracy: float) -> None:

@@ -1,10 +1,11 @@
 """One look for all figures."""
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from vision_studies.figures.dark import DARK_STYLE, darken
 from vision_studies.figures.fonts import BASE, make_legible
 
 # The colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too; the darkest first.
@@ -62,13 +64,56 @@ _STYLE: dict[Any, Any] = {
     },
 }
 
+Theme = Literal["light", "dark"]
+Setting = Literal["paper", "notebook", "talk", "poster"]
+SCALES: Mapping[Setting, float] = {"paper": 0.8, "notebook": 1.0, "talk": 1.5, "poster": 2.0}
+"""Where a figure will be seen -> how large it and all in it is, as a multiple of what is usual."""
+
+
+class Look(NamedTuple):
+    """What may be different from figure to figure.
+
+    Attributes:
+        setting: decides how large a figure is, with all that is in it; of one with a given width, text and lines alone.
+        width: of the figure, in inches; None for its own, times the scale of the setting.
+        aspect: width over height; None for the figure's own.
+    """
+
+    theme: Theme = "light"
+    setting: Setting = "notebook"
+    width: float | None = None
+    aspect: float | None = None
+
+    @property
+    def scale(self) -> float:
+        """How large text and lines are, as a multiple of what is usual."""
+        return SCALES[self.setting]
+
+    def canvas(self, width: float, height: float) -> tuple[float, float]:
+        """Width and height, in inches before they are scaled, of what is drawn on for a figure that asks for these."""
+        wide = width if self.width is None else self.width / self.scale
+        return wide, wide / (self.aspect or width / height)
+
+
+_LOOK: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039 - a tuple cannot change
+
 _Parameters = ParamSpec("_Parameters")
 _Figures = TypeVar("_Figures", bound=Iterable[Any])
 
 
 def style() -> AbstractContextManager[None]:
     """Draw inside with the project's look; what was set before comes back afterwards."""
-    return mpl.rc_context(_STYLE)
+    return mpl.rc_context(_STYLE | DARK_STYLE if _LOOK.get().theme == "dark" else _STYLE)
+
+
+@contextmanager
+def looking(look: Look) -> Iterator[None]:
+    """Figures that are drawn inside have this look."""
+    before = _LOOK.set(look)
+    try:
+        yield
+    finally:
+        _LOOK.reset(before)
 
 
 def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]:
@@ -81,6 +126,8 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
             for axes in figure.axes:
                 _end_percentages(axes)
             make_legible(figure)
+            if _LOOK.get().theme == "dark":
+                darken(figure)
             # Ticks are made at the first drawing and look as the style in force then wants them.
             figure.draw_without_rendering()
         return figure
@@ -108,7 +155,7 @@ def figure(width: float, height: float) -> Figure:
 
     It is made without pyplot, so that no list of open figures holds on to it: it goes when its last user does.
     """
-    return Figure(figsize=(width, height), layout="constrained")
+    return Figure(figsize=_LOOK.get().canvas(width, height), layout="constrained")
 
 
 def heading(figure: Figure, title: str) -> None:

@@ -34,6 +34,28 @@ def initialise(network: nn.Module, rule: str) -> nn.Module:
     return network
 
 
+def read_weights(file: Path, parameter: str = "weights_file") -> dict[str, Tensor]:
+    """Named tensors from a file.
+
+    Args:
+        file: safetensors, or a file of torch with tensors only.
+        parameter: that names it, for errors.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds something else.
+    """
+    try:
+        weights: Any = load_file(file) if file.suffix == ".safetensors" else load_torch_file(file)
+    except Exception as error:  # every library behind it has errors of its own
+        reason = "it is missing" if isinstance(error, FileNotFoundError) else "damaged, or more than tensors"
+        raise CheckpointError(f"{parameter} {file} cannot be read ({reason}); name another file, or null.") from error
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and is_plain_tensor(value) for name, value in weights.items()
+    ):
+        raise CheckpointError(f"{parameter} {file} holds more or other things than named tensors; name another file.")
+    return weights
+
+
 def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
     """Take over the weights in a file, besides those of the last layer where it has other classes.
 
@@ -44,15 +66,7 @@ def load_pretrained(network: nn.Module, file: Path) -> nn.Module:
     Raises:
         CheckpointError: the file cannot be read, or is of another architecture.
     """
-    try:
-        weights: Any = load_file(file) if file.suffix == ".safetensors" else load_torch_file(file)
-    except Exception as error:  # every library behind it has errors of its own
-        reason = "it is missing" if isinstance(error, FileNotFoundError) else "damaged, or more than tensors"
-        raise CheckpointError(f"weights_file {file} cannot be read ({reason}); name another file, or null.") from error
-    if not isinstance(weights, dict) or not all(
-        isinstance(name, str) and is_plain_tensor(value) for name, value in weights.items()
-    ):
-        raise CheckpointError(f"weights_file {file} holds more or other things than named tensors; name another file.")
+    weights = read_weights(file)
     inner = getattr(network, "network", network)  # torchvision's files know nothing of what stands around the network
     expected = inner.state_dict()
     classifier = list(expected)[-1].rpartition(".")[0]

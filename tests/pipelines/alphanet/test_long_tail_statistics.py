@@ -15,6 +15,7 @@ from vision_studies.pipelines.alphanet.long_tail import (
     paired_gains,
     summarise,
 )
+from vision_studies.statistics.intervals import summary
 
 LEVELS = {"overall": 0.5, "few": 0.2, "medium": 0.5, "many": 0.7}
 GAINS = {"overall": -0.02, "few": 0.15, "medium": -0.05, "many": -0.04}
@@ -328,3 +329,29 @@ def test_what_stays_the_same_in_every_repeat_is_neither_up_nor_down():
     assert "rises by 10.00 points (the same in each of 2 repeats)" in written[0]
     assert written[1] == "It does not change the medium classes and all classes together."
     assert written[2] == "So the few classes gain, at no cost overall."
+
+
+def test_bootstrapped_intervals_and_bands_are_those_of_points_drawn_again():
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 40)
+    y = 2 * x + rng.normal(0, 0.3, 40)
+    drawn, plain = fitted_line(x, y, 0.9, "bootstrap"), fitted_line(x, y, 0.9)
+    np.testing.assert_array_equal(drawn[["x", "fitted", "r", "p"]], plain[["x", "fitted", "r", "p"]])
+    assert ((drawn["low"] < drawn["fitted"]) & (drawn["fitted"] < drawn["high"])).all()
+    lines = [np.polyfit(x[own], y[own], 1) for own in (rng.integers(0, 40, 40) for _ in range(3000))]
+    for place in (0, 30, 59):
+        values = [np.polyval(line, plain["x"][place]) for line in lines]
+        assert drawn.loc[place, ["low", "high"]].tolist() == pytest.approx(np.quantile(values, [0.05, 0.95]), abs=0.02)
+    table = accuracies_of([0.2, 0.3, 0.25, 0.4])
+    few = summarise(table, interval="bootstrap", confidence=0.9).set_index("split").loc["few"]
+    expected = summary([0.2, 0.3, 0.25, 0.4], confidence=0.9, interval="bootstrap", fractions=True)
+    assert (few["low"], few["high"]) == (expected.low, expected.high)
+
+
+def accuracies_of(values):
+    shared = {"classifier": "own", "experiment": "own", "baseline": True, "rho": np.nan, "neighbours": np.nan}
+    rows = [
+        {**shared, "distance": None, "repeat": repeat, "split": "few", "top_1": value, "top_5": value}
+        for repeat, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)

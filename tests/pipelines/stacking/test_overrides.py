@@ -57,6 +57,7 @@ RUN = {
     "training.checkpoint_every=5": "training.checkpoint_every",
     "training.keep_last=2": "training.keep_last",
     "evaluation.batch_size=128": "evaluation.batch_size",
+    "evaluation.views={numbers: [2, 8], padding: 2, seed: 0}": "evaluation.views",
 }
 """Parameter of a stack that is trained jointly -> what it changes in its run."""
 FOLDS = {

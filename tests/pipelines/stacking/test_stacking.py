@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from tests.pipelines.stacking.conftest import make_run
+from tests.pipelines.stacking.conftest import make_run, stacking_settings
 
-from vision_studies.outcomes import DIVERGED, PRUNED
+from vision_studies.outcomes import COMPLETE, DIVERGED, PRUNED
 from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.fair_opponents import independent_members, stack_cost
 from vision_studies.pipelines.stacking.outputs import load_outputs, metrics_on_test
-from vision_studies.pipelines.stacking.settings import NetworkRun, NetworkSettings
+from vision_studies.pipelines.stacking.settings import NetworkRun, NetworkSettings, stack_run
 from vision_studies.pipelines.stacking.stacked_networks import build_stack, order_seed
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
 
@@ -80,6 +80,20 @@ def test_what_is_stored_of_validation_is_what_the_history_says_of_the_best_epoch
     assert metrics["other_metrics"]["test_accuracy_base_3"] == pytest.approx(right[:, 2].mean())
     mean = torch.from_numpy(stored.logits[:, :3]).softmax(2).mean(1).argmax(1).numpy()
     assert metrics["other_metrics"]["test_accuracy_base_average"] == pytest.approx((mean == stored.labels).mean())
+
+
+def test_a_stack_of_networks_of_convolutions_alone_learns(tmp_path, counting_data):
+    model = {"name": "convnet", "channels": [4, 4, 8, 8], "every": 2, "head": "global_average"}
+    plain = {"model": {**model, "downsampling": "strided_convolution"}, "weights_file": None, "frozen_blocks": 0}
+    settings = stacking_settings(networks={"plain": plain}, run={"mode": "joint", "base_learners": ["plain", "plain"]})
+    run = stack_run(settings.configured(settings.variants[0]), settings.networks)
+    trained = stacking.train(run, 0, counting_data, tmp_path, CPU)
+    assert trained.status == COMPLETE
+    assert trained.history["train_loss"].iloc[-1] < trained.history["train_loss"].iloc[0]
+    network = stacking.build(run, 0, counting_data).base_learners[0]
+    layers = {type(layer).__name__ for layer in network.modules()}
+    assert not {name for name in layers if "Pool" in name}
+    assert network.fc.in_features == 8  # a mean for each of the last maps
 
 
 @pytest.mark.slow

@@ -41,7 +41,7 @@ def plot_study(
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
     return (
-        _over(settings, loaded(statistics["top_1"]), gain=False, confidence=reporting.confidence),
+        _over(settings, loaded(statistics["top_1"]), gain=False, **_intervals(reporting)),
         accuracies.class_gain_bars(_of(class_accuracies, classifier)),
         neighbours.coefficient_densities(_of(combinations, classifier)),
         _changes(_of(changes, classifier, experiment), _of(relations, classifier), class_accuracies, "all", experiment),
@@ -58,13 +58,13 @@ def plot_every_kind(
         if name.endswith("_tests"):
             continue
         options: dict[str, Any] = {"gain": name.endswith("_gains"), "metric": name.removesuffix("_gains")}
-        options["confidence"] = reporting.confidence
+        options |= _intervals(reporting)
         summary = loaded(table)
         figures[f"{name}/points"] = accuracies.split_points(summary, **options)
         figures[f"{name}/lines"] = _over(settings, summary, **options)
     for classifier in settings.improved:
         classes = _of(class_accuracies, classifier)
-        for name, figure in _class_figures(classes, reporting.confidence):
+        for name, figure in class_figures(classes, **_intervals(reporting)):
             figures[f"{classifier}/{name}"] = figure
         for experiment in _experiments(class_accuracies, classifier):
             learnt, changed = _of(combinations, classifier, experiment), _of(changes, classifier, experiment)
@@ -99,14 +99,19 @@ def plot_examples(
     return figures
 
 
-def _class_figures(classes: pd.DataFrame, confidence: float) -> Iterator[tuple[str, Figure]]:
+def _intervals(reporting: ReportingSettings) -> dict[str, Any]:
+    return {"confidence": reporting.confidence, "interval": reporting.interval}
+
+
+def class_figures(classes: pd.DataFrame, **intervals: Any) -> Iterator[tuple[str, Figure]]:
+    """Figures that the table of class accuracies is enough for, by name; `intervals` are their confidence and interval."""
     yield "class_gains", accuracies.class_gain_bars(classes)
     yield "accuracy_and_images", accuracies.accuracy_and_images(classes)
-    lines = long_tail.image_lines(classes, confidence=confidence)
-    yield "accuracy_against_images", accuracies.accuracy_against_images(lines, classes, confidence=confidence)
+    lines = long_tail.image_lines(classes, **intervals)
+    yield "accuracy_against_images", accuracies.accuracy_against_images(lines, classes, **intervals)
     for value in get_args(long_tail.Value):
-        lines = long_tail.distance_lines(classes, value=value, confidence=confidence)
-        figure = accuracies.accuracy_against_distance(classes, lines, value=value, confidence=confidence)
+        lines = long_tail.distance_lines(classes, value=value, **intervals)
+        figure = accuracies.accuracy_against_distance(classes, lines, value=value, **intervals)
         yield f"{value}_against_distance", figure
 
 

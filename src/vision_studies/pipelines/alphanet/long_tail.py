@@ -18,6 +18,9 @@ from vision_studies.errors import DataError
 Metric = Literal["top_1", "top_5"]
 """Column of `accuracies`: share of the images whose class has the highest score, or one of the five highest."""
 
+Interval = Literal["t", "bootstrap"]
+"""As `statistics.intervals` has it, which takes its time to import."""
+
 Value = Literal["accuracy", "baseline_accuracy", "gain"]
 """What is fitted class by class."""
 
@@ -31,6 +34,7 @@ _GAINS = (
 _CLASS = ["classifier", "experiment", "baseline", "label", "name", "split", "train_images"]
 _FITTED = ("x", "fitted", "low", "high", "r", "p")
 _POINTS_OF_A_LINE = 60  # its band is curved
+_BOOTSTRAP_LINES = 2000
 _FEWEST = 3  # points: two always lie on a line
 _DECIMALS = 12  # binary fractions differ in the last digits where decimal ones do not
 METRIC_NAMES = {
@@ -70,7 +74,12 @@ _Settings = dict[str, dict[str, _Row]]
 
 
 def summarise(
-    accuracies: pd.DataFrame, *, metric: Metric = "top_1", gain: bool = False, confidence: float = 0.95
+    accuracies: pd.DataFrame,
+    *,
+    metric: str = "top_1",
+    gain: bool = False,
+    confidence: float = 0.95,
+    interval: Interval = "t",
 ) -> pd.DataFrame:
     """Mean and spread over the repeats of every experiment and split.
 
@@ -80,11 +89,12 @@ def summarise(
         gain: whether to sum up gains in place of accuracies. A baseline with one repeat serves all repeats of AlphaNet on
             its classifier; otherwise each is compared with its own repeat. Baselines themselves are left out.
         confidence: of the interval of the mean, between 0 and 1.
+        interval: its kind.
 
     Returns:
         One row an experiment (in the order of the table) and split (in that of `SPLITS`): classifier, experiment, baseline,
-        rho, neighbours, distance, split, n, mean, deviation (n - 1 in the denominator), low and high (Student's interval;
-        cut off at 0 and 1 unless of gains). What so few repeats cannot give is NaN.
+        rho, neighbours, distance, split, n, mean, deviation (n - 1 in the denominator), low and high (cut off at 0 and 1
+        unless of gains). What so few repeats cannot give is NaN.
 
     Raises:
         DataError: a run stands in the table twice; or a classifier has no baseline, or more than one, and gains are wanted.
@@ -97,7 +107,7 @@ def summarise(
     rows = []
     for row, values in cells:
         sample = values.to_numpy(dtype=float).round(_DECIMALS)
-        described = summary(sample, confidence=confidence, fractions=not gain)
+        described = summary(sample, confidence=confidence, interval=interval, fractions=not gain)
         numbers = {"n": described.n, "mean": described.mean, "deviation": described.standard_deviation}
         rows.append({**row, **numbers, "low": described.low, "high": described.high})
     return pd.DataFrame(rows, columns=[*_SETTING, "split", "n", "mean", "deviation", "low", "high"])
@@ -143,13 +153,15 @@ def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
     return means.assign(gain=means["accuracy"] - means["baseline_accuracy"])
 
 
-def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.DataFrame:
-    """Least-squares line with the t-based interval of the mean response, and how closely the points follow it.
+def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
+    """Least-squares line with the interval of the mean response, and how closely the points follow it.
 
     Args:
         x: numbers [N]; pairs that are not finite do not count.
         y: numbers [N].
         confidence: of the band, between 0 and 1.
+        interval: t: by Student's distribution; bootstrap: percentiles of the lines through points drawn again, with a fixed
+            seed.
 
     Returns:
         Columns x (from the lowest to the highest), fitted, low, high, and in every row Pearson's r and its two-sided p, both
@@ -169,17 +181,37 @@ def fitted_line(x: ArrayLike, y: ArrayLike, confidence: float = 0.95) -> pd.Data
     error = line.stderr * np.sqrt(squares / len(first) + (at - first.mean()) ** 2)
     reach = stats.t.ppf((1 + confidence) / 2, len(first) - 2) * error
     fitted = line.intercept + line.slope * at
+    low, high = fitted - reach, fitted + reach
+    if interval == "bootstrap":
+        low, high = _bootstrapped(first, second, at, confidence)
     r, p = (line.rvalue, line.pvalue) if np.ptp(second) else (np.nan, np.nan)
-    return pd.DataFrame({"x": at, "fitted": fitted, "low": fitted - reach, "high": fitted + reach, "r": r, "p": p})
+    return pd.DataFrame({"x": at, "fitted": fitted, "low": low, "high": high, "r": r, "p": p})
 
 
-def distance_lines(class_accuracies: pd.DataFrame, *, value: Value, confidence: float = 0.95) -> pd.DataFrame:
+def _bootstrapped(x: np.ndarray, y: np.ndarray, at: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the band at these places: percentiles of the lines through points that are drawn with replacement."""
+    drawn = np.random.default_rng(0).integers(0, len(x), (_BOOTSTRAP_LINES, len(x)))
+    first, second = x[drawn], y[drawn]
+    apart = first - first.mean(axis=1, keepdims=True)
+    squares = (apart**2).sum(axis=1)
+    possible = squares > 0  # one point again and again has no line
+    slopes = (apart * second).sum(axis=1)[possible] / squares[possible]
+    middles = first.mean(axis=1)[possible], second.mean(axis=1)[possible]
+    lines = middles[1][:, None] + slopes[:, None] * (at - middles[0][:, None])
+    low, high = np.quantile(lines, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high
+
+
+def distance_lines(
+    class_accuracies: pd.DataFrame, *, value: Value, confidence: float = 0.95, interval: Interval = "t"
+) -> pd.DataFrame:
     """Accuracy of a class against its mean distance to its neighbours: a line an experiment and split, baselines left out.
 
     Args:
         class_accuracies: one row a run and class; averaged over repeats first.
         value: what is fitted.
         confidence: of the band, between 0 and 1.
+        interval: its kind; see `fitted_line`.
 
     Returns:
         Columns classifier, experiment, split, x (distance), fitted, low, high, r (Pearson) and p; 60 rows a line, and none
@@ -187,15 +219,16 @@ def distance_lines(class_accuracies: pd.DataFrame, *, value: Value, confidence: 
     """
     means = class_means(class_accuracies[~class_accuracies["baseline"].astype(bool)])
     keys = ["classifier", "experiment", "split"]
-    return _lines(means, keys, "neighbour_distance", value, confidence)
+    return _lines(means, keys, "neighbour_distance", value, confidence, interval)
 
 
-def image_lines(class_accuracies: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def image_lines(class_accuracies: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
     """Accuracy of a class against the logarithm of its training images: a line an experiment, the baselines among them.
 
     Args:
         class_accuracies: one row a run and class; averaged over repeats first. Classes without an image do not count.
         confidence: of the band, between 0 and 1.
+        interval: its kind; see `fitted_line`.
 
     Returns:
         Columns classifier, experiment, baseline, x (images), fitted, low, high, r (Pearson, of the logarithm) and p; 60 rows
@@ -204,7 +237,7 @@ def image_lines(class_accuracies: pd.DataFrame, *, confidence: float = 0.95) -> 
     means = class_means(class_accuracies)
     images = means["train_images"].astype(float)
     means["logarithm"] = np.log10(images.where(images > 0))
-    lines = _lines(means, ["classifier", "experiment", "baseline"], "logarithm", "accuracy", confidence)
+    lines = _lines(means, ["classifier", "experiment", "baseline"], "logarithm", "accuracy", confidence, interval)
     return lines.assign(x=10 ** lines["x"])
 
 
@@ -246,16 +279,16 @@ def gain_sentences(gains: pd.DataFrame, *, confidence: float = 0.95, metric: Met
     return sentences
 
 
-def _lines(means: pd.DataFrame, keys: list[str], x: str, y: str, confidence: float) -> pd.DataFrame:
+def _lines(means: pd.DataFrame, keys: list[str], x: str, y: str, confidence: float, interval: Interval) -> pd.DataFrame:
     columns = [*keys, *_FITTED]
     tables = [pd.DataFrame(columns=columns).astype(dict.fromkeys(_FITTED, float))]
     for values, rows in means.groupby(keys, sort=False):
-        line = fitted_line(rows[x], rows[y], confidence)
+        line = fitted_line(rows[x], rows[y], confidence, interval)
         tables.append(line.assign(**dict(zip(keys, values, strict=True)))[columns])
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series]]:
+def _cells(accuracies: pd.DataFrame, metric: str) -> Iterator[tuple[_Row, pd.Series]]:
     """Setting with split, and values by repeat, of every experiment."""
     for (classifier, experiment), rows in accuracies.groupby(["classifier", "experiment"], sort=False):
         setting = rows[list(_SETTING)].iloc[0].to_dict() | {"baseline": bool(rows["baseline"].iloc[0])}
@@ -270,7 +303,7 @@ def _cells(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.
                 yield {**setting, "split": split}, of_split
 
 
-def _pairs(accuracies: pd.DataFrame, metric: Metric) -> Iterator[tuple[_Row, pd.Series, pd.Series, int]]:
+def _pairs(accuracies: pd.DataFrame, metric: str) -> Iterator[tuple[_Row, pd.Series, pd.Series, int]]:
     """Of every experiment but baselines, what `_cells` gives, the baseline's values by repeat, and how many it has itself."""
     baselines: dict[tuple[str, str], pd.Series] = {}
     is_baseline = accuracies["baseline"].astype(bool)

@@ -10,6 +10,10 @@ from vision_studies.run_folders import descriptions
 from vision_studies.studies.method import StoredNetwork, no_networks
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from vision_studies.data.class_splits import ClassSplits
+    from vision_studies.pipelines.alphanet.work.features import FeatureGroup
     from vision_studies.statistics.metrics import Split
 
 
@@ -20,12 +24,29 @@ def _no_title(_: Mapping[str, Any]) -> str:
 def _score(run: StoredNetwork, split: "Split") -> dict[str, float]:
     from scipy.special import softmax
 
+    from vision_studies.statistics.metrics import measured
+
+    values, group, _ = scores_of(run, split)
+    scores = measured(softmax(values, axis=1), group.labels, split)
+    # Nearest class means give distances, of which nothing is a probability.
+    distances = run.configuration["classifier"]["name"] == "ncm"
+    return {name: value for name, value in scores.items() if name.endswith("accuracy")} if distances else scores
+
+
+def scores_of(run: StoredNetwork, split: "Split") -> "tuple[np.ndarray, FeatureGroup, ClassSplits]":
+    """Scores [N, classes] of a classifier or an AlphaNet for the images of a split, their features with labels, and which
+    classes are few, medium and many.
+
+    Raises:
+        ParameterError: the run is of a network that gives features, or a file of it is named that holds no classifier.
+        DataError: the features are gone, or there are none of this split.
+        CheckpointError: the classifier's file is missing or damaged.
+    """
     from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
     from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
     from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.sources import open_source
-    from vision_studies.statistics.metrics import measured
 
     configuration = run.configuration
     if "classifier" not in configuration:
@@ -47,9 +68,7 @@ def _score(run: StoredNetwork, split: "Split") -> dict[str, float]:
         learnt = read_combinations(run.folder / COMBINATIONS_FILE, features.splits)
         classifier = improved_classifier(classifier, *learnt, scale)
     group = features.groups[split]
-    scores = measured(softmax(classifier.scores(group.features), axis=1), group.labels, split)
-    # Nearest class means give distances, of which nothing is a probability.
-    return scores if method != "ncm" else {name: value for name, value in scores.items() if name.endswith("accuracy")}
+    return classifier.scores(group.features), group, features.splits
 
 
 def _classifier_folder(run: StoredNetwork) -> Path:

@@ -1,6 +1,7 @@
-"""Accuracies of several studies in one table."""
+"""Accuracies of several studies in one table, and the other tables that figures are drawn from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise, repeat
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError
 from vision_studies.project_folders import OUTPUTS, REPORTS
+from vision_studies.stored_tables import read_table
 
 _COLUMNS = (
     *("classifier", "experiment", "baseline", "rho", "neighbours", "distance", "repeat", "split"),
@@ -19,6 +21,63 @@ _TYPES = {
     "repeat": "int64",
 }
 _FRACTIONS = ("top_1", "top_5")
+
+
+@dataclass(frozen=True)
+class SavedTables:
+    """What a study has saved of its experiments; all have a column `data`, which tells data sets apart.
+
+    Attributes:
+        accuracies: see `long_tail`.
+        class_accuracies: likewise.
+        combinations: one row a run, few class and neighbour: classifier, experiment, repeat, label, position, neighbour,
+            coefficient and distance.
+    """
+
+    accuracies: pd.DataFrame
+    class_accuracies: pd.DataFrame
+    combinations: pd.DataFrame
+
+
+def read_tables(folder: Path) -> SavedTables:
+    """The tables of a study, in its folder of results of `alphanet`.
+
+    Raises:
+        DataError: one is missing or damaged.
+    """
+    accuracies = read_experiments([folder / "accuracies.csv"])
+    data, mend = accuracies["data"].iloc[0], "run the study again"
+    others = {}
+    for name in ("class_accuracies", "combinations"):
+        try:
+            others[name] = read_table(folder / f"{name}.parquet", mend).assign(data=data)
+        except FileNotFoundError as error:
+            raise DataError(f"{folder / name}.parquet is not there; {mend}.") from error
+    return SavedTables(accuracies, **others)
+
+
+def joined_tables(tables: Sequence[SavedTables]) -> SavedTables:
+    """The tables of several studies as one; of several data sets, classifiers and experiments bear the name of theirs.
+
+    Raises:
+        DataError: two of them have results of one data set.
+    """
+    names = [name for table in tables for name in table.accuracies["data"].unique()]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"Two of the studies are both named '{name}'; name each once.")
+
+    def together(name: str) -> pd.DataFrame:
+        table = pd.concat([getattr(each, name) for each in tables], ignore_index=True)
+        if len(names) > 1 and len(table):
+            for column in ("classifier", "experiment"):
+                table[column] = [
+                    own if own == data else f"{data}: {own}"
+                    for data, own in zip(table["data"], table[column], strict=True)
+                ]
+        return table
+
+    return SavedTables(together("accuracies"), together("class_accuracies"), together("combinations"))
 
 
 def read_experiments(files: Sequence[Path], names: Sequence[str] | None = None) -> pd.DataFrame:

@@ -55,7 +55,8 @@ def compare_splits(
     statistics = {}
     for metric in _metrics(accuracies):
         for name, gain in ((metric, False), (f"{metric}_gains", True)):
-            statistics[name] = summarise(accuracies, metric=metric, gain=gain, confidence=reporting.confidence)
+            intervals: dict[str, Any] = {"confidence": reporting.confidence, "interval": reporting.interval}
+            statistics[name] = summarise(accuracies, metric=metric, gain=gain, **intervals)
         statistics[f"{metric}_tests"] = paired_gains(accuracies, reporting.confidence, metric=metric)
     sentences = gain_sentences(statistics["top_1_tests"], confidence=reporting.confidence)
     # Without validation the last epoch is kept, whatever the policy.

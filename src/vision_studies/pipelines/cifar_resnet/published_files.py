@@ -6,24 +6,33 @@ Its layout is `metrics.csv` (one row an epoch, accuracies in percent), `config.j
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
 from vision_studies.errors import DataError, one_line
-from vision_studies.files import atomic_file, write_json
+from vision_studies.files import write_json
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import CHECKPOINTS, numbered_checkpoints
 from vision_studies.studies.stored_runs import StoredRun
 
+if TYPE_CHECKING:
+    from vision_studies.figures.style import Look
+
+COMBINED = "combined_plot"
 GRAPHS = {
     "loss_plot": "loss_figure",
     "validation_plot": "validation_figure",
     "learning_rate_plot": "learning_rate_figure",
-    "combined_plot": "learning_curves",
+    COMBINED: "learning_curves",
 }
 """File names of the original project -> functions of `figures.training`."""
+
+GRAPHED = {"epoch", "train_loss", "validation_loss", "validation_accuracy", "learning_rate"}
+"""Columns of a history that the graphs need."""
+
+_TALLER = 1.5  # the original's figure of three panels, where the others are 10 inches by 6
 
 _COLUMNS = {
     "epoch": "epoch",
@@ -58,13 +67,20 @@ def write_logs(
     draw_graphs(history, folder / "figures")
 
 
-def draw_graphs(histories: pd.DataFrame, folder: Path, dpi: int = 150) -> None:
-    """Draw the four training graphs of one run, or of several in one."""
+def draw_graphs(histories: pd.DataFrame, folder: Path, dpi: int = 150, look: "Look | None" = None) -> None:
+    """Draw the four training graphs of one run, or of several in one; that of all of them is half as high again as the look
+    has it.
+    """
     from vision_studies.figures import training
+    from vision_studies.figures.saving import save_figure
+    from vision_studies.figures.style import Look, looking
 
     for name, function in GRAPHS.items():
-        with atomic_file(folder / f"{name}.png") as temporary:
-            getattr(training, function)(histories).savefig(temporary, dpi=dpi, bbox_inches="tight", format="png")
+        of_graph = look or Look()
+        if of_graph.aspect is not None and name == COMBINED:
+            of_graph = of_graph._replace(aspect=of_graph.aspect / _TALLER)
+        with looking(of_graph):
+            save_figure(getattr(training, function)(histories), folder / f"{name}.png", of_graph, dpi=dpi)
 
 
 def layer_lines(run: StoredRun) -> list[str]:

@@ -19,7 +19,7 @@ from vision_studies.pipelines.clustering.stages import (
     images_of,
     pretrained_network,
 )
-from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import pretraining_runs, share_name
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.method import run_stages
@@ -58,7 +58,7 @@ def compute_effective_ranks(context: Clusters, _pretraining: pd.DataFrame) -> pd
 
     rows = []
     for run in pretraining_runs(cuts_of(context)):
-        settings = PretrainingRunSettings.model_validate(run.configuration)
+        settings = read_pretraining(run.configuration)
         networks = {
             f"pretrained, seed {run.seed}": pretrained_network(context, run),
             f"random, seed {run.seed}": pretraining_network(settings, context.images, run.seed),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.clustering.settings import ClusteringSettings, MethodSettings
-from vision_studies.pipelines.transfer_cuts.settings import PretrainingRunSettings, TransferCutsSettings
+from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import PRETRAINING, Cuts, pretraining_runs, study_classes
 from vision_studies.pipelines.transfer_cuts.stages import check as check_cuts
 from vision_studies.processors import processors
@@ -79,7 +79,7 @@ def stages(context: Clusters, _: Known) -> Steps:
 
 def most_runs(settings: ClusteringStudy) -> int:
     """How many clusterings there are, counted without data."""
-    return len(settings.cuts.pretraining.seeds) * len(settings.clustering.classes) * len(settings.clustering.methods)
+    return settings.cuts.pretraining.networks * len(settings.clustering.classes) * len(settings.clustering.methods)
 
 
 def clusterings(context: Clusters) -> list[Artifact]:
@@ -91,8 +91,9 @@ def clusterings(context: Clusters) -> list[Artifact]:
     for (number, run), classes, method in product(
         enumerate(pretraining_runs(cuts_of(context))), settings.classes, settings.methods
     ):
-        asked = [method.model_dump(mode="json"), settings.split, classes, both]
-        key = hash_json([_VERSION, *asked, subsets, number, len(cuts.pretraining.seeds)])
+        asked: list[Any] = [method.model_dump(mode="json"), settings.split, classes, both]
+        asked += [] if cuts.balanced else ["any images"]
+        key = hash_json([_VERSION, *asked, subsets, number, cuts.pretraining.networks])
         file = context.runs.path(run, f"clusters-{key[:12]}.parquet")
         earlier = any(file.parent.glob("clusters-*.parquet"))
         artifacts.append(
@@ -114,7 +115,7 @@ def pretrained_network(context: Clusters, run: Run) -> "ConvNet":
     """The network that a run of `transfer_cuts` has pretrained."""
     from vision_studies.pipelines.transfer_cuts.cut_networks import load_pretrained
 
-    settings = PretrainingRunSettings.model_validate(run.configuration)
+    settings = read_pretraining(run.configuration)
     weights = context.runs.path(run, WEIGHTS_FILE)
     return load_pretrained(settings.network, context.images, settings.classes, weights)
 
@@ -161,17 +162,19 @@ def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, cl
 
 def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Sequence[Subset]":
     """The draws of the cut study that start from this network, where two images of each class are among them."""
-    from vision_studies.data.subsets import balanced_subset
     from vision_studies.pipelines.clustering.work import Subset
+    from vision_studies.pipelines.transfer_cuts.draws import draw_subset
 
     subsets = []
     for settings in cuts.subsets:
-        for repeat in range(number, settings.repeats, len(cuts.pretraining.seeds)):
-            draws = balanced_subset(labels, settings.fraction, repeat)
+        for repeat in range(number, settings.repeats, cuts.pretraining.networks):
+            draws = draw_subset(labels, settings.fraction, repeat, balanced=cuts.balanced)
             if min(map(len, draws)) < 2:
                 logger.warning(
                     "%.4g %% of these images are fewer than two a class: not clustered", 100 * settings.fraction
                 )
-                break
+                if cuts.balanced:  # all repeats have as many
+                    break
+                continue
             subsets.append(Subset(settings.fraction, repeat, np.sort(np.concatenate(draws))))
     return subsets

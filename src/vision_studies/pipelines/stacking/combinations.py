@@ -25,6 +25,7 @@ from vision_studies.pipelines.stacking.outputs import (
     save_outputs,
 )
 from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
+from vision_studies.pipelines.stacking.views import view_name
 from vision_studies.pipelines.stacking.work import build, outputs_on_test, score
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
@@ -97,11 +98,14 @@ def combined_on_test(
     data: PreparedData,
     folder: Path,
     device: torch.device,
+    view: int = 0,
 ) -> SplitOutputs:
-    """What a combination says of the test images, with the weights that `combine` has chosen; members have been scored."""
+    """What a combination says of a view of the test images, with the weights that `combine` has chosen; members have been
+    scored.
+    """
     if run.rule == "soup" and not run.mock:
-        return outputs_on_test(run.members[0], seed, data, folder, device)
-    return _weighted([load_outputs(member, "test") for member in members], np.asarray(weights))
+        return outputs_on_test(run.members[0], seed, data, folder, device, view)
+    return _weighted([load_outputs(member, view_name(view)) for member in members], np.asarray(weights))
 
 
 def member_weights(rule: str, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

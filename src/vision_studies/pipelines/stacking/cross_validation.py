@@ -175,14 +175,14 @@ def train(
 
 
 def outputs_on_test(
-    run: CrossValidatedRun, seed: int, data: PreparedData, folder: Path, device: torch.device
+    run: CrossValidatedRun, seed: int, data: PreparedData, folder: Path, device: torch.device, view: int = 0
 ) -> SplitOutputs:
-    """What a trained stack says of the test images."""
+    """What a trained stack says of the test images, in one view of them."""
     tune_process()
     networks = asked_networks(run, folder, lambda: stored_accuracies(run, folder))
     meta_learner = level_one_network(run, data, seed)
     load_weights(meta_learner, folder / WEIGHTS_FILE)
-    return _Ask(run, seed, data, device, *networks).stack(meta_learner, "test")
+    return _Ask(run, seed, data, device, *networks, view).stack(meta_learner, "test")
 
 
 def stored_accuracies(run: CrossValidatedRun, folder: Path) -> np.ndarray:
@@ -223,6 +223,7 @@ class _Ask:
     device: torch.device
     networks: list[list[Path]]
     weights: np.ndarray
+    view: int = 0
 
     def sets(self, split: str) -> list[np.ndarray]:
         """Logits [N, learners, classes] that the meta-learner is given, once for every set of networks it is asked with."""
@@ -236,14 +237,14 @@ class _Ask:
         sets, votes = self.sets(split), []
         for logits in sets:
             objective = LevelOne(_level_one_table(self.run, self.data, {split: logits}).to(self.device))
-            votes.append(score(meta_learner, self.run, self.data, split, self.device, objective))
+            votes.append(score(meta_learner, self.run, self.data, split, self.device, objective, view=self.view))
         probabilities = sum(weight * outputs.probabilities for weight, outputs in zip(self.weights, votes, strict=True))
         return from_probabilities(votes[0], np.asarray(probabilities), np.mean(sets, axis=0))
 
     def _logits(self, learner: int, folder: Path, split: str) -> np.ndarray:
         model = build_learner(self.run.base_learners[learner], self.data, seed=self.seed, member=learner)
         load_weights(model, folder / WEIGHTS_FILE)
-        return score(model, self.run, self.data, split, self.device).logits[:, 0]
+        return score(model, self.run, self.data, split, self.device, view=self.view).logits[:, 0]
 
 
 def meta_inputs(run: CrossValidatedRun, logits: Tensor) -> Tensor:

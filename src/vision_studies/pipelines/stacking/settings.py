@@ -5,9 +5,10 @@ two variants need is one run and is trained once. Seed and data are no settings 
 """
 
 import difflib
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, TypeAdapter, model_serializer, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.merge import nested
@@ -19,7 +20,7 @@ from vision_studies.config.validation import with_changes
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_file
 from vision_studies.project_folders import in_project
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, without_defaults
 
 Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
 Inference = Literal["all_folds", "best_fold", "weighted", "refit"]
@@ -93,10 +94,24 @@ class FoldSettings(Settings):
     meta_training: dict[str, Any] = Field(description="what is different from `training` when the meta-learner learns")
 
 
+class ViewSettings(Settings):
+    """Test images in several views: the image, its mirror image, then shifted crops, mirrored every other time."""
+
+    numbers: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        min_length=1,
+        description="numbers of views whose probabilities are averaged, each reported beside the plain image",
+    )
+    padding: int = Field(ge=0, description="pixels that a crop may shift by, to each side")
+    seed: int = Field(ge=0, description="seed of the crops")
+
+
 class EvaluationSettings(Settings):
     """How networks are asked for predictions."""
 
     batch_size: int = Field(ge=1, description="images scored at a time")
+    views: ViewSettings | None = Field(
+        description="test-time views; null scores plain images alone. Validation is always plain"
+    )
 
 
 class StackingRunSettings(Settings):
@@ -235,6 +250,16 @@ class LearnerSettings(NetworkSettings):
     weights_hash: str | None = Field(description="SHA-256 of the weights_file")
 
 
+class RunEvaluationSettings(EvaluationSettings):
+    """How the networks of a run are asked for predictions."""
+
+    views: ViewSettings | None = Field(default=None, description="test-time views; null where there are none")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_defaults(self, write(self), "views")
+
+
 class _TrainedRun(Settings):
     """What all runs that train networks have."""
 
@@ -242,7 +267,7 @@ class _TrainedRun(Settings):
     loader: Literal["device", "ffcv"] = Field(description="where images come from")
     augmentation: AugmentationSettings = Field(description="what is done to training images")
     training: TrainingSettings = Field(description="how networks are trained")
-    evaluation: EvaluationSettings = Field(description="how they are scored")
+    evaluation: RunEvaluationSettings = Field(description="how they are scored")
 
 
 SHARED = tuple(_TrainedRun.model_fields)
@@ -307,6 +332,7 @@ def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings
     shared: dict[str, Any] = {name: getattr(settings, name) for name in SHARED if name != "mock"}
     shared |= {
         "mock": settings.trainer == "mock",
+        "evaluation": RunEvaluationSettings(**dict(settings.evaluation)),
         "base_learners": learners(settings, networks),
         "meta_learner": settings.meta_learner,
     }

@@ -28,6 +28,7 @@ from vision_studies.studies.trials import Trials
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.pipelines.stacking.outputs import SplitOutputs
     from vision_studies.pipelines.stacking.work import Report
     from vision_studies.studies.search import Report as TrialReport
 
@@ -305,22 +306,33 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
+    from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
+    from vision_studies.pipelines.stacking.views import view_metrics, view_name
+
+    settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
+    shared = settings.members[0] if isinstance(settings, CombinationRun) else settings
+    asked = shared.evaluation.views if not settings.mock else None  # nothing sees the images of made-up curves
+    views = []
+    for view in range(1 if asked is None else max(asked.numbers)):
+        views.append(_outputs_on_test(run, folder, view, context=context))
+        save_outputs(views[-1], folder, view_name(view))
+    metrics = metrics_on_test(views[0])
+    others = {**trained.get("other_metrics", {}), **metrics.get("other_metrics", {})}
+    return Outcome(metrics | {"other_metrics": others | (view_metrics(views, asked.numbers) if asked else {})})
+
+
+def _outputs_on_test(run: Run, folder: Path, view: int, *, context: Stacking) -> "SplitOutputs":
     from vision_studies.pipelines.stacking import combinations, cross_validation, mock_trainer
     from vision_studies.pipelines.stacking import work as stacking
-    from vision_studies.pipelines.stacking.outputs import metrics_on_test, save_outputs
 
     settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
     data, device = context.images, context.device
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
         weights = combinations.chosen_weights(trained)
-        outputs = combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device)
-    elif settings.mock:
-        outputs = mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
-    else:
-        work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
-        outputs = work.outputs_on_test(settings, run.seed, data, folder, device)
-    save_outputs(outputs, folder, "test")
-    metrics = metrics_on_test(outputs)
-    others = trained.get("other_metrics", {})
-    return Outcome(metrics | {"other_metrics": {**others, **metrics.get("other_metrics", {})}})
+        return combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device, view)
+    if settings.mock:
+        return mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
+    work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+    outputs: SplitOutputs = work.outputs_on_test(settings, run.seed, data, folder, device, view)
+    return outputs

@@ -20,6 +20,7 @@ from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
 from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
 from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
+from vision_studies.pipelines.stacking.views import ViewLoader
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
@@ -70,12 +71,12 @@ def train(
 
 
 def outputs_on_test(
-    run: JointRun | NetworkRun, seed: int, data: PreparedData, folder: Path, device: torch.device
+    run: JointRun | NetworkRun, seed: int, data: PreparedData, folder: Path, device: torch.device, view: int = 0
 ) -> SplitOutputs:
-    """What the selected weights of a run say of the test images."""
+    """What the selected weights of a run say of the test images, in one view of them."""
     tune_process()
     model = load_weights(build(run, seed, data), folder / WEIGHTS_FILE).to(device)
-    return score(model, run, data, "test", device)
+    return score(model, run, data, "test", device, view=view)
 
 
 def fit_split(
@@ -128,12 +129,18 @@ def score(
     device: torch.device,
     objective: Objective = CLASSIFICATION,
     positions: np.ndarray | None = None,
+    view: int = 0,
 ) -> SplitOutputs:
-    """What a network says of the plain images of a split, or of a part of it; each image once, in the split's order."""
+    """What a network says of the plain images of a split, or of a part of it; each image once, in the split's order.
+
+    A `view` other than 0 shows it the images otherwise; see `views`.
+    """
     place_model(model, run.training, device)
     loader = data.loader(
         split, kind=run.loader, batch_size=run.evaluation.batch_size, device=device, positions=positions
     )
+    if view:
+        loader = ViewLoader(loader, view, run.evaluation.views, device)
     outputs, labels = predict_outputs(model, loader, run.training, device, objective)
     heads = outputs if outputs.ndim == 3 else outputs[:, None]
     indices = getattr(data.splits, split)

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ConvNet
-from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.ensemble import TensorData, initial_network
-from vision_studies.training.precision import autocast, uses_bfloat16
+from vision_studies.training.precision import HasPrecision, autocast, uses_bfloat16
 
 HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
 _IMAGES_AT_ONCE = 256
@@ -41,7 +40,7 @@ def rest_of_network(settings: CutRunSettings, data: PreparedData) -> ConvNet:
     return build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
 
 
-def pretraining_network(settings: PretrainingRunSettings, data: PreparedData, seed: int) -> ConvNet:
+def pretraining_network(settings: Pretraining, data: PreparedData, seed: int) -> ConvNet:
     """The network that learns the first classes, before it has."""
     build = partial(build_convnet, settings.network, data, len(settings.classes))
     return initial_network(build, seed)
@@ -111,7 +110,7 @@ class FrozenLayers:
 
     network: ConvNet | None  # that has learnt the first classes; None for no layers
     layers: int
-    training: EnsembleSettings  # says the precision
+    training: HasPrecision
     device: torch.device
 
     @property

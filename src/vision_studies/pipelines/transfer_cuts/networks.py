@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.models import network_name
 from vision_studies.errors import CheckpointError
-from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, PretrainingRunSettings
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining, read_pretraining
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import WEIGHTS_FILE, Networks, StoredNetwork
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
     from vision_studies.statistics.metrics import Split
     from vision_studies.training.classifier import ImageClassifier
+    from vision_studies.training.precision import HasPrecision
 
 
 def network_title(configuration: Mapping[str, Any]) -> str:
@@ -30,14 +31,15 @@ def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
     from vision_studies.pipelines.transfer_cuts.cut_networks import HALF, load_pretrained
     from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
-    settings: CutRunSettings | PretrainingRunSettings
+    settings: CutRunSettings | Pretraining
+    training: HasPrecision
     network: nn.Module
     if "cut" in run.configuration:
         settings = CutRunSettings.model_validate(run.configuration)
         network = _cut(settings, run.weights, data)
         training = settings.fine_tuning.training
     else:
-        settings = PretrainingRunSettings.model_validate(run.configuration)
+        settings = read_pretraining(run.configuration)
         network = load_pretrained(settings.network, data, settings.classes, run.weights)
         training = settings.training
     # The networks tell classes apart in the order of the image set.
@@ -64,7 +66,7 @@ def _cut(settings: CutRunSettings, weights: Path, data: "PreparedData") -> "nn.M
             f"{weights} holds the layers after a cut, and the run with those before it, {first}, is gone; run the study "
             "again."
         ) from error
-    learnt = PretrainingRunSettings.model_validate(description["configuration"])
+    learnt = read_pretraining(description["configuration"])
     whole = load_pretrained(learnt.network, data, learnt.classes, first / WEIGHTS_FILE)
     return Cut(whole, settings.cut.frozen, network)
 

@@ -1,12 +1,13 @@
 """Parameters of the `transfer_cuts` pipeline, and of the networks that `clustering` looks into."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
-from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
+from vision_studies.config.training import AdamWSettings, EnsembleSettings, Precision, StackSettings
 from vision_studies.models.architectures.convnet import ConvNetSettings
-from vision_studies.settings_base import Settings, refuse_repeated
+from vision_studies.settings_base import Settings, refuse_repeated, without_defaults
 
 Mode = Literal["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]
 """What is done at a cut before convolution k.
@@ -65,11 +66,20 @@ class SubsetSettings(Settings):
 class PretrainingSettings(Settings):
     """How networks learn the first classes."""
 
+    weights_files: Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        description="files of networks that have learnt the first classes, such as the published project's .pth, in the place "
+        "of a training; repeat r starts from file r modulo their number. null: networks are trained"
+    )
     seeds: tuple[int, ...] = Field(
         min_length=1, description="a network each; repeat r starts from network r modulo their number"
     )
     optimizer: AdamWSettings = Field(description="how weights are updated")
     training: EnsembleSettings = Field(description="length, batches, early stopping")
+
+    @property
+    def networks(self) -> int:
+        """How many networks there are to start from."""
+        return len(self.seeds if self.weights_files is None else self.weights_files)
 
 
 class FineTuningSettings(Settings):
@@ -110,6 +120,11 @@ class CutRunSettings(Settings):
     fraction: float = Field(gt=0, le=1, description="share of the training images of the new classes")
     fine_tuning: FineTuningSettings = Field(description="how it is trained")
     protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+    balanced: bool = Field(default=True, description="as many images of each class")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_defaults(self, write(self), "balanced")
 
 
 class PretrainingRunSettings(Settings):
@@ -120,6 +135,31 @@ class PretrainingRunSettings(Settings):
     optimizer: AdamWSettings = Field(description="how weights are updated")
     training: EnsembleSettings = Field(description="how it is trained")
     protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+
+class ImportedRunSettings(Settings):
+    """A network that has learnt the first classes elsewhere, and that is scored here; its seed is its place in the list."""
+
+    network: ConvNetSettings = Field(description="the network")
+    classes: tuple[str, ...] = Field(description="what it tells apart")
+    weights_hash: str = Field(description="SHA-256 of its file")
+    precision: Precision
+    protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+
+    @property
+    def training(self) -> "ImportedRunSettings":
+        """What says the number format, as the training of another network does."""
+        return self
+
+
+Pretraining = PretrainingRunSettings | ImportedRunSettings
+"""A network that has learnt the first classes."""
+
+
+def read_pretraining(configuration: Mapping[str, Any]) -> Pretraining:
+    """A pretraining's settings from its stored configuration."""
+    model = ImportedRunSettings if "weights_hash" in configuration else PretrainingRunSettings
+    return model.model_validate(configuration)
 
 
 class CutStackSettings(StackSettings):
@@ -146,14 +186,24 @@ class TransferCutsSettings(Settings):
     )
     reinit_both_dense: bool = Field(description="of two dense layers, start both anew instead of the last alone")
     subsets: tuple[SubsetSettings, ...] = Field(min_length=1, description="how many images, how often")
+    balanced: bool = Field(
+        description="draw as many images of each class; false: any images, so that rare classes stay rare or are missing"
+    )
     pretraining: PretrainingSettings = Field(description="how the first classes are learnt")
     fine_tuning: FineTuningSettings = Field(description="how the new classes are learnt")
     stack: CutStackSettings = Field(description="how networks are trained together")
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "TransferCutsSettings":
-        lists = {"modes": self.modes, "cuts": self.cuts or (), "pretraining.seeds": self.pretraining.seeds}
-        refuse_repeated({**lists, "subsets": [subset.fraction for subset in self.subsets]})
+        refuse_repeated(
+            {
+                "modes": self.modes,
+                "cuts": self.cuts or (),
+                "pretraining.seeds": self.pretraining.seeds,
+                "pretraining.weights_files": self.pretraining.weights_files or (),
+                "subsets": [subset.fraction for subset in self.subsets],
+            }
+        )
         outside = [cut for cut in self.cuts or () if cut > self.network.depth]
         if outside:
             raise ValueError(f"cuts has {outside[0]}, but network.channels has {self.network.depth} convolutions")
@@ -200,6 +250,16 @@ class TransferCutsSettings(Settings):
             protocol="published" if self.protocol == "published" else None,
         ).model_dump(mode="json")
 
+    def imported_run(self, classes: tuple[str, ...], weights_hash: str) -> dict[str, Any]:
+        """Configuration of a network from a file with this SHA-256, as its run stores it."""
+        return ImportedRunSettings(
+            network=self.network,
+            classes=classes,
+            weights_hash=weights_hash,
+            precision=self.pretraining.training.precision,
+            protocol="published" if self.protocol == "published" else None,
+        ).model_dump(mode="json")
+
     def run(
         self, mode: str, cut: int, fraction: float, classes: tuple[str, ...], pretrained: str | None
     ) -> dict[str, Any]:
@@ -214,4 +274,5 @@ class TransferCutsSettings(Settings):
             fraction=fraction,
             fine_tuning=self.fine_tuning,
             protocol="published" if self.protocol == "published" else None,
+            balanced=self.balanced,
         ).model_dump(mode="json")

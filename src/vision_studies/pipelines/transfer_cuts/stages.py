@@ -6,15 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.files import hash_file
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.settings import (
     BASELINE,
     BASELINE_CUT,
     CutRunSettings,
-    PretrainingRunSettings,
+    ImportedRunSettings,
     TransferCutsSettings,
     mode_label,
+    read_pretraining,
 )
 from vision_studies.studies.method import WEIGHTS_FILE, Context, check_images
 from vision_studies.studies.runs import Run
@@ -59,6 +61,7 @@ def stages(context: Cuts, _: Known) -> Steps:
         PRETRAINING,
         pretraining_runs(context),
         Alone(partial(_pretrain, context=context)),
+        verb="train" if context.settings.pretraining.weights_files is None else "read",
         required=("pretraining", "transfer_cuts.pretraining.optimizer.learning_rate"),
     )
     yield Stage(TRAINING, runs, partial(_train, context=context), partial(_stacks, context), title=FINE_TUNING)
@@ -68,7 +71,7 @@ def stages(context: Cuts, _: Known) -> Steps:
 def most_runs(settings: TransferCutsSettings) -> int:
     """How many trainings there are at most, counted without data: several cells of the table may be one run."""
     points = 1 + sum(len(settings.cut_points(mode)) for mode in settings.modes)
-    return len(settings.pretraining.seeds) + points * sum(subset.repeats for subset in settings.subsets)
+    return settings.pretraining.networks + points * sum(subset.repeats for subset in settings.subsets)
 
 
 def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -94,10 +97,23 @@ def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tupl
 
 
 def pretraining_runs(context: Cuts) -> list[Run]:
-    """One a pretraining seed."""
+    """One a pretraining seed, or one a file. Raises ParameterError where a file is not there."""
     settings = context.settings
-    configuration = settings.pretraining_run(study_classes(context, settings)[0])
-    return [context.run("pretraining", seed, configuration) for seed in settings.pretraining.seeds]
+    classes = study_classes(context, settings)[0]
+    if settings.pretraining.weights_files is None:
+        configuration = settings.pretraining_run(classes)
+        return [context.run("pretraining", seed, configuration) for seed in settings.pretraining.seeds]
+    for file in settings.pretraining.weights_files:
+        if not Path(file).is_file():
+            raise ParameterError(
+                f"transfer_cuts.pretraining.weights_files has {file}, which does not exist; put the file there, or set it to "
+                "null to train networks."
+            )
+    hashes = [hash_file(Path(file)) for file in settings.pretraining.weights_files]
+    return [
+        context.run("pretraining", number, settings.imported_run(classes, weights_hash))
+        for number, weights_hash in enumerate(hashes)
+    ]
 
 
 def study_cells(context: Cuts) -> list[Cell]:
@@ -168,13 +184,16 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
         return CutRun(settings, run.seed, None, None)
     first = next(earlier for earlier in pretraining_runs(context) if earlier.fingerprint == settings.pretrained)
     weights = context.runs.path(first, WEIGHTS_FILE)
-    return CutRun(settings, run.seed, weights, PretrainingRunSettings.model_validate(first.configuration))
+    return CutRun(settings, run.seed, weights, read_pretraining(first.configuration))
 
 
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
-    from vision_studies.pipelines.transfer_cuts.work import pretrain
+    from vision_studies.pipelines.transfer_cuts.work import import_network, pretrain
 
-    settings = PretrainingRunSettings.model_validate(run.configuration)
+    settings = read_pretraining(run.configuration)
+    if isinstance(settings, ImportedRunSettings):
+        file = Path((context.settings.pretraining.weights_files or ())[run.seed])
+        return import_network(settings, file, context.images, folder, context.device)
     return pretrain(settings, run.seed, context.images, folder, context.device, context.settings.stack)
 
 

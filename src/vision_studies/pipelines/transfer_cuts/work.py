@@ -4,22 +4,23 @@ Source: the project "mp-tl-study" (which layers transfer to classes never seen, 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import units_of_images
 from vision_studies.data.subsets import ClassData, balanced_subset, class_data, held_out
-from vision_studies.errors import DataError
+from vision_studies.errors import CheckpointError, DataError
 from vision_studies.models.convnet import ConvNet
+from vision_studies.models.initialisation import read_weights
 from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
@@ -31,13 +32,20 @@ from vision_studies.pipelines.transfer_cuts.cut_networks import (
     rest_of_network,
     tensor_data,
 )
-from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, CutStackSettings, PretrainingRunSettings
-from vision_studies.statistics.metrics import measured
+from vision_studies.pipelines.transfer_cuts.draws import any_images
+from vision_studies.pipelines.transfer_cuts.settings import (
+    CutRunSettings,
+    CutStackSettings,
+    ImportedRunSettings,
+    Pretraining,
+    PretrainingRunSettings,
+)
+from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.ensemble import BYTES_A_PARAMETER, Member, fit_ensemble
 from vision_studies.training.fit_result import FitResult
-from vision_studies.training.precision import autocast
+from vision_studies.training.precision import HasPrecision, autocast
 from vision_studies.training.runtime import deterministic, tune_process
 
 logger = logging.getLogger(__name__)
@@ -55,7 +63,7 @@ class CutRun:
     settings: CutRunSettings  # all that decides its numbers, besides repeat and data
     repeat: int  # seed of subset, new weights and order of images
     pretrained: Path | None  # file of the weights that it starts from; None where nothing of them is kept
-    pretraining: PretrainingRunSettings | None  # what they were trained with; None likewise
+    pretraining: Pretraining | None  # what they were trained with; None likewise
 
     def pretrained_network(self, data: PreparedData) -> ConvNet | None:
         """The network that it starts from."""
@@ -99,23 +107,72 @@ def pretrain(
     return result.outcome(metrics)
 
 
+def import_network(
+    settings: ImportedRunSettings, file: Path, data: PreparedData, folder: Path, device: torch.device
+) -> Outcome:
+    """Take a network over that has learnt the first classes elsewhere, and score it on their validation and test images, once.
+
+    Args:
+        settings: what it has to be.
+        file: safetensors, or a file of torch with tensors only, under the names of the published project: conv0, conv1, ...,
+            fc and, where there are two dense layers, fc_2, each with weight and bias.
+        folder: of the run, where its weights are kept.
+
+    Raises:
+        CheckpointError: the file cannot be read, holds more or other things than such tensors, or is of another network.
+    """
+    tune_process()
+    images = _class_data(settings, data)
+    network = build_convnet(settings.network, data, len(settings.classes))
+    weights = read_weights(file, "transfer_cuts.pretraining.weights_files:")
+    expected = network.state_dict()
+    odd = next((name for name in {**expected, **weights} if _shape(expected, name) != _shape(weights, name)), None)
+    if odd is not None:
+        raise CheckpointError(
+            f"transfer_cuts.pretraining.weights_files: in {file}, {odd} is {_shape(weights, odd) or 'missing'}, and "
+            f"transfer_cuts.network with {len(settings.classes)} classes has {_shape(expected, odd) or 'nothing of that name'};"
+            " name a file of this network, or describe that one."
+        )
+    if not all(value.isfinite().all() for value in weights.values()):
+        raise CheckpointError(
+            f"transfer_cuts.pretraining.weights_files: {file} has weights that are no finite numbers; name another."
+        )
+    network.load_state_dict(weights)
+    save_weights(network, folder / WEIGHTS_FILE)
+    layers = FrozenLayers(None, 0, settings.training, device)
+    scores: dict[str, Any] = {}
+    parts: dict[Split, np.ndarray] = {"validation": images.validation, "test": images.test}
+    for split, positions in parts.items():
+        logits = _logits([network.eval().to(device)], layers, data, positions, settings.training, device)
+        probabilities = softmax(logits[0].astype(np.float64), axis=1)
+        scores |= measured(probabilities, images.labels(data, positions), split)
+    size = network_size(network.cpu(), data.image_shape)
+    told = {"best_epoch": 0, "seconds": 0.0, "device": str(device), "other_metrics": {"epochs": 0, "ended": "complete"}}
+    history = {"epoch": 0, **dict.fromkeys(("train_loss", "train_accuracy", "learning_rate"), np.nan), "seconds": 0.0}
+    history |= {name: scores[name] for name in ("validation_loss", "validation_accuracy")}
+    return Outcome({**size, **told, **scores}, history=pd.DataFrame([history]))
+
+
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
     """Positions, in the image set, of the images that a run learns from and of those that it validates with.
 
     Neither holds a test image, save that `protocol: published` tests on all training images.
 
     Raises:
-        DataError: the fraction leaves a class without an image.
+        DataError: the fraction leaves a class without an image or, where any images are drawn, leaves none at all.
     """
     images = _class_data(settings, data)
     labels = images.labels(data, images.train)
-    draws = balanced_subset(labels, settings.fraction, repeat)
+    # Of any images, those that validate are likewise any: as many in every repeat.
+    draws = [any_images(len(labels), settings.fraction, repeat)]
+    if settings.balanced:
+        draws = balanced_subset(labels, settings.fraction, repeat)
     fewest, counted = min(map(len, draws)), settings.fine_tuning.validation == "counted"
     if fewest < (2 if counted else 1):
         needed = "two images (one to learn from, one to validate with)" if counted else "one image"
         raise DataError(
             f"transfer_cuts.subsets: a fraction of {settings.fraction:g} of {len(labels)} training images is "
-            f"{fewest} a class, and {needed} are needed; raise it."
+            f"{fewest}{' a class' if settings.balanced else ''}, and {needed} are needed; raise it."
         )
     if not counted:
         return images.train[np.concatenate(draws)], images.validation
@@ -223,7 +280,11 @@ def member_bytes(run: CutRun, data: PreparedData) -> int:
     return count_parameters(rest_of_network(run.settings, data)) * BYTES_A_PARAMETER
 
 
-def _class_data(settings: CutRunSettings | PretrainingRunSettings, data: PreparedData) -> ClassData:
+def _shape(weights: Mapping[str, Tensor], name: str) -> list[int]:
+    return list(weights[name].shape) if name in weights else []
+
+
+def _class_data(settings: CutRunSettings | Pretraining, data: PreparedData) -> ClassData:
     return class_data(data, settings.classes, published=settings.protocol == "published")
 
 
@@ -243,7 +304,7 @@ def _logits(
     layers: FrozenLayers,
     data: PreparedData,
     positions: np.ndarray,
-    training: EnsembleSettings,
+    training: HasPrecision,
     device: torch.device,
 ) -> np.ndarray:
     """Logits [M, N, classes] of networks behind the same layers, a part of the images at a time."""

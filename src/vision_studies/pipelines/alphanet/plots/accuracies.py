@@ -19,7 +19,7 @@ from matplotlib.patches import Patch
 from vision_studies.figures.marks import decades, logarithmic, names, values_run
 from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
-from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, Value, class_means
+from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Interval, Value, class_means
 
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}
 """One colour a split in every figure, from the palette for colour-blind readers; in the order splits are drawn."""
@@ -61,7 +61,14 @@ _VALUES = {
 
 
 @styled
-def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1", confidence: float = 0.95) -> Figure:
+def split_points(
+    summary: pd.DataFrame,
+    *,
+    gain: bool,
+    metric: str = "top_1",
+    confidence: float = 0.95,
+    interval: Interval = "t",
+) -> Figure:
     """Mean and interval of every experiment and split: a group an experiment, a colour a split.
 
     Args:
@@ -69,6 +76,7 @@ def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1",
         gain: whether it holds gains.
         metric: which accuracy it holds.
         confidence: of the intervals.
+        interval: their kind.
     """
     title, label = _wording(gain, metric, "of each experiment")
     summary = summary.dropna(subset=["mean"])
@@ -88,7 +96,7 @@ def split_points(summary: pd.DataFrame, *, gain: bool, metric: Metric = "top_1",
     handles = _split_keys(splits)
     if summary["baseline"].any():
         handles.append(key("hollow: baseline", color=SOFT, linestyle="", marker="o", markerfacecolor="white"))
-    return finished(figure, title, legend=handles, note=_interval_note(summary, confidence))
+    return finished(figure, title, legend=handles, note=_interval_note(summary, confidence, interval))
 
 
 @styled
@@ -97,8 +105,9 @@ def split_lines(
     *,
     over: Literal["rho", "neighbours"],
     gain: bool,
-    metric: Metric = "top_1",
+    metric: str = "top_1",
     confidence: float = 0.95,
+    interval: Interval = "t",
 ) -> Figure:
     """Means with intervals against a setting of AlphaNet: a panel a classifier and what else varies, a line a split.
 
@@ -108,6 +117,7 @@ def split_lines(
         gain: whether it holds gains. Otherwise the baseline of each classifier is drawn as dashed lines.
         metric: which accuracy it holds.
         confidence: of the intervals.
+        interval: their kind.
     """
     title, label = _wording(gain, metric, f"against {_SETTINGS[over].split(' (')[0]}")
     summary = summary.dropna(subset=["mean"])
@@ -136,7 +146,9 @@ def split_lines(
     if not gain and len(baselines):
         handles.append(key("baseline", color=SOFT, linestyle=DASHED))
     explained = "rho: sampled images of base classes for each image of the few classes. " if several else ""
-    return finished(panels.figure, title, legend=handles, note=explained + _interval_note(settings, confidence))
+    return finished(
+        panels.figure, title, legend=handles, note=explained + _interval_note(settings, confidence, interval)
+    )
 
 
 @styled
@@ -207,7 +219,12 @@ def accuracy_and_images(class_accuracies: pd.DataFrame) -> Figure:
 
 @styled
 def accuracy_against_distance(
-    class_accuracies: pd.DataFrame, lines: pd.DataFrame, *, value: Value, confidence: float = 0.95
+    class_accuracies: pd.DataFrame,
+    lines: pd.DataFrame,
+    *,
+    value: Value,
+    confidence: float = 0.95,
+    interval: Interval = "t",
 ) -> Figure:
     """Every class against its mean distance to its neighbours, with a fitted line for each split: a panel an experiment.
 
@@ -218,6 +235,7 @@ def accuracy_against_distance(
         lines: experiment, split, x, fitted, low, high, r; of the same value.
         value: what is drawn.
         confidence: of the bands.
+        interval: their kind.
     """
     what, label = _VALUES[value]
     title = f"{what} against distance to the neighbours"
@@ -236,14 +254,16 @@ def accuracy_against_distance(
     panels.label("mean distance to the neighbours", label)
     note = (
         "Points: classes, mean of their repeats. "
-        f"Lines: least squares within a split, with {100 * confidence:g} % band of the mean; dashed and without a band "
+        f"Lines: least squares within a split, with {_band(confidence, interval)}; dashed and without a band "
         f"where it has fewer than {_BAND_FROM} classes, which show little. r: Pearson's."
     )
     return finished(panels.figure, title, legend=_split_keys(_splits_in(means), "-", 1.5), note=note)
 
 
 @styled
-def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame, *, confidence: float = 0.95) -> Figure:
+def accuracy_against_images(
+    lines: pd.DataFrame, class_accuracies: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t"
+) -> Figure:
     """Fitted accuracy against training images on a logarithmic axis: a panel a classifier, a line an experiment.
 
     Of up to four experiments of a classifier all have bands, of more only the baseline; likewise dots, one a class, where they
@@ -253,6 +273,7 @@ def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame,
         lines: classifier, experiment, baseline, x, fitted, low, high, r.
         class_accuracies: one row a run and class; classes without a training image are left out.
         confidence: of the bands.
+        interval: their kind.
     """
     title = "Test accuracy against training images of a class"
     means = class_means(class_accuracies[class_accuracies["train_images"] > 0]).dropna(subset=["accuracy"])
@@ -266,7 +287,7 @@ def accuracy_against_images(lines: pd.DataFrame, class_accuracies: pd.DataFrame,
         axes.set_title(short(classifier, 40), fontsize=11)
     _limits(panels.axes, means["accuracy"], lines)
     panels.label("training images", "accuracy (%)")
-    note = f"Lines: least squares over the logarithm of the images, with {100 * confidence:g} % band of the mean. "
+    note = f"Lines: least squares over the logarithm of the images, with {_band(confidence, interval)}. "
     note += "Points: classes, mean of their repeats; r: Pearson's, with the logarithm."
     return finished(panels.figure, title, note=note)
 
@@ -304,18 +325,23 @@ def _split_patches(means: pd.DataFrame) -> list[Patch]:
     return [Patch(color=SPLIT_COLOURS[split], label=split) for split in _splits_in(means)]
 
 
-def _wording(gain: bool, metric: Metric, what: str) -> tuple[str, str]:
+def _wording(gain: bool, metric: str, what: str) -> tuple[str, str]:
     """A figure's title and what its axis is called."""
-    name = METRIC_NAMES[metric]
+    name = METRIC_NAMES.get(metric, f"{metric.replace('_', '-')} accuracy")
     if gain:
         return f"Change in {name} {what}", f"change in {name} (points)"
     return f"Test {name} {what}", f"{name} (%)"
 
 
-def _interval_note(summary: pd.DataFrame, confidence: float) -> str:
+def _band(confidence: float, interval: Interval) -> str:
+    return f"{100 * confidence:g} % band of the mean{' (bootstrap)' if interval == 'bootstrap' else ''}"
+
+
+def _interval_note(summary: pd.DataFrame, confidence: float, interval: Interval) -> str:
     if summary["n"].max() < 2:
         return "One repeat each: no intervals."
-    note = f"Bars: {100 * confidence:g} % interval of the mean over repeats (Student's t)"
+    kind = "bootstrap" if interval == "bootstrap" else "Student's t"
+    note = f"Bars: {100 * confidence:g} % interval of the mean over repeats ({kind})"
     return f"{note}; points without a bar have one repeat." if summary["n"].min() < 2 else f"{note}."
 
 
