@@ -18,6 +18,7 @@ from vision_studies.pipelines.transfer_cuts.settings import (
     mode_label,
     read_pretraining,
 )
+from vision_studies.project_folders import in_project
 from vision_studies.studies.method import WEIGHTS_FILE, Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps, alike
@@ -104,12 +105,12 @@ def pretraining_runs(context: Cuts) -> list[Run]:
         configuration = settings.pretraining_run(classes)
         return [context.run("pretraining", seed, configuration) for seed in settings.pretraining.seeds]
     for file in settings.pretraining.weights_files:
-        if not Path(file).is_file():
+        if not in_project(file).is_file():
             raise ParameterError(
                 f"transfer_cuts.pretraining.weights_files has {file}, which does not exist; put the file there, or set it to "
                 "null to train networks."
             )
-    hashes = [hash_file(Path(file)) for file in settings.pretraining.weights_files]
+    hashes = [hash_file(in_project(file)) for file in settings.pretraining.weights_files]
     return [
         context.run("pretraining", number, settings.imported_run(classes, weights_hash))
         for number, weights_hash in enumerate(hashes)
@@ -192,7 +193,7 @@ def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
 
     settings = read_pretraining(run.configuration)
     if isinstance(settings, ImportedRunSettings):
-        file = Path((context.settings.pretraining.weights_files or ())[run.seed])
+        file = in_project((context.settings.pretraining.weights_files or ())[run.seed])
         return import_network(settings, file, context.images, folder, context.device)
     return pretrain(settings, run.seed, context.images, folder, context.device, context.settings.stack)
 
