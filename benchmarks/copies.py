@@ -14,15 +14,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image, ImageEnhance
 
 from benchmarks.publish import publish
+from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.checks.copies import near_copies, same_groups
 from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.data.checks.survey import survey_arrays
 from vision_studies.data.sources.decoding import Decoding
-from vision_studies.data.sources.parquet import list_parquet
+from vision_studies.data.sources.listing import Listing
 from vision_studies.data.sources.raw import RawImages, decode_all
+from vision_studies.data.sources.read import list_source
 from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.studies.provenance import processor_name
 
@@ -83,7 +86,9 @@ def planted(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def read(source: Path) -> RawImages:
     """All images of CIFAR-10."""
-    listing = list_parquet(source)
+    values = yaml.safe_load((ROOT / "conf/base/parameters_data_prep.yml").read_text(encoding="utf-8"))["data_prep"]
+    listing = list_source(str(source), DataPrepSettings(**values))
+    assert isinstance(listing, Listing)
     return decode_all(
         listing.items(), listing.class_names, decoding=Decoding(), skip_corrupt=False, source=listing.source
     )
