@@ -33,6 +33,10 @@ ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "copies.md"
 OF_A_KIND = 200
 SHOWN = 120
+SEEN = """Looked at by eye, of the 2,130 pairs of CIFAR-10's own: all of 224 pairs drawn by chance from those whose edges agree by 0.88 or more
+show one photograph, or the same press picture of a car in another shade; of 112 of the 305 pairs below that, two show different
+aeroplanes on an even sky. That makes some five false pairs, ten images or 0.02 % of all. MNIST has no alarm, FashionMNIST 174 images
+of 70,000, most of them one garment photographed twice; the digits are too small to be looked at."""  # noqa: E501
 
 Change = Callable[[Image.Image, np.random.Generator], Image.Image]
 
@@ -136,6 +140,7 @@ def main() -> None:
     ]
     if arguments.sheet is not None:
         _draw(arguments.sheet, raw.images, pairs.first[own], pairs.second[own])
+    lines += ["", SEEN]
     publish("\n".join(lines) + "\n", RESULT, write=arguments.write)
 
 
