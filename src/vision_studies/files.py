@@ -190,8 +190,8 @@ def access_refused(error: OSError, path: Path | None = None) -> StorageError:
     refused = Path(error.filename) if isinstance(error.filename, str) else None
     beside = path is not None and (refused is None or refused.parent == path.parent)
     file = path if beside else refused
-    cannot = "read or written" if path is None else "written"
-    reason = f"{file} cannot be {cannot}: {os.strerror(error.errno or errno.EACCES)}"
+    why = os.strerror(error.errno or errno.EACCES)
+    reason = f"{file} cannot be read or written: {why}" if path is None else f"{file} cannot be written: {why}"
     existing = next((there for there in (file, *file.absolute().parents) if _exists(there)), None) if file else None
     if error.errno == errno.EROFS or existing is None:
         return StorageError(f"{reason}; name another place, or work with the project where you may write.")

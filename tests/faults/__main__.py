@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 
 from tests.conftest import ROOT
-from tests.faults import kills, others, page
+from tests.faults import kills, odd_sets, others, page
 from tests.faults.damage import KIND as DAMAGED
 from tests.faults.damage import damaged
 from tests.faults.hostile import hostile
@@ -21,7 +21,7 @@ from tests.faults.places import PLACES
 from tests.faults.projects import PIPELINES
 from tests.faults.tally import LOST, Journal, Trial
 
-KINDS = ("files", "kills", "disk", "diverging", "worker", "shared")
+KINDS = ("files", "sets", "kills", "disk", "diverging", "worker", "shared")
 Job = Callable[[], Iterator[Trial]]
 
 
@@ -48,7 +48,10 @@ def main() -> int:
     if "files" in asked.only:
         for job in _file_jobs(work / "files", journal, told):
             do(job)
-    if set(asked.only) - {"files"}:
+    if "sets" in asked.only:
+        for job in _set_jobs(work / "sets", journal, asked.sets, told):
+            do(job)
+    if set(asked.only) - {"files", "sets"}:
         reference = kills.reference_project(work / "reference", told)
         jobs: list[Job] = []
         if "kills" in asked.only:
@@ -95,11 +98,21 @@ def _file_jobs(folder: Path, journal: Journal, told: Callable[[str], None]) -> I
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def _set_jobs(folder: Path, journal: Journal, count: int, told: Callable[[str], None]) -> Iterator[Job]:
+    done = {fault.split(":")[0] for form in odd_sets.FORMS for fault in journal.done(odd_sets.KIND, form)}
+    told(f"odd data sets: {count}")
+    for number in range(count):
+        if str(number) not in done:
+            yield partial(odd_sets.odd_sets, folder / "set", folder / "canary", [number])
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", type=lambda text: text.split(","), default=KINDS, help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--pipeline", choices=PIPELINES, help="kill this one alone")
     parser.add_argument("--kills", type=int, default=20, help="kills of each pipeline (20)")
+    parser.add_argument("--sets", type=int, default=odd_sets.COUNT, help=f"odd data sets ({odd_sets.COUNT})")
     parser.add_argument("--others", type=int, default=5, help="full disks, workers killed and shared studies (5)")
     parser.add_argument("--jobs", type=int, default=2, help="pipelines side by side, a core each (2)")
     parser.add_argument("--work", type=Path, default=ROOT / ".faults", help="folder to work in (.faults)")

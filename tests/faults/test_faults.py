@@ -5,7 +5,7 @@ import signal
 import time
 
 import pytest
-from tests.faults import kills, page
+from tests.faults import kills, odd_sets, page
 from tests.faults.comparison import contents, differences, finished_stages
 from tests.faults.damage import damaged, judged
 from tests.faults.hostile import hostile
@@ -67,6 +67,22 @@ def without_clusterings(found):
     return {place: own for place, own in found.items() if "/clusters-" not in place}
 
 
+def test_no_image_is_lost_without_a_word_where_many_things_are_wrong(tmp_path):
+    trials = list(odd_sets.odd_sets(tmp_path / "sets", tmp_path / "canary", range(10)))
+    assert [trial for trial in trials if trial.outcome != SURVIVED] == []
+    assert {trial.subject for trial in trials} == set(odd_sets.FORMS)
+    assert sum(trial.told == "read rightly" for trial in trials) > 5
+
+
+def test_an_image_that_no_finding_names_is_noticed(tmp_path, monkeypatch):
+    told = odd_sets.findings_of
+    monkeypatch.setattr(odd_sets, "findings_of", lambda chosen: [one for one in told(chosen) if not one.files])
+    trials = odd_sets.odd_sets(tmp_path / "sets", tmp_path / "canary", range(0, 30, 3))
+    lost = [trial for trial in trials if trial.outcome == LOST]
+    assert lost
+    assert all(trial.told.startswith("lost without a word: [") for trial in lost)
+
+
 def refuses(message):
     raise DataError(message)
 
@@ -110,15 +126,26 @@ def test_a_stopped_harness_goes_on_where_it_was(tmp_path):
     assert journal.done("kill -9", "stacking") == {"a", "b"}
     journal.add(Trial("full disk", "stacking", "d", SKIPPED, "there is no root"))
     table = page.table(journal.trials(), "1 May 2030")
-    assert "| kill -9 | stacking | 3 | 2 | 1 |" in table
+    assert "| kill -9 | stacking | 3 | 2 | 1 | 1 May 2030 |" in table
     assert "Not tried: full disk, for there is no root." in table
 
 
-def test_the_page_keeps_what_stands_around_the_table(tmp_path):
+def test_the_page_keeps_what_stands_around_the_table_and_rows_of_what_was_not_tried(tmp_path):
     copy = tmp_path / "faults.md"
     shutil.copy(page.PAGE, copy)
-    page.write([Trial("kill -9", "stacking", "a", SURVIVED, "")], "1 May 2030", copy)
+    page.write([Trial("kill -9", "stacking", "a", SURVIVED, ""), Trial("new", "x", "a", LOST, "")], "1 May 2030", copy)
     written = copy.read_text()
-    assert "| **all** | | **1** | **1** | **0** |" in written
+    rows = {row[:2]: row[2:] for row in page._ROW.findall(written)}
+    before = {row[:2]: row[2:] for row in page._ROW.findall(page.PAGE.read_text())}
+    assert [*rows][-1] == ("new", "x")
+    assert {key: row for key, row in rows.items() if key[0] not in ("kill -9", "new")} == {
+        key: row for key, row in before.items() if key[0] != "kill -9"
+    }
+    assert {key: row for key, row in rows.items() if key[0] == "kill -9"} == {
+        ("kill -9", "stacking"): ("1", "1", "0", "1 May 2030")
+    }
+    tried = sum(int(row[0]) for row in rows.values())
+    assert f"| **all** | | **{tried}** | **{tried - 1}** | **1** | |" in written
+    assert page._number(written, page._UNNOTICED) == page._number(page.PAGE.read_text(), page._UNNOTICED)
     assert written.split(page.BEGIN)[0] == page.PAGE.read_text().split(page.BEGIN)[0]
     assert written.split(page.END)[1] == page.PAGE.read_text().split(page.END)[1]

@@ -31,6 +31,7 @@ class Case:
         then: what cannot be told as files: links, pipes.
         seen: looks at the images that result.
         named: how many images are left out and named by a finding.
+        untrained: how many images are in no split, for their copies are for test.
         only_where: whether it can be tried here.
     """
 
@@ -45,6 +46,7 @@ class Case:
     then: Callable[[Path], None] = field(default=lambda folder: None, kw_only=True)
     seen: Callable[[ImageSet], None] = field(default=lambda image_set: None, kw_only=True)
     named: int = field(default=0, kw_only=True)
+    untrained: int = field(default=0, kw_only=True)
     only_where: Callable[[], bool] = field(default=lambda: True, kw_only=True)
 
 

@@ -177,6 +177,13 @@ FILES = [
         named=1,
     ),
     Case(
+        "a PNG that is cut, and is to be left out",
+        lambda: together(classes(), {"cat/half.png": cut(png(1))}),
+        ("skipped",),
+        parameters={"skip_corrupt": True},
+        named=1,
+    ),
+    Case(
         "a PNG that is cut",
         lambda: together(classes(), {"cat/half.png": cut(png(1))}),
         ("unreadable",),

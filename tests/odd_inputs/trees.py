@@ -56,6 +56,11 @@ def classes(
     return together(*(images(name, count, make, **kind) for name in names))
 
 
+def others(names: Iterable[str] = CAT_AND_DOG, count: int = COUNT // 2) -> Tree:
+    """Further images of the classes, for test or validation."""
+    return classes(names, count, first=100)
+
+
 def together(*trees: Tree) -> Tree:
     """All files of some trees."""
     return {path: content for tree in trees for path, content in tree.items()}
