@@ -26,7 +26,7 @@ def small_project(tmp_path):
 
 
 def make_project(folder):
-    for number in range(8):
+    for number in range(24):
         image = folder / f"data/01_raw/pets/{'cat' if number % 2 else 'dog'}/{number}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(number).integers(0, 256, (32, 32, 3), np.uint8)).save(image)
@@ -99,7 +99,7 @@ def test_a_folder_of_the_project_has_one_key_from_everywhere(
     monkeypatch.chdir(small_project / inside)
     settings = prepared_from(source.format(project=small_project), base_parameters)
     assert data_set_key(settings) == key
-    assert len(read_source(settings).labels) == 8
+    assert len(read_source(settings).labels) == 24
 
 
 def test_a_project_that_was_moved_keeps_its_prepared_data(small_project, base_parameters, monkeypatch, tmp_path):
