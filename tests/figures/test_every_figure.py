@@ -22,7 +22,9 @@ from tests.figures.test_plots import shown
 
 import vision_studies.figures
 import vision_studies.pipelines
+from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.figures import classification, comparison, training
+from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.pipelines.alphanet.plots import accuracies as alphanet
 from vision_studies.pipelines.alphanet.plots import neighbours, predictions
 from vision_studies.pipelines.clustering import plots as clustering
@@ -130,6 +132,12 @@ def card(count):
     return shared.card([7] * count), images, labels, names(count)
 
 
+def sheet_rows(count):
+    kinds = ("wrong", "doubtful", "note")
+    pictures = [np.zeros((8, 8, 3), np.uint8)] * count
+    return [SheetRow(LONG, kinds[row % 3], 1000, names(count), pictures) for row in range(count)]
+
+
 def layers(count):
     return clusters.table(clusters.METHODS[: max(1, count // 3)], ("pretraining", "fine_tuning")[: max(1, count // 4)])
 
@@ -137,7 +145,7 @@ def layers(count):
 FIGURES = {
     alphanet.class_gain_bars: lambda n: (classes(n),),
     alphanet.accuracy_and_images: lambda n: (classes(n),),
-    alphanet.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
+    alphanet.accuracy_against_distance: lambda n: (classes(max(4, 2 * n)), split.distance_lines(classes(max(4, 2 * n)))),
     alphanet.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
     neighbours.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
     neighbours.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),
@@ -174,6 +182,7 @@ FIGURES = {
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),
     cuts.hatched_comparison: lambda n: (accuracies(n), cut.compared()),
     cuts.full_box_plot: lambda n: (accuracies(n),),
+    contact_sheet: lambda n: (sheet_rows(n), LONG),
     data_prep.data_card_figure: card,
     mlp_transfer.loss_curves: lambda n: (perceptrons.histories(names(n)),),
     mlp_transfer.loss_curve: lambda _: (perceptrons.histories(["one"]), LONG),

@@ -17,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from tests.data.test_sources import settings
 from tests.properties.law_profiles import law
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
@@ -25,8 +26,9 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.image_source import open_images
 from vision_studies.data.restricted_pickle import NUMPY, Array, RefusedError, load_restricted
 from vision_studies.data.sources.archives import read_idx
-from vision_studies.data.sources.parquet import read_parquet
-from vision_studies.data.sources.raw import CorruptImageError, decode_image
+from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image
+from vision_studies.data.sources.raw import RawImages, decode_all
+from vision_studies.data.sources.read import list_source
 from vision_studies.errors import CheckpointError, DataError, VisionStudiesError
 from vision_studies.files import atomic_file
 from vision_studies.pipelines.alphanet.work.original_format import read_registry
@@ -125,8 +127,13 @@ def encoded(seed):
     return content.getvalue()
 
 
+def read_parquet(folder: Path) -> RawImages:
+    found = list_source(str(folder), settings(folder))
+    return decode_all(found.items(), found.class_names, decoding=Decoding(), skip_corrupt=False, source=found.source)
+
+
 @law
-@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.data())
+@given(st.lists(st.integers(0, 2), max_size=5).map(lambda labels: [0, *labels]), st.data())
 def test_parquet_files_come_back_or_are_refused(place, labels, data):
     folder = place()
     folder.mkdir()
@@ -136,12 +143,12 @@ def test_parquet_files_come_back_or_are_refused(place, labels, data):
     pq.write_table(pa.table({"image": images, "label": pa.array(labels, pa.int64())}), content)
     file = folder / "train.parquet"
     file.write_bytes(content.getvalue())
-    found = read_parquet(folder, None, False)
+    found = read_parquet(folder)
     assert found.labels.tolist() == labels
     for seed, image in enumerate(found.images):
-        np.testing.assert_array_equal(image, decode_image(encoded(seed), None))
+        np.testing.assert_array_equal(image, decode_image(encoded(seed), Decoding()))
     file.write_bytes(data.draw(damaged(content.getvalue())))
-    told(read_parquet, folder, None, False)
+    told(read_parquet, folder)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
@@ -151,7 +158,8 @@ def test_a_damaged_picture_is_a_picture_or_corrupt(seed, kind, data):
     content = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (7, 9, 3), np.uint8)).save(content, kind)
     try:
-        image = decode_image(data.draw(damaged(content.getvalue())), data.draw(st.none() | st.integers(1, 12)))
+        size = data.draw(st.none() | st.integers(1, 12))
+        image = decode_image(data.draw(damaged(content.getvalue())), Decoding(size))
     except CorruptImageError:
         return
     assert image.dtype == np.uint8

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from tests.hostile_pickles import Call
 
 from vision_studies.cli import cli
+from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import DataError
 from vision_studies.serving.unlabelled_pickle import open_unlabelled
 
@@ -33,7 +34,7 @@ def test_every_form_that_the_project_took_is_read(tmp_path, content, protocol):
     file.write_bytes(pickle.dumps(content, protocol))
     source = open_unlabelled(file)
     assert list(source.names) == [0, 1, 2, 3, 4]
-    [batch] = source.batches(8, image_size=32, channels=3)
+    [batch] = source.batches(8, decoding=Decoding(32), channels=3)
     assert np.array_equal(batch.images, IMAGES)
 
 

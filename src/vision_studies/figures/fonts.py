@@ -21,7 +21,7 @@ def make_legible(figure: Figure) -> None:
     Those that no font has are written as in a Python string, such as \\\\u732b. Called before anything is drawn, as Matplotlib
     warns of missing characters when it draws.
     """
-    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+    axes = [axis for each in figure.axes if each.get_visible() for axis in (each.xaxis, each.yaxis)]
     labels = {axis: axis.get_majorticklabels() for axis in axes}
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     unusual = _unusual({text.get_text() for text in texts})
@@ -57,6 +57,7 @@ def escaped(text: str, lacking: Iterable[str]) -> str:
     """A text with these characters as a Python string has them.
 
     Examples:
+        >>> from vision_studies.figures.fonts import escaped
         >>> print(escaped("a cat: 猫", {"猫"}))
         a cat: \\u732b
     """

@@ -245,7 +245,7 @@ def test_nltks_corpora_are_searched(tmp_path, monkeypatch):
 
 def test_the_home_folder_is_searched(tmp_path, monkeypatch):
     monkeypatch.delenv("NLTK_DATA", raising=False)
-    monkeypatch.setattr(relations.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     is_file = Path.is_file
     monkeypatch.setattr(Path, "is_file", lambda path: path.is_relative_to(tmp_path) and is_file(path))
     file = tmp_path / "nltk_data/corpora/wordnet/data.noun"

@@ -62,6 +62,7 @@ def same_groups(keys: Sequence[Hashable]) -> np.ndarray:
     """Number of the group of those with one key, int64 [N]; -1 where no other has it, and where the key is empty.
 
     Examples:
+        >>> from vision_studies.data.checks.copies import same_groups
         >>> same_groups(["a", "b", "a", "", ""]).tolist()
         [0, -1, 0, -1, -1]
     """
@@ -79,6 +80,7 @@ def joined_groups(count: int, *links: tuple[np.ndarray, np.ndarray]) -> np.ndarr
 
     Examples:
         >>> import numpy as np
+        >>> from vision_studies.data.checks.copies import joined_groups
         >>> joined_groups(5, (np.array([0, 3]), np.array([4, 4]))).tolist()
         [0, -1, -1, 0, 0]
     """

@@ -38,6 +38,7 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     """A number with its noun.
 
     Examples:
+        >>> from vision_studies.data.checks.pictures import counted
         >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
         ('1 image', '1,200 images', '2 classes')
     """
@@ -48,6 +49,7 @@ def listed(names: Sequence[str]) -> str:
     """The first few names.
 
     Examples:
+        >>> from vision_studies.data.checks.pictures import listed
         >>> listed(["a", "b", "c", "d", "e", "f"])
         'a, b, c, d, e, ...'
     """
