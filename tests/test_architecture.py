@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "stored_tables": LEAVES,
     "torchvision_compat": set(),
     "versions": LEAVES,
+    "missing_project": {"project_folders"},
     "settings_base": set(),
     "storage": LEAVES,
     "augmentation": LEAVES | {"settings_base"},

@@ -85,6 +85,7 @@ class TerminalHooks(StudyHooks):
         super().after_context_created(context)
         use_project_logging(self._project)
         self._names_images_alone = getattr(context.config_loader, "pipelines", None) == []
+        self._with_params = " and the same --params" if getattr(context.config_loader, "runtime_params", None) else ""
         root = logging.getLogger()
         for handler in list(root.handlers):
             if handler.name == "terminal" and not isinstance(handler, TerminalHandler):
@@ -147,7 +148,7 @@ class TerminalHooks(StudyHooks):
             for line in self._how_to_go_on(env):
                 logger.info("%s", line)
         elif set(self._pipelines) - {"data_prep", "reporting"}:
-            logger.info("for the report: kedro run%s --pipeline=reporting", env)
+            logger.info("for the report: kedro run%s --pipeline=reporting%s", env, self._with_params)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -178,10 +179,10 @@ class TerminalHooks(StudyHooks):
 
     def _how_to_go_on(self, env: str) -> list[str]:
         if not self._names_images_alone:
-            return [f"to go on: kedro run{env}"]
+            return [f"to go on: kedro run{env}{self._with_params}"]
         return [
             f"to train on them: kedro run --env=STUDY+{self._study}, with a STUDY that `kedro run --help` names, or",
-            f"kedro run{env} --pipeline=cifar_resnet, or another pipeline that `kedro registry list` names",
+            f"kedro run{env} --pipeline=cifar_resnet{self._with_params}, or another pipeline that `kedro registry list` names",
         ]
 
     def _begin(self, steps: Mapping[str, str | None]) -> None:
