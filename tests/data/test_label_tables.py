@@ -340,7 +340,7 @@ def test_parquet_files_of_the_hub(tmp_path, case):
     named = sum(len(finding.files) for finding in listing.findings if finding.name == "no_label")
     assert listing.seen == len(items) + named
     assert listing.published == any("test" in name for name in files)
-    assert len({item.name for item in items}) == len(items) or case == "two configurations"
+    assert len({item.name for item in items}) == len(items)
 
 
 @pytest.mark.parametrize(

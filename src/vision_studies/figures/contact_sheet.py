@@ -7,12 +7,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from vision_studies.figures.marks import picture
-from vision_studies.figures.style import COLOURS, INK, SOFT, WRONG, figure, heading, short, styled
+from vision_studies.figures.style import INK, SOFT, WRONG, figure, heading, short, styled
 
 _COLUMNS = 12
-_SEVERITIES = {"wrong": WRONG, "doubtful": COLOURS[4], "note": SOFT}
+_SEVERITIES = {"wrong": WRONG, "doubtful": "#8a5a00", "note": SOFT}
 _ROW_INCHES = 1.45
-_LETTERS = 13  # of a name below its picture
+_LETTERS = 16  # of a name below its picture
 
 
 class Row(Protocol):

@@ -315,7 +315,10 @@ class _Names:
     """What rows are called: the path of their image, or file and row."""
 
     def __init__(self, parts: Sequence[Part], columns: Sequence[Columns]) -> None:
-        self._parts = parts
+        files = [part.file for part in parts]
+        called = Counter(file.name for file in files)
+        root = os.path.commonpath([file.parent for file in files]) if files else ""
+        self._files = [file.name if called[file.name] == 1 else os.path.relpath(file, root) for file in files]
         self.paths: dict[int, list[str]] = {}
         for place, (part, own) in enumerate(zip(parts, columns, strict=True)):
             if all(isinstance(value, str) for value in part.samples[own.image] if value is not None):
@@ -327,7 +330,7 @@ class _Names:
         """The name of a row, which no other has."""
         path = self.paths[part][row] if part in self.paths else ""
         if not path:
-            return f"{self._parts[part].file.name} row {row}"
+            return f"{self._files[part]} row {row}"
         return f"{path} (row {row})" if path in self._several else path
 
 
