@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from vision_studies.config.study import ReportingSettings, StudySettings
+from vision_studies.data.checks.findings import Finding
 from vision_studies.errors import DataError
 from vision_studies.pipelines.reporting.nodes import compare_studies, report_studies
 from vision_studies.pipelines.reporting.study import (
@@ -201,6 +202,29 @@ def test_classes_are_named_from_the_newest_data_card(house):
     (folder / "data_card.json").write_text("{}")
     with pytest.raises(DataError, match=r"data_card.json cannot be read .*run data_prep again"):
         house.report()
+
+
+def test_what_is_doubtful_of_the_images_stands_beside_every_result(house):
+    shown = [
+        Finding("few_images", "1 class of few images: 'cat' has 2 to test."),
+        Finding("copies_with_two_labels", "2 pictures stand in two classes.", ("cat/1.png", "dog/1.png")),
+    ]
+    findings = [*shown, Finding("turned", "7 photographs are turned upright.")]
+    card = house.reports / "demo/data_prep/data_card.json"
+    card.parent.mkdir(parents=True)
+    content = {"class_names": ["cat", "dog"], "fingerprint": "f", "splits_fingerprint": "s"}
+    card.write_text(json.dumps(content | {"findings": [finding.to_json() for finding in findings]}))
+    house.store("demo")
+    pages, *_, summary = house.report("demo")
+    page = html.unescape(pages["demo"])
+    answer, results = page.split('<h3 id="doubts">')[1].split("Doubtful of the images behind these results", maxsplit=1)
+    assert '<a href="#doubts">2 findings</a>' in results
+    for finding in shown:  # what was accepted although it is wrong, too
+        assert finding.message in answer
+        assert f"Doubtful of the images: {finding.message}" in summary
+    assert "turned upright" not in page + summary
+    index, *_ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    assert "2 doubtful of its images" in index
 
 
 def test_image_sources_have_short_names():

@@ -230,7 +230,7 @@ class StudyFolders:
     @property
     def doubts(self) -> list[str]:
         """A sentence for each finding with which results of these images must be taken: what is doubtful, or was accepted."""
-        return [f"{one['title']}: {one['message']}" for one in self.findings if one["severity"] != "note"]
+        return [str(one["message"]) for one in self.findings if one["severity"] != "note"]
 
     @property
     def images(self) -> list[Images]:
