@@ -174,6 +174,20 @@ def files_below(folder: Path) -> list[Path]:
         PermissionError: a folder cannot be read; leaving it out would leave out a class without a word.
     """
     files: list[Path] = []
+    for directory, folders, names in folders_below(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [directory / name for name in names if not name.startswith(".")]
+    return sorted(files)
+
+
+def folders_below(folder: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """A folder and each below it, once, links followed, with the names of its folders and its files.
+
+    Names of folders that are taken out of the list are not gone into.
+
+    Raises:
+        PermissionError: a folder cannot be read.
+    """
     visited: set[Path] = set()
     for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         directory = Path(root)
@@ -181,9 +195,7 @@ def files_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         visited.add(directory.resolve())
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [directory / name for name in names if not name.startswith(".")]
-    return sorted(files)
+        yield directory, folders, names
 
 
 def _raise(error: OSError) -> None:

@@ -1,12 +1,12 @@
 """The files of a folder or of a packed archive in one shape: their names and first bytes at once, their content later."""
 
-import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from vision_studies.data.sources.formats import HEAD_BYTES
+from vision_studies.data.sources.raw import folders_below
 
 Parts = tuple[str, ...]
 """A path below the source, folder by folder."""
@@ -52,13 +52,7 @@ def folder_tree(folder: Path) -> Tree:
     """
     files: list[TreeFile] = []
     hidden: list[str] = []
-    visited: set[Path] = set()
-    for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        directory = Path(root)
-        if directory.resolve() in visited:  # a link to a folder above
-            folders.clear()
-            continue
-        visited.add(directory.resolve())
+    for directory, folders, names in folders_below(folder):
         parts = directory.relative_to(folder).parts
         hidden += ["/".join((*parts, name, "")) for name in folders if is_hidden((name,))]
         folders[:] = [name for name in folders if not is_hidden((name,))]
@@ -88,7 +82,3 @@ def first_bytes(file: Path) -> bytes:
             return opened.read(HEAD_BYTES)
     except OSError:
         return b""
-
-
-def _raise(error: OSError) -> None:
-    raise error
