@@ -46,7 +46,7 @@ def test_a_command_prints_the_same_from_everywhere(demo_project, monkeypatch, co
 def test_paths_on_the_command_line_start_where_the_user_stands(demo_project, monkeypatch, tmp_path):
     import numpy as np
 
-    folder = demo_project.folder / "data/01_raw"
+    folder = demo_project.folder / "notebooks"
     folder.mkdir(exist_ok=True)
     np.save(folder / "images.npy", np.zeros((3, 8, 8, 1), np.uint8))
     code, said = printed(
