@@ -79,7 +79,15 @@ def test_both_spellings_of_the_option_work_without_a_warning(demo_project, optio
         (("--env=demo", "--params=data_prep.sauce=x"), "data_prep.sauce: there is no such parameter"),
         (("--env=demo", "--params=data_prep.source=/none", "--pipeline=data_prep"), "/none does not exist"),
         (("--env=demo+local", "--pipeline=reporting"), "There are no results in"),
-        (("--env=demo", "--params=data_prep.image_size=9", "--pipeline=cifar_resnet"), "There is no image set in"),
+        (
+            (
+                "--env=demo",
+                "--params=data_prep.image_size=9",
+                "--pipeline=cifar_resnet",
+                "--nodes=cifar_resnet.train_runs",
+            ),
+            "There is no image set in",
+        ),
         (("--env=demo", "--params=execution.device=cuda"), "execution.device=cuda but torch finds 0 GPUs"),
     ],
 )

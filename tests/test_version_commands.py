@@ -66,7 +66,7 @@ def test_versions_are_listed_with_the_newest_marked(study):
 
 def test_an_earlier_version_becomes_the_newest_and_none_is_lost(study):
     said = versions("restore", RESULTS, VERSIONS[0])
-    assert said == f"data/07_model_output/demo/cifar_resnet/results.parquet is that of {VERSIONS[0]} again\n"
+    assert said == f"{study.results} is that of {VERSIONS[0]} again\n"
     assert accuracy(study) == 0.1
     listed = [line.split() for line in versions("list", RESULTS).splitlines() if RESULTS in line]
     assert [words[1] for words in listed[1:]] == VERSIONS[::-1]
@@ -88,7 +88,7 @@ def test_what_is_not_there_is_told_in_a_sentence_and_changes_nothing(study):
     for arguments, told in (
         (
             ["restore", RESULTS, "2020"],
-            f"There is no version '2020' of {study.results.relative_to(study.folder)}; there are {', '.join(VERSIONS[::-1])} (",
+            f"There is no version '2020' of {study.results}; there are {', '.join(VERSIONS[::-1])} (",
         ),
         (
             ["restore", "cifar_resnet.result", "2020"],

@@ -23,6 +23,7 @@ from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
 from vision_studies.cli.options import ENV_VARIABLE, RunCommand, explained
 from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError
+from vision_studies.hooks.run_record import SELECTIONS
 from vision_studies.pipeline_registry import check_pipelines
 from vision_studies.pipelines.reporting.collection import gather_tables
 from vision_studies.project_folders import REPORTS, project_folder
@@ -30,6 +31,7 @@ from vision_studies.settings import CONFIG_LOADER_ARGS
 
 _STOPPED = "Stopped. Nothing that was finished is lost: the same command continues."
 _IMAGES = ("image_set", "splits", "ffcv_files")
+_OTHERWISE = ("load_versions", "only_missing_outputs")  # selections that leave a pipeline its steps
 _RUNNERS = ("SequentialRunner", "ThreadRunner", "ParallelRunner")
 
 # kedro-viz asks FastAPI for a class that FastAPI no longer wants; only kedro-viz can change that.
@@ -82,7 +84,8 @@ def _run(**options: Any) -> Any:
     loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options["env"])
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
-    if named and "data_prep" not in named and not _is_prepared(named, options):
+    chosen = any(options.get(name) for name in SELECTIONS if name not in _OTHERWISE)
+    if named and not chosen and "data_prep" not in named and not _is_prepared(named, options):
         click.echo("The images are not prepared yet, or not all of their files: data_prep comes first.")
         options["pipelines"] = ["data_prep", *named]
     assert kedro_run.callback is not None  # noqa: S101 - a click command always has one

@@ -6,13 +6,17 @@ from typing import Any
 
 from matplotlib import font_manager
 from matplotlib.axis import Axis
+from matplotlib.category import StrCategoryFormatter
 from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
-from matplotlib.ticker import Formatter
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
 
 BASE = "DejaVu Sans"
 """The font of all figures, which comes with Matplotlib."""
+
+_NAMING = (FixedFormatter, FuncFormatter, StrCategoryFormatter)
+"""What writes names at an axis; others write numbers."""
 
 
 def make_legible(figure: Figure) -> None:
@@ -22,7 +26,8 @@ def make_legible(figure: Figure) -> None:
     warns of missing characters when it draws.
     """
     axes = [axis for each in figure.axes if each.get_visible() for axis in (each.xaxis, each.yaxis)]
-    labels = {axis: axis.get_majorticklabels() for axis in axes}
+    # Asking an axis of numbers for its labels would leave ticks there that are not drawn in the end.
+    labels = {axis: axis.get_majorticklabels() for axis in axes if isinstance(axis.get_major_formatter(), _NAMING)}
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     unusual = _unusual({text.get_text() for text in texts})
     if not unusual:

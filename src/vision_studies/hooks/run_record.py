@@ -16,7 +16,7 @@ from vision_studies.project_folders import run_records
 from vision_studies.studies.provenance import git_commit, library_versions, parameter_differences, processor_name
 from vision_studies.studies.sharing import hold
 
-_SELECTIONS = (
+SELECTIONS = (
     *("tags", "node_names", "from_nodes", "to_nodes", "from_inputs", "to_outputs"),
     *("namespaces", "load_versions", "only_missing_outputs"),
 )
@@ -47,7 +47,7 @@ class RunRecordHooks(StudyHooks):
             "environments": self._environments,
             "pipelines": run_params.get("pipeline_names") or ["__default__"],
             "namespaces": sorted({node.namespace for node in pipeline.nodes if node.namespace}),
-            "selection": {name: value for name in _SELECTIONS if (value := run_params.get(name))},
+            "selection": {name: value for name in SELECTIONS if (value := run_params.get(name))},
             "command_line_parameters": run_params.get("runtime_params") or {},
             "parameters": parameters,
             "differences_from_base": parameter_differences(base, parameters),
