@@ -404,7 +404,7 @@ def test_imported_features_need_no_images_and_are_read_again_when_they_change(pr
         "--params=alphanet.imported.registry=a.toml",
         succeeds=False,
     )
-    assert lost.stderr.count("alphanet.imported.registry: there is no file a.toml") == 1
+    assert lost.stderr.count(f"alphanet.imported.registry: there is no file {project.folder}/a.toml") == 1
     assert "Traceback" not in lost.stderr
 
 
