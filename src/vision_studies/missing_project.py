@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vision_studies.project_folders import find_project
+from vision_studies.project_folders import find_project, project_folder
 
 COMMANDS = ("run", "runs", "models", "data", "versions", "store", "alphanet")
 """Commands that Kedro does not have outside of a project."""
@@ -18,7 +18,7 @@ _WHAT_IT_IS = "a project is a folder with the repository's conf/ and pyproject.t
 
 def require_project() -> None:
     """End the process with a sentence where what it is asked for needs a project of ours and there is none that works."""
-    problem = missing_project(sys.argv[1:], Path.cwd())
+    problem = missing_project(sys.argv[1:], project_folder())
     if problem is not None:
         print(f"Error: {problem}", file=sys.stderr)
         sys.exit(1)
