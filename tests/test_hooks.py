@@ -244,7 +244,10 @@ def test_a_stopped_process_lets_go_of_its_study(tmp_path, sent, status):
         text=True,
         preexec_fn=heed_interrupts,
     ) as process:
-        assert "held\n" in iter(process.stdout.readline, "")  # after what the terminal is told
+        study, steps, results, held = (process.stdout.readline() for _ in range(4))
+        assert (study[9:], held) == ("Study demo\n", "held\n")
+        assert " 1 step on " in steps
+        assert "results: data/07_model_output/demo" in results
         waiting = Run(tmp_path, "demo", "2", parameters={"fresh": True})
         with pytest.raises(BusyError, match=f"process {process.pid} on"):
             waiting.start()

@@ -65,7 +65,12 @@ def choose_project(folder: Path) -> None:
 
 def in_project(path: str | Path) -> Path:
     """A path that a parameter names: one that is relative starts at the project's folder, and `~` is the user's own."""
-    return project_folder() / os.path.expanduser(path)  # noqa: PTH111 - Path's own raises where a user has no home
+    return project_folder() / expanded(path)
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the user's own folder for `~`; as it is where the user has none, for which Path's own raises."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - see above
 
 
 def run_records(project: Path, study: str) -> Path:

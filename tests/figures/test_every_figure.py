@@ -145,10 +145,7 @@ def layers(count):
 FIGURES = {
     alphanet.class_gain_bars: lambda n: (classes(n),),
     alphanet.accuracy_and_images: lambda n: (classes(n),),
-    alphanet.accuracy_against_distance: lambda n: (
-        classes(max(4, 2 * n)),
-        split.distance_lines(classes(max(4, 2 * n))),
-    ),
+    alphanet.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
     alphanet.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
     neighbours.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
     neighbours.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),

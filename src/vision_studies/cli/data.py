@@ -18,7 +18,6 @@ from vision_studies.files import atomic_file, write_json
 if TYPE_CHECKING:
     from vision_studies.config.data_prep import DataPrepSettings
     from vision_studies.data.checks.check import Check
-    from vision_studies.data.checks.findings import Finding
 
 _NAMED = 10
 _COLOURS = {"wrong": "red", "doubtful": "yellow", "note": None}
@@ -61,7 +60,7 @@ def check(
     """
     settings = _settings(source, env, params)
     checks = _checked(settings)
-    refused = any(_stops(finding, settings) for one, _ in checks for finding in one.findings)
+    refused = any(finding.stops(settings.accept) for one, _ in checks for finding in one.findings)
     told = [one.to_json() | {"accept": list(settings.accept)} for one, _ in checks]
     value = told[0] if isinstance(settings.source, str) else told
     if json_file == Path("-"):
@@ -96,8 +95,9 @@ def _settings(source: str | None, env: str | None, params: dict[str, Any]) -> "D
 def _from_here(source: str) -> str:
     """A path as it is typed means what it means to every other program; a named source stays one."""
     from vision_studies.config.data_prep import NAMED_SOURCES
+    from vision_studies.project_folders import expanded
 
-    path = Path(source).expanduser()
+    path = expanded(source)
     return source if source in NAMED_SOURCES and not path.exists() else str(path.absolute())
 
 
@@ -113,10 +113,6 @@ def _checked(settings: "DataPrepSettings") -> list[tuple["Check", Any]]:
         return [*check_sources(settings, lambda done, seen: bar.update(task, completed=done, total=seen or None))]
 
 
-def _stops(finding: "Finding", settings: "DataPrepSettings") -> bool:
-    return str(finding.kind.severity) == "wrong" and finding.name not in settings.accept
-
-
 def _text(one: "Check", settings: "DataPrepSettings") -> str:
     """What was found, in lines that fit the terminal."""
     from vision_studies.errors import visible
@@ -128,7 +124,7 @@ def _text(one: "Check", settings: "DataPrepSettings") -> str:
     blocks = [f"{survey.source}\n{images:,} images{seen} in {len(survey.class_names):,} classes"]
     for finding in one.findings:
         severity = str(finding.kind.severity)
-        accepted = severity == "wrong" and not _stops(finding, settings)
+        accepted = severity == "wrong" and not finding.stops(settings.accept)
         head = (
             f"{severity.upper() if severity == 'wrong' else severity.capitalize()}{' (accepted)' if accepted else ''}"
         )
@@ -152,7 +148,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 def _conclusion(one: "Check", settings: "DataPrepSettings") -> str:
     severities = [str(finding.kind.severity) for finding in one.findings]
     counts = {name: severities.count(name) for name in ("wrong", "doubtful", "note")}
-    stopping = sorted({finding.name for finding in one.findings if _stops(finding, settings)})
+    stopping = sorted({finding.name for finding in one.findings if finding.stops(settings.accept)})
     if not severities:
         return "Nothing was found that speaks against these images."
     notes = f"{counts['note']} note{'' if counts['note'] == 1 else 's'}"

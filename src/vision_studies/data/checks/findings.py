@@ -335,6 +335,10 @@ class Finding:
         """What all findings of this name share."""
         return KINDS[self.name]
 
+    def stops(self, accept: Collection[str]) -> bool:
+        """Whether the preparation stops for it: it is wrong, and its name is not among those that are accepted."""
+        return self.kind.severity == Severity.WRONG and self.name not in accept
+
     def to_json(self) -> dict[str, Any]:
         """All of it, with severity, title, why and mend, as a JSON value."""
         kind = self.kind
@@ -348,7 +352,7 @@ def refuse_wrong(findings: Iterable[Finding], accept: Collection[str], source: s
     Raises:
         DataError: a finding is `wrong` and its name is not in `accept`.
     """
-    wrong = [finding for finding in findings if finding.kind.severity == Severity.WRONG and finding.name not in accept]
+    wrong = [finding for finding in findings if finding.stops(accept)]
     if wrong:
         told = " ".join(f"{finding.message} {finding.mend or finding.kind.mend}" for finding in wrong)
         names = ",".join(finding.name for finding in wrong)
