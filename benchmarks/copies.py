@@ -19,9 +19,10 @@ from PIL import Image, ImageEnhance
 
 from benchmarks.publish import publish
 from vision_studies.config.data_prep import DataPrepSettings
-from vision_studies.data.checks.copies import near_copies, same_groups
+from vision_studies.data.checks.copies import near_copies
 from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.data.checks.survey import survey_arrays
+from vision_studies.data.groups import same_groups
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.listing import Listing
 from vision_studies.data.sources.raw import RawImages, decode_all

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
+from vision_studies.data.groups import joined_groups, links_of
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 
@@ -141,23 +142,12 @@ def units_of(groups: pd.Series, copies: np.ndarray | None) -> np.ndarray | None:
     """
     number = len(groups)
     of_group, _ = pd.factorize(groups)  # -1 of none
-    links = [of_group] if copies is None else [of_group, np.where(copies >= 0, pd.factorize(copies)[0], -1)]
-    if all(np.bincount(link[link >= 0], minlength=1).max() <= 1 for link in links):
+    links = [of_group] if copies is None else [of_group, copies]
+    together = joined_groups(number, *map(links_of, links))
+    if (together < 0).all():
         return None
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    # A graph of images and of what they have in common: groups, and pictures of which they are copies.
-    images, common, start = [], [], number
-    for link in links:
-        linked = np.flatnonzero(link >= 0)
-        images.append(linked)
-        common.append(link[linked] + start)
-        start += int(link.max(initial=-1)) + 1
-    edges = np.concatenate(images), np.concatenate(common)
-    graph = coo_matrix((np.ones(len(edges[0]), np.int8), edges), shape=(start, start))
-    _, parts = connected_components(graph, directed=False)
-    return pd.factorize(parts[:number])[0].astype(np.int64)
+    alone = np.arange(number) + number  # a number of its own for each of the others
+    return pd.factorize(np.where(together < 0, alone, together))[0].astype(np.int64)
 
 
 def _repeated(own: np.ndarray, copies: np.ndarray) -> np.ndarray | None:

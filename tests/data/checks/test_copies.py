@@ -3,7 +3,8 @@ import pytest
 from PIL import Image, ImageEnhance
 from tests.data.checks.pictures import encoded, photograph
 
-from vision_studies.data.checks.copies import SIZE, joined_groups, links_of, near_copies, same_groups
+from vision_studies.data.checks.copies import SIZE, near_copies
+from vision_studies.data.groups import joined_groups, links_of, same_groups
 from vision_studies.data.sources.survey import survey_image
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings, source_folder, source_name
 from vision_studies.data.checks.check import Check, check_accept, check_found, in_order
-from vision_studies.data.checks.copies import same_groups
 from vision_studies.data.checks.findings import Severity, refuse_wrong
 from vision_studies.data.checks.survey import Progress
+from vision_studies.data.groups import same_groups
 from vision_studies.data.image_set import ImageSet, check_class_names
 from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.arrays import read_arrays
