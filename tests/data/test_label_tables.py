@@ -418,7 +418,25 @@ def test_arrays_of_images_and_labels(tmp_path, case):
     for split, count in splits.items():
         assert len(getattr(divided, split)) == count
     found = list_source(str(source), settings(source))
-    assert [finding.name for finding in found.findings] == (["labels_from_one"] if case == "from one" else [])
+    assert [finding.name for finding in found.findings] == [
+        *(["labels_from_one"] if case == "from one" else []),
+        "few_images",
+    ]
+
+
+def test_copies_in_arrays_are_told_and_stand_on_one_side(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 20, 20, 3), np.uint8)
+    images[1::2] = images[::2]
+    labels = np.arange(60) // 2 % 2
+    source = put({"a.npz": saved(images=images, labels=labels)}, tmp_path) / "a.npz"
+    image_set = read_source(settings(source, image_size=None))
+    assert "copies" in [finding["name"] for finding in image_set.check["findings"]]
+    divided = make_splits(image_set, settings(source).splits)
+    sides = [{place // 2 for place in part.tolist()} for part in (divided.train, divided.validation, divided.test)]
+    assert sum(map(len, sides)) == len(set.union(*sides)) == 30
+    put({"b.npz": saved(images=images, labels=np.arange(60) % 2)}, tmp_path)
+    with pytest.raises(DataError, match="60 images of the same 30 pictures stand in two classes"):
+        read_source(settings(tmp_path / "b.npz"))
 
 
 @pytest.mark.parametrize(

@@ -31,10 +31,12 @@ def joined_groups(count: int, *links: tuple[np.ndarray, np.ndarray]) -> np.ndarr
         >>> joined_groups(5, (np.array([0, 3]), np.array([4, 4]))).tolist()
         [0, -1, -1, 0, 0]
     """
+    first, second = (np.concatenate([np.zeros(0, np.int64), *ends]) for ends in zip(*links, strict=True))
+    if not len(first):
+        return np.full(count, -1, np.int64)
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    first, second = (np.concatenate([np.zeros(0, np.int64), *ends]) for ends in zip(*links, strict=True))
     ones = np.ones(len(first), np.int8)
     _, numbers = connected_components(coo_array((ones, (first, second)), shape=(count, count)), directed=False)
     return _only_groups(numbers.astype(np.int64))

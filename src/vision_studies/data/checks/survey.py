@@ -120,13 +120,12 @@ def survey_listing(listing: Listing, background: str, progress: Progress | None 
     )
 
 
-def survey_arrays(raw: RawImages, source: str, *, published: bool = True) -> Survey:
+def survey_arrays(raw: RawImages, source: str) -> Survey:
     """The same of images that are in memory, all at once.
 
     Args:
         raw: images of one size.
         source: as it is named in messages.
-        published: see `Survey`.
     """
     import hashlib
 
@@ -156,7 +155,7 @@ def survey_arrays(raw: RawImages, source: str, *, published: bool = True) -> Sur
         splits=np.where(raw.is_test, "test", "train").astype(object)
         if raw.is_test.any()
         else np.full(count, None, object),
-        published=published,
+        published=raw.published,
         thumbnails=thumbnails,
         mean_colours=colours,
         contrasts=contrasts,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.checks.findings import Finding
+from vision_studies.data.sources.labels import division_findings
 from vision_studies.data.sources.listing import SplitName
 from vision_studies.data.sources.packed import check_size
 from vision_studies.data.sources.raw import RawImages, known_items
@@ -22,8 +24,12 @@ _PARTS: dict[SplitName, tuple[tuple[str, str], ...]] = {
 _NAMES = "images and labels, or x_train, y_train and, where there are any, x_test, y_test"
 
 
-def read_arrays(file: Path) -> RawImages:
+def read_arrays(file: Path, settings: SplitSettings) -> RawImages:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W] of whole numbers from 0 to 255, and a label of each.
+
+    Args:
+        file: `.npz`, or `.npy` with labels beside it.
+        settings: how the images are to be divided.
 
     Raises:
         DataError: the file is damaged, lacks an array, or holds others than these. Pickled objects are never read.
@@ -51,13 +57,17 @@ def read_arrays(file: Path) -> RawImages:
     begins = 1 if lowest == 1 else 0
     told = [Finding("labels_from_one", f"Labels begin at 1: class '1' is the first of {highest}.")] if begins else []
     splits = [split for split, images, _ in checked for _ in range(len(images))]
+    class_names = tuple(str(label) for label in range(begins, highest + 1))
+    rows = [(label, split, None) for label, split in zip((labels - begins).tolist(), splits, strict=True)]
+    told += division_findings(file.name, class_names, rows, settings)
     return RawImages(
         np.concatenate([images for _, images, _ in checked]),
         labels - begins,
-        tuple(str(label) for label in range(begins, highest + 1)),
+        class_names,
         np.array([split == "test" for split in splits], bool),
-        known_items([str(place) for place in range(len(splits))], splits) if "validation" in parts else None,
+        known_items([f"image {place}" for place in range(len(splits))], splits),
         findings=tuple(told),
+        published=False,
     )
 
 

@@ -37,6 +37,7 @@ class RawImages(NamedTuple):
         items: see `ImageSet`; None where the source says nothing of single images.
         decoding: see `ImageSet`; None where no image was decoded.
         findings: what is to be said of arrays that were read as they are.
+        published: whether it is a published data set, whose splits are left as they are; see `Listing`.
     """
 
     images: np.ndarray
@@ -46,6 +47,7 @@ class RawImages(NamedTuple):
     items: pd.DataFrame | None = None
     decoding: Decoding | None = None
     findings: tuple[Finding, ...] = ()
+    published: bool = True
 
 
 def decode_all(

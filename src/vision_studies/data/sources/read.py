@@ -169,8 +169,10 @@ def _read_one(source: str, settings: DataPrepSettings, origin: dict[str, Any]) -
             if raw.items is not None and len(raw.items) == check.survey.readable.sum():
                 raw.items["copies"] = _renumbered(check.repeats.groups[check.survey.readable])
     else:
-        check = check_found(found, source, decoding, skip_corrupt=settings.skip_corrupt, near=False)
+        check = check_found(found, source, decoding, skip_corrupt=settings.skip_corrupt, near=not found.published)
         raw = found._replace(images=resize_all(found.images, decoding), decoding=decoding)
+        if raw.items is not None and not found.published:
+            raw.items["copies"] = check.repeats.groups
     refuse_wrong(check.findings, settings.accept, source)
     raw = _without_empty_classes(raw) if "class_left_out" in settings.accept else raw
     return ImageSet.create(source_name(source), *raw[:4], origin, raw.items, raw.decoding, check.to_json())
@@ -230,7 +232,7 @@ def _list_file(file: Path, settings: DataPrepSettings) -> Listing | RawImages:
     if table is not None:
         return list_rows(str(file), [table], settings)
     if file.suffix.lower() in (".npz", ".npy"):
-        return read_arrays(file)
+        return read_arrays(file, settings.splits)
     tree = packed_tree(file)
     archive = None if tree is None or has_classes(tree) else read_archive(file)
     if archive is not None:
