@@ -6,6 +6,7 @@ import numpy as np
 
 from vision_studies.data.checks.findings import Finding
 from vision_studies.data.checks.survey import Survey
+from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.decoding import MOST_PIXELS, Decoding
 from vision_studies.data.sources.survey import SEEN_FROM, ImageFacts
 
@@ -13,7 +14,6 @@ _LARGE_PIXELS = 16_000_000
 _SMALL_SIDE = 8
 _SMALL_SHARE = 8  # a side so many times smaller than the middle one of all images
 _NAMED_REASONS = 3
-_LISTED = 5
 
 
 def picture_findings(
@@ -32,28 +32,6 @@ def picture_findings(
         findings += [*_transparent(survey, decoding, wanted_background), *_depth(survey, decoding)]
         findings += _of_the_files(survey)
     return findings
-
-
-def counted(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun.
-
-    Examples:
-        >>> from vision_studies.data.checks.pictures import counted
-        >>> counted(1, "image"), counted(1200, "image"), counted(2, "class", "classes")
-        ('1 image', '1,200 images', '2 classes')
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first few names.
-
-    Examples:
-        >>> from vision_studies.data.checks.pictures import listed
-        >>> listed(["a", "b", "c", "d", "e", "f"])
-        'a, b, c, d, e, ...'
-    """
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
 
 
 def _named(survey: Survey, chosen: np.ndarray) -> tuple[str, ...]:
@@ -80,15 +58,15 @@ def _unreadable(survey: Survey, *, skip_corrupt: bool) -> list[Finding]:
     files = _where(survey, broken)
     if files:
         reasons = _reasons(facts for facts, is_broken in zip(survey.facts, broken, strict=True) if is_broken)
-        some, named = counted(len(files), "image"), listed(files)
+        some, names = counted(len(files), "image"), named(files)
         if skip_corrupt:
             findings.append(
                 Finding(
-                    "skipped", f"{some} cannot be read and {_are(len(files))} left out ({named}): {reasons}.", files
+                    "skipped", f"{some} cannot be read and {_are(len(files))} left out ({names}): {reasons}.", files
                 )
             )
         else:
-            findings.append(Finding("unreadable", f"{some} cannot be read ({named}): {reasons}.", files))
+            findings.append(Finding("unreadable", f"{some} cannot be read ({names}): {reasons}.", files))
     lost = [
         name
         for label, name in enumerate(survey.class_names)

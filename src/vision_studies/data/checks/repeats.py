@@ -6,8 +6,8 @@ import numpy as np
 
 from vision_studies.data.checks.copies import near_copies
 from vision_studies.data.checks.findings import Finding
-from vision_studies.data.checks.pictures import counted
 from vision_studies.data.checks.survey import Survey
+from vision_studies.data.checks.wording import counted
 from vision_studies.data.groups import joined_groups, links_of, same_groups
 
 _LEAST_SIDE = 16  # pixels: of smaller images too little is known to tell near copies from others of a kind

@@ -10,8 +10,8 @@ from vision_studies.data.sources.formats import IMAGE_SUFFIXES
 from vision_studies.data.sources.splitting_words import split_of
 from vision_studies.errors import DataError, guess
 
-_IMAGE = {
-    *(
+_IMAGE = frozenset(
+    [
         "image",
         "img",
         "images",
@@ -23,16 +23,33 @@ _IMAGE = {
         "imgpath",
         "imagefile",
         "imagename",
-    ),
-    *("photo", "picture", "pic", "imageid", "bytes", "imagebytes"),
-}
-_LABEL = {
-    *("label", "labels", "finelabel", "labelname", "class", "classname", "classid", "category", "target", "species"),
-    *("diagnosis", "y"),
-}
-_SPLIT = {"split", "set", "subset", "partition", "fold", "usage", "datasplit"}
-_GROUP = {
-    *(
+        "photo",
+        "picture",
+        "pic",
+        "imageid",
+        "bytes",
+        "imagebytes",
+    ]
+)
+_LABEL = frozenset(
+    [
+        "label",
+        "labels",
+        "finelabel",
+        "labelname",
+        "class",
+        "classname",
+        "classid",
+        "category",
+        "target",
+        "species",
+        "diagnosis",
+        "y",
+    ]
+)
+_SPLIT = frozenset(["split", "set", "subset", "partition", "fold", "usage", "datasplit"])
+_GROUP = frozenset(
+    [
         "group",
         "groupid",
         "patient",
@@ -43,9 +60,12 @@ _GROUP = {
         "personid",
         "specimen",
         "specimenid",
-    ),
-    *("site", "video", "videoid"),
-}
+        "site",
+        "video",
+        "videoid",
+    ]
+)
+"""What columns are called, without spaces and signs, that say each of these."""
 
 
 class Columns(NamedTuple):

@@ -15,8 +15,9 @@ from typing import Literal, NamedTuple
 
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.checks.findings import Finding
+from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.formats import HEIC, IMAGE_SUFFIXES, READ_FORMATS, is_meant_as_image, sniff_format
-from vision_studies.data.sources.labels import counted, division_findings, name_key, named
+from vision_studies.data.sources.labels import division_findings, name_key
 from vision_studies.data.sources.listing import Item, Listing, SplitName
 from vision_studies.data.sources.raw import files_below
 from vision_studies.data.sources.splitting_words import split_of
@@ -25,21 +26,9 @@ from vision_studies.errors import DataError
 
 Layout = Literal["auto", "class", "class/group", "group/class"]
 
-_INNER_NAMES = {
-    "image",
-    "images",
-    "img",
-    "imgs",
-    "photo",
-    "photos",
-    "pictures",
-    "pics",
-    "jpg",
-    "jpeg",
-    "png",
-    "raw",
-    "data",
-}
+_INNER_NAMES = frozenset(
+    ["image", "images", "img", "imgs", "photo", "photos", "pictures", "pics", "jpg", "jpeg", "png", "raw", "data"]
+)
 _ARCHIVE_SUFFIXES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"}
 _OTHER_PICTURES = {
     **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"), "film"),
@@ -50,15 +39,9 @@ _OTHER_PICTURES = {
     **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".nii"), "array"),
 }
 """Suffix -> what a file of it is called that is no text and no image that is read; by its own suffix where nothing is said."""
-_OF_IMAGES = {
-    ".json",
-    ".txt",
-    ".xml",
-    ".csv",
-    ".npy",
-    ".md5",
-    *_ARCHIVE_SUFFIXES,
-}  # what is kept beside `1.jpg` as `1.jpg.xml`
+_OF_IMAGES = {".json", ".txt", ".xml", ".csv", ".npy", ".md5", *_ARCHIVE_SUFFIXES}
+"""What is kept beside `1.jpg` as `1.jpg.xml`."""
+
 _FEW_NAMED = 5
 
 
@@ -148,31 +131,37 @@ class _Files:
             formats = Counter(self.unknown[parts] for parts in unknown)
             told = ", ".join(f"{count} {name}" for name, count in formats.most_common(_FEW_NAMED))
             yield Finding(
-                "unknown_format", f"{counted(unknown, 'file')} in a format that is not read ({told}).", _names(unknown)
+                "unknown_format",
+                f"{counted(len(unknown), 'file')} in a format that is not read ({told}).",
+                _names(unknown),
             )
         kept = [file for file in self.images if file.parts in inside]
         bare = [file.parts for file in kept if not Path(file.parts[-1]).suffix]
         if bare:
-            yield Finding("no_suffix", f"{counted(bare, 'image')} without an ending, read by content.", _names(bare))
+            yield Finding(
+                "no_suffix", f"{counted(len(bare), 'image')} without an ending, read by content.", _names(bare)
+            )
         wrong = [file.parts for file in kept if _wrong_suffix(file)]
         if wrong:
             yield Finding(
-                "wrong_suffix", f"{counted(wrong, 'image')} whose ending names another format.", _names(wrong)
+                "wrong_suffix", f"{counted(len(wrong), 'image')} whose ending names another format.", _names(wrong)
             )
         if self.archives:
             yield Finding(
                 "archive_beside_images",
-                f"{counted(self.archives, 'archive')} beside the images ({named(_names(self.archives))}).",
+                f"{counted(len(self.archives), 'archive')} beside the images ({named(_names(self.archives))}).",
                 _names(self.archives),
             )
         if self.hidden:
             yield Finding(
                 "system_files",
-                f"{counted(self.hidden, 'file or folder', 'files and folders')} left by programs.",
+                f"{counted(len(self.hidden), 'file or folder', 'files and folders')} left by programs.",
                 self.hidden,
             )
         if self.others:
-            yield Finding("other_files", f"{counted(self.others, 'file')} that are no images.", _names(self.others))
+            yield Finding(
+                "other_files", f"{counted(len(self.others), 'file')} that are no images.", _names(self.others)
+            )
 
 
 def _sort_files(tree: Tree) -> _Files:
@@ -344,7 +333,7 @@ class _ByClass:
             again = inner & (folders.keys() - {name})
             if len(again) > 1 and len(again) * 2 >= len(folders) - 1:
                 files = [parts for parts in below if parts[depth] == name]
-                told = f"{name}/ holds the folders {named(sorted(again))} again, with {counted(files, 'image')}."
+                told = f"{name}/ holds the folders {named(sorted(again))} again, with {counted(len(files), 'image')}."
                 self.findings.append(Finding("unpacked_twice", told, _names(files)))
                 return
         deep = {name: inner for name, inner in folders.items() if name not in direct}
@@ -356,7 +345,7 @@ class _ByClass:
             self.findings.append(
                 Finding(
                     "nested_folders",
-                    f"{counted(mixed, 'folder')} ({named(mixed)}) hold folders of the same names ({named(examples)}).",
+                    f"{counted(len(mixed), 'folder')} ({named(mixed)}) hold folders of the same names ({named(examples)}).",
                     tuple(mixed),
                     f"Set data_prep.layout=class where {mixed[0]} is a class, class/group where it is one and {examples[0]} a "
                     f"person or place, group/class where {examples[0]} is a class and {mixed[0]} a person or place.",
@@ -385,8 +374,8 @@ class _ByClass:
         self.loose += [parts for parts in rest if len(parts) == len(root) + 1]
         beside = [parts for parts in rest if len(parts) > len(root) + 1]
         if beside:
-            folders = sorted({"/".join(parts[: len(root) + 1]) for parts in beside})
-            told = f"{counted(beside, 'image')} in {named([f'{folder}/' for folder in folders])} beside the folders of splits."
+            folders = sorted({"/".join((*parts[: len(root) + 1], "")) for parts in beside})
+            told = f"{counted(len(beside), 'image')} in {named(folders)} beside the folders of splits."
             self.findings.append(Finding("beside_splits", told, _names(beside)))
 
 
@@ -404,13 +393,13 @@ def _class_left_out(places: Iterable[_Place], read: set[Parts]) -> Iterator[Find
     if gone:
         told = ", ".join(f"'{name}' with {total[name]} files" for name in gone[:_FEW_NAMED])
         yield Finding(
-            "class_left_out", f"No file can be read of {counted(gone, 'class', 'classes')}: {told}.", tuple(gone)
+            "class_left_out", f"No file can be read of {counted(len(gone), 'class', 'classes')}: {told}.", tuple(gone)
         )
 
 
 def _loose(loose: Sequence[Parts]) -> Iterator[Finding]:
     if loose:
-        told = f"{counted(loose, 'image')} beside the folders of classes ({named(_names(loose))})."
+        told = f"{counted(len(loose), 'image')} beside the folders of classes ({named(_names(loose))})."
         yield Finding("loose_files", told, _names(loose))
 
 

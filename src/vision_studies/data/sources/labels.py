@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -10,6 +10,7 @@ import pandas as pd
 
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.data.checks.findings import Finding
+from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.listing import SplitName
 from vision_studies.data.splits import NAMES, Divided, divide, units_of
 from vision_studies.errors import DataError
@@ -19,17 +20,6 @@ Row = tuple[int, SplitName | None, str | None]
 
 _FEW_TEST = 5  # images of a class: with fewer, one more or less right moves its accuracy by more than 20 points
 _FEW_TRAIN = 3
-_NAMED = 5
-
-
-def counted(things: Collection[object], one: str, several: str | None = None) -> str:
-    """`1 image`, `1,200 images`; `several` where it is not `one` with an s."""
-    return f"{len(things):,} {one if len(things) == 1 else several or one + 's'}"
-
-
-def named(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
 def name_key(name: str) -> str:
@@ -92,7 +82,7 @@ def _groups_across(split: np.ndarray, groups: pd.Series) -> Iterator[Finding]:
     known = pd.DataFrame({"split": split, "group": groups})[split != ""].dropna()
     across = sorted(known.groupby("group")["split"].nunique().loc[lambda number: number > 1].index)
     if across:
-        told = f"{counted(across, 'group')} stand in several of the splits that the source says ({named(across)})."
+        told = f"{counted(len(across), 'group')} stand in several of the splits that the source says ({named(across)})."
         yield Finding("group_across_splits", told, tuple(across))
 
 
@@ -100,7 +90,7 @@ def _missing(class_names: Sequence[str], counts: dict[str, np.ndarray]) -> Itera
     total = np.sum([*counts.values()], axis=0)
     gone = {part: [int(label) for label in np.flatnonzero(counts[part] == 0)] for part in NAMES}
     told = [
-        f"{counted(labels, 'class', 'classes')} without an image for {part} ("
+        f"{counted(len(labels), 'class', 'classes')} without an image for {part} ("
         + named([f"'{class_names[label]}' with {total[label]} in all" for label in labels])
         + ")"
         for part, labels in gone.items()
@@ -131,6 +121,6 @@ def _few(class_names: Sequence[str], counts: dict[str, np.ndarray]) -> Iterator[
     )
     yield Finding(
         "few_images",
-        f"{counted(few, 'class', 'classes')} of few images: {told}; {moves}.",
+        f"{counted(len(few), 'class', 'classes')} of few images: {told}; {moves}.",
         tuple(class_names[label] for label in rarest),
     )

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.checks.findings import Finding
-from vision_studies.data.sources.labels import counted, named
+from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.listing import Listing, SplitName
 from vision_studies.data.sources.raw import files_below
 from vision_studies.data.sources.table import Part, list_rows
@@ -58,7 +58,7 @@ def list_parquet(folder: Path, settings: DataPrepSettings) -> Listing:
             for split, group in files.items()
         }
     elif len(configurations) > 1:
-        told = f"{counted(configurations, 'configuration')} lie in one folder: {named(configurations)}."
+        told = f"{counted(len(configurations), 'configuration')} lie in one folder: {named(configurations)}."
         mend = f"Set data_prep.configuration to one of them, for example to {configurations[0]}."
         findings.append(Finding("several_configurations", told, tuple(configurations), mend))
     if not files["train"]:
@@ -67,7 +67,7 @@ def list_parquet(folder: Path, settings: DataPrepSettings) -> Listing:
     beside = [file for file in files_below(folder) if file.suffix == ".parquet" and _split_of(file) is None]
     left_out = tuple(str(file.relative_to(folder)) for file in beside if file not in chosen)
     if left_out:
-        told = f"{counted(left_out, 'Parquet file')} that are called after no split ({named(left_out)})."
+        told = f"{counted(len(left_out), 'Parquet file')} that are called after no split ({named(left_out)})."
         findings.append(Finding("beside_splits", told, left_out))
     divided = len([group for group in files.values() if group]) > 1
     parts = [open_parquet(file, split if divided else None) for split in _ORDER for file in files.get(split, ())]

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.data.checks.findings import Finding
+from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.columns import Columns, choose_columns
-from vision_studies.data.sources.labels import Row, counted, division_findings, named
+from vision_studies.data.sources.labels import Row, division_findings
 from vision_studies.data.sources.listing import Item, Listing, SplitName
 from vision_studies.data.sources.splitting_words import split_of
 from vision_studies.errors import DataError, one_line
@@ -146,7 +147,9 @@ def list_rows(
     if unlabelled:
         told.append(
             Finding(
-                "no_label", f"{counted(unlabelled, 'image')} without a label ({named(unlabelled)}).", tuple(unlabelled)
+                "no_label",
+                f"{counted(len(unlabelled), 'image')} without a label ({named(unlabelled)}).",
+                tuple(unlabelled),
             )
         )
     if names.paths and not any(os.path.lexists(_file(parts[0].file, str(path))) for path in names.paths[0]):
@@ -304,7 +307,7 @@ def _by_names(
         told.append(
             Finding(
                 "class_order_differs",
-                f"{counted(files, 'file')} with other numbers of the classes ({named(files)}).",
+                f"{counted(len(files), 'file')} with other numbers of the classes ({named(files)}).",
                 files,
             )
         )
