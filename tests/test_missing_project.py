@@ -58,3 +58,21 @@ def test_it_loads_none_of_the_libraries_that_take_long(tmp_path):
     code = "import sys, vision_studies.missing_project as o; o.require_project(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert {"torch", "pandas", "matplotlib", "kedro"} & set(done.stdout.split()) == set()
+
+
+@pytest.mark.slow
+def test_a_second_clone_in_the_environment_is_run_with_its_own_code(tmp_path):
+    source = ROOT / "src/vision_studies"
+    package = tmp_path / "src/vision_studies"
+    package.mkdir(parents=True)
+    for name in ("missing_project.py", "project_folders.py"):
+        shutil.copy(source / name, package / name)
+    (package / "__init__.py").write_text('__version__ = "of the second clone"\n')
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'src')!r})\n"
+        "import vision_studies.missing_project as ours; ours.require_project()\n"
+        "sys.path.insert(0, 'src'); import vision_studies; print(vision_studies.__version__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "of the second clone\n"

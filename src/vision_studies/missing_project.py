@@ -22,6 +22,22 @@ def require_project() -> None:
     if problem is not None:
         print(f"Error: {problem}", file=sys.stderr)
         sys.exit(1)
+    _forget_other_code()
+
+
+def _forget_other_code() -> None:
+    """Let Kedro import the package anew where the project brings another copy of it than the one that is installed.
+
+    Kedro puts the project's `src` before all else, but has then imported this module already: a second clone in the same
+    environment would silently be run with the code of the first.
+    """
+    project = find_project(project_folder())
+    if project is None:
+        return
+    package, here = project / "src" / __package__, Path(__file__).parent
+    if (package / "__init__.py").is_file() and not package.samefile(here):
+        for name in [name for name in sys.modules if name.split(".")[0] == __package__]:
+            del sys.modules[name]
 
 
 def missing_project(words: Sequence[str], folder: Path) -> str | None:

@@ -9,8 +9,8 @@ from tests.data.test_sources import settings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.image_source import open_images
 from vision_studies.data.sources.decoding import Decoding
+from vision_studies.data.sources.image_facts import survey_image
 from vision_studies.data.sources.read import join_sources, read_source
-from vision_studies.data.sources.survey import survey_image
 
 RANDOM = np.random.default_rng(0)
 

@@ -2,23 +2,23 @@
 
 import io
 import struct
-import time
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from tests.data.encoded_images import chunk, exif, heic, of, png16, saved, tiff
 
+from vision_studies.data.checks.survey import survey_listing
 from vision_studies.data.sources.decoding import CorruptImageError, Decoding, decode_image, quiet
 from vision_studies.data.sources.formats import sniff_format
-from vision_studies.data.sources.survey import (
+from vision_studies.data.sources.image_facts import (
     ImageFacts,
     best_background,
     decoding_of,
     joined_decoding,
-    survey_all,
     survey_image,
 )
+from vision_studies.data.sources.listing import Item, Listing
 
 RANDOM = np.random.default_rng(0)
 GREY = RANDOM.integers(0, 256, (5, 7), dtype=np.uint8)
@@ -588,8 +588,8 @@ def test_equal_pixels_have_equal_hashes_and_others_have_not():
 def test_large_photographs_are_looked_at_in_part_and_keep_their_size(monkeypatch):
     content = saved(of(np.tile(np.arange(200, dtype=np.uint8), (900, 5))), "JPEG", quality=95)
     whole = survey_image(content)
-    monkeypatch.setattr("vision_studies.data.sources.survey._REDUCED_PIXELS", 1000)
-    monkeypatch.setattr("vision_studies.data.sources.survey._LOOKED_AT", 100)
+    monkeypatch.setattr("vision_studies.data.sources.image_facts._REDUCED_PIXELS", 1000)
+    monkeypatch.setattr("vision_studies.data.sources.image_facts._LOOKED_AT", 100)
     part = survey_image(content)
     assert (part.width, part.height) == (whole.width, whole.height) == (1000, 900)
     assert np.abs(part.thumbnail.astype(int) - whole.thumbnail).max() < 16
@@ -597,11 +597,12 @@ def test_large_photographs_are_looked_at_in_part_and_keep_their_size(monkeypatch
 
 
 def test_many_are_looked_at_in_their_order():
-    contents = [saved(Image.new("L", (size, 1))) for size in range(1, 40)] + [b"no image"]
-    facts = survey_all(contents, "#102030")
-    assert [fact.width for fact in facts] == [*range(1, 40), 0]
-    assert set(facts[0].contrast) == {"white", "black", "grey", "#102030"}
-    assert facts[-1].error_kind == "no_image"
+    contents = [saved(Image.new("L", (size, 1))) for size in range(1, 200)] + [b"no image"]
+    items = [Item(str(place), content, 0) for place, content in enumerate(contents)]
+    survey = survey_listing(Listing("", ("a",), lambda: iter(items)), "#102030")
+    assert [facts.width for facts in survey.facts] == [*range(1, 200), 0]
+    assert {*survey.facts[0].contrast} == {"white", "black", "grey", "#102030"}
+    assert survey.facts[-1].error_kind == "no_image"
 
 
 # --- How a whole set is decoded -------------------------------------------------------------------------------------
@@ -682,11 +683,3 @@ def test_a_decoding_comes_back_from_json():
     decoding = Decoding(8, "letterbox", "#102030", (0, 4095), (0.0, 1.0))
     assert Decoding.from_json(decoding.to_json()) == decoding
     assert Decoding.from_json(None) == Decoding()
-
-
-@pytest.mark.slow
-def test_looking_at_small_images_takes_about_a_millisecond():
-    contents = [saved(NOISE, "JPEG")] * 500
-    started = time.perf_counter()
-    survey_all(contents, "white")
-    assert time.perf_counter() - started < 5

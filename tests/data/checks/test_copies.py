@@ -5,7 +5,7 @@ from tests.data.checks.pictures import encoded, photograph
 
 from vision_studies.data.checks.copies import SIZE, near_copies
 from vision_studies.data.groups import joined_groups, links_of, same_groups
-from vision_studies.data.sources.survey import survey_image
+from vision_studies.data.sources.image_facts import survey_image
 
 
 def thumbnails(images):

@@ -14,9 +14,9 @@ from vision_studies.data.checks.shortcuts import shortcut_findings
 from vision_studies.data.checks.survey import Progress, Survey, survey_arrays, survey_listing
 from vision_studies.data.image_set import check_labels
 from vision_studies.data.sources.decoding import Decoding
+from vision_studies.data.sources.image_facts import best_background, decoding_of
 from vision_studies.data.sources.listing import Listing
 from vision_studies.data.sources.raw import RawImages
-from vision_studies.data.sources.survey import best_background, decoding_of
 from vision_studies.errors import DataError, ParameterError, guess
 
 _ORDER = tuple(Severity)

@@ -8,7 +8,7 @@ from vision_studies.data.checks.findings import Finding
 from vision_studies.data.checks.survey import Survey
 from vision_studies.data.checks.wording import counted, named
 from vision_studies.data.sources.decoding import MOST_PIXELS, Decoding
-from vision_studies.data.sources.survey import SEEN_FROM, ImageFacts
+from vision_studies.data.sources.image_facts import SEEN_FROM, ImageFacts
 
 _LARGE_PIXELS = 16_000_000
 _SMALL_SIDE = 8

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from vision_studies.data.sources.decoding import quiet
+from vision_studies.data.sources.image_facts import SEEN_FROM, THUMBNAIL, ImageFacts, survey_image
 from vision_studies.data.sources.listing import Item, Listing
 from vision_studies.data.sources.raw import RawImages
-from vision_studies.data.sources.survey import SEEN_FROM, THUMBNAIL, ImageFacts, survey_image
 from vision_studies.errors import StorageError
 from vision_studies.files import ARRAY_ERRORS, atomic_file, hash_json
 from vision_studies.processors import processors

@@ -19,12 +19,12 @@ from vision_studies.data.sources.archives import read_archive
 from vision_studies.data.sources.arrays import read_arrays
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.downloads import read_digits, read_download
+from vision_studies.data.sources.image_facts import joined_decoding
 from vision_studies.data.sources.image_folder import has_classes, has_pictures, list_image_folder
 from vision_studies.data.sources.listing import Item, Listing
 from vision_studies.data.sources.packed import packed_tree
 from vision_studies.data.sources.parquet import list_parquet, open_parquet, parquet_files
 from vision_studies.data.sources.raw import RawImages, decode_all, files_below, refused_permissions, resize_all
-from vision_studies.data.sources.survey import joined_decoding
 from vision_studies.data.sources.table import TABLE_SUFFIXES, Part, list_rows, named_files, read_text_table
 from vision_studies.data.sources.tree import folder_tree
 from vision_studies.errors import DataError

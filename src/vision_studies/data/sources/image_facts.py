@@ -3,10 +3,8 @@
 import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ from vision_studies.data.sources.decoding import (
     open_lazily,
     opened_image,
     orientation,
-    quiet,
     refused_damage,
     tiff_tag,
     to_8_bits,
@@ -32,7 +29,6 @@ from vision_studies.data.sources.decoding import (
     whole_range,
 )
 from vision_studies.data.sources.formats import head_of, sniff_format
-from vision_studies.processors import processors
 
 THUMBNAIL = 32
 """Height and width of a thumbnail."""
@@ -45,7 +41,6 @@ _READ_WHOLE = 1 << 26  # larger files are hashed piece by piece
 _REDUCED_PIXELS = 2_000_000  # JPEG files with more pixels are looked at in half of their size, or less
 _LOOKED_AT = 8 * THUMBNAIL  # pixels to a side, at least, that these are looked at with
 _FRAMES_SEEN = 8
-_TOGETHER = 1024  # encoded images in memory
 
 
 @dataclass(frozen=True)
@@ -115,17 +110,6 @@ def survey_image(content: bytes | Path, backgrounds: Sequence[str] = ("white", "
             return replace(facts, **_of_the_picture(opened, backgrounds))
     except CorruptImageError as error:
         return replace(facts, error=str(error), error_kind=error.kind)
-
-
-def survey_all(contents: Iterable[bytes | Path], background: str) -> list[ImageFacts]:
-    """What there is to know of many images, in their order, in threads; contrasts over `background`, white, black and grey."""
-    backgrounds = tuple(dict.fromkeys((background, "white", "black", "grey")))
-    found: list[ImageFacts] = []
-    waiting = iter(contents)
-    with quiet(), ThreadPoolExecutor(processors()) as pool:
-        while chunk := list(islice(waiting, _TOGETHER)):
-            found += pool.map(lambda content: survey_image(content, backgrounds), chunk)
-    return found
 
 
 def _of_the_file(content: bytes | Path) -> tuple[bytes | Path, ImageFacts]:
