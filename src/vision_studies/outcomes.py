@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.predictions import Predictions
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -12,14 +14,15 @@ STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one stage of a run found: columns of the results table, one of `STATUSES`, why it is not `complete`, and metrics by
-    epoch where the stage has epochs.
+    """What one stage of a run found: columns of the results table, one of `STATUSES`, why it is not `complete`, metrics by
+    epoch where the stage has epochs, and what the network has said of the images that it was scored on.
     """
 
     metrics: dict[str, Any]
     status: str = COMPLETE
     reason: str | None = None
     history: "pd.DataFrame | None" = None
+    predictions: tuple[Predictions, ...] = ()
 
     def pruned_by(self, pruner: str | None) -> "Outcome":
         """The outcome, where a search has ended the run with what ended it."""

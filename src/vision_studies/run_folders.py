@@ -30,6 +30,9 @@ GROUPS = "stacks"
 WEIGHTS_FILE = "weights.safetensors"
 """Selected weights of a network."""
 
+EARLIER_PREDICTIONS_FILE = "predictions.safetensors"
+"""What earlier versions have kept of the test images."""
+
 MEND = "delete its folder and run the study again"
 """What to do about a damaged file of a run, as the end of a sentence."""
 
@@ -82,6 +85,11 @@ def read_label(folder: Path) -> str | None:
     """The name that somebody gave a run. Raises DataError where the file is damaged."""
     file = folder / LABEL_FILE
     return str(_read_object(file, ("label",))["label"]) if file.exists() else None
+
+
+def predictions_file(folder: Path, split: str, views: int = 1) -> Path:
+    """Where a run keeps what it has said of the images of a split, as the mean of so many test-time views."""
+    return folder / f"predictions_{split}{f'_views_{views}' if views > 1 else ''}.parquet"
 
 
 def read_history(folder: Path, columns: Collection[str] | None = None) -> "pd.DataFrame":

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from filelock import FileLock
 from vision_studies.errors import BusyError, DataError
 from vision_studies.files import atomic_file, hash_json, json_text, now, remove_leftovers, write_json
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
+from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.run_folders import (
     DESCRIPTION_FILE,
     FAILURE_ENDING,
@@ -29,6 +30,7 @@ from vision_studies.run_folders import (
     write_stage,
 )
 from vision_studies.storage.kept_data import kept_with
+from vision_studies.stored_predictions import Unavailable, read_predictions, write_predictions
 from vision_studies.stored_tables import write_table
 from vision_studies.studies.provenance import git_commit, library_versions
 from vision_studies.studies.runs import Run
@@ -126,6 +128,10 @@ class RunStore:
         """
         return read_history(self.path(run), columns)
 
+    def predictions(self, run: Run, split: PredictedSplit = "test", *, views: int = 1) -> Predictions | Unavailable:
+        """What a run has said of the images of a split, or why that cannot be used; see `read_predictions`."""
+        return read_predictions(self.path(run), split, views=views, data_fingerprint=run.data_fingerprint)
+
     def begin(self, run: Run) -> Path:
         """Make a run's folder, which is returned, ready to be worked in: what killed processes have left half written goes."""
         folder = self.path(run)
@@ -141,6 +147,8 @@ class RunStore:
         if outcome.history is not None:
             with atomic_file(self.path(run, HISTORY_FILE)) as temporary:
                 write_table(outcome.history, temporary)
+        for predictions in outcome.predictions:
+            write_predictions(self.path(run), replace(predictions, data_fingerprint=run.data_fingerprint))
         provenance = {"git_commit": git_commit(), "versions": library_versions(), "finished_at": now()}
         write_stage(self._stage_file(run, stage), outcome.metrics, outcome.status, outcome.reason, provenance)
 
