@@ -6,7 +6,6 @@ import re
 import pandas as pd
 import pytest
 
-from vision_studies.reports.page import PAGE_BYTES
 
 
 def test_the_pipelines_are_listed(demo_project):
@@ -37,7 +36,11 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     page = report.read_text(encoding="utf-8")
     assert page.count('<button type="button" class="zoom') == 29
     assert page.count('<figure class="chart') == 8
-    assert len(page.encode()) < PAGE_BYTES
+    assert len(page.encode()) < 500_000
+    assert sorted(file.name for file in report.parent.glob("scripts/*")) == [
+        *(f"chart-{number}.page.js" for number in range(1, 9)),
+        "runs.page.js",
+    ]
     index = (demo_project.folder / "data/08_reporting/index.html").read_text(encoding="utf-8")
     assert 'href="demo%2Bquick/report.html"' in index
     record = json.loads(
@@ -47,7 +50,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert record["parameters"]["cifar_resnet"]["seeds"] == [0, 1]
     assert record["versions"]["torch"].startswith("2.13.0")
     outputs = {path.parts[-1] for path in (demo_project.folder / "data").glob("0*/*") if path.name != ".gitkeep"}
-    of_all_studies = {"index.html", "comparison.csv", "best_configurations.md", "best_configurations.tex"}
+    of_all_studies = {"index.html", "scripts", "comparison.csv", "best_configurations.md", "best_configurations.tex"}
     assert {name.split("-")[0] for name in outputs - of_all_studies} <= {"demo+quick", "digits"}
 
 

@@ -45,7 +45,8 @@ class Watched:
             self.complaints.append(f"{message.type}: {message.text}")
 
     def draw_charts(self) -> int:
-        """Scroll to every interactive figure, so that it is drawn; returns how many there are."""
+        """Unfold all, and scroll to every interactive figure, so that it is drawn; returns how many there are."""
+        self.page.evaluate("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
         figures = self.page.locator("figure.chart")
         for place in range(figures.count()):
             figures.nth(place).evaluate("figure => figure.scrollIntoView()")

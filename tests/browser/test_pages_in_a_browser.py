@@ -1,8 +1,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from jinja2 import ChoiceLoader, DictLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from tests.browser.page_checks import WIDTHS, Watched, check_page
 from tests.reports.test_report_page import report, run
 
@@ -10,14 +8,18 @@ from vision_studies.figures.interactive_results import accuracy_against_cost, le
 from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
-from vision_studies.reports.page import Chart, chart_json, content_security_sources, digest, plotly_archive
+from vision_studies.reports.page import (
+    PLOTLY,
+    SCRIPTS,
+    STUDY_ENDING,
+    Chart,
+    Page,
+    plotly_script,
+)
 from vision_studies.reports.study_pages import render_study
 
 EVIL = '<a href="https://example.org">&lt;%{x}</a><script>alert(1)</script>'
 CURVES, REGRET, CUTS, TRIALS, COST = range(5)
-PAGE = """{% extends "base.html" %}{% from "charts.html" import chart as chart_figure %}
-{% block title %}Charts{% endblock %}{% block header %}<h1>Charts</h1>{% endblock %}
-{% block main %}<h2>Figures</h2>{% for own in charts %}{{ chart_figure(own, ["untuned"]) }}{% endfor %}{% endblock %}"""
 
 
 def charts():
@@ -62,33 +64,22 @@ def charts():
     ]
 
 
+def written(page: Page, folder):
+    """A page of a study with what lies beside it, in a folder of its own."""
+    study = folder / "study"
+    (study / SCRIPTS).mkdir(parents=True)
+    (folder / SCRIPTS).mkdir()
+    (folder / SCRIPTS / f"{PLOTLY}{STUDY_ENDING}").write_text(plotly_script(), encoding="utf-8")
+    for name, text in page.scripts.items():
+        (study / SCRIPTS / f"{name}{STUDY_ENDING}").write_text(text, encoding="utf-8")
+    (study / "report.html").write_text(page.html, encoding="utf-8")
+    return study / "report.html"
+
+
 @pytest.fixture(scope="module")
 def chart_page(tmp_path_factory):
-    loader = ChoiceLoader([DictLoader({"page.html": PAGE}), PackageLoader("vision_studies.reports")])
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters["chart_json"] = lambda figure: Markup(chart_json(figure))  # noqa: S704
-    styles, scripts = (
-        [loader.get_source(environment, name)[0] for name in names]
-        for names in (("report.css", "charts.css"), ("charts.js",))
-    )
-    needed = content_security_sources()
-    policy = (
-        f"default-src 'none'; img-src data:; style-src {' '.join([*map(digest, styles), *needed['style-src']])}; "
-        f"script-src {' '.join([*map(digest, scripts), *needed['script-src']])}"
-    )
-    path = tmp_path_factory.mktemp("charts") / "page.html"
-    path.write_text(
-        environment.get_template("page.html").render(
-            charts=charts(),
-            plotly=plotly_archive(),
-            styles=list(map(Markup, styles)),
-            scripts=list(map(Markup, scripts)),
-            policy=policy,
-        ),
-        encoding="utf-8",
-    )
-    assert path.stat().st_size < 2_500_000
-    return path
+    shown = report([run(configuration='{"run.protocol": "untuned"}')], figures=[], charts={"cifar_resnet": charts()})
+    return written(render_study(shown), tmp_path_factory.mktemp("charts"))
 
 
 @pytest.fixture(scope="module")
@@ -241,13 +232,14 @@ def test_without_javascript_the_page_says_what_is_missing(chromium, chart_page):
     assert all(one.is_visible() and "needs JavaScript" in one.text_content() for one in told.all())
 
 
-def test_a_damaged_archive_is_told_in_place_of_the_figures(chromium, chart_page, tmp_path):
-    html = chart_page.read_text(encoding="utf-8")
-    damaged = tmp_path / "damaged.html"
-    damaged.write_text(html.replace(plotly_archive(), plotly_archive()[:1000]), encoding="utf-8")
-    watched = Watched(chromium(), damaged)
-    watched.page.get_by_text("could not be drawn").first.wait_for()
-    assert watched.page.get_by_text("could not be drawn").count() == 5
+def test_a_page_that_was_sent_alone_says_so_in_place_of_the_figures(chromium, chart_page, tmp_path):
+    alone = tmp_path / "report.html"
+    alone.write_text(chart_page.read_text(encoding="utf-8"), encoding="utf-8")
+    watched = Watched(chromium(), alone)
+    watched.page.locator("figure.chart").last.scroll_into_view_if_needed()
+    for figure in watched.page.locator("figure.chart").all():
+        figure.scroll_into_view_if_needed()
+        figure.get_by_text("scripts that lie beside the page are not there").wait_for()
     assert watched.complaints
 
 
@@ -277,10 +269,10 @@ def test_runs_are_searched_sorted_and_opened(chromium, tmp_path):
         for seed in range(4)
     ]
     rows += [run("broken", 0, None, status="failed", reason="out of memory", run_fingerprint="f00d")]
-    path = tmp_path / "report.html"
-    path.write_text(render_study(report(rows, figures=[])), encoding="utf-8")
-    watched = Watched(chromium(), path)
+    watched = Watched(chromium(), written(render_study(report(rows, figures=[])), tmp_path))
     page = watched.page
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_text("1 to 50 of 81").wait_for()
     shown, counted, search = (
         page.locator("#run-table tbody tr"),
         page.locator("#run-count"),
@@ -319,10 +311,9 @@ def test_runs_are_searched_sorted_and_opened(chromium, tmp_path):
 
 
 def test_the_whole_answer_is_printed(chromium, tmp_path):
-    path = tmp_path / "report.html"
     sentences = [f"Sentence {number}." for number in range(9)]
-    path.write_text(render_study(report([run()], conclusions={"cifar_resnet": sentences})), encoding="utf-8")
-    page = Watched(chromium(), path).page
+    page_of_all = render_study(report([run()], figures=[], conclusions={"cifar_resnet": sentences}))
+    page = Watched(chromium(), written(page_of_all, tmp_path)).page
     last = page.get_by_text("Sentence 8.")
     assert not last.is_visible()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -334,6 +325,7 @@ def test_the_whole_answer_is_printed(chromium, tmp_path):
 @pytest.mark.slow
 def test_a_figure_is_enlarged(study_page):
     page = study_page.page
+    page.get_by_role("link", name="Residual networks").first.press("Enter")  # which unfolds what it leads to
     page.get_by_role("button", name="Enlarge: Confusion matrix").click()
     enlarged = page.locator("#enlarged img")
     assert enlarged.is_visible()

@@ -145,19 +145,31 @@ def test_the_newest_version_of_every_figure_is_taken_and_a_missing_one_is_named(
     for name in ("cifar_resnet/comparison.png", "stacking/parts.png"):
         for version in ("2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"):
             with Versions.of_file(house.reports / "demo" / name).save(version) as folder:
-                (folder / Path(name).name).write_text(version)
+                (folder / Path(name).name).write_bytes(png())
     (house.reports / "demo/stacking/parts.png").unlink()
     earlier_release = house.reports / "demo/cifar_resnet/learning_curves.png"
     for version in ("2025-01-01T00.00.00.000Z", "2025-01-02T00.00.00.000Z"):
         (earlier_release / version).mkdir(parents=True)
-        (earlier_release / version / "learning_curves.png").write_text(version)
+        (earlier_release / version / "learning_curves.png").write_bytes(png())
     figures, missing = house.study("demo").figures()
-    newest = {figure.png.decode() for figure in figures}
-    assert newest == {"2026-01-02T00.00.00.000Z", "2025-01-02T00.00.00.000Z"}
+    addresses = {figure.address for figure in figures}
+    of_earlier = "cifar_resnet/learning_curves.png/2025-01-02T00.00.00.000Z/learning_curves.png"
+    assert addresses == {"cifar_resnet/comparison.png", of_earlier}
+    assert {(figure.width, figure.height) for figure in figures} == {(26, 13)}  # 150 dots an inch
     assert {figure.pipeline for figure in figures} == {"cifar_resnet"}
     assert len(missing) == 1
     assert "'Stacks and their parts' is missing, " in missing[0]
     assert "run `stacking` again" in missing[0]
+
+
+def test_a_figure_that_is_no_picture_is_named_with_its_file(house):
+    house.store()
+    (house.reports / "demo/cifar_resnet").mkdir(parents=True)
+    (house.reports / "demo/cifar_resnet/comparison.png").write_bytes(b"GIF89a")
+    with pytest.raises(
+        DataError, match=r"is not a PNG file: .*demo/cifar_resnet/comparison.png; delete the file and run"
+    ):
+        house.report()
 
 
 def test_answers_are_collected_by_pipeline_and_a_damaged_file_is_named(house):
@@ -196,7 +208,7 @@ def test_classes_are_named_from_the_newest_data_card(house):
         card = {"class_names": names, "fingerprint": "f", "splits_fingerprint": "s"}
         (folder / "data_card.json").write_text(json.dumps(card))
     house.store()
-    page = house.report()[0]["demo"]
+    page = house.report()[1]["demo"]
     assert "40: class 0, class 1" in page
     assert "class 29 and 10 more" in page
     (folder / "data_card.json").write_text("{}")
@@ -215,7 +227,7 @@ def test_what_is_doubtful_of_the_images_stands_beside_every_result(house):
     content = {"class_names": ["cat", "dog"], "fingerprint": "f", "splits_fingerprint": "s"}
     card.write_text(json.dumps(content | {"findings": [finding.to_json() for finding in findings]}))
     house.store("demo")
-    pages, *_, summary = house.report("demo")
+    _, pages, *_, summary = house.report("demo")
     page = html.unescape(pages["demo"])
     answer, results = page.split('<h3 id="doubts">')[1].split("Doubtful of the images behind these results", maxsplit=1)
     assert '<a href="#doubts">2 findings</a>' in results
@@ -223,7 +235,7 @@ def test_what_is_doubtful_of_the_images_stands_beside_every_result(house):
         assert finding.message in answer
         assert f"Doubtful of the images: {finding.message}" in summary
     assert "turned upright" not in page + summary
-    index, *_ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    _, index, *_ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert "2 doubtful of its images" in index
 
 
@@ -359,13 +371,13 @@ def test_what_answers_an_earlier_question_is_in_no_table_figure_or_sentence_and_
     assert study.results()["pipeline"].unique().tolist() == ["mlp_transfer"]
     assert list(study.conclusions()) == list(study.charts()) == ["mlp_transfer"]
     assert [figure.pipeline for figure in study.figures()[0]] == ["mlp_transfer"]
-    pages, markdown, _, _, summary = house.report()
+    _, pages, markdown, _, _, summary = house.report()
     told = f"The results of cifar_resnet in the study 'demo' are {OTHER} than its newest command has"
     assert told in html.unescape(pages["demo"])
     assert told in summary
     assert "The answer of cifar_resnet." not in pages["demo"] + summary
     assert "plain" not in summary + markdown["configuration_comparison"]
-    index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    _, index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert told in html.unescape(index)
     assert set(table["pipeline"]) == {"mlp_transfer"}
 
@@ -389,11 +401,14 @@ def test_the_page_of_the_study_holds_what_its_folders_hold(house):
         {"epoch": [1, 2], "run": "r", "variant": "plain", "seed": 0, "validation_accuracy": [0.5, 0.8]}
     )
     history.to_parquet(house.outputs / "demo/cifar_resnet/histories.parquet")
-    pages, markdown, latex, csv, summary = house.report()
+    scripts, pages, markdown, latex, csv, summary = house.report()
     assert list(pages) == ["demo"]
     page = pages["demo"]
     assert "<h1>A study</h1>" in page
     assert page.count("<figure") == 2  # a chart and a picture
+    assert 'src="cifar_resnet/comparison.png"' in page
+    assert sorted(scripts) == ["demo/scripts/chart-1", "demo/scripts/runs", "scripts/plotly"]
+    assert scripts["demo/scripts/chart-1"].startswith('visionStudies("chart-1", "{')
     assert "Learning curves, run by run" in page
     assert '"validation_accuracy"' not in page
     assert "What this study changes in the base configuration (1)" in page
@@ -406,22 +421,22 @@ def test_pages_of_other_studies_are_made_when_their_results_are_newer(house):
     house.store("demo")
     house.store("other")
     house.record("other")
-    pages = house.report()[0]
+    pages = house.report()[1]
     assert sorted(pages) == ["demo", "other"]
     assert "Title of other" in pages["other"]
     house.write_pages(pages)
-    assert list(house.report()[0]) == ["demo"]
+    assert list(house.report()[1]) == ["demo"]
     house.store("other", seconds=3.0)
-    assert sorted(house.report()[0]) == ["demo", "other"]
+    assert sorted(house.report()[1]) == ["demo", "other"]
 
 
 def test_another_study_that_cannot_be_read_stops_no_report_and_is_named(house, caplog):
     house.store("demo")
     file = house.store("broken")
     file.write_bytes(b"PAR1")
-    assert list(house.report()[0]) == ["demo"]
+    assert list(house.report()[1]) == ["demo"]
     assert "broken has no page: " in caplog.text
-    index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    _, index, table, _, _ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert "What is not shown" in index
     assert "broken/cifar_resnet/results.parquet cannot be read" in index
     assert set(table["study"]) == {"demo"}
@@ -434,14 +449,14 @@ def test_a_damaged_card_of_another_study_stops_no_report_and_is_named(house, cap
     card = house.reports / "broken/data_prep/data_card.json"
     card.parent.mkdir(parents=True)
     card.write_text("{}")
-    assert list(house.report()[0]) == ["demo"]
+    assert list(house.report()[1]) == ["demo"]
     assert "broken has no page: " in caplog.text
     assert "data_card.json cannot be read" in caplog.text
 
 
 def test_without_results_of_its_own_the_base_configuration_still_reports_on_the_others(house):
     house.store("other")
-    pages, *tables, summary = house.report("base")
+    _, pages, *tables, summary = house.report("base")
     assert list(pages) == ["other"]
     assert tables == [{}, {}, {}]
     assert summary == "The study 'base' has no results of its own."
@@ -463,7 +478,7 @@ def test_the_page_of_all_studies_compares_what_has_one_set_of_images(house):
     house.store("a+b", variants=("huge",), parameters=10**6, validation_accuracy=0.99)
     for name in ("demo", "a+b"):
         house.record(name)
-    index, table, markdown, latex = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
+    _, index, table, markdown, latex = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert table[["study", "variant", "data", "n"]].values.tolist() == [
         ["demo", "wide", "digits (d1d1d1)", 3],
         ["a+b", "huge", "digits (d1d1d1)", 3],
@@ -480,7 +495,7 @@ def test_the_page_of_all_studies_compares_what_has_one_set_of_images(house):
 
 def test_runs_that_know_only_some_classes_stand_apart(house):
     house.store("demo", configuration=json.dumps({"classes": ["0", "1"]}))
-    table = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})[1]
+    table = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})[2]
     assert set(table["data"]) == {"images, 2 classes (d1d1d1)"}
 
 

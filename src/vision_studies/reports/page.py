@@ -1,24 +1,23 @@
-"""Self-contained HTML pages: no file beside them, no network, and nothing in them is taken for markup.
+"""HTML pages that need no server and no network, and in which nothing is taken for markup.
 
-Figures are embedded, and made smaller where they would make a page too large. A page with interactive figures has
-`chart_json` of each in a block of data and `plotly_archive` once; `templates/charts.js` unpacks the script when the page is
-idle or a figure comes into view, and draws. What the page's Content-Security-Policy must allow for that is in
-`content_security_sources`; nothing is evaluated from text, and no style is written into markup.
+What is seen first is in the page; what is large lies beside it and is read when it is looked at: figures as files of their own,
+and scripts in a folder `scripts`: Plotly, the data of interactive figures, all runs of a study, its gallery. A script and not
+JSON, since a page that is opened as a file may load scripts from beside it and fetch nothing. The Content-Security-Policy
+allows files from where the page lies, the page's own script by its digest, and nothing else.
 """
 
 import base64
 import gzip
 import hashlib
-import io
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 from vision_studies.errors import DataError
 from vision_studies.reports import formatting
@@ -26,12 +25,16 @@ from vision_studies.reports import formatting
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-PAGE_BYTES = 5_000_000
-"""A page is smaller than this."""
+SCRIPTS = "scripts"
+"""Folder beside a page in which its scripts lie."""
 
-_WIDE = 1.7  # a figure so many times as wide as high gets a row of its own
-_QUALITY = 80  # of WebP: lines and letters stay sharp, and files shrink to a third
-_SHRINK = 0.7
+PLOTLY = "plotly"
+"""Name of the script that draws the interactive figures of all pages; it lies beside the page of all studies."""
+
+STUDY_ENDING, INDEX_ENDING = ".page.js", ".index.js"
+"""How files of scripts end that come with pages of studies, and with the page of all studies: each has its own data set."""
+
+_HERE = ("'self'", "file:")  # of which browsers take one or the other for what lies beside a page that is a file
 
 
 @dataclass(frozen=True)
@@ -55,24 +58,62 @@ class ReportFigure:
 
     Attributes:
         title: heading; the caption says what to look for.
-        png: content of the file.
+        address: of its file, from the page.
+        width: and `height`: in pixels, where its letters are as large as those of the page.
         pipeline: whose it is.
         alternative_text: what the figure shows, for those who do not see it; empty: title and caption.
     """
 
     title: str
     caption: str
-    png: bytes
+    address: str
+    width: int
+    height: int
     pipeline: str
     alternative_text: str = ""
 
+    @property
+    def words(self) -> str:
+        """Stand for the figure where it is not seen."""
+        return self.alternative_text or f"{self.title}: {self.caption}"
 
-def render_page(template: str, *, charts: Sequence[Chart] = (), **values: Any) -> str:
+
+class Page(NamedTuple):
+    """A page as HTML, and the scripts that lie beside it in the folder `SCRIPTS`: name without ending -> JavaScript."""
+
+    html: str
+    scripts: dict[str, str]
+
+
+class NamedChart(NamedTuple):
+    """A figure on a page, and the name of the script that has its data."""
+
+    name: str
+    chart: Chart
+
+
+def named_charts(charts: Sequence[Chart], first: int = 1) -> list[NamedChart]:
+    """The figures of a page with names of their own, from a number on."""
+    return [NamedChart(f"chart-{number}", chart) for number, chart in enumerate(charts, first)]
+
+
+def render_page(
+    template: str,
+    *,
+    root: str,
+    ending: str,
+    charts: Sequence[NamedChart] = (),
+    data: dict[str, str] | None = None,
+    **values: Any,
+) -> Page:
     """A template as a page, with the style sheet and the script of all reports.
 
     Args:
         template: its name below `templates`.
-        charts: all that the page has; with them comes the library that draws them.
+        root: where the page of all studies lies, from this one: "." or "..".
+        ending: of the files of its scripts.
+        charts: all that the page has; with them comes what draws them.
+        data: name of a script -> text that it gives to the page.
         values: what the template shows.
     """
     environment = _environment()
@@ -83,21 +124,29 @@ def render_page(template: str, *, charts: Sequence[Chart] = (), **values: Any) -
         [loader.get_source(environment, f"{stem}.{ending}")[0] for stem in stems] for ending in ("css", "js")
     )
     # The page names the only styles and scripts it may use: what slips past the escaping is still not run.
-    needed = content_security_sources() if charts else {}
     allowed = {
         "default-src": ["'none'"],
-        "img-src": ["data:"],
-        "style-src": [*map(digest, css), *needed.get("style-src", ())],
-        "script-src": [*map(digest, javascript), *needed.get("script-src", ())],
+        "img-src": ["data:", *_HERE],
+        "style-src": [*map(digest, css), *([digest("")] if charts else [])],  # Plotly adds empty style elements
+        "script-src": [*map(digest, javascript), *_HERE],
     }
-    return environment.get_template(template).render(
+    html = environment.get_template(template).render(
         **values,
         charts=charts,
-        plotly=plotly_archive() if charts else "",
+        script_address=f"{SCRIPTS}/*{ending}",
+        plotly=f"{root}/{SCRIPTS}/{PLOTLY}{STUDY_ENDING}",
+        plotly_sheet=_plotly_sheet() if charts else "",
         styles=[Markup(source) for source in css],  # noqa: S704 - our own files
         scripts=[Markup(source) for source in javascript],  # noqa: S704
         policy="; ".join(f"{directive} {' '.join(sources)}" for directive, sources in allowed.items()),
     )
+    given = {name: chart_json(chart.figure) for name, chart in charts} | (data or {})
+    return Page(html, {name: giving(name, text) for name, text in given.items()})
+
+
+def giving(name: str, text: str) -> str:
+    """A script that gives a text to the page that asks for it by this name."""
+    return f"visionStudies({json.dumps(name)}, {json.dumps(text, ensure_ascii=False)});\n"
 
 
 def template_environment(filters: Sequence[str], *, autoescape: bool, **options: Any) -> Environment:
@@ -119,7 +168,6 @@ def _environment() -> Environment:
     names = ("text", "percent", "points", "number", "significant", "count", "duration")
     environment = template_environment(names, autoescape=True)
     environment.filters["breakable"] = _breakable
-    environment.filters["chart_json"] = lambda figure: Markup(chart_json(figure))  # noqa: S704 - it escapes what it holds
     environment.tests["missing"] = formatting.is_missing
     return environment
 
@@ -130,7 +178,7 @@ def _breakable(name: str) -> Markup:
 
 
 def chart_json(figure: "Figure") -> str:
-    """Data and layout of a figure as compact JSON that can stand within a script element.
+    """Data and layout of a figure as compact JSON.
 
     Arrays of NumPy are packed by Plotly (`dtype`, and `bdata` in base64, little-endian); what is not finite is null elsewhere.
 
@@ -149,33 +197,22 @@ def chart_json(figure: "Figure") -> str:
 
     content = figure.to_dict()
     content["layout"].pop("template", None)  # 7 kB of defaults, of which the page's own theme leaves none
-    written = PlotlyJSONEncoder(default=plain, separators=(",", ":"), ensure_ascii=False).encode(content)
-    for character in "<>&\u2028\u2029":
-        written = written.replace(character, f"\\u{ord(character):04x}")
-    return written
+    return PlotlyJSONEncoder(default=plain, separators=(",", ":"), ensure_ascii=False).encode(content)
 
 
 @cache
-def plotly_archive() -> str:
-    """Plotly's minified script, gzipped, in base64: 2 MB, where the script itself has 4.8 MB."""
-    return packed(_plotly_script())
-
-
-@cache
-def content_security_sources() -> dict[str, tuple[str, ...]]:
-    """Directive of a Content-Security-Policy -> sources that charts need in it beside those of the page.
-
-    The scripts are Plotly's, by its digest; the page itself has to name `charts.js`, as it names its other scripts. Plotly adds
-    empty style elements and writes its rules through the object model, which no policy restricts.
-    """
-    return {"script-src": (digest(_plotly_script()),), "style-src": (digest(""),)}
-
-
-@cache
-def _plotly_script() -> str:
+def plotly_script() -> str:
+    """Plotly, minified: 4.8 MB, which pages share."""
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
+
+
+@cache
+def _plotly_sheet() -> str:
+    """Name of the style sheet for maps that Plotly would add: no figure has a map, and the policy forbids the sheet."""
+    found = re.search(r'getElementById\("([0-9a-f]{64})"\)', plotly_script())
+    return found.group(1) if found else ""
 
 
 def packed(text: str) -> str:
@@ -186,65 +223,3 @@ def packed(text: str) -> str:
 def digest(source: str) -> str:
     """What a content security policy calls a script or a style that stands in the page."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode('ascii')}'"
-
-
-def describe_figure(figure: ReportFigure) -> dict[str, Any]:
-    """Title, caption, alternative_text, width, height (pixels) and wide: what a template says of a figure.
-
-    Raises:
-        DataError: the figure is not a PNG file.
-    """
-    try:
-        with Image.open(io.BytesIO(figure.png), formats=["PNG"]) as image:
-            width, height = image.size
-    except OSError as error:
-        raise DataError(
-            f"The figure '{figure.title}' is not a PNG file; delete its file and run its pipeline again."
-        ) from error
-    return {
-        "title": figure.title,
-        "caption": figure.caption,
-        "alternative_text": figure.alternative_text or f"{figure.title}: {figure.caption}",
-        "width": width,
-        "height": height,
-        "wide": width > _WIDE * height,
-    }
-
-
-def figure_sources(figures: Sequence[ReportFigure], budget: int) -> list[str]:
-    """Data address of every figure.
-
-    Args:
-        figures: PNG files.
-        budget: bytes that all of them may take together; the largest are written as WebP, and then smaller, until they do.
-    """
-    embedded = [_Embedded(figure.png, figure.png) for figure in figures]
-    while sum(len(one.content) for one in embedded) > budget:
-        largest = max((one for one in embedded if one.can_shrink), key=lambda one: len(one.content), default=None)
-        if largest is None:
-            break
-        largest.shrink()
-    return [f"data:image/{one.kind};base64,{base64.b64encode(one.content).decode()}" for one in embedded]
-
-
-@dataclass
-class _Embedded:
-    original: bytes
-    content: bytes
-    kind: str = "png"
-    scale: float = 1.0
-    can_shrink: bool = True
-
-    def shrink(self) -> None:
-        """Write the figure as WebP; once it is that, with fewer pixels. A step that gains nothing is the last one."""
-        if self.kind == "webp":
-            self.scale *= _SHRINK
-        with Image.open(io.BytesIO(self.original), formats=["PNG"]) as image:
-            width, height = (max(1, round(side * self.scale)) for side in image.size)
-            smaller = image.convert("RGB")
-        file = io.BytesIO()
-        (smaller if self.scale == 1 else smaller.resize((width, height))).save(file, "webp", quality=_QUALITY, method=2)
-        gains = len(file.getvalue()) < len(self.content)
-        self.can_shrink = gains and min(width, height) > 100
-        if gains:
-            self.content, self.kind = file.getvalue(), "webp"

@@ -5,25 +5,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from uuid import uuid4
 
 import pandas as pd
 
 from vision_studies.reports import tables
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent, spread, text
 from vision_studies.reports.page import (
-    PAGE_BYTES,
+    INDEX_ENDING,
+    STUDY_ENDING,
     Chart,
+    NamedChart,
+    Page,
     ReportFigure,
-    describe_figure,
-    figure_sources,
+    named_charts,
     packed,
     render_page,
 )
 from vision_studies.reports.table import Table
 from vision_studies.statistics.metrics import COMPARED, METRICS
 
-_RESERVE = 20_000  # bytes
 _MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared
 _SHOWN_CONFIGURATIONS = 500  # in the page of all studies; all of them are in comparison.csv
 _SHOWN_RUNS = 50  # rows that stand in the page itself; a script brings the others
@@ -70,42 +70,39 @@ class StudyReport:
     index: str = ""
 
 
-def render_study(report: StudyReport) -> str:
-    """The page of a study, as HTML of less than `page.PAGE_BYTES`.
-
-    Raises:
-        DataError: a figure is not a PNG file.
-    """
+def render_study(report: StudyReport) -> Page:
+    """The page of a study."""
     runs = tables.run_rows(report.results)
     table = run_table(runs)
-    stand_ins = [f"figure-{uuid4().hex}" for _ in report.figures]  # stand for the figures until the rest is written
-    page = render_page(
+    of_pipelines = [(pipeline, chart) for pipeline, charts in report.charts.items() for chart in charts]
+    named = named_charts([chart for _, chart in of_pipelines])
+    charts: dict[str, list[NamedChart]] = {}
+    for (pipeline, _), chart in zip(of_pipelines, named, strict=True):
+        charts.setdefault(pipeline, []).append(chart)
+    data = json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return render_page(
         "study.html",
-        charts=[chart for charts in report.charts.values() for chart in charts],
+        root="..",
+        ending=STUDY_ENDING,
+        charts=named,
+        data={"runs": packed(data)},
         report=report,
         runs=table,
         metrics=COMPARED,
-        run_data=packed(json.dumps(table["data"], ensure_ascii=False, separators=(",", ":"), allow_nan=False)),
-        sections=_sections(report, runs, stand_ins),
+        sections=_sections(report, runs, charts),
         labels=tables.labels_among(runs),
         gaps=tables.gaps(runs),
         many_variants=_MANY_VARIANTS,
     )
-    left = PAGE_BYTES - len(page.encode()) - _RESERVE
-    for stand_in, source in zip(stand_ins, figure_sources(report.figures, budget=max(0, left) * 3 // 4), strict=True):
-        page = page.replace(stand_in, source)  # base64 makes four characters of three bytes
-    return page
 
 
-def _sections(report: StudyReport, runs: list[dict[str, Any]], stand_ins: Sequence[str]) -> list[dict[str, Any]]:
+def _sections(
+    report: StudyReport, runs: list[dict[str, Any]], charts: Mapping[str, Sequence[NamedChart]]
+) -> list[dict[str, Any]]:
     """What the page shows of each pipeline, in the order of `report.pipelines`; others follow."""
-    figures = [
-        {**describe_figure(figure), "source": stand_in, "pipeline": figure.pipeline}
-        for figure, stand_in in zip(report.figures, stand_ins, strict=True)
-    ]
     sentences = tables.answers(report.comparison, report.conclusions)
     compared = tables.of_test_accuracy(report.comparison).to_dict("records")
-    named = [*(run["pipeline"] for run in runs), *report.charts, *(figure["pipeline"] for figure in figures)]
+    named = [*(run["pipeline"] for run in runs), *charts, *(figure.pipeline for figure in report.figures)]
     sections = []
     for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):
         pipeline_runs = [run for run in runs if run["pipeline"] == pipeline]
@@ -120,8 +117,8 @@ def _sections(report: StudyReport, runs: list[dict[str, Any]], stand_ins: Sequen
                 "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
                 "several_conditions": len({run["condition"] for run in pipeline_runs if run["condition"]}) > 1,
-                "figures": [figure for figure in figures if figure["pipeline"] == pipeline],
-                "charts": report.charts.get(pipeline, ()),
+                "figures": [figure for figure in report.figures if figure.pipeline == pipeline],
+                "charts": charts.get(pipeline, ()),
                 "configured_variants": variants,
                 "configuration": configuration,
                 "labels": tables.labels_among(pipeline_runs),
@@ -254,8 +251,8 @@ def render_index(
     charts: Sequence[Chart] = (),
     problems: Sequence[str] = (),
     confidence: float = 0.95,
-) -> str:
-    """The page of all studies, as HTML.
+) -> Page:
+    """The page of all studies.
 
     Args:
         studies: in the order in which they are shown.
@@ -266,7 +263,9 @@ def render_index(
     """
     return render_page(
         "index.html",
-        charts=charts,
+        root=".",
+        ending=INDEX_ENDING,
+        charts=named_charts(charts),
         report={
             "studies": studies,
             "problems": problems,

@@ -17,7 +17,7 @@ from vision_studies.pipelines.reporting.study import (
     network_name,
     study_report,
 )
-from vision_studies.reports.page import Chart
+from vision_studies.reports.page import PLOTLY, SCRIPTS, Chart, Page, plotly_script
 from vision_studies.reports.study_pages import best_table, render_index, render_study
 
 logger = logging.getLogger(__name__)
@@ -36,11 +36,12 @@ def state_of_studies(folders: Mapping[str, Path], _until: int) -> dict[str, str]
 
 def report_studies(
     study: StudySettings, settings: ReportingSettings, outputs: Path, reports: Path, *_after: Any
-) -> tuple[Texts, Texts, Texts, Texts, str]:
+) -> tuple[Texts, Texts, Texts, Texts, Texts, str]:
     """Pages of this study and of every other one whose page is older than its results; this study's tables and summary.
 
     Returns:
-        Study -> page; this study's tables as Markdown, LaTeX and CSV; its summary. Another study that cannot be read keeps its
+        Scripts of the pages by their names below the folder of reports: they come first, so that no page is without them;
+        study -> page; this study's tables as Markdown, LaTeX and CSV; its summary. Another study that cannot be read keeps its
         old page and is named on the page of all studies.
 
     Raises:
@@ -50,7 +51,7 @@ def report_studies(
 
     folders = StudyFolders(study.name, outputs / study.name, reports / study.name, running=True)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
-    pages: Texts = {}
+    pages: dict[str, Page] = {}
     tables: dict[str, Texts] = {"md": {}, "tex": {}, "csv": {}}
     summary = f"The study '{study.name}' has no results of its own."
     if folders.has_results() or study.name != "base" or not others:
@@ -67,13 +68,21 @@ def report_studies(
             pages[other.name] = render_study(study_report(other, settings))
         except DataError as error:
             logger.warning("%s has no page: %s", other.name, error)
-    return pages, tables["md"], tables["tex"], tables["csv"], summary
+    scripts = {
+        f"{name}/{SCRIPTS}/{script}": text for name, page in pages.items() for script, text in page.scripts.items()
+    }
+    if scripts:
+        scripts[f"{SCRIPTS}/{PLOTLY}"] = plotly_script()
+    htmls = {name: page.html for name, page in pages.items()}
+    return scripts, htmls, tables["md"], tables["tex"], tables["csv"], summary
 
 
 def compare_studies(
     study: StudySettings, settings: ReportingSettings, outputs: Path, reports: Path, _pages: Any
-) -> tuple[str, pd.DataFrame, str, str]:
-    """The page of all studies, every configuration, and the best of each pipeline and set of images as Markdown and LaTeX."""
+) -> tuple[Texts, str, pd.DataFrame, str, str]:
+    """Scripts of the page of all studies, by their names below the folder of reports, and the page; every configuration, and
+    the best of each pipeline and set of images as Markdown and LaTeX.
+    """
     from vision_studies.figures.interactive_results import accuracy_against_cost
     from vision_studies.statistics.configurations import best_configurations, configurations
 
@@ -95,7 +104,8 @@ def compare_studies(
     figure, table = accuracy_against_cost(compared), best_table(best)
     charts = [] if figure is None else [Chart(*figure)]
     page = render_index(cards, compared, best, charts=charts, problems=problems, confidence=confidence)
-    return page, compared.drop(columns="configuration"), table.markdown(), table.latex()
+    scripts = {f"{SCRIPTS}/{name}": text for name, text in page.scripts.items()}
+    return scripts, page.html, compared.drop(columns="configuration"), table.markdown(), table.latex()
 
 
 def _sources_of(page: Path) -> str:

@@ -21,14 +21,14 @@ def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
             Node(
                 only_from_inputs(report_studies, state_of_studies),
                 inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", *awaited],
-                outputs=["pages", "markdown_tables", "latex_tables", "csv_tables", "summary"],
+                outputs=["page_scripts", "pages", "markdown_tables", "latex_tables", "csv_tables", "summary"],
                 name="report_studies",
                 tags=["report"],
             ),
             Node(
                 only_from_inputs(compare_studies, state_of_studies),
                 inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", "pages"],
-                outputs=["index", "comparison", "best_markdown", "best_latex"],
+                outputs=["index_scripts", "index", "comparison", "best_markdown", "best_latex"],
                 name="compare_studies",
                 tags=["report"],
             ),

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
+from PIL import Image
 
 from vision_studies.config.merge import unflatten
 from vision_studies.config.registry import METHODS
@@ -29,11 +31,12 @@ from vision_studies.versions import Versions, newest_file
 
 Record = dict[str, Any]
 
-PAGE_VERSION = 3
+PAGE_VERSION = 4
 """Pages of another version are made again."""
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
 _CLASSES_SHOWN = 30
+_FIGURE_DPI = 150  # of a figure that does not tell
 _VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"  # Kedro's
 _OF_CARD = ("fingerprint", "splits_fingerprint", "class_names")
 
@@ -187,7 +190,8 @@ class StudyFolders:
                 continue
             file = newest_file(path)
             if file is not None:
-                figures.append(ReportFigure(words.title, words.caption, file.read_bytes(), pipeline))
+                address = quote(file.relative_to(self.reports).as_posix())
+                figures.append(ReportFigure(*words, address, *picture_size(file, words.title), pipeline))
             elif Versions.of_file(path).names():
                 missing.append(f"The figure '{words.title}' is missing, {path}; run `{pipeline}` again to draw it.")
         return figures, missing
@@ -251,6 +255,22 @@ class StudyFolders:
     def records(self) -> list[dict[str, Any]]:
         """Records of the study's commands, the oldest first."""
         return read_records(self.reports / "run_records")
+
+
+def picture_size(file: Path, title: str) -> tuple[int, int]:
+    """Width and height of a figure in pixels of the page: an inch of it has 96, and so its letters are as large as the page's.
+
+    Raises:
+        DataError: the file is not a PNG file.
+    """
+    try:
+        with Image.open(file, formats=["PNG"]) as image:
+            dots = image.info.get("dpi", (_FIGURE_DPI, _FIGURE_DPI))[0] or _FIGURE_DPI
+            return round(image.width / dots * 96), round(image.height / dots * 96)
+    except OSError as error:
+        raise DataError(
+            f"The figure '{title}' is not a PNG file: {file}; delete the file and run its pipeline again."
+        ) from error
 
 
 def find_studies(outputs: Path, reports: Path, running: str | None = None) -> list[StudyFolders]:

@@ -1,14 +1,13 @@
-// Draws the page's interactive figures. Plotly comes packed within the page, and is unpacked when the page has nothing
-// else to do or a figure comes near the screen. What `layout.meta` means stands in figures/interactive_style.py.
+// Draws the page's interactive figures. Plotly and the data of each figure lie beside the page, and are read when a figure
+// comes near the screen. What `layout.meta` means stands in figures/interactive_style.py; `given` and `added` in report.js.
 (() => {
   const figures = [...document.querySelectorAll("figure.chart")];
-  const archive = document.getElementById("plotly-archive");
-  if (!figures.length || !archive) return;
+  if (!figures.length) return;
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 40rem)");
   const coarse = matchMedia("(pointer: coarse)");
-  const FAILED = "This figure could not be drawn: it needs a browser of 2023 or later.";
+  const FAILED = "This figure could not be drawn: the scripts that lie beside the page are not there, or the browser is older than 2023.";
   const NO_WEBGL = "The surface needs WebGL, which this browser does not offer.";
   const INK = "#000000"; // of lines that are white in the dark
   const PAPER = { ink: "#000000", soft: "#444444", line: "#bbbbbb", accent: "#000000", ground: "#ffffff" };
@@ -43,13 +42,8 @@
 
   function load() {
     loading ??= (async () => {
-      const packed = new Blob([bytes(archive.textContent.trim())]).stream();
-      const source = await new Response(packed.pipeThrough(new DecompressionStream("gzip"))).text();
-      archive.remove();
-      keepPolicy(source);
-      const script = document.createElement("script");
-      script.textContent = source;
-      document.head.append(script);
+      keepPolicy();
+      await added(document.body.dataset.plotly);
       if (!window.Plotly) throw new Error("Plotly did not start.");
     })();
     return loading;
@@ -57,18 +51,15 @@
 
   // The policy forbids styles in markup. Plotly sets a few styles as attributes, and adds a style sheet for maps, which no
   // figure here has: the first go through the object model, the second finds its place taken.
-  function keepPolicy(source) {
+  function keepPolicy() {
     const set = Element.prototype.setAttribute;
     Element.prototype.setAttribute = function setAttribute(name, value) {
       if (name === "style" && this.style) this.style.cssText = value;
       else set.call(this, name, value);
     };
-    const sheet = source.match(/getElementById\("([0-9a-f]{64})"\)/);
-    if (sheet) {
-      const taken = document.createElement("template");
-      taken.id = sheet[1];
-      document.head.append(taken);
-    }
+    const taken = document.createElement("template");
+    taken.id = document.body.dataset.plotlySheet;
+    document.head.append(taken);
   }
 
   function unpacked(key, value) {
@@ -148,10 +139,12 @@
     chart.plot.querySelectorAll("svg.main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   }
 
-  function draw(figure) {
+  // Its data are read while Plotly is.
+  async function draw(figure) {
+    const [text] = await Promise.all([given(figure.dataset.script), load()]);
     if (charts.has(figure)) return;
     const plot = figure.querySelector(".plot");
-    const { data, layout } = JSON.parse(figure.querySelector('script[type="application/json"]').textContent, unpacked);
+    const { data, layout } = JSON.parse(text, unpacked);
     const { views, switches } = layout.meta ?? {};
     const chart = { figure, plot, data, layout, options: views?.options ?? [], view: 0, off: new Set() };
     charts.set(figure, chart);
@@ -320,31 +313,28 @@
     for (const chart of charts.values()) show(chart);
   }
 
-  function fail(error) {
+  function fail(figure, error) {
     console.error(error);
-    for (const figure of figures.filter((each) => !charts.has(each))) {
-      figure.querySelector(".plot").replaceChildren(element("p", { class: "soft" }, FAILED));
-    }
+    if (charts.has(figure)) throw error;
+    figure.querySelector(".plot").replaceChildren(element("p", { class: "soft" }, FAILED));
   }
 
   for (const figure of figures) {
     const plot = figure.querySelector(".plot");
     plot.style.height = `${plot.dataset.height}px`; // before anything is drawn, so that nothing moves then
   }
+  const drawn = (figure) => draw(figure).catch((error) => fail(figure, error));
   const watcher = new IntersectionObserver((entries) => {
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       watcher.unobserve(target);
-      load().then(() => draw(target)).catch(fail);
+      drawn(target);
     }
-  }, { rootMargin: "400px" });
+  }, { rootMargin: "200px" });
   figures.forEach((figure) => watcher.observe(figure));
-  // A page that is printed cannot wait.
-  (window.requestIdleCallback ?? setTimeout)(() => load().catch(fail));
+  beforePrinting.push(() => Promise.all(figures.map(drawn))); // of the page's own button: the browser's cannot wait
   addEventListener("beforeprint", () => {
-    if (!window.Plotly) return;
     printing = true;
-    figures.forEach(draw);
     refreshAll();
   });
   addEventListener("afterprint", () => {

@@ -1,4 +1,35 @@
-// Enlarging figures, and searching, sorting and opening runs.
+// What lies beside the page, contents that follow, enlarging figures, and searching, sorting and opening runs.
+
+// Scripts that lie beside the page give it texts. A page that is opened as a file may fetch nothing else.
+const awaited = new Map();
+globalThis.visionStudies = (name, text) => awaited.get(name)(text);
+
+function added(address) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.addEventListener("load", resolve);
+    script.addEventListener("error", () => reject(new Error(`${address} is not beside the page.`)));
+    script.src = address;
+    document.head.append(script);
+  });
+}
+
+const texts = new Map();
+function given(name) {
+  if (!texts.has(name)) {
+    texts.set(name, new Promise((resolve, reject) => {
+      awaited.set(name, resolve);
+      added(document.body.dataset.scripts.replace("*", name)).catch(reject);
+    }));
+  }
+  return texts.get(name);
+}
+
+const beforePrinting = [];
+async function printAll() {
+  await Promise.all(beforePrinting.map((ready) => ready()));
+  print();
+}
 
 async function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -33,9 +64,9 @@ function enlargeFigures() {
   closedByItsGround(dialog);
 }
 
-// Paper has no folds: all sentences of the answer are printed.
+// Paper has no folds but where a list is long.
 function unfoldForPrint() {
-  const folded = () => document.querySelectorAll('[aria-labelledby="answer"] details:not([open])');
+  const folded = () => document.querySelectorAll("details.part:not([open]), #answer-section details:not([open])");
   let opened = [];
   addEventListener("beforeprint", () => {
     opened = [...folded()];
@@ -44,10 +75,44 @@ function unfoldForPrint() {
   addEventListener("afterprint", () => {
     for (const one of opened) one.open = false;
   });
+  const button = document.getElementById("print");
+  button?.addEventListener("click", printAll);
+  if (button) button.hidden = false;
+}
+
+// Contents show where one is, and what they lead to is unfolded.
+function followContents() {
+  const links = new Map([...document.querySelectorAll(".contents a")].map((link) => [link.hash.slice(1), link]));
+  const targets = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+  const unfold = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const part = target?.closest("details");
+    if (!part || part.open) return;
+    part.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", unfold);
+  for (const link of links.values()) link.addEventListener("click", () => setTimeout(unfold));
+  unfold();
+  let current = null;
+  const follow = () => {
+    const passed = targets.filter((target) => target.getBoundingClientRect().top < innerHeight / 3);
+    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const here = (atEnd && scrollY > 0 ? targets.at(-1) : passed.at(-1)) ?? targets[0];
+    if (!here || here === current) return;
+    links.get(current?.id)?.removeAttribute("aria-current");
+    current = here;
+    const link = links.get(here.id);
+    link.setAttribute("aria-current", "true");
+    const list = link.closest(".contents");
+    list.scrollTo({ left: link.offsetLeft - list.clientWidth / 3, top: link.offsetTop - list.clientHeight / 2 });
+  };
+  addEventListener("scroll", follow, { passive: true });
+  follow();
 }
 
 async function tableOfRuns() {
-  const { columns, runs, configurations } = await unpack(document.getElementById("run-data").textContent);
+  const { columns, runs, configurations } = await unpack(await given("runs"));
   const table = document.getElementById("run-table");
   const [search, before, after, counted] = ["run-search", "runs-before", "runs-after", "run-count"].map((id) =>
     document.getElementById(id),
@@ -137,4 +202,8 @@ async function tableOfRuns() {
 
 unfoldForPrint();
 if (document.getElementById("enlarged")) enlargeFigures();
-if (document.getElementById("run-data")) tableOfRuns();
+followContents();
+// Thousands of runs are read when somebody looks at them.
+const partOfRuns = document.getElementById("run-table")?.closest("details");
+if (partOfRuns?.open) tableOfRuns();
+else partOfRuns?.addEventListener("toggle", tableOfRuns, { once: true });
