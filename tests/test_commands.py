@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 
-
 def test_the_pipelines_are_listed(demo_project):
     listed = demo_project.run("registry", "list").stdout
     assert re.findall(r"^- (\S+)$", listed, re.MULTILINE) == [
