@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from vision_studies.errors import ParameterError
+from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.simultaneous import all_pairs, compare
+
+
+def drawn(advantages, seeds=3, images=200, start=0, seed_effect=0.1):
+    """Variants that share how hard images are, with these advantages."""
+    random = np.random.default_rng(start)
+    hard = random.normal(size=images)
+    found = []
+    for number, advantage in enumerate(advantages):
+        shift = 1 + advantage + seed_effect * random.normal(size=(seeds, 1))
+        correct = shift + hard + 0.5 * random.normal(size=images) + 0.5 * random.normal(size=(seeds, images)) > 0
+        labels = np.zeros(images, int)
+        found.append(Evidence.of_images(f"v{number}", np.arange(seeds), np.arange(images), labels, correct=correct))
+    return found
+
+
+@given(
+    advantages=st.lists(st.floats(-0.8, 0.8), min_size=2, max_size=5),
+    seeds=st.integers(1, 4),
+    images=st.integers(2, 120),
+    confidence=st.sampled_from([0.8, 0.95, 0.99]),
+    start=st.integers(0, 1000),
+)
+@settings(max_examples=25, deadline=None)
+def test_p_is_below_the_level_exactly_where_the_interval_excludes_no_difference(
+    advantages, seeds, images, confidence, start
+):
+    evidence = drawn(advantages, seeds, images, start)
+    for own in (*compare(evidence, 0, confidence), *all_pairs(evidence, confidence)):
+        excluded = own.low > 0 or own.high < 0
+        assert (own.p <= 1 - confidence) == excluded
+        assert (own.says in ("better", "worse")) == excluded
+        assert -1 <= own.low <= own.value <= own.high <= 1
+        assert 0 < own.p <= 1
+
+
+def test_seeds_alone_are_compared_by_students_t():
+    first, second = [0.90, 0.92, 0.92, 0.97], [0.80, 0.82, 0.81, 0.93]
+    [own] = compare([Evidence.of_seeds("a", range(4), first), Evidence.of_seeds("b", range(4), second)], 1)
+    expected = stats.ttest_rel(first, second)
+    assert (own.first, own.second, own.seeds, own.images) == ("a", "b", 4, 0)
+    assert own.p == pytest.approx(expected.pvalue, rel=1e-4)
+    assert (own.low, own.high) == pytest.approx(tuple(expected.confidence_interval()), rel=1e-3)
+
+
+def test_a_variant_is_paired_on_the_seeds_and_images_that_both_have():
+    first, second = drawn([0.0, 0.5], seeds=3, images=50)
+    fewer = Evidence.of_images("few", [1, 2, 9], np.arange(10, 60), np.zeros(50, int), correct=second.correct)
+    [own] = compare([first, fewer], 0)
+    assert (own.seeds, own.images) == (2, 40)
+    assert own.value == pytest.approx(second.correct[:2, :40].mean() - first.correct[1:, 10:].mean())
+
+
+def test_variants_without_a_shared_seed_cannot_be_told():
+    [own] = compare([Evidence.of_seeds("a", [0, 1], [0.9, 0.8]), Evidence.of_seeds("b", [2], [0.1])], 0)
+    assert (own.says, own.seeds, own.needs) == ("cannot tell", 0, None)
+    assert np.isnan([own.value, own.low, own.high, own.p]).all()
+
+
+def test_equal_variants_are_as_good_as_each_other_with_many_images_only():
+    for images, says in ((40, "cannot tell"), (4000, "as good as")):
+        [own] = drawn([0.0], images=images)
+        other = Evidence.of_images("other", own.seeds, own.images, own.labels, correct=own.correct)
+        [difference] = compare([own, other], 0)
+        assert (difference.value, difference.says, difference.within_margin) == (0, says, says == "as good as")
+
+
+def test_what_is_told_of_a_difference_depends_on_the_margin():
+    evidence = drawn([0.0, 1.5])
+    for margin, within in ((0.01, False), (0.9, True)):
+        [own] = compare(evidence, 0, margin=margin)
+        assert (own.says, own.within_margin, own.needs) == ("better", within, None)
+
+
+def test_a_lower_margin_needs_more_and_images_limit_what_seeds_can_tell():
+    evidence = drawn([0.0, 0.02], seeds=4, images=300, seed_effect=0.01)
+    wide, narrow = (compare(evidence, 0, margin=margin)[0] for margin in (0.04, 0.002))
+    assert wide.says == narrow.says == "cannot tell"
+    assert wide.needs.images < 10_000
+    assert narrow.needs.seeds is None  # 300 images could not tell it with any number of seeds
+    assert narrow.needs.of == 0.002
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reference": 2}, "The reference is variant 2, and there are 2"),
+        ({"reference": 0, "confidence": 95}, "`confidence` is 95, and must be between 0 and 1"),
+        ({"reference": 0, "margin": 0}, "`margin` is 0, and must be above 0"),
+    ],
+)
+def test_what_is_out_of_range_is_named(options, message):
+    with pytest.raises(ParameterError, match=message):
+        compare(drawn([0.0, 0.0], images=5), **options)
