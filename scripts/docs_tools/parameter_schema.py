@@ -78,7 +78,8 @@ class PipelineSchema:
         parameters, within = [], []
         for name, given in schema["properties"].items():
             place = f"{path}.{name}"
-            own = value[name] if isinstance(value, Mapping) else MISSING
+            # What has its default, and came later, is not written out.
+            own = value.get(name, given.get("default", MISSING)) if isinstance(value, Mapping) else MISSING
             nested = [*self._nested(place, given, own)]
             within += nested
             # A group that conf/base gives is shown under a heading of its own, and nowhere else.

@@ -203,7 +203,7 @@ def test_a_tail_that_is_too_long_names_its_factor():
 def test_a_tail_of_single_images_leaves_nothing_to_validate_with():
     labels = np.array([0] + [1] * 10 + [0, 1])  # one image of the class that may keep all ten
     splits = Splits(np.arange(1, 11), np.array([0]), np.array([11, 12]))
-    with pytest.raises(DataError, match="keeps one image of every class"):
+    with pytest.raises(DataError, match="One image of every class is left"):
         cut_tail(splits, labels, TAIL.model_copy(update={"factor": 10.0}))
 
 

@@ -1,6 +1,7 @@
 import html
 import io
 import json
+from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
+from tests.conftest import ROOT
 
 from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.data.checks.findings import Finding
@@ -337,6 +340,18 @@ def test_results_belong_to_the_question_of_the_newest_command_or_are_told_not_to
             del record["namespaces"]
     assert earlier_questions(records).get("cifar_resnet") == reason
     assert set(earlier_questions(records)) <= {"cifar_resnet"}
+
+
+def test_a_parameter_that_an_earlier_version_did_not_know_changes_no_question():
+    base = yaml.safe_load((ROOT / "conf/base/parameters_cifar_resnet.yml").read_text(encoding="utf-8"))["cifar_resnet"]
+    records = [command(number=number) for number in range(2)]
+    for record in records:
+        record["parameters"]["cifar_resnet"] = deepcopy(base)
+    del records[0]["parameters"]["cifar_resnet"]["run"]["randomness"]
+    records[1]["namespaces"] = ["reporting"]
+    assert earlier_questions(records) == {}
+    records[1]["parameters"]["cifar_resnet"]["run"]["randomness"]["order"] = 0
+    assert "cifar_resnet.run.randomness.order" in earlier_questions(records)["cifar_resnet"]
 
 
 def test_a_command_that_reports_in_the_end_has_done_its_pipelines():

@@ -1,16 +1,22 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.numpy import load_file
 from tests.data.conftest import make_image_set
 from tests.test_base_parameters import base_run
 
 from vision_studies.config.data_prep import SplitSettings
+from vision_studies.config.network_run import RandomnessSettings, RunSettings
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.models.speedrun import whitening_weights
 from vision_studies.outcomes import COMPLETE, DIVERGED
+from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
+from vision_studies.studies.method import StoredNetwork
 from vision_studies.training import network_run as cifar_resnet
 from vision_studies.training.checkpoints import load_state
 
@@ -51,7 +57,7 @@ def settings():
 def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_path, data, settings):
     trained = cifar_resnet.train(settings, 0, data, tmp_path, CPU)
     assert data.asked == ["train", "validation"]
-    metrics = cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    metrics = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
     assert data.asked == ["train", "validation", "test"]
     assert (trained.status, trained.reason) == (COMPLETE, None)
     assert {"validation_accuracy", "parameters", "macs", "best_epoch"} <= trained.metrics.keys()
@@ -61,7 +67,7 @@ def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_pa
 
 def test_predictions_are_those_of_the_test_split_and_views_start_with_the_plain_one(tmp_path, data, settings):
     cifar_resnet.train(settings, 0, data, tmp_path, CPU)
-    metrics = cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    metrics = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
     stored = load_file(tmp_path / cifar_resnet.PREDICTIONS_FILE)
     np.testing.assert_array_equal(stored["indices"], data.splits.test)
     np.testing.assert_allclose(stored["probabilities_1"].sum(axis=1), 1, atol=1e-5)
@@ -102,7 +108,7 @@ def test_weights_of_another_network_are_refused(tmp_path, data, settings):
     cifar_resnet.train(settings, 0, data, tmp_path, CPU)
     other = settings.model_copy(update={"model": settings.model.model_copy(update={"widths": (4, 12)})})
     with pytest.raises(CheckpointError, match="weights of another network"):
-        cifar_resnet.evaluate(other, data, tmp_path, CPU)
+        cifar_resnet.evaluate(other, 0, data, tmp_path, CPU)
 
 
 def test_the_ffcv_loader_needs_its_file(data):
@@ -143,7 +149,7 @@ def test_the_speedrun_network_whitens_the_training_images(tmp_path, data):
 
 def test_submissions_number_the_test_images_in_order(tmp_path, data, settings):
     cifar_resnet.train(settings, 0, data, tmp_path, CPU)
-    cifar_resnet.evaluate(settings, data, tmp_path, CPU)
+    cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
     tables = cifar_resnet.submissions(tmp_path)
     assert set(tables) == {"predictions", "predictions_tta3"}
     plain = cifar_resnet.predictions_table(tmp_path)
@@ -151,3 +157,68 @@ def test_submissions_number_the_test_images_in_order(tmp_path, data, settings):
     assert tables["predictions"]["Labels"].tolist() == plain["prediction"].tolist()
     three = cifar_resnet.predictions_table(tmp_path, views=3)
     assert tables["predictions_tta3"]["Labels"].tolist() == three["prediction"].tolist()
+
+
+SOURCES = ("split", "weights", "order", "augmentation", "training")
+
+
+def trained_weights(settings, seed, data, folder):
+    cifar_resnet.train(settings, seed, data, folder, CPU)
+    return load_file(folder / cifar_resnet.WEIGHTS_FILE)
+
+
+def equal(first, second):
+    return all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture
+def drawing(settings):
+    """A run in which every source draws something, for one epoch."""
+
+    def with_randomness(**sources):
+        changes = {"epochs": 1, "mixing": {"name": "mixup", "alpha": 1.0, "probability": 1.0}}
+        training = type(settings.training).model_validate(settings.training.model_dump() | changes)
+        randomness = RandomnessSettings.model_validate(dict.fromkeys(SOURCES, 7) | sources)
+        return settings.model_copy(update={"training": training, "randomness": randomness})
+
+    return with_randomness
+
+
+def test_with_a_number_for_every_source_the_seed_of_the_run_changes_nothing(tmp_path, data, drawing):
+    first, second = (trained_weights(drawing(), seed, data, tmp_path / str(seed)) for seed in (1, 2))
+    assert equal(first, second)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_each_source_alone_changes_what_is_trained(source, tmp_path, data, drawing):
+    first, second = (trained_weights(drawing(**{source: "run"}), seed, data, tmp_path / str(seed)) for seed in (1, 2))
+    assert not equal(first, second)
+    numbered = trained_weights(drawing(**{source: 2}), 1, data, tmp_path / "numbered")
+    assert equal(second, numbered)
+
+
+def test_what_is_divided_anew_keeps_sizes_and_test_images_and_is_what_the_run_is_validated_with(data, drawing):
+    settings = drawing(split="run")
+    first, second = (cifar_resnet.divided(settings, seed, data) for seed in (1, 2))
+    for anew in (first, second):
+        assert [len(anew.splits.train), len(anew.splits.validation)] == [
+            len(data.splits.train),
+            len(data.splits.validation),
+        ]
+        np.testing.assert_array_equal(anew.splits.test, data.splits.test)
+        together = np.concatenate([anew.splits.train, anew.splits.validation])
+        np.testing.assert_array_equal(np.sort(together), np.sort(np.r_[data.splits.train, data.splits.validation]))
+    assert not np.array_equal(first.splits.validation, second.splits.validation)
+    run = StoredNetwork(Path("run"), {"configuration": settings.model_dump(mode="json"), "seed": 2})
+    np.testing.assert_array_equal(NETWORKS.positions(run, data, "validation"), second.splits.validation)
+
+
+def test_a_configuration_without_sources_of_its_own_is_written_as_before(settings, drawing):
+    assert "randomness" not in settings.model_dump(mode="json")
+    assert drawing(split="prepared").model_dump(mode="json")["randomness"]["weights"] == 7
+
+
+def test_files_of_the_prepared_splits_cannot_be_divided_anew(settings):
+    sources = dict.fromkeys(SOURCES, "run")
+    with pytest.raises(ValidationError, match="randomness.split must be prepared where loader is ffcv"):
+        RunSettings.model_validate(settings.model_dump() | {"loader": "ffcv", "randomness": sources})

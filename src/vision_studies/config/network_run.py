@@ -1,13 +1,13 @@
 """Parameters of one run of one network."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import TrainingSettings
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, without_defaults
 
 
 class EvaluationSettings(Settings):
@@ -22,6 +22,38 @@ class EvaluationSettings(Settings):
     seed: int = Field(ge=0, description="seed of the test-time crops")
 
 
+OfRun = Literal["run"] | NonNegativeInt
+
+
+class RandomnessSettings(Settings):
+    """What the seed of a run decides; what has a number of its own is the same in all runs.
+
+    Of the spread of results each source then shows its part (Bouthillier et al. 2021, "Accounting for variance in machine
+    learning benchmarks").
+    """
+
+    split: Literal["prepared", "run"] | NonNegativeInt = Field(
+        default="prepared",
+        description="prepared: validation images as data_prep has divided them; run or a number: training and validation "
+        "images are divided anew by this seed, and the test images stay",
+    )
+    weights: OfRun = Field(default="run", description="seed of the initial weights")
+    order: OfRun = Field(default="run", description="seed of the order of training images")
+    augmentation: OfRun = Field(default="run", description="seed of what is done to training images")
+    training: OfRun = Field(default="run", description="seed of dropout, stochastic depth and mixing of images")
+
+    def seed_of(self, source: Literal["weights", "order", "augmentation", "training"], run: int) -> int:
+        """Seed of one source in a run with the seed `run`."""
+        value = getattr(self, source)
+        return run if value == "run" else int(value)
+
+    def split_seed(self, run: int) -> int | None:
+        """Seed that divides training and validation images anew; None where they stay as they are prepared."""
+        if self.split == "prepared":
+            return None
+        return run if self.split == "run" else self.split
+
+
 class RunSettings(Settings):
     """All that decides the numbers of one run, besides its seed and its data."""
 
@@ -32,3 +64,16 @@ class RunSettings(Settings):
     augmentation: AugmentationSettings = Field(description="what is done to training images, in order")
     training: TrainingSettings = Field(description="optimiser, schedule and length of training")
     evaluation: EvaluationSettings = Field(description="how the test split is scored")
+    randomness: RandomnessSettings = Field(default=RandomnessSettings(), description="what the seed of a run decides")
+
+    @model_validator(mode="after")
+    def _files_hold_the_split(self) -> "RunSettings":
+        if self.loader == "ffcv" and self.randomness.split != "prepared":
+            raise ValueError(
+                "randomness.split must be prepared where loader is ffcv: its files hold the prepared splits"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(self, write(self), "randomness")

@@ -129,7 +129,8 @@ class SplitOptions(TypedDict, total=False):
         batch_size: images of a full batch, all processes together.
         device: where batches are wanted.
         dtype: type of the normalised images.
-        seed: seed of order and augmentation.
+        seed: seed of order and, where it has none of its own, augmentation.
+        augmentation_seed: seed of augmentation.
         shuffle: draw a new order every epoch.
         drop_last: leave out a last batch that is not full.
         augmentation: what is done to a batch of uint8 images before normalisation.
@@ -140,6 +141,7 @@ class SplitOptions(TypedDict, total=False):
     device: Required[torch.device]
     dtype: torch.dtype
     seed: int
+    augmentation_seed: int | None
     shuffle: bool
     drop_last: bool
     augmentation: Augmentation | None
@@ -168,6 +170,7 @@ class Loader(ABC):
         device: torch.device,
         dtype: torch.dtype = torch.float32,
         seed: int = 0,
+        augmentation_seed: int | None = None,
         shuffle: bool = False,
         drop_last: bool = False,
         augmentation: Augmentation | None = None,
@@ -175,7 +178,8 @@ class Loader(ABC):
     ) -> None:
         self.num_samples, self.batch_size, self.share = num_samples, batch_size, share
         self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
-        self._finish = Finisher(augmentation, normalisation, seed, device, dtype)
+        of_augmentation = seed if augmentation_seed is None else augmentation_seed
+        self._finish = Finisher(augmentation, normalisation, of_augmentation, device, dtype)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -183,7 +187,7 @@ class Loader(ABC):
 
     @abstractmethod
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """Batches of an epoch; order and augmentation depend on the seed and the epoch alone."""
+        """Batches of an epoch; order and augmentation depend on their seeds and the epoch alone."""
 
     def _order(self, epoch: int) -> torch.Tensor:
         return epoch_order(self.num_samples, self._seed, epoch, self._shuffle)

@@ -1,7 +1,7 @@
 """Prepared data: an image set with its splits, and loaders and tensors of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -15,7 +15,7 @@ from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv import FfcvLoader
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import DeviceLoader, Loader, Normalisation, SplitOptions
-from vision_studies.data.splits import Splits
+from vision_studies.data.splits import Splits, redivide, units_of_images
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.storage.kept_data import fetched
@@ -57,6 +57,17 @@ class PreparedData:
         """From what the catalog holds: names of FFCV files are `<split>-<hash of the content>`."""
         files = {name.split("-")[0]: path for name, path in ffcv_files.items()}
         return cls(image_set, Splits.from_table(splits_table), files)
+
+    def redivided(self, seed: int | None) -> "PreparedData":
+        """With training and validation images divided anew by this seed, see `splits.redivide`; itself for None.
+
+        It has no FFCV files, for these hold the splits as they were prepared.
+        """
+        if seed is None:
+            return self
+        image_set = self.image_set
+        splits = redivide(self.splits, image_set.labels, seed, units_of_images(image_set))
+        return replace(self, splits=splits, ffcv_files={})
 
     @cached_property
     def fingerprint(self) -> str:

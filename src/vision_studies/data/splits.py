@@ -223,6 +223,29 @@ def cut_tail(splits: Splits, labels: np.ndarray, settings: LongTailSettings, uni
     return Splits(train, validation, splits.test)
 
 
+def redivide(splits: Splits, labels: np.ndarray, seed: int, units: np.ndarray | None = None) -> Splits:
+    """Divide training and validation images anew, by class; as many of each class validate as before.
+
+    Args:
+        splits: of all images; the test split stays, and so does what is in none.
+        labels: int64 [N], of all images.
+        seed: of the division.
+        units: int64 [N], of all images: those of one number are never divided; None where each stands for itself.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.data.splits import Splits, redivide
+        >>> splits = Splits(np.arange(8), np.arange(8, 12), np.arange(12, 15))
+        >>> anew = redivide(splits, np.arange(15) % 2, seed=1)
+        >>> len(anew.train), len(anew.validation), anew.test.tolist()
+        (8, 4, [12, 13, 14])
+    """
+    pool = np.sort(np.concatenate([splits.train, splits.validation]))
+    wanted = np.bincount(labels[splits.validation], minlength=int(labels[pool].max()) + 1)
+    train, validation = _carve_counts(labels, pool, wanted, seed, units)
+    return Splits(train, validation, splits.test)
+
+
 def _carve(data: Divided, indices: np.ndarray, fraction: float, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     labels = data.labels[indices]
     counts = np.bincount(labels, minlength=len(data.class_names))
@@ -355,19 +378,26 @@ def _carve_tail(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Carve the fraction of each class, but one image at least, and leave one: scikit-learn would refuse the small classes."""
 
-    def share(images: int) -> int:
-        return min(max(round(images * fraction), 1), images - 1)
+    counts = np.bincount(labels[indices]).tolist()
+    wanted = [min(max(round(images * fraction), 1), images - 1) if images else 0 for images in counts]
+    return _carve_counts(labels, indices, np.array(wanted), seed, units)
 
+
+def _carve_counts(
+    labels: np.ndarray, indices: np.ndarray, wanted: np.ndarray, seed: int, units: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Carve so many images of each class, int64 [classes]; as nearly as can be where units must stay whole."""
     if units is not None and _has_parts(units[indices]):
-        wanted = np.array([share(images) if images else 0 for images in np.bincount(labels[indices]).tolist()])
         validation = indices[_choose_units(labels[indices], units[indices], wanted, seed)]
     else:
         generator = np.random.default_rng(seed)
-        shuffled = [generator.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
-        validation = np.sort(np.concatenate([of_class[: share(len(of_class))] for of_class in shuffled]))
+        classes = np.unique(labels[indices])
+        shuffled = [generator.permutation(indices[labels[indices] == label]) for label in classes]
+        parts = [of_class[: wanted[label]] for label, of_class in zip(classes, shuffled, strict=True)]
+        validation = np.sort(np.concatenate(parts))
     if not len(validation):
         raise DataError(
-            "The long tail keeps one image of every class, so that none is left to validate with; lower "
+            "One image of every class is left to learn from, and none to validate with; lower "
             "data_prep.splits.long_tail.factor, or add images."
         )
     return np.setdiff1d(indices, validation), validation

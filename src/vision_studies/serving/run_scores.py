@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
@@ -15,7 +16,7 @@ from vision_studies.serving.opened_models import open_model_file, open_run, sele
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import StoredNetwork, networks_of, split_positions
-from vision_studies.training.network_run import prediction_rows
+from vision_studies.training.network_run import divided, prediction_rows
 
 
 class SplitPredictions(NamedTuple):
@@ -67,7 +68,8 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
     run = _run_of(path)
     if run is None:
         classifier, selected = open_model_file(path), selected_model(path) or {}
-        data = data_of_run(path, selected["data_fingerprint"])
+        settings = RunSettings.model_validate(selected["configuration"])
+        data = divided(settings, int(selected["seed"]), data_of_run(path, selected["data_fingerprint"]))
         positions = split_positions(None, data, split)
     else:
         classifier = open_model_file(path) if path.is_file() else open_run(run.folder)

@@ -126,11 +126,22 @@ def _did(record: Record, pipeline: str) -> bool:
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any], pipeline: str) -> list[str]:
     """Dotted names of the parameters that decide a pipeline's runs and differ."""
-    names = load_method(pipeline).parameter_names
-    old, new = (flatten({name: values[name] for name in names if name in values}) for values in (before, after))
+    names = [name for name in load_method(pipeline).parameter_names if name in before or name in after]
+    pairs = {name: _settled(name, before.get(name), after.get(name)) for name in names}
+    old, new = (flatten({name: pair[side] for name, pair in pairs.items()}) for side in (0, 1))
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     prepared = [values.get("data_prep") for values in (before, after)]
     return [*changed, "data_prep"] if _key(prepared[0]) != _key(prepared[1]) else changed
+
+
+def _settled(name: str, *values: Any) -> list[Any]:
+    """Parameters of two commands with the defaults of what an earlier version did not know; as they are where one is of a
+    version whose parameters are none any more.
+    """
+    try:
+        return [settings_model(name).model_validate(value).model_dump(mode="json") for value in values]
+    except ValidationError:
+        return [value or {} for value in values]
 
 
 def _key(prepared: Any) -> Any:

@@ -39,6 +39,11 @@ def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
     return settings.model.build(**data.sizes)
 
 
+def divided(settings: RunSettings, seed: int, data: PreparedData) -> PreparedData:
+    """The prepared images as a run with this seed divides them."""
+    return data.redivided(settings.randomness.split_seed(seed))
+
+
 def train(
     settings: RunSettings,
     seed: int,
@@ -86,7 +91,8 @@ def _train(
     keep_every: int | None = None,
 ) -> Outcome:
     tune_process()
-    seed_everything(seed)
+    data, source = divided(settings, seed, data), settings.randomness
+    seed_everything(source.seed_of("weights", seed))
     model = build_network(settings, data)
     if settings.model.images_at_first:
         plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
@@ -94,14 +100,21 @@ def _train(
     loader = partial(data.loader, kind=settings.loader, device=device, share=share)
     augmentation = settings.augmentation.build(data.normalisation.mean)
     batch_size = settings.training.batch_size
-    train_loader = loader("train", batch_size=batch_size, seed=seed, shuffle=True, augmentation=augmentation)
+    train_loader = loader(
+        "train",
+        batch_size=batch_size,
+        seed=source.seed_of("order", seed),
+        augmentation_seed=source.seed_of("augmentation", seed),
+        shuffle=True,
+        augmentation=augmentation,
+    )
     validation_loader = loader("validation", batch_size=settings.evaluation.batch_size)
     result = fit(
         model,
         train_loader,
         validation_loader,
         settings.training,
-        seed=seed,
+        seed=source.seed_of("training", seed),
         device=device,
         folder=folder / "checkpoints",
         on_epoch=on_epoch,
@@ -116,7 +129,9 @@ def _train(
     return result.outcome(metrics)
 
 
-def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: torch.device) -> dict[str, Any]:
+def evaluate(
+    settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device
+) -> dict[str, Any]:
     """Score the selected weights of a run on the test split, plainly and with test-time views.
 
     Writes `folder/predictions.safetensors`: indices [N], labels [N] and, for every number of views n,
@@ -126,6 +141,7 @@ def evaluate(settings: RunSettings, data: PreparedData, folder: Path, device: to
         Columns of the results table; accuracy with n > 1 views stands in `other_metrics`.
     """
     tune_process()
+    data = divided(settings, seed, data)  # whose training images say how pixels are scaled
     model = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device)
     loader = data.loader("test", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
     probabilities = predict_with_views(model, loader, settings, device)

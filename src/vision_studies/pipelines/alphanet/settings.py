@@ -303,6 +303,8 @@ class AlphanetSettings(Settings):
                 raise ValueError(f"{key} has an entry twice: {list(values)}")
         if self.backbone.run.loader != "device":
             raise ValueError("backbone.run.loader must be device: .beton files hold images that a long tail leaves out")
+        if self.backbone.run.randomness.split != "prepared":
+            raise ValueError("backbone.run.randomness.split must be prepared: classifiers learn from the same images")
         unknown = [label for label in self.improved if label not in labels]
         if unknown:
             raise ValueError(f"improved names '{unknown[0]}', which is none of the classifiers ({', '.join(labels)})")

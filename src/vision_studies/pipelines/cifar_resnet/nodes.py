@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vision_studies.config.network_run import RunSettings
 from vision_studies.config.study import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
@@ -34,15 +35,18 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
     from vision_studies.data.prepared import PreparedData
     from vision_studies.serving.opened_models import data_description
     from vision_studies.training.checkpoints import load_state
-    from vision_studies.training.network_run import WEIGHTS_FILE
+    from vision_studies.training.network_run import WEIGHTS_FILE, divided
 
     best = _best_run(results)
     folder = runs_folder / best["run_fingerprint"]
     columns = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
+    configuration = read_description(folder)["configuration"]
+    prepared = PreparedData.from_catalog(image_set, splits, {})
+    data = divided(RunSettings.model_validate(configuration), int(best["seed"]), prepared)
     return {
         "weights": load_state(folder / WEIGHTS_FILE),
-        "configuration": read_description(folder)["configuration"],
-        "data": data_description(PreparedData.from_catalog(image_set, splits, {})),
+        "configuration": configuration,
+        "data": data_description(data),
         **{name: best[name] for name in columns},
     }
 
