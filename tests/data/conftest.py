@@ -1,14 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 
 from vision_studies.data.image_set import ImageSet
 
+_BASE = Path(__file__).parents[2] / "conf/base/parameters_data_prep.yml"
+_SETTINGS = yaml.safe_load(_BASE.read_text(encoding="utf-8"))["data_prep"]
 READING = {
-    "layout": "auto",
-    "columns": dict.fromkeys(("image", "label", "split", "group")),
-    "configuration": None,
-    "resize": "squash",
-    "background": "white",
+    **{name: _SETTINGS[name] for name in ("layout", "columns", "configuration", "resize", "background")},
     "accept": ("cannot_be_split",),
 }
 """Settings of `data_prep` that say how images are read, where nobody asks for anything else; a few images may be read, too."""

@@ -182,7 +182,7 @@ FIGURES = {
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),
     cuts.hatched_comparison: lambda n: (accuracies(n), cut.compared()),
     cuts.full_box_plot: lambda n: (accuracies(n),),
-    contact_sheet: lambda n: (sheet_rows(min(n, 3)), LONG),
+    contact_sheet: lambda n: (sheet_rows(n), LONG),
     data_prep.data_card_figure: card,
     mlp_transfer.loss_curves: lambda n: (perceptrons.histories(names(n)),),
     mlp_transfer.loss_curve: lambda _: (perceptrons.histories(["one"]), LONG),

@@ -1,7 +1,9 @@
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from vision_studies.data.checks.sheet import SheetRow
@@ -67,3 +69,19 @@ def test_a_contact_sheet_names_its_images(tmp_path):
     assert "doubtful: Blank images, 3 of 30 shown" in texts(drawn)
     assert "c.png" in texts(drawn)
     assert texts(contact_sheet([], "pets")) >= {"pets", "Nothing was found that could be shown."}
+
+
+def test_names_below_pictures_do_not_run_into_each_other():
+    images = (np.zeros((8, 8, 3), np.uint8),) * 4
+    names = (
+        "a_very_long_folder/b.png",
+        "猫猫猫猫猫猫猫猫猫猫猫猫/b.png",
+        "кошки/большая_картинка.png",
+        "日本語の長い名前の画像.png",
+    )
+    drawn = contact_sheet([SheetRow("Copies", "doubtful", 4, names, images)], "pets")
+    renderer = FigureCanvasAgg(drawn).get_renderer()
+    written = [text for text in drawn.findobj(Text) if text.get_text().endswith(".png")]
+    boxes = sorted((text.get_window_extent(renderer) for text in written), key=lambda box: box.x0)
+    assert len(boxes) == len(names)
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))

@@ -1,11 +1,13 @@
 """FFCV: writing and checking its `.beton` files, and the loader that reads them, for sets that do not fit on the device.
 
 FFCV sets the number of threads of torch to that of its own, when it is imported and whenever an epoch begins: with one loading
-thread the whole process would train on one core from then on. Call `import_ffcv` before anything is imported from it: here its
-threads are its own affair.
+thread the whole process would train on one core from then on. It also compiles code for seconds when it is imported. Call
+`import_ffcv` before anything is imported from it: here its threads are its own affair, and nothing is compiled that is not run.
 """
 
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,19 +33,36 @@ _FIELDS = ("image", "label", "index")
 
 
 def import_ffcv() -> None:
-    """Import the package `ffcv` so that it leaves torch's threads alone.
+    """Import the package `ffcv` so that it leaves torch's threads alone, and in a fraction of a second.
 
     Raises:
         ImportError: it is not installed.
     """
     threads = torch.get_num_threads()
     try:
-        import_module("ffcv")
+        if sys.modules.get("ffcv") is None:
+            with _plain_dictionaries():
+                import_module("ffcv")
         compiler = import_module("ffcv.pipeline.compiler")
     finally:
         torch.set_num_threads(threads)
     # All that this module of FFCV uses torch for is to set its threads.
     compiler.ch = SimpleNamespace(set_num_threads=lambda _: None)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _plain_dictionaries() -> Iterator[None]:
+    """FFCV keeps the numbers of its two image modes in a dictionary of numba, which is compiled for six seconds to be made.
+
+    Only Python reads it, so a dictionary of Python serves as well.
+    """
+    typed = import_module("numba.typed")
+    compiled = typed.Dict
+    typed.Dict = dict  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        typed.Dict = compiled  # type: ignore[attr-defined]
 
 
 def _require_ffcv() -> None:

@@ -69,6 +69,12 @@ def escaped(text: str, lacking: Iterable[str]) -> str:
     return text.translate({ord(character): character.encode("unicode_escape").decode() for character in lacking})
 
 
+def legible(text: str) -> str:
+    """A text as it can be drawn, with the characters that no font has escaped: as long as it will be."""
+    unusual = _unusual([text])
+    return escaped(text, fonts_with(unusual)[1]) if unusual else text
+
+
 def _unusual(texts: Iterable[str]) -> frozenset[str]:
     """Characters that the usual font lacks."""
     characters = {character for text in texts for character in text if character > "~"}

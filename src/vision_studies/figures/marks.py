@@ -135,9 +135,20 @@ def picture(axes: Axes, image: np.ndarray, *, colour: str = SOFT, linewidth: flo
     axes.spines[:].set(visible=True, color=colour, linewidth=linewidth)
 
 
-def pixels(axes: Axes, image: np.ndarray) -> None:
-    """An image as it is, uint8 [H, W, C], C of 1 or 3; nothing is smoothed."""
-    axes.imshow(image.squeeze(), cmap="gray", norm=Normalize(0, 255), interpolation="nearest")
+def pixels(axes: Axes, image: np.ndarray, extent: tuple[float, float, float, float] | None = None) -> None:
+    """An image as it is, uint8 [H, W, C], C of 1 or 3; nothing is smoothed.
+
+    Args:
+        image: its pixels.
+        extent: left, right, bottom and top edge, in the data of the axes; a unit a pixel if missing.
+    """
+    axes.imshow(
+        image.squeeze(axis=2) if image.shape[2] == 1 else image,
+        cmap="gray",
+        norm=Normalize(0, 255),
+        interpolation="nearest",
+        extent=extent,
+    )
     axes.grid(visible=False)
 
 
