@@ -195,7 +195,7 @@ def our_grid(folder: Path, epochs: int, repeats: int) -> dict[str, float]:
         for _, found in learn(asked, features, own, Path(place), torch.device("cpu")):
             improved = improved_classifier(own, found.neighbours, found.coefficients, 1.0)
             scores = improved_scores(baseline, test, improved, features.splits.few, 1.0)
-            evaluate(scores, test.labels, features.splits, Path(place))
+            evaluate(scores, test.labels, features.splits)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6}
 

@@ -164,7 +164,10 @@ def texts_in(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("file", "names"),
-    [("project_folders.py", r"0[1-8]_[a-z]"), ("run_folders.py", r"^(run\.json|label\.json|history\.parquet)$")],
+    [
+        ("project_folders.py", r"0[1-8]_[a-z]"),
+        ("run_folders.py", r"^(run\.json|label\.json|history\.parquet|predictions.*\.(parquet|safetensors))$"),
+    ],
 )
 def test_what_folders_hold_is_told_in_one_room(file, names):
     telling = {path.name for path in modules() if any(re.search(names, text) for text in texts_in(path))}

@@ -218,9 +218,9 @@ def test_runs_of_every_pipeline_are_scored_as_their_study_scored_them_or_refused
     ("file", "message"),
     [
         ("transfer_cuts/runs/*/clusters-*.parquet", "is no whole safetensors file"),
-        ("alphanet/runs/*/predictions.safetensors", "holds no classifier; name its run"),
+        ("alphanet/runs/*/predictions_test.parquet", "holds no classifier; name its run"),
         ("alphanet/runs/*/checkpoints/final.safetensors", "name the run of the classifier 'own'"),
-        ("cifar_resnet/runs/*/predictions.safetensors", "was not written by this project"),
+        ("cifar_resnet/runs/*/predictions_test.parquet", "is no whole safetensors file"),
     ],
 )
 def test_a_file_that_holds_no_classifier_is_left_as_it_is_and_told(demo_project, within, file, message):

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 PredictedSplit = Literal["test", "validation", "out_of_fold"]
 """`out_of_fold`: training images, each predicted by networks that have not learnt from it."""
 
 Detail = Literal["full", "top", "correct"]
-"""`full`: the probability of every class; `top`: of the five most probable ones; `correct`: the predicted class alone."""
+"""`full`: the probability of every class; `top`: of the five most probable ones, where there are more; `correct`: the predicted
+class alone."""
 
 TOP_CLASSES = 5
 
@@ -75,6 +77,7 @@ class Predictions:
         scores: "np.ndarray",
         *,
         are_probabilities: bool = True,
+        predicted: "np.ndarray | None" = None,
         classes: "np.ndarray | None" = None,
         views: int = 1,
         marks: "Mapping[str, np.ndarray] | None" = None,
@@ -83,6 +86,7 @@ class Predictions:
 
         Args:
             scores: probabilities, or other numbers of which the largest decides where not `are_probabilities`.
+            predicted: the classes that were counted as predicted; None: those with the largest score, the first of equals.
             others: see the attributes.
         """
         import numpy as np
@@ -92,7 +96,7 @@ class Predictions:
             split,
             np.asarray(indices, dtype=np.int64)[order],
             np.asarray(labels, dtype=np.int64)[order],
-            scores.argmax(axis=1)[order],
+            np.asarray(scores.argmax(axis=1) if predicted is None else predicted, dtype=np.int64)[order],
             scores.shape[1],
             scores.astype(np.float32)[order] if are_probabilities else None,
             classes=None if classes is None else np.asarray(classes, dtype=np.int64),
@@ -118,6 +122,17 @@ class Predictions:
             return "full"
         return "correct" if self.top is None else "top"
 
+    def table(self) -> "pd.DataFrame":
+        """One row an image: index, label, prediction, correct and, where all are kept, one probability column a class."""
+        import pandas as pd
+
+        table = pd.DataFrame({"index": self.indices, "label": self.labels})
+        table["prediction"], table["correct"] = self.predicted, self.correct
+        if self.probabilities is None:
+            return table
+        columns = [f"probability_{label}" for label in range(self.num_classes)]
+        return pd.concat([table, pd.DataFrame(self.probabilities, columns=columns)], axis=1)
+
     def at(self, detail: Detail) -> "Predictions":
         """As much of them as `detail` says, or less where there is less."""
         import numpy as np
@@ -126,10 +141,11 @@ class Predictions:
             return replace(self, top=None) if detail == "correct" else self
         if detail == "correct":
             return replace(self, probabilities=None)
+        if self.num_classes <= TOP_CLASSES:
+            return self
         # The predicted class comes first, whatever else is as probable.
-        number = min(TOP_CLASSES, self.num_classes)
         ranked = self.probabilities.copy()
         np.put_along_axis(ranked, self.predicted[:, None], np.inf, axis=1)
-        order = np.argsort(-ranked, axis=1, kind="stable")[:, :number]
+        order = np.argsort(-ranked, axis=1, kind="stable")[:, :TOP_CLASSES]
         top = TopClasses(order, np.take_along_axis(self.probabilities, order, axis=1))
         return replace(self, probabilities=None, top=top)

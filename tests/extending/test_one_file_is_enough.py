@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+
+from vision_studies.stored_predictions import read_predictions
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +65,11 @@ def test_the_metric_is_a_column_of_the_results_and_right(finished, results):
     assert (results["test_top_two"] >= results["test_accuracy"]).all()
     row = results.iloc[0]
     folder = finished.folder / "data/06_models/toys/cifar_resnet/runs" / row["run_fingerprint"]
-    stored = load_file(folder / "predictions.safetensors")
+    stored = read_predictions(folder)
     hits = 0
-    for probabilities, label in zip(stored["probabilities_1"], stored["labels"], strict=True):
+    for probabilities, label in zip(stored.probabilities, stored.labels, strict=True):
         hits += (probabilities > probabilities[label]).sum() < 2
-    assert row["test_top_two"] == pytest.approx(hits / len(stored["labels"]))
+    assert row["test_top_two"] == pytest.approx(hits / len(stored.labels))
 
 
 def test_the_metric_stands_in_the_tables_of_page_and_terminal(finished):

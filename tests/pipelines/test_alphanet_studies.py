@@ -17,7 +17,7 @@ from vision_studies.config.merge import merge_settings
 from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.alphanet.figures import plot_study
 from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
-from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
+from vision_studies.pipelines.alphanet.work.evaluation import predicted_on_test
 from vision_studies.pipelines.alphanet.work.features import open_feature_set
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
@@ -148,7 +148,7 @@ def check_tables(project):
     names = classes["split"].to_numpy()[labels]
     before = {}
     for (variant, seed), row in results.iterrows():
-        predictions, among_top = read_predictions(runs(project) / row["run_fingerprint"])
+        predictions, among_top = predicted_on_test(runs(project) / row["run_fingerprint"])
         other = json.loads(row["other_metrics"])
         assert row["test_accuracy"] == pytest.approx((predictions == labels).mean())
         for split in SPLITS:
@@ -307,7 +307,7 @@ def check_experts(project):
     assert not np.allclose(*halves)
     scores = [expert.scores(half) for expert, half in zip(experts, halves, strict=True)]
     results = pd.read_parquet(outputs(project) / "results.parquet").set_index("variant")
-    predictions, _ = read_predictions(runs(project) / results.loc["experts", "run_fingerprint"])
+    predictions, _ = predicted_on_test(runs(project) / results.loc["experts", "run_fingerprint"])
     assert (predictions == np.mean(scores, axis=0).argmax(axis=1)).mean() > 0.99  # but for what rounding decides
     assert results.loc["cRT", "parameters"] == (halves[0].shape[1] + 1) * 10  # it takes the first network's
 
@@ -369,7 +369,7 @@ def test_imported_features_need_no_images_and_are_read_again_when_they_change(pr
     assert results["variant"].tolist() == ["imported"] + ["imported, rho 0.5"] * 3
     assert set(results["status"]) == {"complete"}
     expected = make_classifier().scores(make_features().groups["test"].features).argmax(axis=1)
-    predictions, _ = read_predictions(runs(project, study) / results["run_fingerprint"][0])
+    predictions, _ = predicted_on_test(runs(project, study) / results["run_fingerprint"][0])
     assert np.array_equal(predictions, expected)
     table = (reports(project, study) / "tables/top_5.md").read_text(encoding="utf-8")
     assert "| imported, rho 0.5 |" in table

@@ -21,7 +21,8 @@ RUN = Run("cifar_resnet", "study", "plain", 0, 3, {"epochs": 1}, "data", 1)
 
 
 def said(split="test", views=1) -> Predictions:
-    probabilities = np.array([[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]])
+    probabilities = np.zeros((3, 8))
+    probabilities[:, :2] = [[0.25, 0.75], [0.5, 0.5], [0.125, 0.875]]
     return Predictions.of(split, np.array([7, 3, 5]), np.array([1, 1, 1]), probabilities, views=views)
 
 

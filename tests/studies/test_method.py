@@ -23,12 +23,24 @@ from vision_studies.studies.method import (
     no_networks,
     run_stages,
 )
+from vision_studies.studies.predictions import Kept
 from vision_studies.studies.published import NeverPublished
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.stages import Alone, Later, Stage
 
-SECTION = PageSection("Toy", {}, ())
-ANSWERS = ["name", "version", "section", "stages", "check", "most_runs", "nodes", "networks", "published"]
+SECTION, KEPT = PageSection("Toy", {}, ()), Kept("full")
+ANSWERS = [
+    "name",
+    "version",
+    "section",
+    "stages",
+    "check",
+    "most_runs",
+    "nodes",
+    "networks",
+    "published",
+    "predictions",
+]
 WRITING = ("begin", "record", "record_failure", "forget", "forget_all", "claim", "write_group")
 
 
@@ -80,7 +92,9 @@ def test_nothing_is_done_before_it_is_given(demo, name, fresh, tmp_path):
 
 def toy(stages) -> Method:
     networks = no_networks("they keep none", lambda _: "")
-    return Method("toy", 3, SECTION, stages, lambda _: None, lambda _: 1, (), networks, NeverPublished("it is a toy"))
+    return Method(
+        "toy", 3, SECTION, stages, lambda _: None, lambda _: 1, (), networks, NeverPublished("it is a toy"), KEPT
+    )
 
 
 def context_of_toy(stages, folder, **changes) -> Context:

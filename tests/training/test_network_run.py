@@ -57,8 +57,8 @@ def settings():
 def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_path, data, settings):
     trained = cifar_resnet.train(settings, 0, data, tmp_path, CPU)
     assert data.asked == ["train", "validation"]
-    metrics = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
-    assert data.asked == ["train", "validation", "test"]
+    metrics = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU).metrics
+    assert data.asked == ["train", "validation", "test", "validation"]
     assert (trained.status, trained.reason) == (COMPLETE, None)
     assert {"validation_accuracy", "parameters", "macs", "best_epoch"} <= trained.metrics.keys()
     assert not [name for name in trained.metrics if name.startswith("test_")]
@@ -67,23 +67,27 @@ def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_pa
 
 def test_predictions_are_those_of_the_test_split_and_views_start_with_the_plain_one(tmp_path, data, settings):
     cifar_resnet.train(settings, 0, data, tmp_path, CPU)
-    metrics = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
-    stored = load_file(tmp_path / cifar_resnet.PREDICTIONS_FILE)
-    np.testing.assert_array_equal(stored["indices"], data.splits.test)
-    np.testing.assert_allclose(stored["probabilities_1"].sum(axis=1), 1, atol=1e-5)
-    table = cifar_resnet.predictions_table(tmp_path)
-    assert table["correct"].mean() == pytest.approx(metrics["test_accuracy"])
+    outcome = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
+    stored = {(said.split, said.views): said for said in outcome.predictions}
+    assert set(stored) == {("test", 1), ("test", 3), ("validation", 1)}
+    plain = stored["test", 1]
+    np.testing.assert_array_equal(plain.indices, data.splits.test)
+    np.testing.assert_array_equal(plain.labels, data.image_set.labels[data.splits.test])
+    np.testing.assert_array_equal(stored["validation", 1].indices, data.splits.validation)
+    np.testing.assert_allclose(plain.probabilities.sum(axis=1), 1, atol=1e-5)
+    table = plain.table()
+    assert table["correct"].mean() == outcome.metrics["test_accuracy"]
     assert list(table.columns) == ["index", "label", "prediction", "correct"] + [f"probability_{k}" for k in range(3)]
-    averaged = stored["probabilities_3"]  # test-time views change the prediction itself, not only its loss
+    averaged = stored["test", 3].probabilities  # test-time views change the prediction itself, not only its loss
     np.testing.assert_allclose(averaged.sum(axis=1), 1, atol=1e-5)
-    assert np.abs(averaged - stored["probabilities_1"]).max() > 1e-4
+    assert np.abs(averaged - plain.probabilities).max() > 1e-4
     # The plain prediction, computed by hand.
     model = cifar_resnet.build_network(settings, data)
     weights = cifar_resnet.load_weights(model, tmp_path / cifar_resnet.WEIGHTS_FILE).eval()
     batch = next(iter(data.loader("test", kind="device", batch_size=1000, device=CPU).epoch(0)))
     with torch.inference_mode():
         expected = weights(batch.images).softmax(dim=1).numpy()
-    np.testing.assert_allclose(stored["probabilities_1"], expected, atol=1e-5)
+    np.testing.assert_allclose(plain.probabilities, expected, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, data, settings):
@@ -149,14 +153,12 @@ def test_the_speedrun_network_whitens_the_training_images(tmp_path, data):
 
 def test_submissions_number_the_test_images_in_order(tmp_path, data, settings):
     cifar_resnet.train(settings, 0, data, tmp_path, CPU)
-    cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU)
-    tables = cifar_resnet.submissions(tmp_path)
+    plain, three, _ = cifar_resnet.evaluate(settings, 0, data, tmp_path, CPU).predictions
+    tables = cifar_resnet.submissions([plain, three])
     assert set(tables) == {"predictions", "predictions_tta3"}
-    plain = cifar_resnet.predictions_table(tmp_path)
-    assert tables["predictions"]["ID"].tolist() == list(range(len(plain)))
-    assert tables["predictions"]["Labels"].tolist() == plain["prediction"].tolist()
-    three = cifar_resnet.predictions_table(tmp_path, views=3)
-    assert tables["predictions_tta3"]["Labels"].tolist() == three["prediction"].tolist()
+    assert tables["predictions"]["ID"].tolist() == list(range(len(plain.indices)))
+    assert tables["predictions"]["Labels"].tolist() == plain.probabilities.argmax(axis=1).tolist()
+    assert tables["predictions_tta3"]["Labels"].tolist() == three.probabilities.argmax(axis=1).tolist()
 
 
 SOURCES = ("split", "weights", "order", "augmentation", "training")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from vision_studies.predictions import Detail
 from vision_studies.settings_base import Settings
 
 
@@ -37,6 +38,11 @@ class ExecutionSettings(Settings):
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         description="auto: a GPU where there is one; of several, each process takes its own"
+    )
+    predictions: Detail | None = Field(
+        default=None,  # records of commands of earlier versions have none
+        description="what every scored run keeps of what it says of images; full: all probabilities; top: those of the five "
+        "most probable classes; correct: the predicted class alone; null: as each method has it",
     )
 
 

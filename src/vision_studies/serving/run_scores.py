@@ -10,13 +10,14 @@ import torch
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
+from vision_studies.predictions import Predictions
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_model_file, open_run, selected_model
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import StoredNetwork, networks_of, split_positions
-from vision_studies.training.network_run import divided, prediction_rows
+from vision_studies.training.network_run import divided
 
 
 class SplitPredictions(NamedTuple):
@@ -31,8 +32,8 @@ class SplitPredictions(NamedTuple):
     class_names: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
-        """One row an image; see `prediction_rows`."""
-        return prediction_rows(self.positions, self.labels, self.probabilities)
+        """One row an image; see `Predictions.table`."""
+        return Predictions.of("test", self.positions, self.labels, self.probabilities).table()
 
 
 def score_model(path: Path, split: Split, device: torch.device) -> dict[str, float]:

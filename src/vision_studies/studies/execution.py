@@ -266,7 +266,7 @@ def _do(group: _Group, work: GroupWork) -> _Outcomes:
         # A group that is continued from its checkpoint reports runs again that had ended after it: the first time counts.
         if not group.store.is_finished(run, group.stage):
             group.store.record(run, group.stage, outcome)
-            outcomes.append((run, outcome))
+            outcomes.append((run, replace(outcome, predictions=())))  # which need not be sent to another process
 
     for run in group.unfinished():
         group.store.begin(run)

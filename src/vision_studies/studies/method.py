@@ -16,6 +16,7 @@ from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.project_folders import choose_project, project_folder
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
+from vision_studies.studies.predictions import Keeping, Kept, Never
 from vision_studies.studies.published import NeverPublished, Published
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -275,6 +276,7 @@ class Method(Generic[S]):
         nodes: its graph.
         networks: how what its runs have trained is used again, or why it is not.
         published: how its published project wrote results, or why there is nothing of the kind.
+        predictions: how much its scored runs keep of what they say of images, or why there is nothing of the kind.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.
@@ -293,6 +295,7 @@ class Method(Generic[S]):
     nodes: Sequence[NodeSpec]
     networks: Networks
     published: Published | NeverPublished
+    predictions: Kept | Never
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone
@@ -405,6 +408,9 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
 
 def _do(item: Any, context: Context[Any]) -> Any:
     if isinstance(item, Stage):
+        keeps = context.method.predictions
+        if isinstance(keeps, Kept):
+            item = replace(item, work=Keeping(item.work, context.execution.predictions or keeps.detail))
         execute(item, context.runs, context.execution, fresh=context.fresh)
         return True
     if isinstance(item, Artifacts):

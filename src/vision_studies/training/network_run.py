@@ -4,23 +4,22 @@ Source: the project "Deep Learning Spring 2025 Project 1" (SE-ResNet, RandAugmen
 augmentation), without its defects: a stratified validation split selects, the official test split is scored once.
 """
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from vision_studies.augmentation.views import average_probabilities, views_of
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
 from vision_studies.data.prepared import PreparedData
-from vision_studies.files import atomic_file
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
+from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.statistics.calibration import accuracy
 from vision_studies.statistics.metrics import measured
@@ -30,8 +29,6 @@ from vision_studies.training.fit import fit
 from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import seed_everything, tune_process
-
-PREDICTIONS_FILE = "predictions.safetensors"
 
 
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
@@ -129,68 +126,56 @@ def _train(
     return result.outcome(metrics)
 
 
-def evaluate(
-    settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device
-) -> dict[str, Any]:
-    """Score the selected weights of a run on the test split, plainly and with test-time views.
-
-    Writes `folder/predictions.safetensors`: indices [N], labels [N] and, for every number of views n,
-    probabilities_n [N, classes].
+def evaluate(settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device) -> Outcome:
+    """Score the selected weights of a run, which lie in `folder`, on the test split, plainly and with test-time views.
 
     Returns:
-        Columns of the results table; accuracy with n > 1 views stands in `other_metrics`.
+        Columns of the results table, of which accuracy with n > 1 views stands in `other_metrics`; and what the network says
+        of the test images with every number of views, and of the validation images.
     """
     tune_process()
     data = divided(settings, seed, data)  # whose training images say how pixels are scaled
     model = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device)
-    loader = data.loader("test", kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
-    probabilities = predict_with_views(model, loader, settings, device)
-    indices = data.splits.test
-    labels = np.asarray(data.image_set.labels[indices])
-    predictions = {f"probabilities_{views}": values for views, values in probabilities.items()}
-    with atomic_file(folder / PREDICTIONS_FILE) as temporary:
-        save_file({"indices": indices, "labels": labels, **predictions}, temporary)
+    probabilities = _said(model, "test", settings, data, device)
+    labels = np.asarray(data.image_set.labels[data.splits.test])
     others = {
         f"test_accuracy_views_{views}": accuracy(values, labels) for views, values in probabilities.items() if views > 1
     }
-    return {**measured(probabilities[1], labels), "other_metrics": others}
+    said = [_predictions("test", data, values, views) for views, values in probabilities.items()]
+    plain = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update={"views": (1,)})})
+    said.append(_predictions("validation", data, _said(model, "validation", plain, data, device)[1]))
+    metrics = {**measured(probabilities[1], labels), "other_metrics": others}
+    return Outcome(metrics, predictions=tuple(said))
 
 
-def predictions_table(folder: Path, views: int = 1) -> pd.DataFrame:
-    """Predictions of an evaluated run with the first test-time views; see `prediction_rows`."""
-    stored = load_file(folder / PREDICTIONS_FILE)
-    return prediction_rows(stored["indices"], stored["labels"], stored[f"probabilities_{views}"])
+def _said(
+    model: nn.Module, split: str, settings: RunSettings, data: PreparedData, device: torch.device
+) -> dict[int, np.ndarray]:
+    loader = data.loader(split, kind=settings.loader, batch_size=settings.evaluation.batch_size, device=device)
+    return predict_with_views(model, loader, settings, device)
 
 
-def prediction_rows(indices: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
-    """Class probabilities [N, classes] as a table: index, label, prediction, correct and one probability column a class.
+def _predictions(split: PredictedSplit, data: PreparedData, values: np.ndarray, views: int = 1) -> Predictions:
+    positions = getattr(data.splits, split)
+    return Predictions.of(split, positions, data.image_set.labels[positions], values, views=views)
+
+
+def submissions(predictions: Iterable[Predictions]) -> dict[str, pd.DataFrame]:
+    """Predictions of an evaluated run as the original project submits them.
 
     Args:
-        indices: of the images in the image set, int64 [N].
-        labels: their classes, int64 [N].
-        probabilities: float32 [N, classes].
-    """
-    table = pd.DataFrame({"index": indices, "label": labels})
-    table["prediction"] = probabilities.argmax(axis=1)
-    table["correct"] = table["prediction"] == table["label"]
-    columns = [f"probability_{label}" for label in range(probabilities.shape[1])]
-    return pd.concat([table, pd.DataFrame(probabilities, columns=columns)], axis=1)
-
-
-def submissions(folder: Path) -> dict[str, pd.DataFrame]:
-    """Predictions of an evaluated run as the original project submits them.
+        predictions: of the test images, with one number of test-time views after the other.
 
     Returns:
         "predictions" and, for every number of test-time views n above 1, "predictions_tta<n>": tables with the columns ID
         (position in the test split) and Labels (predicted class).
     """
-    tables = {}
-    for name, probabilities in load_file(folder / PREDICTIONS_FILE).items():
-        kind, _, views = name.partition("_")
-        if kind == "probabilities":
-            file = "predictions" if views == "1" else f"predictions_tta{views}"
-            tables[file] = pd.DataFrame({"ID": range(len(probabilities)), "Labels": probabilities.argmax(axis=1)})
-    return tables
+    return {
+        "predictions" if said.views == 1 else f"predictions_tta{said.views}": pd.DataFrame(
+            {"ID": range(len(said.indices)), "Labels": said.predicted}
+        )
+        for said in predictions
+    }
 
 
 @torch.inference_mode()

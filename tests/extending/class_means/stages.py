@@ -6,6 +6,7 @@ from pathlib import Path
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.class_means.networks import classifier, probabilities, save_means
 from vision_studies.pipelines.class_means.settings import ClassMeansSettings
+from vision_studies.predictions import Predictions
 from vision_studies.studies.method import WEIGHTS_FILE, Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Known, Stage, Steps
@@ -59,4 +60,6 @@ def _evaluate(_: Run, folder: Path, *, context: Means) -> Outcome:
     from vision_studies.statistics.metrics import measured
 
     network = classifier(context.images, folder / WEIGHTS_FILE)
-    return Outcome(measured(*probabilities(network, context.images, "test")))
+    said, labels = probabilities(network, context.images, "test")
+    predictions = Predictions.of("test", context.images.splits.test, labels, said)
+    return Outcome(measured(said, labels), predictions=(predictions,))

@@ -542,14 +542,18 @@ def test_networks_are_scored_on_the_test_images_of_their_protocol(marked, tmp_pa
         networks.append(network)
         assert "best_epoch" in own[0].metrics
     was_read(marked)
-    scores = evaluate_stack([*zip(stack, files, strict=True)], marked, CPU)
+    outcomes = evaluate_stack([*zip(stack, files, strict=True)], marked, CPU)
     read = was_read(marked)
     test = of_classes(marked, NEW, *(("train", "validation") if protocol else ("test",)))
     learnt = {int(place) for run in stack for place in subset(run.settings, run.repeat, marked)[0]}
     assert read == test | learnt
     if protocol:
         assert not read & {*marked.splits.test.tolist()}
-    for run, network, score in zip(stack, networks, scores, strict=True):
+    for run, network, outcome in zip(stack, networks, outcomes, strict=True):
+        score, [said] = outcome.metrics, outcome.predictions
+        assert said.accuracy == score["test_accuracy"]
+        assert said.indices.tolist() == sorted(test)
+        np.testing.assert_array_equal(said.classes[said.labels], marked.image_set.labels[said.indices])
         assert score["other_metrics"]["test_images"] == len(test)
         accuracy, loss = scores_of(network, marked, sorted(test), NEW)
         assert score["test_accuracy"] == pytest.approx(accuracy)

@@ -8,6 +8,7 @@ from vision_studies.pipelines.alphanet.published_study import PUBLISHED
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:alphanet"
 BY_CLASS = ["class_accuracies", "combinations", "changes"]
@@ -42,6 +43,7 @@ METHOD = Method(
     check=check_study,
     networks=NETWORKS,
     published=PUBLISHED,
+    predictions=Kept("correct"),
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

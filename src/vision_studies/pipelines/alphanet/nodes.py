@@ -152,13 +152,13 @@ def _require_one(results: pd.DataFrame) -> None:
 
 def _scored(plan: Plan, experiment: Experiment, class_distances: Callable[..., np.ndarray]) -> "ScoredRun":
     """What tables are made of."""
-    from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
+    from vision_studies.pipelines.alphanet.work.evaluation import predicted_on_test
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.outputs import ScoredRun
 
     classifier, repeat, folder = experiment.classifier, experiment.repeat, plan.runs.path(experiment.run)
     features = plan.features(classifier, repeat)
-    scored = ScoredRun(classifier, experiment.run.variant, repeat, features, *read_predictions(folder))
+    scored = ScoredRun(classifier, experiment.run.variant, repeat, features, *predicted_on_test(folder))
     if experiment.neighbours is None:
         return scored
     neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)

@@ -262,9 +262,9 @@ class _DataSet:
 
     def _tested(self, row: Mapping[str, Any], run: StoredRun) -> dict[str, Any]:
         from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
-        from vision_studies.pipelines.alphanet.work.evaluation import read_predictions
+        from vision_studies.pipelines.alphanet.work.evaluation import predicted_on_test
 
-        predictions, among_top = read_predictions(run.folder)
+        predictions, among_top = predicted_on_test(run.folder)
         labels = self.features.groups["test"].labels
         by_class = class_accuracies(predictions == labels, labels, self.features.num_classes)
         other = run.stages["evaluation"]["metrics"]["other_metrics"]

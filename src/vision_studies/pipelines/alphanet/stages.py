@@ -125,4 +125,6 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
         improved = improved_classifier(plan.classifier(experiment), neighbours, coefficients, scale)
         scores = improved_scores(scores, test, improved, features.splits.few, scale)
     logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
-    return Outcome(evaluate(scores, test.labels, features.splits, folder, probabilities=logits))
+    images = plan.context.data
+    indices = None if images is None else images.splits.test  # of imported features there are no images
+    return evaluate(scores, test.labels, features.splits, indices, probabilities=logits)

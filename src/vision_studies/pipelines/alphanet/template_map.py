@@ -20,7 +20,7 @@ def class_maps(
     Returns:
         For each class, called by its name and gain, its map and the names of its neighbours.
     """
-    from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier, read_predictions
+    from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier, predicted_on_test
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
 
     accuracies = class_accuracies[class_accuracies["experiment"] == experiment]
@@ -32,7 +32,7 @@ def class_maps(
     scale = CombinationRunSettings.model_validate(trained.run.configuration["combinations"]).training.prediction_scale
     after = improved_classifier(before, neighbours, coefficients, scale)
     folders = (plan.classifier_folder(trained.classifier, trained.repeat), folder)
-    predicted, predicted_after = (read_predictions(path)[0] for path in folders)
+    predicted, predicted_after = (predicted_on_test(path)[0] for path in folders)
     gains = class_means(accuracies).set_index("label")["gain"]
     test = features.groups["test"]
     maps, names = {}, {}

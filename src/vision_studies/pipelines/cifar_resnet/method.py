@@ -5,6 +5,7 @@ from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
 from vision_studies.pipelines.cifar_resnet.published_study import PUBLISHED
 from vision_studies.pipelines.cifar_resnet.stages import check, most_runs, stages
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.predictions import Kept
 
 METHOD = Method(
     name="cifar_resnet",
@@ -40,6 +41,7 @@ METHOD = Method(
     check=check,
     networks=NETWORKS,
     published=PUBLISHED,
+    predictions=Kept("full"),
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(
@@ -48,11 +50,13 @@ METHOD = Method(
         NodeSpec(nodes.select_model, ["results", "runs_folder", "image_set", "splits"], "model", "evaluation"),
         NodeSpec(
             nodes.write_evaluation,
-            ["results", "runs_folder", "model"],
+            ["results", "runs_folder", "image_set", "splits", "model"],
             ["evaluation_predictions", "evaluated_model", "evaluation_summary"],
             "evaluation",
         ),
-        NodeSpec(nodes.collect_predictions, ["results", "runs_folder"], "predictions", "evaluation"),
+        NodeSpec(
+            nodes.collect_predictions, ["results", "runs_folder", "image_set", "splits"], "predictions", "evaluation"
+        ),
         NodeSpec(nodes.compare_runs, ["results", "params:reporting"], "comparison", "evaluation"),
         NodeSpec(
             nodes.plot_training_graphs,

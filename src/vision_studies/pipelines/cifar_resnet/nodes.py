@@ -1,8 +1,10 @@
 """Nodes of `cifar_resnet`."""
 
 import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -15,6 +17,12 @@ from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import run_stages
+from vision_studies.studies.predictions import Unavailable, read_predictions
+
+if TYPE_CHECKING:
+    from vision_studies.predictions import Predictions
+
+logger = logging.getLogger(__name__)
 
 
 def train_runs(context: ResidualNetworks) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,7 +60,7 @@ def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, 
 
 
 def write_evaluation(
-    results: pd.DataFrame, runs_folder: Path, model: dict[str, Any]
+    results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame, model: dict[str, Any]
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any], dict[str, Any]]:
     """The evaluation folder of the selected run: predictions to submit, the checkpoint they came from, and a summary."""
     from vision_studies.training.network_run import submissions
@@ -64,14 +72,18 @@ def write_evaluation(
         **json.loads(best["other_metrics"] or "{}"),
         "configuration": model["configuration"],
     }
-    return submissions(runs_folder / best["run_fingerprint"]), model, summary
+    folder = runs_folder / best["run_fingerprint"]
+    views = sorted({1, *model["configuration"]["evaluation"]["views"]})
+    return submissions(_test_predictions(folder, views, image_set, splits, whole=False)), model, summary
 
 
-def collect_predictions(results: pd.DataFrame, runs_folder: Path) -> pd.DataFrame:
+def collect_predictions(
+    results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame
+) -> pd.DataFrame:
     """Test predictions of the run with the best validation accuracy."""
-    from vision_studies.training.network_run import predictions_table
-
-    return predictions_table(runs_folder / _best_run(results)["run_fingerprint"])
+    folder = runs_folder / _best_run(results)["run_fingerprint"]
+    [plain] = _test_predictions(folder, [1], image_set, splits, whole=True)
+    return plain.table()
 
 
 def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dict[str, Any]]:
@@ -125,6 +137,39 @@ def plot_comparison(results: pd.DataFrame, comparison: list[dict[str, Any]]) -> 
     from vision_studies.figures.comparison import comparison_figure
 
     return comparison_figure(results, pd.DataFrame(comparison))
+
+
+def _test_predictions(
+    folder: Path, views: Sequence[int], image_set: ImageSet, splits: pd.DataFrame, *, whole: bool
+) -> "list[Predictions]":
+    """What a run has said of the test images with each number of views; its network is asked again where that was not kept, or
+    not all probabilities of what has to be `whole`.
+    """
+    stored = [read_predictions(folder, views=number) for number in views]
+    kept = [said for said in stored if not isinstance(said, Unavailable) and not (whole and said.probabilities is None)]
+    if len(kept) == len(views):
+        return kept
+    for said in stored:
+        if isinstance(said, Unavailable):
+            logger.warning("%s Until then its network is asked again for the report.", said.reason)
+            break
+    return _asked_again(folder, views, image_set, splits)
+
+
+def _asked_again(folder: Path, views: Sequence[int], image_set: ImageSet, splits: pd.DataFrame) -> "list[Predictions]":
+    from vision_studies.config.network_run import RunSettings
+    from vision_studies.data.prepared import PreparedData
+    from vision_studies.training.network_run import evaluate
+    from vision_studies.training.runtime import select_device
+
+    description = read_description(folder)
+    settings = RunSettings.model_validate(description["configuration"])
+    changes: dict[str, Any] = {"loader": "device"}
+    changes["evaluation"] = settings.evaluation.model_copy(update={"views": tuple(views)})
+    data = PreparedData.from_catalog(image_set, splits, {})
+    asked = settings.model_copy(update=changes)
+    outcome = evaluate(asked, description["seed"], data, folder, select_device("auto"))
+    return [said for said in outcome.predictions if said.split == "test" and said.views in views]
 
 
 def _best_run(results: pd.DataFrame) -> dict[str, Any]:

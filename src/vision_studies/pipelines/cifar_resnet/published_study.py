@@ -5,6 +5,7 @@ anything: `config` is a mapping, where the project pickles an object, and there 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 import pandas as pd
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.errors import DataError
 from vision_studies.pipelines.cifar_resnet.published_files import config_table, write_logs
+from vision_studies.predictions import Predictions
 from vision_studies.run_folders import CHECKPOINTS, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.stored_predictions import Unavailable, read_predictions
 from vision_studies.studies.published import Published, StoredStudy, copied, plain_name, unused, write_csv
 from vision_studies.studies.stored_runs import StoredRun
 
@@ -97,10 +101,21 @@ def _write_run(study: StoredStudy, run: StoredRun, outputs: Path) -> Path:
     if "evaluation" in run.stages:
         ended = datetime.fromisoformat(run.stages["evaluation"]["provenance"]["finished_at"])
         name = f"{experiment}_val_acc_{accuracy:.2f}_{ended:{_MINUTE}}_model_{best.name}"
-        for predictions, table in submissions(run.folder).items():
+        for predictions, table in submissions(_said(run.folder, settings.evaluation.views)).items():
             write_csv(table, outputs / f"evaluations/{name}/{predictions}.csv")
         copied(best, outputs / f"evaluations/{name}/model.pth")
     return best
+
+
+def _said(folder: Path, views: Sequence[int]) -> list[Predictions]:
+    """What a run has said of the test images with each number of views. Raises DataError where that is not to be had."""
+    predictions = []
+    for number in sorted({1, *views}):
+        said = read_predictions(folder, views=number, probabilities=False)
+        if isinstance(said, Unavailable):
+            raise DataError(said.reason)
+        predictions.append(said)
+    return predictions
 
 
 def _checkpoint(weights: dict[str, Any], history: pd.DataFrame, epoch: int, config: dict[str, Any]) -> dict[str, Any]:

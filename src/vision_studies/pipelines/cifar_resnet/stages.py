@@ -69,4 +69,4 @@ def _evaluate(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:
     from vision_studies.training.network_run import evaluate
 
     settings = RunSettings.model_validate(run.configuration)
-    return Outcome(evaluate(settings, run.seed, context.images, folder, context.device))
+    return evaluate(settings, run.seed, context.images, folder, context.device)

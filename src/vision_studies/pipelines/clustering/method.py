@@ -5,6 +5,7 @@ from vision_studies.pipelines.clustering.published_study import PUBLISHED
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, check, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
 from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
+from vision_studies.studies.predictions import Never
 
 CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["cluster_box_plot", "score_lines", "effective_rank_figure"]
@@ -34,6 +35,7 @@ METHOD = Method(
         "they keep no network; name the run of transfer_cuts that pretrained the one they look into", network_title
     ),
     published=PUBLISHED,
+    predictions=Never("Clusters of activations are no classifiers: there is no class that one of them predicts."),
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

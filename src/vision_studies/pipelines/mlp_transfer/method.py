@@ -9,6 +9,7 @@ from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
 from vision_studies.pipelines.mlp_transfer.published_study import PUBLISHED
 from vision_studies.pipelines.mlp_transfer.stages import check, most_runs, select_hyperparameters, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:mlp_transfer"
 REPORT = "report"  # all that is made of what search, retraining and transfer have saved
@@ -64,6 +65,7 @@ METHOD = Method(
     check=check,
     networks=NETWORKS,
     published=PUBLISHED,
+    predictions=Kept("correct"),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),

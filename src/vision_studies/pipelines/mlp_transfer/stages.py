@@ -233,5 +233,5 @@ def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: P
     from vision_studies.pipelines.mlp_transfer.work import evaluate_stack
 
     scored = [(MlpRunSettings.model_validate(run.configuration), context.runs.path(run)) for run in stack]
-    for run, metrics in zip(stack, evaluate_stack(scored, context.images, context.device), strict=True):
-        record(run, Outcome(metrics))
+    for run, outcome in zip(stack, evaluate_stack(scored, context.images, context.device), strict=True):
+        record(run, outcome)

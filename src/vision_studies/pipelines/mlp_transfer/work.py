@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from vision_studies.models.mlp import MLP
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, StackSettings, architecture_name
+from vision_studies.predictions import Predictions
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
@@ -129,18 +129,20 @@ def _tensors(
 @torch.inference_mode()
 def evaluate_stack(
     stack: Sequence[tuple[MlpRunSettings, Path]], data: PreparedData, device: torch.device
-) -> list[dict[str, Any]]:
-    """Columns of the results table for each of these settings and folders, from its selected weights and the test split.
+) -> list[Outcome]:
+    """Columns of the results table for each of these settings and folders, from its selected weights and the test split, and
+    what the perceptron says of these images.
 
     All that `training` says must be equal.
     """
     tune_process()
     images, labels = _tensors(stack[0][0], data, data.splits.test, device)
-    scores: list[dict[str, Any]] = []
+    outcomes = []
     for settings, folder in stack:
         network = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device).eval()
         with autocast(settings.training, device):
             parts = [network(batch).float() for batch in images.split(settings.training.batch_size)]
         probabilities = F.softmax(torch.cat(parts).double(), dim=1).cpu().numpy()
-        scores.append(measured(probabilities, labels.cpu().numpy()))
-    return scores
+        said = Predictions.of("test", data.splits.test, labels.cpu().numpy(), probabilities)
+        outcomes.append(Outcome({**measured(probabilities, labels.cpu().numpy())}, predictions=(said,)))
+    return outcomes

@@ -81,7 +81,7 @@ def combine(
         **metrics_on_validation(outputs),
         "other_metrics": {f"weight_{number}": float(weight) for number, weight in enumerate(weights, start=1)},
     }
-    return Outcome(metrics)
+    return Outcome(metrics, predictions=(outputs.predictions("validation"),))
 
 
 def chosen_weights(metrics: dict[str, Any]) -> list[float]:

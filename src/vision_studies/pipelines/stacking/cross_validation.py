@@ -6,7 +6,7 @@ augmentation), by networks that were not trained on it, and test images are scor
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,7 @@ from vision_studies.pipelines.stacking.stacked_networks import (
     order_seed,
 )
 from vision_studies.pipelines.stacking.work import Report, fit_split, score
+from vision_studies.predictions import Predictions
 from vision_studies.run_folders import MEND, WEIGHTS_FILE
 from vision_studies.stored_tables import read_table, write_table
 from vision_studies.training.checkpoints import load_weights, save_weights
@@ -163,15 +164,24 @@ def train(
         "peak_memory_mb": peak_memory_mb(device),
         "device": str(device),
     }
+    predictions = [_held_out_predictions(data, held_out, labels)]
     if result.best_epoch is not None:
         meta_learner.load_state_dict(result.weights)
         save_weights(meta_learner, folder / WEIGHTS_FILE)
         outputs = ask.stack(meta_learner, "validation")
         save_outputs(outputs, folder, "validation")
+        predictions.append(outputs.predictions("validation"))
         right = held_out.argmax(axis=2) == labels[:, None]
         others = {f"out_of_fold_accuracy_base_{n}": float(column.mean()) for n, column in enumerate(right.T, start=1)}
         metrics |= {"best_epoch": result.best_epoch, **metrics_on_validation(outputs), "other_metrics": others}
-    return result.outcome(metrics)
+    return replace(result.outcome(metrics), predictions=tuple(predictions))
+
+
+def _held_out_predictions(data: PreparedData, held_out: np.ndarray, labels: np.ndarray) -> Predictions:
+    """The mean of what the base learners say of the training images that each was kept from, from logits [N, learners,
+    classes]; the meta-learner has learnt from these, so that it has nothing to say of images that it has not seen.
+    """
+    return Predictions.of("out_of_fold", data.splits.train, labels, softmax(held_out, axis=2).mean(axis=1))
 
 
 def outputs_on_test(

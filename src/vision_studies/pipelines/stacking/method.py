@@ -7,6 +7,7 @@ from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.published_study import PUBLISHED
 from vision_studies.pipelines.stacking.stages import check, most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:stacking"
 
@@ -48,6 +49,7 @@ METHOD = Method(
     check=check,
     networks=NETWORKS,
     published=PUBLISHED,
+    predictions=Kept("full"),
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

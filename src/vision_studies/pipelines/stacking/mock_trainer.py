@@ -69,7 +69,9 @@ def train(
         "best_epoch": int(best["epoch"]),
         **metrics_on_validation(outputs),
     }
-    return Outcome(metrics, PRUNED, "the search ended it", history) if pruned else Outcome(metrics, history=history)
+    if pruned:
+        return Outcome(metrics, PRUNED, "the search ended it", history)
+    return Outcome(metrics, history=history, predictions=(outputs.predictions("validation"),))
 
 
 def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, accuracy: float) -> SplitOutputs:

@@ -10,6 +10,7 @@ from scipy.special import softmax
 
 from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file
+from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.statistics.diversity import diversity
 from vision_studies.statistics.metrics import measured
 
@@ -32,6 +33,10 @@ class SplitOutputs:
     def probabilities(self) -> np.ndarray:
         """float32 [N, classes], of the head that classifies."""
         return softmax(self.logits[:, -1], axis=1)
+
+    def predictions(self, split: PredictedSplit) -> Predictions:
+        """What the head that classifies says, as a run keeps it."""
+        return Predictions.of(split, self.indices, self.labels, self.probabilities)
 
 
 def outputs_file(folder: Path, split: str) -> Path:

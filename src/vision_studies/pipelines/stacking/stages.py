@@ -1,7 +1,7 @@
 """The runs of a stacking study, variants and opponents, and what is done to them: searching, training, combining, scoring."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,7 +271,7 @@ def _train_trial(run: Run, folder: Path, report: "TrialReport", *, context: Stac
         value = row["validation_accuracy"]
         return value == value and report(row["epoch"], value)  # noqa: PLR0124 - NaN where it was not validated
 
-    return _train(run, folder, context=context, report=tell)
+    return replace(_train(run, folder, context=context, report=tell), predictions=())  # trials are not scored
 
 
 def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None" = None) -> Outcome:
@@ -318,7 +318,8 @@ def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
         save_outputs(views[-1], folder, view_name(view))
     metrics = metrics_on_test(views[0])
     others = {**trained.get("other_metrics", {}), **metrics.get("other_metrics", {})}
-    return Outcome(metrics | {"other_metrics": others | (view_metrics(views, asked.numbers) if asked else {})})
+    metrics["other_metrics"] = others | (view_metrics(views, asked.numbers) if asked else {})
+    return Outcome(metrics, predictions=(views[0].predictions("test"),))
 
 
 def _outputs_on_test(run: Run, folder: Path, view: int, *, context: Stacking) -> "SplitOutputs":

@@ -5,6 +5,7 @@ split selects, label smoothing reaches every loss, and the test split is scored 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
 from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
 from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
 from vision_studies.pipelines.stacking.views import ViewLoader
+from vision_studies.predictions import Predictions
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.evaluation import predict_outputs
@@ -51,23 +53,26 @@ def train(
 ) -> Outcome:
     """Train a stack or a network; an interrupted call continues from the checkpoints in `folder`.
 
-    Writes the weights of the best validation epoch and what they say of the validation images.
+    Writes the weights of the best validation epoch and what all heads say of the validation images.
     """
     tune_process()
     model = build(run, seed, data)
     order = order_seed(seed, 0 if isinstance(run, JointRun) else run.member)
     options: dict[str, Any] = {"device": device, "folder": folder / "checkpoints", "report": report}
     result = fit_split(model, run, run.training, data, seed=order, objective=objective_of(run), **options)
+    predictions: tuple[Predictions, ...] = ()
     metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
     if result.best_epoch is not None:
         model.load_state_dict(result.weights)
         save_weights(model, folder / WEIGHTS_FILE)
         if result.ended != "pruned":
-            save_outputs(score(model, run, data, "validation", device), folder, "validation")
+            outputs = score(model, run, data, "validation", device)
+            save_outputs(outputs, folder, "validation")
+            predictions = (outputs.predictions("validation"),)
         best = result.history.set_index("epoch").loc[result.best_epoch]
         others = best[best.index.str.startswith("validation_") & ~best.index.isin([*metrics])].astype(float)
         metrics["other_metrics"] = others.dropna().to_dict()
-    return result.outcome(metrics)
+    return replace(result.outcome(metrics), predictions=predictions)
 
 
 def outputs_on_test(

@@ -10,6 +10,7 @@ from vision_studies.pipelines.transfer_cuts.published_study import PUBLISHED
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import check, most_runs, stages
 from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.predictions import Kept
 
 SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["modes_figure", "box_plot", "difference_lines", "heat_map"]
@@ -50,6 +51,7 @@ METHOD = Method(
     check=check,
     networks=NETWORKS,
     published=PUBLISHED,
+    predictions=Kept("correct"),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),

@@ -1,7 +1,7 @@
 """The runs of `transfer_cuts`, and what is done to them: pretraining, fine-tuning in stacks, and scoring."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,6 +217,6 @@ def _evaluate(stack: Sequence[Run], _folder: Path, record: Record, *, context: C
 
     store = context.runs
     files = [(_cut_run(context, run), store.path(run, WEIGHTS_FILE)) for run in stack]
-    for run, metrics in zip(stack, evaluate_stack(files, context.images, context.device), strict=True):
-        others = store.metrics(run, TRAINING)["other_metrics"]
-        record(run, Outcome(metrics | {"other_metrics": others | metrics["other_metrics"]}))
+    for run, outcome in zip(stack, evaluate_stack(files, context.images, context.device), strict=True):
+        others = store.metrics(run, TRAINING)["other_metrics"] | outcome.metrics["other_metrics"]
+        record(run, replace(outcome, metrics=outcome.metrics | {"other_metrics": others}))

@@ -5,7 +5,7 @@ Source: the project "mp-tl-study" (which layers transfer to classes never seen, 
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from vision_studies.pipelines.transfer_cuts.settings import (
     Pretraining,
     PretrainingRunSettings,
 )
+from vision_studies.predictions import Predictions
 from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
@@ -103,7 +104,8 @@ def pretrain(
         network.load_state_dict(result.weights)
         save_weights(network, folder / WEIGHTS_FILE)
         logits = _logits([network.eval().to(device)], layers, data, images.test, settings.training, device)
-        metrics |= _test_metrics(logits[0], images.labels(data, images.test))
+        measures, said = _scored(logits[0], data, images, images.test)
+        return replace(result.outcome(metrics | measures), predictions=(said,))
     return result.outcome(metrics)
 
 
@@ -141,16 +143,18 @@ def import_network(
     save_weights(network, folder / WEIGHTS_FILE)
     layers = FrozenLayers(None, 0, settings.training, device)
     scores: dict[str, Any] = {}
+    predictions = []
     parts: dict[Split, np.ndarray] = {"validation": images.validation, "test": images.test}
     for split, positions in parts.items():
         logits = _logits([network.eval().to(device)], layers, data, positions, settings.training, device)
-        probabilities = softmax(logits[0].astype(np.float64), axis=1)
-        scores |= measured(probabilities, images.labels(data, positions), split)
+        measures, said = _scored(logits[0], data, images, positions, split)
+        scores |= measures
+        predictions.append(said)
     size = network_size(network.cpu(), data.image_shape)
     told = {"best_epoch": 0, "seconds": 0.0, "device": str(device), "other_metrics": {"epochs": 0, "ended": "complete"}}
     history = {"epoch": 0, **dict.fromkeys(("train_loss", "train_accuracy", "learning_rate"), np.nan), "seconds": 0.0}
     history |= {name: scores[name] for name in ("validation_loss", "validation_accuracy")}
-    return Outcome({**size, **told, **scores}, history=pd.DataFrame([history]))
+    return Outcome({**size, **told, **scores}, history=pd.DataFrame([history]), predictions=tuple(predictions))
 
 
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
@@ -245,13 +249,12 @@ def train_stack(
     fit_ensemble(members, tensors, tuning.training, on_end=end, **shared)
 
 
-def evaluate_stack(
-    stack: Sequence[tuple[CutRun, Path]], data: PreparedData, device: torch.device
-) -> list[dict[str, Any]]:
+def evaluate_stack(stack: Sequence[tuple[CutRun, Path]], data: PreparedData, device: torch.device) -> list[Outcome]:
     """Score runs of one cut and pretraining, by the weights of their layers after the cut: on test, and on what they learnt.
 
     Returns:
-        Columns of the results table, for each; the accuracy on the images learnt from stands in `other_metrics`.
+        Columns of the results table, for each, of which the accuracy on the images learnt from stands in `other_metrics`; and
+        what the network says of the test images.
     """
     tune_process()
     first, settings = stack[0][0], stack[0][0].settings
@@ -262,7 +265,7 @@ def evaluate_stack(
     layers = FrozenLayers(first.pretrained_network(data), settings.cut.frozen, training, device)
     networks = [load_weights(rest_of_network(settings, data), file).to(device).eval() for _, file in stack]
     logits = _logits(networks, layers, data, test, training, device)
-    scores = []
+    outcomes = []
     for member, (run, _) in enumerate(stack):
         learns, _ = subset(run.settings, run.repeat, data)
         if np.isin(learns, test).all():  # as published
@@ -271,8 +274,9 @@ def evaluate_stack(
             learnt = _logits([networks[member]], layers, data, learns, training, device)[0]
         right = float((learnt.argmax(axis=1) == images.labels(data, learns)).mean())
         other = {"train_accuracy": right, "test_images": len(test)}
-        scores.append(_test_metrics(logits[member], images.labels(data, test)) | {"other_metrics": other})
-    return scores
+        metrics, said = _scored(logits[member], data, images, test)
+        outcomes.append(Outcome(metrics | {"other_metrics": other}, predictions=(said,)))
+    return outcomes
 
 
 def member_bytes(run: CutRun, data: PreparedData) -> int:
@@ -316,8 +320,13 @@ def _logits(
     return torch.cat(parts, dim=1).cpu().numpy()
 
 
-def _test_metrics(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    return measured(softmax(logits.astype(np.float64), axis=1), labels)
+def _scored(
+    logits: np.ndarray, data: PreparedData, images: ClassData, positions: np.ndarray, split: Split = "test"
+) -> tuple[dict[str, Any], Predictions]:
+    """Columns of the results table from the logits [N, classes] of the images at `positions`, and the predictions."""
+    probabilities, labels = softmax(logits.astype(np.float64), axis=1), images.labels(data, positions)
+    said = Predictions.of(split, positions, labels, probabilities, classes=images.classes)
+    return {**measured(probabilities, labels, split)}, said
 
 
 def _metrics(result: FitResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:

@@ -1,24 +1,28 @@
-"""Scoring classifiers on test images, once, and keeping what they predict."""
+"""Scoring classifiers on test images, once, and reading what they predict."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from scipy.special import softmax
 from torch import Tensor
 
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import CheckpointError
-from vision_studies.files import atomic_file
+from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet.work.accuracy import macro_f1, split_accuracies, top_k_hits
 from vision_studies.pipelines.alphanet.work.cached_logits import TOP
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
+from vision_studies.predictions import Predictions
+from vision_studies.run_folders import EARLIER_PREDICTIONS_FILE, predictions_file
 from vision_studies.statistics.metrics import measured
+from vision_studies.stored_predictions import Unavailable, read_predictions
 
-PREDICTIONS_FILE = "predictions.safetensors"
+AMONG_TOP = "among_top"
+"""What is marked of every image: whether the right class is among the first five."""
 
 
 def improved_classifier(
@@ -48,41 +52,66 @@ def improved_scores(
 
 
 def evaluate(
-    scores: np.ndarray, labels: np.ndarray, splits: ClassSplits, folder: Path, *, probabilities: bool = True
-) -> dict[str, Any]:
-    """Rate the scores of test images and write what they predict to `folder/predictions.safetensors`.
+    scores: np.ndarray,
+    labels: np.ndarray,
+    splits: ClassSplits,
+    indices: np.ndarray | None = None,
+    *,
+    probabilities: bool = True,
+) -> Outcome:
+    """Rate the scores of test images.
 
     Args:
         scores: [N, classes], of images with `labels`, int64 [N].
+        splits: few, medium and many classes.
+        indices: int64 [N], positions of the images in the image set; None where there is none: they are numbered.
         probabilities: whether scores are logits, so that loss and calibration mean something.
 
     Returns:
-        Columns of the results table; accuracies of splits, top-5 accuracies and macro F1 stand in `other_metrics`.
+        Columns of the results table, of which accuracies of splits, top-5 accuracies and macro F1 stand in `other_metrics`; and
+        the predictions.
     """
     predictions = scores.argmax(axis=1)
     hits, among_top = predictions == labels, top_k_hits(scores, labels, TOP)
-    with atomic_file(folder / PREDICTIONS_FILE) as temporary:
-        save_file({"predictions": predictions.astype(np.int32), "among_top": among_top.astype(np.uint8)}, temporary)
+    said = softmax(scores, axis=1) if probabilities else scores
     metrics: dict[str, Any] = {"test_accuracy": float(hits.mean())}
     if probabilities:
-        metrics = {**measured(softmax(scores, axis=1), labels), **metrics}
+        metrics = {**measured(said, labels), **metrics}
     by_split = {f"test_{split}": value for split, value in split_accuracies(hits, labels, splits).items()}
     top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, labels, splits).items()}
     other = {**by_split, **top, "test_f1": macro_f1(predictions, labels, scores.shape[1])}
-    return metrics | {"other_metrics": {name: value for name, value in other.items() if value == value}}  # noqa: PLR0124 - NaN
+    metrics["other_metrics"] = {name: value for name, value in other.items() if value == value}  # noqa: PLR0124 - NaN
+    options: dict[str, Any] = {
+        "are_probabilities": probabilities,
+        "predicted": predictions,
+        "marks": {AMONG_TOP: among_top},
+    }
+    indices = np.arange(len(labels)) if indices is None else indices
+    return Outcome(metrics, predictions=(Predictions.of("test", indices, labels, said, **options),))
 
 
-def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What `evaluate` has written: predicted classes int64 [N], and whether the right one is among the first five, bool [N].
+def predicted_on_test(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What a scored run has predicted of the test images: classes int64 [N], and whether the right one is among the first five,
+    bool [N].
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: they are missing or damaged.
     """
-    path = folder / PREDICTIONS_FILE
+    earlier = folder / EARLIER_PREDICTIONS_FILE
+    if earlier.is_file() and not predictions_file(folder, "test").is_file():
+        return _tested_earlier(earlier)
+    said = read_predictions(folder, probabilities=False)
+    if isinstance(said, Unavailable):
+        raise CheckpointError(said.reason)
+    return said.predicted, said.marks[AMONG_TOP]
+
+
+def _tested_earlier(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """From the file of earlier versions, which has no labels."""
     try:
-        stored = load_file(path)
+        stored = load_file(file)
         return stored["predictions"].astype(np.int64), stored["among_top"].astype(bool)
     except Exception as error:  # safetensors has errors of its own
         raise CheckpointError(
-            f"{path} is missing or damaged ({error}); delete its folder and run the study again."
+            f"{file} is missing or damaged ({error}); delete its folder and run the study again."
         ) from error
