@@ -72,7 +72,17 @@ def test_study_and_data_set_stand_in_every_path(conf):
     key = catalog["image_set"]["filepath"].split("/")[2]
     assert key.startswith("digits-")
     assert catalog["{pipeline}.results"]["filepath"].startswith("data/07_model_output/resnet_se+demo/")
-    of_all = ("outputs_folder", "reports_folder", "pages", "index", "comparison", "best_markdown", "best_latex")
+    of_all = (
+        "outputs_folder",
+        "reports_folder",
+        "pages",
+        "page_scripts",
+        "index",
+        "index_scripts",
+        "comparison",
+        "best_markdown",
+        "best_latex",
+    )
     for name, entry in catalog.items():
         path = entry.get("filepath", entry.get("path"))
         if name in [f"reporting.{own}" for own in of_all]:  # reports compare all studies

@@ -102,12 +102,22 @@ def test_panels_are_made_equally_high():
 @pytest.mark.parametrize(("fill", "median"), [("#000080", "white"), ("#ffffff", INK), ("#00000020", INK)])
 def test_boxes_leave_out_empty_groups_and_their_medians_stand_out(fill, median):
     _, axes = panels.single(7, 4)
-    marks.boxes(axes, [[1, 2, 3], [], [4, 5]], [0, 1, 2], 0.5, fill=fill, edge="grey")
+    marks.boxes(axes, [[1, 2, 3, 4], [], [4, 5, 6, 7]], [0, 1, 2], 0.5, fill=fill, edge="grey")
     assert len([patch for patch in axes.patches if isinstance(patch, PathPatch)]) == 2
     medians = {to_hex(line.get_color()) for line in axes.lines if line.get_linewidth() == 1.5}
     assert medians == {to_hex(median)}
     marks.boxes(axes, [[], []], [0, 1], 0.5, fill=fill, edge="grey")
     assert len(axes.patches) == 2
+
+
+def test_values_that_are_too_few_for_a_box_are_dots_with_their_median():
+    _, axes = panels.single(7, 4)
+    marks.boxes(axes, [[3, 1, 2]], [5], 0.5, fill="white", edge="grey", orientation="horizontal")
+    assert not axes.patches
+    dots, median = axes.lines
+    assert list(dots.get_xdata()) == [3, 1, 2]
+    assert np.abs(np.asarray(dots.get_ydata()) - 5).max() <= 0.25
+    assert list(median.get_xdata()) == [2, 2]
 
 
 def test_cells_tell_their_value_in_an_ink_that_can_be_read_and_missing_ones_have_a_dash():

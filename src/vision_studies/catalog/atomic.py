@@ -1,7 +1,7 @@
 """Library datasets that write beside their file and rename, so that a full disk or a kill leaves the old content."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kedro_datasets import json, matplotlib, pandas, text, yaml
 from kedro_datasets._typing import HTMLPreview, ImagePreview, JSONPreview, TablePreview
@@ -10,6 +10,10 @@ from vision_studies.catalog.datasets import SharedVersions
 from vision_studies.catalog.previews import NO_JSON, NO_TABLE, table_preview, text_preview
 from vision_studies.errors import DataError, VisionStudiesError, one_line
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
+from vision_studies.versions import Versions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class _AtomicSave(SharedVersions):
@@ -19,9 +23,13 @@ class _AtomicSave(SharedVersions):
     """
 
     def save(self, data: Any) -> None:
-        with self._saving():
+        with self._saving() as file:
             # __wrapped__: Kedro wraps every save with logging and version checks, and has done so for this one.
             super().save.__wrapped__(self, data)  # type: ignore[misc]
+            self._save_beside(data, file)
+
+    def _save_beside(self, data: Any, file: Path) -> None:
+        """Write what else belongs to the version."""
 
     def load(self) -> Any:
         """Read the newest version. Raises DataError where there is none, or it is damaged."""
@@ -101,3 +109,20 @@ class MatplotlibDataset(_AtomicSave, matplotlib.MatplotlibDataset):
     def preview(self) -> ImagePreview:
         """The newest version."""
         return super().preview() if self.exists() else ImagePreview("")
+
+
+class FigureDataset(MatplotlibDataset):
+    """A figure as a picture and, unless that would be very large, as SVG beside it, which pages show."""
+
+    @property
+    def versions(self) -> Versions:
+        """What is kept of both files."""
+        file = Path(self._filepath)
+        return Versions.of_file(file, f"{file.stem}.svg")
+
+    def _save_beside(self, data: "Figure", file: Path) -> None:
+        from vision_studies.figures.vector import vector
+
+        svg = vector(data)
+        if svg is not None:
+            file.with_suffix(".svg").write_text(svg, encoding="utf-8")

@@ -10,6 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from vision_studies.figures.dark import ON_COLOUR
 from vision_studies.figures.marks import bare, colour_scale, picture
 from vision_studies.figures.panels import finished, single, small_multiples
 from vision_studies.figures.style import COLOURS, INK, NO_DATA, RIGHT, SOFT, WRONG, figure, short, styled
@@ -47,7 +48,9 @@ def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, class_names: S
             share = shares[row, column]
             text = f"{counts[row, column]:,}\n{_percent(share)}"
             colour = "white" if share > 0.35 else INK
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5, linespacing=1.05)
+            axes.text(
+                column, row, text, ha="center", va="center", color=colour, fontsize=8.5, linespacing=1.05, gid=ON_COLOUR
+            )
     else:
         side = min(13.0, 4.5 + 0.09 * classes)
         fig = figure(side + 4, side)

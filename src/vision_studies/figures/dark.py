@@ -24,6 +24,9 @@ _TURNED = {
 }
 """Greys of `style` -> what they are on a dark page."""
 
+ON_COLOUR = "on_colour"
+"""What text is called that lies on a colour of its own, such as a number in a cell: it stays as it is on a dark page."""
+
 _DARK = {*_TURNED.values()}
 _PALE = 0.7  # a colour whose channels are all above it was mixed with white
 _SHARE = 0.25  # of the colour, in such a mixture
@@ -62,7 +65,8 @@ def darken(figure: Figure) -> None:
     """Turn all colours of a figure that were not chosen for a dark page."""
     for artist in figure.findobj():
         if isinstance(artist, Text):
-            _turn(artist, "color")
+            if artist.get_gid() != ON_COLOUR:
+                _turn(artist, "color")
             if (box := artist.get_bbox_patch()) is not None:
                 _turn(box, "facecolor", "edgecolor")
         elif isinstance(artist, Line2D):

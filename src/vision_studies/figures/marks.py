@@ -14,7 +14,11 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.image import AxesImage
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from vision_studies.figures.dark import ON_COLOUR
 from vision_studies.figures.style import INK, NO_DATA, SOFT
+
+FEWEST_BOXED = 4
+"""Values of a box; fewer are shown one by one."""
 
 
 def boxes(
@@ -30,7 +34,8 @@ def boxes(
     orientation: Literal["vertical", "horizontal"] = "vertical",
     **box: Any,
 ) -> None:
-    """A box for each group that has values: quartiles, and whiskers to the last value within 1.5 times their distance.
+    """A box for each group of four values or more: quartiles, and whiskers to the last value within 1.5 times their distance.
+    Of fewer, which have no quartiles to speak of, every value is a dot, and their median a line.
 
     Args:
         positions: one a group.
@@ -41,12 +46,16 @@ def boxes(
         dots: colour of values beyond the whiskers; if missing there are none.
         box: of the patches, such as hatch.
     """
-    filled = [(np.asarray(values), x) for values, x in zip(groups, positions, strict=True) if len(values)]
+    given = [(np.asarray(values), x) for values, x in zip(groups, positions, strict=True) if len(values)]
+    line = {"color": edge if whiskers is None else whiskers}
+    for values, x in given:
+        if len(values) < FEWEST_BOXED:
+            _few(axes, values, x, width, orientation, colour=edge, ink=line["color"])
+    filled = [(values, x) for values, x in given if len(values) >= FEWEST_BOXED]
     if not filled:
         return
     *red_green_blue, opacity = to_rgba(fill)
     median = "white" if opacity * luminance(red_green_blue) + 1 - opacity < 0.5 else INK
-    line = {"color": edge if whiskers is None else whiskers}
     axes.boxplot(
         [values for values, _ in filled],
         positions=[x for _, x in filled],
@@ -61,6 +70,14 @@ def boxes(
         capprops=line,
         flierprops={"marker": "o", "markersize": 3, "markerfacecolor": dots, "markeredgewidth": 0},
     )
+
+
+def _few(axes: Axes, values: np.ndarray, x: float, width: float, orientation: str, *, colour: Any, ink: Any) -> None:
+    places = x + spread(len(values), 0.25 * width)
+    median, ends = [np.median(values)] * 2, [x - 0.4 * width, x + 0.4 * width]
+    swap = orientation == "horizontal"
+    axes.plot(*((values, places) if swap else (places, values)), "o", color=colour, markersize=4, zorder=3)
+    axes.plot(*((median, ends) if swap else (ends, median)), color=ink, linewidth=1.5, zorder=3)
 
 
 def spread(count: int, reach: float) -> np.ndarray:
@@ -95,7 +112,7 @@ def cells(
         missing = bool(np.isnan(value))
         ink = SOFT if missing else "white" if luminance(image.to_rgba(value)) < 0.55 else INK
         text = "–" if missing else write(value)
-        axes.text(column, row, text, ha="center", va="center", fontsize=font_size, color=ink)
+        axes.text(column, row, text, ha="center", va="center", fontsize=font_size, color=ink, gid=ON_COLOUR)
     turned: dict[str, Any] = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     axes.set_xticks(range(len(columns)), columns, **turned)
     axes.set_yticks(range(len(rows)), rows)

@@ -190,8 +190,9 @@ class StudyFolders:
                 continue
             file = newest_file(path)
             if file is not None:
-                address = quote(file.relative_to(self.reports).as_posix())
-                figures.append(ReportFigure(*words, address, *picture_size(file, words.title), pipeline))
+                shown, width, height = picture(file, words.title)
+                address = quote(shown.relative_to(self.reports).as_posix())
+                figures.append(ReportFigure(*words, address, width, height, pipeline))
             elif Versions.of_file(path).names():
                 missing.append(f"The figure '{words.title}' is missing, {path}; run `{pipeline}` again to draw it.")
         return figures, missing
@@ -257,8 +258,10 @@ class StudyFolders:
         return read_records(self.reports / "run_records")
 
 
-def picture_size(file: Path, title: str) -> tuple[int, int]:
-    """Width and height of a figure in pixels of the page: an inch of it has 96, and so its letters are as large as the page's.
+def picture(file: Path, title: str) -> tuple[Path, int, int]:
+    """What is shown of a figure, SVG where it was saved with it, and its width and height in pixels of the page.
+
+    An inch of a figure has 96 of them, and so its letters are as large as the page's.
 
     Raises:
         DataError: the file is not a PNG file.
@@ -266,11 +269,13 @@ def picture_size(file: Path, title: str) -> tuple[int, int]:
     try:
         with Image.open(file, formats=["PNG"]) as image:
             dots = image.info.get("dpi", (_FIGURE_DPI, _FIGURE_DPI))[0] or _FIGURE_DPI
-            return round(image.width / dots * 96), round(image.height / dots * 96)
+            size = round(image.width / dots * 96), round(image.height / dots * 96)
     except OSError as error:
         raise DataError(
             f"The figure '{title}' is not a PNG file: {file}; delete the file and run its pipeline again."
         ) from error
+    vector = file.with_suffix(".svg")
+    return vector if vector.is_file() else file, *size
 
 
 def find_studies(outputs: Path, reports: Path, running: str | None = None) -> list[StudyFolders]:

@@ -17,7 +17,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from vision_studies.figures.marks import boxes, cells, colour_scale, have_room, spread, values_run
+from vision_studies.figures.marks import FEWEST_BOXED, boxes, cells, colour_scale, have_room, spread, values_run
 from vision_studies.figures.panels import finished, key, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, MARKERS, NO_DATA, SOFT, colour, styled
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
@@ -458,7 +458,7 @@ def _box(axes: Axes, values: np.ndarray, position: float, look: dict[str, Any], 
     few = len(values) < _FEW
     kinds = {"fill": look["facecolor"], "edge": look["edgecolor"], "hatch": look.get("hatch")}
     boxes(axes, [values], [position], 0.62, whiskers=SOFT, dots=None if few else SOFT, linewidth=0.9, **kinds)
-    if few:
+    if FEWEST_BOXED <= len(values) < _FEW:
         positions = position + spread(len(values), 0.2)
         axes.plot(positions, values, "o", color=SOFT, markersize=3.5, markeredgewidth=0, zorder=3)
     above: dict[str, Any] = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "va": "bottom"}

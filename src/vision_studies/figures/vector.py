@@ -1,0 +1,50 @@
+"""Figures as SVG for pages: text in the page's font, nothing behind it, and colours that follow light and dark."""
+
+import io
+import re
+from collections.abc import Iterator
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from vision_studies.figures.dark import ON_COLOUR, turned
+from vision_studies.figures.fonts import BASE
+
+MOST_BYTES = 400_000
+"""A figure of more, such as one of thousands of points, is better a picture."""
+
+_FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
+_COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+_PARAMETERS = {"svg.fonttype": "none", "svg.hashsalt": "vision-studies", "svg.image_inline": True}
+
+
+def vector(figure: Figure) -> str | None:
+    """A figure as SVG; None where it would be larger than a picture should be.
+
+    Its letters are text, so that they can be searched, read aloud and enlarged. On a dark page a rule of the file's own turns
+    what was drawn for a light one, as `dark` turns it in pictures.
+    """
+    file = io.BytesIO()
+    with mpl.rc_context(_PARAMETERS):
+        figure.savefig(file, format="svg", bbox_inches="tight", transparent=True, metadata={"Date": None})
+    svg = file.getvalue().decode()
+    if len(svg) > MOST_BYTES:
+        return None
+    svg = svg.replace(f"'{BASE}'", _FONTS.replace('"', "'"))
+    styles = f"image{{image-rendering:pixelated}}@media (prefers-color-scheme:dark){{{''.join(_dark_rules(svg))}}}"
+    return svg.replace("<defs>", f"<style>{styles}</style>\n <defs>", 1)
+
+
+def _dark_rules(svg: str) -> Iterator[str]:
+    text = f'g:not([id^="{ON_COLOUR}"])>text'
+    yield f"{text}{{fill:{_hex(turned('#000000'))}}}"  # of which no colour is written
+    for what, colour in sorted(set(_COLOUR.findall(svg))):
+        dark = _hex(turned(colour))
+        if dark != colour:
+            holders = (f"{text}", f"{text} tspan", "path", "use", "rect", "line") if what == "fill" else ("path", "use")
+            selectors = ",".join(f'{holder}[style*="{what}: {colour}"]' for holder in holders)
+            yield f"{selectors}{{{what}:{dark}!important}}"
+
+
+def _hex(colour: object) -> str:
+    return mpl.colors.to_hex(colour)  # type: ignore[arg-type]
