@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "statistics.metrics": {"statistics.calibration"},
     "statistics": LEAVES | METRICS,
     "figures": LEAVES,
-    "reports": LEAVES | METRICS,
+    "reports": LEAVES | METRICS | {"statistics"},
     "data": LEAVES | SETTINGS | {"augmentation", "storage"},
     "training": BELOW_TRAINING | {"statistics"},
     "studies": BELOW_STUDIES,

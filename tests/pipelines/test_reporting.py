@@ -29,7 +29,7 @@ from vision_studies.studies.question import earlier_questions
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
 from vision_studies.versions import Versions
 
-SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t")
+SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
 
 
 def named(name, **changes):
@@ -386,7 +386,7 @@ def test_what_answers_an_earlier_question_is_in_no_table_figure_or_sentence_and_
     assert study.results()["pipeline"].unique().tolist() == ["mlp_transfer"]
     assert list(study.conclusions()) == list(study.charts()) == ["mlp_transfer"]
     assert [figure.pipeline for figure in study.figures()[0]] == ["mlp_transfer"]
-    _, pages, markdown, _, _, summary = house.report()
+    _, pages, markdown, *_, summary = house.report()
     told = f"The results of cifar_resnet in the study 'demo' are {OTHER} than its newest command has"
     assert told in html.unescape(pages["demo"])
     assert told in summary
@@ -416,7 +416,7 @@ def test_the_page_of_the_study_holds_what_its_folders_hold(house):
         {"epoch": [1, 2], "run": "r", "variant": "plain", "seed": 0, "validation_accuracy": [0.5, 0.8]}
     )
     history.to_parquet(house.outputs / "demo/cifar_resnet/histories.parquet")
-    scripts, pages, markdown, latex, csv, summary = house.report()
+    scripts, pages, markdown, latex, csv, verdict, card, summary = house.report()
     assert list(pages) == ["demo"]
     page = pages["demo"]
     assert "<h1>A study</h1>" in page
@@ -427,7 +427,12 @@ def test_the_page_of_the_study_holds_what_its_folders_hold(house):
     assert "Learning curves, run by run" in page
     assert '"validation_accuracy"' not in page
     assert "What this study changes in the base configuration (1)" in page
-    assert "wide" in summary
+    assert "Take 'wide': it names" in summary
+    assert verdict["answers"][0]["take"] == "wide"
+    assert verdict["sources"] == house.study("demo").fingerprint()
+    assert card.startswith("# A study\n")
+    for shown in (html.unescape(page), card, verdict["sentences"][1]):  # the first says that the demo is a rehearsal
+        assert verdict["headline"].removeprefix("Rehearsal: ") in shown
     assert set(markdown) == set(latex) == set(csv)
     assert "configuration_comparison" in csv
 
@@ -471,9 +476,11 @@ def test_a_damaged_card_of_another_study_stops_no_report_and_is_named(house, cap
 
 def test_without_results_of_its_own_the_base_configuration_still_reports_on_the_others(house):
     house.store("other")
-    _, pages, *tables, summary = house.report("base")
+    _, pages, *tables, verdict, card, summary = house.report("base")
     assert list(pages) == ["other"]
     assert tables == [{}, {}, {}]
+    assert verdict["answers"] == []
+    assert "Nothing stood beside each other" in card
     assert summary == "The study 'base' has no results of its own."
 
 

@@ -17,6 +17,7 @@ from vision_studies.studies.forecast import forecast
 from vision_studies.studies.method import (
     Context,
     Method,
+    NoChoice,
     PageSection,
     load_method,
     make_context,
@@ -40,6 +41,7 @@ ANSWERS = [
     "networks",
     "published",
     "predictions",
+    "verdict",
 ]
 WRITING = ("begin", "record", "record_failure", "forget", "forget_all", "claim", "write_group")
 
@@ -92,9 +94,8 @@ def test_nothing_is_done_before_it_is_given(demo, name, fresh, tmp_path):
 
 def toy(stages) -> Method:
     networks = no_networks("they keep none", lambda _: "")
-    return Method(
-        "toy", 3, SECTION, stages, lambda _: None, lambda _: 1, (), networks, NeverPublished("it is a toy"), KEPT
-    )
+    others = (networks, NeverPublished("it is a toy"), KEPT, NoChoice("asks nothing"))
+    return Method("toy", 3, SECTION, stages, lambda _: None, lambda _: 1, (), *others)
 
 
 def context_of_toy(stages, folder, **changes) -> Context:

@@ -16,6 +16,15 @@ class StudySettings(Settings):
     question: str = Field(description="what the study wants to know")
 
 
+REHEARSAL = "demo"
+"""Environment that makes a study small enough for minutes, on images that say nothing of its question."""
+
+
+def is_rehearsal(study: str) -> bool:
+    """Whether a study, by the environments that name it, only shows that everything works."""
+    return REHEARSAL in study.split("+")
+
+
 class VariantSettings(Settings):
     """One of the things that a study compares."""
 
@@ -62,3 +71,6 @@ class ReportingSettings(Settings):
         description="t: Student's interval of the mean; bootstrap: bias-corrected and accelerated"
     )
     test: Literal["wilcoxon", "t"] = Field(description="paired test of two variants: signed-rank, or Student's t")
+    margin: float = Field(
+        gt=0, lt=1, description="differences of accuracy below it count as none: 0.01 is one percentage point"
+    )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import pandas as pd
@@ -24,6 +24,9 @@ from vision_studies.reports.page import (
 from vision_studies.reports.table import Table
 from vision_studies.statistics.metrics import COMPARED, METRICS
 
+if TYPE_CHECKING:
+    from vision_studies.statistics.verdict import Verdict
+
 _MANY_VARIANTS = 12  # beyond, each has a row of its own where settings are compared
 _SHOWN_CONFIGURATIONS = 500  # in the page of all studies; all of them are in comparison.csv
 _SHOWN_RUNS = 50  # rows that stand in the page itself; a script brings the others
@@ -41,6 +44,7 @@ class StudyReport:
         comparison: from `statistics.comparisons`: `compare_metrics`, or `compare_variants` of test accuracy; may be empty.
         figures: in the order in which they are shown.
         confidence: of the intervals.
+        verdict: which of all that stood beside each other to take; without one, sentences of `comparison` stand in its place.
         conclusions: pipeline -> sentences with its answer; they take the place of those that `comparison` has for it.
         charts: pipeline -> interactive figures.
         pipelines: pipeline -> its title, in the order in which they are shown.
@@ -60,6 +64,7 @@ class StudyReport:
     comparison: pd.DataFrame
     figures: Sequence[ReportFigure]
     confidence: float
+    verdict: "Verdict | None" = None
     conclusions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     charts: Mapping[str, Sequence[Chart]] = field(default_factory=dict)
     pipelines: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +92,7 @@ def render_study(report: StudyReport) -> Page:
         charts=named,
         data={"runs": packed(data)},
         report=report,
+        verdict=_verdict_block(report.verdict),
         runs=table,
         metrics=COMPARED,
         sections=_sections(report, runs, charts),
@@ -96,11 +102,19 @@ def render_study(report: StudyReport) -> Page:
     )
 
 
+def _verdict_block(verdict: "Verdict | None") -> Any:
+    """What the template of a verdict shows; None where there is none. Its statistics take their time to import."""
+    from vision_studies.reports.verdict import verdict_block
+
+    return None if verdict is None else verdict_block(verdict)
+
+
 def _sections(
     report: StudyReport, runs: list[dict[str, Any]], charts: Mapping[str, Sequence[NamedChart]]
 ) -> list[dict[str, Any]]:
     """What the page shows of each pipeline, in the order of `report.pipelines`; others follow."""
-    sentences = tables.answers(report.comparison, report.conclusions)
+    verdict = report.verdict
+    sentences = tables.answers(None if verdict else report.comparison, report.conclusions)
     compared = tables.of_test_accuracy(report.comparison).to_dict("records")
     named = [*(run["pipeline"] for run in runs), *charts, *(figure.pipeline for figure in report.figures)]
     sections = []
@@ -113,7 +127,9 @@ def _sections(
                 "pipeline": pipeline,
                 "title": report.pipelines.get(pipeline, pipeline),
                 "answers": sentences.get(pipeline) or sentences.get("", []),
-                "variants": tables.variant_rows(pipeline_runs, report.comparison),
+                "variants": tables.with_estimates(
+                    tables.variant_rows(pipeline_runs, report.comparison), () if verdict is None else verdict.answers
+                ),
                 "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
                 "several_conditions": len({run["condition"] for run in pipeline_runs if run["condition"]}) > 1,

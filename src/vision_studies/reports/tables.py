@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -15,6 +15,9 @@ from vision_studies.outcomes import COMPLETE
 from vision_studies.reports.formatting import MISSING, count, duration, is_missing, number, percent, spread
 from vision_studies.reports.table import Table
 from vision_studies.statistics.metrics import COMPARED, METRICS, Metric
+
+if TYPE_CHECKING:
+    from vision_studies.statistics.verdict import Answer
 
 _TEXTS = (
     *("pipeline", "study", "variant", "condition", "status", "reason", "configuration", "other_metrics"),
@@ -106,6 +109,24 @@ def variant_rows(runs: list[dict[str, Any]], comparison: pd.DataFrame | None) ->
         }
         rows.append(row)
     return rows
+
+
+def with_estimates(rows: list[dict[str, Any]], answers: "Sequence[Answer]") -> list[dict[str, Any]]:
+    """Rows from `variant_rows` with `test_images`, how many stand behind their values (None where that is not known), and with
+    the interval of test accuracy that covers them, where a verdict has it.
+    """
+    standings = {
+        (standing.candidate.pipeline, standing.candidate.name): (standing.estimate, answer.measure)
+        for answer in answers
+        for standing in answer.standings
+    }
+    found = []
+    for row in rows:
+        estimate, measure = standings.get((row["pipeline"], row["variant"]), (None, ""))
+        ends = {} if estimate is None or measure != "accuracy" else {"low": estimate.low, "high": estimate.high}
+        images = None if estimate is None else estimate.images or None
+        found.append(row | {"test_images": images, "test_accuracy": row["test_accuracy"] | ends})
+    return found
 
 
 def of_test_accuracy(comparison: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from vision_studies.config.registry import METHODS
 from vision_studies.config.study import ExecutionSettings, StudySettings
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from vision_studies.data.prepared import PreparedData
     from vision_studies.statistics.metrics import Split
+    from vision_studies.statistics.verdict import Chooser, Measure
     from vision_studies.training.classifier import ImageClassifier
 
 S = TypeVar("S")
@@ -60,8 +61,8 @@ class Context(Generic[S]):
     runs: RunStore
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A process that does runs draws nothing: it need not import what would.
-        method = replace(self.method, nodes=(), section=PageSection("", {}, ()))
+        # A process that does runs draws and recommends nothing: it need not import what would.
+        method = replace(self.method, nodes=(), section=PageSection("", {}, ()), verdict=NoChoice(""))
         parts = (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs)
         return _context_of, (project_folder(), parts)
 
@@ -161,6 +162,46 @@ class PageSection:
     title: str
     figures: Mapping[str, FigureText]
     charts: Sequence[ChartSource]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a verdict chooses among the variants of a method; see `statistics.verdict`.
+
+    Attributes:
+        is_baseline: variant and configuration (with dotted keys) of a run -> whether it is what others are to beat.
+        condition: condition of a row of the results table, None where it has none -> what only such rows share, in words for a
+            heading; empty where all that have the same images stand beside each other.
+        measure: what of the test images is reported.
+        choosers: by what of the validation images it selects, what it prefers first.
+        cost_of: what its costs are of, where not of a whole network.
+        asks_more: whether its own conclusions answer another question than which variant to take, and stand below the verdict.
+    """
+
+    is_baseline: Callable[[str, Mapping[str, Any]], bool]
+    condition: Callable[[str | None], str]
+    measure: "Measure" = "accuracy"
+    choosers: "tuple[Chooser, ...]" = ("validation_accuracy", "validation_loss")
+    cost_of: str = ""
+    asks_more: bool = False
+
+
+@dataclass(frozen=True)
+class NoChoice:
+    """A method that recommends nothing, for the `reason`, which follows its name: "asks ..."."""
+
+    reason: str
+    asks_more: ClassVar[bool] = True
+
+
+def no_baseline(_: str, __: Mapping[str, Any]) -> bool:
+    """Where nothing is there to be beaten."""
+    return False
+
+
+def beside_all(_: str | None) -> str:
+    """Where all that have the same images stand beside each other."""
+    return ""
 
 
 @dataclass(frozen=True)
@@ -277,6 +318,7 @@ class Method(Generic[S]):
         networks: how what its runs have trained is used again, or why it is not.
         published: how its published project wrote results, or why there is nothing of the kind.
         predictions: how much its scored runs keep of what they say of images, or why there is nothing of the kind.
+        verdict: how a verdict chooses among its variants, or why it does not.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.
@@ -296,6 +338,7 @@ class Method(Generic[S]):
     networks: Networks
     published: Published | NeverPublished
     predictions: Kept | Never
+    verdict: Choice | NoChoice
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone

@@ -55,7 +55,7 @@ def asked_for(project: Path, study: str) -> dict[str, set[str] | None]:
     records = read_records(run_records(project, study))
     asked: dict[str, set[str] | None] = {}
     for name in METHODS:
-        if any(_did(record, name) for record in records):
+        if any(did(record, name) for record in records):
             folder, runs = load_method(name).runs_of or name, _asked(project, study, name, records[-1]["parameters"])
             earlier = asked.get(folder, set())
             asked[folder] = None if runs is None or earlier is None else runs | earlier
@@ -106,7 +106,7 @@ def earlier_questions(
 def _reason(pipeline: str, records: Sequence[Record], images: Sequence[Images], *, running: bool) -> str | None:
     newest = records[-1]
     for record in reversed(records):
-        if not _did(record, pipeline):
+        if not did(record, pipeline):
             continue
         changed = _changed(record["parameters"], newest["parameters"], pipeline)
         if changed:
@@ -118,7 +118,7 @@ def _reason(pipeline: str, records: Sequence[Record], images: Sequence[Images], 
     return None
 
 
-def _did(record: Record, pipeline: str) -> bool:
+def did(record: Record, pipeline: str) -> bool:
     """Whether a command did something of a pipeline; records of earlier versions tell only what was asked for."""
     names = record.get("namespaces", record.get("pipelines", ()))
     return pipeline in names or "__default__" in names

@@ -98,6 +98,7 @@ class Recorder:
             state=state,
             artefacts=None if state == "running" else find_artefacts(self._folders),
             summary=self._folders.summary(),
+            verdict=self._folders.verdict(),
         )
 
     def _tell_once(self, name: str, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """A study and its runs as trackers are given them."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,6 +68,7 @@ class StudyRecord:
         state: `running`, `complete` or `failed`.
         artefacts: path in the tracker -> file; None while the study is at work, when figures are not drawn yet.
         summary: text for whoever opens the study in the tracker.
+        verdict: tags that say its verdict; none while there is no report.
     """
 
     name: str
@@ -77,6 +78,7 @@ class StudyRecord:
     state: str = "running"
     artefacts: dict[str, Path] | None = None
     summary: str = ""
+    verdict: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -85,8 +87,8 @@ class StudyRecord:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What the study calls itself."""
-        return {"study": self.name, "title": self.title, "question": self.question}
+        """What the study calls itself, and its verdict."""
+        return {"study": self.name, "title": self.title, "question": self.question, **self.verdict}
 
     @property
     def metrics(self) -> dict[str, float]:

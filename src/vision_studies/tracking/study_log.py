@@ -58,6 +58,14 @@ class StudyFolders:
         file = self.reports / "summary.txt"
         return file.read_text(encoding="utf-8") if file.is_file() else ""
 
+    def verdict(self) -> dict[str, str]:
+        """Tags that say the verdict of the study; none before there is a report, or where its file is damaged."""
+        try:
+            tags = json.loads((self.reports / "verdict.json").read_text(encoding="utf-8"))["tags"]
+            return {str(name): str(value) for name, value in tags.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+
 
 def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> dict[str, Path]:
     """What a study shows (figures in their newest version, tables, sentences, the report), and its results tables.

@@ -3,7 +3,7 @@
 from vision_studies.pipelines.class_means import nodes
 from vision_studies.pipelines.class_means.networks import NETWORKS
 from vision_studies.pipelines.class_means.stages import check, most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection
+from vision_studies.studies.method import Choice, FigureText, Method, NodeSpec, PageSection, beside_all, no_baseline
 from vision_studies.studies.predictions import Kept
 from vision_studies.studies.published import NeverPublished
 
@@ -23,6 +23,7 @@ METHOD = Method(
     networks=NETWORKS,
     published=NeverPublished("no project has published it"),
     predictions=Kept("full"),
+    verdict=Choice(no_baseline, beside_all),
     nodes=(
         NodeSpec(nodes.take_means, [], "training_results", "training", in_context=True, does_runs=True),
         NodeSpec(nodes.score, ["training_results"], "results", "evaluation", in_context=True, does_runs=True),

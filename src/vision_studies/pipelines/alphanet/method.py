@@ -1,5 +1,8 @@
 """What `alphanet` is: features, classifiers on them, combinations of neighbours, and what they change."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.checks import check_study
 from vision_studies.pipelines.alphanet.networks import NETWORKS
@@ -7,12 +10,16 @@ from vision_studies.pipelines.alphanet.plan import study_data
 from vision_studies.pipelines.alphanet.published_study import PUBLISHED
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.method import Choice, FigureText, Method, NodeSpec, PageSection, beside_all, does_runs
 from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:alphanet"
 BY_CLASS = ["class_accuracies", "combinations", "changes"]
 FIGURE_INPUTS = [SETTINGS, "params:reporting", "statistics", *BY_CLASS, "relations"]
+
+
+def _is_classifier(_: str, configuration: Mapping[str, Any]) -> bool:
+    return not any(key.startswith("combinations.") for key in configuration)
 
 
 METHOD = Method(
@@ -44,6 +51,14 @@ METHOD = Method(
     networks=NETWORKS,
     published=PUBLISHED,
     predictions=Kept("correct"),
+    verdict=Choice(
+        _is_classifier,
+        beside_all,  # whatever classifier they improve, all of them classify the same features
+        measure="balanced_accuracy",
+        choosers=("validation_balanced_accuracy", "validation_accuracy"),
+        cost_of="the classifier on features that are there",
+        asks_more=True,
+    ),
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

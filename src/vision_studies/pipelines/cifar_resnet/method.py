@@ -4,7 +4,16 @@ from vision_studies.pipelines.cifar_resnet import nodes
 from vision_studies.pipelines.cifar_resnet.networks import NETWORKS
 from vision_studies.pipelines.cifar_resnet.published_study import PUBLISHED
 from vision_studies.pipelines.cifar_resnet.stages import check, most_runs, stages
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.method import (
+    Choice,
+    FigureText,
+    Method,
+    NodeSpec,
+    PageSection,
+    beside_all,
+    does_runs,
+    no_baseline,
+)
 from vision_studies.studies.predictions import Kept
 
 METHOD = Method(
@@ -42,6 +51,7 @@ METHOD = Method(
     networks=NETWORKS,
     published=PUBLISHED,
     predictions=Kept("full"),
+    verdict=Choice(no_baseline, beside_all),
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

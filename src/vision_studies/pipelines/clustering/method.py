@@ -4,7 +4,7 @@ from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.published_study import PUBLISHED
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, check, most_runs, stages
 from vision_studies.pipelines.transfer_cuts.networks import network_title
-from vision_studies.studies.method import FigureText, Method, NodeSpec, PageSection, does_runs, no_networks
+from vision_studies.studies.method import FigureText, Method, NoChoice, NodeSpec, PageSection, does_runs, no_networks
 from vision_studies.studies.predictions import Never
 
 CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
@@ -36,6 +36,7 @@ METHOD = Method(
     ),
     published=PUBLISHED,
     predictions=Never("Clusters of activations are no classifiers: there is no class that one of them predicts."),
+    verdict=NoChoice("asks at which layer clusters follow the classes, and not which network to take"),
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

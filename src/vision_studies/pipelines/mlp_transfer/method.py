@@ -8,7 +8,17 @@ from vision_studies.pipelines.mlp_transfer import nodes
 from vision_studies.pipelines.mlp_transfer.networks import NETWORKS
 from vision_studies.pipelines.mlp_transfer.published_study import PUBLISHED
 from vision_studies.pipelines.mlp_transfer.stages import check, most_runs, select_hyperparameters, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.method import (
+    ChartSource,
+    Choice,
+    FigureText,
+    Method,
+    NodeSpec,
+    PageSection,
+    beside_all,
+    does_runs,
+    no_baseline,
+)
 from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:mlp_transfer"
@@ -66,6 +76,7 @@ METHOD = Method(
     networks=NETWORKS,
     published=PUBLISHED,
     predictions=Kept("correct"),
+    verdict=Choice(no_baseline, beside_all, choosers=("validation_loss", "validation_accuracy"), asks_more=True),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),

@@ -23,6 +23,7 @@ from vision_studies.reports.study_pages import best_table, render_index, render_
 logger = logging.getLogger(__name__)
 
 Texts = dict[str, str]
+Json = dict[str, Any]
 
 _SOURCES = re.compile(r'<meta name="sources" content="(\w*)">')
 _HEAD = 4000  # characters of a page in which its sources stand
@@ -36,31 +37,34 @@ def state_of_studies(folders: Mapping[str, Path], _until: int) -> dict[str, str]
 
 def report_studies(
     study: StudySettings, settings: ReportingSettings, outputs: Path, reports: Path, *_after: Any
-) -> tuple[Texts, Texts, Texts, Texts, Texts, str]:
-    """Pages of this study and of every other one whose page is older than its results; this study's tables and summary.
+) -> tuple[Texts, Texts, Texts, Texts, Texts, Json, str, str]:
+    """Pages of this study and of every other one whose page is older than its results; this study's tables, verdict and
+    summary.
 
     Returns:
         Scripts of the pages by their names below the folder of reports: they come first, so that no page is without them;
-        study -> page; this study's tables as Markdown, LaTeX and CSV; its summary. Another study that cannot be read keeps its
-        old page and is named on the page of all studies.
+        study -> page; this study's tables as Markdown, LaTeX and CSV; its verdict, study card and summary. Another study that
+        cannot be read keeps its old page and is named on the page of all studies.
 
     Raises:
         DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
     """
-    from vision_studies.reports.tables import as_texts, study_tables, summary_text
+    from vision_studies.reports.tables import as_texts, study_tables
+    from vision_studies.reports.verdict import markdown, summary, to_json
+    from vision_studies.statistics.verdict import verdict
 
     folders = StudyFolders(study.name, outputs / study.name, reports / study.name, running=True)
     others = [other for other in find_studies(outputs, reports) if other.name != study.name]
     pages: dict[str, Page] = {}
     tables: dict[str, Texts] = {"md": {}, "tex": {}, "csv": {}}
-    summary = f"The study '{study.name}' has no results of its own."
+    said = verdict((), study=study.name, title=study.title, question=study.question)
+    text = f"The study '{study.name}' has no results of its own."
     if folders.has_results() or study.name != "base" or not others:
         report = study_report(folders, settings, title=study.title, question=study.question)
         pages[study.name] = render_study(report)
         tables = as_texts(study_tables(report.results, network_name), study.name, study.title)
-        summary = summary_text(report.results, report.comparison, report.conclusions)
-        doubts = [f"Doubtful of the images: {doubt}" for doubt in folders.doubts]
-        summary = "\n".join([summary, *doubts, *folders.left_out])
+        said = report.verdict or said
+        text = summary(said, report.conclusions)
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
             continue
@@ -74,7 +78,8 @@ def report_studies(
     if scripts:
         scripts[f"{SCRIPTS}/{PLOTLY}"] = plotly_script()
     htmls = {name: page.html for name, page in pages.items()}
-    return scripts, htmls, tables["md"], tables["tex"], tables["csv"], summary
+    content = to_json(said) | {"sources": folders.fingerprint()}
+    return scripts, htmls, tables["md"], tables["tex"], tables["csv"], content, markdown(said), text
 
 
 def compare_studies(
@@ -89,7 +94,7 @@ def compare_studies(
     tables, cards, problems = [], [], []
     for folders in find_studies(outputs, reports, study.name):
         try:
-            named, card = configurations_of(folders, folders.results())
+            named, card = configurations_of(folders, folders.results(), settings)
         except DataError as error:
             problems.append(str(error))
             continue

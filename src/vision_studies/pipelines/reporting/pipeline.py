@@ -21,7 +21,10 @@ def create_pipeline(after: Sequence[str] = (), **_: object) -> Pipeline:
             Node(
                 only_from_inputs(report_studies, state_of_studies),
                 inputs=["params:study", "params:reporting", "outputs_folder", "reports_folder", *awaited],
-                outputs=["page_scripts", "pages", "markdown_tables", "latex_tables", "csv_tables", "summary"],
+                outputs=[
+                    *("page_scripts", "pages", "markdown_tables", "latex_tables", "csv_tables"),
+                    *("verdict", "study_card", "summary"),
+                ],
                 name="report_studies",
                 tags=["report"],
             ),

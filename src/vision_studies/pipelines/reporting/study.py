@@ -7,27 +7,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pandas as pd
 from PIL import Image
+from pydantic import ValidationError
 
 from vision_studies.config.merge import unflatten
-from vision_studies.config.registry import METHODS
-from vision_studies.config.study import ReportingSettings
-from vision_studies.errors import DataError
+from vision_studies.config.registry import METHODS, settings_model
+from vision_studies.config.study import ReportingSettings, is_rehearsal
+from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import hash_json, visible_files
 from vision_studies.pipelines.data_prep.section import SECTION
+from vision_studies.project_folders import MODELS
 from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
-from vision_studies.run_folders import read_left_out
+from vision_studies.run_folders import read_left_out, run_folders, stage_files
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
-from vision_studies.studies.question import Images, earlier_questions, read_records
+from vision_studies.studies.question import Images, did, earlier_questions, read_records
 from vision_studies.studies.results import read_results
 from vision_studies.versions import Versions, newest_file
+
+if TYPE_CHECKING:
+    from vision_studies.statistics.verdict import Verdict
 
 Record = dict[str, Any]
 
@@ -107,6 +112,34 @@ class StudyFolders:
                 if reason is not None
             ),
         ]
+
+    @property
+    def models(self) -> Path:
+        """Where its runs lie, in a folder a pipeline."""
+        return self.outputs.parents[1] / MODELS.name / self.name
+
+    @property
+    def unfinished(self) -> list[str]:
+        """A sentence for each pipeline that a command of the study has begun and that has left no results table."""
+        begun = [name for name in METHODS if any(did(record, name) for record in self.records)]
+        without = [name for name in begun if not (self.outputs / name / "results.parquet").is_file()]
+        return [self._unfinished(name) for name in without if read_left_out(self.reports / name) is None]
+
+    def _unfinished(self, pipeline: str) -> str:
+        method, record = load_method(pipeline), next(one for one in reversed(self.records) if did(one, pipeline))
+        runs = run_folders(self.models / (method.runs_of or pipeline) / "runs")
+        ended = sum(bool(stage_files(folder)) for folder in runs)
+        try:
+            models = [
+                settings_model(name).model_validate(record["parameters"][name]) for name in method.parameter_names
+            ]
+            most = f" of at most {method.most_runs(method.settings(*models)):,}"
+        except (ValidationError, VisionStudiesError, KeyError):  # a record of an earlier version
+            most = ""
+        return (
+            f"{pipeline} has no results yet: {ended:,}{most} runs have ended; `{self.command} --pipeline={pipeline}` goes on "
+            "from there."
+        )
 
     @property
     def command(self) -> str:
@@ -285,6 +318,37 @@ def find_studies(outputs: Path, reports: Path, running: str | None = None) -> li
     return [study for study in folders if study.has_results()]
 
 
+def study_verdict(
+    folders: StudyFolders, results: pd.DataFrame, settings: ReportingSettings, *, title: str = "", question: str = ""
+) -> "Verdict":
+    """Which of all that stood beside each other in a study to take, how sure that is, and what is missing.
+
+    Args:
+        folders: where it lies.
+        results: its rows.
+        settings: of the statistics.
+        title: of its page; without it, what the study's newest record calls it.
+        question: likewise.
+    """
+    from vision_studies.pipelines.reporting.candidates import candidates
+    from vision_studies.statistics.verdict import verdict
+
+    words = _words(folders, folders.records)
+    images = _image_names(results, image_source(folders.records))
+    return verdict(
+        candidates(results, images, folders.models),
+        study=folders.name,
+        title=title or words["title"],
+        question=question or words["question"],
+        findings=folders.doubts,
+        missing=[*folders.unfinished, *folders.left_out],
+        rehearsal=is_rehearsal(folders.name) or bool((results["device"] == "mock").any()),
+        class_names=folders.classes,
+        confidence=settings.confidence,
+        margin=settings.margin,
+    )
+
+
 def study_report(
     folders: StudyFolders, settings: ReportingSettings, *, title: str = "", question: str = ""
 ) -> StudyReport:
@@ -317,7 +381,8 @@ def study_report(
         comparison=comparison,
         figures=figures,
         confidence=settings.confidence,
-        conclusions=folders.conclusions(),
+        conclusions=own_conclusions(folders),
+        verdict=study_verdict(folders, results, settings, title=title, question=question),
         charts=folders.charts(),
         pipelines={pipeline: section.title for pipeline, section in page_sections().items()},
         differences=differences_from_base(records),
@@ -328,18 +393,42 @@ def study_report(
     )
 
 
-def configurations_of(folders: StudyFolders, results: pd.DataFrame) -> tuple[pd.DataFrame, StudyCard]:
+def own_conclusions(folders: StudyFolders) -> dict[str, list[str]]:
+    """Pipeline -> its sentences, of those that ask more than which variant to take: that is the verdict's to say. Raises
+    DataError where a file is damaged.
+    """
+    answered = [name for name in METHODS if not load_method(name).verdict.asks_more]
+    return {name: said for name, said in folders.conclusions().items() if name not in answered}
+
+
+def headline_of(folders: StudyFolders, results: pd.DataFrame, settings: ReportingSettings) -> str:
+    """The verdict's first sentence, from the file of a verdict on these very results, or else made anew; where there is nothing
+    to take, the first sentence of a pipeline that asks something else.
+    """
+    from vision_studies.reports.verdict import headline
+
+    file, found = newest_file(folders.reports / "verdict.json"), None
+    with suppress(OSError, ValueError, KeyError, TypeError):  # then it is made anew
+        content = None if file is None else _read_json(file)
+        found = content["headline"] if content and content["sources"] == folders.fingerprint() else None
+    said = headline(study_verdict(folders, results, settings)) if found is None else str(found)
+    conclusions = own_conclusions(folders)
+    return said or next((conclusions[name][0] for name in page_sections() if conclusions.get(name)), "")
+
+
+def configurations_of(
+    folders: StudyFolders, results: pd.DataFrame, settings: ReportingSettings
+) -> tuple[pd.DataFrame, StudyCard]:
     """A study's results with a name for each row's images, and what the page of all studies says of it."""
     records = folders.records
     words = _words(folders, records)
-    conclusions = folders.conclusions()
     runs = run_rows(results)
     card = StudyCard(
         name=folders.name,
         title=words["title"],
         question=words["question"],
         pipelines=tuple(pipeline for pipeline in page_sections() if pipeline in set(results["pipeline"])),
-        answer=next((conclusions[name][0] for name in page_sections() if conclusions.get(name)), ""),
+        answer=headline_of(folders, results, settings),
         runs=len(results),
         gaps=len(gaps(runs)),
         seconds=float(results["seconds"].sum()),

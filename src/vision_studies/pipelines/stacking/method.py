@@ -1,21 +1,37 @@
 """What `stacking` is: search where asked, train stacks and opponents, score each once, compare and draw."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.published_study import PUBLISHED
 from vision_studies.pipelines.stacking.stages import check, most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.method import (
+    ChartSource,
+    Choice,
+    FigureText,
+    Method,
+    NodeSpec,
+    PageSection,
+    beside_all,
+    does_runs,
+)
 from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:stacking"
+OPPOSING = ("network", "combination")
+"""Methods of runs that are no stack."""
 
 
 def _search_chart(trials: dict[str, Any]) -> Any:
     from vision_studies.figures.interactive_trials import optuna_trials, parallel_coordinates
 
     return parallel_coordinates(optuna_trials(trials), objective="validation accuracy", lower_is_better=False)
+
+
+def _is_opponent(_: str, configuration: Mapping[str, Any]) -> bool:
+    return configuration["method"] in OPPOSING
 
 
 METHOD = Method(
@@ -50,6 +66,7 @@ METHOD = Method(
     networks=NETWORKS,
     published=PUBLISHED,
     predictions=Kept("full"),
+    verdict=Choice(_is_opponent, beside_all),
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

@@ -1,5 +1,6 @@
 """What `transfer_cuts` is: learn some classes, cut the networks, learn others, compare."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ from vision_studies.pipelines.transfer_cuts.networks import NETWORKS
 from vision_studies.pipelines.transfer_cuts.published_study import PUBLISHED
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import check, most_runs, stages
-from vision_studies.studies.method import ChartSource, FigureText, Method, NodeSpec, PageSection, does_runs
+from vision_studies.studies.method import ChartSource, Choice, FigureText, Method, NodeSpec, PageSection, does_runs
 from vision_studies.studies.predictions import Kept
 
 SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
@@ -21,6 +22,14 @@ def _surface_chart(accuracies: pd.DataFrame) -> Any:
 
     modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != BASELINE]
     return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})
+
+
+def _is_baseline(variant: str, _: Mapping[str, Any]) -> bool:
+    return variant.endswith(f": {mode_label(BASELINE)}")
+
+
+def _share(condition: str | None) -> str:
+    return f"{condition} of the images"
 
 
 METHOD = Method(
@@ -52,6 +61,7 @@ METHOD = Method(
     networks=NETWORKS,
     published=PUBLISHED,
     predictions=Kept("correct"),
+    verdict=Choice(_is_baseline, _share, asks_more=True),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),
