@@ -286,3 +286,24 @@ def test_time_is_that_of_the_further_seeds_of_both():
         assert found.needs_seconds == found.needs.seeds * 120
     else:
         assert math.isnan(found.needs_seconds)
+
+
+def test_differences_of_a_mean_over_classes_are_those_of_the_values():
+    labels = np.array([0] * 90 + [1] * 10)
+    right = {"frequent": labels == 0, "fair": (np.arange(100) % 10 != 0) | (labels == 1)}
+    validation = {"frequent": 0.6, "fair": 0.9}
+    found = answer(
+        [
+            candidate(
+                name,
+                validation=validation[name],
+                measure="balanced_accuracy",
+                evidence=Evidence.of_images(name, [0, 1, 2], np.arange(100), labels, correct=np.tile(own, (3, 1))),
+            )
+            for name, own in right.items()
+        ]
+    )
+    fair, frequent = found.standings
+    assert (fair.estimate.value, frequent.estimate.value) == (pytest.approx(0.95), pytest.approx(0.5))
+    assert frequent.difference.value == pytest.approx(-0.45)
+    assert frequent.difference.says == "worse"

@@ -93,6 +93,20 @@ def _brier(evidence: Evidence) -> Scores:
     return _equal(squares - 2 * _of_right_class(evidence) + 1)
 
 
+def class_weights(labels: np.ndarray) -> np.ndarray:
+    """How many images of equal weight each one [N] stands for in a mean over classes; their mean is 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.statistics.scores import class_weights
+        >>> class_weights(np.array([0, 0, 0, 1])).round(2).tolist()
+        [0.67, 0.67, 0.67, 2.0]
+    """
+    present, member, images = np.unique(labels, return_inverse=True, return_counts=True)
+    weights: np.ndarray = len(labels) / (len(present) * images[member])
+    return weights
+
+
 def _balanced_accuracy(evidence: Evidence) -> Scores:
     present, member, images = np.unique(evidence.labels, return_inverse=True, return_counts=True)
     weight = len(evidence.labels) / (len(present) * images[member])

@@ -32,8 +32,11 @@ from vision_studies.statistics.components import (
     tail,
 )
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.scores import class_weights
 
 Says = Literal["better", "worse", "as good as", "cannot tell"]
+
+Compared = Literal["accuracy", "balanced_accuracy"]
 
 POWER = 0.8
 """A number of seeds or images is enough when it tells a difference of the margin in this share of the repetitions."""
@@ -110,7 +113,12 @@ class _Pair:
 
 
 def compare(
-    evidence: Sequence[Evidence], reference: int, confidence: float = 0.95, margin: float = MARGIN
+    evidence: Sequence[Evidence],
+    reference: int,
+    confidence: float = 0.95,
+    margin: float = MARGIN,
+    *,
+    metric: Compared = "accuracy",
 ) -> list[Difference]:
     """Every other variant minus the reference, in the order given.
 
@@ -119,6 +127,8 @@ def compare(
         reference: its place in `evidence`.
         confidence: with which all intervals hold together, between 0 and 1.
         margin: differences below it do not matter; a fraction.
+        metric: what the differences are of; of the mean over classes, each image counts as much as its class has few of them.
+            Where predictions are not kept it is accuracy.
 
     Raises:
         ParameterError: confidence, margin or reference is out of range.
@@ -135,9 +145,8 @@ def compare(
     """
     if not 0 <= reference < len(evidence):
         raise ParameterError(f"The reference is variant {reference}, and there are {len(evidence)}, from 0.")
-    return _differences(
-        evidence, [(own, reference) for own in range(len(evidence)) if own != reference], confidence, margin
-    )
+    places = [(own, reference) for own in range(len(evidence)) if own != reference]
+    return _differences(evidence, places, confidence, margin, metric)
 
 
 def all_pairs(evidence: Sequence[Evidence], confidence: float = 0.95, margin: float = MARGIN) -> list[Difference]:
@@ -156,13 +165,17 @@ def all_pairs(evidence: Sequence[Evidence], confidence: float = 0.95, margin: fl
 
 
 def _differences(
-    evidence: Sequence[Evidence], places: Sequence[tuple[int, int]], confidence: float, margin: float
+    evidence: Sequence[Evidence],
+    places: Sequence[tuple[int, int]],
+    confidence: float,
+    margin: float,
+    metric: Compared = "accuracy",
 ) -> list[Difference]:
     if not 0 < confidence < 1:
         raise ParameterError(f"`confidence` is {confidence}, and must be between 0 and 1, such as 0.95.")
     if not margin > 0:
         raise ParameterError(f"`margin` is {margin}, and must be above 0, such as 0.01 for one point.")
-    pairs = [_pair(evidence, first, second) for first, second in places]
+    pairs = [_pair(evidence, first, second, metric) for first, second in places]
     told = [pair for pair in pairs if pair.squares is not None]
     halves, p_values = _simultaneous(evidence, told, 1 - confidence)
     reach = dict(zip([pair.places for pair in told], zip(halves.tolist(), p_values.tolist(), strict=True), strict=True))
@@ -178,12 +191,14 @@ def _differences(
     return list(differences.values())
 
 
-def _pair(evidence: Sequence[Evidence], first: int, second: int) -> _Pair:
+def _pair(evidence: Sequence[Evidence], first: int, second: int, metric: Compared) -> _Pair:
     one, other = evidence[first], evidence[second]
     seeds, left, right = np.intersect1d(one.seeds, other.seeds, assume_unique=True, return_indices=True)
     images, up, down = np.intersect1d(one.images, other.images, assume_unique=True, return_indices=True)
     if len(images) and len(seeds):
         scores = np.subtract(_part(one.correct, left, up), _part(other.correct, right, down), dtype=np.float32)
+        if metric == "balanced_accuracy":
+            scores = scores * class_weights(one.labels[up]).astype(np.float32)
         added = np.broadcast_to(np.array([1, -1], dtype=np.float32), (len(seeds), 2))
         more = np.hstack([scores, added])
         squares = mean_squares(more)

@@ -268,7 +268,7 @@ def answer(
     has_best = bool(ranked) and chooser is not None
     differences: list[Difference | None] = [None] * len(ranked)
     if has_best and len(ranked) > 1:
-        compared = compare(known, 0, confidence, margin)
+        compared = compare(known, 0, confidence, margin, metric=measure)
         differences = [None, *compared]
     standings = tuple(
         Standing(candidate, estimate, _validation(candidate, chooser), difference)
