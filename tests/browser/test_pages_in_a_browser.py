@@ -8,6 +8,7 @@ from vision_studies.figures.interactive_results import accuracy_against_cost, le
 from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
 from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
+from vision_studies.reports.gallery import Judged, as_json, gallery
 from vision_studies.reports.page import (
     PLOTLY,
     SCRIPTS,
@@ -333,3 +334,63 @@ def test_a_figure_is_enlarged(study_page):
     page.get_by_role("button", name="Close").click()
     assert not enlarged.is_visible()
     assert study_page.complaints == []
+
+
+@pytest.fixture(scope="module")
+def gallery_page(tmp_path_factory):
+    """Two classifiers of eight images: `a` has 4 to 7 wrong, `b` has 0 and 4 wrong."""
+    labels = np.array([0, 1] * 4)
+    shown = [
+        Judged(
+            name, np.arange(8), labels, np.where(np.isin(np.arange(8), wrong), 1 - labels, labels), sure(labels, wrong)
+        )
+        for name, wrong in (("a", [4, 5, 6, 7]), ("b", [0, 4]))
+    ]
+    content = gallery(shown, shown[0], np.zeros((8, 4, 4, 3), np.uint8), ["cat", EVIL])
+    page = render_study(report([run()], figures=[], mistakes=as_json(content)))
+    return written(page, tmp_path_factory.mktemp("gallery"))
+
+
+def sure(labels, wrong):
+    """Errors are the surer the later their image."""
+    said = np.where(np.isin(np.arange(8), wrong), 1 - labels, labels)
+    return np.where(
+        np.eye(2, dtype=bool)[said], (0.6 + 0.04 * np.arange(8))[:, None], (0.4 - 0.04 * np.arange(8))[:, None]
+    )
+
+
+@pytest.mark.parametrize(("width", "dark"), list(zip(WIDTHS, (True, False), strict=True)))
+def test_mistakes_are_listed_filtered_compared_and_opened_by_keyboard(chromium, gallery_page, width, dark):
+    watched = Watched(chromium(width=width, dark=dark), gallery_page)
+    page = watched.page
+    assert [url for url in watched.requests if url.endswith(".js")] == []
+    page.get_by_role("link", name="Mistakes").press("Enter")
+    tiles, counted = page.locator("#gallery-images button"), page.locator("#gallery-count")
+    tiles.first.wait_for()
+    assert counted.text_content() == "4 of 8 test images are wrong by a; 4 are shown."
+    assert tiles.all_text_contents() == [
+        f"{EVIL}→ cat, 88 %",
+        f"cat→ {EVIL}, 84 %",
+        f"{EVIL}→ cat, 80 %",
+        f"cat→ {EVIL}, 76 %",
+    ]
+    page.get_by_label("Class").select_option("cat")
+    assert tiles.count() == 2
+    page.get_by_label("Class").select_option("all")
+    page.get_by_role("button", name=f"cat taken for {EVIL}: 2").press("Enter")
+    assert tiles.count() == 2
+    page.get_by_label("Show").select_option("right by the first, wrong by the second")
+    assert counted.text_content() == "1 of 8 test images are right by a and wrong by b; 1 is shown."
+    page.get_by_label("Show").select_option("wrong by the first, right by the second")
+    assert counted.text_content() == "3 of 8 test images are right by b and wrong by a; 3 are shown."
+    tiles.first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    assert dialog.get_by_role("heading").text_content() == "Image 6: labelled cat"
+    assert dialog.get_by_role("row").all_text_contents()[1:] == [f"a{EVIL}84 %", "bcat (right)84 %"]
+    page.keyboard.press("ArrowLeft")
+    assert dialog.get_by_role("heading").text_content() == f"Image 7: labelled {EVIL}"
+    page.keyboard.press("Escape")
+    assert tiles.first.evaluate("tile => tile === document.activeElement")
+    check_page(watched)

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -15,7 +16,7 @@ MOST_BYTES = 400_000
 
 _FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 _COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
-_PARAMETERS = {"svg.fonttype": "none", "svg.hashsalt": "vision-studies", "svg.image_inline": True}
+_PARAMETERS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "vision-studies", "svg.image_inline": True}
 
 
 def vector(figure: Figure) -> str | None:

@@ -119,7 +119,7 @@ def render_page(
     environment = _environment()
     loader = environment.loader
     assert loader is not None  # noqa: S101 - set in the function below
-    stems = ["report", "charts"] if charts else ["report"]
+    stems = ["report", *(["charts"] if charts else []), *(["gallery"] if "gallery" in (data or {}) else [])]
     css, javascript = (
         [loader.get_source(environment, f"{stem}.{ending}")[0] for stem in stems] for ending in ("css", "js")
     )

@@ -51,6 +51,7 @@ class StudyReport:
         differences: triples of a parameter, its value in the base configuration and its value in this study.
         doubts: sentences about the images with which every result must be taken.
         notes: sentences below the settings.
+        mistakes: from `gallery.gallery`, as JSON; empty: there is nothing to show.
         sources: fingerprint of the files that the page was made from.
         index: address of the page of all studies; empty: there is none.
     """
@@ -71,6 +72,7 @@ class StudyReport:
     differences: Sequence[tuple[str, str, str]] = ()
     doubts: Sequence[str] = ()
     notes: Sequence[str] = ()
+    mistakes: str = ""
     sources: str = ""
     index: str = ""
 
@@ -90,7 +92,7 @@ def render_study(report: StudyReport) -> Page:
         root="..",
         ending=STUDY_ENDING,
         charts=named,
-        data={"runs": packed(data)},
+        data={"runs": packed(data)} | ({"gallery": report.mistakes} if report.mistakes else {}),
         report=report,
         verdict=_verdict_block(report.verdict),
         runs=table,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vision_studies.reports.formatting import MISSING, count, duration
+from vision_studies.reports.standings import Picture, picture
 from vision_studies.reports.table import Table
 from vision_studies.statistics.simultaneous import Difference, Needs
 from vision_studies.statistics.two_way import Estimate
@@ -329,8 +330,8 @@ def table(answer: Answer, confidence: float) -> Table:
 
 @dataclass(frozen=True)
 class AnswerBlock:
-    """What a page shows of an answer: its heading, its sentences, the recommendation first, and its table, of which the columns
-    `texts` are aligned to the left.
+    """What a page shows of an answer: its heading, its sentences, the recommendation first, its table, of which the columns
+    `texts` are aligned to the left, and its picture, None where there is nothing to compare.
     """
 
     heading: str
@@ -339,6 +340,7 @@ class AnswerBlock:
     texts: Sequence[str]
     rows: Sequence[Mapping[str, str]]
     answer: Answer
+    picture: Picture | None
 
 
 @dataclass(frozen=True)
@@ -358,7 +360,7 @@ def verdict_block(verdict: Verdict) -> VerdictBlock:
         shown = table(answer, verdict.confidence)
         texts = [name for name, side in zip(shown.headings, shown.alignment, strict=True) if side == "l"]
         said = answer_sentences(answer, verdict.confidence, verdict.margin)
-        blocks.append(AnswerBlock(heading(answer), said, shown.headings, texts, shown.rows, answer))
+        blocks.append(AnswerBlock(heading(answer), said, shown.headings, texts, shown.rows, answer, picture(answer)))
     return VerdictBlock(_REHEARSAL if verdict.rehearsal else "", blocks, verdict.missing, verdict)
 
 

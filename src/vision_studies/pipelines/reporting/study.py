@@ -20,7 +20,8 @@ from vision_studies.config.study import ReportingSettings, is_rehearsal
 from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import hash_json, visible_files
 from vision_studies.pipelines.data_prep.section import SECTION
-from vision_studies.project_folders import MODELS
+from vision_studies.pipelines.reporting.mistakes import gallery_data
+from vision_studies.project_folders import MODELS, PRIMARY
 from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
@@ -145,6 +146,12 @@ class StudyFolders:
     def command(self) -> str:
         """What runs the study."""
         return "kedro run" if self.name == "base" else f"kedro run --env={self.name}"
+
+    def mistakes(self, results: pd.DataFrame) -> str:
+        """The gallery of what the study's best variants get wrong, as JSON; empty where nothing is known of it."""
+        data = self.outputs.parents[1]
+        models, primary = data / MODELS.name / self.name, data / PRIMARY.name
+        return "".join(gallery_data(results, models, primary, card["fingerprint"]) or "" for _, card in self.cards[-1:])
 
     def results(self) -> pd.DataFrame:
         """Rows of the results tables of all pipelines.
@@ -388,6 +395,7 @@ def study_report(
         differences=differences_from_base(records),
         doubts=folders.doubts,
         notes=[*folders.left_out, *missing],
+        mistakes=folders.mistakes(results),
         sources=folders.fingerprint(),
         index="../index.html",
     )

@@ -97,8 +97,11 @@ function followContents() {
   let current = null;
   const follow = () => {
     const passed = targets.filter((target) => target.getBoundingClientRect().top < innerHeight / 3);
-    const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
-    const here = (atEnd && scrollY > 0 ? targets.at(-1) : passed.at(-1)) ?? targets[0];
+    // At the end of the page all that is left is in view: then it is what was asked for, if that is, or else the last.
+    const atEnd = scrollY > 0 && innerHeight + scrollY >= document.documentElement.scrollHeight - 2;
+    const seen = targets.filter((target) => target.getBoundingClientRect().top < innerHeight && target.getBoundingClientRect().top >= 0);
+    const asked = seen.find((target) => `#${target.id}` === location.hash);
+    const here = (atEnd ? asked ?? seen.at(-1) : passed.at(-1)) ?? targets[0];
     if (!here || here === current) return;
     links.get(current?.id)?.removeAttribute("aria-current");
     current = here;
