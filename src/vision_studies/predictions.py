@@ -85,9 +85,9 @@ class Predictions:
         """Predictions from the scores [N, C] of images in any order.
 
         Args:
+            split: see the attributes, likewise indices, labels, classes, views and marks.
             scores: probabilities, or other numbers of which the largest decides where not `are_probabilities`.
             predicted: the classes that were counted as predicted; None: those with the largest score, the first of equals.
-            others: see the attributes.
         """
         import numpy as np
 

@@ -23,7 +23,7 @@ from tests.figures.test_plots import shown
 import vision_studies.figures
 import vision_studies.pipelines
 from vision_studies.data.checks.sheet import SheetRow
-from vision_studies.figures import classification, comparison, training
+from vision_studies.figures import classification, comparison, mean_ranks, training
 from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.pipelines.alphanet.plots import accuracies as alphanet
 from vision_studies.pipelines.alphanet.plots import neighbours, predictions
@@ -182,6 +182,7 @@ FIGURES = {
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),
     cuts.hatched_comparison: lambda n: (accuracies(n), cut.compared()),
     cuts.full_box_plot: lambda n: (accuracies(n),),
+    mean_ranks.mean_ranks_figure: lambda n: (names(n), list(np.linspace(1, n, n)), 1.2, 5),
     contact_sheet: lambda n: (sheet_rows(n), LONG),
     data_prep.data_card_figure: card,
     mlp_transfer.loss_curves: lambda n: (perceptrons.histories(names(n)),),

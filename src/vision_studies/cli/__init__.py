@@ -10,6 +10,7 @@ from vision_studies.cli.run_comparison import compare
 from vision_studies.cli.run_plan import plan
 from vision_studies.cli.runs import runs
 from vision_studies.cli.store import store
+from vision_studies.cli.studies import studies
 from vision_studies.cli.versions import versions
 from vision_studies.hooks.terminal import use_project_logging
 from vision_studies.project_folders import project_folder
@@ -21,7 +22,7 @@ def cli() -> None:
 
 
 use_project_logging(project_folder())
-for command in (run, catalog, registry, models, runs, versions, alphanet, store, data):
+for command in (run, catalog, registry, models, runs, versions, alphanet, store, data, studies):
     cli.add_command(command)
 runs.add_command(plan)
 runs.add_command(compare)
