@@ -86,6 +86,8 @@ def test_runs_without_a_network_say_why(tmp_path):
         return networks_of(pipeline).unusable(configuration, tmp_path)
 
     assert "no selected weights" in why("cifar_resnet")
-    assert "are parts" in why("alphanet")
+    assert "no selected weights" in why("alphanet", backbone={})
+    assert "no classifier.safetensors" in why("alphanet", classifier={"name": "own"})
+    assert "no combinations.safetensors" in why("alphanet", classifier={"name": "own"}, combinations={})
     assert "keep no network" in why("clustering")
     assert "mock trainer" in why("stacking", mock=True, method="network")

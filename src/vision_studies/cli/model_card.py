@@ -26,14 +26,17 @@ _METRICS = (*COMPARED, *(metric for metric in METRICS if metric.of == "validatio
 
 def card_text(project: Path, chosen: ChosenModel) -> str:
     """The card of a model. Raises CheckpointError, ParameterError, DataError where the model cannot be read."""
-    from vision_studies.models.statistics import count_parameters
+    from vision_studies.models.statistics import network_size
     from vision_studies.serving.opened_models import selected_model
 
     classifier, run = chosen.open(), chosen.run
     selected = (selected_model(chosen.path) if chosen.path.is_file() else None) or {}
     description = run.description if run else {"pipeline": SELECTED, **selected}
     record = _record(project, run) if run else {}
-    images, name = classifier.images, networks_of(description["pipeline"]).title(description["configuration"])
+    images = classifier.images
+    # Of the whole: a run's own numbers may be of the part that it has trained, such as a classifier on a network's features.
+    size = network_size(classifier.network, (images.in_channels, images.image_size, images.image_size))
+    name = networks_of(description["pipeline"]).title(description["configuration"])
 
     def metric(column: str) -> Any:
         return run.metric(column) if run else None
@@ -43,7 +46,8 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
     return model_card(
         {
             **{key: description.get(key) for key in ("pipeline", "study", "variant", "seed", "trial")},
-            **{key: metric(key) for key in ("macs", "best_epoch", "seconds")},
+            **{key: metric(key) for key in ("best_epoch", "seconds")},
+            **size,
             **{key: measured[key] for key in ("validation_accuracy", "test_accuracy")},
             "title": f"{name}, {description['study']}" if run else name,
             "run": run.fingerprint if run else description.get("run_fingerprint"),
@@ -51,7 +55,6 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
             "labels": labels_of(json.dumps(flatten(description["configuration"]))),
             "reference": run.fingerprint if run else chosen.path.name,
             "architecture": name,
-            "parameters": metric("parameters") or count_parameters(classifier.network),
             "class_names": list(images.class_names),
             "image_size": images.image_size,
             "resize": images.decoding.resize,
@@ -76,9 +79,9 @@ def _data(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from vision_studies.serving.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import images_of_runs, prepared_data_sets
 
-    data = prepared_data_sets(project).get(fingerprint)
+    data = prepared_data_sets(project).get(fingerprint) if run is None else images_of_runs(project)(run)
     if data is None:
         return {"name": fingerprint, "splits": None}
     names = data.image_set.class_names

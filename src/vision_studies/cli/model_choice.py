@@ -1,7 +1,7 @@
 """Which trained models there are, and which of them a command is about."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial, reduce, wraps
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vision_studies.cli.options import env_option, study_name
-from vision_studies.errors import ParameterError
+from vision_studies.config.registry import METHODS
+from vision_studies.errors import ParameterError, guess
 from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, project_folder
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import WEIGHTS_FILE, run_folder_of
-from vision_studies.studies.method import networks_of
+from vision_studies.run_folders import run_folder_of
+from vision_studies.studies.method import Choice, load_method, networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 from vision_studies.versions import newest_file
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
     from vision_studies.training.classifier import ImageClassifier
 
+_NAMES_SHOWN = 20
 SELECTED = "cifar_resnet"
 """The pipeline that keeps its best model as a file of its own."""
 
@@ -57,55 +59,157 @@ class ChosenModel:
         return open_run(self.path) if self.path.is_dir() else open_model_file(self.path)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What the options say of a model; None where they say nothing.
+
+    Attributes:
+        study: whose model it is; base without it.
+        pipeline, variant, seed: of the run.
+        model: a run, by its label or how its fingerprint begins, or a file.
+    """
+
+    study: str | None = None
+    pipeline: str | None = None
+    variant: str | None = None
+    seed: int | None = None
+    model: str | None = None
+
+    @property
+    def by_run(self) -> bool:
+        """Whether something is said of the run itself."""
+        return self.variant is not None or self.seed is not None
+
+    def is_met_by(self, run: StoredRun, variants: Collection[str], *, but: str = "") -> bool:
+        """Whether a run, which these `variants` are one with, is as it is wanted, whatever is said of the option `but`."""
+        told = run.description
+        return (
+            (self.pipeline is None or told["pipeline"] == self.pipeline)
+            and (self.variant is None or but == "variant" or _plain(self.variant) in map(_plain, variants))
+            and (self.seed is None or but == "seed" or told["seed"] == self.seed)
+        )
+
+
+def _plain(variant: str) -> str:
+    """What names of variants that differ in nothing but capitals and spaces have in common."""
+    return "".join(variant.split()).casefold()
+
+
+def variants_of(project: Path, runs: Sequence[StoredRun]) -> dict[str, list[str]]:
+    """Fingerprint of each run -> all variants that it is the run of, as of a baseline and of a cut in front of all layers; the
+    name that it was trained under comes first.
+    """
+    from vision_studies.studies.results import read_results
+
+    variants = {run.fingerprint: [run.description["variant"]] for run in runs}
+    for study, pipeline in {(run.description["study"], run.description["pipeline"]) for run in runs}:
+        if (file := results_file(project, study, pipeline)).is_file():
+            for row in read_results(file)[["run_fingerprint", "variant"]].itertuples():
+                names = variants.get(row.run_fingerprint, [row.variant])
+                names += [] if row.variant in names else [row.variant]
+    return variants
+
+
 def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options `--env`, `--pipeline` and `--model`; a command is given what finds the model that they name, as `choose`."""
+    """The options that name a model; a command is given what finds it, as `choose`."""
 
     @wraps(command)
-    def wrapped(env: str | None, pipeline: str | None, model: str | None, **others: Any) -> Any:
-        return command(choose=partial(choose_model, project_folder(), env, pipeline, model), **others)
+    def wrapped(
+        env: str | None, pipeline: str | None, variant: str | None, seed: int | None, model: str | None, **others: Any
+    ) -> Any:
+        wanted = Wanted(env, pipeline, variant, seed, model)
+        return command(choose=partial(choose_model, project_folder(), wanted), **others)
 
     options = (
-        env_option("Study whose model is used; base without it."),
+        env_option("Study whose model is used; base without it.", "--study"),
         click.option("--pipeline", "-p", help="Pipeline of the study, where several have trained models."),
+        click.option("--variant", help="Variant of the study, such as crt or 'own, rho 0.5'; capitals do not count."),
+        click.option("--seed", type=int, help="Seed, instead of the one that is best by validation accuracy."),
         click.option("--model", "-m", help="A run (its label, or how its fingerprint begins) or a file, instead."),
     )
     return reduce(lambda decorated, option: option(decorated), reversed(options), wrapped)
 
 
-def choose_model(project: Path, env: str | None, pipeline: str | None, model: str | None) -> ChosenModel:
-    """The model that the options name: a run or a file, or else the study's best by validation accuracy. Raises ParameterError
-    where there is no such model, or the study has several that it could be.
+def choose_model(project: Path, wanted: Wanted) -> ChosenModel:
+    """The model that the options name: a run or a file, or else the best, by validation accuracy, of the runs that are as they
+    say. Raises ParameterError where there is no such model, or the study has several that it could be.
     """
-    if model is not None:
-        path = Path(model)
+    if wanted.model is not None:
+        path = Path(wanted.model)
         if path.is_file():
             return ChosenModel(path, project)
         if path.suffix == ".safetensors" or len(path.parts) > 1:
             raise ParameterError(f"There is no file {path}; `kedro models list` shows the models that there are.")
-        return ChosenModel(find_run(project / MODELS, model, env).folder, project)
-    study = study_name(env)
-    selected = newest_selected(project, study) if pipeline in (None, SELECTED) else None
+        return ChosenModel(find_run(project / MODELS, wanted.model, wanted.study).folder, project)
+    _require_pipeline(wanted.pipeline)
+    study = study_name(wanted.study)
+    selected = newest_selected(project, study) if wanted.pipeline in (None, SELECTED) and not wanted.by_run else None
     if selected is not None:
         return ChosenModel(selected, project)
-    runs = [run for run in find_runs(project / MODELS, study) if pipeline in (None, run.description["pipeline"])]
+    of_study = find_runs(project / MODELS, study)
+    variants = variants_of(project, of_study)
+    runs = [run for run in of_study if wanted.is_met_by(run, variants[run.fingerprint])]
     best = best_runs(project, runs)
     if len(best) > 1:
         names = ", ".join(name for _, name in best)
         raise ParameterError(f"The study '{study}' has models of {names}; name one of these with --pipeline.")
     if not best:
-        of_pipeline = f" of {pipeline}" if pipeline else ""
-        option = f" --env={env}" if env else ""
-        if any(why_unusable(run) is None for run in runs):
-            raise ParameterError(
-                f"The study '{study}' has models{of_pipeline}, but none that is its best by validation accuracy (they were "
-                f"validated on different images, or not scored on test); name one with --model: `kedro models list{option}` "
-                "shows them."
-            )
-        raise ParameterError(
-            f"The study '{study}' has no model{of_pipeline} yet; run `kedro run{option}` first, or name another study with "
-            "--env."
-        )
+        raise ParameterError(_why_none(study, wanted, of_study, runs, variants))
     return ChosenModel(next(iter(best.values())).folder, project)
+
+
+def _require_pipeline(pipeline: str | None) -> None:
+    """Refuse a pipeline that is none, or none whose runs leave networks. Raises ParameterError."""
+    if pipeline is None:
+        return
+    if pipeline not in METHODS:
+        raise ParameterError(
+            f"No pipeline that trains is called '{pipeline}'.{guess(pipeline, list(METHODS))} There are {', '.join(METHODS)}; "
+            "name one of these with --pipeline."
+        )
+    if (never := networks_of(pipeline).never) is not None:
+        raise ParameterError(f"Runs of {pipeline} cannot be used: {never}.")
+
+
+def _why_none(
+    study: str,
+    wanted: Wanted,
+    of_study: list[StoredRun],
+    runs: list[StoredRun],
+    variants: Mapping[str, list[str]],
+) -> str:
+    """Why none of the `runs` that are as they are wanted, of all `of_study`, is the model; a sentence that says what to do."""
+    of_pipeline = f" of {wanted.pipeline}" if wanted.pipeline else ""
+    option = f" --env={wanted.study}" if wanted.study else ""
+    listed = f"`kedro models list{option}` shows them"
+    for name in ("variant", "seed"):
+        value = getattr(wanted, name)
+        others = [run for run in of_study if wanted.is_met_by(run, variants[run.fingerprint], but=name)]
+        there = {
+            str(each)
+            for run in others
+            for each in (variants[run.fingerprint] if name == "variant" else [run.description["seed"]])
+        }
+        if value is not None and there and not runs:
+            close = guess(str(value), sorted(there)) if name == "variant" else ""
+            shown = "; ".join(sorted(there)[:_NAMES_SHOWN]) + ("; ..." if len(there) > _NAMES_SHOWN else "")
+            return f"No run{of_pipeline} of the study '{study}' has the {name} '{value}'.{close} There are: {shown}."
+    reasons = {reason for run in runs if (reason := why_unusable(run)) is not None}
+    usable = [run for run in runs if why_unusable(run) is None]
+    if usable:
+        return (
+            f"The study '{study}' has models{of_pipeline}, but none that is its best by validation accuracy (they were "
+            f"validated on different images, or not scored on test); name one with --variant, or a run with --model: {listed}."
+        )
+    if reasons:
+        return (
+            f"The runs{of_pipeline} of the study '{study}' cannot be used: {'; '.join(sorted(reasons))}. "
+            f"`kedro run{option}` does again what is missing."
+        )
+    return (
+        f"The study '{study}' has no model{of_pipeline} yet; run `kedro run{option}` first, or name another study with "
+        "--env."
+    )
 
 
 def newest_selected(project: Path, study: str) -> Path | None:
@@ -117,7 +221,8 @@ def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], Sto
     """The usable run with the best validation accuracy in the results table of each study and pipeline.
 
     What the table does not hold (trials of a search, first networks of cut ones, runs of an earlier configuration) is no
-    answer of the study. Runs under several conditions were validated on different images, so that none of them is the best.
+    answer of the study. Where runs under several conditions were validated on different images, none of them is the best. Of
+    runs of one variant that have no validation images, the one with the smallest seed stands for them.
     """
     from vision_studies.studies.results import read_results
 
@@ -130,11 +235,21 @@ def best_runs(project: Path, runs: list[StoredRun]) -> dict[tuple[str, str], Sto
         table = results_file(project, *key)
         if not table.is_file():
             continue
-        rows = read_results(table).dropna(subset=["test_accuracy", "validation_accuracy"])
+        rows = read_results(table).dropna(subset="test_accuracy")
         rows = rows[rows["run_fingerprint"].isin(list(of_pipeline))]
-        if len(rows) and rows["condition"].nunique() <= 1:
-            best[key] = of_pipeline[rows.loc[rows["validation_accuracy"].idxmax(), "run_fingerprint"]]
+        validated = rows.dropna(subset="validation_accuracy")
+        if len(validated) and _stand_beside_each_other(key[1], validated["condition"].dropna().unique()):
+            best[key] = of_pipeline[validated.loc[validated["validation_accuracy"].idxmax(), "run_fingerprint"]]
+        elif len(rows) and validated.empty and rows["variant"].nunique() == 1:
+            best[key] = of_pipeline[rows.loc[rows["seed"].idxmin(), "run_fingerprint"]]
     return best
+
+
+def _stand_beside_each_other(pipeline: str, conditions: Sequence[str]) -> bool:
+    """Whether one of the runs under these conditions can be the best of all: a verdict compares them, too."""
+    verdict = load_method(pipeline).verdict
+    told = {verdict.condition(each) for each in conditions} if isinstance(verdict, Choice) else {*conditions}
+    return len(told) <= 1
 
 
 def results_file(project: Path, study: str, pipeline: str) -> Path:
@@ -152,16 +267,16 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
 
     `every`: show runs without a test accuracy, too.
     """
-    from vision_studies.serving.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import images_of_runs
 
     runs = find_runs(project / MODELS, study)
-    data = prepared_data_sets(project)
     best = best_runs(project, runs)
+    images_of, variants = images_of_runs(project), variants_of(project, runs)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     left_out: Counter[str] = Counter()
     for run in runs:
         key = (run.description["study"], run.description["pipeline"])
-        images = data.get(run.description["data_fingerprint"])
+        images = images_of(run)
         gone = f"the images that they were trained on are no longer in {PRIMARY}" if images is None else None
         reason = why_unusable(run) or gone
         if reason is not None or images is None:
@@ -169,7 +284,9 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
         elif run.metric("test_accuracy") is None and not every:
             left_out[f"of {', '.join(key)}, not scored on test (trials of a search, for one): --all shows them"] += 1
         else:
-            groups.setdefault(key, []).append(_row(run, images, is_best=best.get(key) is run))
+            groups.setdefault(key, []).append(
+                _row(run, variants[run.fingerprint], images, is_best=best.get(key) is run)
+            )
     blocks = [_block(project, *key, rows) for key, rows in groups.items()]
     if best:
         blocks.append("* best validation accuracy: what --env (with --pipeline, where there are several) stands for")
@@ -177,7 +294,7 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
 
-def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, Any]:
+def _row(run: StoredRun, variants: Sequence[str], data: "PreparedData", *, is_best: bool) -> dict[str, Any]:
     from vision_studies.reports.formatting import count, percent
 
     height, width, channels = data.image_set.images.shape[1:]
@@ -185,7 +302,8 @@ def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, An
     return {
         "run": f"{run.fingerprint}{' *' if is_best else ''}",
         "label": run.label or "",
-        **{name: run.description[name] for name in ("variant", "trial", "seed")},
+        "variant": " = ".join(variants),
+        **{name: run.description[name] for name in ("trial", "seed")},
         "architecture": networks_of(run.description["pipeline"]).title(configuration),
         "parameters": count(run.metric("parameters")),
         "validation": percent(run.metric("validation_accuracy")),
@@ -196,7 +314,7 @@ def _row(run: StoredRun, data: "PreparedData", *, is_best: bool) -> dict[str, An
 
 
 def _block(project: Path, study: str, pipeline: str, rows: list[dict[str, Any]]) -> str:
-    lines = [f"{study}, {pipeline}: {MODELS / study / pipeline / 'runs/RUN' / WEIGHTS_FILE}"]
+    lines = [f"{study}, {pipeline}: {MODELS / study / pipeline / 'runs/RUN'}"]
     selected = newest_selected(project, study) if pipeline == SELECTED else None
     if selected is not None:
         lines.append(f"its best alone: {selected.relative_to(project)}")

@@ -38,7 +38,7 @@ def models() -> None:
 
 
 @models.command("list")
-@env_option("Study; every one without it.")
+@env_option("Study; every one without it.", "--study")
 @click.option("--all", "every", is_flag=True, help="Runs without a test accuracy, too, such as trials of a search.")
 @told_in_a_sentence
 def list_models(env: str | None, every: bool) -> None:
@@ -219,11 +219,11 @@ def _name_corrupt(source: "ImageSource", corrupt: dict[int, str]) -> None:
 
 def _warn_of_own_images(folder: Path, chosen: ChosenModel) -> None:
     """Say so if the folder is where the model's own images were read from, which costs nothing to know."""
-    from vision_studies.serving.stored_data import prepared_data_sets
+    from vision_studies.serving.stored_data import images_of_runs
 
     if chosen.run is None:
         return
-    data = prepared_data_sets(project_folder()).get(chosen.run.description["data_fingerprint"])
+    data = images_of_runs(project_folder())(chosen.run)
     sources = data.image_set.origin.get("settings", {}).get("source", []) if data else []
     sources = [sources] if isinstance(sources, str) else sources
     if any(folder.resolve().is_relative_to(origin) for origin in map(source_folder, sources) if origin is not None):

@@ -46,9 +46,9 @@ OPTIONS = {
 """Parameter of a command -> its help."""
 
 
-def env_option(text: str) -> Any:
-    """The option `--env` with its help; the environment variable KEDRO_ENV counts where it is not given."""
-    return click.option("--env", "-e", envvar=ENV_VARIABLE, help=text)
+def env_option(text: str, *other_names: str) -> Any:
+    """The option `--env` with its help, and by other names; the environment variable KEDRO_ENV counts where it is not given."""
+    return click.option("--env", "-e", *other_names, "env", envvar=ENV_VARIABLE, help=text)
 
 
 ENV = env_option(OPTIONS["env"])

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vision_studies.models.convnet import ConvNet
 from vision_studies.models.stacked import MetaLearner
@@ -68,6 +69,38 @@ class FoldedStack(nn.Module):
             decision = self.meta_learner(self._meta_input(logits), images)
             total = total + weight * decision.float().softmax(dim=1)
         return _logarithm(total)
+
+
+class LastLayer(nn.Module):
+    """A linear layer that computes in float32, whatever the network before it computes in, as classifiers of features do.
+
+    Args:
+        weight: [classes, d].
+        bias: [classes].
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(weight.float()), nn.Parameter(bias.float())
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores [N, classes] of features [N, d]."""
+        if not torch.is_autocast_enabled(features.device.type):
+            return F.linear(features.float(), self.weight, self.bias)
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(features.float(), self.weight, self.bias)
+
+
+class SummedLogits(nn.Module):
+    """The sum of the logits of several networks (images -> logits [N, classes])."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised images [N, C, H, W]."""
+        return torch.stack([network(images).float() for network in self.networks]).sum(dim=0)
 
 
 class Cut(nn.Module):

@@ -77,9 +77,10 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
             f"{description['study']}/{folder.name} is one of the runs of {description['pipeline']} that cannot be used: "
             f"{reason}; `kedro models list` shows what can."
         )
-    data = data_of_run(folder, description["data_fingerprint"])
+    run = StoredNetwork(folder, description, checkpoint)
+    data = data_of_run(run)
     try:
-        classifier = networks.rebuild(StoredNetwork(folder, description, checkpoint), data)
+        classifier = networks.rebuild(run, data)
     except ValidationError as error:
         raise _other_version(folder, error) from error
     classifier.network.eval()

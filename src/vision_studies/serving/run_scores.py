@@ -14,7 +14,7 @@ from vision_studies.predictions import Predictions
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_model_file, open_run, selected_model
-from vision_studies.serving.stored_data import data_of_run
+from vision_studies.serving.stored_data import data_of_file, data_of_run
 from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import StoredNetwork, networks_of, split_positions
 from vision_studies.training.network_run import divided
@@ -54,8 +54,8 @@ def score_model(path: Path, split: Split, device: torch.device) -> dict[str, flo
     """
     run = _run_of(path)
     score = networks_of(run.description["pipeline"]).score if run is not None else None
-    if run is not None and score is not None:
-        return score(run, split)
+    if run is not None and score is not None and (scores := score(run, split)) is not None:
+        return scores
     predicted = predict_split(path, split, device)
     return measured(predicted.probabilities, predicted.labels, split)
 
@@ -64,17 +64,17 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
     """Class probabilities of the images, without augmentation, that a run was validated or tested with.
 
     They are found by the fingerprint of what it was trained on, so that it has learnt from none of them. Arguments and errors
-    are those of `score_model`; runs that are scored without a classifier of images are refused, too, by a ParameterError.
+    are those of `score_model`.
     """
     run = _run_of(path)
     if run is None:
         classifier, selected = open_model_file(path), selected_model(path) or {}
         settings = RunSettings.model_validate(selected["configuration"])
-        data = divided(settings, int(selected["seed"]), data_of_run(path, selected["data_fingerprint"]))
+        data = divided(settings, int(selected["seed"]), data_of_file(path, selected["data_fingerprint"]))
         positions = split_positions(None, data, split)
     else:
         classifier = open_model_file(path) if path.is_file() else open_run(run.folder)
-        data = data_of_run(run.folder, run.description["data_fingerprint"])
+        data = data_of_run(run)
         positions = networks_of(run.description["pipeline"]).positions(run, data, split)
     image_set, names = data.image_set, classifier.images.class_names
     known = np.array([image_set.class_names.index(name) for name in names])

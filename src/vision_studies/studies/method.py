@@ -242,6 +242,11 @@ def has_weights(_: Mapping[str, Any], folder: Path) -> str | None:
     return None if (folder / WEIGHTS_FILE).is_file() else NO_WEIGHTS
 
 
+def data_as_prepared(run: StoredNetwork, prepared: "Mapping[str, PreparedData]") -> "PreparedData | None":
+    """The prepared images that a run names by their fingerprint; None where they are not there any more."""
+    return prepared.get(run.description["data_fingerprint"])
+
+
 def split_positions(_: StoredNetwork | None, data: "PreparedData", split: "Split") -> "np.ndarray":
     """Positions, in the image set, of the images of a split ("validation" or "test") of the data, int64 [N]."""
     positions: np.ndarray = getattr(data.splits, split)
@@ -261,28 +266,28 @@ class Networks:
             "cannot be used: "; None where one can.
         positions: run, images and splits, and "validation" or "test" -> positions, in the image set, of the images that the
             run is validated or tested with, int64 [N].
+        data: run, and all prepared images of the project by their fingerprint -> the images and splits that it was trained on;
+            None where they are not there any more.
         score: run, and "validation" or "test" -> columns of the results table that tell of these images, of runs that can be
-            scored though no classifier of images can be made of them; None where there are none. Raises ParameterError of a
-            run that cannot be scored, and DataError where it has no such images.
+            scored without a classifier of images; None where there are none, and of a run that is scored by its classifier
+            of images like any other. Raises ParameterError of a run that cannot be scored, and DataError where it has no
+            such images.
+        never: why no run of the method leaves a network, in words that follow "cannot be used: "; None where runs do.
     """
 
     title: Callable[[Mapping[str, Any]], str]
     rebuild: "Callable[[StoredNetwork, PreparedData], ImageClassifier]"
     unusable: Callable[[Mapping[str, Any], Path], str | None] = has_weights
     positions: "Callable[[StoredNetwork, PreparedData, Split], np.ndarray]" = split_positions
-    score: "Callable[[StoredNetwork, Split], dict[str, float]] | None" = None
+    data: "Callable[[StoredNetwork, Mapping[str, PreparedData]], PreparedData | None]" = data_as_prepared
+    score: "Callable[[StoredNetwork, Split], dict[str, float] | None] | None" = None
+    never: str | None = None
 
 
-def no_networks(
-    reason: str,
-    title: Callable[[Mapping[str, Any]], str],
-    score: "Callable[[StoredNetwork, Split], dict[str, float]] | None" = None,
-) -> Networks:
-    """Runs of which no classifier of images can be made, with the `reason`, the `title` and the `score` as `Networks` has
-    them.
-    """
+def no_networks(reason: str, title: Callable[[Mapping[str, Any]], str]) -> Networks:
+    """Runs of which no classifier of images can be made, with the `reason` and the `title` as `Networks` has them."""
     refused = partial(_refused, reason)
-    return Networks(title, refused, refused, score=score)
+    return Networks(title, refused, refused, never=reason)
 
 
 def _refused(reason: str, *_: Any) -> Any:

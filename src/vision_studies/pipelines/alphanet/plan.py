@@ -1,13 +1,15 @@
 """The runs of `alphanet`: backbones, classifiers on their features, and AlphaNets that improve these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.errors import DataError
-from vision_studies.files import hash_json, remove_leftovers
+from vision_studies.files import hash_json, remove_leftovers, write_json
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ImportSettings
 from vision_studies.project_folders import in_project
 from vision_studies.studies.method import Context
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from vision_studies.pipelines.alphanet.work.sources import FeatureSource
 
 TRAINING = "training"
+FEATURES = "features"
+_TAILS = "long_tails"
 CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
 
 
@@ -104,12 +108,13 @@ class Plan:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
         from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
 
-        folder = self.runs.folder / "features"
+        folder = self.runs.folder / FEATURES
         if (original := original_data_set(self.settings.imported)) is not None:
             return [folder / files_fingerprint(original)]
-        # The classes themselves: files of splits may change under their names.
-        shared = [self.class_splits.names().tolist(), self.settings.validation]
-        return [folder / hash_json([*shared, [run.fingerprint for run in runs]])[:16] for runs in self.backbone_runs()]
+        return [
+            folder / features_name(self.class_splits, self.settings.validation, [run.fingerprint for run in runs])
+            for runs in self.backbone_runs()
+        ]
 
     def source(self, repeat: int) -> "FeatureSource":
         """Features of a repeat."""
@@ -196,6 +201,7 @@ class Plan:
         if (original := original_data_set(self.settings.imported)) is not None:
             sources.features_from_files(original, folder)
             return
+        note_tail(self.runs.folder, self.prepared().fingerprint, self.settings.long_tail)
         sources.features_from_images(
             self.prepared(),
             [self.runs.path(run) for run in self.backbone_runs()[repeat]],
@@ -239,12 +245,40 @@ def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | Non
 
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":
     """Images with a long tail, where the study cuts one itself; none where features are imported."""
+    if settings.imported is not None:
+        return None
+    return data if settings.long_tail is None else with_tail(data, settings.long_tail)
+
+
+def with_tail(data: "PreparedData", tail: LongTailSettings) -> "PreparedData":
+    """Images of which a long tail is kept. Raises DataError where a class would keep none."""
     from vision_studies.data.prepared import PreparedData
     from vision_studies.data.splits import cut_tail, units_of_images
 
-    if settings.imported is not None:
-        return None
-    if settings.long_tail is None:
-        return data
     units = units_of_images(data.image_set)
-    return PreparedData(data.image_set, cut_tail(data.splits, data.image_set.labels, settings.long_tail, units), {})
+    return PreparedData(data.image_set, cut_tail(data.splits, data.image_set.labels, tail, units), {})
+
+
+def features_name(splits: "ClassSplits", validation: str, networks: Sequence[str]) -> str:
+    """Name of a folder of features: a hash of all that they come from.
+
+    Args:
+        splits: the classes themselves, as files of splits may change under their names.
+        validation: as the settings have it.
+        networks: fingerprints of the runs that have trained them.
+    """
+    return hash_json([splits.names().tolist(), validation, list(networks)])[:16]
+
+
+def note_tail(runs: Path, fingerprint: str, tail: LongTailSettings | None) -> None:
+    """Note in the folder of runs by which tail images with this fingerprint were cut of the prepared ones; None: by none."""
+    if tail is not None:
+        write_json(runs / _TAILS / f"{fingerprint}.json", tail.model_dump(mode="json"))
+
+
+def noted_tail(runs: Path, fingerprint: str) -> LongTailSettings | None:
+    """What `note_tail` has noted; None where that is nothing, or damaged."""
+    try:
+        return LongTailSettings.model_validate_json((runs / _TAILS / f"{fingerprint}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
