@@ -420,7 +420,7 @@ def test_the_page_of_the_study_holds_what_its_folders_hold(house):
     assert list(pages) == ["demo"]
     page = pages["demo"]
     assert "<h1>A study</h1>" in page
-    assert page.count("<figure") == 2  # a chart and a picture
+    assert page.count("<figure") == 3  # the verdict, a chart and a picture
     assert 'src="cifar_resnet/comparison.png"' in page
     assert sorted(scripts) == ["demo/scripts/chart-1", "demo/scripts/runs", "scripts/plotly"]
     assert scripts["demo/scripts/chart-1"].startswith('visionStudies("chart-1", "{')

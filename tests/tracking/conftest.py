@@ -16,7 +16,7 @@ def record():
         folders = StudyFolders.of(study.project, "small")
         artefacts = None if state == "running" else find_artefacts(folders)
         runs = tuple(read_runs(folders, **options))
-        return StudyRecord("small", "Small", "Is it?", runs, state, artefacts, folders.summary())
+        return StudyRecord("small", "Small", "Is it?", runs, state, artefacts, folders.summary(), folders.verdict())
 
     return read
 

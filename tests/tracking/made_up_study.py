@@ -84,6 +84,10 @@ class MadeUpStudy:
         (self.reports / "report.html").write_text("<p>report", encoding="utf-8")
         (self.reports / "summary.txt").write_text("the first is best", encoding="utf-8")
 
+    def write_verdict(self, tags: dict[str, str]) -> None:
+        """The verdict, as the report would leave it."""
+        (self.reports / "verdict.json").write_text(json.dumps({"tags": tags}), encoding="utf-8")
+
     def write(self, rows: list[dict[str, Any]], histories: list[pd.DataFrame]) -> None:
         """The tables, as the catalog would leave them."""
         self.outputs.mkdir(parents=True, exist_ok=True)

@@ -36,6 +36,8 @@ def test_a_study_is_written_read_back_and_brought_up_to_date(study, record, quie
     assert tracker.log(record(study, "running"), lambda: False) == 2
     store = Store(uri)
     assert store.runs()["study: small"].info.status == "RUNNING"
+    assert "verdict" not in store.runs()["study: small"].data.tags
+    study.write_verdict({"verdict": "Take '2x & more'.", "verdict.take": "2x & more"})
     assert tracker.log(record(study), lambda: False) == 0
 
     parent = store.runs()["study: small"]
@@ -46,6 +48,7 @@ def test_a_study_is_written_read_back_and_brought_up_to_date(study, record, quie
     assert parent.info.status == "FINISHED"
     assert parent.data.metrics == {"runs": 3.0, "runs_complete": 3.0}
     assert "the first is best" in parent.data.tags["mlflow.note.content"]
+    assert (parent.data.tags["verdict"], parent.data.tags["verdict.take"]) == ("Take '2x & more'.", "2x & more")
 
     first = children[names[0]]
     assert (first.info.start_time, first.info.end_time) == (1000 * (FIRST_SECOND - 40), 1000 * FIRST_SECOND)

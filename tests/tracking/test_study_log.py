@@ -137,6 +137,15 @@ def test_a_run_is_read_from_its_folder_as_it_will_be_from_the_table(study):
     assert read_new_runs(folders_of(study), now + 1) == []
 
 
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"tags": 3}', "{}"])
+def test_without_a_verdict_that_can_be_read_there_are_no_tags_of_it(study, content):
+    if content is not None:
+        (study.reports / "verdict.json").write_text(content)
+    assert folders_of(study).verdict() == {}
+    study.write_verdict({"verdict": "Take 'a'."})
+    assert folders_of(study).verdict() == {"verdict": "Take 'a'."}
+
+
 def test_artefacts_are_the_newest_figures_the_report_and_the_results(study):
     (study.reports / "large.csv").write_bytes(b"0" * 2000)
     found = find_artefacts(folders_of(study), largest_bytes=1000)

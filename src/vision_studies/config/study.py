@@ -74,3 +74,8 @@ class ReportingSettings(Settings):
     margin: float = Field(
         gt=0, lt=1, description="differences of accuracy below it count as none: 0.01 is one percentage point"
     )
+
+    @property
+    def over_seeds(self) -> dict[str, Any]:
+        """What intervals and tests over seeds alone take."""
+        return self.model_dump(include={"confidence", "interval", "test"})

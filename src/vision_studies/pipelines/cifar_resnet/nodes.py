@@ -92,9 +92,7 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
 
     scored = results.dropna(subset=["test_accuracy"])
     table = scored[["variant", "seed"]].assign(value=scored["test_accuracy"])
-    comparison = compare_variants(
-        table, baseline=str(scored["variant"].iloc[0]), **settings.model_dump(exclude={"margin"})
-    )
+    comparison = compare_variants(table, baseline=str(scored["variant"].iloc[0]), **settings.over_seeds)
     return json.loads(comparison.to_json(orient="records"))
 
 

@@ -91,7 +91,7 @@ def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSetting
     if not tested:
         reasons = "; ".join(sorted(set(results["reason"].dropna()))) or "none was trained"
         raise DataError(f"No stack of the study has a test accuracy ({reasons}); mend that and run the command again.")
-    options = settings.model_dump(exclude={"margin"})
+    options = settings.over_seeds
     variants = compare_variants(_rows(table, tested), baseline=tested[0], **options)
     opposing = [entry for entry in plan if entry["role"] not in (STACK, "alone")]
     against = {}
