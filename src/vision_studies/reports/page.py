@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from vision_studies.errors import DataError
 from vision_studies.reports import formatting
+from vision_studies.reports.glossary import Explained
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -130,8 +131,10 @@ def render_page(
         "style-src": [*map(digest, css), *([digest("")] if charts else [])],  # Plotly adds empty style elements
         "script-src": [*map(digest, javascript), *_HERE],
     }
+    explained = Explained()
     html = environment.get_template(template).render(
         **values,
+        explained=explained,
         charts=charts,
         script_address=f"{SCRIPTS}/*{ending}",
         plotly=f"{root}/{SCRIPTS}/{PLOTLY}{STUDY_ENDING}",
