@@ -30,6 +30,9 @@ GROUPS = "stacks"
 WEIGHTS_FILE = "weights.safetensors"
 """Selected weights of a network."""
 
+CACHE = ".evidence.npz"
+"""File among the folders of runs with which test images they got right; it is made again where it is gone."""
+
 EARLIER_PREDICTIONS_FILE = "predictions.safetensors"
 """What earlier versions have kept of the test images."""
 
