@@ -1,9 +1,11 @@
 import shutil
 
 import pytest
+from omegaconf import OmegaConf
 from tests.conftest import ROOT
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.catalog.configuration_files import named_values, united
 from vision_studies.errors import ParameterError
 
 OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
@@ -91,3 +93,29 @@ def test_the_study_is_not_offered_as_a_parameter(conf):
     with pytest.raises(ParameterError) as caught:
         read(conf, studdy=1)
     assert "study" not in str(caught.value)
+
+
+def test_files_are_read_as_omegaconf_reads_them():
+    files = sorted((ROOT / "conf").glob("*/*.yml"))
+    for file in files:
+        values = named_values(file.read_text(encoding="utf-8"))
+        assert values in (OmegaConf.to_container(OmegaConf.load(file)), None), file
+        assert values is not None or not OmegaConf.load(file), file
+    assert len(files) > 80
+    tricky = "a: 1e3\nb: [1, ~, 2001-01-01, 0x1f, 1_000, .5, on]\nc: &x {d: .inf}\ne: *x\nf: '${g}'\n"
+    assert named_values(tricky) == OmegaConf.to_container(OmegaConf.create(tricky))
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "- 1", "1: 2", "a: !!set {b}", "a: [", "a: &x [*x]", "", "a"])
+def test_what_is_wrong_or_no_named_value_is_left_to_omegaconf(text):
+    assert named_values(text) is None
+
+
+def test_values_of_several_files_are_united_as_omegaconf_merges_them():
+    contents = [
+        {"a": {"b": 1, "c": {"d": [1, 2]}}, "e": 1},
+        {"a": {"c": {"d": [3], "f": None}}},
+        {"e": {"g": 2}, "h": {}},
+    ]
+    merged = OmegaConf.to_container(OmegaConf.unsafe_merge(*map(OmegaConf.create, contents)))
+    assert united(contents) == merged

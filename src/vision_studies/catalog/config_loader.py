@@ -5,7 +5,7 @@ environment may extend others, so that a study composes with a data set or with 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -19,8 +19,10 @@ from vision_studies.catalog.configuration_files import (
     explain_duplicates,
     explain_reference,
     explain_unreadable,
+    named_values,
     read_mapping,
     refuse_endless,
+    united,
 )
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.validation import KeyPath, validate_parameters
@@ -138,11 +140,45 @@ class StudyConfigLoader(OmegaConfigLoader):
             raise explained from error
         return layers.pop(self.base_env), layers, str(folders[self.base_env]), str(self._folder), processed
 
+    def _read_dir_configs(
+        self,
+        conf_path: str,
+        patterns: Iterable[str],
+        key: str,
+        processed_files: set[Path],
+        read_environment_variables: bool | None = False,
+    ) -> dict[Path, Any]:
+        """What Kedro reads, faster; parameters of which none refers to another stay plain values, with nothing to resolve."""
+        patterns = list(patterns)
+        texts = {file: file.read_text(encoding="utf-8") for file in self._files(conf_path, patterns)}
+        contents = {file: content for file, text in texts.items() if (content := named_values(text)) is not None}
+        if not contents or len(contents) < len(texts):
+            return super()._read_dir_configs(conf_path, patterns, key, processed_files, read_environment_variables)
+        processed_files.update(contents)
+        if key == "parameters" and not any("${" in text for text in texts.values()):
+            names = {file: dict.fromkeys(self._get_all_keys(content)) for file, content in contents.items()}
+            self._check_duplicates("values", names)
+            return contents
+        configs = {file: OmegaConf.create(content) for file, content in contents.items()}
+        for config in configs.values() if read_environment_variables else ():
+            self._resolve_environment_variables(config)
+        self._check_duplicates(key, configs)
+        return configs
+
+    def _files(self, folder: str, patterns: Iterable[str]) -> list[Path]:
+        """Those that Kedro would read."""
+        found = {Path(file) for pattern in patterns for file in self._fs.glob(Path(f"{folder}/{pattern}").as_posix())}
+        seen = [file for file in found if not (self.ignore_hidden and self._is_hidden(str(file)))]
+        return sorted(file for file in seen if self._is_valid_config_path(file))
+
     def _resolve_from_raw_config(
         self, key: str, base_configs: Any, env_configs: Any, base_path: str, env_path: str, processed_files: set[Path]
     ) -> dict[str, Any]:
         """Merge the layers in order; parameters by the rule of `merge_settings`, everything else by Kedro's."""
-        merged = super()._resolve_from_raw_config(key, base_configs, {}, base_path, env_path, processed_files)
+        if key == "parameters" and base_configs:
+            merged = self._merge_and_resolve(key, base_configs)
+        else:
+            merged = super()._resolve_from_raw_config(key, base_configs, {}, base_path, env_path, processed_files)
         for files in env_configs.values():
             layer, is_settings = self._merge_and_resolve(key, files), key == "parameters"
             merged = merge_settings(merged, layer) if is_settings else self._merge_configs(merged, layer, key, env_path)
@@ -150,13 +186,16 @@ class StudyConfigLoader(OmegaConfigLoader):
 
     def _merge_and_resolve(self, key: str, config_per_file: Any) -> dict[str, Any]:
         contents: list[tuple[Path, Any]] = [
-            (Path(file), OmegaConf.to_container(config)) for file, config in sorted(config_per_file.items())
+            (Path(file), OmegaConf.to_container(config) if OmegaConf.is_config(config) else config)
+            for file, config in sorted(config_per_file.items())
         ]
         try:
             if key != "parameters" or not config_per_file:
                 return super()._merge_and_resolve(key, config_per_file)
             # --params are laid over the merged layers in the end: laid over each of them they would undo its own values.
             self._sources += [(str(file), content) for file, content in contents]
+            if not any(map(OmegaConf.is_config, config_per_file.values())):
+                return united(content for _, content in contents)
             merged: Any = OmegaConf.to_container(OmegaConf.unsafe_merge(*config_per_file.values()), resolve=True)
             return merged
         except OmegaConfBaseException as error:
