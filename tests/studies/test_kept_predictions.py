@@ -12,7 +12,8 @@ from vision_studies.run_folders import predictions_file
 from vision_studies.storage.kept_data import KeptData
 from vision_studies.storage.layout import study_places
 from vision_studies.storage.store import Store
-from vision_studies.studies.predictions import Keeping, Unavailable, kept
+from vision_studies.stored_predictions import Unavailable
+from vision_studies.studies.predictions import Keeping, kept
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone

@@ -4,8 +4,10 @@ import pytest
 
 from vision_studies.config.registry import METHODS
 from vision_studies.outcomes import COMPLETE
+from vision_studies.predictions import Predictions
+from vision_studies.stored_predictions import Unavailable, read_predictions
 from vision_studies.studies.method import load_method
-from vision_studies.studies.predictions import Kept, Never, Predictions, Unavailable, read_predictions
+from vision_studies.studies.predictions import Kept, Never
 from vision_studies.studies.stored_runs import find_runs
 
 STUDY = "demo+quick"

@@ -5,23 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vision_studies.outcomes import COMPLETE, Outcome
-from vision_studies.predictions import Detail, PredictedSplit, Predictions
-from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
+from vision_studies.predictions import Detail
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import GroupWork, Record
-
-__all__ = [
-    "Detail",
-    "Keeping",
-    "Kept",
-    "Never",
-    "PredictedSplit",
-    "Predictions",
-    "Unavailable",
-    "all_probabilities",
-    "kept",
-    "read_predictions",
-]
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
 from vision_studies.run_folders import read_description
+from vision_studies.stored_predictions import Unavailable, read_predictions
 from vision_studies.studies.method import run_stages
-from vision_studies.studies.predictions import Unavailable, read_predictions
 
 if TYPE_CHECKING:
     from vision_studies.predictions import Predictions

@@ -12,11 +12,12 @@ import pandas as pd
 
 from vision_studies.config.registry import METHODS
 from vision_studies.outcomes import COMPLETE
+from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.project_folders import project_folder
 from vision_studies.reports.formatting import is_missing
 from vision_studies.reports.tables import labels_of
+from vision_studies.stored_predictions import Unavailable, read_predictions
 from vision_studies.studies.method import Choice, load_method
-from vision_studies.studies.predictions import PredictedSplit, Predictions, Unavailable, read_predictions
 
 if TYPE_CHECKING:
     import numpy as np
