@@ -394,3 +394,62 @@ def test_mistakes_are_listed_filtered_compared_and_opened_by_keyboard(chromium, 
     page.keyboard.press("Escape")
     assert tiles.first.evaluate("tile => tile === document.activeElement")
     check_page(watched)
+
+
+def test_a_table_is_sorted_filtered_cut_and_taken_along(chromium, tmp_path):
+    rows = [
+        run(
+            f"variant_{number:02}",
+            seed,
+            0.5 + 0.01 * ((7 * number) % 10),
+            parameters=10 ** (3 + number % 3),
+            seconds=50.0 * number,
+        )
+        for number in range(10)
+        for seed in range(2)
+    ]
+    watched = Watched(chromium(accept_downloads=True), written(render_study(report(rows, figures=[])), tmp_path))
+    page = watched.page
+    table, tools = (
+        page.get_by_role("region", name="Variants"),
+        page.get_by_role("group", name="Tools of the table Variants"),
+    )
+    names = table.locator("tbody tr:visible th")
+    table.get_by_role("button", name="Parameters").press("Enter")
+    parameters = table.locator("tbody td:nth-last-child(2)").all_text_contents()
+    assert parameters == sorted(parameters, key=["1.00 k", "10.0 k", "100 k"].index)
+    table.get_by_role("button", name="Time a run").press("Enter")
+    table.get_by_role("button", name="Time a run").press("Enter")
+    assert names.all_text_contents()[:2] == ["variant_09", "variant_08"]
+    tools.get_by_label("Filter").fill("variant_03")
+    assert names.all_text_contents() == ["variant_03"]
+    assert tools.get_by_role("status").first.text_content() == "1 of 10"
+    tools.get_by_text("Columns (").press("Enter")
+    tools.get_by_label("Parameters").uncheck()
+    assert not table.get_by_role("columnheader", name="Parameters").is_visible()
+    with page.expect_download() as begun:
+        tools.get_by_role("button", name="Download CSV").press("Enter")
+    lines = begun.value.path().read_text(encoding="utf-8").splitlines()
+    assert begun.value.suggested_filename == "variants.csv"
+    assert len(lines) == 2
+    assert "Parameters" not in lines[0]
+    assert lines[1].startswith('"variant_03","2"')
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for name, start in (("Markdown", "| Variant | n |"), ("LaTeX", "\\begin{tabular}{lr")):
+        tools.get_by_role("button", name=f"Copy as {name}").press("Enter")
+        tools.get_by_text("Copied.").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()").startswith(start)
+    assert watched.complaints == []
+
+
+def test_all_runs_that_a_search_finds_are_taken_along(chromium, tmp_path):
+    rows = [run(f"variant_{number:02}", seed) for number in range(20) for seed in range(4)]
+    watched = Watched(chromium(accept_downloads=True), written(render_study(report(rows, figures=[])), tmp_path))
+    page = watched.page
+    page.get_by_role("link", name="Runs").press("Enter")
+    page.get_by_text("1 to 50 of 80").wait_for()
+    page.get_by_label("Search").fill("variant_1")
+    with page.expect_download() as begun:
+        page.get_by_role("group", name="Tools of the table Runs").get_by_role("button", name="Download CSV").click()
+    assert len(begun.value.path().read_text(encoding="utf-8").splitlines()) == 41
+    assert watched.complaints == []

@@ -16,6 +16,7 @@ MOST_BYTES = 400_000
 
 _FONTS = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 _COLOUR = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+_DARK_TEXT = {"#0072b2": "#56b4e9", "#d55e00": "#f0934f", "#009e73": "#3fbf97", "#8a5a00": "#e0a94a"}
 _PARAMETERS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "vision-studies", "svg.image_inline": True}
 
 
@@ -40,8 +41,11 @@ def _dark_rules(svg: str) -> Iterator[str]:
     text = f'g:not([id^="{ON_COLOUR}"])>text'
     yield f"{text}{{fill:{_hex(turned('#000000'))}}}"  # of which no colour is written
     for what, colour in sorted(set(_COLOUR.findall(svg))):
-        dark = _hex(turned(colour))
+        dark = (what == "fill" and _DARK_TEXT.get(colour)) or _hex(turned(colour))
         if dark != colour:
+            if what == "fill" and colour in _DARK_TEXT:  # letters need more contrast than areas
+                yield f'{text}[style*="{what}: {colour}"]{{{what}:{dark}!important}}'
+                continue
             holders = (f"{text}", f"{text} tspan", "path", "use", "rect", "line") if what == "fill" else ("path", "use")
             selectors = ",".join(f'{holder}[style*="{what}: {colour}"]' for holder in holders)
             yield f"{selectors}{{{what}:{dark}!important}}"

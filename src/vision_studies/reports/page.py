@@ -124,6 +124,7 @@ def render_page(
     css, javascript = (
         [loader.get_source(environment, f"{stem}.{ending}")[0] for stem in stems] for ending in ("css", "js")
     )
+    javascript.insert(1, loader.get_source(environment, "tables.js")[0])
     # The page names the only styles and scripts it may use: what slips past the escaping is still not run.
     allowed = {
         "default-src": ["'none'"],

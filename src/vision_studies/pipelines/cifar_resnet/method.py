@@ -27,7 +27,7 @@ METHOD = Method(
             ),
             "learning_curves": FigureText(
                 "Learning curves",
-                "Loss, validation accuracy and learning rate by epoch. Training loss is higher than it looks: its images are "
+                "Loss, validation accuracy and learning rate by epoch. Training loss looks higher than it is: its images are "
                 "augmented and its labels smoothed.",
             ),
             "confusion_matrix": FigureText(

@@ -200,6 +200,7 @@ async function tableOfRuns() {
   after.addEventListener("click", () => { first += size; draw(); });
   closedByItsGround(document.getElementById("run-details"));
   document.querySelector(".run-tools").hidden = false;
+  rowsOf.set(table, () => shown.map((run) => [run.name, ...run.cells]));
   draw();
 }
 
