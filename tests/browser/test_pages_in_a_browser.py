@@ -450,6 +450,6 @@ def test_all_runs_that_a_search_finds_are_taken_along(chromium, tmp_path):
     page.get_by_text("1 to 50 of 80").wait_for()
     page.get_by_label("Search").fill("variant_1")
     with page.expect_download() as begun:
-        page.get_by_role("group", name="Tools of the table Runs").get_by_role("button", name="Download CSV").click()
+        page.get_by_role("group", name="Tools of the table All runs").get_by_role("button", name="Download CSV").click()
     assert len(begun.value.path().read_text(encoding="utf-8").splitlines()) == 41
     assert watched.complaints == []

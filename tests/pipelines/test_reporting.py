@@ -272,7 +272,7 @@ def test_image_sources_have_short_names():
             {"method": "combination", "rule": "average", "members": [{"learner": {"model": {"name": "a"}}}] * 2},
             "2 × a together",
         ),
-        ("alphanet", {"classifier.name": "crt"}, ""),
+        ("alphanet", {"classifier.name": "crt"}, "classifier trained anew on balanced images (cRT)"),
     ],
 )
 def test_networks_are_called_as_the_list_of_models_calls_them(pipeline, configuration, name):

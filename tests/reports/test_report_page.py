@@ -10,7 +10,7 @@ import pytest
 
 from vision_studies.reports.page import ReportFigure
 from vision_studies.reports.study_pages import StudyReport, render_study
-from vision_studies.reports.tables import summary_text
+from vision_studies.reports.tables import same_runs, summary_text
 from vision_studies.statistics.comparisons import compare_metrics, compare_variants
 
 VOID = {"meta", "br", "img", "wbr", "link", "input", "hr"}
@@ -177,7 +177,7 @@ def test_nothing_is_taken_for_markup():
         )
     )
     parsed = Page(html)
-    assert [script.get("type") for script in parsed.all("script")] == [None]
+    assert [script.get("type") for script in parsed.all("script")] == [None, None]
     assert "alert(1)</script>" not in html
     assert all("alert(1)" not in script for script in scripts.values())  # packed
     assert parsed.text.count("alert(1)") > 8
@@ -187,7 +187,7 @@ def test_only_the_page_s_own_style_and_script_may_act():
     policy = next(meta["content"] for meta in page([run()]).all("meta") if "http-equiv" in meta)
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    assert len(re.findall(r"'sha256-[A-Za-z0-9+/]{43}='", policy)) == 2
+    assert len(re.findall(r"'sha256-[A-Za-z0-9+/]{43}='", policy)) == 3
 
 
 def test_variants_have_n_mean_spread_and_interval():
@@ -363,3 +363,13 @@ def test_long_answers_are_folded_but_all_there():
 def test_what_a_study_changes_in_the_base_configuration_is_listed():
     parsed = page([run()], differences=[("data_prep.source", '"cifar10"', '"digits"')])
     assert 'source "cifar10" "digits"' in parsed.text
+
+
+def test_what_has_the_same_runs_under_two_names_is_shown_once():
+    rows = [run("baseline", seed, 0.9, run_fingerprint=f"{seed}") for seed in range(2)]
+    rows += [run("FR, cut 0", seed, 0.9, run_fingerprint=f"{seed}") for seed in range(2)]
+    rows += [run("FR, cut 1", seed, 0.91, run_fingerprint=f"b{seed}") for seed in range(2)]
+    parsed = page(rows)
+    assert parsed.text.count("the same runs as FR, cut 0") == 1
+    assert "'FR, cut 0' is" not in parsed.text
+    assert same_runs(pd.DataFrame(rows).to_dict("records")) == {"FR, cut 0": "baseline"}

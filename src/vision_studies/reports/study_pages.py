@@ -123,15 +123,22 @@ def _sections(
     for pipeline in dict.fromkeys([*(name for name in report.pipelines if name in named), *named]):
         pipeline_runs = [run for run in runs if run["pipeline"] == pipeline]
         variants, configuration = tables.configuration_table(pipeline_runs)
-        comparisons = [row for row in compared if row.get("pipeline", pipeline) == pipeline]
+        same = tables.same_runs(pipeline_runs)
+        comparisons = [
+            row for row in compared if row.get("pipeline", pipeline) == pipeline and row["variant"] not in same
+        ]
         sections.append(
             {
                 "pipeline": pipeline,
                 "title": report.pipelines.get(pipeline, pipeline),
                 "answers": sentences.get(pipeline) or sentences.get("", []),
                 "variants": tables.with_estimates(
-                    tables.variant_rows(pipeline_runs, report.comparison), () if verdict is None else verdict.answers
+                    tables.variant_rows(
+                        [run for run in pipeline_runs if run["variant"] not in same], report.comparison
+                    ),
+                    () if verdict is None else verdict.answers,
                 ),
+                "also": {name: [other for other, first in same.items() if first == name] for name in same.values()},
                 "compared": [row for row in comparisons if not is_missing(row["pairs"])],
                 "test": comparisons[0]["test"] if comparisons else "t",
                 "several_conditions": len({run["condition"] for run in pipeline_runs if run["condition"]}) > 1,
@@ -292,8 +299,8 @@ def render_index(
             "runs": sum(study.runs for study in studies),
             "seconds": sum(study.seconds for study in studies),
         },
-        configurations=_rows(configurations.head(_SHOWN_CONFIGURATIONS)),
-        best=_rows(best),
+        configurations=_marked(_rows(configurations.head(_SHOWN_CONFIGURATIONS)), studies),
+        best=_marked(_rows(best), studies),
     )
 
 
@@ -320,6 +327,12 @@ def best_table(best: pd.DataFrame) -> Table:
 def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     rows = table.rename(columns=str).to_dict("records")
     return [row | {"labels": tables.labels_of(row["configuration"]), "address": _address(row["study"])} for row in rows]
+
+
+def _marked(rows: list[dict[str, Any]], studies: Sequence[StudyCard]) -> list[dict[str, Any]]:
+    """Rows with what must be said of all numbers of their study, such as that it is a rehearsal."""
+    labels = {study.name: tuple(study.labels) for study in studies}
+    return [row | {"labels": tuple(dict.fromkeys((*labels.get(row["study"], ()), *row["labels"])))} for row in rows]
 
 
 def _address(study: str) -> str:

@@ -47,6 +47,19 @@ def run_rows(results: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def same_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Variant -> an earlier one of the same pipeline that has the very same runs under another name."""
+    known: dict[tuple[Any, ...], str] = {}
+    same = {}
+    for (pipeline, variant), repeats in _by_variant([*map(dict, runs)]).items():
+        fingerprints = [repeat.get("run_fingerprint") for repeat in repeats]
+        if all(fingerprints):
+            first = known.setdefault((pipeline, *sorted(fingerprints)), variant)
+            if first != variant:
+                same[variant] = first
+    return same
+
+
 def labels_of(configuration: str | None) -> tuple[str, ...]:
     """What must be said of a run wherever its numbers stand: a protocol that it follows, or that its data are made up.
 

@@ -11,6 +11,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.reports.gallery import MOST_CLASSIFIERS, Judged, as_json, gallery
 from vision_studies.stored_predictions import Unavailable, read_predictions
+from vision_studies.studies.method import load_method
 
 _TRIED = 12  # variants whose predictions are looked for
 _HELD_OUT = ("out_of_fold", "validation", "test")
@@ -34,7 +35,9 @@ def gallery_data(results: pd.DataFrame, models: Path, primary: Path, fingerprint
     found: list[tuple[Path, Judged]] = []
     for run in best.itertuples():
         name = f"{run.variant} ({run.pipeline})" if several else str(run.variant)
-        folder = models / str(run.pipeline) / "runs" / str(run.run_fingerprint)
+        folder = (
+            models / (load_method(str(run.pipeline)).runs_of or str(run.pipeline)) / "runs" / str(run.run_fingerprint)
+        )
         judged = _judged(folder, "test", name, images)
         if judged is not None and (not found or np.array_equal(judged.indices, found[0][1].indices)):
             found.append((folder, judged))
@@ -50,7 +53,7 @@ def _best_runs(results: pd.DataFrame) -> pd.DataFrame:
     """Of each variant that was scored, the run with the best validation accuracy; the best variants first."""
     scored = results.dropna(subset=["test_accuracy", "validation_accuracy"])
     ordered = scored.sort_values("validation_accuracy", ascending=False, kind="stable")
-    return ordered.drop_duplicates(["pipeline", "variant"]).head(_TRIED)
+    return ordered.drop_duplicates(["pipeline", "variant"]).drop_duplicates("run_fingerprint").head(_TRIED)
 
 
 def _held_out(found: Sequence[tuple[Path, Judged]], images: ImageSet) -> Judged | None:

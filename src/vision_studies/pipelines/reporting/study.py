@@ -441,7 +441,7 @@ def configurations_of(
         gaps=len(gaps(runs)),
         seconds=float(results["seconds"].sum()),
         finished=str(results["finished_at"].dropna().max())[:10],
-        labels=labels_among(runs),
+        labels=(*(["rehearsal"] if is_rehearsal(folders.name) else []), *labels_among(runs)),
         doubts=len(folders.doubts),
     )
     return results.assign(data=_image_names(results, image_source(records))), card
