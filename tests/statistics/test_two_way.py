@@ -7,7 +7,7 @@ from scipy import stats
 from vision_studies.statistics.components import Spread, half_width, mean_squares, tail
 from vision_studies.statistics.evidence import Evidence
 from vision_studies.statistics.scores import HIGHEST, ClassGroup
-from vision_studies.statistics.two_way import intervals
+from vision_studies.statistics.two_way import bootstrap, intervals
 
 METRICS = [
     "accuracy",
@@ -61,7 +61,7 @@ def test_one_seed_has_wilsons_interval():
     own = Evidence.of_images("plain", [0], np.arange(40), np.zeros(40, int), correct=correct[None])
     [found] = intervals([own])
     expected = stats.binomtest(34, 40).proportion_ci(method="wilson")
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.005)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-4)
     assert (found.covers, found.seeds, found.images) == ("images", 1, 40)
     assert found.source == "variance over test images, Wilson's form"
 
@@ -114,3 +114,22 @@ def test_no_interval_leaves_the_range_of_its_metric(metric, seeds, images, stren
     [found] = intervals([drawn(seeds, images, strength=strength, start=start)], metric)
     if found.covers != "nothing":
         assert 0 <= found.low <= found.value <= found.high <= HIGHEST.get(metric, 1)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=str)
+def test_what_images_add_gives_the_spread_of_the_bootstrap(metric):
+    """With many seeds, so that the bootstrap takes none of them for all that there are; it counts the rest more than once."""
+    own = drawn(12, 300, strength=1.5)
+    [found] = intervals([own], metric, 0.9)
+    values = bootstrap([own], metric, draws=150)[0]
+    low, high = np.quantile(values, [0.05, 0.95])
+    # of calibration error only the upper end, as the lower one makes up for few images
+    assert 0.7 < (found.high - found.value) / ((high - low) / 2) < 1.6
+    assert found.value == pytest.approx(np.mean(values), abs=0.5 * (high - low))
+
+
+def test_the_bootstrap_pairs_variants_and_has_nothing_to_draw_without_images():
+    own = drawn(3, 40)
+    same, other, bare = bootstrap([own, own, Evidence.of_seeds("bare", [0, 1], [0.9, 0.8])], draws=20)
+    assert np.array_equal(same, other)
+    assert np.isnan(bare).all()

@@ -2,7 +2,7 @@
 
 Accuracy, log loss and Brier score are means over images. Balanced accuracy, macro F1 and calibration error are functions of
 means; near their value they are the mean of what each image adds (the influence function, or infinitesimal jackknife: Efron
-1982, chapter 6).
+1982, chapter 6). Calibration error is too high on few images, as a mean of absolute values is; by how much is said beside it.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy import special
 
 from vision_studies.statistics.evidence import Evidence
 
@@ -44,11 +45,11 @@ class Scores:
 
     Attributes:
         each: float32 [S, N'], whose mean over images is the metric of each seed; N' images count.
-        weight: [N'], how many images of equal weight each one stands for in the mean; their mean is 1.
+        bias: how much too high the metric of this many images is on average, where that is not 0.
     """
 
     each: np.ndarray
-    weight: np.ndarray
+    bias: float = 0.0
 
 
 def scores(evidence: Evidence, metric: Metric) -> Scores | str:
@@ -76,7 +77,7 @@ def top(metric: Metric) -> float:
 
 
 def _equal(each: np.ndarray) -> Scores:
-    return Scores(np.asarray(each, dtype=np.float32), np.ones(each.shape[1]))
+    return Scores(np.asarray(each, dtype=np.float32))
 
 
 def _accuracy(evidence: Evidence) -> Scores:
@@ -112,7 +113,7 @@ def _balanced_accuracy(evidence: Evidence) -> Scores:
     weight = len(evidence.labels) / (len(present) * images[member])
     right = _by_class(evidence.correct, member, len(present)) / images  # [S, classes]
     residual = (evidence.correct - right[:, member]) * weight * _few(images)[member]
-    return Scores((right.mean(axis=1)[:, None] + residual).astype(np.float32), weight)
+    return Scores((right.mean(axis=1)[:, None] + residual).astype(np.float32))
 
 
 def _macro_f1(evidence: Evidence) -> Scores:
@@ -136,19 +137,29 @@ def _macro_f1(evidence: Evidence) -> Scores:
         - padded[rows, given] * over[rows, given]
     )
     residual = added * len(evidence.labels) / count * _few(images)[member]
-    weight = len(evidence.labels) / (count * images[member])
-    return Scores((f1.mean(axis=1)[:, None] + residual).astype(np.float32), weight)
+    return Scores((f1.mean(axis=1)[:, None] + residual).astype(np.float32))
 
 
 def _calibration_error(evidence: Evidence) -> Scores:
-    probabilities = _probabilities(evidence)
-    confidence = probabilities.max(axis=2).astype(np.float64)
+    confidence = _probabilities(evidence).max(axis=2).astype(np.float64)
     member = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    each = np.empty(confidence.shape, dtype=np.float32)
+    each, biases = np.empty(confidence.shape, dtype=np.float32), []
     for row, (bins, gap) in enumerate(zip(member, evidence.correct - confidence, strict=True)):
-        side = np.sign(np.bincount(bins, weights=gap, minlength=BINS))
-        each[row] = side[bins] * gap  # whose mean is the weighted mean of the bins' gaps
-    return _equal(each)
+        images = np.bincount(bins, minlength=BINS)
+        mean = np.bincount(bins, weights=gap, minlength=BINS) / np.maximum(images, 1)
+        each[row] = np.sign(mean)[bins] * gap  # whose mean is the weighted mean of the bins' gaps
+        squares = np.bincount(bins, weights=np.square(gap), minlength=BINS) / np.maximum(images, 1)
+        error = np.sqrt(squares / np.maximum(images, 1))
+        biases.append(float((images * _excess(mean, error)).sum() / len(bins)))
+    return Scores(each, float(np.mean(biases)))
+
+
+def _excess(mean: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """How much the absolute value of a mean with this standard error is too high on average (that of a folded normal)."""
+    true = np.sqrt(np.maximum(np.square(mean) - np.square(error), 0))
+    ratio = np.divide(true, error, out=np.zeros_like(true), where=error > 0)
+    folded = error * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) + true * (1 - 2 * special.ndtr(-ratio))
+    return np.maximum(folded - true, 0)
 
 
 def _of_right_class(evidence: Evidence) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Differences of many variants at once: intervals, p and what is said of each come from one correction.
 
 Variants are paired image by image and seed by seed, on the seeds and images that both have. The difference of a pair has
-its variance from seeds, images and both (`components`); one image is added on which the first is right and the second
-wrong for every seed, and one the other way (Bonett and Price 2012, after Agresti and Min 2005), so that few images without
-a discordant one are not taken for certainty.
+its variance from seeds, images and both (`components`); half an image is added on which the first is right and the second
+wrong for every seed, and half a one the other way, so that few images without a discordant one are not taken for certainty
+(after Agresti and Min 2005, Bonett and Price 2012, who add a whole one, which covers more than it should).
 
 All intervals hold together with the confidence asked for: the largest of the studentised differences is drawn under no
 difference, with the correlations that the pairs have by what they share (max-t: Westfall and Young 1993, Hothorn, Bretz and
@@ -26,10 +26,12 @@ from vision_studies.statistics.components import (
     components,
     half_width,
     mean_squares,
+    reach,
     seed_squares,
     spread,
     spread_of,
     tail,
+    with_added,
 )
 from vision_studies.statistics.evidence import Evidence
 from vision_studies.statistics.scores import class_weights
@@ -44,7 +46,6 @@ POWER = 0.8
 MARGIN = 0.01
 
 _DRAWS = 9999
-_GRID = 24
 _MOST_SEEDS, _MOST_IMAGES = 1000, 10_000_000
 
 
@@ -178,9 +179,9 @@ def _differences(
     pairs = [_pair(evidence, first, second, metric) for first, second in places]
     told = [pair for pair in pairs if pair.squares is not None]
     halves, p_values = _simultaneous(evidence, told, 1 - confidence)
-    reach = dict(zip([pair.places for pair in told], zip(halves.tolist(), p_values.tolist(), strict=True), strict=True))
+    found = dict(zip([pair.places for pair in told], zip(halves.tolist(), p_values.tolist(), strict=True), strict=True))
     differences = {
-        pair.places: _difference(evidence, pair, *reach.get(pair.places, (np.nan, np.nan)), margin=margin)
+        pair.places: _difference(evidence, pair, *found.get(pair.places, (np.nan, np.nan)), margin=margin)
         for pair in pairs
     }
     unclear = [number for number, pair in enumerate(told) if differences[pair.places].says == "cannot tell"]
@@ -199,12 +200,9 @@ def _pair(evidence: Sequence[Evidence], first: int, second: int, metric: Compare
         scores = np.subtract(_part(one.correct, left, up), _part(other.correct, right, down), dtype=np.float32)
         if metric == "balanced_accuracy":
             scores = scores * class_weights(one.labels[up]).astype(np.float32)
-        added = np.broadcast_to(np.array([1, -1], dtype=np.float32), (len(seeds), 2))
-        more = np.hstack([scores, added])
-        squares = mean_squares(more)
-        return _Pair(
-            first, second, float(scores.mean(dtype=np.float64)), float(more.mean()), squares, seeds, len(images)
-        )
+        value = float(scores.mean(dtype=np.float64))
+        squares, centre = with_added(mean_squares(scores), value, (-1, 1))
+        return _Pair(first, second, value, centre, squares, seeds, len(images))
     values = one.values[left] - other.values[right]
     known = ~np.isnan(values)
     seeds, values = seeds[known], values[known].round(12)  # 0.96 - 0.95 and 0.97 - 0.96 are the same
@@ -259,8 +257,8 @@ def _simultaneous(evidence: Sequence[Evidence], pairs: Sequence[_Pair], level: f
     # Beyond all draws Bonferroni's bound is the finer one.
     drawn = np.where(beyond == 0, np.minimum(drawn, len(pairs) * p), drawn)
     allowed = int(np.floor(level * (len(largest) + 1) + 1e-9))
-    reach = largest[len(largest) - allowed] if allowed else np.inf
-    return np.maximum(half, reach * wide), np.maximum(p, drawn)
+    factor = largest[len(largest) - allowed] if allowed else np.inf
+    return np.maximum(half, factor * wide), np.maximum(p, drawn)
 
 
 def _largest(evidence: Sequence[Evidence], pairs: Sequence[_Pair], parts: Spread, level: float) -> np.ndarray:
@@ -279,24 +277,14 @@ def _largest(evidence: Sequence[Evidence], pairs: Sequence[_Pair], parts: Spread
     seeds = member.sum(axis=1)
     # Standard normal means of seeds, their variance over its expectation, and standard normal means of images.
     by_seed = total / np.sqrt(seeds)
-    ratio = (squares - by_seed**2) / np.maximum(seeds - 1, 1)
+    ratio = np.maximum(squares - by_seed**2, 0) / np.maximum(seeds - 1, 1)
     by_image = random.standard_normal((_DRAWS, count), dtype=np.float32) @ of_images
-    largest = np.zeros(_DRAWS)
     true = np.where(parts.degrees > 0, np.maximum(parts.seed, parts.rest), 0.0)
-    grid = np.exp(np.linspace(np.log(1e-6), np.log(20.0), _GRID))
-    many = Spread(
-        np.outer(true, grid).ravel(),
-        np.repeat(parts.rest, _GRID),
-        np.repeat(parts.image, _GRID),
-        np.repeat(parts.degrees, _GRID),
-    )
-    wide = half_width(level, many).reshape(count, _GRID)
-    for own in range(count):
-        distance = np.abs(by_seed[:, own] * np.sqrt(true[own]) + by_image[:, own] * np.sqrt(parts.image[own]))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.interp(np.log(np.maximum(ratio[:, own], 1e-6)), np.log(grid), wide[own])
-            largest = np.maximum(largest, np.nan_to_num(distance / reach, nan=0.0))
-    return largest
+    distance = np.abs(by_seed * np.sqrt(true) + by_image * np.sqrt(parts.image))
+    seen = Spread(ratio * true, parts.rest, parts.image, parts.degrees)
+    student, normal = -special.stdtrit(np.maximum(parts.degrees, 1), level / 2), -special.ndtri(level / 2)
+    wide = reach(student, normal, seen)
+    return np.divide(distance, wide, out=np.zeros_like(wide), where=wide > 0).max(axis=1)
 
 
 def _correlations(evidence: Sequence[Evidence], pairs: Sequence[_Pair]) -> tuple[np.ndarray, np.ndarray]:
@@ -361,8 +349,8 @@ def _needs(pairs: Sequence[_Pair], halves: np.ndarray, margin: float) -> list[Ne
 
     def tells(more_seeds: np.ndarray | int, more_images: np.ndarray | int) -> np.ndarray:
         there = spread(parts, seeds + more_seeds, np.where(images > 0, images + more_images, 0))
-        reach = margin - special.ndtri(POWER) * np.sqrt(there.variance)
-        return (reach > 0) & (tail(reach, there) <= level)
+        left = margin - special.ndtri(POWER) * np.sqrt(there.variance)
+        return half_width(level, there) <= left
 
     more_seeds = _least(lambda more: tells(more, 0), len(pairs), _MOST_SEEDS)
     more_images = _least(lambda more: tells(0, more), len(pairs), _MOST_IMAGES)

@@ -1,0 +1,81 @@
+"""The simulations of `benchmarks.coverage`, fewer of them: wide enough for chance, narrow enough for mistakes."""
+
+import numpy as np
+import pytest
+
+from benchmarks.coverage import (
+    STRONG,
+    WEAK,
+    Setting,
+    covered,
+    differences,
+    equivalence,
+    family_error,
+    folds,
+    study,
+    written,
+)
+from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.simultaneous import compare
+
+REPETITIONS = 300
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(50, 1, 0.9, WEAK),
+        Setting(100, 5, 0.75, STRONG),
+        Setting(300, 10, 0.95, WEAK),
+        Setting(500, 2, 0.9, STRONG),
+    ],
+    ids=str,
+)
+def test_intervals_of_accuracy_cover(setting):
+    inside, above, below, _, *_ = covered(setting, REPETITIONS, others=0)
+    assert 0.915 <= inside <= 0.985
+    assert max(above, below) < 0.06
+
+
+def test_intervals_of_differences_cover_and_pairing_makes_them_narrow():
+    setting = Setting(200, 5, 0.9, WEAK)
+    found = [own for [own] in differences(setting, 0.03, 200)]
+    assert 0.93 <= np.mean([own.low <= 0.03 <= own.high for own in found]) <= 0.995
+    random = np.random.default_rng(0)
+    paired, apart = [], []
+    for _ in range(15):
+        (first, second), _ = study(random, setting, [setting.mean] * 2)
+        # the same accuracies, on images that have nothing to do with each other
+        order = random.permutation(setting.images)
+        mixed = Evidence.of_images(
+            "mixed", second.seeds, second.images, second.labels, correct=second.correct[:, order]
+        )
+        for other, widths in ((second, paired), (mixed, apart)):
+            [own] = compare([first, other], 0)
+            widths.append(own.high - own.low)
+    assert np.mean(paired) < 0.85 * np.mean(apart)
+
+
+def test_the_error_of_a_family_is_that_of_one(monkeypatch):
+    monkeypatch.setattr("vision_studies.statistics.simultaneous._DRAWS", 1999)
+    together, alone = family_error(Setting(200, 1, 0.9, WEAK), 6, 60)
+    assert together <= 0.08
+    assert alone > 0.1
+
+
+def test_equivalence_errs_rarely_and_is_found():
+    wrong, right = equivalence(Setting(1000, 3, 0.9, WEAK), 0.04, 80)
+    assert wrong <= 0.07
+    assert right >= 0.7
+
+
+def test_folds_are_not_taken_for_independent():
+    corrected, plain = folds(60, 10, REPETITIONS)
+    assert corrected <= 0.06 < plain
+
+
+def test_a_table_is_written_into_its_place():
+    page = "before\n<!-- table: one -->\nold\n<!-- end -->\nafter <!-- end -->"
+    assert written(page, "one", "new") == "before\n<!-- table: one -->\n\nnew\n\n<!-- end -->\nafter <!-- end -->"
+    with pytest.raises(SystemExit, match="no place for the table 'two'"):
+        written(page, "two", "new")
