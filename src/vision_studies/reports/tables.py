@@ -54,7 +54,7 @@ def same_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     for (pipeline, variant), repeats in _by_variant([*map(dict, runs)]).items():
         fingerprints = [repeat.get("run_fingerprint") for repeat in repeats]
         if all(fingerprints):
-            first = known.setdefault((pipeline, *sorted(fingerprints)), variant)
+            first = known.setdefault((pipeline, *sorted(map(str, fingerprints))), variant)
             if first != variant:
                 same[variant] = first
     return same
