@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 WIDTHS = (375, 1440)
-# Chromium says this of its own drawing of surfaces where it has no graphics card.
 HARMLESS = ("GPU stall due to ReadPixels", "Canvas2D: Multiple readback operations")
 
 HEADINGS = """[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')]

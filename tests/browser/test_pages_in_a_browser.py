@@ -7,7 +7,7 @@ from tests.reports.test_report_page import report, run
 from vision_studies.figures.interactive_results import accuracy_against_cost, learning_curves
 from vision_studies.figures.interactive_trials import parallel_coordinates
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
-from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
+from vision_studies.pipelines.transfer_cuts.accuracy_map import accuracy_map
 from vision_studies.reports.gallery import Judged, as_json, gallery
 from vision_studies.reports.page import (
     PLOTLY,
@@ -59,7 +59,7 @@ def charts():
     return [
         Chart(*learning_curves(pd.DataFrame(histories))),
         Chart(*regret_heat_map(pd.DataFrame(regrets))),
-        Chart(*accuracy_surface(pd.DataFrame(accuracies), {"FR": EVIL})),
+        Chart(*accuracy_map(pd.DataFrame(accuracies), {"FR": EVIL})),
         Chart(*parallel_coordinates(pd.DataFrame(trials), objective=f"loss {EVIL}", lower_is_better=True)),
         Chart(*accuracy_against_cost(pd.DataFrame(variants))),
     ]
@@ -202,26 +202,6 @@ def test_all_charts_are_printed_and_in_light_colours(narrow):
     assert narrow.page.evaluate(looks) == [[660, "#000000"]] * 5
     narrow.page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert all(width <= 375 and colour == "#e6e9ed" for width, colour in narrow.page.evaluate(looks))
-    assert narrow.complaints == []
-
-
-def test_the_surface_is_drawn_where_there_is_webgl(wide):
-    figure = chart(wide, CUTS)
-    assert wide.page.locator(".gl-container canvas").count() == 0
-    figure.get_by_role("button", name="Surface").click()
-    figure.locator(".gl-container canvas").wait_for()
-    figure.get_by_role("button", name="Map").click()
-    assert figure.locator(".plot").evaluate("plot => plot.data.map(own => own.type)") == ["heatmap"]
-    assert wide.complaints == []
-
-
-def test_without_webgl_the_surface_is_declined_in_a_sentence(narrow):
-    figure = chart(narrow, CUTS)
-    narrow.page.evaluate("HTMLCanvasElement.prototype.getContext = () => null")
-    figure.get_by_role("button", name="Surface").click()
-    assert "needs WebGL" in figure.get_by_role("status").text_content()
-    assert figure.get_by_role("button", name="Surface").is_disabled()
-    assert figure.locator(".plot").evaluate("plot => plot.data.map(own => own.type)") == ["heatmap"]
     assert narrow.complaints == []
 
 

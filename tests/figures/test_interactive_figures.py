@@ -10,7 +10,7 @@ from vision_studies.figures.interactive_style import escaped, hover
 from vision_studies.figures.interactive_trials import MOST_TRIALS, optuna_trials, parallel_coordinates, search_trials
 from vision_studies.figures.style import COLOURS
 from vision_studies.pipelines.mlp_transfer.regret_map import regret_heat_map
-from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
+from vision_studies.pipelines.transfer_cuts.accuracy_map import accuracy_map
 
 EVIL = "<b>&amp;</b><a href='https://example.org'>"
 
@@ -60,8 +60,6 @@ def test_axes_of_percentages_end_at_0_and_100_and_other_metrics_do_not():
     cost = accuracy_against_cost(variants()).figure.layout
     assert ends(cost.yaxis) == (0, 100)
     assert ends(cost.xaxis) == (None, None)
-    surface = accuracy_surface(accuracies(), {"FR": "frozen"}).figure.layout
-    assert ends(surface.scene.zaxis) == (0, 100)
 
 
 @pytest.mark.parametrize(("epochs", "step"), [(3, 1), (12, 1), (40, None)])
@@ -126,7 +124,7 @@ def test_a_missing_column_is_named():
     with pytest.raises(DataError, match="'mean_regret'"):
         regret_heat_map(pd.DataFrame({"target_arch": [], "source_arch": []}))
     with pytest.raises(DataError, match="'fraction'"):
-        accuracy_surface(pd.DataFrame({"mode": [], "cut": []}), {})
+        accuracy_map(pd.DataFrame({"mode": [], "cut": []}), {})
     with pytest.raises(DataError, match="'accuracy'"):
         accuracy_against_cost(pd.DataFrame({"study": [], "pipeline": [], "data": [], "variant": []}))
     with pytest.raises(DataError, match="trials has no column 'objective'"):
@@ -182,36 +180,31 @@ def accuracies(modes=("FR",), cuts=(0, 1, 2), fractions=(0.03, 1.0)):
     return pd.DataFrame([*rows, *baseline])
 
 
-def test_every_mode_has_a_map_with_the_baseline_and_a_surface_without():
-    drawn = accuracy_surface(accuracies(("FR", "FT")), {"FR": "frozen", "FT": "tuned", "XX": "not run"})
-    assert options(drawn) == ["Map, frozen", "Surface, frozen (3D)", "Map, tuned", "Surface, tuned (3D)"]
-    mapped, surface = drawn.figure.data[:2]
+def test_every_mode_has_a_map_with_the_baseline():
+    drawn = accuracy_map(accuracies(("FR", "FT")), {"FR": "frozen", "FT": "tuned", "XX": "not run"})
+    assert options(drawn) == ["frozen", "tuned"]
+    mapped, _ = drawn.figure.data
     assert list(mapped.x) == ["baseline", "0", "1", "2"]
     assert mapped.z[0][3] == pytest.approx(71)
     assert mapped.customdata[0][3] == "cut 2, 3 % of the images (15)<br>71.00 ± 1.00 %<br>3 runs"
-    assert list(surface.x) == [0, 1, 2]
-    assert list(surface.y) == pytest.approx([np.log10(0.03), 0])
-    assert [trace.visible for trace in drawn.figure.data] == [True, False, False, False]
-    needs_webgl = [option["webgl"] for option in drawn.figure.layout.meta["views"]["options"]]
-    assert needs_webgl == [False, True, False, True]
+    assert [trace.visible for trace in drawn.figure.data] == [True, False]
 
 
-def test_all_modes_have_one_scale_of_colours_and_of_heights():
+def test_all_modes_have_one_scale_of_colours():
     table = accuracies(("FR", "FT"))
     table.loc[table["mode"] == "FT", "test_accuracy"] -= 0.2
-    drawn = accuracy_surface(table, {"FR": "frozen", "FT": "tuned"}).figure
+    drawn = accuracy_map(table, {"FR": "frozen", "FT": "tuned"}).figure
     heights = np.concatenate([np.ravel(trace.z).astype(float) for trace in drawn.data])
     colours = drawn.layout.coloraxis
     assert {trace.coloraxis for trace in drawn.data} == {"coloraxis"}
     assert (colours.cmin, colours.cmax) == pytest.approx((np.nanmin(heights), np.nanmax(heights)))
-    assert drawn.layout.scene.zaxis.range == pytest.approx((colours.cmin, colours.cmax))
 
 
 @pytest.mark.slow
-def test_one_cut_makes_a_map_but_no_surface():
-    drawn = accuracy_surface(accuracies(cuts=(1,)), {"FR": "frozen"})
+def test_one_cut_makes_a_map():
+    drawn = accuracy_map(accuracies(cuts=(1,)), {"FR": "frozen"})
     assert [trace.type for trace in drawn.figure.data] == ["heatmap"]
-    assert accuracy_surface(accuracies().assign(test_accuracy=np.nan), {"FR": "frozen"}) is None
+    assert accuracy_map(accuracies().assign(test_accuracy=np.nan), {"FR": "frozen"}) is None
 
 
 def trials(number=12, **columns):

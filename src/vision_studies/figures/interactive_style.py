@@ -4,7 +4,7 @@ Colours of text, axes and paper are left to the page (`reports/templates/charts.
 lines become white there. The page also makes the controls that `layout.meta` asks for, as elements of HTML that a
 keyboard reaches:
 
-- `views`: {"label", "options": [{"name", "layout", "webgl"}]}: one of several ways to look at the figure. The figure is
+- `views`: {"label", "options": [{"name", "layout"}]}: one of several ways to look at the figure. The figure is
   the first of them. What an option sets in the layout is in its `layout` (dotted keys), and what the others change in a
   trace in its `meta["views"]`: a list with one dictionary for each option from the second on. A trace that is to be seen
   in one option only has the number of it in `meta["view"]`.
@@ -60,17 +60,16 @@ def hover(text: str, values: str = "") -> str:
     return f"{text.replace('{', '&#123;')}{values}<extra></extra>"
 
 
-def view(name: str, *, webgl: bool = False, **layout: Any) -> dict[str, Any]:
+def view(name: str, **layout: Any) -> dict[str, Any]:
     """An option of `layout.meta["views"]`.
 
     Args:
         name: how the control calls it.
-        webgl: it needs WebGL, and is not offered without.
         layout: what it changes, with `__` for a dot, as in `yaxis__title__text`. An axis that gets a title gets its ends, too.
     """
     titles = {key.removesuffix("__title__text"): text for key, text in layout.items() if key.endswith("__title__text")}
     layout |= {f"{axis}__{end}": value for axis, text in titles.items() for end, value in _ends(text).items()}
-    return {"name": name, "layout": {key.replace("__", "."): value for key, value in layout.items()}, "webgl": webgl}
+    return {"name": name, "layout": {key.replace("__", "."): value for key, value in layout.items()}}
 
 
 def figure(
@@ -102,7 +101,7 @@ def figure(
     fig.update_layout(
         height=height, margin={"l": 60, "r": 16, "t": 32, "b": 64}, showlegend=False, meta=meta or None, **layout
     )
-    for axis in (fig.layout.xaxis, fig.layout.yaxis, fig.layout.scene.zaxis):
+    for axis in (fig.layout.xaxis, fig.layout.yaxis):
         if (text := axis.title.text) is not None:
             axis.update(_ends(text))
     return fig

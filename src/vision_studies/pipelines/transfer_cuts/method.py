@@ -17,11 +17,11 @@ SETTINGS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["modes_figure", "box_plot", "difference_lines", "heat_map"]
 
 
-def _surface_chart(accuracies: pd.DataFrame) -> Any:
-    from vision_studies.pipelines.transfer_cuts.accuracy_surface import accuracy_surface
+def _map_chart(accuracies: pd.DataFrame) -> Any:
+    from vision_studies.pipelines.transfer_cuts.accuracy_map import accuracy_map
 
     modes = [mode for mode in dict.fromkeys(accuracies["mode"]) if mode != BASELINE]
-    return accuracy_surface(accuracies, {mode: mode_label(mode) for mode in modes})
+    return accuracy_map(accuracies, {mode: mode_label(mode) for mode in modes})
 
 
 def _is_baseline(variant: str, _: Mapping[str, Any]) -> bool:
@@ -54,7 +54,7 @@ METHOD = Method(
             ),
             "heat_map": FigureText("Share and cut", "Mean test accuracy of every share of the images and every cut."),
         },
-        charts=(ChartSource("accuracies.csv", _surface_chart),),
+        charts=(ChartSource("accuracies.csv", _map_chart),),
     ),
     stages=stages,
     check=check,

@@ -8,7 +8,6 @@
   const narrow = matchMedia("(max-width: 40rem)");
   const coarse = matchMedia("(pointer: coarse)");
   const FAILED = "This figure could not be drawn: the scripts that lie beside the page are not there, or the browser is older than 2023.";
-  const NO_WEBGL = "The surface needs WebGL, which this browser does not offer.";
   const INK = "#000000"; // of lines that are white in the dark
   const PAPER = { ink: "#000000", soft: "#444444", line: "#bbbbbb", accent: "#000000", ground: "#ffffff" };
   const MOST_SWITCHES = 16; // of more, those of a group are folded
@@ -27,7 +26,6 @@
   };
   // Named one by one: by default there is one that sends the figure to Plotly's server.
   const BUTTONS = [["toImage"], ["zoom2d", "pan2d"], ["zoomIn2d", "zoomOut2d", "resetScale2d"]];
-  const BUTTONS_3D = [["toImage"], ["tableRotation", "pan3d", "zoom3d"], ["resetCameraDefault3d"]];
   const charts = new Map();
   let loading = null;
   let printing = false;
@@ -95,10 +93,6 @@
       const axis = layout[name];
       Object.assign(axis, { gridcolor: line, zerolinecolor: line, linecolor: soft, title: titled(name, axis.title) });
     }
-    for (const axis of layout.scene ? ["xaxis", "yaxis", "zaxis"].map((name) => layout.scene[name]) : []) {
-      axis.tickfont = { size: small ? 10 : 12 };
-      Object.assign(axis, { gridcolor: line, zerolinecolor: line, color: ink, title: { ...axis.title, font: { size } } });
-    }
     const bar = layout.coloraxis?.colorbar;
     if (bar) Object.assign(bar, { len: small ? 0.85 : 0.5, tickfont: { size: small ? 10 : 12 } });
   }
@@ -123,7 +117,6 @@
       if (trace.texttemplate && width / (trace.x.length + 2) < 40) delete trace.texttemplate; // cells narrower than text
       data.push(trace);
     });
-    if (!data.some((trace) => trace.type === "surface")) delete layout.scene; // a scene would ask for WebGL
     return [data, layout];
   }
 
@@ -135,7 +128,7 @@
 
   function show(chart) {
     const [data, layout] = composed(chart);
-    Plotly.react(chart.plot, data, layout, { ...CONFIG, modeBarButtons: layout.scene ? BUTTONS_3D : BUTTONS });
+    Plotly.react(chart.plot, data, layout, { ...CONFIG, modeBarButtons: BUTTONS });
     chart.plot.querySelectorAll("svg.main-svg").forEach((svg) => svg.setAttribute("aria-hidden", "true"));
   }
 
@@ -168,11 +161,7 @@
       options.forEach(({ name }, number) => select.append(element("option", { value: number }, name)));
       select.addEventListener("change", () => {
         const number = Number(select.value);
-        if (options[number].webgl && !webgl()) {
-          select.options[number].disabled = true;
-          select.value = chart.view;
-          tell(controls, NO_WEBGL);
-        } else showView(chart, number);
+        showView(chart, number);
       });
       const named = element("label", {}, `${label} `);
       named.append(select);
@@ -180,30 +169,15 @@
       return;
     }
     const buttons = element("div", { role: "group", "aria-label": title, class: "controls" });
-    options.forEach(({ name, webgl: needed }, number) => {
+    options.forEach(({ name }, number) => {
       const button = element("button", { type: "button", "aria-pressed": String(number === 0) }, name);
       button.addEventListener("click", () => {
-        if (needed && !webgl()) {
-          button.disabled = true;
-          tell(controls, NO_WEBGL);
-          return;
-        }
         showView(chart, number);
         for (const other of buttons.children) other.setAttribute("aria-pressed", String(other === button));
       });
       buttons.append(button);
     });
     controls.append(element("span", { "aria-hidden": "true", class: "soft" }, label), buttons);
-  }
-
-  // Asked only when a surface is wanted: some browsers warn of slow WebGL on the console.
-  function webgl() {
-    const canvas = document.createElement("canvas");
-    return Boolean(canvas.getContext("webgl2") ?? canvas.getContext("webgl"));
-  }
-
-  function tell(controls, text) {
-    controls.append(element("span", { role: "status", class: "soft" }, text));
   }
 
   function offerSwitches(chart, { label }) {
