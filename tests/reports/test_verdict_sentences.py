@@ -6,7 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vision_studies.reports.verdict import answer_sentences, headline, markdown, sentences, table, tags, to_json
+from vision_studies.reports.verdict import (
+    answer_sentences,
+    brief_table,
+    headline,
+    markdown,
+    sentences,
+    table,
+    tags,
+    to_json,
+)
 from vision_studies.statistics.evidence import Evidence
 from vision_studies.statistics.simultaneous import Difference, Needs
 from vision_studies.statistics.two_way import Estimate
@@ -70,7 +79,7 @@ def answer(*standings, **changes):
         weakest=(),
         untested=(),
         test_images=200,
-        classes=2,
+        pipelines=tuple(dict.fromkeys(one.candidate.pipeline for one in standings)),
         needs=needs,
         needs_seconds=NAN,
         left_out=(),
@@ -105,6 +114,18 @@ SAID = {
     ),
     "nothing within reach tells": (
         answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(None, None, 0.01)))),
+        [
+            TAKEN,
+            OF_TWO,
+            "It cannot be told from the next by validation, 'plain': the difference is +1.2 points (95 % "
+            "interval -2.6 to +5.0; "
+            "p = 0.4).",
+            "No number of seeds or test images that is within reach would tell a difference of 1 point between 'wide' and "
+            "'plain'.",
+        ],
+    ),
+    "what tells is beyond all reach": (
+        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(101, 4001, 0.01)))),
         [
             TAKEN,
             OF_TWO,
@@ -153,6 +174,23 @@ SAID = {
             "time.",
             "Training takes 10 min 00 s a seed.",
         ],
+    ),
+    "cannot be told, cheaper, and far below": (
+        answer(
+            standing(macs=9e6),
+            standing("small", 0.65, 0.9, difference(-0.25, -0.6, 0.1, "cannot tell", 0.08), macs=1e6),
+        ),
+        [
+            TAKEN,
+            OF_TWO,
+            "It cannot be told from the next by validation, 'small': the difference is +25.0 points (95 % interval -10.0 to "
+            "+60.0; p = 0.08).",
+            "A prediction takes 9.00 M operations.",
+        ],
+    ),
+    "a baseline that says so itself": (
+        answer(standing("baseline", is_baseline=True)),
+        [TAKEN.replace("wide", "baseline"), "It stood alone: there is nothing to compare it with."],
     ),
     "baseline wins": (
         answer(
@@ -382,11 +420,11 @@ SAID = {
         ],
     ),
     "marked, and a part of a network": (
-        answer(standing(macs=160.0, cost_of="the classifier on features that are there", labels=("mock",))),
+        answer(standing(macs=160.0, costs_without="the network that gives the features", labels=("mock",))),
         [
             TAKEN,
             "It stood alone: there is nothing to compare it with.",
-            "A prediction takes 160 operations; that is the classifier on features that are there alone.",
+            "A prediction takes 160 operations; without the network that gives the features.",
             "Marked 'mock': all.",
         ],
     ),
@@ -503,6 +541,17 @@ def test_all_of_it_is_json_without_evidence_or_what_is_no_number():
     assert own["best"]["candidate"]["macs"] is None
     assert "evidence" not in own["best"]["candidate"]
     assert own["runner_up"]["difference"]["says"] == "worse"
+
+
+def test_the_table_of_a_terminal_is_narrower():
+    long = "resnet9 alone, 1"
+    given = answer(standing(long), standing(f"{long}2", 0.82, 0.8, WORSE, pipeline="stacking", is_baseline=True))
+    shown = brief_table(given, 0.95)
+    assert max(map(len, shown.terminal().splitlines())) <= 125
+    assert shown.headings == [
+        *("Pipeline", "Variant", "Validation", "Test accuracy", "95 % interval", "Against chosen", "Images", "Seeds")
+    ]
+    assert [row["Against chosen"] for row in shown.rows] == ["–", "-8.0 worse"]
 
 
 def test_trackers_are_told_what_to_take_and_what_stands_behind_it():

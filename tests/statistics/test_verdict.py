@@ -131,7 +131,8 @@ def test_what_cannot_be_told_is_not_taken_for_its_price():
         ({"macs": 1e6, "training_seconds": 30.0}, {"macs": 1.1e6}, (0.5, "training")),
         ({"macs": NAN, "training_seconds": 30.0}, {}, (0.5, "training")),
         ({}, {}, None),
-        ({"macs": 1.0, "cost_of": "a part"}, {"macs": 9.0}, None),
+        ({"training_seconds": 0.01}, {"training_seconds": 0.9}, None),
+        ({"macs": 1.0, "costs_without": "a part"}, {"macs": 9.0}, None),
     ],
 )
 def test_costs_are_compared_by_operations_and_else_by_time(first, second, expected):
@@ -254,6 +255,7 @@ def test_classes_that_are_named_rightly_least_often_come_first_with_what_they_ar
     ]
     assert all(0 <= one.low < one.value < one.high <= 1 for one in weak)
     assert untested_classes(evidence, ["cat", "dog", "eel", "fox"]) == ("fox",)
+    assert untested_classes(evidence, ["cat", "dog", "eel", "fox"], [0, 1]) == ()
     assert weakest_classes(evidence)[0].name == "class 1"
 
 

@@ -28,6 +28,12 @@ from vision_studies.statistics.verdict import (
 FEW_IMAGES = 100
 """Of fewer test images each is more than a point."""
 
+MOST_SEEDS, MOST_IMAGES = 100, 20
+"""Further seeds, and times as many test images, beyond which nobody will go to tell two candidates apart."""
+
+MOST_LESS = 3
+"""Margins that a candidate may lie below the best to be named for what it costs."""
+
 _TERMINAL_ROWS = 20
 _NAMED = 3  # of those that cannot be told from the best, as many as are named
 _BY = {
@@ -79,7 +85,7 @@ def answer_sentences(answer: Answer, confidence: float, margin: float) -> list[s
     return [
         *_choice(answer, answer.best, confidence, margin),
         *_differences(answer, answer.best, confidence, margin),
-        *_others(answer, answer.best),
+        *_others(answer, answer.best, margin),
         *_costs(answer),
         *_classes(answer, answer.best),
         *_needs(answer),
@@ -91,7 +97,8 @@ def answer_sentences(answer: Answer, confidence: float, margin: float) -> list[s
 def _choice(answer: Answer, best: Standing, confidence: float, margin: float) -> Iterator[str]:
     """What to take, what it reaches, and by what it was chosen."""
     take = answer.take or best
-    role = ", a baseline" if take.candidate.is_baseline else ""
+    is_said = "baseline" in take.candidate.title.lower()
+    role = ", a baseline" if take.candidate.is_baseline and not is_said else ""
     named = f"Take {_called(take, answer)}{role}"
     reached = f"{_reached(answer)} ({_interval(take.estimate, confidence)})"
     if take is not best:
@@ -180,7 +187,7 @@ def _against(answer: Answer, best: Standing, other: Standing, side: str, confide
     return f"{it} cannot be told from {name}: the difference is {signed} ({numbers})."
 
 
-def _others(answer: Answer, best: Standing) -> Iterator[str]:
+def _others(answer: Answer, best: Standing, margin: float) -> Iterator[str]:
     """What is as good, what cannot be told from the best, and what test images show to be better, but for those named."""
     told = [one for one in (answer.cheapest, answer.runner_up, answer.rival) if one is not None]
     others = [one for one in answer.standings if one is not best and one not in told]
@@ -200,12 +207,13 @@ def _others(answer: Answer, best: Standing) -> Iterator[str]:
         start = "Nor can it" if told_before and it == "it" else f"{_sentence(it)} cannot"
         yield f"{start} be told from {_few(open_ones, answer)}."
     if answer.cheapest is None:
-        yield from _cheaper(answer, best)
+        yield from _cheaper(answer, best, margin)
 
 
-def _cheaper(answer: Answer, best: Standing) -> Iterator[str]:
-    """What cannot be told from the best and costs least."""
-    known = [one for one in answer.alike if one.difference is not None and not math.isnan(one.difference.low)]
+def _cheaper(answer: Answer, best: Standing, margin: float) -> Iterator[str]:
+    """What cannot be told from the best, does not lie far below it, and costs least."""
+    told = [one for one in answer.alike if one.difference is not None and not math.isnan(one.difference.low)]
+    known = [one for one in told if one.difference is not None and one.difference.value >= -MOST_LESS * margin]
     ratios = [(one, cost_ratio(one.candidate, best.candidate)) for one in known]
     cheaper = [(ratio[1] != "operations", ratio[0], one) for one, ratio in ratios if ratio is not None and ratio[0] < 1]
     if cheaper:
@@ -226,7 +234,9 @@ def _costs(answer: Answer) -> Iterator[str]:
     if candidate.macs > 0:
         parts.append(f"a prediction {'takes ' if not parts else ''}{count(candidate.macs)} operations")
     if parts:
-        yield _sentence(", ".join(parts)) + (f"; that is {candidate.cost_of} alone." if candidate.cost_of else ".")
+        yield _sentence(", ".join(parts)) + (
+            f"; without {candidate.costs_without}." if candidate.costs_without else "."
+        )
 
 
 def _classes(answer: Answer, best: Standing) -> Iterator[str]:
@@ -247,7 +257,7 @@ def _classes(answer: Answer, best: Standing) -> Iterator[str]:
 def _needs(answer: Answer) -> Iterator[str]:
     if answer.needs is None or answer.runner_up is None or answer.best is None:
         return
-    ways = list(_ways(answer.needs, answer.needs_seconds))
+    ways = list(_ways(answer.needs, answer.needs_seconds, answer.test_images))
     between = f"{_called(answer.best, answer)} and {_called(answer.runner_up, answer)}"
     size = _points(answer.needs.of)
     if ways:
@@ -256,11 +266,12 @@ def _needs(answer: Answer) -> Iterator[str]:
         yield f"No number of seeds or test images that is within reach would tell a difference of {size} between {between}."
 
 
-def _ways(needs: Needs, seconds: float) -> Iterator[str]:
-    if needs.seeds is not None:
+def _ways(needs: Needs, seconds: float, images: int | None) -> Iterator[str]:
+    """What would tell, as far as somebody could do it."""
+    if needs.seeds is not None and needs.seeds <= MOST_SEEDS:
         time = "" if math.isnan(seconds) else f" of both (about {duration(seconds)})"
         yield f"{needs.seeds:,} more seed{'s' * (needs.seeds != 1)}{time}"
-    if needs.images is not None:
+    if needs.images is not None and images is not None and needs.images <= MOST_IMAGES * images:
         yield f"{needs.images:,} more test image{'s' * (needs.images != 1)}"
 
 
@@ -370,7 +381,7 @@ def terminal_lines(verdict: Verdict, width: int = 100) -> list[str]:
     for answer in verdict.answers:
         lines += [f"{heading(answer)}:"] if len(verdict.answers) > 1 else []
         lines += _bulleted(answer_sentences(answer, verdict.confidence, verdict.margin), width)
-        shown = table(answer, verdict.confidence)
+        shown = brief_table(answer, verdict.confidence)
         if shown.rows:
             cut = replace(shown, title="", rows=shown.rows[:_TERMINAL_ROWS])
             more = len(shown.rows) - _TERMINAL_ROWS
@@ -401,6 +412,21 @@ def summary(verdict: Verdict, conclusions: Mapping[str, Sequence[str]], width: i
 
 def _bulleted(said: Sequence[str], width: int) -> list[str]:
     return [textwrap.fill(f"  {one}", width, subsequent_indent="    ") for one in said]
+
+
+def brief_table(answer: Answer, confidence: float) -> Table:
+    """The table for a terminal: without costs, and with what is said of a difference beside it."""
+    whole = table(answer, confidence)
+    rows = []
+    for row in whole.rows:
+        said = f"{row['Minus chosen (points)']} {row['Says']}".strip()
+        names = {"Pipeline", "Variant", "Validation", *_MEASURES.values(), f"{100 * confidence:g} % interval"}
+        kept = {name: value for name, value in row.items() if name in names}
+        folds = {"Folds": row["Folds"]} if "Folds" in row else {}
+        rows.append(kept | {"Against chosen": said, "Images": row["Test images"], "Seeds": row["Seeds"]} | folds)
+    texts = ("Pipeline", "Variant", "Against chosen")
+    align = "".join("l" if name in texts else "r" for name in (rows[0] if rows else ()))
+    return replace(whole, rows=rows, align=align)
 
 
 def to_json(verdict: Verdict) -> dict[str, Any]:

@@ -44,11 +44,12 @@ class Candidate:
         parameters: likewise.
         statuses: status of a run -> how many have it.
         is_baseline: whether it is what others are to beat.
+        classes: labels that it tells apart; None: all of the image set.
         measure: what the method reports.
         choosers: by what it selects, what it prefers first.
         validation: chooser -> mean over seeds, of those that are known.
         folds: of a cross-validation; 0 where there is one test split.
-        cost_of: what its costs are of, where not of a whole network: "a classifier on given features".
+        costs_without: what its costs leave out, such as the network whose features it takes; empty: nothing.
         labels: what must be said of its numbers wherever they stand, such as the protocol that they follow.
         problems: what is missing of it, in words that follow its name.
         seeds_only: why its test images are not known one by one; empty where they are.
@@ -65,11 +66,12 @@ class Candidate:
     parameters: float
     statuses: Mapping[str, int]
     is_baseline: bool
+    classes: tuple[int, ...] | None = None
     measure: Measure = "accuracy"
     choosers: tuple[Chooser, ...] = ("validation_accuracy", "validation_loss")
     validation: Mapping[Chooser, float] = field(default_factory=dict)
     folds: int = 0
-    cost_of: str = ""
+    costs_without: str = ""
     labels: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     seeds_only: str = ""
@@ -150,8 +152,9 @@ class Answer:
         overtaking: those that test images show to be better than the best.
         weakest: of the best, the classes named rightly least often, the weakest first.
         untested: names of the classes of which no test image is there.
-        test_images, classes: how many there are; None where it is not known.
-        needs: what would tell the best from the runner-up; None where nothing is needed.
+        test_images: how many there are; None where it is not known.
+        pipelines: of the candidates, each once.
+        needs: what would tell the best from the runner-up; None where nothing is needed, or nothing within reach would.
         needs_seconds: time that the seeds of `needs` would take; NaN where it is not known.
         left_out: candidates without a test result.
     """
@@ -170,7 +173,7 @@ class Answer:
     weakest: tuple[ClassAccuracy, ...]
     untested: tuple[str, ...]
     test_images: int | None
-    classes: int | None
+    pipelines: tuple[str, ...]
     needs: Needs | None
     needs_seconds: float
     left_out: tuple[Candidate, ...]
@@ -179,12 +182,6 @@ class Answer:
     def take(self) -> Standing | None:
         """What is recommended: the best, or what is as good and costs less."""
         return self.cheapest or self.best
-
-    @property
-    def pipelines(self) -> tuple[str, ...]:
-        """Of the candidates, each once."""
-        candidates = [*(standing.candidate for standing in self.standings), *self.left_out]
-        return tuple(dict.fromkeys(candidate.pipeline for candidate in candidates))
 
 
 @dataclass(frozen=True)
@@ -292,9 +289,11 @@ def answer(
         cheapest=None if best is None else _cheapest(best, alike),
         overtaking=tuple(one for one in standings if one.is_better),
         weakest=() if evidence is None else weakest_classes(evidence, class_names, confidence=confidence),
-        untested=() if evidence is None else untested_classes(evidence, class_names),
+        untested=()
+        if best is None or evidence is None
+        else untested_classes(evidence, class_names, best.candidate.classes),
         test_images=_test_images(scored),
-        classes=_classes(scored, class_names),
+        pipelines=tuple(dict.fromkeys(candidate.pipeline for candidate in candidates)),
         needs=needs,
         needs_seconds=_seconds_of(needs, best, runner_up),
         left_out=tuple(candidate for candidate in candidates if candidate.evidence is None),
@@ -305,15 +304,12 @@ def cost_ratio(first: Candidate, second: Candidate) -> tuple[float, Literal["ope
     """Costs of the first over those of the second: operations of a prediction, or time of training where those are alike or not
     known. None where neither can be compared, or both are alike.
     """
-    if first.cost_of != second.cost_of:
+    if first.costs_without != second.costs_without:
         return None
-    kinds: tuple[tuple[float, float, Literal["operations", "training"]], ...] = (
-        (first.macs, second.macs, "operations"),
-        (first.training_seconds, second.training_seconds, "training"),
-    )
-    for mine, other, kind in kinds:
-        if mine > 0 and other > 0 and not 1 / _ALIKE < mine / other < _ALIKE:
-            return mine / other, kind
+    if _differ(first.macs, second.macs, 0):
+        return first.macs / second.macs, "operations"
+    if _differ(first.training_seconds, second.training_seconds, _SHORT):
+        return first.training_seconds / second.training_seconds, "training"
     return None
 
 
@@ -344,12 +340,17 @@ def weakest_classes(
     return tuple(sorted(found, key=lambda one: one.value)[:number])
 
 
-def untested_classes(evidence: Evidence, class_names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the classes of which there is no test image; none where images are not known one by one."""
+def untested_classes(
+    evidence: Evidence, class_names: Sequence[str], classes: Sequence[int] | None = None
+) -> tuple[str, ...]:
+    """Names of the classes, of those with these labels (None: of all), of which there is no test image; none where images are
+    not known one by one.
+    """
     if not len(evidence.labels):
         return ()
     there = set(np.unique(evidence.labels).tolist())
-    return tuple(name for label, name in enumerate(class_names) if label not in there)
+    asked = range(len(class_names)) if classes is None else classes
+    return tuple(_class_name(label, class_names) for label in asked if label not in there)
 
 
 def wilson(share: float, number: int, confidence: float) -> tuple[float, float]:
@@ -365,7 +366,7 @@ def wilson(share: float, number: int, confidence: float) -> tuple[float, float]:
     square = float(norm.ppf(0.5 + confidence / 2)) ** 2
     middle = (share + square / (2 * number)) / (1 + square / number)
     half = math.sqrt(square * (share * (1 - share) / number + square / (4 * number**2))) / (1 + square / number)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (0.0 if share == 0 else max(0.0, middle - half)), (1.0 if share == 1 else min(1.0, middle + half))
 
 
 def as_json(value: Any) -> Any:
@@ -383,6 +384,13 @@ def as_json(value: Any) -> Any:
 
 
 _ALIKE = 1.25  # costs that differ by less are alike
+_SHORT = 1.0  # seconds: below, time does not count
+
+
+def _differ(first: float, second: float, least: float) -> bool:
+    """Whether two costs are known, at least one of them counts, and they are not alike."""
+    known = first > 0 and second > 0 and max(first, second) > least
+    return known and not 1 / _ALIKE < first / second < _ALIKE
 
 
 def _measure(scored: Sequence[Candidate]) -> Measure:
@@ -446,12 +454,6 @@ def _cheapest(best: Standing, alike: Sequence[Standing]) -> Standing | None:
 def _test_images(scored: Sequence[Candidate]) -> int | None:
     """How many there are; None where no candidate knows."""
     return max((candidate.test_images for candidate in scored), default=0) or None
-
-
-def _classes(scored: Sequence[Candidate], class_names: Sequence[str]) -> int | None:
-    if class_names:
-        return len(class_names)
-    return max((len(np.unique(one.evidence.labels)) for one in scored if one.evidence is not None), default=0) or None
 
 
 def _seconds_of(needs: Needs | None, best: Standing | None, runner_up: Standing | None) -> float:

@@ -174,7 +174,7 @@ class Choice:
             heading; empty where all that have the same images stand beside each other.
         measure: what of the test images is reported.
         choosers: by what of the validation images it selects, what it prefers first.
-        cost_of: what its costs are of, where not of a whole network.
+        costs_without: what costs leave out; empty: nothing.
         asks_more: whether its own conclusions answer another question than which variant to take, and stand below the verdict.
     """
 
@@ -182,7 +182,7 @@ class Choice:
     condition: Callable[[str | None], str]
     measure: "Measure" = "accuracy"
     choosers: "tuple[Chooser, ...]" = ("validation_accuracy", "validation_loss")
-    cost_of: str = ""
+    costs_without: str = ""
     asks_more: bool = False
 
 

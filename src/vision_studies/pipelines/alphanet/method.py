@@ -56,7 +56,7 @@ METHOD = Method(
         beside_all,  # whatever classifier they improve, all of them classify the same features
         measure="balanced_accuracy",
         choosers=("validation_balanced_accuracy", "validation_accuracy"),
-        cost_of="the classifier on features that are there",
+        costs_without="the network that gives the features",
         asks_more=True,
     ),
     most_runs=most_runs,

@@ -1,6 +1,7 @@
 """What is done to the runs of `alphanet`: networks, features, classifiers, AlphaNets, and scoring."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +13,7 @@ from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ClassifierSettings, CombinationRunSettings
+from vision_studies.predictions import Predictions
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
@@ -109,6 +111,8 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan) ->
 
 
 def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
+    import numpy as np
+
     from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.sources import baseline_scores
@@ -119,12 +123,21 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     test = features.groups["test"]
     classifier_file = plan.classifier_folder(label, repeat) / CLASSIFIER_FILE
     scores = baseline_scores(plan.source_folder(repeat), classifier_file, wide=plan.is_wide(label))
+    validation = features.groups.get("validation")
+    on_validation = None if validation is None else plan.classifier(experiment).scores(validation.features)
     if experiment.neighbours is not None:
         scale = CombinationRunSettings.model_validate(run.configuration["combinations"]).training.prediction_scale
         neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
         improved = improved_classifier(plan.classifier(experiment), neighbours, coefficients, scale)
         scores = improved_scores(scores, test, improved, features.splits.few, scale)
+        if validation is not None and on_validation is not None:
+            on_validation = improved_scores(on_validation, validation, improved, features.splits.few, scale)
     logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
     images = plan.context.data
     indices = None if images is None else images.splits.test  # of imported features there are no images
-    return evaluate(scores, test.labels, features.splits, indices, probabilities=logits)
+    outcome = evaluate(scores, test.labels, features.splits, indices, probabilities=logits)
+    if validation is None or on_validation is None:
+        return outcome
+    indices = np.arange(len(validation.labels)) if images is None else images.splits.validation
+    said = Predictions.of("validation", indices, validation.labels, on_validation, are_probabilities=False)
+    return replace(outcome, predictions=(*outcome.predictions, said))

@@ -93,10 +93,11 @@ def _candidate(rows: pd.DataFrame, choice: Choice, seeds: set[int], kept: _Kept)
         parameters=_mean(rows["parameters"]),
         statuses={str(status): int(number) for status, number in rows["status"].value_counts(sort=False).items()},
         is_baseline=choice.is_baseline(variant, json.loads(first["configuration"])),
+        classes=_classes(scored, kept.test),
         measure=choice.measure,
         choosers=choice.choosers,
         validation=_validation(scored, choice, kept.balanced),
-        cost_of=choice.cost_of,
+        costs_without=choice.costs_without,
         labels=labels_of(first["configuration"]),
         problems=_problems(rows, seeds),
         seeds_only=seeds_only,
@@ -129,6 +130,15 @@ def _evidence(
     predicted = np.stack([_in_image_set(own, own.predicted) for own in known])
     labels = _in_image_set(known[0], known[0].labels)
     return Evidence.of_images(variant, seeds, indices, labels, predicted=predicted, validation=validation), ""
+
+
+def _classes(scored: pd.DataFrame, said: Mapping[str, Predictions | Unavailable]) -> tuple[int, ...] | None:
+    """Labels of the image set that the variant tells apart; None where it does all, or that is not known."""
+    for fingerprint in scored["run_fingerprint"]:
+        own = said[fingerprint]
+        if isinstance(own, Predictions) and own.classes is not None:
+            return tuple(own.classes.tolist())
+    return None
 
 
 def _in_image_set(said: Predictions, labels: "np.ndarray") -> "np.ndarray":
