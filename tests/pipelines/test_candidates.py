@@ -103,19 +103,16 @@ def test_what_runs_have_kept_is_the_evidence(study):
     )
 
 
-def test_labels_are_those_of_the_image_set(study):
+def test_labels_of_the_image_set_are_known_of_each_class(study):
     [own] = study.add("new classes", 0.5, keep=said(0.5, classes=np.array([7, 2, 9, 4]))).candidates()
-    assert sorted(set(own.evidence.labels.tolist())) == [2, 4, 7, 9]
-    assert own.evidence.correct.mean() == 0.5
+    assert (own.classes, own.evidence.correct.mean()) == ((7, 2, 9, 4), 0.5)
 
 
 WRONG = {
-    "gone": (lambda file: file.unlink(), "has no predictions of its test images"),
-    "cut off": (lambda file: file.write_bytes(file.read_bytes()[:40]), "is damaged"),
-    "of other images": (
-        lambda file: write_json(file.parent / "run.json", {"data_fingerprint": "d2"}),
-        "is of other images",
-    ),
+    "gone": (lambda file, _: file.unlink(), "has no predictions of its test images"),
+    "cut off": (lambda file, _: file.write_bytes(file.read_bytes()[:40]), "is damaged"),
+    "of other images": (lambda _, row: row.update(data_fingerprint="d2"), "is of other images"),
+    "of another result": (lambda _, row: row.update(test_accuracy=0.5), "other than its result"),
 }
 
 
@@ -123,31 +120,17 @@ WRONG = {
 def test_predictions_that_cannot_be_used_leave_the_seeds_with_the_reason(study, case):
     spoil, reason = WRONG[case]
     study.add("wide", 0.75, seeds=(0, 1))
-    spoil(predictions_file(study.models / "cifar_resnet/runs/cifar_resnet-wide-1", "test"))
+    spoil(predictions_file(study.models / "cifar_resnet/runs/cifar_resnet-wide-1", "test"), study.rows[1])
     [own] = study.candidates()
     assert reason in own.seeds_only
-    assert (len(own.evidence.images), own.evidence.values.tolist()) == (0, [0.75, 0.75])
+    assert (len(own.evidence.images), own.evidence.values.tolist()) == (0, [0.75, study.rows[1]["test_accuracy"]])
 
 
-def test_predictions_that_do_not_give_the_test_accuracy_are_not_taken(study):
-    [own] = study.add("wide", 0.75, keep=said(0.5)).candidates()
-    assert own.seeds_only == "what the run of seed 0 has kept does not give its test accuracy"
-    assert own.evidence.values.tolist() == [0.75, 0.75]
-
-
-def test_seeds_that_were_tested_on_different_images_are_not_joined(study):
-    study.add("wide", 0.75)
-    study.keep("cifar_resnet", "cifar_resnet-wide-1", said(0.75, indices=IMAGES + 1))
-    assert study.candidates()[0].seeds_only == "its seeds were tested on different images"
-
-
-def test_of_too_many_runs_those_with_the_best_validation_are_read(study, monkeypatch):
-    monkeypatch.setattr(room, "MOST_READ", 4)
-    for number in range(4):
-        study.add(f"v{number}", validation=0.5 + number / 10)
-    found = {own.name: own.seeds_only for own in study.candidates()}
-    assert [name for name, reason in found.items() if not reason] == ["v2", "v3"]
-    assert found["v0"] == "the study has 8 runs, and predictions of the 4 with the best validation are read"
+def test_of_many_runs_it_is_known_what_is_right_and_not_what_is_predicted(study, monkeypatch):
+    monkeypatch.setattr(room, "MOST_PREDICTED", 3)
+    for own in study.add("a", 0.75).add("b", 0.5).candidates():
+        assert own.evidence.predicted is None
+        assert len(own.evidence.images) == len(IMAGES)
 
 
 def test_runs_without_a_result_are_told_with_seeds_and_reasons(study):

@@ -255,8 +255,15 @@ def test_classes_that_are_named_rightly_least_often_come_first_with_what_they_ar
     ]
     assert all(0 <= one.low < one.value < one.high <= 1 for one in weak)
     assert untested_classes(evidence, ["cat", "dog", "eel", "fox"]) == ("fox",)
-    assert untested_classes(evidence, ["cat", "dog", "eel", "fox"], [0, 1]) == ()
     assert weakest_classes(evidence)[0].name == "class 1"
+
+
+def test_classes_are_called_as_the_image_set_calls_those_that_a_network_knows():
+    labels = np.array([0, 0, 1, 1])
+    evidence = Evidence.of_images("a", [0], np.arange(4), labels, predicted=np.array([[0, 1, 1, 1]]))
+    found = answer([candidate("a", evidence=evidence, classes=(3, 1, 0))], ["cat", "dog", "eel", "fox"])
+    assert [(one.name, one.taken_for) for one in found.weakest] == [("fox", "dog")]
+    assert found.untested == ("cat",)
 
 
 def test_without_predicted_classes_weak_ones_are_known_but_not_what_they_are_taken_for():

@@ -44,7 +44,7 @@ class Candidate:
         parameters: likewise.
         statuses: status of a run -> how many have it.
         is_baseline: whether it is what others are to beat.
-        classes: labels that it tells apart; None: all of the image set.
+        classes: labels of the image set that it tells apart, as its evidence numbers them; None: all.
         measure: what the method reports.
         choosers: by what it selects, what it prefers first.
         validation: chooser -> mean over seeds, of those that are known.
@@ -274,6 +274,7 @@ def answer(
     best = standings[0] if has_best else None
     runner_up = next((one for one in standings[1:] if has_best and not math.isnan(one.validation)), None)
     evidence = None if best is None else best.candidate.evidence
+    known_names = [] if best is None else _known_names(best.candidate, class_names)
     alike = tuple(one for one in standings if one.is_as_good or one.is_open)
     needs = runner_up.difference.needs if runner_up is not None and runner_up.difference is not None else None
     return Answer(
@@ -288,10 +289,8 @@ def answer(
         alike=alike,
         cheapest=None if best is None else _cheapest(best, alike),
         overtaking=tuple(one for one in standings if one.is_better),
-        weakest=() if evidence is None else weakest_classes(evidence, class_names, confidence=confidence),
-        untested=()
-        if best is None or evidence is None
-        else untested_classes(evidence, class_names, best.candidate.classes),
+        weakest=() if evidence is None else weakest_classes(evidence, known_names, confidence=confidence),
+        untested=() if evidence is None else untested_classes(evidence, known_names),
         test_images=_test_images(scored),
         pipelines=tuple(dict.fromkeys(candidate.pipeline for candidate in candidates)),
         needs=needs,
@@ -340,17 +339,12 @@ def weakest_classes(
     return tuple(sorted(found, key=lambda one: one.value)[:number])
 
 
-def untested_classes(
-    evidence: Evidence, class_names: Sequence[str], classes: Sequence[int] | None = None
-) -> tuple[str, ...]:
-    """Names of the classes, of those with these labels (None: of all), of which there is no test image; none where images are
-    not known one by one.
-    """
+def untested_classes(evidence: Evidence, class_names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the classes of which there is no test image; none where images are not known one by one."""
     if not len(evidence.labels):
         return ()
     there = set(np.unique(evidence.labels).tolist())
-    asked = range(len(class_names)) if classes is None else classes
-    return tuple(_class_name(label, class_names) for label in asked if label not in there)
+    return tuple(name for label, name in enumerate(class_names) if label not in there)
 
 
 def wilson(share: float, number: int, confidence: float) -> tuple[float, float]:
@@ -461,6 +455,11 @@ def _seconds_of(needs: Needs | None, best: Standing | None, runner_up: Standing 
     if needs is None or needs.seeds is None or best is None or runner_up is None:
         return math.nan
     return needs.seeds * (best.candidate.training_seconds + runner_up.candidate.training_seconds)
+
+
+def _known_names(candidate: Candidate, names: Sequence[str]) -> list[str]:
+    """Names of the classes that a candidate tells apart, as its evidence numbers them."""
+    return list(names) if candidate.classes is None else [_class_name(label, names) for label in candidate.classes]
 
 
 def _class_name(label: int, names: Sequence[str]) -> str:

@@ -1,10 +1,7 @@
 """What a study could recommend: its variants, as a verdict takes them, from its results table and what its runs have kept."""
 
 import json
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,26 +9,23 @@ import pandas as pd
 
 from vision_studies.config.registry import METHODS
 from vision_studies.outcomes import COMPLETE
-from vision_studies.predictions import PredictedSplit, Predictions
+from vision_studies.predictions import Predictions
 from vision_studies.project_folders import project_folder
 from vision_studies.reports.formatting import is_missing
 from vision_studies.reports.tables import labels_of
-from vision_studies.stored_predictions import Unavailable, read_predictions
+from vision_studies.stored_predictions import read_predictions
+from vision_studies.studies.evidence import VariantEvidence, VariantRuns, Wanted, read_evidence, variant_runs
 from vision_studies.studies.method import Choice, load_method
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from vision_studies.statistics.evidence import Evidence
     from vision_studies.statistics.verdict import Candidate, Chooser
 
-MOST_READ = 2000
-"""Runs of a study whose predictions are read; of more, those with the best validation of each set of images and condition."""
+MOST_PREDICTED = 2000
+"""Runs of a study of which the predicted classes are read; of more it is read which images they get right, and not what they
+take the others for.
+"""
 
 BALANCED: "Chooser" = "validation_balanced_accuracy"
-
-_READERS = 8  # threads: small files keep the disk waiting
-_TOLERANCE = 1e-3  # of a test accuracy and that of the predictions
 
 
 def candidates(results: pd.DataFrame, images: Sequence[str], models: Path) -> "list[Candidate]":
@@ -53,135 +47,78 @@ def candidates(results: pd.DataFrame, images: Sequence[str], models: Path) -> "l
         for pipeline, condition in zip(table["pipeline"], table["condition"], strict=True)
     ]
     table = table.assign(shared=pd.Series(shared, index=table.index, dtype=object))
-    kept = _read(table, models, chosen)
-    found: list[Candidate] = []
+    parts: list[tuple[pd.DataFrame, set[int]]] = []
     known = set()
-    for (pipeline, *where), beside in table.groupby(["pipeline", "images", "shared"], sort=False):
-        seeds = set(beside["seed"])
+    for where, beside in table.groupby(["pipeline", "images", "shared"], sort=False):
         for _, rows in beside.groupby(["variant", "trial"], sort=False):
-            runs = (pipeline, *where, *sorted(rows["run_fingerprint"]))
+            runs = (*where, *sorted(rows["run_fingerprint"]))
             if runs not in known:  # else the same runs under another name
                 known.add(runs)
-                found.append(_candidate(rows, chosen[pipeline], seeds, kept))
-    return found
+                parts.append((rows, set(beside["seed"])))
+    evidence = _read([rows for rows, _ in parts], models)
+    return [
+        _candidate(rows, chosen[rows["pipeline"].iloc[0]], seeds, own, models)
+        for (rows, seeds), own in zip(parts, evidence, strict=True)
+    ]
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What runs have kept, by their fingerprints: what they said of the test images, and their balanced validation accuracy."""
-
-    test: Mapping[str, Predictions | Unavailable]
-    balanced: Mapping[str, float]
-
-
-def _candidate(rows: pd.DataFrame, choice: Choice, seeds: set[int], kept: _Kept) -> "Candidate":
+def _candidate(
+    rows: pd.DataFrame, choice: Choice, seeds: set[int], own: VariantEvidence | None, models: Path
+) -> "Candidate":
     from vision_studies.statistics.verdict import Candidate
 
     first = rows.iloc[0]
-    scored = rows[(rows["status"] == COMPLETE) & rows["test_accuracy"].notna()].sort_values("seed")
-    variant = str(first["variant"])
-    evidence, seeds_only = _evidence(variant, scored, kept.test)
+    variant, condition = str(first["variant"]), first["condition"]
+    scored = rows[(rows["status"] == COMPLETE) & rows["test_accuracy"].notna()]
+    folders = [_runs(str(first["pipeline"]), models) / fingerprint for fingerprint in scored["run_fingerprint"]]
     return Candidate(
         name=variant,
-        title=variant.removeprefix(f"{first['condition']}: "),
+        title=variant.removeprefix(f"{condition}: ") + (f", trial {first['trial']}" if first["trial"] else ""),
         pipeline=str(first["pipeline"]),
         condition=str(first["shared"]),
         images=str(first["images"]),
-        evidence=evidence,
+        evidence=None if own is None else own.evidence,
         training_seconds=_mean(rows["seconds"]),
         macs=_mean(rows["macs"]),
         parameters=_mean(rows["parameters"]),
         statuses={str(status): int(number) for status, number in rows["status"].value_counts(sort=False).items()},
         is_baseline=choice.is_baseline(variant, json.loads(first["configuration"])),
-        classes=_classes(scored, kept.test),
+        classes=None if own is None or own.seeds_only else _classes(folders[0]),
         measure=choice.measure,
         choosers=choice.choosers,
-        validation=_validation(scored, choice, kept.balanced),
+        validation=_validation(scored, choice, folders),
         costs_without=choice.costs_without,
         labels=labels_of(first["configuration"]),
         problems=_problems(rows, seeds),
-        seeds_only=seeds_only,
+        seeds_only="" if own is None else _shown(own.seeds_only or own.aligned or ""),
     )
 
 
-def _evidence(
-    variant: str, scored: pd.DataFrame, said: Mapping[str, Predictions | Unavailable]
-) -> "tuple[Evidence | None, str]":
-    """What scored runs say of the test images, one a seed; and, where these are not known one by one, why."""
-    import numpy as np
-
-    from vision_studies.statistics.evidence import Evidence
-
-    if scored.empty:
-        return None, ""
-    seeds, validation = scored["seed"].to_numpy(), scored["validation_accuracy"].to_numpy(dtype=float)
-    by_seed = partial(Evidence.of_seeds, variant, seeds, scored["test_accuracy"].to_numpy(dtype=float), validation)
-    known: list[Predictions] = []
-    for run in scored.to_dict("records"):
-        own = said[run["run_fingerprint"]]
-        if isinstance(own, Unavailable):
-            return by_seed(), own.reason
-        if abs(own.accuracy - run["test_accuracy"]) > _TOLERANCE:
-            return by_seed(), f"what the run of seed {run['seed']} has kept does not give its test accuracy"
-        known.append(own)
-    indices = known[0].indices
-    if any(not np.array_equal(own.indices, indices) for own in known):
-        return by_seed(), "its seeds were tested on different images"
-    predicted = np.stack([_in_image_set(own, own.predicted) for own in known])
-    labels = _in_image_set(known[0], known[0].labels)
-    return Evidence.of_images(variant, seeds, indices, labels, predicted=predicted, validation=validation), ""
+def _read(parts: Sequence[pd.DataFrame], models: Path) -> list[VariantEvidence | None]:
+    """Evidence of each part, the rows of one candidate; None where none of its runs is scored."""
+    groups = [next(iter(variant_runs(rows)), None) for rows in parts]
+    wanted: Wanted = "predicted" if sum(map(len, parts)) <= MOST_PREDICTED else "correct"
+    found: dict[VariantRuns, VariantEvidence] = {}
+    for pipeline in dict.fromkeys(group.pipeline for group in groups if group is not None):
+        own = [group for group in groups if group is not None and group.pipeline == pipeline]
+        found |= zip(own, read_evidence(own, _runs(pipeline, models), wanted), strict=True)
+    return [None if group is None else found[group] for group in groups]
 
 
-def _classes(scored: pd.DataFrame, said: Mapping[str, Predictions | Unavailable]) -> tuple[int, ...] | None:
-    """Labels of the image set that the variant tells apart; None where it does all, or that is not known."""
-    for fingerprint in scored["run_fingerprint"]:
-        own = said[fingerprint]
-        if isinstance(own, Predictions) and own.classes is not None:
-            return tuple(own.classes.tolist())
-    return None
+def _runs(pipeline: str, models: Path) -> Path:
+    """Folder of the runs of a pipeline."""
+    return models / (load_method(pipeline).runs_of or pipeline) / "runs"
 
 
-def _in_image_set(said: Predictions, labels: "np.ndarray") -> "np.ndarray":
-    """Labels as the image set numbers them, of labels as the network's outputs are numbered, int64 [N]."""
-    return labels if said.classes is None else said.classes[labels]
+def _classes(folder: Path) -> tuple[int, ...] | None:
+    """Labels of the image set that a run tells apart, as its outputs are numbered; None where it does all."""
+    said = read_predictions(folder, probabilities=False)
+    return tuple(said.classes.tolist()) if isinstance(said, Predictions) and said.classes is not None else None
 
 
-def _read(table: pd.DataFrame, models: Path, chosen: Mapping[str, Choice]) -> _Kept:
-    """What each scored run has kept; of too many runs, that of those that validation puts first."""
-    scored = table[(table["status"] == COMPLETE) & table["test_accuracy"].notna()]
-    runs = scored.drop_duplicates("run_fingerprint")
-    test: dict[str, Predictions | Unavailable] = {}
-    if len(runs) > MOST_READ:
-        keys = ["pipeline", "images", "shared"]
-        means = scored.groupby([*keys, "variant"], sort=False)["validation_accuracy"].transform("mean")
-        rank = runs.assign(mean=means).groupby(keys, sort=False)["mean"].rank(ascending=False, method="first")
-        first = rank.sort_values(kind="stable").index[:MOST_READ]
-        reason = (
-            f"the study has {len(runs):,} runs, and predictions of the {MOST_READ:,} with the best validation are read"
-        )
-        test |= dict.fromkeys(runs.drop(first)["run_fingerprint"], Unavailable(reason))
-        runs = runs.loc[first]
-    validated = runs[runs["pipeline"].isin([name for name, choice in chosen.items() if BALANCED in choice.choosers])]
-    with ThreadPoolExecutor(_READERS) as pool:
-        test |= zip(
-            runs["run_fingerprint"], pool.map(partial(_said, split="test"), _folders(runs, models)), strict=True
-        )
-        on_validation = list(pool.map(partial(_said, split="validation"), _folders(validated, models)))
-    balanced = zip(validated["run_fingerprint"], on_validation, strict=True)
-    return _Kept(test, {name: _balanced(said) for name, said in balanced if isinstance(said, Predictions)})
-
-
-def _folders(runs: pd.DataFrame, models: Path) -> list[Path]:
-    return [
-        models / (load_method(pipeline).runs_of or pipeline) / "runs" / fingerprint
-        for pipeline, fingerprint in zip(runs["pipeline"], runs["run_fingerprint"], strict=True)
-    ]
-
-
-def _said(folder: Path, split: PredictedSplit) -> Predictions | Unavailable:
-    """What a run has said of a split, or a reason that names files from the project's folder on."""
-    said = read_predictions(folder, split, probabilities=False)
-    return said if isinstance(said, Predictions) else Unavailable(said.reason.replace(f"{project_folder()}/", ""))
+def _shown(reason: str) -> str:
+    """A reason that names files from the project's folder on."""
+    return reason.replace(f"{project_folder()}/", "")
 
 
 def _balanced(said: Predictions) -> float:
@@ -192,11 +129,16 @@ def _balanced(said: Predictions) -> float:
     return float((np.bincount(member, weights=said.correct) / np.bincount(member)).mean())
 
 
-def _validation(scored: pd.DataFrame, choice: Choice, balanced: Mapping[str, float]) -> "dict[Chooser, float]":
+def _validation(scored: pd.DataFrame, choice: Choice, folders: Sequence[Path]) -> "dict[Chooser, float]":
     """Means over seeds of what chooses, and of what methods are compared by; what is not known of every seed is left out."""
-    values = scored.assign(**{BALANCED: scored["run_fingerprint"].map(dict(balanced)).astype(float)})
-    choosers = dict.fromkeys((*choice.choosers, "validation_accuracy", "validation_loss"))
-    return {chooser: _mean(values[chooser]) for chooser in choosers if len(values) and values[chooser].notna().all()}
+    values: dict[Chooser, list[float]] = {}
+    for chooser in dict.fromkeys((*choice.choosers, "validation_accuracy", "validation_loss")):
+        if chooser == BALANCED:
+            said = [read_predictions(folder, "validation", probabilities=False) for folder in folders]
+            values[chooser] = [_balanced(own) for own in said if isinstance(own, Predictions)]
+        else:
+            values[chooser] = scored[chooser].dropna().astype(float).tolist()
+    return {chooser: sum(own) / len(own) for chooser, own in values.items() if own and len(own) == len(scored)}
 
 
 def _problems(rows: pd.DataFrame, seeds: set[int]) -> tuple[str, ...]:
