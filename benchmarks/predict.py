@@ -31,8 +31,9 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.image_source import open_images
 from vision_studies.data.loaders import DeviceLoader, Normalisation
 from vision_studies.serving.image_classifier import Predictor
-from vision_studies.serving.image_predictions import predictions, write_predictions
+from vision_studies.serving.image_predictions import predictions
 from vision_studies.serving.opened_models import open_model_file
+from vision_studies.serving.prediction_tables import TableForm, write_predictions
 from vision_studies.studies.provenance import processor_name
 from vision_studies.training.checkpoints import save_state
 from vision_studies.training.evaluation import evaluate
@@ -103,7 +104,7 @@ def prediction(folder: Path, images: str) -> Callable[[], None]:
         source = open_images(folder / images)
         told = predictions(predictor, source, lambda _: None)
         names = classifier.images.class_names
-        write_predictions(told, source, names, folder / "predictions.csv", submission=False)
+        write_predictions(told, source, names, folder / "predictions.csv", TableForm())
 
     return work
 

@@ -88,7 +88,7 @@ def kinds(demo_project):
 
 @pytest.mark.parametrize("pipeline", METHODS)
 def test_every_kind_of_trained_thing_is_predicted_evaluated_exported_and_described(
-    kinds, models, split_images, tmp_path, pipeline
+    kinds, models, split_images, labelled_folder, tmp_path, pipeline
 ):
     """Of a method whose runs leave no network, every command says why in one sentence."""
     if networks_of(pipeline).never is not None:
@@ -101,13 +101,13 @@ def test_every_kind_of_trained_thing_is_predicted_evaluated_exported_and_describ
     images, labels = split_images
     for number, run in enumerate(kinds[pipeline]):
         names = run.configuration.get("classes", [str(label) for label in range(10)])
-        chosen, folder = np.isin(labels.astype(str), names), tmp_path / str(number)
-        for label in names:
-            (folder / "labelled" / label).mkdir(parents=True)
-        for place in np.flatnonzero(chosen):
-            Image.fromarray(images[place, :, :, 0]).save(folder / "labelled" / str(labels[place]) / f"{place:04d}.png")
+        chosen, folder, labelled = np.isin(labels.astype(str), names), tmp_path / str(number), tmp_path / "".join(names)
+        folder.mkdir()
+        if not labelled.is_dir():
+            for label in names:
+                shutil.copytree(labelled_folder / label, labelled / label)
         given = (f"--study={STUDY}", "--model", run.fingerprint)
-        models("evaluate", folder / "labelled", *given, "-o", folder / "score.json")
+        models("evaluate", labelled, *given, "-o", folder / "score.json")
         score = json.loads((folder / "score.json").read_text())
         if (recorded := run.metric("test_accuracy")) is not None:
             # In bfloat16 an image between two classes may fall to either, by what else is in the batch.
@@ -118,6 +118,9 @@ def test_every_kind_of_trained_thing_is_predicted_evaluated_exported_and_describ
         models("predict", folder / "new.npy", *given, "-o", folder / "new.csv")
         predicted = pd.read_csv(folder / "new.csv", dtype={"class": str})
         assert (predicted["class"] == labels[chosen].astype(str)).mean() == pytest.approx(score["accuracy"], abs=0.006)
+        # Of cut networks, five images validate.
+        assert predicted["likeness"].mean() == pytest.approx(0.5, abs=0.49 if "cut" in run.configuration else 0.2)
+        assert (predicted["unlike"] == (predicted["likeness"] < 0.05)).all()
         models("export", *given, "--format=torchscript", "-o", folder / "model.pt")
         pixels = torch.from_numpy(images[chosen][:, None, :, :, 0] / np.float32(255))
         exported = torch.jit.load(str(folder / "model.pt"))(pixels).argmax(dim=1).numpy()
@@ -165,7 +168,7 @@ def test_new_images_are_predicted_as_the_study_predicts_them(demo_project, model
         tmp_path / "v.csv",
     )
     views = pd.read_csv(tmp_path / "v.csv")
-    assert list(views.columns) == ["index", "class", "confidence"]
+    assert list(views.columns) == ["index", "class", "confidence", "probability", "likeness", "unlike"]
     assert views["index"].tolist() == list(range(len(images)))
     assert (views["class"] == labels).mean() > 0.5
     assert views["confidence"].between(0.1, 1).all()
@@ -190,6 +193,34 @@ def test_a_winner_is_named_by_its_study_and_variant(demo_project, models, tmp_pa
     assert f"--model {other['run_fingerprint']}" in models("card", *named, f"--seed={other['seed']}").stdout
 
 
+def test_images_are_named_on_standard_input_and_by_tables(demo_project, models, labelled_folder, tmp_path):
+    files = sorted(labelled_folder.glob("3/*.png"))[:4]
+    named = (f"--study={STUDY}", "--pipeline=alphanet", "--variant=crt", "--top=3")
+    (tmp_path / "list.csv").write_text("photo\n" + "".join(f"{file}\n" for file in files))
+    models("predict", tmp_path / "list.csv", *named, "-o", tmp_path / "new.json")
+    lines = "".join(f"{file}\n" for file in files)
+    done = CliRunner().invoke(cli, ["models", "predict", "-", *named, "-o", str(tmp_path / "new.parquet")], input=lines)
+    assert done.exit_code == 0, done.output
+    table = pd.read_parquet(tmp_path / "new.parquet")
+    assert table.to_dict("records") == json.loads((tmp_path / "new.json").read_text())
+    assert table["file"].tolist() == [str(file) for file in files]
+    assert {"class_3", "probability_3", "unlike"} <= set(table)
+
+
+def test_without_validation_images_there_is_what_the_network_says_and_a_sentence(
+    demo_project, models, labelled_folder, tmp_path, monkeypatch
+):
+    from vision_studies.pipelines.alphanet import rebuilding
+
+    monkeypatch.setattr(rebuilding, "positions", lambda *_: np.empty(0, np.int64))
+    run = next(folder for folder in run_folders(demo_project, "alphanet") if not (folder / ".serving").exists())
+    done = models("predict", next(labelled_folder.glob("3/*.png")), "--model", run.name, "-o", tmp_path / "n.csv")
+    assert "Without probability and likeness, which validation images tell" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(pd.read_csv(tmp_path / "n.csv").columns) == ["file", "class", "confidence"]
+    assert not (run / ".serving").exists()
+
+
 def test_corrupt_images_are_named_counted_and_skipped(demo_project, models, split_images, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -199,7 +230,7 @@ def test_corrupt_images_are_named_counted_and_skipped(demo_project, models, spli
         (folder / f"bad{number:02d}.png").write_bytes(b"\x89PNG")
     run = results_of(demo_project, "stacking")["run_fingerprint"].iloc[0]
     done = models("predict", folder, "--model", run, "-o", tmp_path / "new.csv")
-    assert done.stdout == f"5 images: {tmp_path / 'new.csv'}\n"
+    assert done.stdout.splitlines()[0] == f"5 images: {tmp_path / 'new.csv'}"
     lines = done.stderr.splitlines()
     assert lines[0] == "12 images cannot be read and left out:"
     assert lines[1:11] == [f"  bad{number:02d}.png: no image" for number in range(10)]

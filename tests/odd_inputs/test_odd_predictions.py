@@ -210,8 +210,9 @@ def test_every_image_is_predicted_or_named(case, classifier, tmp_path, capsys):
     output = tmp_path / "predictions.csv"
 
     def command() -> None:
+        plain = {"views": 1, "top": 1, "column": None, "accepted": 0.95, "calibrate": False, "submission": False}
         inspect.unwrap(predict.callback)(
-            folder / case.source, lambda: SimpleNamespace(open=lambda: classifier), 1, False, "cpu", output
+            folder / case.source, lambda: SimpleNamespace(open=lambda: classifier), **plain, device="cpu", output=output
         )
 
     if case.refused:

@@ -18,8 +18,9 @@ from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.serving.image_classifier import PixelsToProbabilities, Predictor
-from vision_studies.serving.image_predictions import predictions, score, write_left_out, write_predictions
+from vision_studies.serving.image_predictions import predictions, score, write_left_out
 from vision_studies.serving.opened_models import data_description, open_model_file
+from vision_studies.serving.prediction_tables import TableForm, write_predictions
 from vision_studies.training.checkpoints import save_state
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
@@ -72,17 +73,20 @@ def test_the_table_has_every_image_that_can_be_read_under_its_name(classifier, t
         Image.new("L", (6, 6), int(level)).save(folder / f"{level:03d}.png")
     (folder / "bad.png").write_bytes(b"\x89PNG")
     source, seen = open_images(folder), []
-    corrupt = write_predictions(
-        told(classifier, source, seen), source, IMAGES.class_names, tmp_path / "t.csv", submission=False
+    corrupt, unlike = write_predictions(
+        told(classifier, source, seen), source, IMAGES.class_names, tmp_path / "t.csv", TableForm()
     )
     assert [source.names[place] for place in corrupt] == ["bad.png"]
+    assert unlike == 0  # nobody asked
     assert sum(seen) == 22
     table = pd.read_csv(tmp_path / "t.csv")
     assert list(table.columns) == ["file", "class", "confidence"]
     assert table["file"].tolist() == [f"{level:03d}.png" for level in levels]
     assert (table["class"] == np.where(levels > 127, "bright, or so", "dark")).all()
     assert table["confidence"].iloc[-1] == pytest.approx(1 / (1 + np.exp(-2 * 127.5 / 50)), abs=1e-4)
-    write_predictions(told(classifier, source), source, IMAGES.class_names, tmp_path / "s.csv", submission=True)
+    write_predictions(
+        told(classifier, source), source, IMAGES.class_names, tmp_path / "s.csv", TableForm(submission=True)
+    )
     submitted = pd.read_csv(tmp_path / "s.csv")
     assert submitted.to_dict("list") == {"ID": table["file"].tolist(), "Labels": (levels > 127).astype(int).tolist()}
 
@@ -92,7 +96,7 @@ def test_names_that_are_no_text_come_out_as_they_are(classifier, tmp_path):
     folder.mkdir()
     Image.new("L", (4, 4)).save(bytes(folder) + b"/\xff.png")
     source = open_images(folder)
-    write_predictions(told(classifier, source), source, IMAGES.class_names, tmp_path / "t.csv", submission=False)
+    write_predictions(told(classifier, source), source, IMAGES.class_names, tmp_path / "t.csv", TableForm())
     assert b"\n\xff.png,dark," in (tmp_path / "t.csv").read_bytes()
 
 
@@ -103,7 +107,7 @@ def test_where_no_image_can_be_read_there_is_a_sentence_and_no_table(classifier,
         (folder / name).write_bytes(b"\x89PNG")
     source = open_images(folder)
     with pytest.raises(DataError, match=r"None of the 2 images can be read; the first one, a.png: no image."):
-        write_predictions(told(classifier, source), source, IMAGES.class_names, tmp_path / "t.csv", submission=False)
+        write_predictions(told(classifier, source), source, IMAGES.class_names, tmp_path / "t.csv", TableForm())
     (folder / "b.png").unlink()
     with pytest.raises(DataError, match=r"^a.png cannot be read: no image.$"):
         list(told(classifier, open_images(folder)))

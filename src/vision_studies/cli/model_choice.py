@@ -52,6 +52,13 @@ class ChosenModel:
         of_study = [run for run in same if run.description["study"] in self.path.absolute().parts]
         return next(iter([*of_study, *same]), None)
 
+    @property
+    def weights(self) -> Path:
+        """The file or folder that it is; of a study's selected model, the folder of its run where that is in the project."""
+        if self.path.is_dir() or run_folder_of(self.path) is not None or self.run is None:
+            return self.path
+        return self.run.folder
+
     def open(self) -> "ImageClassifier":
         """Rebuild the network and read its weights; raises what `serving.opened_models.open_model_file` raises."""
         from vision_studies.serving.opened_models import open_model_file, open_run

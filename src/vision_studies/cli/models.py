@@ -1,5 +1,6 @@
 """`kedro models`: what trained networks are good for."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,14 @@ from vision_studies.config.data_prep import source_folder
 from vision_studies.project_folders import project_folder
 
 if TYPE_CHECKING:
+    import torch
+
     from vision_studies.data.image_source import ImageSource
+    from vision_studies.serving.calibration import Calibration
 
 _NAMED_CORRUPT = 10
 _CLASSES_SHOWN = 50
+_FEW_VALIDATION_IMAGES = 100  # of which five lie beyond the threshold
 VIEWS = click.option(
     "--views",
     type=click.IntRange(min=1),
@@ -50,32 +55,60 @@ def list_models(env: str | None, every: bool) -> None:
 
 
 @models.command()
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path, allow_dash=True))
 @choice_options
 @VIEWS
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Most probable classes of each image."
+)
+@click.option("--column", help="Column of a table that names the images, where it is not recognised.")
+@click.option(
+    "--accepted",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Share of the validation images that count as like the training images.",
+)
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=True,
+    help="Calibrate by the validation images, which the first time takes longest.",
+)
 @click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
 @DEVICE
-@output_option("Where the table goes.", "predictions.csv")
+@output_option("Where the table goes: .csv, .parquet or .json.", "predictions.csv")
 @told_in_a_sentence
-def predict(images: Path, choose: Choose, views: int, submission: bool, device: str, output: Path) -> None:
+def predict(
+    images: Path,
+    choose: Choose,
+    views: int,
+    top: int,
+    column: str | None,
+    accepted: float,
+    calibrate: bool,
+    submission: bool,
+    device: str,
+    output: Path,
+) -> None:
     """Name the classes of images.
 
-    IMAGES is a folder of image files, one image, a .npy file with uint8 [N, H, W, C], or a .pkl file such as
-    cifar_test_nolabel.pkl, which is read without being run. The table has a file, its class and how confident the model is
-    (a probability). Images that cannot be read are named and left out.
+    IMAGES is a folder of image files, one image, a table (CSV, JSON lines, Parquet) with a column of paths, - for paths on
+    standard input, a .npy file with uint8 [N, H, W, C], or a .pkl file such as cifar_test_nolabel.pkl, which is read without
+    being run. The table has a file, its class, how confident the model is, how probable the class is (calibrated by validation
+    images), and whether the image is unlike the training images. Images that cannot be read are named and left out.
     """
-    from vision_studies.data.image_source import open_images
     from vision_studies.serving.image_classifier import Predictor
-    from vision_studies.serving.image_predictions import predictions, write_left_out, write_predictions
-    from vision_studies.serving.unlabelled_pickle import PICKLES, open_unlabelled
+    from vision_studies.serving.image_predictions import predictions, write_left_out
+    from vision_studies.serving.prediction_tables import TableForm, write_predictions
     from vision_studies.training.runtime import select_device
 
-    source = open_unlabelled(images) if images.suffix in PICKLES else open_images(images)
-    classifier = choose().open()
-    predictor = Predictor(classifier, select_device(device), views)
+    source, chosen = _named_images(images, column), choose()
+    classifier, where = chosen.open(), select_device(device)
+    calibration = _calibration(chosen, where) if calibrate and not submission else None
+    predictor, form = Predictor(classifier, where, views), TableForm(submission, top, accepted)
     with _progress(len(source)) as advance:
-        batches = predictions(predictor, source, advance)
-        corrupt = write_predictions(batches, source, classifier.images.class_names, output, submission=submission)
+        batches = predictions(predictor, source, advance, calibration)
+        corrupt, unlike = write_predictions(batches, source, classifier.images.class_names, output, form)
     _name_corrupt(source, corrupt)
     if len(corrupt) > _NAMED_CORRUPT:
         path = output.with_name(f"{output.stem}_left_out.csv")
@@ -83,6 +116,37 @@ def predict(images: Path, choose: Choose, views: int, submission: bool, device: 
         click.echo(f"  all of them: {path}", err=True)
     read = len(source) - len(corrupt)
     click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
+    if unlike:
+        look = "looks" if unlike == 1 else "look"
+        likely = f"{100 * accepted:g} % of the validation images look more like them"
+        click.echo(f"{unlike:,} of them {look} unlike the training images: {likely}.")
+
+
+def _named_images(images: Path, column: str | None) -> "ImageSource":
+    from vision_studies.data.image_source import open_images
+    from vision_studies.serving.image_lists import TABLES, open_paths, open_table
+    from vision_studies.serving.unlabelled_pickle import PICKLES, open_unlabelled
+
+    if str(images) == "-":
+        return open_paths(sys.stdin.buffer)
+    if images.suffix.lower() in TABLES and not images.is_dir():
+        return open_table(images, column)
+    return open_unlabelled(images) if images.suffix in PICKLES else open_images(images)
+
+
+def _calibration(chosen: ChosenModel, device: "torch.device") -> "Calibration | None":
+    """What validation images tell of a model; None, with a sentence on the error stream, where they are not there."""
+    from vision_studies.errors import DataError
+    from vision_studies.serving.run_scores import calibrate
+
+    try:
+        calibration = calibrate(chosen.weights, device)
+    except DataError as error:
+        click.echo(f"Without probability and likeness, which validation images tell: {error}", err=True)
+        return None
+    if calibration.images < _FEW_VALIDATION_IMAGES:
+        click.echo(f"Probability and likeness rest on {calibration.images} validation images alone.", err=True)
+    return calibration
 
 
 @models.command()

@@ -49,11 +49,11 @@ class ImageSource:
 
     Attributes:
         names: file names relative to the folder, or positions in the array.
-        content: the files, or uint8 [N, H, W, C], memory-mapped.
+        content: the files, or the bytes of them, or uint8 [N, H, W, C], memory-mapped.
     """
 
     names: Sequence[str] | Sequence[int]
-    content: Sequence[Path] | np.ndarray
+    content: Sequence[Path | bytes] | np.ndarray
 
     def __len__(self) -> int:
         return len(self.names)
@@ -129,7 +129,7 @@ def open_images(source: Path) -> ImageSource:
     return ImageSource(range(len(images)), images)
 
 
-def _decoded(file: Path, decoding: Decoding, channels: int) -> np.ndarray | str:
+def _decoded(file: Path | bytes, decoding: Decoding, channels: int) -> np.ndarray | str:
     """uint8 [image_size, image_size, channels], or why there is none."""
     try:
         return _with_channels(decode_image(file, decoding)[None], channels)[0]

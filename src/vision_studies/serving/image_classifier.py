@@ -47,10 +47,37 @@ class Predictor:
         self._padding = shift if classifier.padding is None else classifier.padding
         self._finish = Finisher(None, classifier.images.normalisation, 0, device, torch.float32)
 
-    @torch.inference_mode()
     def __call__(self, images: np.ndarray, number: int = 0) -> np.ndarray:
-        """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]. Raises ParameterError where they have not the size
-        and the channels that the network was trained on. The `number` of the batch decides the crops of test-time views.
+        """Probabilities, float32 [N, classes], of uint8 images [N, H, W, C]; see `logits`."""
+        return average_probabilities(torch.from_numpy(self.logits(images, number))).numpy()
+
+    def features(self, images: np.ndarray, number: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Logits as `logits` gives them, and features [N, d]: what the layers that decide for classes are given for the image
+        as it is, side by side; its logits where the network has no such layer.
+        """
+        taken: list[Tensor] = []
+
+        def take(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            taken.append(inputs[0].float().flatten(1))
+
+        classes = len(self.classifier.images.class_names)
+        hooks = [layer.register_forward_pre_hook(take) for layer in class_layers(self._network, classes)]
+        try:
+            logits = self.logits(images, number)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        plain = taken[: len(taken) // self._views]
+        return logits, torch.cat(plain, dim=1).cpu().numpy() if plain else logits[0]
+
+    @torch.inference_mode()
+    def logits(self, images: np.ndarray, number: int = 0) -> np.ndarray:
+        """Logits, float32 [views, N, classes], of uint8 images [N, H, W, C].
+
+        The `number` of the batch decides the crops of test-time views.
+
+        Raises:
+            ParameterError: they have not the size and the channels that the network was trained on.
         """
         size, channels = self.classifier.images.image_size, self.classifier.images.in_channels
         if images.shape[1:] != (size, size, channels):
@@ -65,7 +92,20 @@ class Predictor:
         for view in views_of(finished, self._views, self._padding, generator):
             with autocast(training, self._device):
                 logits.append(self._network(place_images(view, training, self._device)).float())
-        return average_probabilities(torch.stack(logits)).cpu().numpy()
+        return torch.stack(logits).cpu().numpy()
+
+
+def class_layers(network: nn.Module, num_classes: int) -> list[nn.Module]:
+    """The layers of a network that decide for classes: linear ones that give as many numbers as there are classes.
+
+    A network that joins several has several of them, and one that ends in means over maps has none.
+    """
+    weights = ((module, getattr(module, "weight", None)) for module in network.modules())
+    return [
+        module
+        for module, weight in weights
+        if isinstance(weight, Tensor) and weight.ndim == 2 and len(weight) == num_classes
+    ]
 
 
 class PixelsToProbabilities(nn.Module):

@@ -1,17 +1,20 @@
 """What a classifier says of many images, a few batches in memory at a time, and how well that agrees with the truth."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
-from vision_studies.data.image_source import ImageSource
+from vision_studies.augmentation.views import average_probabilities
+from vision_studies.data.image_source import DecodedBatch, ImageSource
 from vision_studies.data.sources.decoding import quiet
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
+from vision_studies.serving.calibration import Calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.statistics.metrics import measured
 
@@ -20,21 +23,37 @@ CONFIDENCE = 0.95
 
 
 class PredictedBatch(NamedTuple):
-    """What was said of a batch: positions in the source, int64 [B]; probabilities, float32 [B, classes]; and of images that
-    cannot be read, their positions with the reasons.
+    """What was said of a batch.
+
+    Attributes:
+        positions: in the source, int64 [B].
+        probabilities: as the network says, float32 [B, classes].
+        corrupt: of images that cannot be read, their positions with the reasons.
+        calibrated: probabilities [B, classes] that can be trusted as far as validation images tell; None if not asked for.
+        likeness: share of the validation images that are farther from their neighbours, [B]; likewise.
     """
 
     positions: np.ndarray
     probabilities: np.ndarray
     corrupt: dict[int, str]
+    calibrated: np.ndarray | None = None
+    likeness: np.ndarray | None = None
 
 
-def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[int], None]) -> Iterator[PredictedBatch]:
+def predictions(
+    predictor: Predictor,
+    source: ImageSource,
+    advance: Callable[[int], None],
+    calibration: Calibration | None = None,
+) -> Iterator[PredictedBatch]:
     """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
     where no image can be read.
 
     Args:
+        predictor: says it.
+        source: the images.
         advance: is told of every batch how many images more have been dealt with.
+        calibration: of the predictor's model; None: what the network says alone.
     """
     read = number = 0
     images, batch_size = predictor.classifier.images, predictor.classifier.batch_size
@@ -42,13 +61,13 @@ def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[in
     corrupt: dict[int, str] = {}
     with quiet():
         for batch in source.batches(batch_size, decoding=decoding, channels=images.in_channels):
-            probabilities = np.empty((0, len(images.class_names)), np.float32)
+            said = PredictedBatch(batch.positions, np.empty((0, len(images.class_names)), np.float32), batch.corrupt)
             if len(batch.images):
-                probabilities = predictor(batch.images, number)
+                said = said_of(predictor, batch, number, calibration)
                 number += 1
             read += len(batch.images)
             corrupt |= batch.corrupt
-            yield PredictedBatch(batch.positions, probabilities, batch.corrupt)
+            yield said
             advance(len(batch.images) + len(batch.corrupt))
     if read == 0:
         first, reason = next(iter(corrupt.items()))
@@ -58,37 +77,14 @@ def predictions(predictor: Predictor, source: ImageSource, advance: Callable[[in
         raise DataError(f"None of the {len(source):,} images can be read; the first one, {name}: {reason}.")
 
 
-def write_predictions(
-    batches: Iterable[PredictedBatch], source: ImageSource, class_names: Sequence[str], path: Path, *, submission: bool
-) -> dict[int, str]:
-    """Write predictions to a CSV file, batch by batch; without an error, the file is whole.
-
-    Args:
-        batches: from `predictions`; raises DataError where no image can be read.
-        source: gives the names of the images.
-        class_names: one name a class.
-        path: of the file. Its columns are file (index, for an array), class and confidence (a probability).
-        submission: columns ID and Labels (numbers of classes) instead, as the original project submits them.
-
-    Returns:
-        Position of each image that cannot be read -> why.
-
-    Raises:
-        StorageError: the disk is full.
-    """
-    corrupt: dict[int, str] = {}
-    # Names of files need not be text: what is not comes out as the bytes that it was.
-    with atomic_file(path) as temporary, temporary.open("w", newline="", errors="surrogateescape") as file:
-        table = csv.writer(file, lineterminator="\n")
-        first = "index" if isinstance(source.content, np.ndarray) else "file"
-        table.writerow(["ID", "Labels"] if submission else [first, "class", "confidence"])
-        for batch in batches:
-            corrupt |= batch.corrupt
-            labels, confidences = batch.probabilities.argmax(axis=1), batch.probabilities.max(axis=1, initial=0)
-            for position, label, confidence in zip(batch.positions, labels, confidences, strict=True):
-                cells = [label] if submission else [class_names[label], f"{confidence:.4f}"]
-                table.writerow([source.names[position], *cells])
-    return corrupt
+def said_of(predictor: Predictor, batch: DecodedBatch, number: int, calibration: Calibration | None) -> PredictedBatch:
+    """What is said of a batch that has images, the `number` of those before it being given."""
+    if calibration is None:
+        return PredictedBatch(batch.positions, predictor(batch.images, number), batch.corrupt)
+    logits, features = predictor.features(batch.images, number)
+    told = (calibration.probabilities(logits), calibration.likeness(features))
+    probabilities = average_probabilities(torch.from_numpy(logits)).numpy()
+    return PredictedBatch(batch.positions, probabilities, batch.corrupt, *told)
 
 
 def write_left_out(corrupt: Mapping[int, str], source: ImageSource, path: Path) -> None:

@@ -1,5 +1,7 @@
 """What a trained model says of the validation or test images that belong to its run, whichever pipeline it is of."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,17 +9,24 @@ import numpy as np
 import pandas as pd
 import torch
 
+from vision_studies.augmentation.views import average_probabilities
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
-from vision_studies.errors import DataError
+from vision_studies.errors import DataError, StorageError
+from vision_studies.files import hash_file, hash_json
 from vision_studies.predictions import Predictions
-from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
+from vision_studies.run_folders import DESCRIPTION_FILE, WEIGHTS_FILE, read_description, run_folder_of, stage_files
+from vision_studies.serving.calibration import Calibration, read_calibration, write_calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_model_file, open_run, selected_model
 from vision_studies.serving.stored_data import data_of_file, data_of_run
 from vision_studies.statistics.metrics import Split, measured
 from vision_studies.studies.method import StoredNetwork, networks_of, split_positions
+from vision_studies.training.classifier import ImageClassifier
 from vision_studies.training.network_run import divided
+
+SERVING = ".serving"
+"""Folder, in that of a run, of what is found when its network is used; hidden, as it is none of the run's own results."""
 
 
 class SplitPredictions(NamedTuple):
@@ -66,6 +75,67 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
     They are found by the fingerprint of what it was trained on, so that it has learnt from none of them. Arguments and errors
     are those of `score_model`.
     """
+    shown = _shown(path, split)
+    logits = [predictor.logits(images, number) for predictor, images, number in shown.batches(device)]
+    probabilities = average_probabilities(torch.from_numpy(np.concatenate(logits, axis=1))).numpy()
+    return SplitPredictions(shown.image_set, shown.positions, probabilities, shown.labels, shown.class_names)
+
+
+def calibrate(path: Path, device: torch.device) -> Calibration:
+    """What the validation images tell of a model's confidence; found once, and kept beside the weights of a run.
+
+    Args:
+        path: as of `score_model`.
+        device: where to compute.
+
+    Raises:
+        CheckpointError, ParameterError, DataError: as `score_model`; a model whose validation images are gone, or were trained
+            on, cannot be calibrated.
+    """
+    run = _run_of(path)
+    if run is None:
+        return _calibration(path, device)
+    file = (
+        run.folder / SERVING / f"calibration{'' if run.checkpoint is None else f'_{run.checkpoint.stem}'}.safetensors"
+    )
+    found_from = hash_json(
+        [hash_file(each) for each in (run.folder / DESCRIPTION_FILE, *sorted(stage_files(run.folder)))]
+    )
+    calibration = read_calibration(file, found_from)
+    if calibration is None:
+        calibration = _calibration(path, device)
+        with suppress(StorageError):  # of a project that may only be read: found anew each time
+            write_calibration(file, calibration, found_from)
+    return calibration
+
+
+def _calibration(path: Path, device: torch.device) -> Calibration:
+    shown = _shown(path, "validation")
+    said = [predictor.features(images, number) for predictor, images, number in shown.batches(device)]
+    logits, features = (np.concatenate([each[part] for each in said], axis=-2) for part in (0, 1))
+    return Calibration.fitted(logits[0], shown.labels, features)
+
+
+class _Shown(NamedTuple):
+    """What a classifier is shown of a split: positions int64 [N] in the image set, and labels int64 [N] of its classes."""
+
+    classifier: ImageClassifier
+    image_set: ImageSet
+    positions: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.classifier.images.class_names
+
+    def batches(self, device: torch.device) -> Iterator[tuple[Predictor, np.ndarray, int]]:
+        """The predictor with images of a batch, uint8 [B, H, W, C], and where it begins."""
+        predictor, size = Predictor(self.classifier, device), self.classifier.batch_size
+        for start in range(0, len(self.positions), size):
+            yield predictor, self.image_set.images[self.positions[start : start + size]], start
+
+
+def _shown(path: Path, split: Split) -> _Shown:
     run = _run_of(path)
     if run is None:
         classifier, selected = open_model_file(path), selected_model(path) or {}
@@ -81,10 +151,7 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
     positions = positions[np.isin(image_set.labels[positions], known)]
     if not len(positions):
         raise DataError(f"{path} has no {split} images of its classes; name another split.")
-    predictor, size = Predictor(classifier, device), classifier.batch_size
-    batches = [predictor(image_set.images[positions[at : at + size]], at) for at in range(0, len(positions), size)]
-    labels = np.searchsorted(known, image_set.labels[positions])
-    return SplitPredictions(image_set, positions, np.concatenate(batches), labels, names)
+    return _Shown(classifier, image_set, positions, np.searchsorted(known, image_set.labels[positions]))
 
 
 def _run_of(path: Path) -> StoredNetwork | None:

@@ -99,7 +99,7 @@ def choose_columns(
                 f"{file} has no column '{name}', which data_prep.columns.{role} names.{guess(name, [*samples])} It has "
                 f"{_listed([*samples])}."
             )
-    image = asked.image or _image_column(file, samples)
+    image = asked.image or image_column(file, samples)
     others = {name: values for name, values in samples.items() if name not in (image, *_named(asked))}
     label = asked.label or _label_column(file, others)
     others.pop(label, None)
@@ -121,7 +121,8 @@ def _named(asked: ColumnSettings) -> list[str]:
     return [name for name in (asked.image, asked.label, asked.split, asked.group) if name is not None]
 
 
-def _image_column(file: Path, samples: Mapping[str, Sequence[Any]]) -> str:
+def image_column(file: Path, samples: Mapping[str, Sequence[Any]]) -> str:
+    """The column of a table that holds images, or names files of them; see `choose_columns`."""
     holding = [name for name, values in samples.items() if _holds_images(values)]
     by_name = [name for name in samples if _key(name) in _IMAGE]
     return _only(file, "image", [name for name in by_name if name in holding] or holding or by_name, samples)

@@ -167,7 +167,7 @@ def list_rows(
                 label = numbered.label(place, row)
                 if label is not None:
                     extra = {column: str(values[column]) for column in own.extra if values[column] is not None}
-                    content = _content(part.file, values[own.image])
+                    content = image_content(part.file, values[own.image])
                     yield Item(names.of(place, number), content, label, row.split, row.group, extra)
 
     return Listing(source, numbered.class_names, items, tuple(told), sum(map(len, read)), published=published)
@@ -337,7 +337,12 @@ class _Names:
         return f"{path} (row {row})" if path in self._several else path
 
 
-def _content(table: Path, value: Any) -> bytes | Path:
+def image_content(table: Path, value: Any) -> bytes | Path:
+    """The image in a cell of a table: a file, whose path is relative to the table, or its bytes, none of an empty cell.
+
+    Raises:
+        DataError: it is an address of the web.
+    """
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
@@ -370,4 +375,4 @@ def named_files(part: Part, settings: DataPrepSettings) -> list[Path]:
     """
     columns, _ = choose_columns(part.file, part.samples, settings.columns, standard=False)
     values = (row[columns.image] for row in part.rows([columns.image]))
-    return [content for value in values if isinstance(content := _content(part.file, value), Path)]
+    return [content for value in values if isinstance(content := image_content(part.file, value), Path)]

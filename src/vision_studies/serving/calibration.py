@@ -1,0 +1,143 @@
+"""How far a classifier's confidence can be trusted, and which images are unlike those that it knows.
+
+Both come from validation images. Confidence is calibrated by one temperature (Guo et al. 2017, "On Calibration of Modern Neural
+Networks"). How unlike an image is, says the distance of its features to their nearest neighbours (Sun et al. 2022,
+"Out-of-Distribution Detection with Deep Nearest Neighbors"): here among the validation images, which are new to the network as
+well, and with every feature on the scale that it has for them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy.special import logsumexp, softmax
+
+from vision_studies.errors import DataError
+from vision_studies.files import atomic_file
+
+ACCEPTED = 0.95
+"""Share of the validation images that count as like the training images."""
+
+_TEMPERATURES = (0.01, 100.0)
+_QUANTILES = 201
+_NEIGHBOURS = 5
+_MOST_IMAGES, _MOST_NUMBERS = 2000, 4_000_000  # whose features are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What validation images tell of a classifier.
+
+    Attributes:
+        temperature: that logits are divided by.
+        images: how many validation images there were.
+        features: float32 [M, d], of these or of a part of them, on a scale on which each has the mean 0 and the deviation 1.
+        mean: float32 [d], of the features as they are.
+        deviation: float32 [d], likewise; 1 in place of 0.
+        distances: float64, quantiles, evenly spaced from the lowest to the highest, of the distance of each of these images to
+            its nearest of the others.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.serving.calibration import Calibration
+        >>> logits = np.array([[4.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 0.0]])  # sure each time, and wrong once
+        >>> calibration = Calibration.fitted(logits, np.array([0, 1, 0, 1]), np.array([[0.0], [1.0], [2.0], [3.0]]))
+        >>> calibration.probabilities(logits[None]).round(2).tolist()[0]
+        [0.75, 0.25]
+        >>> calibration.likeness(np.array([[1.5], [9.0]])).tolist()
+        [1.0, 0.0]
+    """
+
+    temperature: float
+    images: int
+    features: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    distances: np.ndarray
+
+    @classmethod
+    def fitted(cls, logits: np.ndarray, labels: np.ndarray, features: np.ndarray) -> "Calibration":
+        """The temperature with the lowest log loss on validation images, and their distances to each other.
+
+        Args:
+            logits: [N, classes].
+            labels: int64 [N].
+            features: [N, d].
+
+        Raises:
+            DataError: there is a single image.
+        """
+        if len(labels) < 2:
+            raise DataError("there is one validation image, and two are needed at least; prepare more.")
+        most = max(2, min(_MOST_IMAGES, _MOST_NUMBERS // features.shape[1]))
+        chosen = np.sort(np.random.default_rng(0).permutation(len(labels))[:most])
+        mean, deviation = features.mean(axis=0), features.std(axis=0)
+        deviation = np.where(deviation > 0, deviation, 1)
+        kept = ((features[chosen] - mean) / deviation).astype(np.float32)
+        distances = np.quantile(_distances(kept, kept, is_same=True), np.linspace(0, 1, _QUANTILES))
+        scale = (mean.astype(np.float32), deviation.astype(np.float32))
+        return cls(fitted_temperature(logits, labels), len(labels), kept, *scale, distances)
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities [N, classes] of logits [views, N, classes]; those of views are averaged."""
+        mean: np.ndarray = softmax(logits / self.temperature, axis=2).mean(axis=0)
+        return mean
+
+    def likeness(self, features: np.ndarray) -> np.ndarray:
+        """Share of the validation images that are farther from their neighbours than an image is, float64 [N], by its features
+        [N, d].
+        """
+        far = _distances(((features - self.mean) / self.deviation).astype(np.float32), self.features)
+        return 1 - np.interp(far, self.distances, np.linspace(0, 1, len(self.distances)))
+
+
+def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The number by which logits [N, classes] are divided for the lowest log loss with labels int64 [N]."""
+    from scipy.optimize import minimize_scalar
+
+    exact = logits.astype(np.float64)
+
+    def loss(logarithm: float) -> float:
+        scaled = exact / np.exp(logarithm)
+        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]).mean())
+
+    bounds = tuple(np.log(_TEMPERATURES))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
+
+
+def _distances(features: np.ndarray, among: np.ndarray, *, is_same: bool = False) -> np.ndarray:
+    """Distance [N] of each row to its fifth nearest `among` others, or to the farthest where they are fewer; of the very same
+    rows, each is none of its own neighbours.
+    """
+    apart = torch.cdist(torch.from_numpy(features), torch.from_numpy(among))
+    if is_same:
+        apart.fill_diagonal_(torch.inf)
+    neighbours = min(_NEIGHBOURS, len(among) - is_same)
+    return apart.kthvalue(neighbours, dim=1).values.double().numpy()
+
+
+_ARRAYS = ("features", "mean", "deviation", "distances")
+
+
+def write_calibration(file: Path, calibration: Calibration, found_from: str) -> None:
+    """Keep a calibration with a hash of the run that it was `found_from`."""
+    arrays = {name: np.ascontiguousarray(getattr(calibration, name)) for name in _ARRAYS}
+    told = {name: repr(getattr(calibration, name)) for name in ("temperature", "images")}
+    with atomic_file(file) as temporary:
+        save_file(arrays, temporary, metadata={"found_from": found_from, **told})
+
+
+def read_calibration(file: Path, found_from: str) -> Calibration | None:
+    """What `write_calibration` has kept of this very run; None where that is nothing, or damaged."""
+    try:
+        with safe_open(file, framework="numpy") as kept:
+            told = kept.metadata() or {}
+            if told["found_from"] != found_from:
+                return None
+            arrays = {name: kept.get_tensor(name) for name in _ARRAYS}
+        return Calibration(float(told["temperature"]), int(told["images"]), **arrays)
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return None
