@@ -1,7 +1,8 @@
 """From a study's runs to what its statistics take: which test images the runs of each variant got right.
 
 Rows of the results table say which runs there are; their predictions lie in their folders. The seeds of a variant stand side by
-side, image by image. Where that cannot be, the variant is told of by its test accuracies alone, with the reason.
+side, image by image, with classes numbered as the networks' outputs are. Where that cannot be, the variant is told of by its
+test accuracies alone, with the reason.
 """
 
 import logging

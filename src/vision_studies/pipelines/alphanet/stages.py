@@ -13,7 +13,6 @@ from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
 from vision_studies.pipelines.alphanet.plan import CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ClassifierSettings, CombinationRunSettings
-from vision_studies.predictions import Predictions
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
@@ -111,33 +110,32 @@ def _learn(stack: Sequence[Run], folder: Path, record: Record, *, plan: Plan) ->
 
 
 def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
-    import numpy as np
-
-    from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
+    from vision_studies.pipelines.alphanet.work.evaluation import (
+        evaluate,
+        improved_classifier,
+        improved_scores,
+        said_of,
+    )
     from vision_studies.pipelines.alphanet.work.experiments import read_combinations
     from vision_studies.pipelines.alphanet.work.sources import baseline_scores
 
     experiment = plan.of_run[run.fingerprint]
     label, repeat = experiment.classifier, experiment.repeat
     features = plan.features(label, repeat)
-    test = features.groups["test"]
+    test, classifier = features.groups["test"], plan.classifier(experiment)
     classifier_file = plan.classifier_folder(label, repeat) / CLASSIFIER_FILE
     scores = baseline_scores(plan.source_folder(repeat), classifier_file, wide=plan.is_wide(label))
-    validation = features.groups.get("validation")
-    on_validation = None if validation is None else plan.classifier(experiment).scores(validation.features)
     if experiment.neighbours is not None:
         scale = CombinationRunSettings.model_validate(run.configuration["combinations"]).training.prediction_scale
         neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
-        improved = improved_classifier(plan.classifier(experiment), neighbours, coefficients, scale)
-        scores = improved_scores(scores, test, improved, features.splits.few, scale)
-        if validation is not None and on_validation is not None:
-            on_validation = improved_scores(on_validation, validation, improved, features.splits.few, scale)
+        classifier = improved_classifier(classifier, neighbours, coefficients, scale)
+        scores = improved_scores(scores, test, classifier, features.splits.few, scale)
     logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
-    images = plan.context.data
-    indices = None if images is None else images.splits.test  # of imported features there are no images
-    outcome = evaluate(scores, test.labels, features.splits, indices, probabilities=logits)
-    if validation is None or on_validation is None:
+    data = plan.context.data  # of imported features there are no images
+    positions = (None, None) if data is None else (data.splits.test, data.splits.validation)
+    outcome = evaluate(scores, test.labels, features.splits, positions[0], probabilities=logits)
+    if (group := features.groups.get("validation")) is None:
         return outcome
-    indices = np.arange(len(validation.labels)) if images is None else images.splits.validation
-    said = Predictions.of("validation", indices, validation.labels, on_validation, are_probabilities=False)
+    scores = classifier.scores(group.features)
+    said = said_of("validation", scores, group.labels, positions[1], probabilities=logits)
     return replace(outcome, predictions=(*outcome.predictions, said))

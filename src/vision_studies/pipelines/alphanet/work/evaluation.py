@@ -1,5 +1,6 @@
 """Scoring classifiers on test images, once, and reading what they predict."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from vision_studies.pipelines.alphanet.work.cached_logits import TOP
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
-from vision_studies.predictions import Predictions
+from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.run_folders import EARLIER_PREDICTIONS_FILE, predictions_file
 from vision_studies.statistics.metrics import measured
 from vision_studies.stored_predictions import Unavailable, read_predictions
@@ -73,21 +74,31 @@ def evaluate(
     """
     predictions = scores.argmax(axis=1)
     hits, among_top = predictions == labels, top_k_hits(scores, labels, TOP)
-    said = softmax(scores, axis=1) if probabilities else scores
     metrics: dict[str, Any] = {"test_accuracy": float(hits.mean())}
     if probabilities:
-        metrics = {**measured(said, labels), **metrics}
+        metrics = {**measured(softmax(scores, axis=1), labels), **metrics}
     by_split = {f"test_{split}": value for split, value in split_accuracies(hits, labels, splits).items()}
     top = {f"test_{split}_top_5": value for split, value in split_accuracies(among_top, labels, splits).items()}
     other = {**by_split, **top, "test_f1": macro_f1(predictions, labels, scores.shape[1])}
     metrics["other_metrics"] = {name: value for name, value in other.items() if value == value}  # noqa: PLR0124 - NaN
-    options: dict[str, Any] = {
-        "are_probabilities": probabilities,
-        "predicted": predictions,
-        "marks": {AMONG_TOP: among_top},
-    }
-    indices = np.arange(len(labels)) if indices is None else indices
-    return Outcome(metrics, predictions=(Predictions.of("test", indices, labels, said, **options),))
+    marks = {AMONG_TOP: among_top}
+    return Outcome(metrics, predictions=(said_of("test", scores, labels, indices, marks, probabilities=probabilities),))
+
+
+def said_of(
+    split: PredictedSplit,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    indices: np.ndarray | None = None,
+    marks: Mapping[str, np.ndarray] | None = None,
+    *,
+    probabilities: bool = True,
+) -> Predictions:
+    """What a classifier says of the images of a split; arguments are those of `evaluate`, and marks those of `Predictions`."""
+    values = softmax(scores, axis=1) if probabilities else scores
+    # Probabilities may be equal, by their rounding, where scores are not.
+    options: dict[str, Any] = {"are_probabilities": probabilities, "predicted": scores.argmax(axis=1), "marks": marks}
+    return Predictions.of(split, np.arange(len(labels)) if indices is None else indices, labels, values, **options)
 
 
 def predicted_on_test(folder: Path) -> tuple[np.ndarray, np.ndarray]:
