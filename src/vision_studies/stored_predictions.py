@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.errors import DataError, one_line
-from vision_studies.files import atomic_file
+from vision_studies.files import atomic_file, hash_json
 from vision_studies.predictions import PredictedSplit, Predictions, TopClasses
 from vision_studies.run_folders import EARLIER_PREDICTIONS_FILE, predictions_file, read_description
 from vision_studies.stored_tables import READ_OPTIONS, WRITE_OPTIONS
@@ -57,7 +57,7 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     with atomic_file(predictions_file(folder, predictions.split, predictions.views)) as temporary:
         pq.write_table(
-            table.replace_schema_metadata({_METADATA: json.dumps(about)}),
+            table.replace_schema_metadata({_METADATA: json.dumps(about | {"checksum": _checksum(about, [*columns])})}),
             temporary,
             compression="zstd",
             use_dictionary=[name for name in columns if name in _FIRST[1:] or name.startswith(_CLASS)],
@@ -161,12 +161,20 @@ def _read(file: Path, split: PredictedSplit, views: int, *, probabilities: bool)
             about = json.loads((opened.schema_arrow.metadata or {}).get(_METADATA, b"{}"))
             left_out = () if probabilities else (_PROBABILITY, _CLASS)
             chosen = [name for name in names if not name.startswith(left_out)]
+            checksum = about.pop("checksum", None)
+            if checksum not in (None, _checksum(about, names)):
+                raise ValueError("its columns are not those that were written")
             table = opened.read(columns=chosen, use_threads=False)
         return _predictions(table, about, split, views)
     except FileNotFoundError:
         raise
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DataError(damaged.format(_wrong(error))) from error
+
+
+def _checksum(about: dict[str, Any], names: list[str]) -> str:
+    """Hash of what the file says of its content, which the checksums of its pages do not cover."""
+    return hash_json([about, names])[:16]
 
 
 def _wrong(error: Exception) -> str:

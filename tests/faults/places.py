@@ -29,12 +29,15 @@ from vision_studies.data.image_source import open_images
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.data.sources.read import read_source
 from vision_studies.data.splits import make_splits
+from vision_studies.errors import DataError
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set, import_data_set, read_registry
+from vision_studies.predictions import Predictions
 from vision_studies.serving.stored_data import prepared_data_sets
+from vision_studies.stored_predictions import Unavailable
 from vision_studies.studies.results import history_table, read_results, results_table, write_results
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -97,6 +100,21 @@ def _read_run(folder: Path) -> Any:
     runs = folder / "study/cifar_resnet/runs"
     table = results_table([RUN], RunStore(runs), ["training"]).drop(columns=["versions", "finished_at", "git_commit"])
     return [table.to_json(), history_table([RUN], RunStore(runs)).to_json()]
+
+
+def _said(folder: Path) -> None:
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 50)
+    said = Predictions.of("test", np.arange(7, 57), np.arange(50) % 4, shares)
+    store = RunStore(folder / "study/cifar_resnet/runs")
+    store.begin(RUN)
+    store.record(RUN, "evaluation", Outcome({"test_accuracy": said.accuracy}, predictions=(said,)))
+
+
+def _read_said(folder: Path) -> Any:
+    said = RunStore(folder / "study/cifar_resnet/runs").predictions(RUN)
+    if isinstance(said, Unavailable):  # which is told of beside the run
+        raise DataError(said.reason)
+    return [array.tolist() for array in (said.indices, said.labels, said.predicted, said.probabilities)]
 
 
 def _results(folder: Path) -> None:
@@ -230,6 +248,7 @@ PLACES = (
     Place("splits", _prepared, _read_prepared, "data/03_primary/*/splits.parquet", guarded=True),
     Place("results of a run (JSON)", _run, _read_run, "study/*/runs/*/training.json"),
     Place("history of a run", _run, _read_run, "study/*/runs/*/history.parquet", guarded=True),
+    Place("predictions of a run", _said, _read_said, "study/*/runs/*/predictions_test.parquet", guarded=True),
     Place("description of a run", _run, lambda folder: len(find_runs(folder)), "study/*/runs/*/*.json"),
     Place(
         "results table",
