@@ -44,10 +44,17 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     left.set_xlabel(f"{name} (%)")
     left.set_title(f"{name.capitalize()} of each variant")
     left.margins(x=0.08)
+    figure.set_label(f"{name}: {'; '.join(map(_described, rows))}")
     note = f"Dots: single runs. Diamond and bar: mean and {confidence}."
     if any(row["n"] < 2 for row in rows):
         note += " One run has no interval."
     return finished(figure, small_print=note)
+
+
+def _described(row: dict[Any, Any]) -> str:
+    reach = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    difference = "" if np.isnan(row["difference"]) else f", {100 * row['difference']:+.1f} points against the baseline"
+    return f"{short(row['variant'], 30)} {100 * row['mean']:.1f} %{reach}{difference}"
 
 
 def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], name: str) -> None:

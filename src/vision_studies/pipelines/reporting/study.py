@@ -1,6 +1,8 @@
 """One study: what its pipelines have left in its folders, and what its page and the page of all studies show of it."""
 
+import html
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,6 +44,7 @@ PAGE_VERSION = 4
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
 _CLASSES_SHOWN = 30
+_DESCRIPTION, _DESCRIBED = re.compile(r"<desc>(.*?)</desc>", re.DOTALL), 20_000  # characters in which it stands
 _FIGURE_DPI = 150  # of a figure that does not tell
 _VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"  # Kedro's
 _OF_CARD = ("fingerprint", "splits_fingerprint", "class_names")
@@ -232,7 +235,8 @@ class StudyFolders:
             if file is not None:
                 shown, width, height = picture(file, words.title)
                 address = quote(shown.relative_to(self.reports).as_posix())
-                figures.append(ReportFigure(*words, address, width, height, pipeline))
+                said = f"{words.title}: {description}" if (description := picture_words(shown)) else ""
+                figures.append(ReportFigure(*words, address, width, height, pipeline, said))
             elif Versions.of_file(path).names():
                 missing.append(f"The figure '{words.title}' is missing, {path}; run `{pipeline}` again to draw it.")
         return figures, missing
@@ -316,6 +320,15 @@ def picture(file: Path, title: str) -> tuple[Path, int, int]:
         ) from error
     vector = file.with_suffix(".svg")
     return vector if vector.is_file() else file, *size
+
+
+def picture_words(shown: Path) -> str:
+    """What a figure that is SVG says of itself; empty where it says nothing."""
+    if shown.suffix != ".svg":
+        return ""
+    with shown.open(encoding="utf-8") as file:
+        found = _DESCRIPTION.search(file.read(_DESCRIBED))
+    return html.unescape(found.group(1)) if found else ""
 
 
 def find_studies(outputs: Path, reports: Path, running: str | None = None) -> list[StudyFolders]:

@@ -17,6 +17,7 @@ _DIVERSITY = {
     "validation_error_correlation": "error correlation",
 }
 _FEWEST_FOR_A_DENSITY = 5
+_FEWEST_CORRELATED = 8  # trials; of fewer a correlation says nothing
 _LOGARITHMIC = 20.0  # a hyperparameter above 0 that varies by such a factor was drawn on a log scale
 _COSTS = {"parameters": "parameters", "macs": "operations for an image (MACs)", "seconds": "training time (s)"}
 _STATUSES: dict[str, dict[str, Any]] = {
@@ -191,7 +192,7 @@ def density_figure(trials: pd.DataFrame, statistics: Mapping[str, Mapping[str, A
             star: dict[str, Any] = {"color": INK, "markersize": 15, "markeredgecolor": "white"}
             axes.plot(own["best_trial_value"], -0.06 * height, "*", **star)
         axes.set(ylim=(-0.15 * height, 1.1 * height), yticks=[])
-        correlation = own["correlation_with_accuracy"]
+        correlation = own["correlation_with_accuracy"] if len(values) >= _FEWEST_CORRELATED else None
         told = "" if correlation is None else f"\ncorrelation with accuracy {correlation:+.2f}".replace("-", "−")
         axes.set_title(f"{short(name.removeprefix('training.'), 30)}{told}", fontsize=10)
     panels.label("", "density")
