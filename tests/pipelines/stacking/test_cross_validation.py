@@ -75,8 +75,14 @@ def test_the_stored_predictions_are_plain_and_those_of_the_fold_s_networks(tmp_p
     from vision_studies.training.checkpoints import load_weights
 
     run = run_of()
-    cross_validation.train(run, 0, counting_data, tmp_path, CPU)
+    trained = cross_validation.train(run, 0, counting_data, tmp_path, CPU)
     stored = pd.read_parquet(tmp_path / FOLDS_FILE)
+    held_out, validated = trained.predictions
+    assert (held_out.split, validated.split) == ("out_of_fold", "validation")
+    np.testing.assert_array_equal(held_out.indices, counting_data.splits.train)
+    logits = torch.tensor(stored.filter(like="logit_").to_numpy()).view(len(stored), 2, 3)
+    np.testing.assert_allclose(held_out.probabilities, logits.softmax(2).mean(1).numpy(), atol=1e-5)
+    assert validated.accuracy == trained.metrics["validation_accuracy"]
     batch = next(iter(counting_data.loader("train", kind="device", batch_size=1000, device=CPU).epoch(0)))
     for fold in range(3):
         for learner in range(2):
