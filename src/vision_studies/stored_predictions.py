@@ -154,6 +154,8 @@ def _read(file: Path, split: PredictedSplit, views: int, *, probabilities: bool)
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not file.exists():  # of thousands of runs of an earlier version: pyarrow takes long to say so
+        raise FileNotFoundError(file)
     damaged = f"{file} is damaged ({{}}); {_AGAIN}."
     try:
         with pq.ParquetFile(file, **READ_OPTIONS) as opened:
