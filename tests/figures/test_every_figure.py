@@ -33,7 +33,7 @@ from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
 from vision_studies.pipelines.stacking import plots as stacking
 from vision_studies.pipelines.transfer_cuts import plots as cuts
 
-ONE, MANY = 1, 9
+ONE, FEW, MANY = 1, 2, 9
 LONG = "a variant whose name is longer than any figure has room for"
 
 
@@ -47,6 +47,10 @@ def rhos(count):
 
 def classes(count):
     return split.class_table(3 * count, ("crt",), rhos(count))
+
+
+def many_classes(count):
+    return split.class_table(12 * count, ("crt",), rhos(count))
 
 
 def accuracies(count):
@@ -145,7 +149,7 @@ def layers(count):
 FIGURES = {
     alphanet.class_gain_bars: lambda n: (classes(n),),
     alphanet.accuracy_and_images: lambda n: (classes(n),),
-    alphanet.accuracy_against_distance: lambda n: (classes(4 * n), split.distance_lines(classes(4 * n))),
+    alphanet.accuracy_against_distance: lambda n: (many_classes(n), split.distance_lines(many_classes(n))),
     alphanet.accuracy_against_images: lambda n: (split.image_lines(classes(n)), classes(n)),
     neighbours.coefficient_densities: lambda n: (predicted.combinations(n, names(n)),),
     neighbours.class_examples: lambda n: (np.zeros((n, 3, 8, 8, 3), np.uint8), names(n), LONG),
@@ -272,7 +276,7 @@ def axes_of_percentages(drawn):
 def test_no_axis_of_percentages_leaves_its_range():
     drawn_with = []
     for draw, arguments in FIGURES.items():
-        drawn = draw(*map(near_one, arguments(4)), **OPTIONS.get(draw, {}))
+        drawn = draw(*map(near_one, arguments(FEW)), **OPTIONS.get(draw, {}))
         for axes, name in axes_of_percentages(drawn):
             drawn_with.append(draw)
             low, high = getattr(axes, f"get_{name}lim")()
