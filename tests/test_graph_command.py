@@ -48,6 +48,7 @@ def drawn(folder):
     return {str(path.parent.relative_to(folder)) for path in folder.rglob("*.png")}
 
 
+@pytest.mark.slow
 def test_all_runs_are_drawn_each_in_a_folder_of_its_own(graphs, tmp_path):
     graphs("--all", "-o", "figures")
     assert drawn(tmp_path / "figures") == {"first/1111", "second/2222"}
@@ -56,6 +57,7 @@ def test_all_runs_are_drawn_each_in_a_folder_of_its_own(graphs, tmp_path):
     assert drawn(tmp_path / "one") == {"second/2222"}
 
 
+@pytest.mark.slow
 def test_figures_are_as_large_as_asked_for_and_the_combined_one_half_as_high_again(graphs, tmp_path):
     graphs("1111", "--figsize=10,6", "--theme=dark", "--context=talk")
     for name in GRAPHS:

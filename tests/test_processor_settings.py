@@ -48,6 +48,7 @@ def test_an_imitated_processor_is_as_fast_at_bfloat16_as_the_one_it_imitates(lim
     assert has_fast_bfloat16.__wrapped__("cpu") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

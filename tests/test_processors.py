@@ -52,6 +52,7 @@ def test_threads_follow_the_processors_that_a_process_is_bound_to(tmp_path, monk
     assert processors(tmp_path) == 2
 
 
+@pytest.mark.slow
 def test_torch_computes_with_as_many_threads_unless_told_otherwise():
     script = (
         "import torch; from vision_studies.training import runtime; runtime.processors = lambda: 1; torch.set_num_threads(4);"
@@ -65,6 +66,7 @@ def test_torch_computes_with_as_many_threads_unless_told_otherwise():
         assert done.stdout.split() == [threads]
 
 
+@pytest.mark.slow
 def test_nothing_counts_the_processors_of_the_machine_itself():
     counting = []
     for path in PACKAGE.rglob("*.py"):

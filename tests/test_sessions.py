@@ -98,6 +98,7 @@ def test_a_session_does_one_study_and_no_collection():
         session.run()
 
 
+@pytest.mark.slow
 def test_images_that_an_environment_names_are_prepared_from_anywhere(
     pets, monkeypatch, tmp_path_factory, capsys, caplog
 ):

@@ -71,6 +71,7 @@ def test_the_search_finds_what_it_looks_for(source):
     assert len(problems(source)) == 1
 
 
+@pytest.mark.slow
 def test_nothing_from_outside_is_run():
     unsafe = {str(path.relative_to(PACKAGE)): problems(path.read_text(encoding="utf-8")) for path in modules()}
     # Pandas' own extract works on texts.

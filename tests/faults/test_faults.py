@@ -67,6 +67,7 @@ def without_clusterings(found):
     return {place: own for place, own in found.items() if "/clusters-" not in place}
 
 
+@pytest.mark.slow
 def test_no_image_is_lost_without_a_word_where_many_things_are_wrong(tmp_path):
     trials = list(odd_sets.odd_sets(tmp_path / "sets", tmp_path / "canary", range(10)))
     assert [trial for trial in trials if trial.outcome != SURVIVED] == []
@@ -74,6 +75,7 @@ def test_no_image_is_lost_without_a_word_where_many_things_are_wrong(tmp_path):
     assert sum(trial.told == "read rightly" for trial in trials) > 5
 
 
+@pytest.mark.slow
 def test_an_image_that_no_finding_names_is_noticed(tmp_path, monkeypatch):
     told = odd_sets.findings_of
     monkeypatch.setattr(odd_sets, "findings_of", lambda chosen: [one for one in told(chosen) if not one.files])

@@ -63,6 +63,7 @@ def test_validation_loss_is_a_line_through_the_validated_epochs():
     assert list(best.get_ydata()) == [lowest]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 3, 8])
 def test_every_architecture_has_its_panel_of_loss_curves(count):
     drawn = plots.loss_curves(histories(NAMES[:count]))

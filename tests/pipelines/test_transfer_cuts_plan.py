@@ -253,6 +253,7 @@ def test_a_fraction_that_leaves_two_images_is_taken(data):
     check_subsets(data, [cell.run for cell in study_cells(place(data, subsets=[{"fraction": 0.08, "repeats": 1}]))])
 
 
+@pytest.mark.slow
 def test_the_study_from_pretraining_to_its_table(data, tmp_path, monkeypatch):
     study = place(data, tmp_path)
     pretraining, histories = pretrain_networks(study)

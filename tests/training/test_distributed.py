@@ -156,6 +156,7 @@ def running(number):
         return False
 
 
+@pytest.mark.slow
 def test_a_sentence_of_one_process_is_the_training_s():
     with pytest.raises(DataError, match=r"^the images of one process are gone\.$"):
         train_together(refuse_in_one, 2, CPU)

@@ -143,6 +143,7 @@ def train_alone(member, data, own):
     return rows, {name: value.clone() for name, value in network.state_dict().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [perceptrons, convnets])
 def test_members_of_a_stack_equal_single_runs_after_fifty_steps(members, data):
     own = settings(epochs=10 if members is perceptrons else 20)  # 5 or 3 batches an epoch
@@ -513,6 +514,7 @@ def test_the_best_weights_come_back_only_after_an_early_stop_where_that_is_asked
     assert (ended.ended, ended.best_epoch) == ("stopped", best.best_epoch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [perceptrons, convnets])
 @pytest.mark.parametrize("images_at_once", [1, 20, 10_000])
 def test_images_computed_a_part_at_a_time_give_the_same_numbers(members, images_at_once, data):
@@ -543,6 +545,7 @@ def own_validation():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images_at_once", [None, 9])
 def test_members_with_validation_images_of_their_own_equal_members_alone(data, images_at_once):
     own = settings(epochs=6)

@@ -149,6 +149,7 @@ def invoke(*arguments, fails=False):
     return " ".join(done.output.split())
 
 
+@pytest.mark.slow
 def test_commands_take_a_folder_of_result_files_in_the_place_of_a_study(folder, tmp_path):
     table = invoke("table", "published", "--rename", "main/rho_1", "ours")
     assert "Baseline" in table

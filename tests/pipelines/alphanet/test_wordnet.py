@@ -142,6 +142,7 @@ def wordnet(noun_file, tmp_path, monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_the_level_decides_table_and_figure_of_neighbours_by_meaning(wordnet):
     found = {level: wordnet(level) for level in (1, 4, 5)}
     assert {level: pairs["distance"].tolist() for level, (pairs, _, _) in found.items()} == {

@@ -65,6 +65,7 @@ def imported(data, folder, files, **changes):
     return place(data, folder, pretraining={"weights_files": files}, **changes)
 
 
+@pytest.mark.slow
 def test_a_study_starts_from_published_networks_and_scores_them(data, tmp_path, published, monkeypatch):
     networks, files = published
     monkeypatch.setattr("vision_studies.pipelines.transfer_cuts.work.pretrain", lambda *_: pytest.fail("it is trained"))
