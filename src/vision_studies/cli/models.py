@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from vision_studies.data.image_source import ImageSource
     from vision_studies.serving.calibration import Calibration
+    from vision_studies.training.classifier import ImageClassifier
 
 _NAMED_CORRUPT = 10
 _CLASSES_SHOWN = 50
@@ -36,7 +37,7 @@ Choose = Callable[[], ChosenModel]
 
 @click.group()
 def models() -> None:
-    """Use trained models: list, predict, evaluate, export, describe.
+    """Use trained models: list, predict, try, evaluate, export, describe.
 
     Without --model, a study's model is its best run by validation accuracy.
     """
@@ -253,6 +254,55 @@ def card(choose: Choose, output: Path | None) -> None:
     with atomic_file(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     click.echo(f"Written: {output}")
+
+
+@models.command("try")
+@choice_options
+@VIEWS
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0 for any that is free.")
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+@DEVICE
+@told_in_a_sentence
+def try_model(choose: Choose, views: int, port: int, browser: bool, device: str) -> None:
+    """Open a page on which images are dropped.
+
+    It shows what the model says of each: the most probable classes, and whether the image is unlike those that it knows. The
+    page is served to this machine alone, and keeps no image; Ctrl-C ends it.
+    """
+    import webbrowser
+
+    from vision_studies.serving.image_classifier import Predictor
+    from vision_studies.serving.try_page import TryServer
+    from vision_studies.training.runtime import select_device
+
+    chosen, where = choose(), select_device(device)
+    classifier = chosen.open()
+    calibration = _calibration(chosen, where)
+    with TryServer(Predictor(classifier, where, views), calibration, _about(chosen, classifier), port) as server:
+        click.echo(f"{server.address} shows what the model says of images; Ctrl-C ends it.")
+        if browser:
+            webbrowser.open(server.address)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def _about(chosen: ChosenModel, classifier: "ImageClassifier") -> dict[str, Any]:
+    """What the page says of a model: its name, and facts in a line."""
+    from vision_studies.reports.formatting import percent
+    from vision_studies.studies.method import networks_of
+
+    names, size = classifier.images.class_names, classifier.images.image_size
+    facts = [f"{len(names)} classes", f"images of {size} × {size} pixels"]
+    if (run := chosen.run) is None:
+        return {"name": chosen.path.name, "facts": facts}
+    told = run.description
+    if (accuracy := run.metric("test_accuracy")) is not None:
+        facts.insert(0, f"{percent(accuracy)} of the test images right")
+    title = networks_of(told["pipeline"]).title(told["configuration"])
+    return {
+        "name": title,
+        "facts": [f"{told['study']}, {told['pipeline']}, {told['variant']}, seed {told['seed']}", *facts],
+    }
 
 
 @contextmanager
