@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from tests.conftest import ROOT
 from tests.golden.blank_data import blank_data
@@ -12,6 +13,7 @@ from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.errors import DataError
 from vision_studies.outcomes import DIVERGED, Outcome
+from vision_studies.predictions import Predictions
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import forecast
 from vision_studies.studies.method import (
@@ -180,3 +182,32 @@ def test_a_process_that_does_runs_is_not_sent_what_draws(tmp_path):
 
 def context_of_demo_like(folder) -> Context:
     return Context(load_method("cifar_resnet"), {}, STUDY, HERE, False, None, RunStore(folder))
+
+
+def scored(predictions):
+    """Stages of a method that scores one run."""
+
+    def stages(context, _known):
+        run = context.run("base", 0, {}, data="data")
+        outcome = Outcome({"test_accuracy": 2 / 3}, predictions=predictions)
+        yield Stage("evaluation", [run], Alone(lambda _run, _folder: outcome))
+
+    return stages
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail"), [(None, "full"), ("top", "top"), ("correct", "correct"), ("full", "full")]
+)
+def test_runs_keep_as_much_of_their_predictions_as_their_method_or_the_study_says(tmp_path, asked, detail):
+    said = Predictions.of("test", np.arange(3), np.array([0, 1, 5]), np.eye(8)[[0, 1, 2]])
+    execution = HERE.model_copy(update={"predictions": asked})
+    context = context_of_toy(scored((said,)), tmp_path, execution=execution)
+    [run] = run_stages(context, "evaluation")["evaluation"]
+    found = context.runs.predictions(run)
+    assert (found.detail, found.correct.tolist()) == (detail, [True, True, False])
+
+
+def test_a_run_whose_method_forgets_its_predictions_has_failed_and_says_so(tmp_path):
+    context = context_of_toy(scored(()), tmp_path)
+    [run] = run_stages(context, "evaluation")["evaluation"]
+    assert "its method gives no predictions of them" in context.runs.result(run, "evaluation")["reason"]
