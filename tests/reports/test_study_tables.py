@@ -62,6 +62,12 @@ def test_means_and_deviations_of_scored_runs():
     assert [row["Networks"] for row in tables["architecture_details"]] == ["resnet_small", "–"]
 
 
+def test_test_images_behind_an_accuracy_are_counted_where_they_are_known():
+    found = study_tables(rows(), called, {("cifar_resnet", "plain_x"): 1234})["configuration_comparison"]
+    assert [row["Test images"] for row in found] == ["1,234", "–"]
+    assert list(found[0])[:3] == ["Configuration", "n", "Test images"]
+
+
 def test_several_pipelines_are_told_apart():
     mixed = pd.concat([rows(), rows().assign(pipeline="stacking")])
     found = study_tables(mixed, called)["configuration_comparison"]

@@ -142,6 +142,14 @@ def with_estimates(rows: list[dict[str, Any]], answers: "Sequence[Answer]") -> l
     return found
 
 
+def images_behind(answers: "Sequence[Answer]") -> dict[tuple[str, str], int]:
+    """Pipeline and variant -> how many test images stand behind its values, of those of which it is known."""
+    standings = [standing for answer in answers for standing in answer.standings]
+    return {
+        (one.candidate.pipeline, one.candidate.name): one.estimate.images for one in standings if one.estimate.images
+    }
+
+
 def of_test_accuracy(comparison: pd.DataFrame) -> pd.DataFrame:
     """Rows of `comparison` that compare test accuracy, as all do without a column `metric`."""
     return comparison[comparison["metric"] == "test_accuracy"] if "metric" in comparison else comparison
@@ -210,12 +218,18 @@ def _by_variant(runs: list[dict[str, Any]]) -> dict[tuple[Any, Any], list[dict[s
     return groups
 
 
-def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str]) -> dict[str, list[dict[str, str]]]:
+def study_tables(
+    results: pd.DataFrame,
+    name_network: Callable[[str, str], str],
+    test_images: Mapping[tuple[str, str], int] = MappingProxyType({}),
+) -> dict[str, list[dict[str, str]]]:
     """Rows of texts, one a configuration that has been scored on test images, in the order of the results.
 
     Args:
         results: rows of one study's results tables.
         name_network: pipeline and configuration (JSON) of a run -> what its network is called; empty where it has no name.
+        test_images: pipeline and variant -> how many test images stand behind its accuracy, of those of which it is known;
+            without any, no table has a column for them.
 
     Returns:
         `configuration_comparison`, `efficiency_metrics`, `training_time_and_accuracy` and `architecture_details`. Means have
@@ -243,7 +257,9 @@ def study_tables(results: pd.DataFrame, name_network: Callable[[str, str], str])
             "Validation Accuracy (%)": _mean_and_deviation(100 * runs["validation_accuracy"], 2),
         }
         networks = {"Networks": name_network(str(pipeline), runs["configuration"].iloc[0]) or MISSING}
-        tables["configuration_comparison"].append(named | {"n": str(len(runs))} | final | size | time)
+        images = test_images.get((str(pipeline), str(variant)))
+        behind = {"Test images": f"{images:,}" if images else MISSING} if test_images else {}
+        tables["configuration_comparison"].append(named | {"n": str(len(runs))} | behind | final | size | time)
         tables["efficiency_metrics"].append(named | per_cost)
         tables["training_time_and_accuracy"].append(named | time | training | final)
         tables["architecture_details"].append(named | networks | size)

@@ -27,8 +27,8 @@ METHOD = Method(
             ),
             "learning_curves": FigureText(
                 "Learning curves",
-                "Loss, validation accuracy and learning rate by epoch. Training loss looks higher than it is: its images are "
-                "augmented and its labels smoothed.",
+                "Loss, validation accuracy and learning rate by epoch. Where images are augmented, mixed or their labels "
+                "smoothed, the training loss is of these, and that of the plain images is lower.",
             ),
             "confusion_matrix": FigureText(
                 "Confusion matrix",

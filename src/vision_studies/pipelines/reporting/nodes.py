@@ -49,7 +49,7 @@ def report_studies(
     Raises:
         DataError: this study has no results, and it was asked for by name or no other has any; or they cannot be read.
     """
-    from vision_studies.reports.tables import as_texts, study_tables
+    from vision_studies.reports.tables import as_texts, images_behind, study_tables
     from vision_studies.reports.verdict import markdown, summary, to_json
     from vision_studies.statistics.verdict import verdict
 
@@ -62,8 +62,9 @@ def report_studies(
     if folders.has_results() or study.name != "base" or not others:
         report = study_report(folders, settings, title=study.title, question=study.question)
         pages[study.name] = render_study(report)
-        tables = as_texts(study_tables(report.results, network_name), study.name, study.title)
         said = report.verdict or said
+        behind = images_behind(said.answers)
+        tables = as_texts(study_tables(report.results, network_name, behind), study.name, study.title)
         text = summary(said, report.conclusions)
     for other in others:
         if _sources_of(other.reports / "report.html") == other.fingerprint():
