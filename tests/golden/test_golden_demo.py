@@ -19,14 +19,14 @@ GOLDEN = Path(__file__).with_name("demo.json")
 # What numbers decide, versions and the processor's libraries: each becomes one word.
 PATTERNS = (
     (r"\d{4}-\d\d-\d\dT[\d.]+Z?", "VERSION"),
-    (r"(runs|features)/[0-9a-f]{16}", r"\1/FINGERPRINT"),
+    (r"(runs|features|long_tails)/[0-9a-f]{16}", r"\1/FINGERPRINT"),
     (r"(clusters|digits|train|validation|test)-[0-9a-f]{8,12}", r"\1-HASH"),
     (r"epoch_\d+", "epoch_N"),
     (r"examples/.*\.png", "examples/CLASS.png"),
 )
-WITHOUT = ("/ffcv/", "/kedro_viz/", ".lock", ".holder", "/stacks/", "/.versions/")
-"""Files that are written only where a library is installed or a command was given, those that a finished study forgets, and
-versions of files, the newest of which lie where the golden file has them."""
+WITHOUT = ("/ffcv/", "/kedro_viz/", ".lock", ".holder", "/stacks/", "/.versions/", "/.serving/")
+"""Files that are written only where a library is installed or a command was given (as one that uses a model), those that a
+finished study forgets, and versions of files, the newest of which lie where the golden file has them."""
 
 IDENTITY = ["variant", "trial", "seed", "condition", "parameters", "macs"]
 LOSS_TOLERANCE = 0.02
