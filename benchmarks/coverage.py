@@ -28,6 +28,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "intervals.md"
 IMAGE, OWN, REST = 0.5, 0.15, 0.35
 WEAK, STRONG = 0.01, 0.15
 LEVEL = 0.05
+_FEW = 0.2
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ PILOTS = (
     (0.03, Setting(1000, 5, 0.9, STRONG)),
     (0.02, Setting(3000, 10, 0.9, STRONG)),
     (0.03, Setting(300, 5, 0.9, WEAK)),
-    (0.02, Setting(1000, 10, 0.95, WEAK)),
+    (0.01, Setting(1000, 10, 0.95, WEAK)),
 )
 
 
@@ -349,7 +350,8 @@ def power_table(repetitions: int) -> str:
         row = [f"{100 * margin:g}", *setting.cells]
         for of in ("seeds", "images"):
             wanted, told, had = power(setting, margin, repetitions, of=of)
-            row += [f"{wanted:,.0f}" if had else "–", f"**{percent(told)}**" if had else "–", percent(had)]
+            enough = had >= _FEW  # fewer say nothing of a share
+            row += [f"{wanted:,.0f}" if enough else "–", f"**{percent(told)}**" if enough else "–", percent(had)]
         rows.append(row)
     heads = ["margin (points)", *STUDY]
     for of in ("seeds", "images"):
@@ -371,7 +373,7 @@ TABLES: dict[str, Callable[[int], str]] = {
     "wide": lambda repetitions: accuracy_table(WIDE, repetitions),
     "derived": lambda repetitions: derived_table(max(200, repetitions // 2)),
     "differences": difference_table,
-    "families": lambda repetitions: family_table(max(150, repetitions // 5)),
+    "families": lambda repetitions: family_table(max(100, repetitions // 5)),
     "equivalence": lambda repetitions: equivalence_table(max(200, repetitions // 4)),
     "power": lambda repetitions: power_table(max(100, repetitions // 8)),
     "folds": fold_table,

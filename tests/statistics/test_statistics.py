@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.statistics.comparisons import compare_metrics, compare_variants
-from vision_studies.statistics.intervals import holm, paired_comparison, summary
+from vision_studies.statistics.intervals import holm, holm_levels, paired_comparison, summary
 from vision_studies.statistics.metrics import COMPARED
 
 ACCURACIES = [0.941, 0.947, 0.939, 0.944, 0.950, 0.943, 0.946, 0.938]
@@ -103,6 +103,51 @@ def test_holm_never_lowers_a_p_and_keeps_their_order(p_values):
     adjusted = holm(p_values)
     assert all(p <= after <= 1 for p, after in zip(p_values, adjusted, strict=True))
     assert [adjusted[index] for index in np.argsort(p_values)] == sorted(adjusted)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.sampled_from([0.01, 0.05, 0.2]))
+def test_levels_of_intervals_tell_what_holm_tells(p_values, level):
+    adjusted, levels = holm(p_values), holm_levels(p_values, level)
+    for p, after, own in zip(p_values, adjusted, levels, strict=True):
+        assert abs(after - level) < 1e-12 or (p <= own) == (after <= level)
+        assert level / len(p_values) <= own <= level
+    assert holm_levels([np.nan, 0.01], level) == [level, level]
+
+
+@given(
+    st.lists(st.lists(st.integers(-20, 30), min_size=4, max_size=4), min_size=2, max_size=5),
+    st.sampled_from([("t", "t"), ("bootstrap", "t"), ("t", "wilcoxon")]),
+)
+@settings(max_examples=30, deadline=None)
+def test_interval_and_p_of_a_sentence_never_contradict_each_other(shifts, kinds):
+    interval, test = kinds
+    variants = {f"v{number}": np.add(ACCURACIES[:4], np.array(shift) / 1000) for number, shift in enumerate(shifts)}
+    found = compare_variants(table(plain=ACCURACIES[:4], **variants), baseline="plain", interval=interval, test=test)
+    for row in found.dropna(subset=["p"]).to_dict("records"):
+        excludes = row["difference_low"] > 0 or row["difference_high"] < 0
+        told = row["p_holm"] < 0.05
+        if interval == test == "t":
+            assert excludes == told
+        if "interval" in row["sentence"]:
+            assert excludes == told
+
+
+def test_corrected_intervals_are_wider_and_say_so():
+    shifts = {"up": [4, 5, 4, 6], "down": [-1, -2, -3, -1]}
+    variants = {name: np.add(ACCURACIES[:4], np.array(shift) / 1000) for name, shift in shifts.items()}
+    alone, together = (
+        compare_variants(table(plain=ACCURACIES[:4], **chosen), baseline="plain").set_index("variant").loc["up"]
+        for chosen in ({"up": variants["up"]}, variants)
+    )
+    assert together["difference_low"] < alone["difference_low"]
+    assert "corrected 95 % interval" in together["sentence"]
+    assert "corrected" not in alone["sentence"]
+
+
+def test_intervals_of_a_loss_end_at_0():
+    found = compare_variants(table(plain=[0.1, 0.9]), baseline="plain", fractions=False, positive=True)
+    assert found["low"].iloc[0] == 0
+    assert found["high"].iloc[0] > 1
 
 
 def test_variants_are_compared_with_the_baseline():

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from vision_studies.errors import ParameterError
-from vision_studies.statistics.intervals import Interval, PairedComparison, Test, holm, paired_comparison, summary
+from vision_studies.statistics.intervals import (
+    Interval,
+    PairedComparison,
+    Test,
+    holm,
+    holm_levels,
+    paired_comparison,
+    summary,
+)
 from vision_studies.statistics.metrics import COMPARED, Metric
 
 
@@ -20,17 +28,20 @@ def compare_variants(
     interval: Interval = "t",
     test: Test = "t",
     fractions: bool = True,
+    positive: bool = False,
 ) -> pd.DataFrame:
     """Sum up every variant, and compare it with the baseline on the seeds that both have.
 
     Args:
         table: columns variant, seed, value; one row a run. Missing values do not count.
         baseline: the variant that the others are compared with.
-        confidence: of the intervals; one minus it is the level of significance.
+        confidence: of the intervals; one minus it is the level of significance. Intervals of differences are corrected like
+            their p (`holm_levels`): with Student's interval and test one excludes 0 exactly where the other is significant.
         interval: kind of the intervals.
         test: kind of the paired test.
         fractions: whether the values are fractions: their intervals end at 0 and 1, and the sentences speak of percentage
             points.
+        positive: whether the values are never below 0, as losses are.
 
     Returns:
         One row a variant, in the order of the table. Its own: variant, n, mean, standard_deviation, low, high. Against
@@ -59,10 +70,18 @@ def compare_variants(
         for name in variants
         if name != baseline
     }
-    corrected = dict(zip(compared, holm([comparison.p for comparison in compared.values()]), strict=True))
+    p_values = [comparison.p for comparison in compared.values()]
+    corrected = dict(zip(compared, holm(p_values), strict=True))
+    for name, level in zip(compared, holm_levels(p_values, 1 - confidence), strict=True):
+        if level < 1 - confidence:
+            compared[name] = paired_comparison(
+                values[name], values[baseline], confidence=1 - level, interval=interval, test=test
+            )
     rows = []
     for name in variants:
-        described = summary(values[name], confidence=confidence, interval=interval, fractions=fractions)
+        described = summary(
+            values[name], confidence=confidence, interval=interval, fractions=fractions, positive=positive
+        )
         row = {"variant": name, **asdict(described)}
         if name in compared:
             against = asdict(compared[name])
@@ -101,7 +120,7 @@ def compare_metrics(
                 continue
             options: dict[str, Any] = {"confidence": confidence, "interval": interval, "test": test}
             baseline, fractions = str(table["variant"].iloc[0]), metric.is_fraction
-            rows = compare_variants(table, baseline=baseline, fractions=fractions, **options)
+            rows = compare_variants(table, baseline=baseline, fractions=fractions, positive=not fractions, **options)
             rows.insert(0, "metric", metric.column)
             rows.insert(0, "pipeline", pipeline)
             compared.append(rows)
@@ -135,23 +154,28 @@ def _sentence(
         sentence = f"{result} on each of {seeds}; differences without any spread leave Student's test without a value."
     else:
         low, high = (_amount(end, fractions, sign="+") for end in (comparison.low, comparison.high))
-        interval = f"{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
-        corrected = "corrected p" if sum(not np.isnan(values.p) for values in compared.values()) > 1 else "p"
+        several = sum(not np.isnan(values.p) for values in compared.values()) > 1
+        corrected = "corrected p" if several else "p"
+        interval = (
+            f"{seeds}; {'corrected ' * several}{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
+        )
+        if (comparison.low > 0 or comparison.high < 0) != (p_holm < 1 - confidence):
+            interval = seeds  # of ranks, or of means drawn again: the interval asks for something else than the test
         # What Holm would make of this comparison at its most extreme, with the others as they are.
         extreme = [comparison.smallest_p, *(values.p for other, values in compared.items() if other != name)]
         attainable = holm(extreme)[0]
         if attainable > 1 - confidence:
             sentence = (
-                f"{result} on {seeds} ({interval}); it cannot be significant: "
+                f"{result} ({interval}); it cannot be significant: "
                 f"so few pairs leave the {corrected} at {attainable:.2g} or more."
             )
         elif p_holm < 1 - confidence:
-            sentence = f"{result} ({seeds}; {interval}; {corrected} = {p_holm:.2g}): significant."
+            sentence = f"{result} ({interval}; {corrected} = {p_holm:.2g}): significant."
         else:
             difference = _amount(comparison.difference, fractions, sign="+")
             sentence = (
                 f"Cannot tell '{name}' from '{baseline}': difference {difference} "
-                f"({seeds}; {interval}; {corrected} = {p_holm:.2g})."
+                f"({interval}; {corrected} = {p_holm:.2g})."
             )
     return sentence
 

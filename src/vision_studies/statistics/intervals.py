@@ -63,7 +63,12 @@ class PairedComparison:
 
 
 def summary(
-    values: ArrayLike, *, confidence: float = 0.95, interval: Interval = "t", fractions: bool = False
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    interval: Interval = "t",
+    fractions: bool = False,
+    positive: bool = False,
 ) -> Summary:
     """Mean, spread and interval of a sample; missing values do not count.
 
@@ -72,6 +77,7 @@ def summary(
         confidence: of the interval, between 0 and 1.
         interval: kind of the interval. The bootstrap draws with a fixed seed, so that equal values give equal intervals.
         fractions: end the interval at 0 and 1, which Student's does not know.
+        positive: end it at 0 below, as of a loss.
 
     Examples:
         >>> from vision_studies.statistics.intervals import summary
@@ -97,6 +103,8 @@ def summary(
         low, high = mean - half, mean + half
     if fractions:
         low, high = np.clip((low, high), 0, 1)
+    elif positive:
+        low = max(0.0, low)
     return Summary(n, mean, float(sample.std(ddof=1)), float(low), float(high))
 
 
@@ -156,6 +164,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
     corrected = np.minimum(1, values[order] * np.arange(len(order), 0, -1))
     values[order] = np.maximum.accumulate(corrected)
     return values.tolist()
+
+
+def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
+    """Levels of intervals that agree with Holm's correction: one excludes 0 exactly where the corrected p is at most `level`.
+
+    An effect that is told has the level at which Holm tests it; the others have that of the first that is not (Serlin 1993).
+    NaN does not count, and has the level itself.
+
+    Examples:
+        >>> from vision_studies.statistics.intervals import holm_levels
+        >>> [round(level, 4) for level in holm_levels([0.01, 0.04, 0.03], 0.05)]
+        [0.0167, 0.025, 0.025]
+    """
+    values = np.array(p_values, dtype=float)
+    levels = np.full(len(values), level)
+    count = int(np.count_nonzero(~np.isnan(values)))
+    step = 0
+    for place in np.argsort(values, kind="stable")[:count]:
+        levels[place] = level / (count - step)
+        if step < count - 1 and values[place] <= levels[place]:
+            step += 1
+    return levels.tolist()
 
 
 def _p_value(differences: np.ndarray, test: Test) -> float:
