@@ -113,17 +113,20 @@ def make_studies(outputs: Path, reports: Path) -> None:
             (version / f"{title}.png").write_bytes(png)
 
 
+def write(files: dict[str, str], reports: Path) -> None:
+    for name, text in files.items():
+        (reports / name).parent.mkdir(exist_ok=True)
+        (reports / name).write_text(text, encoding="utf-8")
+
+
 def report(outputs: Path, reports: Path) -> dict[str, int]:
     """Page -> bytes."""
     study = StudySettings(name="study_00", title="Study", question="How fast?")
     scripts, pages, *_ = report_studies(study, SETTINGS, outputs, reports)
+    write({f"{name}{STUDY_ENDING}": text for name, text in scripts.items()}, reports)
+    write({f"{name}/report.html": text for name, text in pages.items()}, reports)
     of_index, index, *_ = compare_studies(study, SETTINGS, outputs, reports, pages)
-    files = {f"{name}{STUDY_ENDING}": text for name, text in scripts.items()}
-    files |= {f"{name}{INDEX_ENDING}": text for name, text in of_index.items()}
-    files |= {f"{name}/report.html": text for name, text in pages.items()} | {"index.html": index}
-    for name, text in files.items():
-        (reports / name).parent.mkdir(exist_ok=True)
-        (reports / name).write_text(text, encoding="utf-8")
+    write({f"{name}{INDEX_ENDING}": text for name, text in of_index.items()} | {"index.html": index}, reports)
     return {name: len(page.encode()) for name, page in pages.items()} | {"index": len(index.encode())}
 
 

@@ -363,6 +363,11 @@ class VerdictBlock:
     missing: Sequence[str]
     verdict: Verdict
 
+    @property
+    def headline(self) -> str:
+        """Its first sentence; see `headline`."""
+        return headline(self.verdict)
+
 
 def verdict_block(verdict: Verdict) -> VerdictBlock:
     """What `templates/verdict.html` draws, with the numbers behind it for figures."""

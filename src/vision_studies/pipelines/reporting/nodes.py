@@ -1,7 +1,6 @@
 """Nodes of `reporting`."""
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,6 @@ logger = logging.getLogger(__name__)
 
 Texts = dict[str, str]
 Json = dict[str, Any]
-
-_SOURCES = re.compile(r'<meta name="sources" content="(\w*)">')
-_HEAD = 4000  # characters of a page in which its sources stand
 
 
 def state_of_studies(folders: Mapping[str, Path], _until: int) -> dict[str, str]:
@@ -67,7 +63,7 @@ def report_studies(
         tables = as_texts(study_tables(report.results, network_name, behind), study.name, study.title)
         text = summary(said, report.conclusions)
     for other in others:
-        if _sources_of(other.reports / "report.html") == other.fingerprint():
+        if other.page["sources"] == other.fingerprint():
             continue
         try:
             pages[other.name] = render_study(study_report(other, settings))
@@ -112,12 +108,3 @@ def compare_studies(
     page = render_index(cards, compared, best, charts=charts, problems=problems, confidence=confidence)
     scripts = {f"{SCRIPTS}/{name}": text for name, text in page.scripts.items()}
     return scripts, page.html, compared.drop(columns="configuration"), table.markdown(), table.latex()
-
-
-def _sources_of(page: Path) -> str:
-    """Fingerprint of what a page was made from; empty where there is no page."""
-    if not page.is_file():
-        return ""
-    with page.open(encoding="utf-8") as file:
-        sources = _SOURCES.search(file.read(_HEAD))
-    return sources.group(1) if sources else ""

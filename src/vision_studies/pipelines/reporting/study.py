@@ -44,6 +44,7 @@ PAGE_VERSION = 4
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
 _CLASSES_SHOWN = 30
+_META, _HEAD = re.compile(r'<meta name="(sources|headline)" content="([^"]*)">'), 8000  # characters in which they stand
 _DESCRIPTION, _DESCRIBED = re.compile(r"<desc>(.*?)</desc>", re.DOTALL), 20_000  # characters in which it stands
 _FIGURE_DPI = 150  # of a figure that does not tell
 _VERSION_FORMAT = "%Y-%m-%dT%H.%M.%S.%fZ"  # Kedro's
@@ -116,6 +117,19 @@ class StudyFolders:
                 if reason is not None
             ),
         ]
+
+    @property
+    def page(self) -> dict[str, str]:
+        """What the study's page says of itself: `sources`, the fingerprint of what it was made from, and `headline`; both are
+        empty where there is no page.
+        """
+        file = self.reports / "report.html"
+        head = ""
+        if file.is_file():
+            with file.open(encoding="utf-8") as opened:
+                head = opened.read(_HEAD)
+        found = {name: html.unescape(content) for name, content in _META.findall(head)}
+        return {name: found.get(name, "") for name in ("sources", "headline")}
 
     @property
     def models(self) -> Path:
@@ -423,8 +437,8 @@ def own_conclusions(folders: StudyFolders) -> dict[str, list[str]]:
 
 
 def headline_of(folders: StudyFolders, results: pd.DataFrame, settings: ReportingSettings) -> str:
-    """The verdict's first sentence, from the file of a verdict on these very results, or else made anew; where there is nothing
-    to take, the first sentence of a pipeline that asks something else.
+    """The verdict's first sentence, from a file or a page with a verdict on these very results, or else made anew; where there
+    is nothing to take, the first sentence of a pipeline that asks something else.
     """
     from vision_studies.reports.verdict import headline
 
@@ -432,6 +446,8 @@ def headline_of(folders: StudyFolders, results: pd.DataFrame, settings: Reportin
     with suppress(OSError, ValueError, KeyError, TypeError):  # then it is made anew
         content = None if file is None else _read_json(file)
         found = content["headline"] if content and content["sources"] == folders.fingerprint() else None
+    if found is None and (page := folders.page)["sources"] == folders.fingerprint():
+        found = page["headline"]
     said = headline(study_verdict(folders, results, settings)) if found is None else str(found)
     conclusions = own_conclusions(folders)
     return said or next((conclusions[name][0] for name in page_sections() if conclusions.get(name)), "")
