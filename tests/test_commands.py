@@ -38,6 +38,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert len(page.encode()) < 500_000
     assert sorted(file.name for file in report.parent.glob("scripts/*")) == [
         *(f"chart-{number}.page.js" for number in range(1, 9)),
+        "gallery.page.js",
         "runs.page.js",
     ]
     index = (demo_project.folder / "data/08_reporting/index.html").read_text(encoding="utf-8")

@@ -144,7 +144,8 @@ def _validation(scored: pd.DataFrame, choice: Choice, folders: Sequence[Path]) -
 def _problems(rows: pd.DataFrame, seeds: set[int]) -> tuple[str, ...]:
     """Runs without a result, in words that follow the variant's name: what failed and why, and what was not run."""
     by_reason: dict[str, list[int]] = {}
-    for row in rows.sort_values("seed").to_dict("records"):
+    without = rows[(rows["status"] != COMPLETE) | rows["test_accuracy"].isna()]
+    for row in without.sort_values("seed").to_dict("records") if len(without) else ():
         if row["status"] != COMPLETE:
             reason = "" if is_missing(row["reason"]) else f" ({row['reason']})"
             by_reason.setdefault(f"{row['status']}{reason}", []).append(int(row["seed"]))

@@ -249,7 +249,8 @@ class StudyFolders:
             if file is not None:
                 shown, width, height = picture(file, words.title)
                 address = quote(shown.relative_to(self.reports).as_posix())
-                said = f"{words.title}: {description}" if (description := picture_words(shown)) else ""
+                said = picture_words(shown)
+                said = said if not said or said.startswith(words.title) else f"{words.title}: {said}"
                 figures.append(ReportFigure(*words, address, width, height, pipeline, said))
             elif Versions.of_file(path).names():
                 missing.append(f"The figure '{words.title}' is missing, {path}; run `{pipeline}` again to draw it.")
