@@ -102,7 +102,7 @@ def gallery(
         class_names: one name a label.
 
     Returns:
-        `classes`; `classifiers` (name, images, wrong, confusions); `discordant` [A][B], how many images A has right and B
+        `classes`; `classifiers` (name, images, wrong, confusions); `discordant[A][B]`, how many images A has right and B
         wrong; `doubtful` (entries whose label is probably wrong, and how many there are); `entries` (index, label, says: class
         and confidence in percent of every classifier); `sprite`, address of the thumbnails, `side` and `columns`.
     """
