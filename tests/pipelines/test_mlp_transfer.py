@@ -48,8 +48,12 @@ def wait(process, ready):
         time.sleep(0.005)
 
 
+TO_THE_TABLES = ("run", "--env=demo+small", "--pipeline=mlp_transfer", "--to-nodes=mlp_transfer.tabulate_transfer")
+"""All that is trained, without a figure."""
+
+
 def kill_when(project, ready):
-    process = project.start("run", "--env=demo+small", "--pipeline=mlp_transfer")
+    process = project.start(*TO_THE_TABLES)
     wait(process, ready)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -73,10 +77,10 @@ def test_killed_in_the_search_and_in_the_transfer_it_ends_with_the_same_tables(p
     assert all(file.read_bytes() == content for file, content in finished.items())
     assert not (outputs(project) / "transfer_runs.parquet").exists()
 
-    done = project.run("run", "--env=demo+small", "--pipeline=mlp_transfer")
+    done = project.run(*TO_THE_TABLES)
     assert "search_hyperparameters" not in done.stdout  # which had ended
     interrupted = tables(project)
-    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", "--params=fresh=true")
+    project.run(*TO_THE_TABLES, "--params=fresh=true")
     for name, table in tables(project).items():
         pd.testing.assert_frame_equal(interrupted[name], table, check_exact=True, obj=name)
 
