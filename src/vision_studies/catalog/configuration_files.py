@@ -51,13 +51,19 @@ class _NotPlainError(Exception):
 @lru_cache(maxsize=256)
 def _parsed(text: str) -> Any:
     """Given out to nobody: see `_own`."""
-    return yaml.load(text, Loader=_loader())  # noqa: S506 - a safe one
+    loader = _loader()(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 @cache
 def _loader() -> Any:
     """OmegaConf's own loader, with its rules for numbers and for names that occur twice, over libyaml where that is there."""
     rules: Any = get_yaml_loader()
+    if not issubclass(rules, yaml.constructor.SafeConstructor):
+        raise TypeError("OmegaConf's loader of YAML makes more than plain values")
     if not yaml.__with_libyaml__:
         return rules
     parser, *_ = yaml.CSafeLoader.__bases__  # the part that reads
