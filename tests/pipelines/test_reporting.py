@@ -450,6 +450,14 @@ def test_pages_of_other_studies_are_made_when_their_results_are_newer(house):
     assert sorted(house.report()[1]) == ["demo", "other"]
 
 
+def test_what_the_report_has_written_itself_makes_no_page_anew(house):
+    house.store("demo")
+    before = house.study("demo").fingerprint()
+    with Versions.of_file(house.reports / "demo/verdict.json").save("2026-01-01T00.00.00.000Z") as folder:
+        (folder / "verdict.json").write_text("{}")
+    assert house.study("demo").fingerprint() == before
+
+
 def test_another_study_that_cannot_be_read_stops_no_report_and_is_named(house, caplog):
     house.store("demo")
     file = house.store("broken")

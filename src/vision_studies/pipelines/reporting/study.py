@@ -32,7 +32,7 @@ from vision_studies.run_folders import read_left_out, run_folders, stage_files
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
 from vision_studies.studies.question import Images, did, earlier_questions, read_records
 from vision_studies.studies.results import read_results
-from vision_studies.versions import Versions, newest_file
+from vision_studies.versions import FOLDER, Versions, newest_file
 
 if TYPE_CHECKING:
     from vision_studies.statistics.verdict import Verdict
@@ -44,6 +44,7 @@ PAGE_VERSION = 4
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
 _CLASSES_SHOWN = 30
+_NO_PIPELINES = ("run_records", FOLDER)  # folders; versions of what the report itself has written decide no page
 _META, _HEAD = re.compile(r'<meta name="(sources|headline)" content="([^"]*)">'), 8000  # characters in which they stand
 _DESCRIPTION, _DESCRIBED = re.compile(r"<desc>(.*?)</desc>", re.DOTALL), 20_000  # characters in which it stands
 _FIGURE_DPI = 150  # of a figure that does not tell
@@ -80,7 +81,7 @@ class StudyFolders:
         """Changes when a file changes that the study's page is made from."""
         patterns = ("*/*.json", "*/*.png")
         shown = (
-            file for pattern in patterns for file in self.reports.glob(pattern) if file.parent.name != "run_records"
+            file for pattern in patterns for file in self.reports.glob(pattern) if file.parent.name not in _NO_PIPELINES
         )
         files = [*visible_files(self.outputs), *filter(None, map(newest_file, shown))]
         states = {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in sorted(files)}
