@@ -6,14 +6,15 @@ test accuracies alone, with the reason.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,12 @@ Wanted = Literal["correct", "predicted", "probabilities"]
 
 COMMON_SHARE = 0.5
 """Of the test images of each seed, how many all of them must share; with fewer, seeds stand alone."""
+
+RUN_COLUMNS = (
+    *("pipeline", "condition", "variant", "trial", "seed", "status"),
+    *("run_fingerprint", "data_fingerprint", "test_accuracy", "validation_accuracy"),
+)
+"""Columns of the results table that say which runs there are."""
 
 _READERS = 8  # threads: small files keep the disk waiting
 _BATCH = 64  # files that a thread is given at a time
@@ -101,26 +108,38 @@ def variant_runs(results: "pd.DataFrame") -> list[VariantRuns]:
 
     Runs that are not complete, or have no test accuracy, are left out.
     """
-    scored = results[(results["status"] == COMPLETE) & results["test_accuracy"].notna()]
-    names = ["pipeline", "condition", "variant", "trial"]
-    keyed = scored.assign(condition=scored["condition"].where(scored["condition"].notna(), None))
-    groups = []
-    for key, rows in keyed.groupby(names, sort=False, dropna=False):
-        pipeline, condition, variant, trial = key
-        groups.append(
-            VariantRuns(
-                pipeline,
-                condition if isinstance(condition, str) else None,
-                variant,
-                int(trial),
-                tuple(rows["seed"].astype(int)),
-                tuple(rows["run_fingerprint"]),
-                tuple(rows["data_fingerprint"]),
-                tuple(rows["test_accuracy"].astype(float)),
-                tuple(rows["validation_accuracy"].astype(float)),
-            )
-        )
-    return groups
+    rows: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in results[list(RUN_COLUMNS)].to_dict("records"):
+        if is_scored(row):
+            condition = row["condition"] if isinstance(row["condition"], str) else None
+            rows.setdefault((row["pipeline"], condition, row["variant"], row["trial"]), []).append(row)
+    return [runs_of_variant(own) for own in rows.values()]
+
+
+def is_scored(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the results table is of a complete run with a test accuracy."""
+    return row["status"] == COMPLETE and not math.isnan(_number(row["test_accuracy"]))
+
+
+def runs_of_variant(rows: Sequence[Mapping[str, Any]]) -> VariantRuns:
+    """The runs of rows, one at least, that are of one variant, condition and trial, in their order; all are scored."""
+    first = rows[0]
+    return VariantRuns(
+        pipeline=str(first["pipeline"]),
+        condition=first["condition"] if isinstance(first["condition"], str) else None,
+        variant=str(first["variant"]),
+        trial=int(first["trial"]),
+        seeds=tuple(int(row["seed"]) for row in rows),
+        fingerprints=tuple(row["run_fingerprint"] for row in rows),
+        data=tuple(row["data_fingerprint"] for row in rows),
+        values=tuple(_number(row["test_accuracy"]) for row in rows),
+        validation=tuple(_number(row["validation_accuracy"]) for row in rows),
+    )
+
+
+def _number(value: Any) -> float:
+    """A number of the results table, NaN where it is missing."""
+    return math.nan if value is None else float(value)
 
 
 def read_evidence(groups: Sequence[VariantRuns], runs: Path, wanted: Wanted = "correct") -> list[VariantEvidence]:

@@ -1,9 +1,10 @@
 """What a study could recommend: its variants, as a verdict takes them, from its results table and what its runs have kept."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,7 +15,15 @@ from vision_studies.project_folders import project_folder
 from vision_studies.reports.formatting import is_missing
 from vision_studies.reports.tables import labels_of
 from vision_studies.stored_predictions import read_predictions
-from vision_studies.studies.evidence import VariantEvidence, VariantRuns, Wanted, read_evidence, variant_runs
+from vision_studies.studies.evidence import (
+    RUN_COLUMNS,
+    VariantEvidence,
+    VariantRuns,
+    Wanted,
+    is_scored,
+    read_evidence,
+    runs_of_variant,
+)
 from vision_studies.studies.method import Choice, load_method
 
 if TYPE_CHECKING:
@@ -24,6 +33,14 @@ MOST_PREDICTED = 2000
 """Runs of a study of which the predicted classes are read; of more it is read which images they get right, and not what they
 take the others for.
 """
+
+_COLUMNS = (
+    *RUN_COLUMNS,
+    *("images", "shared", "configuration", "reason", "validation_loss", "seconds", "macs", "parameters"),
+)
+
+Rows = Sequence[Mapping[str, Any]]
+"""Rows of the results table, by column."""
 
 BALANCED: "Chooser" = "validation_balanced_accuracy"
 
@@ -47,30 +64,39 @@ def candidates(results: pd.DataFrame, images: Sequence[str], models: Path) -> "l
         for pipeline, condition in zip(table["pipeline"], table["condition"], strict=True)
     ]
     table = table.assign(shared=pd.Series(shared, index=table.index, dtype=object))
-    parts: list[tuple[pd.DataFrame, set[int]]] = []
+    # Rows as dictionaries: of thousands of variants, a table of its own for each would take most of the time of a report.
+    rows = table[list(_COLUMNS)].to_dict("records")
+    parts: list[tuple[Rows, set[int]]] = []
     known = set()
-    for where, beside in table.groupby(["pipeline", "images", "shared"], sort=False):
-        for _, rows in beside.groupby(["variant", "trial"], sort=False):
-            runs = (*where, *sorted(rows["run_fingerprint"]))
+    for where, beside in _grouped(rows, "pipeline", "images", "shared").items():
+        seeds = {int(row["seed"]) for row in beside}
+        for own in _grouped(beside, "variant", "trial").values():
+            runs = (*where, *sorted(row["run_fingerprint"] for row in own))
             if runs not in known:  # else the same runs under another name
                 known.add(runs)
-                parts.append((rows, set(beside["seed"])))
-    evidence = _read([rows for rows, _ in parts], models)
+                parts.append((own, seeds))
+    evidence = _read([own for own, _ in parts], models)
     return [
-        _candidate(rows, chosen[rows["pipeline"].iloc[0]], seeds, own, models)
-        for (rows, seeds), own in zip(parts, evidence, strict=True)
+        _candidate(own, chosen[own[0]["pipeline"]], seeds, said, models)
+        for (own, seeds), said in zip(parts, evidence, strict=True)
     ]
 
 
-def _candidate(
-    rows: pd.DataFrame, choice: Choice, seeds: set[int], own: VariantEvidence | None, models: Path
-) -> "Candidate":
+def _grouped(rows: Rows, *names: str) -> dict[tuple[Any, ...], list[Mapping[str, Any]]]:
+    """Rows that are equal in these columns together, in the order in which they first come."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
+def _candidate(rows: Rows, choice: Choice, seeds: set[int], own: VariantEvidence | None, models: Path) -> "Candidate":
     from vision_studies.statistics.verdict import Candidate
 
-    first = rows.iloc[0]
+    first = rows[0]
     variant, condition = str(first["variant"]), first["condition"]
-    scored = rows[(rows["status"] == COMPLETE) & rows["test_accuracy"].notna()]
-    folders = [_runs(str(first["pipeline"]), models) / fingerprint for fingerprint in scored["run_fingerprint"]]
+    scored = [row for row in rows if is_scored(row)]
+    folders = [_runs(str(first["pipeline"]), models) / row["run_fingerprint"] for row in scored]
     return Candidate(
         name=variant,
         title=variant.removeprefix(f"{condition}: ") + (f", trial {first['trial']}" if first["trial"] else ""),
@@ -78,10 +104,10 @@ def _candidate(
         condition=str(first["shared"]),
         images=str(first["images"]),
         evidence=None if own is None else own.evidence,
-        training_seconds=_mean(rows["seconds"]),
-        macs=_mean(rows["macs"]),
-        parameters=_mean(rows["parameters"]),
-        statuses={str(status): int(number) for status, number in rows["status"].value_counts(sort=False).items()},
+        training_seconds=_mean(_known(rows, "seconds")),
+        macs=_mean(_known(rows, "macs")),
+        parameters=_mean(_known(rows, "parameters")),
+        statuses=dict(Counter(str(row["status"]) for row in rows)),
         is_baseline=choice.is_baseline(variant, json.loads(first["configuration"])),
         classes=None if own is None or own.seeds_only else _classes(folders[0]),
         measure=choice.measure,
@@ -94,9 +120,10 @@ def _candidate(
     )
 
 
-def _read(parts: Sequence[pd.DataFrame], models: Path) -> list[VariantEvidence | None]:
+def _read(parts: Sequence[Rows], models: Path) -> list[VariantEvidence | None]:
     """Evidence of each part, the rows of one candidate; None where none of its runs is scored."""
-    groups = [next(iter(variant_runs(rows)), None) for rows in parts]
+    scored = [[row for row in rows if is_scored(row)] for rows in parts]
+    groups = [runs_of_variant(rows) if rows else None for rows in scored]
     wanted: Wanted = "predicted" if sum(map(len, parts)) <= MOST_PREDICTED else "correct"
     found: dict[VariantRuns, VariantEvidence] = {}
     for pipeline in dict.fromkeys(group.pipeline for group in groups if group is not None):
@@ -129,7 +156,7 @@ def _balanced(said: Predictions) -> float:
     return float((np.bincount(member, weights=said.correct) / np.bincount(member)).mean())
 
 
-def _validation(scored: pd.DataFrame, choice: Choice, folders: Sequence[Path]) -> "dict[Chooser, float]":
+def _validation(scored: Rows, choice: Choice, folders: Sequence[Path]) -> "dict[Chooser, float]":
     """Means over seeds of what chooses, and of what methods are compared by; what is not known of every seed is left out."""
     values: dict[Chooser, list[float]] = {}
     for chooser in dict.fromkeys((*choice.choosers, "validation_accuracy", "validation_loss")):
@@ -137,23 +164,22 @@ def _validation(scored: pd.DataFrame, choice: Choice, folders: Sequence[Path]) -
             said = [read_predictions(folder, "validation", probabilities=False) for folder in folders]
             values[chooser] = [_balanced(own) for own in said if isinstance(own, Predictions)]
         else:
-            values[chooser] = scored[chooser].dropna().astype(float).tolist()
-    return {chooser: sum(own) / len(own) for chooser, own in values.items() if own and len(own) == len(scored)}
+            values[chooser] = _known(scored, chooser)
+    return {chooser: _mean(own) for chooser, own in values.items() if own and len(own) == len(scored)}
 
 
-def _problems(rows: pd.DataFrame, seeds: set[int]) -> tuple[str, ...]:
+def _problems(rows: Rows, seeds: set[int]) -> tuple[str, ...]:
     """Runs without a result, in words that follow the variant's name: what failed and why, and what was not run."""
     by_reason: dict[str, list[int]] = {}
-    without = rows[(rows["status"] != COMPLETE) | rows["test_accuracy"].isna()]
-    for row in without.sort_values("seed").to_dict("records") if len(without) else ():
+    for row in sorted((row for row in rows if not is_scored(row)), key=lambda row: int(row["seed"])):
         if row["status"] != COMPLETE:
             reason = "" if is_missing(row["reason"]) else f" ({row['reason']})"
             by_reason.setdefault(f"{row['status']}{reason}", []).append(int(row["seed"]))
-        elif is_missing(row["test_accuracy"]):
+        else:
             by_reason.setdefault("trained, and not scored on test images", []).append(int(row["seed"]))
-    absent = sorted(seeds - set(rows["seed"]))
+    absent = sorted(seeds - {int(row["seed"]) for row in rows})
     if absent:
-        by_reason["not run, though others were"] = [int(seed) for seed in absent]
+        by_reason["not run, though others were"] = absent
     return tuple(f"{_seeds(numbers)} {reason}" for reason, numbers in by_reason.items())
 
 
@@ -162,5 +188,10 @@ def _seeds(numbers: Sequence[int]) -> str:
     return f"seed{'s' * (len(numbers) > 1)} {listed}"
 
 
-def _mean(values: pd.Series) -> float:
-    return float(values.astype(float).mean())
+def _known(rows: Rows, column: str) -> list[float]:
+    """Values of a column, without those that are missing."""
+    return [float(row[column]) for row in rows if not is_missing(row[column])]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
