@@ -86,9 +86,11 @@ def test_it_is_reported_with_its_figure_and_its_answer(finished):
     page = (finished.folder / "data/08_reporting/means/report.html").read_text(encoding="utf-8")
     assert "Mean images" in page
     assert "Shares compared" in page
-    [conclusions] = (finished.folder / "data/08_reporting/means/class_means").glob("conclusions.json")
-    [sentence] = json.loads(conclusions.read_text(encoding="utf-8"))
-    assert sentence in finished.said.replace("\n    ", " ")
+    verdict = json.loads((finished.folder / "data/08_reporting/means/verdict.json").read_text(encoding="utf-8"))
+    sentences = verdict["answers"][0]["sentences"]
+    assert sentences[0].startswith("Take '100% of the images': it names")
+    said = " ".join(finished.said.split())
+    assert [sentence for sentence in sentences if sentence not in said] == []
 
 
 @pytest.mark.slow

@@ -121,7 +121,9 @@ def test_made_up_numbers_can_not_pass_for_results(project):
         assert "[mock]" in table.read_text()
     assert json.loads((folder / "experiment_results/only/study_results.json").read_text())["mock"] is True
     done = run(project, "--pipeline=reporting", "--params=stacking.run.trainer=mock")
-    assert "only [mock]" in done.stdout
+    assert "only [chosen] [mock]" in done.stdout
+    assert "Marked 'mock': all." in done.stdout
+    assert "its numbers answer no question" in done.stdout
     page = (reports / "report.html").read_text(encoding="utf-8")
     assert re.search(r"only.{0,200}mock", page, re.DOTALL)
     trials = json.loads((folder / "trials.json").read_text())["only"]["trials"]
@@ -209,7 +211,8 @@ def test_a_variant_that_diverges_is_recorded_with_its_opponents_and_the_study_go
     assert "has no weights to combine" in table.loc[("average (wild)", 0), "reason"]
     assert table.loc["calm", "test_accuracy"].notna().all()
     done = run(project, "--pipeline=reporting")
-    assert "Missing: wild, seed 0: diverged (the training loss was not finite)." in re.sub(r"\s+", " ", done.stdout)
+    told = re.sub(r"\s+", " ", done.stdout)
+    assert "'wild' has no result: seeds 0 and 1 diverged (the training loss was not finite)." in told
 
 
 @pytest.mark.slow

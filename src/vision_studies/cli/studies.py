@@ -37,7 +37,7 @@ def studies() -> None:
 def compare(
     names: tuple[str, ...], pipeline: str | None, margin: float, confidence: float, output: Path | None
 ) -> None:
-    """Rank the variants that STUDIES have in common over their sets of images: each study counts once.
+    """Rank the variants that every STUDY has over their sets of images: each counts once.
 
     Friedman's test and Nemenyi's critical difference, Wilcoxon's signed ranks with Holm's correction for each pair, and how
     probable it is that one variant is better, alike or worse in practice.
