@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vision_studies.errors import DataError
+from vision_studies.page_theme import page_theme
 from vision_studies.reports import formatting
 from vision_studies.reports.glossary import Explained
 
@@ -124,6 +125,7 @@ def render_page(
     css, javascript = (
         [loader.get_source(environment, f"{stem}.{ending}")[0] for stem in stems] for ending in ("css", "js")
     )
+    css[0] = page_theme() + css[0]
     javascript.insert(1, loader.get_source(environment, "tables.js")[0])
     # The page names the only styles and scripts it may use: what slips past the escaping is still not run.
     allowed = {

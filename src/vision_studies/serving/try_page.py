@@ -15,6 +15,7 @@ import numpy as np
 
 from vision_studies.data.image_source import ImageSource
 from vision_studies.errors import ParameterError, VisionStudiesError
+from vision_studies.page_theme import page_theme
 from vision_studies.serving.calibration import ACCEPTED, Calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.image_predictions import PredictedBatch, predictions
@@ -24,6 +25,7 @@ MOST_BYTES = 50_000_000
 """Of one image."""
 
 _SHOWN_CLASSES = 5
+_COLOURS = "/* colours */"  # where they are put in the page
 _SECONDS_A_REQUEST = 30
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
@@ -104,8 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_ours():
             self._send_error(HTTPStatus.FORBIDDEN, "This page is opened by the address that the command shows.")
         elif self.path == "/":
-            page = files("vision_studies.serving").joinpath("pages/try.html").read_bytes()
-            self._send(HTTPStatus.OK, page, "text/html; charset=utf-8")
+            page = files("vision_studies.serving").joinpath("pages/try.html").read_text(encoding="utf-8")
+            self._send(HTTPStatus.OK, page.replace(_COLOURS, page_theme()).encode(), "text/html; charset=utf-8")
         elif self.path == "/model":
             self._send_json(HTTPStatus.OK, self.server.about)
         else:
