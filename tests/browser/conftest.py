@@ -38,3 +38,10 @@ def chromium() -> Iterator[Callable]:
         yield open_page
         for browser in browsers.values():
             browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """axe-core, as text."""
+    library = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
+    return library.AXE_FILE_PATH.read_text(encoding="utf-8")

@@ -23,6 +23,9 @@ NAMELESS = """[...document.querySelectorAll('a[href],button,input,select,textare
     || [...element.querySelectorAll('img')].some(image => image.alt)))
   .map(element => element.outerHTML.slice(0, 200))"""
 
+# Two frames, after which styles of another theme hold and what moves has been given its place.
+SETTLED = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
 
 class Watched:
     """A page, with all that it has said and asked for since it was opened."""
@@ -87,3 +90,23 @@ def check_links(page, path: Path) -> None:
         assert target.exists(), link
         if parts.fragment and target == path.resolve():
             assert page.evaluate("id => document.getElementById(id) !== null", unquote(parts.fragment)), link
+
+
+def axe_findings(page, axe: str, widths=WIDTHS) -> list[str]:
+    """What axe finds at these widths and in both themes: importance, rule, and the elements that break it. The page is left
+    at the last width, in light colours.
+    """
+    found = []
+    page.evaluate(axe)
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme, rules in (("dark", ["color-contrast"]), ("light", None)):  # the theme changes colours alone
+            page.emulate_media(color_scheme=theme)
+            page.evaluate(SETTLED)
+            chosen = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+            broken = page.evaluate("chosen => axe.run(document, chosen)", chosen)["violations"]
+            found += [
+                f"{rule['impact']} {rule['id']}: {width} px, {theme}: {[node['html'][:160] for node in rule['nodes'][:3]]}"
+                for rule in broken
+            ]
+    return found

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.browser.page_checks import WIDTHS, Watched, check_page
+from tests.browser.page_checks import WIDTHS, Watched, axe_findings, check_page
 from tests.reports.test_report_page import report, run
 
 from vision_studies.figures.interactive_results import accuracy_against_cost, learning_curves
@@ -234,6 +234,15 @@ def study_page(chromium, demo_project):
 @pytest.mark.parametrize(("width", "dark"), list(zip(WIDTHS, (True, False), strict=True)))
 def test_pages_of_the_demo_are_sound(chromium, demo_project, page, width, dark):
     check_page(Watched(chromium(width=width, dark=dark), demo_project.folder / "data/08_reporting" / page))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["demo+quick/report.html", "index.html"])
+def test_axe_finds_nothing_in_pages_of_the_demo(chromium, axe, demo_project, page):
+    watched = Watched(chromium(), demo_project.folder / "data/08_reporting" / page)
+    watched.page.evaluate("document.querySelectorAll('details').forEach(folded => { folded.open = true; })")
+    assert axe_findings(watched.page, axe) == []
+    watched.page.close()
 
 
 @pytest.mark.slow
