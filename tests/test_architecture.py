@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "statistics.metrics": {"statistics.calibration"},
     "statistics": LEAVES | METRICS,
     "figures": LEAVES,
+    "classifiers": LEAVES | METRICS,
     "reports": LEAVES | METRICS | {"statistics"},
     "data": LEAVES | SETTINGS | {"augmentation", "storage"},
     "training": BELOW_TRAINING | {"statistics"},

@@ -11,6 +11,7 @@ PACKAGES = (
         "data",
         "augmentation",
         "models",
+        "classifiers",
         "training",
         "studies",
         "serving",

@@ -13,10 +13,10 @@ from torch import nn
 
 from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import DataError
-from vision_studies.serving.calibration import Calibration, fitted_temperature, read_calibration, write_calibration
+from vision_studies.serving.calibration import Calibration, read_calibration, write_calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.joined_networks import WeightedMean
-from vision_studies.statistics.calibration import expected_calibration_error
+from vision_studies.statistics.calibration import expected_calibration_error, fitted_temperature
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
+from vision_studies.statistics.calibration import fitted_temperature
 
 ACCEPTED = 0.95
 """Share of the validation images that count as like the training images."""
 
-_TEMPERATURES = (0.01, 100.0)
 _QUANTILES = 201
 _NEIGHBOURS = 5
 _MOST_IMAGES, _MOST_NUMBERS = 2000, 4_000_000  # whose features are kept
@@ -92,20 +92,6 @@ class Calibration:
         """
         far = _distances(((features - self.mean) / self.deviation).astype(np.float32), self.features)
         return 1 - np.interp(far, self.distances, np.linspace(0, 1, len(self.distances)))
-
-
-def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The number by which logits [N, classes] are divided for the lowest log loss with labels int64 [N]."""
-    from scipy.optimize import minimize_scalar
-
-    exact = logits.astype(np.float64)
-
-    def loss(logarithm: float) -> float:
-        scaled = exact / np.exp(logarithm)
-        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]).mean())
-
-    bounds = tuple(np.log(_TEMPERATURES))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
 def _distances(features: np.ndarray, among: np.ndarray, *, is_same: bool = False) -> np.ndarray:

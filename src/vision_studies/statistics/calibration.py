@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 _SMALLEST_PROBABILITY = 1e-12
+_TEMPERATURES = (0.01, 100.0)
 
 
 def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -32,6 +33,21 @@ def _likelihood(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Probability of the right class of each image, float64 [N], never 0."""
     right = probabilities[np.arange(len(labels)), labels]
     return np.maximum(right.astype(np.float64), _SMALLEST_PROBABILITY)
+
+
+def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """The number by which logits [N, classes] are divided for the lowest log loss with labels int64 [N] (Guo et al. 2017)."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    exact = logits.astype(np.float64)
+
+    def loss(logarithm: float) -> float:
+        scaled = exact / np.exp(logarithm)
+        return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(labels)), labels]).mean())
+
+    bounds = tuple(np.log(_TEMPERATURES))
+    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

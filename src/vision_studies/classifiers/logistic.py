@@ -1,0 +1,236 @@
+"""Logistic regression of many folds and penalties as one problem.
+
+All folds of a penalty are one batch of L-BFGS (Liu and Nocedal 1989): each step is two matrix products of all features with
+the weights of all folds that are not done, and the step length is Newton's along the direction, for which no further product is
+needed, since logits are linear in it. A penalty begins where the stronger one before it ended.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vision_studies.classifiers.family import ABSENT, Hyperparameters
+from vision_studies.classifiers.fold_statistics import FoldStatistics
+from vision_studies.classifiers.linear import LinearFamily
+
+PENALTIES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+"""C of scikit-learn: the inverse of the penalty on weights of standardised features."""
+
+_MEMORY = 10
+_MOST_STEPS = 300
+_TOLERANCE = 3e-5  # of the largest element of the mean loss's gradient, up to a C of 0.01; less for a weaker penalty
+_HALVINGS = 12
+
+
+class Logistic(LinearFamily):
+    """Multinomial logistic regression with a penalty on squared weights; the intercept is free."""
+
+    name = "logistic"
+    title = "Logistic regression"
+    source = "Cox 1958, The Regression Analysis of Binary Sequences; penalised as in le Cessie and van Houwelingen 1992"
+    choices = tuple({"C": value} for value in PENALTIES)
+
+    def solutions(self, data: FoldStatistics, grid: Sequence[Hyperparameters]) -> tuple[Tensor, Tensor]:
+        """Weights [G, F, D, C] and biases [G, F, C] on standardised features."""
+        return solution_path(data, [float(one["C"]) for one in grid], data.train, None)
+
+
+class BalancedLogistic(Logistic):
+    """Logistic regression in which every class has the same weight, however many images it has."""
+
+    name = "balanced_logistic"
+    title = "Balanced logistic regression"
+    source = "King and Zeng 2001, Logistic Regression in Rare Events Data"
+
+    def solutions(self, data: FoldStatistics, grid: Sequence[Hyperparameters]) -> tuple[Tensor, Tensor]:
+        """Weights [G, F, D, C] and biases [G, F, C] on standardised features."""
+        return solution_path(data, [float(one["C"]) for one in grid], balanced_weights(data), None)
+
+
+def balanced_weights(data: FoldStatistics) -> Tensor:
+    """Weight of each image, [F, N]: that of all classes is equal, and their sum the number of images."""
+    present = (data.counts > 0).sum(dim=1, keepdim=True)
+    of_class = data.images[:, None] / (present * data.counts.clamp_min(1))
+    return data.train * of_class[:, data.y]
+
+
+def solution_path(
+    data: FoldStatistics, inverses: Sequence[float], weights: Tensor, offsets: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Weights [G, F, D, C] and biases [G, F, C] with the least penalised mean loss, on standardised features.
+
+    Args:
+        data: features, labels and folds.
+        inverses: G values of scikit-learn's C, in any order.
+        weights: float32 [F, N], of the images; 0 for those that a fold does not learn from.
+        offsets: float32 [F, C], added to logits while learning; none where it is None.
+    """
+    shape = (len(weights), data.x.shape[1], data.one_hot.shape[1])
+    order = sorted(range(len(inverses)), key=lambda place: inverses[place])
+    points = torch.zeros(shape[0], shape[1] + 1, shape[2])
+    found: list[Tensor] = [points] * len(inverses)
+    fixed = torch.where(data.absent, ABSENT, 0.0 if offsets is None else offsets)
+    # Two columns of weights share what scikit-learn gives to one: of two classes the penalty is twice as large.
+    present = (data.counts > 0).sum(dim=1)
+    factor = torch.where(present == 2, 2.0, 1.0) / weights.sum(dim=1)
+    for place in order:
+        problem = _Problem(data, weights / weights.sum(dim=1, keepdim=True), fixed, factor / inverses[place])
+        points = _minimised(problem, points, _TOLERANCE * min(1.0, 0.01 / inverses[place]))
+        found[place] = points
+    several = torch.stack(found)
+    return several[:, :, :-1], several[:, :, -1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Losses of some folds.
+
+    Attributes:
+        weights: [F, N], which sum to 1.
+        fixed: [F, C], added to logits.
+        penalty: [F], on half the squared weights.
+    """
+
+    data: FoldStatistics
+    weights: Tensor
+    fixed: Tensor
+    penalty: Tensor
+    folds: Tensor | None = None
+
+    def part(self, kept: Tensor) -> "_Problem":
+        """The folds at some positions."""
+        folds = kept if self.folds is None else self.folds[kept]
+        return _Problem(self.data, self.weights[kept], self.fixed[kept], self.penalty[kept], folds)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.data.mean if self.folds is None else self.data.mean[self.folds]
+
+    @property
+    def scale(self) -> Tensor:
+        return self.data.scale if self.folds is None else self.data.scale[self.folds]
+
+    def logits(self, points: Tensor) -> Tensor:
+        """[N, F, C] of weights and biases [F, D + 1, C], without what is fixed."""
+        own = points[:, :-1] / self.scale[:, :, None]
+        bias = points[:, -1] - (self.mean[:, None] @ own)[:, 0]
+        return torch.addmm(bias.flatten(), self.data.x, own.transpose(0, 1).flatten(1)).unflatten(1, bias.shape)
+
+    def gradient(self, points: Tensor, probabilities: Tensor) -> Tensor:
+        """[F, D + 1, C] of the losses, from probabilities [N, F, C]; these are overwritten."""
+        residuals = probabilities.sub_(self.data.one_hot[:, None]).mul_(self.weights.T[:, :, None])
+        products = (self.data.x.T @ residuals.flatten(1)).unflatten(1, residuals.shape[1:]).transpose(0, 1)
+        biases = residuals.sum(dim=0)
+        slopes = (products - self.mean[:, :, None] * biases[:, None]) / self.scale[:, :, None]
+        slopes.addcmul_(points[:, :-1], self.penalty[:, None, None])
+        return torch.cat([slopes, biases[:, None]], dim=1)
+
+    def losses(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean losses [F] without the penalty, float64, and probabilities [N, F, C], of logits without what is fixed."""
+        likelihoods = torch.log_softmax(logits + self.fixed, dim=2)
+        index = self.data.y[:, None, None].expand(-1, likelihoods.shape[1], 1)
+        own = likelihoods.gather(2, index)[:, :, 0]
+        losses = -(own.T.double() * self.weights).sum(dim=1)
+        return losses, likelihoods.exp_()
+
+    def curvature(self, probabilities: Tensor, along: Tensor) -> Tensor:
+        """Second derivative [F] of the mean losses in the direction whose logits are `along` [N, F, C]."""
+        first = (probabilities * along).sum(dim=2)
+        second = (probabilities * along.square()).sum(dim=2)
+        return ((second - first.square()).T * self.weights).sum(dim=1)
+
+
+def _minimised(problem: _Problem, start: Tensor, tolerance: float) -> Tensor:
+    """Points [F, D + 1, C] of least loss, by L-BFGS from a start; folds that are done leave the batch."""
+    result = start.clone()
+    place = torch.arange(len(start))
+    points = start.clone()
+    logits = problem.logits(points)
+    losses, probabilities = problem.losses(logits)
+    losses = losses + _penalties(problem, points)
+    gradient = problem.gradient(points, probabilities.clone())
+    history: list[tuple[Tensor, Tensor, Tensor]] = []
+    for _ in range(_MOST_STEPS):
+        going = gradient.abs().amax(dim=(1, 2)) > tolerance
+        if not going.all():
+            result[place[~going]] = points[~going]
+            if not going.any():
+                return result
+            kept = going.nonzero().squeeze(1)
+            problem, place, points, gradient, losses = (
+                problem.part(kept),
+                place[kept],
+                points[kept],
+                gradient[kept],
+                losses[kept],
+            )
+            logits, probabilities = logits[:, kept], probabilities[:, kept]
+            history = [(step[kept], change[kept], inner[kept]) for step, change, inner in history]
+        direction = -_times_inverse(gradient, history)
+        slope = _dots(gradient, direction)
+        along = problem.logits(direction)
+        bend = problem.curvature(probabilities, along) + problem.penalty * _dots(direction[:, :-1], direction[:, :-1])
+        length = (-slope / bend.clamp_min(1e-30)).clamp(0, 1e6)
+        moved, losses, probabilities, length = _searched(
+            problem, points, direction, logits, along, losses, slope, length
+        )
+        step = direction * length[:, None, None]
+        points, logits = points + step, moved
+        after = problem.gradient(points, probabilities.clone())
+        change = after - gradient
+        inner = _dots(step, change)
+        history = [*history[1 - _MEMORY :], (step, change, inner)]
+        gradient = after
+    result[place] = points
+    return result
+
+
+def _searched(
+    problem: _Problem,
+    points: Tensor,
+    direction: Tensor,
+    logits: Tensor,
+    along: Tensor,
+    losses: Tensor,
+    slope: Tensor,
+    length: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits, losses, probabilities and lengths of steps that lower the losses: those asked for, or halved until they do."""
+    for _ in range(_HALVINGS):
+        moved = torch.addcmul(logits, along, length[None, :, None])
+        loss, probabilities = problem.losses(moved)
+        loss = loss + _penalties(problem, points + direction * length[:, None, None])
+        too_far = loss > losses + 1e-4 * length * slope + 1e-6 * losses.abs()
+        if not too_far.any():
+            break
+        length = torch.where(too_far, length / 2, length)
+    return moved, loss, probabilities, length
+
+
+def _penalties(problem: _Problem, points: Tensor) -> Tensor:
+    own = points[:, :-1]
+    return problem.penalty * _dots(own, own) / 2
+
+
+def _dots(first: Tensor, second: Tensor) -> Tensor:
+    """Inner products [F] of two stacks of arrays."""
+    return torch.linalg.vecdot(first.flatten(1), second.flatten(1))
+
+
+def _times_inverse(gradient: Tensor, history: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """The gradient times what L-BFGS knows of the inverse Hessian (two loops; Nocedal and Wright 2006, algorithm 7.4)."""
+    result = gradient.clone()
+    factors = []
+    for step, change, inner in reversed(history):
+        factor = torch.where(inner > 0, _dots(step, result) / inner, 0.0)
+        factors.append(factor)
+        result.addcmul_(change, factor[:, None, None], value=-1)
+    if history:
+        _, change, inner = history[-1]
+        result *= (inner / _dots(change, change).clamp_min(1e-30)).clamp_min(1e-12)[:, None, None]
+    for (step, change, inner), factor in zip(history, reversed(factors), strict=True):
+        back = torch.where(inner > 0, _dots(change, result) / inner, 0.0)
+        result.addcmul_(step, (factor - back)[:, None, None])
+    return result

@@ -1,0 +1,210 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from vision_studies.classifiers.registry import FAMILIES, fitted_from
+from vision_studies.errors import CheckpointError, DataError
+
+CLASSES = 4
+WIDE, NARROW = 90, 12
+
+
+def drawn(width: int, images: int = 80, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features of unlike scale that are correlated, and labels of uneven classes."""
+    random = np.random.default_rng(seed)
+    y = np.sort(random.choice(CLASSES, images, p=[0.4, 0.3, 0.2, 0.1]))
+    hidden = np.eye(CLASSES)[y] * 2 + random.normal(size=(images, CLASSES))
+    x = hidden @ random.normal(size=(CLASSES, width)) + random.normal(size=(images, width))
+    return (x * random.uniform(0.1, 10, width) + 5).astype(np.float32), y
+
+
+def parts(y: np.ndarray, folds: int = 4) -> np.ndarray:
+    """Training parts bool [F, N]."""
+    return (np.arange(len(y)) % folds)[None] != np.arange(folds)[:, None]
+
+
+@pytest.fixture(scope="module", params=[NARROW, WIDE], ids=["more images", "more features"])
+def features(request):
+    x, y = drawn(request.param)
+    return x, y, parts(y)
+
+
+def logistic(**others):
+    return lambda one: LogisticRegression(C=one["C"], tol=1e-8, max_iter=10_000, **others)
+
+
+def discriminant(one):
+    return LinearDiscriminantAnalysis(solver="eigen", shrinkage=one["shrinkage"])
+
+
+REFERENCES = {
+    "logistic": (logistic(), [{"C": value} for value in (1e-4, 1e-2, 1.0)]),
+    "balanced_logistic": (logistic(class_weight="balanced"), [{"C": value} for value in (1e-4, 1e-2, 1.0)]),
+    "lda": (discriminant, [{"shrinkage": value} for value in (1.0, 0.5, 0.05)]),
+}
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_probabilities_are_those_of_scikit_learn(name, features):
+    x, y, train = features
+    reference, grid = REFERENCES[name]
+    found = FAMILIES[name].fold_probabilities(x, y, train, CLASSES, grid)
+    assert found.shape == (len(grid), len(train), len(y), CLASSES)
+    assert found.dtype == np.float32
+    for one, of_folds in zip(grid, found, strict=True):
+        for mask, probabilities in zip(train, of_folds, strict=True):
+            model = make_pipeline(StandardScaler(), reference(one)).fit(x[mask].astype(float), y[mask])
+            np.testing.assert_allclose(probabilities, model.predict_proba(x.astype(float)), atol=1e-3)
+
+
+@pytest.mark.parametrize("penalty", [10.0, 300.0])
+def test_ridge_predicts_what_scikit_learn_does(penalty, features):
+    x, y, train = features
+    found = FAMILIES["ridge"].fold_probabilities(x, y, train, CLASSES, [{"alpha": penalty}])[0]
+    for mask, probabilities in zip(train, found, strict=True):
+        model = make_pipeline(StandardScaler(), RidgeClassifier(alpha=penalty)).fit(x[mask], y[mask])
+        scores = model.decision_function(x)
+        # Both are linear in the same scores: logits differ by one factor.
+        logits = np.log(np.maximum(probabilities, 1e-30))
+        gaps, theirs = (values - values[:, :1] for values in (logits, scores))
+        sure = np.abs(gaps).max(axis=1) < 15
+        factor = (gaps[sure] * theirs[sure]).sum() / np.square(theirs[sure]).sum()
+        np.testing.assert_allclose(gaps[sure], factor * theirs[sure], atol=0.02 * factor)
+
+
+def test_the_nearest_mean_is_that_of_scikit_learn(features):
+    x, y, train = features
+    found = FAMILIES["nearest_class_mean"].fold_probabilities(x, y, train, CLASSES)[0]
+    for mask, probabilities in zip(train, found, strict=True):
+        model = make_pipeline(StandardScaler(), NearestCentroid()).fit(x[mask], y[mask])
+        assert (probabilities.argmax(axis=1) == model.predict(x)).all()
+
+
+def test_neighbours_are_those_of_scikit_learn(features):
+    x, y, train = features
+    numbers = [1, 3, 10, 50]
+    found = FAMILIES["nearest_neighbours"].fold_probabilities(x, y, train, CLASSES, [{"k": k} for k in numbers])
+    for k, of_folds in zip(numbers, found, strict=True):
+        for mask, probabilities in zip(train, of_folds, strict=True):
+            model = make_pipeline(Normalizer(), KNeighborsClassifier(k, weights="distance", algorithm="brute"))
+            theirs = model.fit(x[mask], y[mask]).predict_proba(x[~mask])
+            np.testing.assert_allclose(probabilities[~mask], (theirs * k + 1 / CLASSES) / (k + 1), atol=1e-3)
+
+
+def test_the_automatic_shrinkage_is_ledoit_and_wolfs(features):
+    x, y, _ = features
+    standard = StandardScaler().fit_transform(x.astype(float))
+    about = standard - np.stack([standard[y == label].mean(axis=0) for label in range(CLASSES)])[y]
+    shrinkage = ledoit_wolf_shrinkage(about, assume_centered=True)
+    train = np.ones((1, len(y)), dtype=bool)
+    grid = [{"shrinkage": "automatic"}, {"shrinkage": shrinkage}]
+    automatic, told = FAMILIES["lda"].fold_probabilities(x, y, train, CLASSES, grid)
+    np.testing.assert_allclose(automatic, told, atol=1e-4)
+
+
+def test_the_majority_is_as_probable_as_it_is_frequent():
+    x, y = drawn(NARROW)
+    train = parts(y)
+    found = FAMILIES["majority"].fold_probabilities(x, y, train, CLASSES)[0]
+    shares = np.stack([np.bincount(y[mask], minlength=CLASSES) / mask.sum() for mask in train])
+    np.testing.assert_allclose(found, np.broadcast_to(shares[:, None], found.shape), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+class TestEveryFamily:
+    def test_has_a_grid_for_any_data(self, name):
+        for n, d, c in ((4, 3, 2), (300, 1280, 10), (20_000, 2560, 100)):
+            grid = FAMILIES[name].grid(n, d, c)
+            assert grid
+            assert len({tuple(one.items()) for one in grid}) == len(grid)
+
+    def test_a_fold_is_what_is_fitted_on_it_alone(self, name, features):
+        x, y, train = features
+        family = FAMILIES[name]
+        grid = family.grid(int(train[0].sum()), x.shape[1], CLASSES)
+        found = family.fold_probabilities(x, y, train, CLASSES)
+        assert found.shape == (len(grid), len(train), len(y), CLASSES)
+        np.testing.assert_allclose(found.sum(axis=3), 1, atol=1e-5)
+        for place in (0, len(grid) - 1):
+            fitted = family.fit(x[train[1]], y[train[1]], grid[place], CLASSES)
+            np.testing.assert_allclose(fitted.probabilities(x)[~train[1]], found[place, 1, ~train[1]], atol=2e-3)
+
+    def test_what_is_left_out_changes_nothing(self, name, features):
+        x, y, train = features
+        changed, others = x.copy(), y.copy()
+        changed[~train[0]] *= 3
+        others[~train[0]] = 0
+        family = FAMILIES[name]
+        before = family.fold_probabilities(x, y, train[:1], CLASSES)[:, :, train[0]]
+        after = family.fold_probabilities(changed, others, train[:1], CLASSES)[:, :, train[0]]
+        np.testing.assert_allclose(before, after, atol=2e-3)
+
+    def test_is_the_same_as_a_module_and_from_its_arrays(self, name, features):
+        x, y, _ = features
+        family = FAMILIES[name]
+        fitted = family.fit(x, y, family.grid(*x.shape, CLASSES)[-1], CLASSES)
+        logits = fitted.module()(torch.from_numpy(x))
+        np.testing.assert_allclose(logits.softmax(dim=1).numpy(), fitted.probabilities(x), atol=1e-5)
+        assert (fitted_from(fitted.tensors()).probabilities(x) == fitted.probabilities(x)).all()
+
+    @pytest.mark.parametrize("features", [NARROW], indirect=True)
+    def test_a_class_that_a_fold_has_not_seen_is_impossible(self, name, features):
+        x, y, train = features
+        train = train.copy()
+        train[0, y == 2] = False
+        found = FAMILIES[name].fold_probabilities(x, y, train, CLASSES)
+        assert np.isfinite(found).all()
+        assert (found[:, 0, :, 2] == 0).all()
+        assert (found[:, 1, :, 2] > 0).any()
+
+    @pytest.mark.parametrize("width", [NARROW, WIDE])
+    def test_constant_features_tell_nothing(self, name, width):
+        x, y = drawn(width)
+        train = parts(y)
+        family = FAMILIES[name]
+        plain = family.fold_probabilities(x - 5, y, train, CLASSES)
+        # One feature never changes, another changes in what the first fold leaves out alone.
+        nearly = np.where(np.arange(len(y)) == 0, 7.0, 0.0)[:, None].astype(np.float32)
+        with_constants = np.concatenate([x - 5, np.zeros_like(nearly), nearly], axis=1)
+        found = family.fold_probabilities(with_constants, y, train, CLASSES)
+        assert np.isfinite(found).all()
+        if name not in WIDTH_COUNTS:
+            np.testing.assert_allclose(found[:, 0, 1:], plain[:, 0, 1:], atol=2e-3)
+        all_constant = family.fold_probabilities(np.ones_like(x), y, train, CLASSES)
+        assert np.isfinite(all_constant).all()
+
+    def test_one_image_of_each_class_is_enough(self, name):
+        x, y = np.array([[0.0, 1.0], [1.0, 0.0]], dtype=np.float32), np.array([0, 1])
+        found = FAMILIES[name].fold_probabilities(x, y, np.ones((1, 2), dtype=bool), 2)
+        assert np.isfinite(found).all()
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda x, y, train: (np.where(x == x[3, 0], np.nan, x), y, train, CLASSES), "image 3 are not finite"),
+            (lambda x, y, train: (np.where(x == x[5, 1], np.inf, x), y, train, CLASSES), "image 5 are not finite"),
+            (lambda x, y, train: (x, np.zeros_like(y), train, 1), "There is 1 class"),
+            (lambda x, y, train: (x, y, train & (np.arange(len(train)) != 2)[:, None], CLASSES), "Fold 2 has no image"),
+            (lambda x, y, train: (x, y, train, 3), "Labels go from 0 to 3"),
+            (lambda x, y, train: (x, y[:-1], train, CLASSES), "do not fit together"),
+        ],
+    )
+    def test_says_in_a_sentence_what_it_cannot_learn_from(self, name, change, said):
+        x, y = drawn(NARROW)
+        with pytest.raises(DataError, match=said):
+            FAMILIES[name].fold_probabilities(*change(x, y, parts(y)))
+
+
+WIDTH_COUNTS = {"lda", "nearest_neighbours"}
+"""Families to which a further feature tells something even if it is constant: the level that covariances are shrunk to."""
+
+
+def test_arrays_of_nothing_known_are_refused():
+    with pytest.raises(CheckpointError, match="no classifier's"):
+        fitted_from({"a": np.zeros(1)})
