@@ -78,7 +78,11 @@ def outputs_of(path, study, kernel):
     opening = next(cell for cell in notebook.cells if cell.cell_type == "code")
     opening.source = opening.source.replace(STUDY, f'STUDY = "{study}"')
     notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
-    NotebookClient(notebook, km=kernel, timeout=200).execute()
+    client = NotebookClient(notebook, km=kernel, timeout=200)
+    try:
+        client.execute()
+    finally:  # the kernel goes on; a client left open warns when it is collected, in the output of whatever test runs then
+        client.kc.stop_channels()
     return [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
 
 

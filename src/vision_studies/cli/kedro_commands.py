@@ -25,7 +25,6 @@ from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError
 from vision_studies.hooks.run_record import SELECTIONS
 from vision_studies.pipeline_registry import check_pipelines
-from vision_studies.pipelines.reporting.collection import gather_tables
 from vision_studies.project_folders import REPORTS, project_folder
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
@@ -44,6 +43,8 @@ def _run_each(studies: list[str], collection: str) -> None:
     In the end the tables that are called after their studies stand in one folder, too. Ctrl-C stops the study at work, which
     says so, and the rest. Raises ParameterError where some failed.
     """
+    from vision_studies.pipelines.reporting.collection import gather_tables
+
     failed, interrupts = [], list[int]()
     # A terminal sends Ctrl-C to every process; it shall end the inner one alone, which has work to put away.
     before = signal.signal(signal.SIGINT, lambda signal_number, _: interrupts.append(signal_number))

@@ -4,7 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -221,10 +221,8 @@ class _Cache:
         """Keep what is known now, of these files alone."""
         if not self._changed or not self._file.parent.parent.parent.is_dir():
             return
-        told = [
-            {name: value for name, value in asdict(replace(facts, thumbnail=None)).items() if name not in _ARRAYS}
-            for _, facts in looked_at
-        ]
+        kept = [fact.name for fact in fields(ImageFacts) if fact.name not in _ARRAYS]
+        told = [{name: getattr(facts, name) for name in kept} for _, facts in looked_at]
         blank = np.zeros((THUMBNAIL, THUMBNAIL), np.uint8)
         arrays = {
             "states": np.array([_state(path) for path, _ in looked_at], str),

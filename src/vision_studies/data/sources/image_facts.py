@@ -167,7 +167,7 @@ def _of_the_picture(opened: Opened, backgrounds: Sequence[str]) -> dict[str, Any
         "contrast": contrast,
         "pixel_hash": pixel_hash,
         "thumbnail": np.asarray(small.convert("L")),
-        "mean_colour": tuple(np.asarray(small.convert("RGB")).mean(axis=(0, 1)).tolist()),
+        "mean_colour": tuple(np.asarray(small.convert("RGB")).reshape(-1, 3).mean(axis=0).tolist()),
     }
 
 

@@ -32,7 +32,7 @@ def parquet_files(folder: Path) -> dict[SplitName, list[Path]]:
     The split is the beginning of a file's name (`train-00000-of-00002.parquet`) or, where that is a number alone, the name
     of its folder (`train/0000.parquet`, as the hub lays out what it has converted itself).
     """
-    files = [file for file in files_below(folder) if file.suffix == ".parquet"]
+    files = files_below(folder, ".parquet")
     return {split: [file for file in files if _split_of(file) == split] for split in _ORDER}
 
 
@@ -44,7 +44,7 @@ def list_parquet(folder: Path, settings: DataPrepSettings) -> Listing:
     """
     files = parquet_files(folder)
     if not any(files.values()):  # none is called after a split
-        files = {"train": [file for file in files_below(folder) if file.suffix == ".parquet"]}
+        files = {"train": files_below(folder, ".parquet")}
     findings: list[Finding] = []
     configurations = sorted({_configuration(folder, file) for group in files.values() for file in group})
     if settings.configuration is not None:

@@ -169,8 +169,8 @@ def _stack(arrays: list[np.ndarray]) -> np.ndarray:
     return images
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, sorted, links followed, hidden ones left out.
+def files_below(folder: Path, suffix: str = "") -> list[Path]:
+    """All files below a folder whose names end so, sorted, links followed, hidden ones left out.
 
     Raises:
         PermissionError: a folder cannot be read; leaving it out would leave out a class without a word.
@@ -178,7 +178,7 @@ def files_below(folder: Path) -> list[Path]:
     files: list[Path] = []
     for directory, folders, names in folders_below(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [directory / name for name in names if not name.startswith(".")]
+        files += [directory / name for name in names if name.endswith(suffix) and not name.startswith(".")]
     return sorted(files)
 
 
