@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vision_studies.reports.gallery import MOST_IMAGES, Judged, as_json, confusions, doubtful_labels, gallery
+from vision_studies.reports.gallery import MOST_IMAGES, Judged, as_json, confusions, gallery
+from vision_studies.statistics.label_errors import label_errors
 
 NAMES = ["cat", "dog", "owl"]
 
@@ -84,7 +85,7 @@ def test_wrong_labels_are_found_among_held_out_images():
     labels[flipped] = (labels[flipped] + 1) % 3
     logits = 3 * np.eye(3)[truth] + generator.normal(0, 0.7, (600, 3))
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = doubtful_labels(labels, probabilities)
+    found = label_errors(labels, probabilities).positions
     assert len(set(found) & set(flipped)) >= 22
     assert set(found[:20]) <= set(flipped)
     held_out = Judged("a", np.arange(600), labels, probabilities.argmax(axis=1), probabilities.astype(np.float32))
@@ -95,4 +96,4 @@ def test_wrong_labels_are_found_among_held_out_images():
 
 
 def test_a_class_without_images_makes_no_label_doubtful():
-    assert doubtful_labels(np.array([0, 0]), np.array([[0.1, 0.2, 0.7], [0.9, 0.1, 0.0]])) == pytest.approx([])
+    assert label_errors(np.array([0, 0]), np.array([[0.1, 0.2, 0.7], [0.9, 0.1, 0.0]])).positions == pytest.approx([])

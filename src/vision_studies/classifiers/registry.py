@@ -8,8 +8,10 @@ from vision_studies.classifiers.closed_form import LinearDiscriminant, NearestCl
 from vision_studies.classifiers.family import Family, Fitted
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.classifiers.logistic import BalancedLogistic, Logistic
+from vision_studies.classifiers.long_tail import AdjustedLogits, AdjustedLoss, TauNormalised
 from vision_studies.classifiers.majority import Majority
 from vision_studies.classifiers.neighbours import Neighbours, NeighboursClassifier
+from vision_studies.classifiers.perceptron import GradientFamily, PerceptronClassifier
 from vision_studies.errors import CheckpointError
 
 _ALL: tuple[Family, ...] = (
@@ -20,9 +22,28 @@ _ALL: tuple[Family, ...] = (
     Logistic(),
     BalancedLogistic(),
     Neighbours(),
+    GradientFamily(
+        "perceptron",
+        "Small multilayer perceptron",
+        "Rumelhart, Hinton and Williams 1986, Learning Representations by Back-Propagating Errors",
+        hidden=64,
+        is_balanced=False,
+    ),
+    AdjustedLoss(),
+    AdjustedLogits(),
+    TauNormalised(),
+    GradientFamily(
+        "crt",
+        "Linear classifier retrained with balanced classes (cRT)",
+        "Kang et al. 2020, Decoupling Representation and Classifier for Long-Tailed Recognition",
+        hidden=0,
+        is_balanced=True,
+    ),
 )
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
+LONG_TAIL = ("balanced_logistic", "logit_adjusted_loss", "logit_adjusted", "tau_normalised", "crt")
+"""Families for classes of uneven size."""
 
 
 def fitted_from(tensors: Mapping[str, np.ndarray]) -> Fitted:
@@ -45,4 +66,6 @@ def fitted_from(tensors: Mapping[str, np.ndarray]) -> Fitted:
         case ["examples", "labels", "size"]:
             k, classes = (int(number) for number in tensors["size"])
             return NeighboursClassifier(tensors["examples"], tensors["labels"], k, classes)
+        case ["first", "first_bias", "second", "second_bias"]:
+            return PerceptronClassifier(**tensors)
     raise CheckpointError(f"The arrays {sorted(tensors)} are no classifier's; fit it again.")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from vision_studies.statistics.label_errors import label_errors
+
 MOST_IMAGES = 360
 MOST_CLASSIFIERS = 6
 _SIDE = 64  # pixels of a thumbnail at most
@@ -56,31 +58,6 @@ class Judged:
         return rows
 
 
-def doubtful_labels(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Positions of images whose label is probably wrong, the most probable first: confident learning (Northcutt, Jiang and
-    Chuang 2021, Journal of Artificial Intelligence Research 70).
-
-    A class is claimed for an image where its probability is at least the mean probability of that class among the images
-    labelled so; of several, the most probable. An image is doubtful whose claimed class is not its label; how much is the
-    difference between the two probabilities.
-
-    Args:
-        labels: int [N].
-        probabilities: float [N, C], of networks that have not learnt from the images.
-    """
-    classes = probabilities.shape[1]
-    own = probabilities[np.arange(len(labels)), labels]
-    counts = np.bincount(labels, minlength=classes)
-    sums = np.bincount(labels, own, minlength=classes)
-    thresholds = np.divide(sums, counts, out=np.full(classes, np.inf), where=counts > 0)
-    claimed = np.where(probabilities >= thresholds, probabilities, -np.inf)
-    best = claimed.argmax(axis=1)
-    doubtful = np.flatnonzero(np.isfinite(claimed.max(axis=1)) & (best != labels))
-    margin = probabilities[doubtful, best[doubtful]] - own[doubtful]
-    found: np.ndarray = doubtful[np.argsort(-margin, kind="stable")]
-    return found
-
-
 def confusions(judged: Judged) -> list[tuple[int, int, int]]:
     """The most frequent pairs of a true class and another that is predicted instead, with their number of images."""
     wrong = judged.wrong
@@ -108,7 +85,7 @@ def gallery(
     """
     suspects = np.zeros(0, dtype=np.int64)
     if held_out is not None and held_out.probabilities is not None:
-        suspects = doubtful_labels(held_out.labels, held_out.probabilities)
+        suspects = label_errors(held_out.labels, held_out.probabilities).positions
     chosen = list(_chosen(test, [] if held_out is None else held_out.indices[suspects][:_EACH].tolist()))
     if not chosen:
         return None
