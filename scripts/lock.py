@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NOT_SET_UP = ("heic",)
-"""Extras that everyone decides on alone: the licences of what their wheels bring are not those of the rest."""
+NOT_SET_UP = ("heic", "timm")
+"""Extras that everyone decides on alone: the licences of what heic's wheels bring are not those of the rest, and timm serves
+nobody who has no weights for it."""
 UV = "uv==0.13.9"
 CHOSEN_BY_THE_MACHINE = re.compile(r"(torch|triton|nvidia-.+|cuda-.+)==")
 HEADER = """\

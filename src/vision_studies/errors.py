@@ -68,3 +68,7 @@ class MissingDependencyError(VisionStudiesError):
 
 class ClusterError(VisionStudiesError):
     """Processes or the cluster that do a study's runs are not there, are lost or do not fit the project."""
+
+
+class BackboneError(VisionStudiesError):
+    """A pretrained network is unknown, its weights are not here, or they are not those that were published."""

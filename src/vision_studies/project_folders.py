@@ -6,6 +6,9 @@ from pathlib import Path
 _DESCRIPTION, _TABLE = "pyproject.toml", "[tool.kedro]"
 
 DATA = Path("data")
+BACKBONES = DATA / "01_raw/backbones"
+"""Weights of pretrained networks, in a folder a library."""
+
 CHECKS = DATA / "02_intermediate/checks"
 """What `kedro data check` knows of image files, until they change."""
 
