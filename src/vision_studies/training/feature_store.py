@@ -100,9 +100,7 @@ def stored_features(
         part = _read(file, (block.stop - start, shape[1]))
         if part is None:
             extract = extract or FeatureExtractor(opened, pixels, mirror=mirror, threads=threads, device=device)
-            part = extract(
-                images[block], None if progress is None else lambda done, start=start: progress(start + done)
-            )
+            part = extract(images[block], partial(_advance, progress, start))
             _write(file, part)
         elif progress is not None:
             progress(block.stop)
