@@ -47,19 +47,23 @@ def fused(network: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Mo
         >>> bool(torch.allclose(fast(images), network(images), atol=1e-4))
         True
     """
-    own = copy.deepcopy(network).eval().requires_grad_(False)
-    try:
-        traced: nn.Module = _folded(fx.symbolic_trace(own))
-    except Exception:
-        traced = own
+    traced = folded(network).requires_grad_(False)
     traced = traced.to(device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stub lacks it
     if isinstance(traced, fx.GraphModule) and device.type == "cpu" and torch.backends.mkldnn.is_available():
         traced = _joined(traced)
     return traced
 
 
-def _folded(traced: fx.GraphModule) -> fx.GraphModule:
-    """With batch normalisation folded into the convolution before it."""
+def folded(network: nn.Module) -> nn.Module:
+    """A copy of a network, in evaluation mode, with batch normalisation folded into the convolutions before it.
+
+    One that cannot be traced comes back as it is.
+    """
+    own = copy.deepcopy(network).eval()
+    try:
+        traced = fx.symbolic_trace(own)
+    except Exception:  # tracing runs the network's own code, which may fail in any way at stand-ins of tensors
+        return own
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
         norm = modules.get(str(node.target)) if node.op == "call_module" else None
@@ -72,6 +76,7 @@ def _folded(traced: fx.GraphModule) -> fx.GraphModule:
         _put(traced, before.target, fuse_conv_bn_eval(convolution, norm))
         node.replace_all_uses_with(before)
         traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
     traced.graph.lint()
     traced.recompile()
     return traced

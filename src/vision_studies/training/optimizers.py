@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, TypedDict, Unpack
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,18 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic x -> a x + b x^3 + c x^5, chosen for the steepest slope at 0 (Jordan et al. 2024)."""
 
 
+@runtime_checkable
+class HasLearningRates(Protocol):
+    """A network whose parts learn at rates of their own."""
+
+    def learning_rates(self) -> list[tuple[float, list[nn.Parameter]]]:
+        """Parts of the optimiser's learning rate, each with its trainable parameters; together all there are."""
+
+
 def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Optimizer]:
     """Optimisers that together hold every trainable parameter of `model`: one, or two with Muon.
+
+    Of a network that `HasLearningRates`, SGD and AdamW hold each part at its own rate.
 
     Examples:
         >>> from torch import nn
@@ -33,6 +43,10 @@ def build_optimizers(model: nn.Module, settings: OptimizerSettings) -> list[Opti
     """
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not isinstance(settings, MuonSettings):
+        if isinstance(model, HasLearningRates):
+            rate = settings.learning_rate
+            groups = [{"params": values, "lr": part * rate} for part, values in model.learning_rates() if values]
+            return [ordinary_optimizer(groups, settings)]
         return [ordinary_optimizer(trainable, settings)]
     hidden = hidden_weights(model)
     among_hidden = set(map(id, hidden))
@@ -149,7 +163,9 @@ def orthogonalise(matrices: Tensor, iterations: int) -> Tensor:
     return x.mT if tall else x
 
 
-def ordinary_optimizer(parameters: Iterable[Tensor], settings: SgdSettings | AdamWSettings) -> Optimizer:
-    """An optimiser of torch for these parameters, whatever they belong to."""
+def ordinary_optimizer(
+    parameters: Iterable[Tensor] | Iterable[dict[str, Any]], settings: SgdSettings | AdamWSettings
+) -> Optimizer:
+    """An optimiser of torch for these parameters, or groups of them, whatever they belong to."""
     kind = SGD if isinstance(settings, SgdSettings) else AdamW
     return kind(parameters, lr=settings.learning_rate, **settings.model_dump(exclude={"name", "learning_rate"}))
