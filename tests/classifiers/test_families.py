@@ -286,3 +286,16 @@ STREAMED = {"perceptron", "crt"}
 def test_arrays_of_nothing_known_are_refused():
     with pytest.raises(CheckpointError, match="no classifier's"):
         fitted_from({"a": np.zeros(1)})
+
+
+def test_a_matrix_that_float32_cannot_factor_is_solved_all_the_same():
+    from vision_studies.classifiers.closed_form import _positive_solve
+
+    rows = torch.linspace(0, 1, 8)[:, None] ** torch.arange(12)[None]
+    matrix = (rows.T @ rows).double().float()
+    right = torch.ones(12, 2)
+    exact = np.linalg.pinv(matrix.double().numpy() + 1e-9 * np.eye(12), rcond=1e-15) @ right.numpy()
+    found = _positive_solve(matrix.clone(), 1e-9, right).numpy()
+    residual = matrix.double().numpy() @ found - right.numpy()
+    assert np.isfinite(found).all()
+    assert np.abs(residual).max() <= np.abs(matrix.double().numpy() @ exact - right.numpy()).max() + 0.5

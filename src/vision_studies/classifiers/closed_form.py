@@ -7,7 +7,9 @@ Cholesky factor for each of its penalties: of D features, or of n images where t
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from scipy.linalg.lapack import sposv
 from torch import Tensor
 
 from vision_studies.classifiers.family import Hyperparameters
@@ -41,8 +43,9 @@ class LinearDiscriminant(LinearFamily):
             matrix, is_dual, rows = _products(data, fold, within=True)
             trace = matrix.diagonal().sum() / images
             level = trace / data.x.shape[1]
-            automatic = _ledoit_wolf(matrix, trace, data, fold, rows)
-            shrinkages = [automatic if one["shrinkage"] == AUTOMATIC else float(one["shrinkage"]) for one in grid]
+            asked = [one["shrinkage"] for one in grid]
+            automatic = _ledoit_wolf(matrix, trace, data, fold, rows) if AUTOMATIC in asked else 0.0
+            shrinkages = [automatic if value == AUTOMATIC else float(value) for value in asked]
             level = float(level) or 1.0  # all images of a class alike: the nearest class mean is left
             pairs = [(value * level, (1 - value) / images) for value in shrinkages]
             weight = _solve(matrix, is_dual, rows, means.T, pairs)
@@ -139,10 +142,14 @@ def _solve(
 def _positive_solve(matrix: Tensor, ridge: float, right: Tensor) -> Tensor:
     """(matrix + ridge I)^-1 right; `matrix` is overwritten. float64 where float32 has no Cholesky factor."""
     matrix.diagonal().add_(ridge)
-    factor, failed = torch.linalg.cholesky_ex(matrix)
+    diagonal = matrix.diagonal().clone()
+    # LAPACK's own: torch would copy the factor, to clear the half that is not used. The lower half is left as it was.
+    _, solved, failed = sposv(matrix.numpy().T, right.numpy(), lower=1, overwrite_a=True)
     if not failed:
-        return torch.cholesky_solve(right, factor)
-    return torch.linalg.solve(matrix.double(), right.double()).float()
+        return torch.from_numpy(np.ascontiguousarray(solved))
+    lower = matrix.tril(-1)
+    whole = (lower + lower.T + torch.diag(diagonal)).double()
+    return torch.linalg.lstsq(whole, right.double(), driver="gelsd").solution.float()
 
 
 def _ledoit_wolf(matrix: Tensor, trace: Tensor, data: FoldStatistics, fold: int, rows: Tensor | None) -> float:

@@ -1,0 +1,242 @@
+"""Classifiers on frozen features: how fast a table of them is made, and whether it promises what comes out.
+
+`grid` makes one table in two ways: accuracies of logistic regression (7 values of C), LDA (5 shrinkages) and nearest neighbours
+(6 values of k) over 5 folds x 5 repeats of 2,000 images of CIFAR-10, features standardised within each fold. One way is what
+is written in an hour with scikit-learn: `GridSearchCV` over pipelines, on all processors. The other is the project's families.
+They take turns: a repeat of scikit-learn's, all of the project's, five times; medians are compared, and the largest difference
+between the two tables is told.
+
+`draws` asks whether the estimate is honest: on 20 random draws of 300 images, nested cross-validation chooses among families,
+and what it promises is compared with the accuracy on test images that none has seen.
+"""
+
+import argparse
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, RepeatedStratifiedKFold
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer, StandardScaler
+
+from benchmarks.copies import read
+from benchmarks.publish import publish
+from vision_studies.classifiers.averaging import AverageClassifier, Part, greedy_weights, nested_average
+from vision_studies.classifiers.nested import inner_folds, nested_probabilities, refitted
+from vision_studies.classifiers.registry import FAMILIES
+from vision_studies.data.folds import assign_folds
+from vision_studies.processors import processors
+from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.two_way import intervals
+from vision_studies.training.feature_store import stored_features
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULT = ROOT / "benchmarks/results/choose.md"
+BACKBONE, PIXELS = "efficientnet_lite0", 128
+IMAGES = 2000  # of the table
+FOLDS, REPEATS = 5, 5
+GOAL = 10
+DRAWS, OF_A_DRAW = 20, 300
+CANDIDATES = ("nearest_class_mean", "lda", "ridge", "logistic", "nearest_neighbours")
+"""Families that are chosen among, from simple to complex; the average of all stands behind them."""
+
+GRIDS: dict[str, list[dict[str, Any]]] = {
+    "logistic": [{"C": value} for value in (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)],
+    "lda": [{"shrinkage": value} for value in (0.9, 0.7, 0.5, 0.3, 0.1)],
+    "nearest_neighbours": [{"k": value} for value in (50, 20, 10, 5, 3, 1)],
+}
+"""Hyperparameters of the table."""
+
+SEARCHES: dict[str, tuple[Callable[[], Any], str]] = {
+    "logistic": (lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), "logisticregression__C"),
+    "lda": (
+        lambda: make_pipeline(StandardScaler(), LinearDiscriminantAnalysis(solver="lsqr")),
+        "lineardiscriminantanalysis__shrinkage",
+    ),
+    "nearest_neighbours": (
+        lambda: make_pipeline(Normalizer(), KNeighborsClassifier(weights="distance")),
+        "kneighborsclassifier__n_neighbors",
+    ),
+}
+"""scikit-learn's pipeline for each family, and the name of what is searched."""
+
+
+def searched(name: str, x: np.ndarray, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Accuracies [G, F] by scikit-learn."""
+    pipeline, parameter = SEARCHES[name]
+    values = [next(iter(one.values())) for one in GRIDS[name]]
+    search = GridSearchCV(pipeline(), {parameter: values}, cv=splits, n_jobs=-1, refit=False).fit(x, y)
+    return np.stack([search.cv_results_[f"split{fold}_test_score"] for fold in range(len(splits))], axis=1)
+
+
+def batched(name: str, x: np.ndarray, y: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Accuracies [G, F] by the project's families."""
+    train = np.zeros((len(splits), len(y)), dtype=bool)
+    for fold, (learnt, _) in enumerate(splits):
+        train[fold, learnt] = True
+    classes = int(y.max()) + 1
+    right = FAMILIES[name].fold_probabilities(x, y, train, classes, GRIDS[name]).argmax(axis=3) == y
+    return (right & ~train).sum(axis=2) / (~train).sum(axis=1)
+
+
+def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def measure_grid(x: np.ndarray, y: np.ndarray) -> str:
+    """The first part."""
+    splits = list(RepeatedStratifiedKFold(n_splits=FOLDS, n_repeats=REPEATS, random_state=0).split(x, y))
+    theirs: dict[str, list[float]] = {name: [] for name in GRIDS}
+    ours: dict[str, list[float]] = {name: [] for name in GRIDS}
+    differences: dict[str, float] = {}
+    for name in GRIDS:
+        tables = []
+        for repeat in range(REPEATS):
+            own = splits[repeat * FOLDS : (repeat + 1) * FOLDS]
+            seconds, table = timed(lambda name=name, own=own: searched(name, x, y, own))  # type: ignore[misc]
+            theirs[name].append(seconds)
+            tables.append(table)
+            seconds, all_of_it = timed(lambda name=name: batched(name, x, y, splits))  # type: ignore[misc]
+            ours[name].append(seconds)
+        means = np.concatenate(tables, axis=1).mean(axis=1)
+        differences[name] = float(np.abs(means - all_of_it.mean(axis=1)).max())
+    total = [REPEATS * statistics.median(theirs[name]) for name in GRIDS]
+    own_total = [statistics.median(ours[name]) for name in GRIDS]
+    ratio = sum(total) / sum(own_total)
+    outcome = "reached" if ratio >= GOAL and max(differences.values()) <= 1e-3 else "missed"
+    fits = FOLDS * REPEATS
+    lines = [
+        f"`python -m benchmarks.choose grid`: {len(x):,} images x {x.shape[1]:,} features, {FOLDS} folds x {REPEATS} repeats, "
+        f"medians of {REPEATS} turns. {machine()}",
+        "",
+        "| table | classifiers | scikit-learn, seconds | here, seconds | ratio | largest difference of a mean accuracy |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        *(
+            f"| {FAMILIES[name].title} | {fits * len(GRIDS[name])} | {a:.1f} | {b:.2f} | {a / b:.1f} | "
+            f"{differences[name]:.4f} |"
+            for name, a, b in zip(GRIDS, total, own_total, strict=True)
+        ),
+        f"| all | {fits * sum(map(len, GRIDS.values()))} | {sum(total):.1f} | {sum(own_total):.2f} | **{ratio:.0f}** | "
+        f"{max(differences.values()):.4f} |",
+        "",
+        f"Goal: {GOAL} times as fast, equal to 0.001: {outcome}.",
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Processor, cores and library, in a sentence."""
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+    return f"{names[0] if names else 'unknown processor'}, {processors()} cores; torch {torch.__version__}."
+
+
+def judged(
+    x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nested probabilities [M, N, C] of all candidates and the average, and their accuracies [M] on test images."""
+    classes = int(y.max()) + 1
+    outer = assign_folds(y, FOLDS, seed)
+    inner = inner_folds(outer, lambda rows: assign_folds(y[rows], FOLDS, seed))
+    nested = [nested_probabilities(FAMILIES[name], x, y, outer, inner, classes) for name in CANDIDATES]
+    averaged = nested_average(nested, y, outer)
+    whole = [refitted(FAMILIES[name], x, y, outer, classes) for name in CANDIDATES]
+    weights = greedy_weights(np.stack([one.out_of_fold for one in whole]), y)
+    parts = [
+        Part(one.fitted, 0, x.shape[1], one.temperature, float(weight))
+        for one, weight in zip(whole, weights, strict=True)
+        if weight > 0
+    ]
+    classifiers = [*(one.fitted for one in whole), AverageClassifier(parts)]
+    reached = np.array([(one.probabilities(test).argmax(axis=1) == right).mean() for one in classifiers])
+    return np.stack([*(one.probabilities for one in nested), averaged.probabilities]), reached
+
+
+def measure_draws(x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndarray) -> str:
+    """The second part."""
+    order = np.random.default_rng(1).permutation(len(x))
+    names = [*(FAMILIES[name].title for name in CANDIDATES), "Average of them"]
+    rows, biases, covered, near = [], [], 0, 0
+    for draw in range(DRAWS):
+        images = order[draw * OF_A_DRAW : (draw + 1) * OF_A_DRAW]
+        said, reached = judged(x[images], y[images], test, right, seed=draw)
+        promised = (said.argmax(axis=2) == y[images]).mean(axis=1).round(12)
+        best = int(promised.argmax())
+        evidence = Evidence.of_images("chosen", [0], np.arange(len(images)), y[images], probabilities=said[best][None])
+        [estimate] = intervals([evidence])
+        is_covered = estimate.low <= reached[best] <= estimate.high
+        covered += is_covered
+        near += reached[best] >= reached.max() - 0.01
+        biases.append(estimate.value - reached[best])
+        rows.append(
+            f"| {draw} | {names[best]} | {estimate.value:.1%} | {estimate.low:.1%} to {estimate.high:.1%} | "
+            f"{reached[best]:.1%}{'' if is_covered else ' (outside)'} | {names[int(reached.argmax())]}, {reached.max():.1%} |"
+        )
+    spread = statistics.stdev(biases) / DRAWS**0.5
+    return "\n".join(
+        [
+            f"`python -m benchmarks.choose draws`: {DRAWS} draws of {OF_A_DRAW} images of CIFAR-10, none in two of them; "
+            f"nested cross-validation, {FOLDS} times {FOLDS} folds; {len(test):,} test images. The interval is Wilson's over "
+            "the images.",
+            "",
+            "| draw | chosen | promised | 95 % interval | on test images | best in hindsight |",
+            "| ---: | --- | ---: | --- | ---: | --- |",
+            *rows,
+            "",
+            f"The interval covers in {covered} of {DRAWS} draws (goal: 17 to 20). What is promised is "
+            f"{100 * np.mean(biases):+.1f} points off on average (standard error {100 * spread:.1f}): it is made by "
+            "classifiers of four fifths of the images, and the best of several is taken. The chosen is within one point of the best "
+            f"in hindsight in {near} draws (goal: at least 16).",
+        ]
+    )
+
+
+def with_section(text: str, title: str, body: str) -> str:
+    """The page with one of its sections written anew."""
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL))
+    sections[title] = f"\n{body}\n"
+    return "# Choosing a classifier\n\n" + "\n".join(f"## {name}\n{part.rstrip()}\n" for name, part in sections.items())
+
+
+def main() -> None:
+    """Measure, print, and write where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["grid", "draws"])
+    parser.add_argument("--write", action="store_true", help=f"write a section of {RESULT.name} in benchmarks/results")
+    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared/data/cifar10")
+    parser.add_argument("--features", type=Path, help="folder in which features are kept for another time")
+    arguments = parser.parse_args()
+    torch.set_num_threads(processors())
+    raw = read(arguments.source)
+    order = np.random.default_rng(0).permutation(np.flatnonzero(~raw.is_test))
+    count = IMAGES if arguments.part == "grid" else DRAWS * OF_A_DRAW
+
+    def features(rows: np.ndarray, name: str) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as folder:
+            return np.array(
+                stored_features(arguments.features or Path(folder), raw.images[rows], name, BACKBONE, PIXELS)
+            )
+
+    x, y = features(order[:count], f"{count}_of_cifar10"), raw.labels[order[:count]].astype(np.int64)
+    if arguments.part == "grid":
+        title, body = "Against scikit-learn", measure_grid(x, y)
+    else:
+        tested = np.flatnonzero(raw.is_test)
+        right = raw.labels[tested].astype(np.int64)
+        title, body = "What is promised", measure_draws(x, y, features(tested, "test_of_cifar10"), right)
+    text = RESULT.read_text(encoding="utf-8") if RESULT.is_file() else ""
+    publish(with_section(text, title, body), RESULT, write=arguments.write)
+
+
+if __name__ == "__main__":
+    main()
