@@ -195,8 +195,8 @@ def measure_draws(x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndar
             "",
             f"The interval covers in {covered} of {DRAWS} draws (goal: 17 to 20). What is promised is "
             f"{100 * np.mean(biases):+.1f} points off on average (standard error {100 * spread:.1f}): it is made by "
-            "classifiers of four fifths of the images, and the best of several is taken. The chosen is within one point of the best "
-            f"in hindsight in {near} draws (goal: at least 16).",
+            "classifiers of four fifths of the images, and the best of several is taken. The chosen is within one point of "
+            f"the best in hindsight in {near} draws (goal: at least 16).",
         ]
     )
 
