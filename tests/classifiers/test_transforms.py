@@ -16,7 +16,7 @@ def test_roots_have_length_1_in_each_part(parts):
 
 
 def test_negative_features_keep_their_sign_and_nothing_stays_nothing():
-    assert rooted(np.array([[-9.0, 16.0], [0.0, 0.0]])).round(6).tolist() == [[-0.6, 0.8], [0.0, 0.0]]
+    np.testing.assert_allclose(rooted(np.array([[-9.0, 16.0], [0.0, 0.0]])), [[-0.6, 0.8], [0.0, 0.0]], rtol=1e-6)
 
 
 def test_the_unit_of_features_does_not_matter():

@@ -25,8 +25,8 @@ def rooted(x: np.ndarray, parts: int = 1) -> np.ndarray:
     Examples:
         >>> import numpy as np
         >>> from vision_studies.classifiers.transforms import rooted
-        >>> rooted(np.array([[9.0, 16.0]])).round(2).tolist()
-        [[0.6, 0.8]]
+        >>> rooted(np.array([[9.0, 16.0]])).round(2)
+        array([[0.6, 0.8]], dtype=float32)
     """
     exact = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     found: np.ndarray = Rooted(parts)(exact).numpy()
