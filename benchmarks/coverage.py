@@ -12,7 +12,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,19 @@ PILOTS = (
     (0.03, Setting(300, 5, 0.9, WEAK)),
     (0.01, Setting(1000, 10, 0.95, WEAK)),
 )
+FOLDED = (
+    (50, 5, 1, 0.25),
+    (100, 3, 1, 0.25),
+    (100, 5, 1, 0.12),
+    (100, 5, 1, 0.25),
+    (100, 5, 1, 0.5),
+    (100, 10, 1, 0.25),
+    (300, 5, 1, 0.25),
+    (60, 5, 3, 0.25),
+    (100, 5, 5, 0.25),
+    (300, 5, 3, 0.5),
+)
+"""Images, folds, seeds, and how far class means lie apart."""
 
 
 def mean_of(accuracy: float, effect: float) -> float:
@@ -223,32 +236,80 @@ def power(setting: Setting, margin: float, repetitions: int, *, of: str) -> tupl
     )
 
 
-def folds(images: int, count: int, repetitions: int) -> tuple[float, float]:
-    """Shares of cross-validations of two equally good learners that tell a difference: corrected, and a plain t-test.
+_NEW = 4000  # images on which the networks of a cross-validation are tested besides
 
-    The learners take the nearer of two class means, each on ten of twenty equally good features.
+
+def cross_validation(
+    random: np.random.Generator, images: int, count: int, seeds: int = 1, *, apart: float = 0.25, new_images: int = 0
+) -> tuple[list[Evidence], float]:
+    """A cross-validation of two equally good learners, and the accuracy of the first one's networks on so many new images.
+
+    The learners take the nearer of two class means, each on ten of twenty equally good features, whose class means lie `apart`
+    of the middle; with several seeds each network is moved by chance.
+    """
+    labels, new_labels = random.integers(0, 2, images), random.integers(0, 2, new_images)
+    features, new = (
+        random.normal(size=(len(own), 20)) + apart * (2 * own[:, None] - 1) for own in (labels, new_labels)
+    )
+    fold = random.permutation(images) % count
+    right = np.zeros((2, seeds, images), dtype=bool)
+    accuracies = []
+    for one in range(count):
+        train, test = fold != one, fold == one
+        for learner, columns in enumerate((slice(0, 10), slice(10, 20))):
+            known, own = features[train][:, columns], labels[train]
+            zero, first = known[own == 0].mean(axis=0), known[own == 1].mean(axis=0)
+            for seed in range(seeds):
+                direction = first - zero + (0.15 * random.normal(size=10) if seeds > 1 else 0)
+                middle = (zero + first) / 2
+                right[learner, seed, test] = ((features[test][:, columns] - middle) @ direction > 0) == labels[test]
+                if learner == 0 and new_images:
+                    accuracies.append((((new[:, columns] - middle) @ direction > 0) == new_labels).mean())
+    places, numbers = np.arange(images), np.arange(seeds)
+    none = np.zeros(images, dtype=np.int64)
+    evidence = [
+        Evidence.of_images(f"v{n}", numbers, places, none, correct=own, folds=fold) for n, own in enumerate(right)
+    ]
+    return evidence, float(np.mean(accuracies)) if accuracies else float("nan")
+
+
+def by_fold(evidence: Evidence) -> np.ndarray:
+    """Accuracy of each fold, mean over seeds."""
+    assert evidence.folds is not None
+    return np.array([evidence.correct[:, evidence.folds == one].mean() for one in np.unique(evidence.folds)])
+
+
+def folds(images: int, count: int, repetitions: int, seeds: int = 1) -> tuple[float, float, float]:
+    """Shares of cross-validations of two equally good learners that tell a difference: ours, the corrected test of the folds
+    alone, and a plain t-test of them.
     """
     random = np.random.default_rng(0)
-    corrected, plain = [], []
+    own, corrected, plain = [], [], []
+    test = images // count
     for _ in range(repetitions):
-        labels = random.integers(0, 2, images)
-        features = random.normal(size=(images, 20)) + 0.25 * (2 * labels[:, None] - 1)
-        fold = random.permutation(images) % count
-        found = []
-        for one in range(count):
-            train, test = fold != one, fold == one
-            right = []
-            for columns in (slice(0, 10), slice(10, 20)):
-                known, own = features[train][:, columns], labels[train]
-                zero, first = known[own == 0].mean(axis=0), known[own == 1].mean(axis=0)
-                side = (features[test][:, columns] - (zero + first) / 2) @ (first - zero) > 0
-                right.append((side == labels[test]).mean())
-            found.append(right[0] - right[1])
-        corrected.append(
-            corrected_resampled(found, train=int((fold != 0).sum()), test=int((fold == 0).sum())).p <= LEVEL
-        )
+        [first, second], _ = cross_validation(random, images, count, seeds)
+        found = by_fold(first) - by_fold(second)
+        own.append(compare([first, second], 1, 1 - LEVEL)[0].p <= LEVEL)
+        corrected.append(corrected_resampled(found, train=images - test, test=test).p <= LEVEL)
         plain.append(np.ptp(found) > 0 and stats.ttest_1samp(found, 0).pvalue <= LEVEL)
-    return float(np.mean(corrected)), float(np.mean(plain))
+    return float(np.mean(own)), float(np.mean(corrected)), float(np.mean(plain))
+
+
+def covers_folds(
+    images: int, count: int, seeds: int, apart: float, repetitions: int
+) -> tuple[float, float, float, float, float]:
+    """The accuracy that such networks have on average; the shares of intervals that cover it: ours, those without the factor
+    for folds, those of the corrected test; and the mean width of ours.
+    """
+    random = np.random.default_rng(0)
+    studies = [cross_validation(random, images, count, seeds, apart=apart, new_images=_NEW) for _ in range(repetitions)]
+    truth = float(np.mean([accuracy for _, accuracy in studies]))
+    own = intervals([evidence for [evidence, _], _ in studies])
+    alone = intervals([replace(evidence, folds=None) for [evidence, _], _ in studies])
+    test = images // count
+    corrected = [corrected_resampled(by_fold(evidence), train=images - test, test=test) for [evidence, _], _ in studies]
+    inside = [float(np.mean([one.low <= truth <= one.high for one in found])) for found in (own, alone, corrected)]
+    return truth, inside[0], inside[1], inside[2], float(np.mean([one.high - one.low for one in own]))
 
 
 def of_classes(random: np.random.Generator, images: int, seeds: int, strength: float, effect: float = 0.05) -> Evidence:
@@ -362,10 +423,23 @@ def power_table(repetitions: int) -> str:
 def fold_table(repetitions: int) -> str:
     """Errors over folds."""
     rows = []
-    for images, count in ((50, 5), (100, 5), (100, 10), (300, 10)):
-        corrected, plain = folds(images, count, repetitions)
-        rows.append([str(images), str(count), f"**{percent(corrected)}**", percent(plain)])
-    return table(["images", "folds", "corrected test: told (%)", "plain t-test: told (%)"], rows)
+    for images, count, seeds in ((50, 5, 1), (100, 5, 1), (100, 10, 1), (300, 10, 1), (100, 5, 3)):
+        own, corrected, plain = folds(images, count, repetitions, seeds)
+        rows.append([str(images), str(count), str(seeds), f"**{percent(own)}**", percent(corrected), percent(plain)])
+    heads = ["images", "folds", "seeds", "told (%)", "by the corrected test alone (%)", "by a plain t-test (%)"]
+    return table(heads, rows)
+
+
+def fold_accuracy_table(repetitions: int) -> str:
+    """Coverage of accuracies by cross-validation."""
+    rows = []
+    for setting in FOLDED:
+        truth, own, alone, corrected, width = covers_folds(*setting, repetitions)
+        images, count, seeds, _ = setting
+        shares = [f"**{percent(own)}**", f"{100 * width:.1f}", percent(alone), percent(corrected)]
+        rows.append([str(images), str(count), str(seeds), f"{truth:.2f}", *shares])
+    heads = ["images", "folds", "seeds", "accuracy", "covers (%)", "width (points)"]
+    return table([*heads, "without the factor k / (k - 1) (%)", "corrected test (%)"], rows)
 
 
 TABLES: dict[str, Callable[[int], str]] = {
@@ -377,6 +451,7 @@ TABLES: dict[str, Callable[[int], str]] = {
     "equivalence": lambda repetitions: equivalence_table(max(200, repetitions // 4)),
     "power": lambda repetitions: power_table(max(100, repetitions // 8)),
     "folds": fold_table,
+    "fold_accuracy": lambda repetitions: fold_accuracy_table(max(200, repetitions // 4)),
 }
 
 

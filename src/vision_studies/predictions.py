@@ -44,6 +44,7 @@ class Predictions:
         views: how many test-time views were averaged; 1: the plain image.
         marks: further facts of every image, bool [N], by name.
         data_fingerprint: of what the run learnt from; the store of runs fills it in.
+        folds: int64 [N], in which fold of a cross-validation each image was held out, from 1; None where there is one split.
 
     Examples:
         >>> import numpy as np
@@ -67,6 +68,7 @@ class Predictions:
     views: int = 1
     marks: "Mapping[str, np.ndarray]" = field(default_factory=dict)
     data_fingerprint: str = ""
+    folds: "np.ndarray | None" = None
 
     @classmethod
     def of(

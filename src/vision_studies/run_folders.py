@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
+FOLDS_FILE = "folds.json"
+"""In the folder of a run that is put together from those of the folds of a cross-validation: which runs these are."""
 CHECKPOINTS = "checkpoints"
 FINAL_FILE = "final.safetensors"
 """State of a training that has ended, among its checkpoints."""
@@ -90,6 +92,22 @@ def read_label(folder: Path) -> str | None:
     return str(_read_object(file, ("label",))["label"]) if file.exists() else None
 
 
+def network_folder(folder: Path) -> Path:
+    """Folder of the run whose network is used for a run: its own or, where it is put together from folds, that of the fold that
+    is best by validation. Raises DataError where the file that names them is damaged.
+    """
+    file = folder / FOLDS_FILE
+    return folder.parent / str(_read_object(file, ("best",))["best"]) if file.is_file() else folder
+
+
+def folds_of(folder: Path) -> list[Path]:
+    """Folders of the runs of the folds that a run is put together from, in their order; none of another run. Raises DataError
+    where the file that names them is damaged.
+    """
+    file = folder / FOLDS_FILE
+    return [folder.parent / str(name) for name in _read_object(file, ("runs",))["runs"]] if file.is_file() else []
+
+
 def predictions_file(folder: Path, split: str, views: int = 1) -> Path:
     """Where a run keeps what it has said of the images of a split, as the mean of so many test-time views."""
     return folder / f"predictions_{split}{f'_views_{views}' if views > 1 else ''}.parquet"
@@ -140,7 +158,7 @@ def unneeded_checkpoints(folder: Path, *, newest: int, every: int | None = None)
 
 def stage_files(folder: Path) -> list[Path]:
     """Results of all stages that have ended; a writer that was killed leaves files whose names begin with a dot."""
-    return [path for path in folder.glob("[!.]*.json") if path.name not in (DESCRIPTION_FILE, LABEL_FILE)]
+    return [path for path in folder.glob("[!.]*.json") if path.name not in (DESCRIPTION_FILE, LABEL_FILE, FOLDS_FILE)]
 
 
 def read_stage(path: Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ _METADATA = b"predictions"
 _VERSION = 1
 _PROBABILITY, _CLASS, _OF_CLASS, _MARK = "probability_", "class_", "probability_of_class_", "mark_"
 _FIRST = ("index", "label", "predicted")
+_FOLD = "fold"
 _AGAIN = "delete its evaluation.json and run the study again, and it is scored again without being trained again"
 
 
@@ -140,6 +141,8 @@ def _columns(predictions: Predictions) -> "dict[str, np.ndarray]":
         for rank in range(halves.shape[1]):
             columns[f"{_CLASS}{rank + 1}"] = predictions.top.classes[:, rank].astype(small)
             columns[f"{_OF_CLASS}{rank + 1}"] = halves[:, rank]
+    if predictions.folds is not None:
+        columns[_FOLD] = predictions.folds.astype(np.uint8)
     return columns | {f"{_MARK}{name}": values for name, values in predictions.marks.items()}
 
 
@@ -216,6 +219,7 @@ def _predictions(table: "pa.Table", about: dict[str, Any], split: PredictedSplit
         views,
         {name.removeprefix(_MARK): columns[name] for name in columns if name.startswith(_MARK)},
         str(about["data_fingerprint"]),
+        columns[_FOLD].astype(np.int64) if _FOLD in columns else None,
     )
 
 

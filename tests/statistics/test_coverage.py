@@ -8,6 +8,7 @@ from benchmarks.coverage import (
     WEAK,
     Setting,
     covered,
+    covers_folds,
     differences,
     equivalence,
     family_error,
@@ -70,8 +71,16 @@ def test_equivalence_errs_rarely_and_is_found():
 
 
 def test_folds_are_not_taken_for_independent():
-    corrected, plain = folds(60, 10, REPETITIONS)
-    assert corrected <= 0.06 < plain
+    own, corrected, plain = folds(50, 5, REPETITIONS)
+    assert own <= corrected <= 0.06 < plain
+
+
+@pytest.mark.parametrize(("images", "count", "seeds", "apart"), [(60, 5, 1, 0.25), (60, 4, 2, 0.5)])
+def test_intervals_of_cross_validations_cover(images, count, seeds, apart):
+    truth, inside, without, _, width = covers_folds(images, count, seeds, apart, 100)
+    assert 0.7 < truth < 0.99
+    assert max(0.9, without) <= inside
+    assert width < 0.3
 
 
 def test_a_table_is_written_into_its_place():

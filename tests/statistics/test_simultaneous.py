@@ -6,7 +6,9 @@ from scipy import stats
 
 from vision_studies.errors import ParameterError
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.resampled import corrected_resampled
 from vision_studies.statistics.simultaneous import all_pairs, compare
+from vision_studies.statistics.two_way import intervals
 
 
 def drawn(advantages, seeds=3, images=200, start=0, seed_effect=0.1):
@@ -100,3 +102,63 @@ def test_a_lower_margin_needs_more_and_images_limit_what_seeds_can_tell():
 def test_what_is_out_of_range_is_named(options, message):
     with pytest.raises(ParameterError, match=message):
         compare(drawn([0.0, 0.0], images=5), **options)
+
+
+def of_folds(correct, fold, name="v"):
+    images = np.arange(correct.shape[1])
+    return Evidence.of_images(name, np.arange(len(correct)), images, np.zeros_like(images), correct=correct, folds=fold)
+
+
+def test_a_difference_of_folds_has_the_wider_interval_of_two_and_the_p_that_goes_with_it():
+    random = np.random.default_rng(3)
+    fold = np.repeat(np.arange(5), 20)
+    # The difference is 30 points in one fold, and none in the others.
+    other = random.random((1, 100)) < 0.5
+    first = other.copy()
+    first[0, np.flatnonzero((fold == 0) & ~other[0])[:6]] = True
+    [alone] = compare([of_folds(first, None), of_folds(other, None)], 1)
+    [folded] = compare([of_folds(first, fold), of_folds(other, fold)], 1)
+    values = [(first[0, fold == one].mean() - other[0, fold == one].mean()) for one in range(5)]
+    corrected = corrected_resampled(values, train=80, test=20)
+    assert folded.value == alone.value == pytest.approx(corrected.value)
+    assert folded.high - folded.low == pytest.approx(corrected.high - corrected.low)
+    assert folded.high - folded.low > alone.high - alone.low
+    assert (alone.says, folded.says, folded.needs) == ("better", "cannot tell", None)
+    assert folded.p > 0.05 > alone.p
+
+
+def test_folds_that_agree_by_chance_make_no_certainty_and_other_folds_are_not_paired():
+    fold = np.repeat(np.arange(5), 4)
+    right = np.tile([True, True, True, False], 5)[None]
+    [same] = compare([of_folds(right, fold), of_folds(right, fold)], 1)
+    [alone] = compare([of_folds(right, None), of_folds(right, None)], 1)
+    assert same.high - same.low == pytest.approx(alone.high - alone.low)
+    assert same.high > 0.05
+    [apart] = compare([of_folds(right, fold), of_folds(right, np.tile(np.arange(5), 4))], 1)
+    assert (apart.low, apart.high) == (alone.low, alone.high)
+
+
+def test_several_differences_of_folds_are_wider_than_one():
+    random = np.random.default_rng(0)
+    fold = np.tile(np.arange(5), 20)
+    several = [of_folds(random.random((2, 100)) < 0.7, fold, f"v{number}") for number in range(4)]
+    [one, *_] = compare(several, 3)
+    [alone] = compare([several[0], several[3]], 1)
+    assert one.high - one.low > alone.high - alone.low
+    assert one.p >= alone.p
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy", "log_loss"])
+def test_intervals_of_folds_are_wider_and_stay_in_their_range(metric):
+    random = np.random.default_rng(1)
+    labels = np.arange(60) % 2
+    probabilities = random.dirichlet([2, 2], (3, 60)).astype(np.float32)
+    shared = {"seeds": np.arange(3), "images": np.arange(60), "labels": labels, "probabilities": probabilities}
+    plain, folded = (Evidence.of_images("v", **shared, folds=folds) for folds in (None, np.arange(60) % 5))
+    [alone], [found] = intervals([plain], metric), intervals([folded], metric)
+    assert found.value == alone.value
+    assert found.high - found.low > alone.high - alone.low
+    assert found.low >= 0
+    assert found.source.endswith(
+        ", for 5 folds, Wilson's form" if metric != "log_loss" else ", on the logarithmic scale"
+    )

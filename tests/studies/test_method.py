@@ -21,6 +21,7 @@ from vision_studies.studies.method import (
     Method,
     NoChoice,
     PageSection,
+    in_folds,
     load_method,
     make_context,
     no_networks,
@@ -44,6 +45,7 @@ ANSWERS = [
     "published",
     "predictions",
     "verdict",
+    "folds",
 ]
 WRITING = ("begin", "record", "record_failure", "forget", "forget_all", "claim", "write_group")
 
@@ -96,7 +98,7 @@ def test_nothing_is_done_before_it_is_given(demo, name, fresh, tmp_path):
 
 def toy(stages) -> Method:
     networks = no_networks("they keep none", lambda _: "")
-    others = (networks, NeverPublished("it is a toy"), KEPT, NoChoice("asks nothing"))
+    others = (networks, NeverPublished("it is a toy"), KEPT, NoChoice("asks nothing"), in_folds)
     return Method("toy", 3, SECTION, stages, lambda _: None, lambda _: 1, (), *others)
 
 

@@ -12,10 +12,11 @@ from vision_studies.project_folders import run_records
 from vision_studies.reports.formatting import MISSING, number, percent
 from vision_studies.reports.model_card import model_card
 from vision_studies.reports.tables import labels_of
+from vision_studies.run_folders import folds_of, network_folder
 from vision_studies.statistics.metrics import COMPARED, METRICS
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.question import read_records
-from vision_studies.studies.stored_runs import StoredRun
+from vision_studies.studies.stored_runs import StoredRun, read_run
 
 if TYPE_CHECKING:
     from vision_studies.training.classifier import ImageClassifier
@@ -50,6 +51,7 @@ def card_text(project: Path, chosen: ChosenModel) -> str:
             **size,
             **{key: measured[key] for key in ("validation_accuracy", "test_accuracy")},
             "title": f"{name}, {description['study']}" if run else name,
+            "folds": len(folds_of(run.folder)) if run else 0,
             "run": run.fingerprint if run else description.get("run_fingerprint"),
             "label": run.label if run else None,
             "labels": labels_of(json.dumps(flatten(description["configuration"]))),
@@ -81,7 +83,10 @@ def _data(
 
     from vision_studies.serving.stored_data import images_of_runs, prepared_data_sets
 
-    data = prepared_data_sets(project).get(fingerprint) if run is None else images_of_runs(project)(run)
+    used = (
+        None if run is None else read_run(network_folder(run.folder))
+    )  # of a run of folds, the one whose network it is
+    data = prepared_data_sets(project).get(fingerprint) if used is None else images_of_runs(project)(used)
     if data is None:
         return {"name": fingerprint, "splits": None}
     names = data.image_set.class_names

@@ -14,7 +14,7 @@ from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError, guess
 from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, project_folder
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import run_folder_of
+from vision_studies.run_folders import network_folder, run_folder_of
 from vision_studies.studies.method import Choice, load_method, networks_of
 from vision_studies.studies.stored_runs import StoredRun, find_run, find_runs
 from vision_studies.versions import newest_file
@@ -266,7 +266,8 @@ def results_file(project: Path, study: str, pipeline: str) -> Path:
 
 def why_unusable(run: StoredRun) -> str | None:
     """Why no classifier of images can be made of a run, in words that follow "cannot be used: "; None where one can."""
-    return networks_of(run.description["pipeline"]).unusable(run.description["configuration"], run.folder)
+    folder = network_folder(run.folder)
+    return networks_of(run.description["pipeline"]).unusable(run.description["configuration"], folder)
 
 
 def models_text(project: Path, study: str | None, *, every: bool) -> str:
@@ -311,6 +312,7 @@ def _row(run: StoredRun, variants: Sequence[str], data: "PreparedData", *, is_be
         "label": run.label or "",
         "variant": " = ".join(variants),
         **{name: run.description[name] for name in ("trial", "seed")},
+        "fold": run.fold,
         "architecture": networks_of(run.description["pipeline"]).title(configuration),
         "parameters": count(run.metric("parameters")),
         "validation": percent(run.metric("validation_accuracy")),
@@ -325,6 +327,6 @@ def _block(project: Path, study: str, pipeline: str, rows: list[dict[str, Any]])
     selected = newest_selected(project, study) if pipeline == SELECTED else None
     if selected is not None:
         lines.append(f"its best alone: {selected.relative_to(project)}")
-    right = ("trial", "seed", "parameters", "validation", "test", "images", "classes")
+    right = ("trial", "seed", "fold", "parameters", "validation", "test", "images", "classes")
     align = "".join("r" if name in right else "l" for name in rows[0])
-    return "\n".join([*lines, Table(rows, align=align).without("label", "trial").terminal()])
+    return "\n".join([*lines, Table(rows, align=align).without("label", "trial", "fold").terminal()])

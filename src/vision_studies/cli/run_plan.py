@@ -22,6 +22,7 @@ from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
     BUSY,
     CONTINUE,
+    JOIN,
     LATER,
     RETRY,
     REUSE,
@@ -115,7 +116,8 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
         store = RunStore(project_folder() / MODELS / name / (method.runs_of or method.name) / "runs")
         context = make_context(method, models, study, execution, parameters["fresh"], (image_set, splits), store)
         if (reason := method.fits(context)) is None:
-            forecasts += forecast(context)
+            # What is put together from folds costs nothing, and is no run to be waited for.
+            forecasts += [stage for stage in forecast(context) if stage.verb != JOIN]
         else:
             left_out[method.name] = reason
     prepared = str(image_set.folder.parent.relative_to(project_folder())) if image_set is not None else None

@@ -14,7 +14,7 @@ from vision_studies.outcomes import COMPLETE
 from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
 from vision_studies.reports.formatting import spread
 from vision_studies.reports.table import Table
-from vision_studies.run_folders import CHECKPOINTS, HISTORY_FILE, WEIGHTS_FILE, numbered_checkpoints
+from vision_studies.run_folders import CHECKPOINTS, HISTORY_FILE, WEIGHTS_FILE, folds_of, numbered_checkpoints
 from vision_studies.stored_tables import read_table
 from vision_studies.studies.exported_runs import FINGERPRINT, export_name, renamed_export
 from vision_studies.studies.method import networks_of
@@ -76,7 +76,7 @@ def list_runs(env: str | None) -> None:
         study: asked_for(project_folder(), study) for study in dict.fromkeys(run.description["study"] for run in found)
     }
     rows = [_described(run) | {"question": _question(run, asked)} for run in found]
-    click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial").terminal())
+    click.echo(Table(rows, align="l" * len(rows[0])).without("label", "trial", "fold").terminal())
     earlier = sum(row["question"] == EARLIER for row in rows)
     if earlier:
         click.echo(
@@ -410,6 +410,11 @@ def _export_run(stored: StoredRun, folder: Path | None, exports: Path) -> None:
             f"{stored.fingerprint} belongs to {pipeline}, and this command works on runs of {SELECTED}; name one of those."
         )
     history = stored.history()
+    if folds := folds_of(stored.folder):
+        raise ParameterError(
+            f"{stored.fingerprint} is put together from the runs of {len(folds)} folds, which the original files know nothing "
+            f"of; export one of these: {', '.join(folder.name for folder in folds)}."
+        )
     if (reason := why_unusable(stored)) is not None:
         raise ParameterError(f"{stored.fingerprint} is one of the runs that cannot be exported: {reason}.")
     if folder is None:
@@ -488,6 +493,7 @@ def _described(run: StoredRun) -> dict[str, Any]:
         "run": run.fingerprint,
         "label": run.label or "",
         **{name: run.description[name] for name in ("variant", "trial", "seed")},
+        "fold": run.fold,
         "status": run.status,
         "validation": percent(run.metric("validation_accuracy")),
         "test": percent(run.metric("test_accuracy")),

@@ -59,6 +59,24 @@ class LongTailSettings(Settings):
     reverse: bool = Field(description="the last class keeps most, and the first fewest")
 
 
+class FoldSettings(Settings):
+    """When cross-validation takes the place of one test split."""
+
+    when: Literal["auto", "always", "never"] = Field(
+        description="auto: where the source has no test split of its own, and the one that is carved would be smaller than is "
+        "said below; always: whenever the source has none; never: one test split, however small",
+    )
+    number: int = Field(
+        ge=3, le=20, description="folds: every image is tested once, by networks that were trained without its fold"
+    )
+    test_images: int = Field(ge=0, description="auto: with fewer test images than this")
+    test_images_of_a_class: int = Field(ge=0, description="auto: or with fewer test images of some class")
+
+
+FOLDS = FoldSettings(when="auto", number=5, test_images=300, test_images_of_a_class=10)
+"""What settings that do not mention folds say: records of commands of earlier versions have none."""
+
+
 class SplitSettings(Settings):
     """How images are divided; by class, and by nothing else but the seed."""
 
@@ -71,6 +89,7 @@ class SplitSettings(Settings):
         description="together: copies of a picture never stand on two sides of a split (published data sets keep the splits "
         "that they are known by); apart: they are divided like other images",
     )
+    folds: FoldSettings = Field(default=FOLDS, description="cross-validation in place of one test split")
     long_tail: LongTailSettings | None = Field(
         description="keep fewer and fewer images of the classes, of all that are not for test; null keeps every image",
     )
@@ -85,6 +104,10 @@ class ColumnSettings(Settings):
     group: str | None = Field(
         min_length=1, description="patient, place, video: images of one group never stand on two sides of a split"
     )
+
+
+_SPLITS_BEFORE = (("copies", "together"), ("folds", FOLDS.model_dump(mode="json")))
+"""Of splits, what settings would have said before there was the choice."""
 
 
 class DataPrepSettings(Settings):
@@ -142,7 +165,7 @@ class DataPrepSettings(Settings):
             "source": _resolved(self.source) if isinstance(self.source, str) else [*map(_resolved, self.source)],
             "image_size": self.image_size,
             "skip_corrupt": self.skip_corrupt,
-            "splits": {name: value for name, value in splits.items() if (name, value) != ("copies", "together")},
+            "splits": {name: value for name, value in splits.items() if (name, value) not in _SPLITS_BEFORE},
             **self._added(),
         }
 

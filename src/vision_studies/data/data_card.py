@@ -32,7 +32,7 @@ def channel_statistics(image_set: ImageSet, indices: np.ndarray) -> Normalisatio
     return Normalisation(tuple(mean.tolist()), tuple(deviation.tolist()))
 
 
-def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
+def data_card(image_set: ImageSet, splits: Splits, folds: int = 0) -> dict[str, Any]:
     """Counts per class and split, channel statistics of the training split, and images that occur in two splits.
 
     Returns:
@@ -40,7 +40,8 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         of the second that stand in the first, too, byte for byte, and lists some of them: by the names of their files where
         the source has any, otherwise by their places in the image set. `long_tail` is null where every
         image is in a split; otherwise it says how many are in none, and how many training images the largest and the smallest
-        class have. `findings` are those of the check of the source, of each the first few files.
+        class have. `findings` are those of the check of the source, of each the first few files. `folds` of a
+        cross-validation are told of where there are some; the rest is of the one split that they take the place of.
     """
     statistics = channel_statistics(image_set, splits.train)
     counts = {
@@ -63,6 +64,7 @@ def data_card(image_set: ImageSet, splits: Splits) -> dict[str, Any]:
         "channel_standard_deviation": [value / 255 for value in statistics.std],
         "duplicates": _duplicates(image_set, splits),
         "findings": _findings(image_set),
+        **({"folds": folds} if folds else {}),
     }
 
 

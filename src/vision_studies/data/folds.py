@@ -1,14 +1,24 @@
 """Folds for cross-validation: every image is held out once, with all that belongs together."""
 
 import heapq
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from vision_studies.data.splits import units_of
+from vision_studies.config.data_prep import SplitSettings
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.splits import Divided, Splits, carve, copies_of, own_splits, units_of
 from vision_studies.errors import DataError
 
+logger = logging.getLogger(__name__)
+
+PARAMETER = "data_prep.splits.folds.number"
+LEAST = 3
+"""Folds of a study: with fewer, half of the images or less would be learnt from."""
+
+_COLUMN = "fold_"
 _TRIALS = 8  # orders in which groups are dealt out; the one that divides the classes most evenly is taken
 _MANY = 5000  # groups: then the first order is as good as any
 
@@ -21,7 +31,7 @@ def assign_folds(
     copies: np.ndarray | None = None,
     *,
     class_names: Sequence[str] = (),
-    parameter: str = "data_prep.splits.folds",
+    parameter: str = PARAMETER,
 ) -> np.ndarray:
     """Which of `count` folds each image is in: every fold has its share of every class, as nearly as groups allow.
 
@@ -78,6 +88,105 @@ def most_folds(
         (3, 1)
     """
     return _scarcest(np.asarray(labels), _units(len(labels), groups, copies))[1]
+
+
+def make_folds(image_set: ImageSet, splits: Splits, settings: SplitSettings) -> tuple[Splits, ...]:
+    """The splits of a cross-validation, which takes the place of one test split where that is small; none where it does not.
+
+    Every image is tested in one fold, and validation images are carved from the others as they are without folds. A validation
+    split of the source's own is divided like other images.
+
+    Args:
+        image_set: all images.
+        splits: as they are without folds; they say how large the one test split is.
+        settings: when, and how many folds.
+
+    Raises:
+        DataError: `when: always`, and a class has too few images or groups, or a long tail is drawn.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.config.data_prep import SplitSettings
+        >>> from vision_studies.data.folds import make_folds
+        >>> from vision_studies.data.image_set import ImageSet
+        >>> from vision_studies.data.splits import make_splits
+        >>> images, labels = np.zeros((100, 4, 4, 1), np.uint8), np.arange(100) % 2
+        >>> few = ImageSet.create("few", images, labels, ("even", "odd"), np.zeros(100, bool), origin={})
+        >>> settings = SplitSettings(validation_fraction=0.1, test_fraction=0.2, seed=0, copies="together", long_tail=None)
+        >>> folds = make_folds(few, make_splits(few, settings), settings)
+        >>> len(folds), [len(part) for part in (folds[0].train, folds[0].validation, folds[0].test)]
+        (5, [72, 8, 20])
+        >>> sorted(np.concatenate([fold.test for fold in folds])) == list(range(100))
+        True
+    """
+    asked, labels = settings.folds, image_set.labels
+    if asked.when == "never" or (own_splits(image_set) == "test").any():
+        return ()
+    if asked.when == "auto" and not is_small(labels[splits.test], len(image_set.class_names), settings):
+        return ()
+    try:
+        return _folds(image_set, settings)
+    except DataError as error:
+        if asked.when == "always":
+            raise
+        logger.warning(
+            "'%s' has only %d test images, and is not cross-validated: %s", image_set.name, len(splits.test), error
+        )
+        return ()
+
+
+def is_small(labels: np.ndarray, classes: int, settings: SplitSettings) -> bool:
+    """Whether a test split with these labels, int64 [N], is smaller than `settings` say one may be."""
+    asked = settings.folds
+    of_class = np.bincount(labels, minlength=classes)
+    return len(labels) < asked.test_images or int(of_class.min()) < asked.test_images_of_a_class
+
+
+def _folds(image_set: ImageSet, settings: SplitSettings) -> tuple[Splits, ...]:
+    labels, names = image_set.labels, image_set.class_names
+    if settings.long_tail is not None:
+        raise DataError(
+            "Folds of a long tail would each be tested with another tail; set data_prep.splits.folds.when to never, or "
+            "data_prep.splits.long_tail to null."
+        )
+    groups = None if image_set.items is None else image_set.items["group"].to_numpy()
+    copies, number = copies_of(image_set, settings), settings.folds.number
+    if settings.folds.when == "auto":
+        number = max(LEAST, min(number, most_folds(labels, groups, copies)))
+    together = assign_folds(labels, number, settings.seed, groups, copies, class_names=names)
+    units = None if image_set.items is None else units_of(image_set.items["group"], copies)
+    data = Divided(image_set.name, labels, names, np.full(len(labels), ""), units)
+    found = []
+    for fold in range(number):
+        rest = np.flatnonzero(together != fold)
+        train, validation = carve(data, rest, settings.validation_fraction, settings.seed, "validation")
+        found.append(Splits(train, validation, np.flatnonzero(together == fold)))
+    return tuple(found)
+
+
+def to_table(splits: Splits, folds: Sequence[Splits]) -> pd.DataFrame:
+    """One row an image: index, split and, for each fold, its split there, as `fold_1`, `fold_2` ..."""
+    table = splits.to_table()
+    for number, fold in enumerate(folds, start=1):
+        own = fold.to_table().rename(columns={"split": f"{_COLUMN}{number}"})
+        table = table.merge(own, on="index", how="outer").sort_values("index", ignore_index=True)
+    return table
+
+
+def from_table(table: pd.DataFrame) -> tuple[Splits, ...]:
+    """The folds that `to_table` has written; none where there are none.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.data.folds import from_table, to_table
+        >>> from vision_studies.data.splits import Splits
+        >>> one, two, three = np.array([0]), np.array([1]), np.array([2])
+        >>> folds = (Splits(one, two, three), Splits(two, three, one), Splits(three, one, two))
+        >>> [fold.test.tolist() for fold in from_table(to_table(Splits(one, two, three), folds))]
+        [[2], [0], [1]]
+    """
+    columns = [name for name in table.columns if name.startswith(_COLUMN)]
+    return tuple(Splits.from_table(table[["index", name]].rename(columns={name: "split"})) for name in columns)
 
 
 def _units(number: int, groups: Sequence[object] | np.ndarray | None, copies: np.ndarray | None) -> np.ndarray | None:

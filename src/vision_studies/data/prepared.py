@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from vision_studies.data import folds as folding
 from vision_studies.data.data_card import channel_statistics
 from vision_studies.data.ffcv import FfcvLoader
 from vision_studies.data.image_set import ImageSet
@@ -29,6 +30,7 @@ class PreparedData:
         image_set: all images of the set.
         splits: which of them are for training, validation and test.
         ffcv_files: split name -> `.beton` file; empty where FFCV was not used.
+        folds: the splits of a cross-validation, which takes the place of `splits`; none where there is one test split.
 
     Examples:
         >>> import numpy as np
@@ -49,6 +51,7 @@ class PreparedData:
     image_set: ImageSet
     splits: Splits
     ffcv_files: Mapping[str, Path]
+    folds: tuple[Splits, ...] = ()
 
     @classmethod
     def from_catalog(
@@ -56,7 +59,22 @@ class PreparedData:
     ) -> "PreparedData":
         """From what the catalog holds: names of FFCV files are `<split>-<hash of the content>`."""
         files = {name.split("-")[0]: path for name, path in ffcv_files.items()}
-        return cls(image_set, Splits.from_table(splits_table), files)
+        return cls(image_set, Splits.from_table(splits_table), files, folding.from_table(splits_table))
+
+    @property
+    def without_folds(self) -> "PreparedData":
+        """The same with its one test split alone."""
+        return replace(self, folds=())
+
+    @property
+    def each_fold(self) -> "tuple[PreparedData, ...]":
+        """The images as each fold divides them; without FFCV files, for these hold the one split."""
+        return tuple(replace(self, splits=fold, ffcv_files={}, folds=()) for fold in self.folds)
+
+    @property
+    def divisions(self) -> "dict[str, PreparedData]":
+        """Itself, its one split and each of its folds, by fingerprint: what its runs can have learnt from."""
+        return {data.fingerprint: data for data in (self, self.without_folds, *self.each_fold)}
 
     def redivided(self, seed: int | None) -> "PreparedData":
         """With training and validation images divided anew by this seed, see `splits.redivide`; itself for None.
@@ -71,8 +89,9 @@ class PreparedData:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the images and of the splits: what a result depends on."""
-        return hash_json([self.image_set.fingerprint, self.splits.fingerprint])[:16]
+        """Hash of the images and of the splits, or of the folds: what a result depends on."""
+        splits = self.folds or (self.splits,)
+        return hash_json([self.image_set.fingerprint, *(each.fingerprint for each in splits)])[:16]
 
     @cached_property
     def normalisation(self) -> Normalisation:
@@ -140,7 +159,7 @@ class PreparedData:
         if split not in self.ffcv_files:
             raise DataError(
                 f"There is no FFCV file for the {split} split of '{self.image_set.name}'; run "
-                "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device."
+                "`kedro run --pipeline=data_prep` with data_prep.ffcv=true, or use loader=device, which alone knows folds."
             )
         file = fetched(self.ffcv_files[split])
         return FfcvLoader(file, positions=positions, normalisation=self.normalisation, **options)

@@ -100,18 +100,32 @@ def make_splits(image_set: ImageSet, settings: SplitSettings) -> Splits:
         >>> np.bincount(labels[splits.test]).tolist()
         [10, 10]
     """
-    own = np.where(image_set.is_test, "test", "").astype("U10")
+    own = own_splits(image_set)
     units = repeated = None
     if image_set.items is not None:
-        said = image_set.items["split"].fillna("").to_numpy(dtype="U10")
-        own = np.where(said != "", said, own)
-        copies = image_set.items["copies"].to_numpy(np.int64) if settings.copies == "together" else None
+        copies = copies_of(image_set, settings)
         units = units_of(image_set.items["group"], copies)
         repeated = None if copies is None else _repeated(own, copies)
     return divide(
         Divided(image_set.name, image_set.labels, image_set.class_names, own, units, repeated),
         settings,
     )
+
+
+def own_splits(image_set: ImageSet) -> np.ndarray:
+    """The split that the source says of each image, str [N]; empty where it leaves it open."""
+    own = np.where(image_set.is_test, "test", "").astype("U10")
+    if image_set.items is None:
+        return own
+    said = image_set.items["split"].fillna("").to_numpy(dtype="U10")
+    return np.where(said != "", said, own)
+
+
+def copies_of(image_set: ImageSet, settings: SplitSettings) -> np.ndarray | None:
+    """Numbers of the pictures that there are several times, int64 [N], -1 of others; None where copies are divided."""
+    if image_set.items is None or settings.copies == "apart":
+        return None
+    return image_set.items["copies"].to_numpy(np.int64)
 
 
 def units_of_images(image_set: ImageSet) -> np.ndarray | None:
@@ -174,7 +188,7 @@ def divide(data: Divided, settings: SplitSettings) -> Splits:
         rest = _with_all_classes(data, rest[~data.repeated[rest]])
         validation = validation[~data.repeated[validation]]
     if not len(test):
-        rest, test = _carve(data, rest, settings.test_fraction, settings.seed, "test")
+        rest, test = carve(data, rest, settings.test_fraction, settings.seed, "test")
     own_validation = len(validation) > 0
     if settings.long_tail is not None:
         counts = np.bincount(data.labels[rest], minlength=len(data.class_names))
@@ -187,7 +201,7 @@ def divide(data: Divided, settings: SplitSettings) -> Splits:
         if not own_validation:
             rest, validation = _carve_tail(data.labels, rest, settings.validation_fraction, settings.seed, data.units)
     elif not own_validation:
-        rest, validation = _carve(data, rest, settings.validation_fraction, settings.seed, "validation")
+        rest, validation = carve(data, rest, settings.validation_fraction, settings.seed, "validation")
     return Splits(_with_all_classes(data, rest), validation, test)
 
 
@@ -246,7 +260,12 @@ def redivide(splits: Splits, labels: np.ndarray, seed: int, units: np.ndarray | 
     return Splits(train, validation, splits.test)
 
 
-def _carve(data: Divided, indices: np.ndarray, fraction: float, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+def carve(data: Divided, indices: np.ndarray, fraction: float, seed: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions `indices` as what is left and what is carved, both sorted, by class and seed.
+
+    Raises:
+        DataError: a class has too few images or groups to be divided; it names `data_prep.splits.<name>_fraction`.
+    """
     labels = data.labels[indices]
     counts = np.bincount(labels, minlength=len(data.class_names))
     scarce = int(counts.argmin())

@@ -5,6 +5,7 @@ Each sentence is made from numbers of the verdict alone. `docs/verdict.md` says 
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,9 @@ from vision_studies.statistics.verdict import (
 
 FEW_IMAGES = 100
 """Of fewer test images each is more than a point."""
+
+FEW_OF_A_CLASS = 10
+"""Of fewer test images of a class little can be said, which is told."""
 
 MOST_SEEDS, MOST_IMAGES = 100, 20
 """Further seeds, and times as many test images, beyond which nobody will go to tell two candidates apart."""
@@ -100,7 +104,7 @@ def _choice(answer: Answer, best: Standing, confidence: float, margin: float) ->
     is_said = "baseline" in take.candidate.title.lower()
     role = ", a baseline" if take.candidate.is_baseline and not is_said else ""
     named = f"Take {_called(take, answer)}{role}"
-    reached = f"{_reached(answer)} ({_interval(take.estimate, confidence)})"
+    reached = f"{_reached(answer)} ({_interval(take, confidence)})"
     if take is not best:
         cost = _cost(take.candidate, best.candidate)
         yield f"{named}: as good as the best, with {cost}. {_sentence(f'it names {_share(take.estimate.value)} {reached}')}."
@@ -144,7 +148,7 @@ def _chosen(answer: Answer, best: Standing, scored: Sequence[Standing]) -> Itera
 
 def _without_choice(answer: Answer, confidence: float) -> Iterator[str]:
     highest = max(answer.standings, key=lambda one: one.estimate.value)
-    reached = f"{_share(highest.estimate.value)} {_reached(answer)} ({_interval(highest.estimate, confidence)})"
+    reached = f"{_share(highest.estimate.value)} {_reached(answer)} ({_interval(highest, confidence)})"
     yield "Nothing can be recommended: no run has a validation result, and test images that choose would flatter the choice."
     if len(answer.standings) == 1:
         yield f"{_sentence(_called(highest, answer))} names {reached}."
@@ -278,9 +282,19 @@ def _ways(needs: Needs, seconds: float, images: int | None) -> Iterator[str]:
 def _cautions(answer: Answer) -> Iterator[str]:
     """What makes the numbers less than they look."""
     images = answer.test_images
+    folds = sorted({one.candidate.folds for one in answer.standings} - {0})
+    if folds:
+        number = " or ".join(map(str, folds))
+        yield (
+            f"Cross-validated: every image was predicted once, by a network that had not seen it ({number} folds). Folds share "
+            "training images, for which intervals are wider."
+        )
     if images is not None and images < FEW_IMAGES:
         few = f"{images} test images are few" if images > 1 else "One test image is too few"
         yield f"{few}: each of them is {_points(1 / images)}."
+    of_class = _fewest_of_a_class(answer)
+    if of_class is not None and of_class < FEW_OF_A_CLASS:
+        yield f"Of one class there {'is' if of_class == 1 else 'are'} only {of_class} test image{'s' * (of_class != 1)}."
     covered = {one.estimate.covers for one in answer.standings}
     if answer.best is not None and answer.best.estimate.seeds == 1:
         yield "One seed: how much it varies from training to training is not known."
@@ -296,6 +310,12 @@ def _cautions(answer: Answer) -> Iterator[str]:
     unchosen = [one for one in answer.standings if math.isnan(one.validation)]
     if unchosen and answer.best is not None:
         yield f"Not to be chosen, without a validation result: {_few(unchosen, answer)}."
+
+
+def _fewest_of_a_class(answer: Answer) -> int | None:
+    """Test images of the class that has fewest, of those that have some; None where images are not known one by one."""
+    evidence = next((one.candidate.evidence for one in answer.standings if one.candidate.test_images), None)
+    return None if evidence is None else min(Counter(evidence.labels.tolist()).values())
 
 
 def _left_out(answer: Answer) -> Iterator[str]:
@@ -559,10 +579,12 @@ def _estimate_range(estimate: Estimate) -> str:
     return MISSING if math.isnan(estimate.low) else _range(estimate.low, estimate.high)
 
 
-def _interval(estimate: Estimate, confidence: float) -> str:
-    """The interval of a value, and over what it is: the seeds and images that stand behind it."""
+def _interval(standing: Standing, confidence: float) -> str:
+    """The interval of a value, and over what it is: the seeds and images that stand behind it, and the folds."""
+    estimate, folds = standing.estimate, standing.candidate.folds
     seeds = f"{estimate.seeds:,} seed{'s' * (estimate.seeds != 1)}"
     images = f"{estimate.images:,} test image{'s' * (estimate.images != 1)}"
+    images = f"{estimate.images:,} images, cross-validated in {folds} folds" if folds else images
     behind = f"{seeds}, {images}" if estimate.images else seeds
     if estimate.covers == "nothing" or math.isnan(estimate.low):
         return f"{behind}; no interval can be given"

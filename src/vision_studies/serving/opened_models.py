@@ -12,7 +12,7 @@ from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import CheckpointError, ParameterError
-from vision_studies.run_folders import WEIGHTS_FILE, read_description, run_folder_of
+from vision_studies.run_folders import WEIGHTS_FILE, network_folder, read_description, run_folder_of
 from vision_studies.serving.stored_data import data_of_run
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
@@ -69,6 +69,8 @@ def open_run(folder: Path, checkpoint: Path | None = None) -> ImageClassifier:
     """The classifier that the run in a folder has trained, with the weights of a `checkpoint` where that is named instead of
     the selected ones. Raises CheckpointError, ParameterError and DataError as `open_model_file`.
     """
+    if checkpoint is None:
+        folder = network_folder(folder)
     description = read_description(folder)
     networks = networks_of(description["pipeline"])
     reason = networks.unusable(description["configuration"], folder)

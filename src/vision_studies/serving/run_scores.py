@@ -15,7 +15,14 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError, StorageError
 from vision_studies.files import hash_file, hash_json
 from vision_studies.predictions import Predictions
-from vision_studies.run_folders import DESCRIPTION_FILE, WEIGHTS_FILE, read_description, run_folder_of, stage_files
+from vision_studies.run_folders import (
+    DESCRIPTION_FILE,
+    WEIGHTS_FILE,
+    network_folder,
+    read_description,
+    run_folder_of,
+    stage_files,
+)
 from vision_studies.serving.calibration import Calibration, read_calibration, write_calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_model_file, open_run, selected_model
@@ -160,4 +167,6 @@ def _run_of(path: Path) -> StoredNetwork | None:
     if folder is None:
         return None
     checkpoint = None if path == folder or path.absolute() == folder / WEIGHTS_FILE else path
+    if checkpoint is None:
+        folder = network_folder(folder)
     return StoredNetwork(folder, read_description(folder), checkpoint)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
-from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError
 from vision_studies.project_folders import PRIMARY, project_folder
 from vision_studies.stored_tables import read_table
@@ -21,11 +20,11 @@ def prepared_data_sets(project: Path) -> dict[str, PreparedData]:
     set is damaged.
     """
     prepared = (
-        PreparedData(ImageSet.open(table.parent / "image_set"), Splits.from_table(read_table(table, _MEND)), {})
+        PreparedData.from_catalog(ImageSet.open(table.parent / "image_set"), read_table(table, _MEND), {})
         for table in sorted((project / PRIMARY).glob("*/splits.parquet"))
         if (table.parent / "image_set").is_dir()
     )
-    return {data.fingerprint: data for data in prepared}
+    return {fingerprint: each for data in prepared for fingerprint, each in data.divisions.items()}
 
 
 def images_of_runs(project: Path) -> Callable[[StoredRun], PreparedData | None]:

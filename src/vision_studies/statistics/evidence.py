@@ -25,6 +25,7 @@ class Evidence:
         probabilities: float [S, N, C], or None where they are not kept.
         values: float [S], test accuracy of each seed: the mean of `correct` where there are images. NaN where a run has none.
         validation: float [S], validation accuracy of each seed, which chooses; NaN where there is none.
+        folds: int64 [N], in which fold of a cross-validation each image was held out; None where there is one test split.
 
     Raises:
         DataError: the parts do not fit each other.
@@ -39,6 +40,7 @@ class Evidence:
     probabilities: np.ndarray | None
     values: np.ndarray
     validation: np.ndarray
+    folds: np.ndarray | None = None
     classes: int = field(init=False)
     """Number of classes that labels, predictions and probabilities speak of; 0 where there are no images."""
 
@@ -60,6 +62,7 @@ class Evidence:
         predicted: np.ndarray | None = None,
         probabilities: np.ndarray | None = None,
         validation: Sequence[float] | np.ndarray | None = None,
+        folds: np.ndarray | None = None,
     ) -> "Evidence":
         """Evidence from predictions; what is not given follows from probabilities, or else from predicted classes.
 
@@ -83,7 +86,13 @@ class Evidence:
             correct=correct,
             predicted=None if predicted is None else np.asarray(predicted, dtype=np.int64),
             probabilities=probabilities,
+            folds=None if folds is None else np.asarray(folds, dtype=np.int64),
         )
+
+    @property
+    def number_of_folds(self) -> int:
+        """Of a cross-validation; 0 where there is one test split."""
+        return 0 if self.folds is None else len(np.unique(self.folds))
 
     @classmethod
     def of_seeds(
@@ -133,6 +142,7 @@ def _problems(evidence: Evidence) -> list[str]:
         "predicted": (evidence.predicted, (seeds, images)),
         "values": (evidence.values, (seeds,)),
         "validation": (evidence.validation, (seeds,)),
+        "folds": (evidence.folds, (images,)),
     }
     found = [
         f"`{name}` has the shape {np.shape(array)}, and {seeds} seeds and {images} images need {shape}"

@@ -33,6 +33,17 @@ class Resampled:
     p: float
 
 
+def correction_of_folds(folds: int, *, train: float, test: float) -> float:
+    """The variance of the mean of so many folds, over that of one, with so many training and test images.
+
+    Examples:
+        >>> from vision_studies.statistics.resampled import correction_of_folds
+        >>> correction_of_folds(5, train=80, test=20)
+        0.45
+    """
+    return 1 / folds + test / train
+
+
 def corrected_resampled(values: ArrayLike, *, train: int, test: int, confidence: float = 0.95) -> Resampled:
     """The mean of differences (or of accuracies) of folds or splits, with corrected variance.
 
@@ -59,7 +70,7 @@ def corrected_resampled(values: ArrayLike, *, train: int, test: int, confidence:
     value = float(sample.mean()) if folds else np.nan
     if folds < 2:
         return Resampled(folds, value, np.nan, np.nan, np.nan)
-    error = float(np.sqrt((1 / folds + test / train) * sample.var(ddof=1)))
+    error = float(np.sqrt(correction_of_folds(folds, train=train, test=test) * sample.var(ddof=1)))
     half = float(special.stdtrit(folds - 1, (1 + confidence) / 2)) * error
     statistic = -abs(value) / error if error > 0 else -np.inf if value else 0.0
     p = float(2 * special.stdtr(folds - 1, statistic))

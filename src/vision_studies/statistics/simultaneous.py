@@ -10,6 +10,9 @@ difference, with the correlations that the pairs have by what they share (max-t:
 Westfall 2008). Few seeds do not tell how their effects are correlated; the correlation of the rest stands for it, and none
 (which is the wider: Šidák 1967) where predictions are not kept. p is from the same draws: it is at most 1 - confidence exactly
 where the interval excludes 0.
+
+Where both variants are cross-validated on the same folds, whose networks share training images, the corrected resampled test
+(`resampled`) of the folds' differences tells of it, too: the wider interval and the larger p of both count.
 """
 
 from collections.abc import Callable, Sequence
@@ -34,6 +37,7 @@ from vision_studies.statistics.components import (
     with_added,
 )
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.resampled import correction_of_folds
 from vision_studies.statistics.scores import class_weights
 
 Says = Literal["better", "worse", "as good as", "cannot tell"]
@@ -98,7 +102,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two variants by their places, with what their shared runs and images say; None where that is nothing."""
+    """Two variants by their places, with what their shared runs and images say; None where that is nothing. `of_folds` are the
+    differences of the folds of a cross-validation, with the variance of the corrected resampled test.
+    """
 
     first: int
     second: int
@@ -107,6 +113,7 @@ class _Pair:
     squares: MeanSquares | None
     seeds: np.ndarray
     images: int
+    of_folds: MeanSquares | None = None
 
     @property
     def places(self) -> tuple[int, int]:
@@ -179,12 +186,22 @@ def _differences(
     pairs = [_pair(evidence, first, second, metric) for first, second in places]
     told = [pair for pair in pairs if pair.squares is not None]
     halves, p_values = _simultaneous(evidence, told, 1 - confidence)
+    folded = [number for number, pair in enumerate(told) if pair.of_folds is not None]
+    if folded:
+        by_fold = [replace(told[number], squares=told[number].of_folds, images=0) for number in folded]
+        by_fold = [replace(pair, seeds=np.arange(pair.squares.seeds)) for pair in by_fold if pair.squares is not None]
+        wide, large = _simultaneous(evidence, by_fold, 1 - confidence)
+        halves[folded], p_values[folded] = np.maximum(halves[folded], wide), np.maximum(p_values[folded], large)
     found = dict(zip([pair.places for pair in told], zip(halves.tolist(), p_values.tolist(), strict=True), strict=True))
     differences = {
         pair.places: _difference(evidence, pair, *found.get(pair.places, (np.nan, np.nan)), margin=margin)
         for pair in pairs
     }
-    unclear = [number for number, pair in enumerate(told) if differences[pair.places].says == "cannot tell"]
+    unclear = [
+        number
+        for number, pair in enumerate(told)
+        if differences[pair.places].says == "cannot tell" and pair.of_folds is None
+    ]
     needs = _needs([told[number] for number in unclear], halves[unclear], margin)
     for number, need in zip(unclear, needs, strict=True):
         own = told[number].places
@@ -202,12 +219,29 @@ def _pair(evidence: Sequence[Evidence], first: int, second: int, metric: Compare
             scores = scores * class_weights(one.labels[up]).astype(np.float32)
         value = float(scores.mean(dtype=np.float64))
         squares, centre = with_added(mean_squares(scores), value, (-1, 1))
-        return _Pair(first, second, value, centre, squares, seeds, len(images))
+        of_folds = _of_folds(one, other, up, down, scores)
+        return _Pair(first, second, value, centre, squares, seeds, len(images), of_folds)
     values = one.values[left] - other.values[right]
     known = ~np.isnan(values)
     seeds, values = seeds[known], values[known].round(12)  # 0.96 - 0.95 and 0.97 - 0.96 are the same
     value = float(values.mean()) if len(values) else np.nan
     return _Pair(first, second, value, value, seed_squares(values) if len(values) > 1 else None, seeds, 0)
+
+
+def _of_folds(
+    one: Evidence, other: Evidence, up: np.ndarray, down: np.ndarray, scores: np.ndarray
+) -> MeanSquares | None:
+    """Mean differences of the folds, as of so many seeds, with corrected variance; None where folds are not the same."""
+    if one.folds is None or other.folds is None or (one.folds[up] != other.folds[down]).any():
+        return None
+    _, fold, sizes = np.unique(one.folds[up], return_inverse=True, return_counts=True)
+    if len(sizes) < 2:
+        return None
+    values = np.bincount(fold, weights=scores.mean(axis=0, dtype=np.float64)) / sizes
+    count, test = len(sizes), float(sizes.mean())
+    correction = correction_of_folds(count, train=float(sizes.sum()) - test, test=test)
+    squares = seed_squares(values.round(12))
+    return replace(squares, seed=squares.seed * correction * count)
 
 
 def _part(correct: np.ndarray, seeds: np.ndarray, images: np.ndarray) -> np.ndarray:

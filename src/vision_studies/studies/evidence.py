@@ -47,7 +47,8 @@ RUN_COLUMNS = (
 _READERS = 8  # threads: small files keep the disk waiting
 _BATCH = 64  # files that a thread is given at a time
 _WORTH_KEEPING = 200  # files: fewer are read again in no time
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
+_NO_FOLDS = np.zeros(0, dtype=np.int64)
 _SAME = 1e-6  # accuracies of a row and of predictions differ by less
 
 
@@ -177,10 +178,13 @@ class _Asked(NamedTuple):
 
 
 class _Images(NamedTuple):
-    """Test images of a run: positions int64 [N] and labels int64 [N]; runs of one test split share one object."""
+    """Test images of a run: positions int64 [N] and labels int64 [N]; runs of one test split share one object. `folds` int64
+    [N] is that of a cross-validation in which each was held out; empty where there is one test split.
+    """
 
     indices: np.ndarray
     labels: np.ndarray
+    folds: np.ndarray
 
 
 class _Said(NamedTuple):
@@ -219,6 +223,7 @@ def _variant(group: VariantRuns, read: Sequence[_Read], wanted: Wanted) -> Varia
         if wanted != "probabilities" or without
         else _stacked([each.probabilities for each in said], places),
         validation=group.validation,
+        folds=common.folds if len(common.folds) else None,
     )
     return VariantEvidence(group, evidence, aligned=aligned, no_probabilities=without)
 
@@ -238,7 +243,10 @@ def _common(group: VariantRuns, images: Sequence[_Images]) -> tuple[_Images | No
             f"The {len(images)} runs of {group.name} were tested with different images ({counted}, of which all share "
             f"{len(indices)}), so that they cannot be compared image by image."
         )
-    common = _Images(indices, first.labels[np.searchsorted(first.indices, indices)])
+    shared = np.searchsorted(first.indices, indices)
+    folds = [each.folds[np.searchsorted(each.indices, indices)] if len(each.folds) else each.folds for each in kinds]
+    alike = all(np.array_equal(own, folds[0]) for own in folds)
+    common = _Images(indices, first.labels[shared], folds[0] if alike else _NO_FOLDS)
     if any((each.labels[np.searchsorted(each.indices, indices)] != common.labels).any() for each in kinds):
         return None, f"The runs of {group.name} number the classes of the test images differently."
     return common, (
@@ -298,13 +306,13 @@ def _read_one(run: _Asked, folder: Path, wanted: Wanted, shared: "Callable[[Pred
 
 def _shared(sets: dict[int, _Images], said: "Predictions") -> _Images:
     """The images of a run; the same object for all runs that were tested with them."""
-    images = _Images(said.indices, said.labels)
+    images = _Images(said.indices, said.labels, _NO_FOLDS if said.folds is None else said.folds)
     kept = sets.setdefault(_key(images), images)
     return kept if all(map(np.array_equal, kept, images)) else images
 
 
 def _key(images: _Images) -> int:
-    return hash((images.indices.tobytes(), images.labels.tobytes()))
+    return hash(tuple(array.tobytes() for array in images))
 
 
 def _read_correct(asked: Sequence[_Asked], runs: Path) -> Iterable[_Read]:
@@ -369,7 +377,8 @@ class _Cache:
                 arrays = {name: stored[name] for name in stored.files}
             if arrays["version"] != _CACHE_VERSION:
                 return cls({}, [])
-            images = [_Images(arrays[f"indices_{n}"], arrays[f"labels_{n}"]) for n in range(int(arrays["number"]))]
+            numbers = range(int(arrays["number"]))
+            images = [_Images(*(arrays[f"{name}_{n}"] for name in _Images._fields)) for n in numbers]
             names = [_Asked(*one) for one in zip(*(arrays[name].tolist() for name in _Asked._fields), strict=True)]
             stamps = [(time, size) for time, size in arrays["stamps"].tolist()]
             bits = np.split(arrays["bits"], arrays["ends"][:-1])
@@ -398,8 +407,11 @@ class _Cache:
             "bits": np.concatenate(bits) if bits else np.zeros(0, np.uint8),
             "ends": np.cumsum([len(each) for each in bits], dtype=np.int64),
             **{name: np.array([getattr(run, name) for run, *_ in kept]) for name in _Asked._fields},
-            **{f"indices_{number}": each.indices for number, each in enumerate(images)},
-            **{f"labels_{number}": each.labels for number, each in enumerate(images)},
+            **{
+                f"{name}_{number}": array
+                for number, each in enumerate(images)
+                for name, array in zip(_Images._fields, each, strict=True)
+            },
         }
         with suppress(StorageError, OSError), atomic_file(file) as temporary, temporary.open("wb") as opened:
             np.savez(opened, **arrays)  # type: ignore[arg-type] # no array is called allow_pickle

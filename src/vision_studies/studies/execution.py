@@ -159,7 +159,8 @@ def _execute(
     stage: Stage, store: RunStore, settings: ExecutionSettings, unique: Mapping[str, Run], waiting: dict[str, Run]
 ) -> None:
     failed = _failure_marks(store, stage.name, [*waiting.values()])
-    log, elsewhere, holder = RunLog(stage.name, len(waiting)), Elsewhere(stage.name), this_process()
+    name = stage.name if stage.joins is None else f"{stage.name} over folds"
+    log, elsewhere, holder = RunLog(name, len(waiting)), Elsewhere(stage.name), this_process()
     kept_data = kept_with(store.folder)
     with parallel_runs(settings) as parallel:
         while waiting:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 REUSE, TRAIN, CONTINUE, RETRY, BUSY, LATER = "reuse", "train", "continue", "retry", "busy", "later"
 
+JOIN = "join"
+"""What is done to runs that are put together from those of folds: their numbers are known when these are."""
+
 Change = tuple[str, Any, Any]
 """Dotted name of a parameter, its value in the newest stored run of the same name, and its value now."""
 
@@ -83,16 +86,17 @@ def forecast(context: "Context[Any]") -> list[StageForecast]:
     """
     method = context.method
     forecaster = Forecaster(method.name, context.runs, fresh=context.fresh)
-    steps, answer = method.stages(context, {}), None
-    stages: dict[str, StageForecast] = {}
+    steps, answer = context.steps({}), None
+    stages: dict[tuple[str, bool], StageForecast] = {}
     while True:
         try:
             item = steps.send(answer)
         except StopIteration:
             return [stage for stage in stages.values() if stage.decisions or stage.unknown]
         stage_forecast, answer = forecaster.item(item)
-        earlier = stages.pop(stage_forecast.stage, None)  # a stage that goes on stands where it ends
-        stages[stage_forecast.stage] = joined(earlier, stage_forecast) if earlier is not None else stage_forecast
+        key = stage_forecast.stage, stage_forecast.verb == JOIN
+        earlier = stages.pop(key, None)  # a stage that goes on stands where it ends
+        stages[key] = joined(earlier, stage_forecast) if earlier is not None else stage_forecast
 
 
 def joined(first: StageForecast, second: StageForecast) -> StageForecast:
@@ -127,12 +131,20 @@ class Forecaster:
         """What would become of the runs of a stage. Raises DataError where a run's result or a list of a group's members is
         damaged.
         """
+        if stage.joins is not None:
+            runs = {run.fingerprint: run for run in stage.runs}.values()
+            return StageForecast(self.pipeline, stage.label, JOIN, tuple(self._join(run, stage) for run in runs))
         named: dict[str, list[Run]] = {}
         for run in stage.runs:
             named.setdefault(run.fingerprint, []).append(run)
         groups = self._groups(stage.name, set(named))
         decisions = (self._decide(runs, stage, groups) for runs in named.values())
         return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions)))
+
+    def _join(self, run: Run, stage: Stage) -> Decision:
+        if self.fresh or not self.store.is_finished(run, stage.name):
+            return _decision(run, LATER, "when its folds have ended")
+        return _decision(run, REUSE, "finished")
 
     def _artifacts(self, artifacts: Artifacts) -> StageForecast:
         decisions = tuple(self._artifact(artifact) for artifact in artifacts.items)
@@ -216,11 +228,13 @@ class Forecaster:
         """Why a run is new, by the newest stored run that was called like it."""
         run = names[-1]
         namesakes = [
-            self._stored[key] for alias in names if (key := (alias.variant, alias.trial, alias.seed)) in self._stored
+            self._stored[key]
+            for alias in names
+            if (key := (alias.variant, alias.trial, alias.seed, alias.fold)) in self._stored
         ]
         if not self._stored:
             return "never trained", ()
-        if not namesakes and run.variant not in {variant for variant, _, _ in self._stored}:
+        if not namesakes and run.variant not in {variant for variant, *_ in self._stored}:
             return f"new: no run is called {run.variant} yet", ()
         if not namesakes:
             return (f"new: trial {run.trial}" if run.trial else f"new: seed {run.seed}"), ()
@@ -232,12 +246,12 @@ class Forecaster:
         return ", ".join(reasons) or ("changed" if changes else "never trained"), changes
 
     @cached_property
-    def _stored(self) -> dict[tuple[str, int, int], tuple[float, dict[str, Any]]]:
-        """Variant, trial and seed -> time and description of the newest stored run that is called so."""
-        newest: dict[tuple[str, int, int], tuple[float, dict[str, Any]]] = {}
+    def _stored(self) -> dict[tuple[str, int, int, int], tuple[float, dict[str, Any]]]:
+        """Variant, trial, seed and fold -> time and description of the newest stored run that is called so."""
+        newest: dict[tuple[str, int, int, int], tuple[float, dict[str, Any]]] = {}
         for folder, described in descriptions(self.store.folder):
             if {"variant", "trial", "seed"} <= described.keys():
-                key = described["variant"], described["trial"], described["seed"]
+                key = described["variant"], described["trial"], described["seed"], described.get("fold", 0)
                 time = (folder / DESCRIPTION_FILE).stat().st_mtime
                 if key not in newest or newest[key][0] < time:
                     newest[key] = (time, described)

@@ -16,6 +16,7 @@ from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.project_folders import choose_project, project_folder
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.studies.execution import execute
+from vision_studies.studies.folds import joined_stage, steps_by_folds
 from vision_studies.studies.predictions import Keeping, Kept, Never
 from vision_studies.studies.published import NeverPublished, Published
 from vision_studies.studies.run_store import RunStore
@@ -50,6 +51,7 @@ class Context(Generic[S]):
         fresh: forget finished runs.
         data: images and splits; None where the study has none.
         runs: where runs lie.
+        fold: of a cross-validation, from 1, where `data` is of one; else 0.
     """
 
     method: "Method[S]"
@@ -59,11 +61,12 @@ class Context(Generic[S]):
     fresh: bool
     data: "PreparedData | None"
     runs: RunStore
+    fold: int = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A process that does runs draws and recommends nothing: it need not import what would.
         method = replace(self.method, nodes=(), section=PageSection("", {}, ()), verdict=NoChoice(""))
-        parts = (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs)
+        parts = (method, self.settings, self.study, self.execution, self.fresh, self.data, self.runs, self.fold)
         return _context_of, (project_folder(), parts)
 
     @property
@@ -91,7 +94,19 @@ class Context(Generic[S]):
             data: fingerprint of what it learns from; None for the study's images.
         """
         fingerprint, method = self.images.fingerprint if data is None else data, self.method
-        return Run(method.name, self.study.name, variant, trial, seed, configuration, fingerprint, method.version)
+        names = (method.name, self.study.name, variant, trial, seed)
+        return Run(*names, configuration, fingerprint, method.version, self.fold)
+
+    @property
+    def each_fold(self) -> "list[Context[S]]":
+        """The context with the images as each fold divides them; empty where they are not in folds."""
+        folds = () if self.data is None else self.data.each_fold
+        return [replace(self, data=data, fold=fold) for fold, data in enumerate(folds, start=1)]
+
+    def steps(self, known: Known) -> Steps:
+        """All that the method does, in order, as items: once for each fold, where the images are in folds."""
+        whole, each = self.method.stages(self, known), [self.method.stages(own, known) for own in self.each_fold]
+        return steps_by_folds(each, whole) if each else whole
 
     def table(self, runs: Sequence[Run], stages: Sequence[str]) -> "pd.DataFrame":
         """Rows of the results table for all `runs` that have a first stage; later stages add their columns."""
@@ -298,6 +313,10 @@ def _alone(settings: Any) -> Any:
     return settings
 
 
+def in_folds(_: Any) -> None:
+    """Where the runs of a method are done once for each fold, whatever its settings."""
+
+
 def _as_they_are(_: Any, data: "PreparedData") -> "PreparedData":
     return data
 
@@ -324,6 +343,8 @@ class Method(Generic[S]):
         published: how its published project wrote results, or why there is nothing of the kind.
         predictions: how much its scored runs keep of what they say of images, or why there is nothing of the kind.
         verdict: how a verdict chooses among its variants, or why it does not.
+        folds: settings -> why its runs are not done once for each fold where the images are in folds, in words that follow its
+            name, so that it keeps the one test split; None where they are: `in_folds`.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.
@@ -344,6 +365,7 @@ class Method(Generic[S]):
     published: Published | NeverPublished
     predictions: Kept | Never
     verdict: Choice | NoChoice
+    folds: Callable[[S], str | None]
     data: Sequence[str] = ("image_set", "splits")
     parameters: Sequence[str] = ()
     settings: Callable[..., S] = _alone
@@ -360,7 +382,8 @@ class Method(Generic[S]):
     def fits(self, context: Context[S]) -> str | None:
         """Why the study cannot be done on the images of the context, in a sentence; None where it can."""
         try:
-            self.check(context)
+            for own in (context, *context.each_fold):
+                self.check(own)
         except VisionStudiesError as error:
             return str(error)
         return None
@@ -416,7 +439,10 @@ def make_context(
     image_set, splits, *files = data
     prepared = None
     if image_set is not None and splits is not None:
-        prepared = method.prepare(settings, PreparedData.from_catalog(image_set, splits, files[0] if files else {}))
+        whole = PreparedData.from_catalog(image_set, splits, files[0] if files else {})
+        if whole.folds and method.folds(settings) is not None:
+            whole = whole.without_folds
+        prepared = method.prepare(settings, whole)
     return Context(method, settings, study, execution, fresh, prepared, runs)
 
 
@@ -429,12 +455,12 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
         known: what earlier nodes have saved.
 
     Returns:
-        Label -> the runs of the stage, in the order in which the method gave them.
+        Label -> the runs of the stage, in the order in which the method gave them; with folds those that are put together.
 
     Raises:
         VisionStudiesError: something is the user's to mend.
     """
-    steps, answer = context.method.stages(context, known or {}), None
+    steps, answer = context.steps(known or {}), None
     done: dict[str, list[Run]] = {}
     while True:
         try:
@@ -446,7 +472,7 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
         if isinstance(item, Later) or item.label not in labels:
             answer = None if isinstance(item, Later) else True
             continue
-        done.setdefault(item.label, []).extend(getattr(item, "runs", ()))
+        done.setdefault(item.label, []).extend(run for run in getattr(item, "runs", ()) if not run.fold)
         answer = _do(item, context)
     missing = {*labels} - done.keys()
     if missing:
@@ -455,6 +481,10 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
 
 
 def _do(item: Any, context: Context[Any]) -> Any:
+    if isinstance(item, Stage) and item.joins is not None:
+        here = context.execution.model_copy(update={"backend": "sequential"})  # no more than files are read
+        execute(joined_stage(item, context.runs), context.runs, here, fresh=context.fresh)
+        return True
     if isinstance(item, Stage):
         keeps = context.method.predictions
         if isinstance(keeps, Kept):

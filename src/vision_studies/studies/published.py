@@ -14,6 +14,8 @@ import yaml
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.project_folders import MODELS, OUTPUTS, REPORTS
+from vision_studies.run_folders import folds_of
+from vision_studies.statistics.metrics import METRICS
 from vision_studies.studies.stored_runs import StoredRun, read_run
 
 if TYPE_CHECKING:
@@ -109,11 +111,18 @@ class StoredStudy:
             raise self._damaged(found) from error
 
     def complete_runs(self, rows: "pd.DataFrame | None" = None) -> list[tuple[dict[str, Any], StoredRun]]:
-        """Rows of the results, or of another table of runs, that are complete, each with its run."""
+        """Rows of the results, or of another table of runs, that are complete, each with its run; in place of one that is put
+        together from folds, those of the folds.
+        """
         table = self.results if rows is None else rows
-        return [
-            (row, self.run(row["run_fingerprint"])) for row in table[table["status"] == COMPLETE].to_dict("records")
-        ]
+        found = []
+        for row in table[table["status"] == COMPLETE].to_dict("records"):
+            folds = [self.run(folder.name) for folder in folds_of(self.runs / row["run_fingerprint"])]
+            found += [
+                (row | {metric.column: fold.metric(metric.column) for metric in METRICS if metric.column in row}, fold)
+                for fold in folds
+            ] or [(row, self.run(row["run_fingerprint"]))]
+        return found
 
     def run(self, fingerprint: str) -> StoredRun:
         """A run that its results name."""

@@ -9,7 +9,11 @@ from vision_studies.files import hash_json
 
 @dataclass(frozen=True)
 class Run:
-    """One model to train: a configuration with a seed, under the names its study gives it."""
+    """One model to train: a configuration with a seed, under the names its study gives it.
+
+    `fold` is that of a cross-validation, from 1; 0 of what has one test split, and of what is put together from all folds. It
+    decides no number: the images of a fold have a fingerprint of their own.
+    """
 
     pipeline: str
     study: str
@@ -19,6 +23,7 @@ class Run:
     configuration: dict[str, Any]
     data_fingerprint: str
     method_version: int
+    fold: int = 0
 
     @cached_property
     def configuration_hash(self) -> str:
@@ -41,14 +46,15 @@ class Run:
     @property
     def description(self) -> dict[str, Any]:
         """The run as JSON, without what follows from it."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        described = {field.name: getattr(self, field.name) for field in fields(self)}
+        return described if self.fold else {name: value for name, value in described.items() if name != "fold"}
 
     @property
     def name(self) -> str:
         """How the run is called on the terminal and in figures."""
-        return run_name(self.variant, self.trial, self.seed)
+        return run_name(self.variant, self.trial, self.seed, self.fold)
 
 
-def run_name(variant: str, trial: int, seed: int) -> str:
+def run_name(variant: str, trial: int, seed: int, fold: int = 0) -> str:
     """How a run is called."""
-    return f"{variant}{f', trial {trial}' if trial else ''}, seed {seed}"
+    return f"{variant}{f', trial {trial}' if trial else ''}, seed {seed}{f', fold {fold}' if fold else ''}"

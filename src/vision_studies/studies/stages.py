@@ -62,6 +62,7 @@ class Stage:
         required: where others build on every run of it, what such a run is called, and the parameter to lower where its
             training diverged.
         again: result of a run that has ended -> why it has to be done again; None where it need not.
+        joins: where runs are put together from those of the folds: fingerprint of each -> the runs of the folds.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Stage:
     after: str | None = None
     required: tuple[str, str] | None = None
     again: Callable[[Mapping[str, Any]], str | None] | None = None
+    joins: Mapping[str, Sequence[Run]] | None = None
 
     @property
     def label(self) -> str:

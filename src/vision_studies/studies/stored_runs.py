@@ -15,6 +15,7 @@ from vision_studies.run_folders import (
     LABEL_FILE,
     LOCK_FILE,
     epoch_of,
+    folds_of,
     read_description,
     read_history,
     read_label,
@@ -67,7 +68,14 @@ class StoredRun:
     @property
     def name(self) -> str:
         """Its label, or else how its study calls it."""
-        return self.label or run_name(*(self.description[key] for key in ("variant", "trial", "seed")))
+        told = self.description
+        return self.label or run_name(told["variant"], told["trial"], told["seed"], told.get("fold", 0))
+
+    @property
+    def fold(self) -> str:
+        """Which fold of a cross-validation it is of, "all" where it is put together from those of the folds; else empty."""
+        of_all = len(folds_of(self.folder))
+        return f"all {of_all}" if of_all else str(self.description.get("fold", ""))
 
     @property
     def size(self) -> int:

@@ -3,7 +3,16 @@
 from vision_studies.pipelines.class_means import nodes
 from vision_studies.pipelines.class_means.networks import NETWORKS
 from vision_studies.pipelines.class_means.stages import check, most_runs, stages
-from vision_studies.studies.method import Choice, FigureText, Method, NodeSpec, PageSection, beside_all, no_baseline
+from vision_studies.studies.method import (
+    Choice,
+    FigureText,
+    Method,
+    NodeSpec,
+    PageSection,
+    beside_all,
+    in_folds,
+    no_baseline,
+)
 from vision_studies.studies.predictions import Kept
 from vision_studies.studies.published import NeverPublished
 
@@ -24,6 +33,7 @@ METHOD = Method(
     published=NeverPublished("no project has published it"),
     predictions=Kept("full"),
     verdict=Choice(no_baseline, beside_all),
+    folds=in_folds,
     nodes=(
         NodeSpec(nodes.take_means, [], "training_results", "training", in_context=True, does_runs=True),
         NodeSpec(nodes.score, ["training_results"], "results", "evaluation", in_context=True, does_runs=True),

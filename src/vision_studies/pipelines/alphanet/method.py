@@ -22,6 +22,10 @@ def _is_classifier(_: str, configuration: Mapping[str, Any]) -> bool:
     return not any(key.startswith("combinations.") for key in configuration)
 
 
+def _not_in_folds(_: Any) -> str:
+    return "takes features and classifiers from one division of the images"
+
+
 METHOD = Method(
     name="alphanet",
     version=1,
@@ -59,6 +63,7 @@ METHOD = Method(
         costs_without="the network that gives the features",
         asks_more=True,
     ),
+    folds=_not_in_folds,
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,

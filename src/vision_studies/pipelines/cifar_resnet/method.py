@@ -12,6 +12,7 @@ from vision_studies.studies.method import (
     PageSection,
     beside_all,
     does_runs,
+    in_folds,
     no_baseline,
 )
 from vision_studies.studies.predictions import Kept
@@ -52,6 +53,7 @@ METHOD = Method(
     published=PUBLISHED,
     predictions=Kept("full"),
     verdict=Choice(no_baseline, beside_all),
+    folds=in_folds,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

@@ -15,8 +15,9 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
-from vision_studies.run_folders import read_description
+from vision_studies.run_folders import folds_of, network_folder, read_description
 from vision_studies.stored_predictions import Unavailable, read_predictions
+from vision_studies.studies.folds import joined_predictions
 from vision_studies.studies.method import run_stages
 
 if TYPE_CHECKING:
@@ -39,23 +40,28 @@ def evaluate_runs(context: ResidualNetworks, _training: pd.DataFrame) -> pd.Data
 
 
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:
-    """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere."""
+    """Weights of the run with the best validation accuracy, with all that is needed to use them elsewhere; of a run that is put
+    together from folds, those of the best fold by validation.
+    """
     from vision_studies.data.prepared import PreparedData
     from vision_studies.serving.opened_models import data_description
     from vision_studies.training.checkpoints import load_state
     from vision_studies.training.network_run import WEIGHTS_FILE, divided
 
     best = _best_run(results)
-    folder = runs_folder / best["run_fingerprint"]
-    columns = ("variant", "seed", "run_fingerprint", "validation_accuracy", "test_accuracy", "data_fingerprint")
-    configuration = read_description(folder)["configuration"]
-    prepared = PreparedData.from_catalog(image_set, splits, {})
+    folder = network_folder(runs_folder / best["run_fingerprint"])
+    columns = ("variant", "seed", "validation_accuracy", "test_accuracy")
+    description = read_description(folder)
+    configuration, fingerprint = description["configuration"], description["data_fingerprint"]
+    prepared = PreparedData.from_catalog(image_set, splits, {}).divisions[fingerprint]
     data = divided(RunSettings.model_validate(configuration), int(best["seed"]), prepared)
     return {
         "weights": load_state(folder / WEIGHTS_FILE),
         "configuration": configuration,
         "data": data_description(data),
         **{name: best[name] for name in columns},
+        "run_fingerprint": folder.name,
+        "data_fingerprint": fingerprint,
     }
 
 
@@ -162,11 +168,14 @@ def _asked_again(folder: Path, views: Sequence[int], image_set: ImageSet, splits
     from vision_studies.training.network_run import evaluate
     from vision_studies.training.runtime import select_device
 
+    folds = [_asked_again(fold, views, image_set, splits) for fold in folds_of(folder)]
+    if folds:
+        return [joined_predictions(same) for same in zip(*folds, strict=True)]
     description = read_description(folder)
     settings = RunSettings.model_validate(description["configuration"])
     changes: dict[str, Any] = {"loader": "device"}
     changes["evaluation"] = settings.evaluation.model_copy(update={"views": tuple(views)})
-    data = PreparedData.from_catalog(image_set, splits, {})
+    data = PreparedData.from_catalog(image_set, splits, {}).divisions[description["data_fingerprint"]]
     asked = settings.model_copy(update=changes)
     outcome = evaluate(asked, description["seed"], data, folder, select_device("auto"))
     return [said for said in outcome.predictions if said.split == "test" and said.views in views]

@@ -1,5 +1,7 @@
 """What `clustering` is: clusters in what the layers of networks give that have learnt some classes."""
 
+from typing import Any
+
 from vision_studies.pipelines.clustering import nodes
 from vision_studies.pipelines.clustering.published_study import PUBLISHED
 from vision_studies.pipelines.clustering.stages import ClusteringStudy, check, most_runs, stages
@@ -9,6 +11,11 @@ from vision_studies.studies.predictions import Never
 
 CUTS, REPORTING = "params:transfer_cuts", "params:reporting"
 FIGURES = ["cluster_box_plot", "score_lines", "effective_rank_figure"]
+
+
+def _not_in_folds(_: Any) -> str:
+    return "scores clusters of activations, and predicts no class of any image"
+
 
 METHOD = Method(
     name="clustering",
@@ -37,6 +44,7 @@ METHOD = Method(
     published=PUBLISHED,
     predictions=Never("Clusters of activations are no classifiers: there is no class that one of them predicts."),
     verdict=NoChoice("asks at which layer clusters follow the classes, and not which network to take"),
+    folds=_not_in_folds,
     most_runs=most_runs,
     parameters=("transfer_cuts", "clustering"),
     settings=ClusteringStudy,

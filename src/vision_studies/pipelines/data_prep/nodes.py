@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.data_prep import DataPrepSettings
+from vision_studies.data.folds import from_table, make_folds, to_table
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits, make_splits
 from vision_studies.files import hash_json
@@ -43,8 +44,20 @@ def prepare_image_set(settings: DataPrepSettings, stored: ImageSet | None) -> Im
 
 
 def split_image_set(settings: DataPrepSettings, image_set: ImageSet) -> pd.DataFrame:
-    """Carve the validation split (and the test split where the source has none) by class and seed."""
-    return make_splits(image_set, settings.splits).to_table()
+    """Carve the validation split (and the test split where the source has none) by class and seed; with folds where the test
+    split would be small.
+    """
+    splits = make_splits(image_set, settings.splits)
+    folds = make_folds(image_set, splits, settings.splits)
+    if folds:
+        logger.info(
+            "'%s': one test split would have %d images; %d folds take its place, so that all %d are tested",
+            image_set.name,
+            len(splits.test),
+            len(folds),
+            sum(len(fold.test) for fold in folds),
+        )
+    return to_table(splits, folds)
 
 
 def write_ffcv_files(
@@ -75,7 +88,7 @@ def describe_data(image_set: ImageSet, splits_table: pd.DataFrame) -> dict[str, 
     """The data card: counts per class and split, channel statistics, duplicates across splits."""
     from vision_studies.data.data_card import data_card
 
-    return data_card(image_set, Splits.from_table(splits_table))
+    return data_card(image_set, Splits.from_table(splits_table), len(from_table(splits_table)))
 
 
 def plot_data_card(card: dict[str, Any], image_set: ImageSet, splits_table: pd.DataFrame) -> Figure:

@@ -38,6 +38,10 @@ def _search_chart(results: pd.DataFrame) -> Any:
     return parallel_coordinates(search_trials(results), objective="validation loss (nats)", lower_is_better=True)
 
 
+def _not_in_folds(_: Any) -> str:
+    return "searches for hyperparameters, and each fold would have found its own"
+
+
 METHOD = Method(
     name="mlp_transfer",
     version=1,
@@ -77,6 +81,7 @@ METHOD = Method(
     published=PUBLISHED,
     predictions=Kept("correct"),
     verdict=Choice(no_baseline, beside_all, choosers=("validation_loss", "validation_accuracy"), asks_more=True),
+    folds=_not_in_folds,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.search_hyperparameters, [], ["search_results", "search_histories"], "search"),

@@ -113,6 +113,7 @@ def _candidate(rows: Rows, choice: Choice, seeds: set[int], own: VariantEvidence
         measure=choice.measure,
         choosers=choice.choosers,
         validation=_validation(scored, choice, folders),
+        folds=0 if own is None else own.evidence.number_of_folds,
         costs_without=choice.costs_without,
         labels=labels_of(first["configuration"]),
         problems=_problems(rows, seeds),

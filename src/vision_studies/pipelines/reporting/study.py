@@ -112,12 +112,30 @@ class StudyFolders:
         unfit = {name: read_left_out(self.reports / name) for name in METHODS}
         return [
             *self.outdated.values(),
+            *self.not_in_folds,
             *(
                 f"{name} is left out of the study '{self.name}', for it cannot be done on its images: {reason}"
                 for name, reason in unfit.items()
                 if reason is not None
             ),
         ]
+
+    @property
+    def not_in_folds(self) -> list[str]:
+        """A sentence for each pipeline that keeps one test split though the images are in folds; nothing of one whose
+        parameters are of an earlier version.
+        """
+        folds = [card["folds"] for _, card in self.cards[-1:] if card["folds"]]
+        sentences = []
+        for name in METHODS if folds else ():
+            record = next((one for one in reversed(self.records) if did(one, name)), None)
+            method = load_method(name)
+            with suppress(ValidationError, VisionStudiesError, KeyError):
+                parameters = {} if record is None else record["parameters"]
+                models = [settings_model(key).model_validate(parameters[key]) for key in method.parameter_names]
+                reason = method.folds(method.settings(*models))
+                sentences += [] if reason is None else [f"{name} is not cross-validated, for it {reason}."]
+        return sentences
 
     @property
     def page(self) -> dict[str, str]:
@@ -271,7 +289,9 @@ class StudyFolders:
         for file in files:
             try:
                 card = _read_json(file)
-                cards.append((file.parent.name, {name: card[name] for name in _OF_CARD}))
+                cards.append(
+                    (file.parent.name, {name: card[name] for name in _OF_CARD} | {"folds": card.get("folds", 0)})
+                )
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file} cannot be read ({error!r}); delete it and run data_prep again.") from error
         return cards

@@ -6,6 +6,7 @@ from typing import Any
 from vision_studies.pipelines.stacking import nodes
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.published_study import PUBLISHED
+from vision_studies.pipelines.stacking.settings import StackingSettings
 from vision_studies.pipelines.stacking.stages import check, most_runs, stages
 from vision_studies.studies.method import (
     ChartSource,
@@ -32,6 +33,10 @@ def _search_chart(trials: dict[str, Any]) -> Any:
 
 def _is_opponent(_: str, configuration: Mapping[str, Any]) -> bool:
     return configuration["method"] in OPPOSING
+
+
+def _not_in_folds(settings: StackingSettings) -> str | None:
+    return None if settings.search is None else "searches for hyperparameters, and each fold would have found its own"
 
 
 METHOD = Method(
@@ -67,6 +72,7 @@ METHOD = Method(
     published=PUBLISHED,
     predictions=Kept("full"),
     verdict=Choice(_is_opponent, beside_all),
+    folds=_not_in_folds,
     most_runs=most_runs,
     data=("image_set", "splits", "ffcv_files"),
     nodes=(

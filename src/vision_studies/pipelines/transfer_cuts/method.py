@@ -32,6 +32,10 @@ def _share(condition: str | None) -> str:
     return f"{condition} of the images"
 
 
+def _not_in_folds(_: Any) -> str:
+    return "pretrains networks that clustering looks into, too, and that learn from one division of the images"
+
+
 METHOD = Method(
     name="transfer_cuts",
     version=1,
@@ -62,6 +66,7 @@ METHOD = Method(
     published=PUBLISHED,
     predictions=Kept("correct"),
     verdict=Choice(_is_baseline, _share, asks_more=True),
+    folds=_not_in_folds,
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.pretrain_networks, [], ["pretraining", "pretraining_histories"], "pretraining"),
