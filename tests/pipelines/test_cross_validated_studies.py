@@ -4,12 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from tests.conftest import ROOT
 from tests.data.conftest import make_image_set
 from tests.pipelines.test_forecasts import network_settings
 from tests.studies.contexts import context_of
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.cli.model_choice import why_unusable
 from vision_studies.config.data_prep import FOLDS, SplitSettings
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.data.folds import make_folds, to_table
@@ -20,12 +22,17 @@ from vision_studies.pipelines.cifar_resnet.stages import TRAINING, study_runs
 from vision_studies.pipelines.reporting.candidates import candidates
 from vision_studies.reports.verdict import answer_sentences
 from vision_studies.run_folders import folds_of, network_folder, read_description, read_stage
+from vision_studies.serving.opened_models import open_run
+from vision_studies.serving.run_scores import score_model
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.statistics.verdict import answer
 from vision_studies.stored_predictions import read_predictions
 from vision_studies.studies.folds import join_runs
 from vision_studies.studies.forecast import JOIN, LATER, REUSE, TRAIN, forecast
 from vision_studies.studies.method import load_method, run_stages
+from vision_studies.studies.published import StoredStudy
+from vision_studies.studies.results import write_results
+from vision_studies.studies.stored_runs import read_run
 
 NETWORK = {"stem_width": 4, "widths": [4], "blocks": [1], "strides": [1], "squeeze_reduction": None}
 RUN = {
@@ -58,14 +65,23 @@ def context_in(folder, few):
 @pytest.fixture(scope="module")
 def done(few, tmp_path_factory):
     """What was planned, and what a study of two variants has left."""
-    models = tmp_path_factory.mktemp("models")
+    project = tmp_path_factory.mktemp("project")
+    models, prepared = project / "data/06_models/tried", project / "data/03_primary/few"
     runs = models / "cifar_resnet/runs"
+    few[0].save(prepared / "image_set")
+    few[1].to_parquet(prepared / "splits.parquet")
     context = context_in(runs, few)
     planned = forecast(context)
     training, histories = nodes.train_runs(context)
     results = nodes.evaluate_runs(context, training)
     return SimpleNamespace(
-        models=models, runs=runs, context=context, planned=planned, histories=histories, results=results
+        project=project,
+        models=models,
+        runs=runs,
+        context=context,
+        planned=planned,
+        histories=histories,
+        results=results,
     )
 
 
@@ -133,6 +149,43 @@ def test_the_network_of_the_best_fold_by_validation_is_the_one_that_is_used(done
     best = max(own["metrics"]["validation_accuracy"] for own in of_folds.values())
     assert of_folds[folder]["metrics"]["validation_accuracy"] == best
     assert model["test_accuracy"] == row["test_accuracy"]
+
+
+def test_a_model_of_folds_is_used_as_the_best_of_them_is(done):
+    folder = done.runs / done.results["run_fingerprint"][0]
+    best = network_folder(folder)
+    assert open_run(folder).path == open_run(best).path == best
+    scores, own = score_model(folder, "test", torch.device("cpu")), read_predictions(best)
+    assert scores == score_model(best, "test", torch.device("cpu"))
+    assert scores["test_accuracy"] == own.accuracy
+    assert why_unusable(read_run(folder)) is None
+    assert [read_run(each).fold for each in (folder, *folds_of(folder))] == ["all 3", "1", "2", "3"]
+    assert read_run(folds_of(folder)[1]).name == "short, seed 0, fold 2"
+
+
+def test_published_files_are_of_the_runs_of_the_folds(done):
+    results = done.project / "data/07_model_output/tried/cifar_resnet/results.parquet"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    write_results(done.results, results)
+    found = StoredStudy(done.project, "tried", "cifar_resnet", "cifar_resnet").complete_runs()
+    assert [run.name for _, run in found] == [
+        f"{variant}, seed 0, fold {fold}" for variant in ("short", "long") for fold in (1, 2, 3)
+    ]
+    assert [row["test_accuracy"] for row, _ in found] == [read_predictions(run.folder).accuracy for _, run in found]
+
+
+def test_a_fold_that_had_diverged_and_is_done_again_mends_the_whole(few, tmp_path):
+    context = context_in(tmp_path, few)
+    runs = [run for fold in context.each_fold for run in study_runs(fold)]
+    for number, run in enumerate(runs):
+        context.runs.begin(run)
+        gone = Outcome({}, DIVERGED, "loss is NaN in epoch 1")
+        context.runs.record(run, TRAINING, gone if number == 0 else Outcome({"validation_accuracy": 0.5}))
+    whole = run_stages(context, TRAINING)[TRAINING][0]
+    assert context.runs.result(whole, TRAINING)["reason"] == "fold 1: loss is NaN in epoch 1"
+    context.runs.forget(runs[0])
+    run_stages(context, TRAINING)
+    assert context.runs.status(whole, TRAINING) == COMPLETE
 
 
 def test_a_stopped_study_goes_on_with_the_folds_that_are_missing(few, tmp_path):

@@ -15,6 +15,7 @@ from kedro.io import DataCatalog
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
+from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.pipeline_registry import check_pipelines
 from vision_studies.project_folders import MODELS, project_folder
@@ -32,7 +33,7 @@ from vision_studies.studies.forecast import (
     StageForecast,
     forecast,
 )
-from vision_studies.studies.method import load_method, make_context
+from vision_studies.studies.method import Method, load_method, make_context
 from vision_studies.studies.run_store import RunStore
 
 _DATA = ("image_set", "splits")
@@ -105,7 +106,7 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
         (method, _validated(parameters, *method.parameter_names))
         for method in (load_method(pipeline) for pipeline in pipelines if pipeline in METHODS)
     ]
-    most = {method.name: method.most_runs(method.settings(*models)) for method, models in methods}
+    most = {method.name: _most(method, method.settings(*models), parameters) for method, models in methods}
     if not all(catalog.exists(data) for data in _DATA):
         return StudyPlan(name, pipelines, None, None, most)
     image_set, splits = (catalog.load(data) for data in _DATA)
@@ -122,6 +123,17 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
             left_out[method.name] = reason
     prepared = str(image_set.folder.parent.relative_to(project_folder())) if image_set is not None else None
     return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out)
+
+
+def _most(method: Method[Any], settings: Any, parameters: Mapping[str, Any]) -> int:
+    """How many trainings there are at most: of images that are not known yet, once for each fold that they might be in. Named
+    sources bring a test split, or images enough for one.
+    """
+    prepared = DataPrepSettings.model_validate(parameters["data_prep"])
+    sources = [prepared.source] if isinstance(prepared.source, str) else prepared.source
+    may_be_in_folds = prepared.splits.folds.when != "never" and not set(sources) & {*NAMED_SOURCES}
+    folds = prepared.splits.folds.number if may_be_in_folds and method.folds(settings) is None else 1
+    return method.most_runs(settings) * folds
 
 
 def _chosen(loader: StudyConfigLoader, pipeline: str | None) -> tuple[str, ...]:

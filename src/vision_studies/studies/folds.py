@@ -103,7 +103,13 @@ def _stage_of_folds(stages: Sequence[Stage]) -> Stage:
 def _joining(whole: Stage, stages: Sequence[Stage]) -> Stage:
     """The stage that puts the runs of a stage together from those of the folds."""
     members = {run.fingerprint: same for run, *same in zip(whole.runs, *(stage.runs for stage in stages), strict=True)}
-    return replace(whole, work=Alone(_Join("", {})), group=None, required=None, again=None, joins=members)
+    again = None if whole.after is not None else _may_have_ended_better
+    return replace(whole, work=Alone(_Join("", {})), group=None, required=None, again=again, joins=members)
+
+
+def _may_have_ended_better(result: Mapping[str, Any]) -> str | None:
+    """A fold that had diverged may have been deleted, and done again, since."""
+    return None if result["status"] == COMPLETE else "one of its folds had not given a network"
 
 
 def joined_stage(stage: Stage, store: RunStore) -> Stage:

@@ -142,7 +142,9 @@ class Forecaster:
         return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions)))
 
     def _join(self, run: Run, stage: Stage) -> Decision:
-        if self.fresh or not self.store.is_finished(run, stage.name):
+        result = None if self.fresh else self.store.result(run, stage.name)
+        again = result is None or result["status"] == FAILED or (stage.again is not None and stage.again(result))
+        if again:
             return _decision(run, LATER, "when its folds have ended")
         return _decision(run, REUSE, "finished")
 

@@ -28,7 +28,7 @@ from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
-from vision_studies.run_folders import read_left_out, run_folders, stage_files
+from vision_studies.run_folders import folds_of, read_left_out, run_folders, stage_files
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
 from vision_studies.studies.question import Images, did, earlier_questions, read_records
 from vision_studies.studies.results import read_results
@@ -165,12 +165,14 @@ class StudyFolders:
     def _unfinished(self, pipeline: str) -> str:
         method, record = load_method(pipeline), next(one for one in reversed(self.records) if did(one, pipeline))
         runs = run_folders(self.models / (method.runs_of or pipeline) / "runs")
-        ended = sum(bool(stage_files(folder)) for folder in runs)
+        ended = sum(bool(stage_files(folder)) for folder in runs if not folds_of(folder))
         try:
             models = [
                 settings_model(name).model_validate(record["parameters"][name]) for name in method.parameter_names
             ]
-            most = f" of at most {method.most_runs(method.settings(*models)):,}"
+            settings = method.settings(*models)
+            folds = [card["folds"] for _, card in self.cards[-1:] if card["folds"] and method.folds(settings) is None]
+            most = f" of at most {method.most_runs(settings) * max([1, *folds]):,}"
         except (ValidationError, VisionStudiesError, KeyError):  # a record of an earlier version
             most = ""
         return (
