@@ -13,7 +13,7 @@ from vision_studies.classifiers.registry import FAMILIES, LONG_TAIL, fitted_from
 from vision_studies.errors import CheckpointError, DataError
 
 CLASSES = 4
-WIDE, NARROW = 90, 12
+WIDE, NARROW = 200, 12
 
 
 def drawn(width: int, images: int = 80, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

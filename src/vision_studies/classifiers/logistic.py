@@ -2,11 +2,13 @@
 
 All folds of a penalty are one batch of L-BFGS (Liu and Nocedal 1989): each step is two matrix products of all features with
 the weights of all folds that are not done, and the step length is Newton's along the direction, for which no further product is
-needed, since logits are linear in it. A penalty begins where the stronger one before it ended.
+needed, since logits are linear in it. A penalty begins where the stronger one before it ended. Where images are few beside
+their features, each fold works in the space that its images span, in which the best weights lie.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -67,20 +69,122 @@ def solution_path(
         weights: float32 [F, N], of the images; 0 for those that a fold does not learn from.
         offsets: float32 [F, C], added to logits while learning; none where it is None.
     """
-    shape = (len(weights), data.x.shape[1], data.one_hot.shape[1])
     order = sorted(range(len(inverses)), key=lambda place: inverses[place])
-    points = torch.zeros(shape[0], shape[1] + 1, shape[2])
-    found: list[Tensor] = [points] * len(inverses)
     fixed = torch.where(data.absent, ABSENT, 0.0 if offsets is None else offsets)
     # Two columns of weights share what scikit-learn gives to one: of two classes the penalty is twice as large.
     present = (data.counts > 0).sum(dim=1)
     factor = torch.where(present == 2, 2.0, 1.0) / weights.sum(dim=1)
+    shares = weights / weights.sum(dim=1, keepdim=True)
+    design: _Design
+    if 2 * int(data.images.max()) <= data.x.shape[1]:
+        design, bases, rows = _spanned(data)
+        targets = data.one_hot[rows].permute(1, 2, 0)
+        shares = shares.gather(1, rows) * (torch.arange(rows.shape[1]) < data.images[:, None])
+    else:
+        design, bases, targets = _Shared(data.x, data.mean, data.scale), None, data.one_hot[:, :, None]
+    points = torch.zeros(len(weights), design.width + 1, data.one_hot.shape[1])
+    found: list[Tensor] = [points] * len(inverses)
     for place in order:
-        problem = _Problem(data, weights / weights.sum(dim=1, keepdim=True), fixed, factor / inverses[place])
+        problem = _Problem(design, targets, shares, fixed, factor / inverses[place])
         points = _minimised(problem, points, _TOLERANCE * min(1.0, (0.001 / inverses[place]) ** 0.5))
         found[place] = points
     several = torch.stack(found)
-    return several[:, :, :-1], several[:, :, -1]
+    own = several[:, :, :-1]
+    return own if bases is None else torch.matmul(bases, own), several[:, :, -1]
+
+
+class _Design(Protocol):
+    """Features of folds, as a linear map from weights and biases [F, width + 1, C] to logits."""
+
+    @property
+    def width(self) -> int: ...
+
+    def part(self, kept: Tensor) -> "_Design":
+        """That of the folds at some positions."""
+        ...
+
+    def logits(self, points: Tensor) -> Tensor:
+        """[N, C, F]."""
+        ...
+
+    def transposed(self, residuals: Tensor) -> Tensor:
+        """Weights and biases [F, width + 1, C] that the transposed map gives for [N, C, F]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """One matrix [N, D] for all folds, each of which standardises it with its mean and scale [F, D]."""
+
+    x: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    @property
+    def width(self) -> int:
+        return self.x.shape[1]
+
+    def part(self, kept: Tensor) -> "_Shared":
+        return _Shared(self.x, self.mean[kept], self.scale[kept])
+
+    def logits(self, points: Tensor) -> Tensor:
+        own = points[:, :-1] / self.scale[:, :, None]
+        bias = (points[:, -1] - (self.mean[:, None] @ own)[:, 0]).T
+        return torch.addmm(bias.flatten(), self.x, own.permute(1, 2, 0).flatten(1)).unflatten(1, bias.shape)
+
+    def transposed(self, residuals: Tensor) -> Tensor:
+        products = (self.x.T @ residuals.flatten(1)).unflatten(1, residuals.shape[1:]).permute(2, 0, 1)
+        biases = residuals.sum(dim=0).T
+        result = torch.empty(len(self.mean), self.width + 1, residuals.shape[1])
+        slopes = torch.addcmul(products, self.mean[:, :, None], biases[:, None], value=-1, out=result[:, :-1])
+        slopes.div_(self.scale[:, :, None])
+        result[:, -1] = biases
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """A matrix of its own [n, r] for each fold, [F, n, r]."""
+
+    rows: Tensor
+
+    @property
+    def width(self) -> int:
+        return self.rows.shape[2]
+
+    def part(self, kept: Tensor) -> "_Own":
+        return _Own(self.rows[kept])
+
+    def logits(self, points: Tensor) -> Tensor:
+        return torch.baddbmm(points[:, -1:], self.rows, points[:, :-1]).permute(1, 2, 0).contiguous()
+
+    def transposed(self, residuals: Tensor) -> Tensor:
+        own = residuals.permute(2, 0, 1).contiguous()
+        return torch.cat([self.rows.mT @ own, own.sum(dim=1, keepdim=True)], dim=1)
+
+
+def _spanned(data: FoldStatistics) -> tuple[_Own, Tensor, Tensor]:
+    """Coordinates [F, n, n] of each fold's standardised images in the space that they span, bases [F, D, n], and positions of
+    the images [F, n].
+
+    The best weights lie in that space: penalised by their length, they gain nothing outside. A fold with fewer images than the
+    largest is filled up with the first image and coordinates of 0.
+    """
+    most = int(data.images.max())
+    rows = torch.zeros(len(data.train), most, dtype=torch.int64)
+    coordinates = torch.zeros(len(rows), most, most)
+    bases = torch.zeros(len(rows), data.x.shape[1], most)
+    for fold in range(len(rows)):
+        own, standard = data.rows(fold), data.centred(fold, within=False)
+        values, vectors = torch.linalg.eigh(standard @ standard.T)
+        lengths = values.clamp_min(0).sqrt()
+        # Centred images span one dimension less than they are.
+        inverse = torch.where(values > 1e-6 * values[-1], 1 / lengths, 0.0)
+        count = len(own)
+        rows[fold, :count] = own
+        coordinates[fold, :count, :count] = torch.where(inverse > 0, vectors * lengths, 0.0)
+        bases[fold, :, :count] = standard.T @ (vectors * inverse)
+    return _Own(coordinates), bases, rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,51 +192,35 @@ class _Problem:
     """Losses of some folds.
 
     Attributes:
+        design: of these folds.
+        targets: [N, C, 1], one-hot labels, or those of each fold [N, C, F].
         weights: [F, N], which sum to 1.
         fixed: [F, C], added to logits.
         penalty: [F], on half the squared weights.
     """
 
-    data: FoldStatistics
+    design: _Design
+    targets: Tensor
     weights: Tensor
     fixed: Tensor
     penalty: Tensor
-    folds: Tensor | None = None
 
     def part(self, kept: Tensor) -> "_Problem":
         """The folds at some positions."""
-        folds = kept if self.folds is None else self.folds[kept]
-        return _Problem(self.data, self.weights[kept], self.fixed[kept], self.penalty[kept], folds)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.data.mean if self.folds is None else self.data.mean[self.folds]
-
-    @property
-    def scale(self) -> Tensor:
-        return self.data.scale if self.folds is None else self.data.scale[self.folds]
-
-    def logits(self, points: Tensor) -> Tensor:
-        """[N, C, F] of weights and biases [F, D + 1, C], without what is fixed."""
-        own = points[:, :-1] / self.scale[:, :, None]
-        bias = (points[:, -1] - (self.mean[:, None] @ own)[:, 0]).T
-        return torch.addmm(bias.flatten(), self.data.x, own.permute(1, 2, 0).flatten(1)).unflatten(1, bias.shape)
+        targets = self.targets if self.targets.shape[2] == 1 else self.targets[:, :, kept]
+        return _Problem(self.design.part(kept), targets, self.weights[kept], self.fixed[kept], self.penalty[kept])
 
     def gradient(self, points: Tensor, probabilities: Tensor) -> Tensor:
         """[F, D + 1, C] of the losses, from probabilities [N, C, F]; these are overwritten."""
-        residuals = probabilities.sub_(self.data.one_hot[:, :, None]).mul_(self.weights.T[:, None])
-        products = (self.data.x.T @ residuals.flatten(1)).unflatten(1, residuals.shape[1:]).permute(2, 0, 1)
-        biases = residuals.sum(dim=0).T
-        gradient = torch.empty_like(points)
-        slopes = torch.addcmul(products, self.mean[:, :, None], biases[:, None], value=-1, out=gradient[:, :-1])
-        slopes.div_(self.scale[:, :, None]).addcmul_(points[:, :-1], self.penalty[:, None, None])
-        gradient[:, -1] = biases
+        residuals = probabilities.sub_(self.targets).mul_(self.weights.T[:, None])
+        gradient = self.design.transposed(residuals)
+        gradient[:, :-1].addcmul_(points[:, :-1], self.penalty[:, None, None])
         return gradient
 
     def losses(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Mean losses [F] without the penalty, float64, and probabilities [N, C, F], of logits without what is fixed."""
         whole = logits + self.fixed.T
-        own = (whole * self.data.one_hot[:, :, None]).sum(dim=1)
+        own = (whole * self.targets).sum(dim=1)
         highest = whole.amax(dim=1, keepdim=True)
         # Written out: over a middle axis this is several times as fast as torch's own over a last axis of few classes.
         probabilities = whole.sub_(highest).exp_()
@@ -154,7 +242,7 @@ def _minimised(problem: _Problem, start: Tensor, tolerance: float) -> Tensor:
     result = start.clone()
     place = torch.arange(len(start))
     points = start.clone()
-    logits = problem.logits(points)
+    logits = problem.design.logits(points)
     losses, probabilities = problem.losses(logits)
     losses = losses + _penalties(problem, points)
     gradient = problem.gradient(points, probabilities.clone())
@@ -177,7 +265,7 @@ def _minimised(problem: _Problem, start: Tensor, tolerance: float) -> Tensor:
             history = [(step[kept], change[kept], inner[kept]) for step, change, inner in history]
         direction = -_times_inverse(gradient, history)
         slope = _dots(gradient, direction)
-        along = problem.logits(direction)
+        along = problem.design.logits(direction)
         bend = problem.curvature(probabilities, along) + problem.penalty * _dots(direction[:, :-1], direction[:, :-1])
         length = (-slope / bend.clamp_min(1e-30)).clamp(0, 1e6)
         moved, losses, probabilities, length = _searched(
