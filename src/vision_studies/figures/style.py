@@ -13,6 +13,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from vision_studies.figures.dark import DARK_STYLE, darken
 from vision_studies.figures.fonts import BASE, make_legible
@@ -130,6 +131,10 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
                 darken(figure)
             # Ticks are made at the first drawing and look as the style in force then wants them.
             figure.draw_without_rendering()
+            if any(axes.get_aspect() != "auto" for axes in figure.axes):
+                figure.draw_without_rendering()  # how large such axes are is known only now
+            # Where all stands is known now; each saving would find it out anew, which takes as long as the drawing.
+            figure.set_layout_engine("none")
         return figure
 
     return wrapper
@@ -150,12 +155,22 @@ def _end_percentages(axes: Axes) -> None:
             line.set_clip_on(not len(drawn) or bool(((drawn < low) | (drawn > high)).any()))
 
 
+class _LaidOutFigure(Figure):
+    """A figure that is cut to what is drawn on it without being drawn once more to find that out."""
+
+    def savefig(self, fname: Any, *, transparent: bool | None = None, **options: Any) -> None:
+        if options.get("bbox_inches") == "tight" and not isinstance(self.get_layout_engine(), ConstrainedLayoutEngine):
+            # Everything has its place since `styled`; Matplotlib does not know that, and draws for nothing.
+            options["bbox_inches"] = self.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+        super().savefig(fname, transparent=transparent, **options)
+
+
 def figure(width: float, height: float) -> Figure:
-    """An empty figure, `width` by `height` inches, that lays itself out.
+    """An empty figure, `width` by `height` inches, that lays itself out when it is first drawn.
 
     It is made without pyplot, so that no list of open figures holds on to it: it goes when its last user does.
     """
-    return Figure(figsize=_LOOK.get().canvas(width, height), layout="constrained")
+    return _LaidOutFigure(figsize=_LOOK.get().canvas(width, height), layout="constrained")
 
 
 def heading(figure: Figure, title: str) -> None:

@@ -103,12 +103,18 @@ def stack_parts(stack: Stack, data: PreparedData) -> list[dict[str, Any]]:
         {"part": learner.model.name, **network_cost(learner, data)} for learner in stack.base_learners
     ]
     whole = stack_cost(stack, data)
-    with without_values():
-        features = build_image_features(stack.meta_learner, data.in_channels)
-        if features is not None:
-            parts.append({"part": "image features", **network_size(features, data.image_shape)})
+    features = _size_of_features(stack.meta_learner, _Sizes(**data.sizes))
+    if features is not None:
+        parts.append({"part": "image features", **features})
     rest = {name: total - sum(part[name] for part in parts) for name, total in whole.items()}
     return [*parts, {"part": "meta-learner", **rest}]
+
+
+@cache
+def _size_of_features(meta_learner: MetaLearnerSettings, sizes: _Sizes) -> dict[str, int] | None:
+    with without_values():
+        features = build_image_features(meta_learner, sizes.in_channels)
+        return network_size(features, sizes.shape) if features is not None else None
 
 
 def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:
