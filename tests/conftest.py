@@ -1,20 +1,25 @@
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from tests.command_server import command_server
+from tests.command_server import StartedCommand, command_server
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from vision_studies import project_folders
 
 ROOT = Path(__file__).parents[1]
+# Commands and processes that collect tests read hundreds of modules: neither compiles them anew, whatever the shell says.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:  # a process a core: threads of their own would only be in each other's way
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -63,6 +68,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -slow_tests[_group(item)])
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected stays: nobody looks for garbage meanwhile, nor among it afterwards."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def _group(item: pytest.Item) -> str:
     return group_of(item.nodeid.split("::")[0])
 
@@ -83,23 +99,12 @@ class Project:
         shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("*.egg-info"))
         (folder / "data").mkdir()
 
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "kedro", *arguments]
-
     def environment(self) -> dict[str, str]:
         # Networks here are so small that a second thread costs more than it brings.
         return os.environ | {"DO_NOT_TRACK": "1", "COLUMNS": "400", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=heed_interrupts,
-        )
+    def start(self, *arguments: str) -> StartedCommand:
+        return command_server().start(list(arguments), self.folder, self.environment())
 
     def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
         # A busy machine, not a slow command, takes long.

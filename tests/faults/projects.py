@@ -4,14 +4,14 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import ROOT, heed_interrupts
+from tests.command_server import StartedCommand, command_server
+from tests.conftest import ROOT
 
 STUDY = "demo+faults"
 PIPELINES = (
@@ -114,19 +114,12 @@ class Project:
             shutil.rmtree(path, ignore_errors=True)
         return self
 
-    def start(self, *arguments: str, variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, variables: dict[str, str] | None = None) -> StartedCommand:
         """A kedro command in a process group of its own; its output goes to a file beside the data."""
         environment = os.environ | {"DO_NOT_TRACK": "1", "COLUMNS": "400", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
         with self._output.open("w", encoding="utf-8") as output:
-            return subprocess.Popen(
-                [sys.executable, "-m", "kedro", *arguments],
-                cwd=self.folder,
-                env=environment | (variables or {}),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-                preexec_fn=heed_interrupts,
+            return command_server().start(
+                list(arguments), self.folder, environment | (variables or {}), output.fileno()
             )
 
     def output(self) -> str:
@@ -143,7 +136,7 @@ class Project:
 
 
 @contextmanager
-def ended_with(process: subprocess.Popen[str]) -> Iterator[None]:
+def ended_with(process: subprocess.Popen[str] | StartedCommand) -> Iterator[None]:
     """Leave no process behind, whatever happens inside."""
     try:
         yield
@@ -151,7 +144,7 @@ def ended_with(process: subprocess.Popen[str]) -> Iterator[None]:
         kill_group(process)
 
 
-def kill_group(process: subprocess.Popen[str]) -> None:
+def kill_group(process: subprocess.Popen[str] | StartedCommand) -> None:
     """SIGKILL to the process and all it has started."""
     with suppress(ProcessLookupError):  # all of them have ended
         os.killpg(process.pid, signal.SIGKILL)
