@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vision_studies.project_folders import find_project, project_folder
 
-COMMANDS = ("run", "runs", "models", "data", "versions", "store", "alphanet", "studies")
+COMMANDS = ("run", "runs", "models", "data", "versions", "store", "alphanet", "studies", "choose")
 """Commands that Kedro does not have outside of a project."""
 
 _WHAT_IT_IS = "a project is a folder with the repository's conf/ and pyproject.toml, and a src/, which may be empty"

@@ -3,6 +3,7 @@
 import click
 
 from vision_studies.cli.alphanet import alphanet
+from vision_studies.cli.choose import choose
 from vision_studies.cli.data import data
 from vision_studies.cli.kedro_commands import catalog, registry, run
 from vision_studies.cli.models import models
@@ -22,7 +23,7 @@ def cli() -> None:
 
 
 use_project_logging(project_folder())
-for command in (run, catalog, registry, models, runs, versions, alphanet, store, data, studies):
+for command in (choose, run, catalog, registry, models, runs, versions, alphanet, store, data, studies):
     cli.add_command(command)
 runs.add_command(plan)
 runs.add_command(compare)

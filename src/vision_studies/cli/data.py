@@ -58,15 +58,15 @@ def check(
     SOURCE is a folder, a table or a file, or what data_prep.source takes besides; without it, that of the study. Nothing is
     prepared and nothing is changed. The command ends with 1 where something is wrong that data_prep.accept does not name.
     """
-    settings = _settings(source, env, params)
-    checks = _checked(settings)
+    settings = prep_settings(None if source is None else checked_source(source), env, params)
+    checks = checked(settings)
     refused = any(finding.stops(settings.accept) for one, _ in checks for finding in one.findings)
     told = [one.to_json() | {"accept": list(settings.accept)} for one, _ in checks]
     value = told[0] if isinstance(settings.source, str) else told
     if json_file == Path("-"):
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join(_text(one, settings) for one, _ in checks))
+        click.echo("\n\n".join(check_text(one, settings) for one, _ in checks))
         if json_file is not None:
             write_json(json_file, value)
     if csv_file is not None:
@@ -79,20 +79,21 @@ def check(
     sys.exit(int(refused))
 
 
-def _settings(source: str | None, env: str | None, params: dict[str, Any]) -> "DataPrepSettings":
+def prep_settings(source: str | None, env: str | None, params: dict[str, Any]) -> "DataPrepSettings":
+    """How a study prepares its images, or those of a `source` instead."""
     from vision_studies.catalog.config_loader import StudyConfigLoader
     from vision_studies.config.registry import settings_model
     from vision_studies.project_folders import project_folder
     from vision_studies.settings import CONFIG_LOADER_ARGS
 
     if source is not None:
-        params = params | {"data_prep": params.get("data_prep", {}) | {"source": _from_here(source)}}
+        params = params | {"data_prep": params.get("data_prep", {}) | {"source": source}}
     loader = StudyConfigLoader(project_folder() / "conf", env, params, **CONFIG_LOADER_ARGS)
     settings: DataPrepSettings = settings_model("data_prep").model_validate(loader["parameters"]["data_prep"])  # type: ignore[assignment]
     return settings
 
 
-def _from_here(source: str) -> str:
+def checked_source(source: str) -> str:
     """A path as it is typed means what it means to every other program; a named source stays one."""
     from vision_studies.config.data_prep import NAMED_SOURCES
     from vision_studies.project_folders import expanded
@@ -101,7 +102,8 @@ def _from_here(source: str) -> str:
     return source if source in NAMED_SOURCES and not path.exists() else str(path.absolute())
 
 
-def _checked(settings: "DataPrepSettings") -> list[tuple["Check", Any]]:
+def checked(settings: "DataPrepSettings") -> list[tuple["Check", Any]]:
+    """What a check of each source finds, with its images; a bar shows how far it is."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -113,7 +115,7 @@ def _checked(settings: "DataPrepSettings") -> list[tuple["Check", Any]]:
         return [*check_sources(settings, lambda done, seen: bar.update(task, completed=done, total=seen or None))]
 
 
-def _text(one: "Check", settings: "DataPrepSettings") -> str:
+def check_text(one: "Check", settings: "DataPrepSettings") -> str:
     """What was found, in lines that fit the terminal."""
     from vision_studies.errors import visible
 

@@ -108,6 +108,12 @@ def _run(**options: Any) -> Any:
         ) from error
 
 
+def run_study(name: str, params: dict[str, Any]) -> None:
+    """Do a study as `kedro run --env=NAME` does, with these parameters, from images to the report."""
+    with run.make_context("run", [f"--env={name}"]) as command:
+        _run(**command.params | {"params": params})
+
+
 def _is_prepared(pipelines: list[str], options: Mapping[str, Any]) -> bool:
     """Whether all is there that `data_prep` makes and these pipelines take."""
     if not {*pipelines} & {*METHODS}:

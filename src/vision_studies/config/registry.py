@@ -5,6 +5,7 @@ from importlib import import_module
 from pydantic import BaseModel
 
 METHODS = {
+    "choose": "vision_studies.pipelines.choose.settings:ChooseSettings",
     "cifar_resnet": "vision_studies.pipelines.cifar_resnet.settings:CifarResnetSettings",
     "stacking": "vision_studies.pipelines.stacking.settings:StackingSettings",
     "transfer_cuts": "vision_studies.pipelines.transfer_cuts.settings:TransferCutsSettings",

@@ -28,6 +28,7 @@ from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.opened_models import open_model_file, open_run, selected_model
 from vision_studies.serving.stored_data import data_of_file, data_of_run
 from vision_studies.statistics.metrics import Split, measured
+from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
 from vision_studies.studies.method import StoredNetwork, networks_of, split_positions
 from vision_studies.training.classifier import ImageClassifier
 from vision_studies.training.network_run import divided
@@ -82,10 +83,27 @@ def predict_split(path: Path, split: Split, device: torch.device) -> SplitPredic
     They are found by the fingerprint of what it was trained on, so that it has learnt from none of them. Arguments and errors
     are those of `score_model`.
     """
+    run = _run_of(path)
+    if run is not None and networks_of(run.description["pipeline"]).held_out is not None:
+        return _kept(run, split)
     shown = _shown(path, split)
     logits = [predictor.logits(images, number) for predictor, images, number in shown.batches(device)]
     probabilities = average_probabilities(torch.from_numpy(np.concatenate(logits, axis=1))).numpy()
     return SplitPredictions(shown.image_set, shown.positions, probabilities, shown.labels, shown.class_names)
+
+
+def _kept(run: StoredNetwork, split: Split) -> SplitPredictions:
+    """What a run has kept of its test images, each predicted by a network that had not learnt from it."""
+    if split != "test":
+        raise DataError(
+            f"{run.path} has no {split} images of its own, for each image has been held out once; name the test images."
+        )
+    said, data = read_predictions(run.folder), data_of_run(run)
+    probabilities = said if isinstance(said, Unavailable) else all_probabilities(run.folder, said)
+    if isinstance(said, Unavailable) or isinstance(probabilities, Unavailable):
+        reason = said.reason if isinstance(said, Unavailable) else probabilities.reason  # type: ignore[union-attr] # one is
+        raise DataError(reason)
+    return SplitPredictions(data.image_set, said.indices, probabilities, said.labels, data.image_set.class_names)
 
 
 def calibrate(path: Path, device: torch.device) -> Calibration:
@@ -117,6 +135,9 @@ def calibrate(path: Path, device: torch.device) -> Calibration:
 
 
 def _calibration(path: Path, device: torch.device) -> Calibration:
+    run = _run_of(path)
+    if run is not None and (held_out := networks_of(run.description["pipeline"]).held_out) is not None:
+        return Calibration.fitted(*held_out(run, data_of_run(run)))
     shown = _shown(path, "validation")
     said = [predictor.features(images, number) for predictor, images, number in shown.batches(device)]
     logits, features = (np.concatenate([each[part] for each in said], axis=-2) for part in (0, 1))

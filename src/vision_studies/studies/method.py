@@ -287,6 +287,9 @@ class Networks:
             scored without a classifier of images; None where there are none, and of a run that is scored by its classifier
             of images like any other. Raises ParameterError of a run that cannot be scored, and DataError where it has no
             such images.
+        held_out: run, and the images and splits that it was trained on -> what was said of images by networks that had not
+            learnt from them, where the run's own network has learnt from all: logits [N, classes], labels int64 [N], and
+            features [N, d] as its network gives them. None where networks have images that they have not learnt from.
         never: why no run of the method leaves a network, in words that follow "cannot be used: "; None where runs do.
     """
 
@@ -296,6 +299,7 @@ class Networks:
     positions: "Callable[[StoredNetwork, PreparedData, Split], np.ndarray]" = split_positions
     data: "Callable[[StoredNetwork, Mapping[str, PreparedData]], PreparedData | None]" = data_as_prepared
     score: "Callable[[StoredNetwork, Split], dict[str, float] | None] | None" = None
+    held_out: "Callable[[StoredNetwork, PreparedData], tuple[np.ndarray, np.ndarray, np.ndarray]] | None" = None
     never: str | None = None
 
 
@@ -344,7 +348,8 @@ class Method(Generic[S]):
         predictions: how much its scored runs keep of what they say of images, or why there is nothing of the kind.
         verdict: how a verdict chooses among its variants, or why it does not.
         folds: settings -> why its runs are not done once for each fold where the images are in folds, in words that follow its
-            name, so that it keeps the one test split; None where they are: `in_folds`.
+            name, so that it keeps the one test split; empty where it divides the images into folds of its own; None where they
+            are: `in_folds`.
         data: data sets of the images that its runs need.
         parameters: top-level parameters that decide which runs there are; its own where there are none.
         settings: settings models of `parameters`, in their order -> `Context.settings`.

@@ -134,7 +134,7 @@ class StudyFolders:
                 parameters = {} if record is None else record["parameters"]
                 models = [settings_model(key).model_validate(parameters[key]) for key in method.parameter_names]
                 reason = method.folds(method.settings(*models))
-                sentences += [] if reason is None else [f"{name} is not cross-validated, for it {reason}."]
+                sentences += [] if not reason else [f"{name} is not cross-validated, for it {reason}."]
         return sentences
 
     @property

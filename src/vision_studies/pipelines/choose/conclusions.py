@@ -1,0 +1,89 @@
+"""What `choose` says besides its verdict, in sentences."""
+
+import json
+
+import numpy as np
+import pandas as pd
+
+from vision_studies.pipelines.choose.candidates import COLOURS
+
+_NAMED = 3
+
+
+def conclusions(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curve: pd.DataFrame) -> list[str]:
+    """Sentences on what pretraining gives, on more images, and on labels.
+
+    Args:
+        results: rows of the results table.
+        label_errors: of `nodes.find_label_errors`.
+        learning_curve: of `nodes.measure_learning_curve`.
+    """
+    return [
+        *_pretraining(results),
+        *_more_images(learning_curve),
+        *_labels(label_errors),
+        *_never_right(label_errors),
+    ]
+
+
+def _pretraining(results: pd.DataFrame) -> list[str]:
+    scored = results.dropna(subset=["validation_accuracy", "test_accuracy"])
+    free = scored["configuration"].map(_is_free)
+    if free.all():
+        return [
+            "No pretrained network was tried, for its weights are not here or it would not have ended in time; on most images "
+            "it would have been far better."
+        ]
+    if not free.any():
+        return []
+    best, without = (_best(scored[chosen]) for chosen in (~free, free))
+    gain = 100 * (best["test_accuracy"] - without["test_accuracy"])
+    return [
+        f"Pretrained features give {gain:+.1f} points over what needs no network: {_share(best['test_accuracy'])} with "
+        f"{best['variant']}, {_share(without['test_accuracy'])} with {without['variant']}."
+    ]
+
+
+def _is_free(configuration: str) -> bool:
+    features = json.loads(configuration).get("features")
+    return bool(features) and features[0]["source"] == COLOURS
+
+
+def _best(rows: pd.DataFrame) -> pd.Series:
+    return rows.loc[rows["validation_accuracy"].idxmax()]
+
+
+def _more_images(curve: pd.DataFrame) -> list[str]:
+    measured, fitted = (curve[curve["kind"] == kind] for kind in ("measured", "fitted"))
+    further = fitted[fitted["images"] > measured["images"].max() * 1.99] if len(measured) else fitted.iloc[:0]
+    if further.empty:
+        return []
+    row, most = further.iloc[0], measured.loc[measured["images"].idxmax()]
+    interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
+    return [
+        f"Twice as many images would give about {_share(row['accuracy'])}{interval}, by a power law through "
+        f"{len(measured)} sizes; with {most['images']:,.0f} to learn from it is {_share(most['accuracy'])}."
+    ]
+
+
+def _labels(label_errors: pd.DataFrame) -> list[str]:
+    likely = label_errors[label_errors["kind"] == "label"]
+    if likely.empty:
+        return ["No label looks wrong."]
+    named = "; ".join(
+        f"{row.name_of} is labelled '{row.label}' and looks like '{row.suggested}'"
+        for row in likely.head(_NAMED).rename(columns={"name": "name_of"}).itertuples()
+    )
+    number = len(likely)
+    return [f"{number:,} label{'s are' if number > 1 else ' is'} likely wrong, the most certain first: {named}."]
+
+
+def _never_right(label_errors: pd.DataFrame) -> list[str]:
+    number = int((label_errors["kind"] == "hard").sum())
+    if not number:
+        return []
+    return [f"{number:,} further image{'s' * (number > 1)} no candidate gets right; the figure shows the hardest."]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %"

@@ -1,0 +1,127 @@
+"""One network from pixels to logits: images are brought to each backbone's size, and their features are classified."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vision_studies.classifiers.family import ABSENT, SMALLEST
+from vision_studies.models.backbones import open_backbone
+from vision_studies.pipelines.choose.candidates import COLOURS, Part
+from vision_studies.pipelines.choose.colours import ColourHistogram
+
+_NONE = ABSENT / 2  # of a class that had no image to learn from
+
+
+class BackboneFeatures(nn.Module):
+    """Features of a frozen backbone, as `training.frozen_features` computes them in float32.
+
+    Args:
+        part: which backbone, at which size.
+        image_size: height and width of the images that come in.
+    """
+
+    def __init__(self, part: Part, image_size: int) -> None:
+        super().__init__()
+        backbone, network, _ = open_backbone(part.source)
+        self.backbone, self._mirror = network, part.mirror
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, -1, 1, 1))
+        self.resize = Resizing(image_size, part.pixels) if image_size != part.pixels else nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, D] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
+        pixels = self.resize(images * 255).expand(-1, 3, -1, -1)
+        normalised = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
+        features: Tensor = self.backbone(normalised)
+        return (features + self.backbone(normalised.flip(3))) / 2 if self._mirror else features
+
+
+class Resizing(nn.Module):
+    """Square images at another size, as `training.frozen_features.resized_images` brings those of 8 bits to it.
+
+    Two products with matrices, which any format of networks can hold, each rounded to what 8 bits have.
+
+    Args:
+        size: height and width of the images that come in.
+        pixels: of those that go out.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.pipelines.choose.joined_network import Resizing
+        >>> from vision_studies.training.frozen_features import resized_images
+        >>> images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+        >>> apart = Resizing(32, 48)(images.float()) - resized_images(images, 48).float()
+        >>> bool(apart.abs().mean() < 0.1)
+        True
+    """
+
+    def __init__(self, size: int, pixels: int) -> None:
+        super().__init__()
+        identity = torch.eye(size)[None, None]
+        weights = F.interpolate(identity, (pixels, size), mode="bicubic", antialias=True, align_corners=False)[0, 0]
+        self.register_buffer("weights", weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, C, pixels, pixels] of images [N, C, size, size], from 0 to 255."""
+        weights = self.get_buffer("weights")
+        across = (images @ weights.mT).round().clamp(0, 255)
+        return (weights @ across).round().clamp(0, 255)
+
+
+class ClassifiedFeatures(nn.Module):
+    """Features side by side, and a classifier on them.
+
+    Args:
+        parts: of the features.
+        head: features [N, D] -> logits [N, classes].
+        temperature: that logits are divided by.
+        image_size: height and width of the images that come in.
+    """
+
+    def __init__(self, parts: Sequence[Part], head: nn.Module, temperature: float, image_size: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(
+            ColourHistogram() if part.source == COLOURS else BackboneFeatures(part, image_size) for part in parts
+        )
+        self.head, self._temperature = head, temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
+        own = [part(images) for part in self.parts]
+        if len(own) > 1:  # as `training.feature_store.joined_features` does
+            own = [part / part.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12) for part in own]
+        features = torch.cat(own, dim=1)
+        return tempered_logits(self.head(features), self._temperature)
+
+
+def tempered_logits(logits: Tensor, temperature: float) -> Tensor:
+    """Logits whose softmax is what `classifiers.nested.tempered` makes of that of `logits` [N, classes]."""
+    logarithms = logits.log_softmax(dim=1)
+    return torch.where(logarithms > _NONE, logarithms.clamp_min(math.log(SMALLEST)) / temperature, ABSENT)
+
+
+class MeanOfNetworks(nn.Module):
+    """Weighted mean of what several networks say, as logits.
+
+    Args:
+        networks: each gives logits [N, classes].
+        weights: one each, their sum is 1.
+        temperature: that the logarithm of the mean is divided by.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float], temperature: float) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self._weights, self._temperature = tuple(weights), temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
+        said = [
+            weight * network(images).softmax(dim=1)
+            for network, weight in zip(self.networks, self._weights, strict=True)
+        ]
+        mean = torch.stack(said).sum(dim=0)
+        return tempered_logits(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), self._temperature)

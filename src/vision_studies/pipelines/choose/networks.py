@@ -1,0 +1,150 @@
+"""Networks of `choose` in use: an image is brought to each backbone's size, and its features are classified."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, EVALUATION, features_title, part_of
+from vision_studies.studies.method import Networks, StoredNetwork
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from vision_studies.data.prepared import PreparedData
+    from vision_studies.statistics.metrics import Split
+    from vision_studies.training.classifier import ImageClassifier
+
+
+def network_title(configuration: Mapping[str, Any]) -> str:
+    """How the network of a configuration is called."""
+    if configuration["kind"] == AVERAGE:
+        return "average"
+    return features_title([part_of(part) for part in configuration["features"]])
+
+
+def rebuilt(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
+    """The classifier that a run has left: pixels from 0 to 1 come in, logits go out."""
+    from vision_studies.data.loaders import Normalisation
+    from vision_studies.training.classifier import ImageClassifier, ImageFormat
+    from vision_studies.training.precision import FLOAT32
+
+    pixels = Normalisation((0.0,) * data.in_channels, (255.0,) * data.in_channels)
+    return ImageClassifier(
+        run.path, whole_network(run, data.image_size), ImageFormat.of(data, pixels), FLOAT32, batch_size=32
+    )
+
+
+def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
+    """The network of a run; of an average, with those of its members, which lie beside it.
+
+    Args:
+        run: of a candidate.
+        image_size: height and width of the images that come in.
+    """
+    from vision_studies.pipelines.choose.joined_network import ClassifiedFeatures, MeanOfNetworks
+    from vision_studies.run_folders import read_description
+    from vision_studies.training.checkpoints import load_state
+
+    state = load_state(run.weights)
+    temperature = float(state["temperature"])
+    if run.configuration["kind"] == AVERAGE:
+        folders = [run.folder.parent / name for name in state["members"]]
+        members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
+        networks = [whole_network(member, image_size) for member in members]
+        return MeanOfNetworks(networks, state["weights"], temperature).eval()
+    parts = [part_of(part) for part in run.configuration["features"]]
+    head = head_of(state["head"])
+    return ClassifiedFeatures(parts, head, temperature, image_size).eval()
+
+
+def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
+    """Features [N, D] -> logits [N, classes], of what a family has fitted."""
+    from vision_studies.classifiers.registry import fitted_from
+
+    return fitted_from({name: value.numpy() for name, value in tensors.items()}).module().eval()
+
+
+def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
+    """Why a run's network cannot be used: its weights, those of a member or those of a backbone are gone."""
+    from vision_studies.models.backbones import available_backbones
+    from vision_studies.run_folders import is_run, read_description
+    from vision_studies.studies.method import has_weights
+
+    missing = has_weights(configuration, folder)
+    if missing is not None:
+        return missing
+    if configuration["kind"] == AVERAGE:
+        for name in configuration["members"]:
+            member = folder.parent / name
+            if not is_run(member):
+                return f"the run {name}, which is part of the average, is not there any more"
+            if (reason := unusable(read_description(member)["configuration"], member)) is not None:
+                return reason
+        return None
+    there = available_backbones()
+    gone = [part["source"] for part in configuration["features"] if part["source"] not in (*there, COLOURS)]
+    return f"the weights of {gone[0]} are not here" if gone else None
+
+
+def held_out(run: StoredNetwork, data: "PreparedData") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+    """Logits, labels and features of images by models that had not learnt from them; see `Networks.held_out`.
+
+    Raises:
+        DataError: the run has not kept what it said of them.
+        CheckpointError: its network cannot be put together.
+    """
+    import numpy as np
+
+    from vision_studies.pipelines.choose.work import held_out_predictions
+
+    said = held_out_predictions(run.folder)
+    assert said.probabilities is not None  # noqa: S101 - it would have raised
+    logits = np.log(np.maximum(said.probabilities, _SMALLEST))
+    taken = _class_inputs(run, data, said.indices)
+    return logits, said.labels, np.concatenate(taken, axis=1) if taken else logits
+
+
+def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarray") -> "list[np.ndarray]":
+    """What the layers that decide for classes are given, [N, d] each, from features that are kept: as
+    `serving.image_classifier.Predictor.features` finds it in the whole network.
+    """
+    import torch
+
+    from vision_studies.pipelines.choose.features import joined
+    from vision_studies.run_folders import read_description
+    from vision_studies.serving.image_classifier import class_layers
+    from vision_studies.studies.run_store import RunStore
+    from vision_studies.training.checkpoints import load_state
+
+    state = load_state(run.weights)
+    if run.configuration["kind"] == AVERAGE:
+        folders = [run.folder.parent / name for name in state["members"]]
+        members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
+        return [own for member in members for own in _class_inputs(member, data, positions)]
+    head = head_of(state["head"])
+    taken: list[np.ndarray] = []
+    for layer in class_layers(head, data.num_classes):
+        layer.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0].float().numpy()))
+    if class_layers(head, data.num_classes):
+        parts = [part_of(part) for part in run.configuration["features"]]
+        with torch.inference_mode():
+            head(torch.from_numpy(joined(RunStore(run.folder.parent), data.image_set, parts, positions)))
+    return taken
+
+
+def score(run: StoredNetwork, split: "Split") -> dict[str, float] | None:
+    """What the run has measured of the images, none of which its own network may be scored with."""
+    from vision_studies.errors import ParameterError
+    from vision_studies.run_folders import read_stage
+
+    found = read_stage(run.folder / f"{EVALUATION}.json")["metrics"]
+    columns = {name: value for name, value in found.items() if name.startswith(f"{split}_")}
+    if not columns:
+        raise ParameterError(f"{run.folder} has no {split} accuracy; it did not end well.")
+    return columns
+
+
+_SMALLEST = 1e-7
+
+NETWORKS = Networks(network_title, rebuilt, unusable, score=score, held_out=held_out)

@@ -1,0 +1,73 @@
+"""Parameters of the `choose` pipeline."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from vision_studies.settings_base import Settings, refuse_repeated
+
+_BUDGET = r"^\d+(\.\d+)?\s*(s|min|m|h)$"
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+Name = Annotated[str, Field(min_length=1)]
+Pixels = Annotated[int, Field(ge=16, le=512)]
+
+
+class ChooseSettings(Settings):
+    """Which classifiers are tried, on which folds, and for how long."""
+
+    budget: str = Field(
+        pattern=_BUDGET,
+        description="time for all candidates together, such as 90s, 10m or 1h; what does not end in time is not begun, and a "
+        "larger budget goes on",
+    )
+    seeds: tuple[int, ...] = Field(min_length=1, description="every candidate is tried with the folds of each seed")
+    folds: int = Field(ge=2, description="of the cross-validation: every image is predicted once by a model without it")
+    inner_folds: int = Field(
+        ge=2, description="folds of the training images, in which hyperparameters and candidates are chosen"
+    )
+    one_split_from: int = Field(
+        ge=2,
+        description="from so many images on, and where the images have a test split of their own, candidates are tested once "
+        "on the test images instead of cross-validated",
+    )
+    backbones: tuple[Name, ...] = Field(
+        description="pretrained networks whose features are classified; one without weights here is left out"
+    )
+    pixels: tuple[Pixels, ...] = Field(
+        min_length=1, description="heights and widths that images are brought to for the backbones"
+    )
+    mirror: bool = Field(description="features are the mean of those of an image and of its mirror image")
+    families: tuple[Name, ...] = Field(min_length=1, description="classifiers of features")
+    long_tail_families: tuple[Name, ...] = Field(description="the same where classes are uneven, besides `families`")
+    uneven_from: float = Field(
+        ge=1, description="classes are uneven where the largest has so many times the images of the smallest"
+    )
+    join: bool = Field(description="features of several backbones side by side are tried, too")
+    average: bool = Field(description="the average of the best is tried, too; chosen greedily (Caruana 2004)")
+
+    @model_validator(mode="after")
+    def _lists_are_sets(self) -> "ChooseSettings":
+        lists = ("seeds", "backbones", "pixels", "families", "long_tail_families")
+        refuse_repeated({name: getattr(self, name) for name in lists})
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """The budget.
+
+        Examples:
+            >>> from vision_studies.pipelines.choose.settings import budget_seconds
+            >>> budget_seconds("90s"), budget_seconds("10m"), budget_seconds("1.5 h")
+            (90.0, 600.0, 5400.0)
+        """
+        return budget_seconds(self.budget)
+
+
+def budget_seconds(budget: str) -> float:
+    """Seconds of a budget such as 90s, 10m, 10min or 1h. Raises ValueError where it is none."""
+    if not re.match(_BUDGET, budget):
+        raise ValueError(f"'{budget}' is no length of time; write 90s, 10m or 1h")
+    number, unit = re.fullmatch(r"([\d.]+)\s*([a-z]+)", budget).groups()  # type: ignore[union-attr] # it has matched
+    return float(number) * _UNITS[unit]

@@ -1,0 +1,260 @@
+"""Trying a candidate: what it says of images that it has not seen, and its network, fitted to all that it may learn from."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, EVALUATION, Part, part_of
+from vision_studies.pipelines.choose.division import Division, divided
+from vision_studies.pipelines.choose.features import REFERENCE_PIXELS, backbone_size, features_seconds, joined
+from vision_studies.predictions import PredictedSplit, Predictions
+from vision_studies.run_folders import WEIGHTS_FILE, read_description, read_stage
+from vision_studies.statistics.metrics import measured
+
+if TYPE_CHECKING:
+    from vision_studies.classifiers.family import Family, Fitted
+    from vision_studies.data.prepared import PreparedData
+    from vision_studies.studies.run_store import RunStore
+    from vision_studies.studies.runs import Run
+
+INNER_FILE = "inner.safetensors"
+"""What a run says of its inner folds: what averages are chosen by."""
+
+
+class Tried(NamedTuple):
+    """What a candidate says.
+
+    Attributes:
+        tested: probabilities float32 [M, classes] of the test images.
+        inner: probabilities float32 [F, N, classes]: row f of images that are not in outer fold f, each by a model of an
+            inner fold that has not seen it; NaN of those that are. With one test split F is 1 and there is no NaN.
+        validation: accuracy on the inner folds.
+        hyperparameters: of the network that is kept.
+        temperature: that its logits are to be divided by.
+        fitted: it; None of an average.
+    """
+
+    tested: np.ndarray
+    inner: np.ndarray
+    validation: float
+    hyperparameters: Mapping[str, Any]
+    temperature: float
+    fitted: "Fitted | None"
+
+
+def try_candidate(run: "Run", folder: Path, data: "PreparedData", runs: "RunStore") -> Outcome:
+    """Score a run and keep its network, with what it says of images in its folder."""
+    from vision_studies.training.checkpoints import save_state
+
+    begun = time.perf_counter()
+    division = divided(data, run.configuration, run.seed)
+    if run.configuration["kind"] == AVERAGE:
+        tried, state, sizes = _average(run, division, data, runs)
+    else:
+        tried, state, sizes = _classifier(run, division, data, runs)
+    save_state(folder / WEIGHTS_FILE, state | {"temperature": tried.temperature})
+    own = time.perf_counter() - begun
+    tested = Predictions.of("test", division.test, division.test_labels, tried.tested)
+    if division.outer is not None:  # whose images stand in the order of their positions
+        tested = replace(tested, folds=division.outer + 1)
+    predictions = [tested]
+    if division.outer is None:
+        predictions.append(Predictions.of("out_of_fold", division.positions, division.labels, tried.inner[0]))
+    others = {
+        "hyperparameters": dict(tried.hyperparameters),
+        "own_seconds": own,
+        "temperature": tried.temperature,
+        "training_images": len(division.positions),
+        "folds": division.folds,
+        "head_numbers": sizes.pop("head_numbers"),
+    }
+    metrics = {
+        **measured(tried.tested, division.test_labels),
+        "validation_accuracy": tried.validation,
+        "seconds": own + sizes.pop("feature_seconds"),
+        "device": "cpu",
+        **sizes,
+        "other_metrics": others,
+        **({"condition": f"{division.folds} folds"} if division.folds else {}),
+    }
+    return Outcome(metrics, predictions=tuple(predictions))
+
+
+def _classifier(
+    run: "Run", division: Division, data: "PreparedData", runs: "RunStore"
+) -> tuple[Tried, dict[str, Any], dict[str, Any]]:
+    import torch
+    from safetensors.numpy import save_file
+
+    from vision_studies.classifiers.registry import FAMILIES
+    from vision_studies.files import atomic_file
+
+    parts = [part_of(part) for part in run.configuration["features"]]
+    images, family = data.image_set, FAMILIES[run.configuration["family"]]
+    x = joined(runs, images, parts, division.positions)
+    tested = x if division.outer is not None else joined(runs, images, parts, division.test)
+    tried = tried_family(family, x, tested, division, run.seed, data.num_classes)
+    with atomic_file(runs.path(run, INNER_FILE)) as temporary:
+        save_file({"inner": tried.inner.astype(np.float16)}, temporary)
+    assert tried.fitted is not None  # noqa: S101 - of all but averages
+    tensors = {name: np.ascontiguousarray(value) for name, value in tried.fitted.tensors().items()}
+    numbers = sum(int(value.size) for value in tensors.values())
+    sizes = {
+        **_size(parts, numbers),
+        "head_numbers": numbers,
+        "feature_seconds": sum(features_seconds(runs, images, part) for part in parts),
+    }
+    return tried, {"head": {name: torch.from_numpy(value) for name, value in tensors.items()}}, sizes
+
+
+def tried_family(
+    family: "Family", x: np.ndarray, tested: np.ndarray, division: Division, seed: int, classes: int
+) -> Tried:
+    """What classifiers of one family say of images, with hyperparameters that inner folds have chosen.
+
+    Args:
+        family: one of `classifiers.registry.FAMILIES`.
+        x: features float32 [N, D] of the images that are learnt from.
+        tested: of the test images [M, D], with one test split; in a cross-validation they are `x`.
+        division: which are which.
+        seed: of the inner folds.
+        classes: how many there are.
+    """
+    from vision_studies.classifiers.nested import nested_probabilities, refitted, tempered
+
+    y = division.labels
+    if division.outer is None:
+        found = refitted(family, x, y, division.folds_within(np.arange(len(y)), seed), classes)
+        said = tempered(found.fitted.probabilities(tested), found.temperature)
+        return Tried(said, found.out_of_fold[None], found.score, found.hyperparameters, found.temperature, found.fitted)
+    nested = nested_probabilities(family, x, y, division.outer, division.inner_folds(seed), classes)
+    found = refitted(family, x, y, division.outer, classes)  # the network that is kept; nothing is measured by it
+    validation = float(nested.validation.mean())
+    own = (found.hyperparameters, found.temperature, found.fitted)
+    return Tried(nested.probabilities, nested.inside, validation, *own)
+
+
+def _average(
+    run: "Run", division: Division, data: "PreparedData", runs: "RunStore"
+) -> tuple[Tried, dict[str, Any], dict[str, Any]]:
+    """The average of members that greedy selection takes, chosen by inner folds alone."""
+    from vision_studies.classifiers.averaging import greedy_weights
+    from vision_studies.classifiers.nested import temperature_of
+
+    members = run.configuration["members"]
+    inner = np.stack([_read_inner(runs.folder / name) for name in members])  # [M, F, N, C]
+    said = np.stack([_probabilities(_read(runs.folder / name, "test")) for name in members])
+    y, everywhere = division.labels, np.arange(len(division.labels))
+    if division.outer is None:
+        weights, held_out = greedy_weights(inner[:, 0], y), inner[:, 0]
+        tested, inside = _mean(said, weights), _mean(held_out, weights)[None]
+        validation = _accuracy(_cross_fitted(held_out, y, division.folds_within(everywhere, run.seed)), y)
+    else:
+        tested, inside, accuracies = np.zeros(said.shape[1:], np.float32), np.full_like(inner[0], np.nan), []
+        for fold, folds in enumerate(division.inner_folds(run.seed)):
+            learnt = folds >= 0
+            own = inner[:, fold, learnt]
+            weights = greedy_weights(own, y[learnt])
+            tested[~learnt], inside[fold, learnt] = _mean(said[:, ~learnt], weights), _mean(own, weights)
+            accuracies.append(_accuracy(_cross_fitted(own, y[learnt], folds[learnt]), y[learnt]))
+        weights, held_out, validation = greedy_weights(said, y), said, float(np.mean(accuracies))
+    temperature = temperature_of(_mean(held_out, weights), y)
+    taken = {name: float(weight) for name, weight in zip(members, weights, strict=True) if weight > 0}
+    state = {"members": list(taken), "weights": list(taken.values())}
+    sizes = _size_of_members([runs.folder / name for name in taken], data, runs)
+    return Tried(tested, inside, validation, {"weights": taken}, temperature, None), state, sizes
+
+
+def _cross_fitted(said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Averages [N, C] of probabilities [M, N, C], each fold's with weights that the others have chosen."""
+    from vision_studies.classifiers.averaging import greedy_weights
+
+    averaged = np.zeros(said.shape[1:], np.float32)
+    for fold in range(int(folds.max()) + 1):
+        own = folds == fold
+        averaged[own] = _mean(said[:, own], greedy_weights(said[:, ~own], y[~own]))
+    return averaged
+
+
+def _mean(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean [N, C] of probabilities [M, N, C]."""
+    mean: np.ndarray = np.tensordot(weights.astype(np.float32), said, axes=1).astype(np.float32)
+    return mean
+
+
+def _accuracy(said: np.ndarray, y: np.ndarray) -> float:
+    return float((said.argmax(axis=1) == y).mean())
+
+
+def _read_inner(folder: Path) -> np.ndarray:
+    """Raises CheckpointError where it is missing or damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from vision_studies.errors import CheckpointError
+
+    try:
+        return load_file(folder / INNER_FILE)["inner"].astype(np.float32)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / INNER_FILE} is missing or damaged; delete {folder} and run the study again."
+        ) from error
+
+
+def held_out_predictions(folder: Path) -> Predictions:
+    """What a run has said of the images that its network has learnt from, each by a model that had not seen it. Raises
+    DataError where that is not kept.
+    """
+    from vision_studies.run_folders import predictions_file
+
+    split: PredictedSplit = "out_of_fold" if predictions_file(folder, "out_of_fold").is_file() else "test"
+    return _read(folder, split)
+
+
+def _read(folder: Path, split: PredictedSplit) -> Predictions:
+    """Predictions with all probabilities. Raises DataError where they are not kept."""
+    from vision_studies.errors import DataError
+    from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
+
+    said = read_predictions(folder, split)
+    if isinstance(said, Unavailable):
+        raise DataError(said.reason)
+    probabilities = all_probabilities(folder, said)
+    if isinstance(probabilities, Unavailable):
+        raise DataError(probabilities.reason)
+    return said
+
+
+def _probabilities(said: Predictions) -> np.ndarray:
+    assert said.probabilities is not None  # noqa: S101 - `_read` has seen to it
+    return said.probabilities
+
+
+def _size(parts: Sequence[Part], head_numbers: int) -> dict[str, Any]:
+    """Parameters, and operations of a prediction, of features and what classifies them."""
+    own = [part for part in parts if part.source != COLOURS]
+    sizes = {name: backbone_size(name) for name in dict.fromkeys(part.source for part in own)}
+    views = [(2 if part.mirror else 1) * (part.pixels / REFERENCE_PIXELS) ** 2 for part in own]
+    operations = sum(number * sizes[part.source].operations for number, part in zip(views, own, strict=True))
+    return {
+        "parameters": int(sum(size.parameters for size in sizes.values()) + head_numbers),
+        "macs": int(operations + head_numbers),
+    }
+
+
+def _size_of_members(folders: Sequence[Path], data: "PreparedData", runs: "RunStore") -> dict[str, Any]:
+    """Size and time of several runs together; features that they share count once."""
+    found = [read_stage(folder / f"{EVALUATION}.json")["metrics"]["other_metrics"] for folder in folders]
+    configurations = [read_description(folder)["configuration"] for folder in folders]
+    parts = list(dict.fromkeys(part_of(part) for one in configurations for part in one["features"]))
+    seconds = sum(features_seconds(runs, data.image_set, part) for part in parts)
+    return {
+        **_size(parts, sum(int(each["head_numbers"]) for each in found)),
+        "feature_seconds": seconds + sum(float(each["own_seconds"]) for each in found),
+        "head_numbers": sum(int(each["head_numbers"]) for each in found),
+    }

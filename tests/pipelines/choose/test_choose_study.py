@@ -1,0 +1,282 @@
+"""Which classifier for these images: what is tried on which images, in which order, and within which time."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from tests.conftest import ROOT
+from tests.studies.contexts import HERE, STUDY
+
+from vision_studies.data.image_set import ImageSet
+from vision_studies.data.splits import Splits
+from vision_studies.errors import DataError, ParameterError
+from vision_studies.models import backbones
+from vision_studies.pipelines.choose import nodes, work
+from vision_studies.pipelines.choose.candidates import Part, Step, in_order, part_of
+from vision_studies.pipelines.choose.division import Division, divided
+from vision_studies.pipelines.choose.method import METHOD
+from vision_studies.pipelines.choose.networks import NETWORKS
+from vision_studies.pipelines.choose.settings import ChooseSettings
+from vision_studies.pipelines.choose.stages import spent_seconds, study_runs
+from vision_studies.pipelines.choose.work import tried_family
+from vision_studies.run_folders import read_description
+from vision_studies.serving.image_classifier import Predictor
+from vision_studies.studies.method import StoredNetwork, make_context
+from vision_studies.studies.run_store import RunStore
+
+BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
+SMALL = {
+    **{"budget": "10h", "folds": 3, "inner_folds": 2, "backbones": ["efficientnet_lite0"], "pixels": [24]},
+    "families": ["nearest_class_mean", "lda"],
+}
+
+
+def images(classes=3, each=8, channels=3, side=16, same=False, fewest=99):
+    """An image set whose classes differ in colour or grey, with splits that its parts stand in by turns."""
+    labels = np.repeat(np.arange(classes), each)
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 60, (len(labels), side, side, channels), dtype=np.uint8)
+    shifts = labels * (60 // classes) + random.integers(0, 60, len(labels))  # of images, more than of classes
+    pixels[..., 0] += shifts.astype(np.uint8)[:, None, None]
+    pixels = np.full_like(pixels, 9) if same else pixels
+    names = tuple(f"class {label}" for label in range(classes))
+    image_set = ImageSet.create("made", pixels, labels, names, np.zeros(len(labels), bool), {})
+    place = np.arange(len(labels)) % each
+    splits = Splits(*(np.flatnonzero(part) for part in (place > 1, place == 0, place == 1)))
+    table = splits.to_table()
+    return image_set, table[(labels[table["index"]] > 0) | (table["index"] < fewest)]
+
+
+def context(folder, data=None, **changes):
+    settings = ChooseSettings.model_validate(BASE | SMALL | changes)
+    return make_context(METHOD, [settings], STUDY, HERE, False, data or images(), RunStore(folder / "runs"))
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """A study in which all has been tried, and its table."""
+    own = context(tmp_path_factory.mktemp("choose"))
+    return own, nodes.try_candidates(own)
+
+
+def test_everything_that_fits_is_tried_and_scored_on_every_image(tried):
+    own, table = tried
+    assert sorted(table["variant"]) == [
+        "LDA with shrinkage on EfficientNet-Lite0 at 24 px",
+        "Nearest class mean on EfficientNet-Lite0 at 24 px",
+        "Nearest class mean on colour histograms",
+        "average of the best",
+        "majority class",
+    ]
+    assert (table["status"] == "complete").all()
+    assert table.set_index("variant")["test_accuracy"]["majority class"] == pytest.approx(1 / 3, abs=0.12)
+    said = [own.runs.predictions(run) for run in study_runs(own)]
+    assert all(each.indices.tolist() == list(range(24)) for each in said)
+
+
+class Remembering:
+    """A family that is right about what it has learnt from, and wrong about everything else."""
+
+    def grid(self, *_):
+        return [{}]
+
+    def fold_probabilities(self, _x, y, train, classes, _grid=None):
+        wrong = np.eye(classes, dtype=np.float32)[(y + 1) % classes]
+        right = np.eye(classes, dtype=np.float32)[y]
+        return np.where(train[None, :, :, None], right, wrong).astype(np.float32)
+
+    def fit(self, *_):
+        return None
+
+
+def test_each_image_is_predicted_by_models_that_have_not_seen_it():
+    labels = np.arange(30) % 3
+    outer = np.arange(30) // 3 % 5
+    whole = Division(np.arange(30), labels, None, outer, np.arange(30), labels, 3)
+    x = np.zeros((30, 2), np.float32)
+    found = tried_family(Remembering(), x, x, whole, 0, 3)
+    assert (found.tested.argmax(axis=1) != labels).all()
+    assert found.validation == 0
+    for fold, said in enumerate(found.inner):
+        assert np.isnan(said[outer == fold]).all()
+        assert (said[outer != fold].argmax(axis=1) != labels[outer != fold]).all()
+
+
+def test_groups_and_copies_are_in_one_fold(tmp_path):
+    import pandas as pd
+
+    image_set, table = images(each=9)
+    names = [f"{number}.png" for number in range(27)]
+    groups = [str(number // 3) for number in range(27)]
+    copies = np.full(27, -1)
+    copies[[0, 8]] = 0
+    items = pd.DataFrame({"name": names, "split": None, "group": groups, "copies": copies})
+    own = context(tmp_path, (replace(image_set, items=items), table))
+    division = divided(own.images, {"folds": 2, "inner_folds": 2}, 0)
+    folds = pd.Series(division.outer).groupby(division.units).nunique()
+    assert (folds == 1).all()
+    assert division.outer[0] == division.outer[8]
+
+
+@pytest.mark.parametrize(("from_", "own"), [(1000, True), (10, False)])
+def test_a_test_split_of_their_own_and_many_images_are_tested_once(tmp_path, from_, own):
+    image_set, table = images()
+    if own:
+        is_test = np.isin(np.arange(24), table.loc[table["split"] == "test", "index"])
+        image_set = replace(image_set, is_test=is_test)
+    chosen = context(tmp_path, (image_set, table), one_split_from=from_, average=False)
+    results = nodes.try_candidates(chosen)
+    said = chosen.runs.predictions(study_runs(chosen)[0])
+    assert said.indices.tolist() == table.loc[table["split"] == "test", "index"].tolist()
+    assert results["condition"].isna().all()
+
+
+def step(name, pixels, promise):
+    return Step((Part(name, pixels, True, ""),), ("lda",), promise)
+
+
+def test_what_promises_most_for_its_time_comes_first_and_features_that_are_there_are_free():
+    cheap, dear = step("small", 64, 60), step("large", 192, 75)
+    both = Step((*cheap.parts, *dear.parts), ("lda",), 77)
+    seconds = {cheap.parts[0]: 1.0, dear.parts[0]: 100.0}
+    costs = lambda own, there: 0.5 + sum(seconds[part] for part in own.parts if part not in there)  # noqa: E731
+    assert [each for each, _ in in_order([dear, both, cheap], costs)] == [cheap, both, dear]
+    assert in_order([dear, cheap], costs, there=dear.parts)[0][0] is dear
+
+
+def test_a_budget_is_kept_and_a_larger_one_goes_on(tmp_path, monkeypatch):
+    slow = {"seconds_an_image": {"efficientnet_lite0@24": 100.0}}
+    done = []
+    try_candidate = work.try_candidate
+
+    def noted(run, *others):
+        done.append(run.variant)
+        return try_candidate(run, *others)
+
+    monkeypatch.setattr(work, "try_candidate", noted)
+    short = context(tmp_path, budget="60s", average=False)
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features/speed.json").write_text(json.dumps(slow), encoding="utf-8")
+    assert sorted(nodes.try_candidates(short)["variant"]) == [
+        "Nearest class mean on colour histograms",
+        "majority class",
+    ]
+    assert 0 < spent_seconds(short) < 60
+    assert len(nodes.try_candidates(short)) == 2
+    assert len(done) == 2  # nothing is done twice
+    assert len(nodes.try_candidates(context(tmp_path, budget="10h", average=False))) == 4
+    assert len(done) == 4
+
+
+def test_ctrl_c_ends_with_what_has_been_found_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    try_candidate = work.try_candidate
+
+    def interrupted(run, *others):
+        if run.configuration["family"] == "lda":
+            raise KeyboardInterrupt
+        return try_candidate(run, *others)
+
+    monkeypatch.setattr(work, "try_candidate", interrupted)
+    own = context(tmp_path)
+    table = nodes.try_candidates(own)
+    assert set(table["status"]) == {"complete", "failed"}
+    assert table.loc[table["status"] == "failed", "reason"].str.contains("stopped by Ctrl-C").all()
+    monkeypatch.setattr(work, "try_candidate", try_candidate)
+    assert (nodes.try_candidates(own)["status"] == "complete").all()
+
+
+def test_without_weights_it_goes_on_and_says_what_is_lost(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(backbones, "available_backbones", list)
+    table = nodes.try_candidates(context(tmp_path, average=False))
+    assert sorted(table["variant"]) == ["Nearest class mean on colour histograms", "majority class"]
+    assert "efficientnet_lite0" in caplog.text
+
+
+BAD = [
+    ("two images of a class", {}, {"fewest": 2}, DataError, "has 2 images of 'class 0', and 3 are the least"),
+    ("no time", {"budget": "5s"}, {}, ParameterError, "choose.budget=5s is too little for any candidate"),
+    (
+        "an unknown backbone",
+        {"backbones": ["efficientnet_lite9"]},
+        {},
+        ParameterError,
+        "Did you mean 'efficientnet_lite",
+    ),
+    ("an unknown family", {"families": ["ldas"]}, {}, ParameterError, "Did you mean 'lda'"),
+]
+
+
+@pytest.mark.parametrize(("changes", "made", "error", "said"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_what_cannot_be_done_is_told_in_a_sentence_before_anything_is(tmp_path, changes, made, error, said):
+    with pytest.raises(error, match=said):
+        METHOD.check(context(tmp_path, images(**made), **changes))
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("made", [{"channels": 1}, {"same": True}, {"each": 3, "classes": 2}], ids=str)
+def test_odd_images_are_chosen_for_like_others(tmp_path, made):
+    table = nodes.try_candidates(context(tmp_path, images(**made)))
+    assert (table["status"] == "complete").all()
+    assert table["test_accuracy"].between(0, 1).all()
+
+
+def opened(own, run):
+    folder = own.runs.path(run)
+    stored = StoredNetwork(folder, read_description(folder))
+    assert NETWORKS.unusable(stored.configuration, folder) is None
+    return stored, NETWORKS.rebuild(stored, own.images)
+
+
+def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
+    import torch
+
+    from vision_studies.classifiers.nested import tempered
+    from vision_studies.classifiers.registry import fitted_from
+    from vision_studies.pipelines.choose.features import joined
+    from vision_studies.training.checkpoints import load_state
+
+    own, _ = tried
+    everywhere, said = np.arange(24), {}
+    for run in study_runs(own):
+        stored, classifier = opened(own, run)
+        probabilities = Predictor(classifier, torch.device("cpu"))(own.images.image_set.images)
+        state = load_state(stored.weights)
+        if "head" in state:
+            parts = [part_of(part) for part in run.configuration["features"]]
+            x = joined(own.runs, own.images.image_set, parts, everywhere)
+            fitted = fitted_from({name: value.numpy() for name, value in state["head"].items()})
+            said[run.fingerprint] = tempered(fitted.probabilities(x), state["temperature"])
+            expected = said[run.fingerprint]
+        else:
+            mean = sum(weight * said[name] for name, weight in zip(state["members"], state["weights"], strict=True))
+            expected = tempered(mean, state["temperature"])
+        np.testing.assert_allclose(probabilities, expected, atol=0.03)  # bfloat16 where the processor has it
+
+
+def test_calibration_rests_on_images_that_were_held_out(tried):
+    own, _ = tried
+    for run in study_runs(own):
+        stored, classifier = opened(own, run)
+        logits, labels, features = NETWORKS.held_out(stored, own.images)
+        assert labels.tolist() == own.images.image_set.labels.tolist()
+        predicted = own.runs.predictions(run).predicted
+        assert (logits.argmax(axis=1) == predicted).mean() > 0.9  # of equal ones either may come first
+        import torch
+
+        _, own_features = Predictor(classifier, torch.device("cpu")).features(own.images.image_set.images)
+        assert own_features.shape == features.shape
+
+
+def test_what_else_is_said(tried):
+    own, table = tried
+    predictions = nodes.collect_predictions(own, table)
+    suspects = nodes.find_label_errors(own, table, predictions)
+    curve = nodes.measure_learning_curve(own, table)
+    said = nodes.conclude(table, suspects, curve)
+    assert said[0].startswith("Pretrained features give ")
+    assert any("likely wrong" in sentence or "No label" in sentence for sentence in said)
+    for figure in (*nodes.plot_candidates(table), nodes.plot_learning_curve(curve)):
+        assert figure.axes
+    assert nodes.plot_label_errors(suspects, own.images.image_set).get_figwidth() > 0
