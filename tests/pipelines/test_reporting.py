@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 from tests.conftest import ROOT
 
+from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.data.checks.findings import Finding
 from vision_studies.errors import DataError
@@ -25,6 +26,7 @@ from vision_studies.pipelines.reporting.study import (
     image_source,
     network_name,
 )
+from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.question import earlier_questions
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
 from vision_studies.versions import Versions
@@ -240,6 +242,18 @@ def test_what_is_doubtful_of_the_images_stands_beside_every_result(house):
     assert "turned upright" not in page + summary
     _, index, *_ = compare_studies(named("demo"), SETTINGS, house.outputs, house.reports, {})
     assert "2 doubtful of its images" in index
+
+
+@pytest.mark.parametrize(("folds", "told"), [({}, False), ({"folds": 5}, True)])
+def test_a_pipeline_that_keeps_one_split_of_images_in_folds_is_told(house, folds, told):
+    card = house.reports / "demo/data_prep/data_card.json"
+    card.parent.mkdir(parents=True)
+    card.write_text(json.dumps({"class_names": ["cat", "dog"], "fingerprint": "f", "splits_fingerprint": "s"} | folds))
+    demo = StudyConfigLoader(ROOT / "conf", "demo", {}, **CONFIG_LOADER_ARGS)["parameters"]
+    house.store("demo")
+    house.record("demo", parameters=demo, namespaces=["cifar_resnet", "alphanet"], status="complete")
+    reason = "alphanet is not cross-validated, for it takes features and classifiers from one division of the images."
+    assert house.study("demo").not_in_folds == ([reason] if told else [])
 
 
 def test_image_sources_have_short_names():
