@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -213,20 +214,25 @@ def equivalence(setting: Setting, margin: float, repetitions: int) -> tuple[floa
     return float(shares[0]), float(shares[1])
 
 
-def power(setting: Setting, margin: float, repetitions: int, *, of: str) -> tuple[float, float, float]:
-    """Median prediction of how much more, share of studies with so much more that tell the margin, and how many had one."""
+def power(setting: Setting, distance: float, margin: float, repetitions: int, *, of: str) -> tuple[float, float, float]:
+    """Median prediction of how much more, share of studies with so much more that tell, and how many had a prediction.
+
+    Studies differ by `distance`. Those that cannot tell predict for the difference that they saw, or for the margin if that is
+    more; a new study of so much more differs by it.
+    """
     wanted, told = [], []
     random = np.random.default_rng(0)
-    means = [setting.mean, mean_of(setting.accuracy + margin, setting.effect)]
-    for [own] in differences(setting, 0.0, repetitions, margin=margin, start=1):
+    for [own] in differences(setting, distance, repetitions, margin=margin, start=1):
         more = None if own.needs is None else getattr(own.needs, of)
-        if more is None:
+        if own.needs is None or more is None:
             continue
         wanted.append(more)
         seeds, images = setting.seeds + more * (of == "seeds"), setting.images + more * (of == "images")
         if seeds * images > 2_000_000:  # an outlier that would take minutes: it tells
             told.append(True)
             continue
+        better = min(setting.accuracy + own.needs.of, 0.995)
+        means = [mean_of(accuracy, setting.effect) for accuracy in (better - own.needs.of, better)]
         evidence, _ = study(random, Setting(images, seeds, setting.accuracy, setting.effect), means)
         told.append(compare(evidence, 0, 1 - LEVEL, margin)[0].says == "better")
     return (
@@ -407,14 +413,14 @@ def equivalence_table(repetitions: int) -> str:
 def power_table(repetitions: int) -> str:
     """Whether predictions of power hold."""
     rows = []
-    for margin, setting in PILOTS:
-        row = [f"{100 * margin:g}", *setting.cells]
+    for (margin, setting), share in product(PILOTS, (0, 1, 2)):
+        row = [f"{100 * margin:g}", *setting.cells, f"{100 * share * margin:g}"]
         for of in ("seeds", "images"):
-            wanted, told, had = power(setting, margin, repetitions, of=of)
+            wanted, told, had = power(setting, share * margin, margin, repetitions, of=of)
             enough = had >= _FEW  # fewer say nothing of a share
             row += [f"{wanted:,.0f}" if enough else "–", f"**{percent(told)}**" if enough else "–", percent(had)]
         rows.append(row)
-    heads = ["margin (points)", *STUDY]
+    heads = ["margin (points)", *STUDY, "differ by (points)"]
     for of in ("seeds", "images"):
         heads += [f"{of} more (median)", f"with these {of}: told (%)", "pilots with such a number (%)"]
     return table(heads, rows)

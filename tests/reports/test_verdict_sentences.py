@@ -51,7 +51,8 @@ def difference(value, low, high, says, p=0.4, within=False, needs=None):
 
 
 WORSE = difference(-0.08, -0.12, -0.04, "worse", p=0.001)
-OPEN = difference(-0.012, -0.05, 0.026, "cannot tell", needs=Needs(4, 300, 0.01))
+OPEN = difference(-0.012, -0.05, 0.026, "cannot tell", needs=Needs(4, 300, 0.012, is_seen=True))
+LITTLE = Needs(4, 300, 0.01, is_seen=False)
 EQUAL = difference(-0.001, -0.006, 0.004, "as good as", within=True)
 BETTER = difference(0.05, 0.01, 0.09, "better", p=0.02)
 
@@ -111,12 +112,35 @@ SAID = {
             "It cannot be told from the next by validation, 'plain': the difference is +1.2 points (95 % "
             "interval -2.6 to +5.0; "
             "p = 0.4).",
-            "To tell a difference of 1 point between 'wide' and 'plain' takes 4 more seeds of both (about 12 min 00 s) or 300 "
-            "more test images.",
+            "If 'wide' and 'plain' differ by the 1.2 points seen, about 4 more seeds of both (about 12 min 00 s) or 300 more "
+            "test images would tell.",
+        ],
+    ),
+    "one way to tell what was seen": (
+        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(None, 1, 0.012, is_seen=True)))),
+        [
+            TAKEN,
+            OF_TWO,
+            "It cannot be told from the next by validation, 'plain': the difference is +1.2 points (95 % "
+            "interval -2.6 to +5.0; "
+            "p = 0.4).",
+            "If 'wide' and 'plain' differ by the 1.2 points seen, about 1 more test image would tell.",
+        ],
+    ),
+    "less than the margin was seen": (
+        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=LITTLE)), needs_seconds=720.0),
+        [
+            TAKEN,
+            OF_TWO,
+            "It cannot be told from the next by validation, 'plain': the difference is +1.2 points (95 % "
+            "interval -2.6 to +5.0; "
+            "p = 0.4).",
+            "To tell a difference of 1 point between 'wide' and 'plain' takes about 4 more seeds of both (about 12 min 00 s) "
+            "or 300 more test images.",
         ],
     ),
     "nothing within reach tells": (
-        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(None, None, 0.01)))),
+        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(None, None, 0.01, is_seen=False)))),
         [
             TAKEN,
             OF_TWO,
@@ -128,14 +152,14 @@ SAID = {
         ],
     ),
     "what tells is beyond all reach": (
-        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(101, 4001, 0.01)))),
+        answer(standing(), standing("plain", 0.888, 0.9, replace(OPEN, needs=Needs(101, 4001, 0.012, is_seen=True)))),
         [
             TAKEN,
             OF_TWO,
             "It cannot be told from the next by validation, 'plain': the difference is +1.2 points (95 % "
             "interval -2.6 to +5.0; "
             "p = 0.4).",
-            "No number of seeds or test images that is within reach would tell a difference of 1 point between 'wide' and "
+            "No number of seeds or test images that is within reach would tell the 1.2 points seen between 'wide' and "
             "'plain'.",
         ],
     ),

@@ -13,6 +13,7 @@ from benchmarks.coverage import (
     equivalence,
     family_error,
     folds,
+    power,
     study,
     written,
 )
@@ -68,6 +69,17 @@ def test_equivalence_errs_rarely_and_is_found():
     wrong, right = equivalence(Setting(1000, 3, 0.9, WEAK), 0.04, 80)
     assert wrong <= 0.07
     assert right >= 0.7
+
+
+@pytest.mark.parametrize(
+    ("of", "setting", "distance"),
+    [("seeds", Setting(300, 4, 0.8, STRONG), 0.04), ("images", Setting(200, 5, 0.9, WEAK), 0.03)],
+)
+def test_so_many_more_as_are_said_to_tell_what_was_seen_tell_it(of, setting, distance):
+    wanted, told, had = power(setting, distance, 0.01, 100, of=of)
+    assert wanted >= 1
+    assert had > 0.25
+    assert 0.62 <= told <= 0.97  # 0.8 is promised, by studies that know little of how seeds vary
 
 
 def test_folds_are_not_taken_for_independent():

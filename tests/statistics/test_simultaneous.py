@@ -88,7 +88,23 @@ def test_a_lower_margin_needs_more_and_images_limit_what_seeds_can_tell():
     assert wide.says == narrow.says == "cannot tell"
     assert wide.needs.images < 10_000
     assert narrow.needs.seeds is None  # 300 images could not tell it with any number of seeds
-    assert narrow.needs.of == 0.002
+    assert (wide.needs.of, wide.needs.is_seen) == (0.04, False)
+
+
+def test_what_was_seen_is_what_more_would_tell_where_it_is_more_than_the_margin():
+    evidence = drawn([0.0, 0.12], seeds=4, images=300, seed_effect=0.01)
+    seen, wide, twice = (compare(evidence, 0, margin=margin)[0] for margin in (0.001, 0.002, 0.2))
+    assert seen.says == "cannot tell"
+    assert abs(seen.value) > 0.002
+    assert (seen.needs.of, seen.needs.is_seen) == (abs(seen.value), True)
+    assert seen.needs == wide.needs
+    assert twice.needs is None or not twice.needs.is_seen
+    [of_seeds] = compare(
+        [Evidence.of_seeds("a", [0, 1, 2], [0.8, 0.9, 0.85]), Evidence.of_seeds("b", [0, 1, 2], [0.9, 0.8, 0.95])], 0
+    )
+    assert (of_seeds.says, of_seeds.needs.images) == ("cannot tell", None)
+    assert of_seeds.needs.of == pytest.approx(0.1 / 3)
+    assert of_seeds.needs.seeds > 3
 
 
 @pytest.mark.parametrize(

@@ -261,13 +261,15 @@ def _classes(answer: Answer, best: Standing) -> Iterator[str]:
 def _needs(answer: Answer) -> Iterator[str]:
     if answer.needs is None or answer.runner_up is None or answer.best is None:
         return
-    ways = list(_ways(answer.needs, answer.needs_seconds, answer.test_images))
-    between = f"{_called(answer.best, answer)} and {_called(answer.runner_up, answer)}"
-    size = _points(answer.needs.of)
-    if ways:
-        yield f"To tell a difference of {size} between {between} takes {' or '.join(ways)}."
+    needs, ways = answer.needs, list(_ways(answer.needs, answer.needs_seconds, answer.test_images))
+    both, size = f"{_called(answer.best, answer)} and {_called(answer.runner_up, answer)}", _points(needs.of)
+    of = f"the {size} seen" if needs.is_seen else f"a difference of {size}"
+    if not ways:
+        yield f"No number of seeds or test images that is within reach would tell {of} between {both}."
+    elif needs.is_seen:
+        yield f"If {both} differ by {of}, about {' or '.join(ways)} would tell."
     else:
-        yield f"No number of seeds or test images that is within reach would tell a difference of {size} between {between}."
+        yield f"To tell {of} between {both} takes about {' or '.join(ways)}."
 
 
 def _ways(needs: Needs, seconds: float, images: int | None) -> Iterator[str]:

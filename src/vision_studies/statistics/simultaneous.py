@@ -45,7 +45,7 @@ Says = Literal["better", "worse", "as good as", "cannot tell"]
 Compared = Literal["accuracy", "balanced_accuracy"]
 
 POWER = 0.8
-"""A number of seeds or images is enough when it tells a difference of the margin in this share of the repetitions."""
+"""A number of seeds or images is enough when it tells the difference that is asked for in this share of the repetitions."""
 
 MARGIN = 0.01
 
@@ -55,17 +55,19 @@ _MOST_SEEDS, _MOST_IMAGES = 1000, 10_000_000
 
 @dataclass(frozen=True)
 class Needs:
-    """What more would tell a difference of `of`, if there is one.
+    """What more would tell a difference of `of`, if that is what two variants differ by.
 
     Attributes:
         seeds: how many more, with the same images; None where no number would, as the images limit it.
         images: how many more test images, with the same seeds; None where no number would, or none are kept.
         of: the difference, a fraction.
+        is_seen: whether `of` is the difference that was seen; else it is the margin, as less than that was seen.
     """
 
     seeds: int | None
     images: int | None
     of: float
+    is_seen: bool
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class Difference:
         images: test images that both have; 0 where predictions of one are not kept.
         says: "better" or "worse" where the interval excludes 0, else "as good as" where it lies within the margin (two
             one-sided tests, each at half of 1 - confidence), else "cannot tell".
-        needs: what would tell a difference of the margin, where nothing is told; None also where no spread is known.
+        needs: what would tell the difference that was seen, or the margin if that is more, where nothing is told; None also
+            where no spread is known.
         within_margin: whether the interval lies within the margin; also of a difference that is told.
     """
 
@@ -372,7 +375,9 @@ def _root(products: np.ndarray, bare: np.ndarray) -> np.ndarray:
 
 
 def _needs(pairs: Sequence[_Pair], halves: np.ndarray, margin: float) -> list[Needs]:
-    """The least further seeds, and images, with which a true difference of the margin is told in `POWER` of repetitions."""
+    """The least further seeds, and images, with which a true difference is told in `POWER` of repetitions: one of the size that
+    was seen, or of the margin where less was seen.
+    """
     if not pairs:
         return []
     squares = [pair.squares for pair in pairs if pair.squares is not None]
@@ -380,17 +385,21 @@ def _needs(pairs: Sequence[_Pair], halves: np.ndarray, margin: float) -> list[Ne
     level = tail(halves, spread_of(squares))
     parts = [components(own) for own in squares]
     seeds, images = np.array([own.seeds for own in squares]), np.array([pair.images for pair in pairs])
+    seen = np.abs([pair.value for pair in pairs])
+    wanted = np.maximum(seen, margin)
 
     def tells(more_seeds: np.ndarray | int, more_images: np.ndarray | int) -> np.ndarray:
         there = spread(parts, seeds + more_seeds, np.where(images > 0, images + more_images, 0))
-        left = margin - special.ndtri(POWER) * np.sqrt(there.variance)
+        left = wanted - special.ndtri(POWER) * np.sqrt(there.variance)
         return half_width(level, there) <= left
 
     more_seeds = _least(lambda more: tells(more, 0), len(pairs), _MOST_SEEDS)
     more_images = _least(lambda more: tells(0, more), len(pairs), _MOST_IMAGES)
     return [
-        Needs(seeds or None, (images or None) if pair.images else None, margin)
-        for pair, seeds, images in zip(pairs, more_seeds.tolist(), more_images.tolist(), strict=True)
+        Needs(seeds or None, (images or None) if pair.images else None, of, is_seen)
+        for pair, seeds, images, of, is_seen in zip(
+            pairs, more_seeds.tolist(), more_images.tolist(), wanted.tolist(), (seen >= margin).tolist(), strict=True
+        )
     ]
 
 
