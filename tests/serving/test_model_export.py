@@ -11,6 +11,7 @@ from vision_studies.data.loaders import Normalisation
 from vision_studies.data.sources.decoding import Decoding
 from vision_studies.errors import MissingDependencyError, ParameterError
 from vision_studies.serving import model_export
+from vision_studies.serving.calibration import Calibration
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.serving.model_export import FORMATS, export_model, read_exported
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
@@ -29,12 +30,15 @@ def classifier():
     return ImageClassifier(Path("model"), network, IMAGES, settings.training, 16, 1, 0)
 
 
+CALIBRATED = ("temperature", "temperature_images", "calibrated")
+
+
 def metadata_of(path, kind):
     if kind == "onnx":
         import onnxruntime
 
         return onnxruntime.InferenceSession(path).get_modelmeta().custom_metadata_map
-    files = dict.fromkeys(("class_names", "image_size", "decoding", "study"), "")
+    files = dict.fromkeys(("class_names", "image_size", "decoding", "study", *CALIBRATED), "")
     load = torch.jit.load if kind == "torchscript" else torch.export.load
     load(str(path), **{"_extra_files" if kind == "torchscript" else "extra_files": files})
     return {name: text if isinstance(text, str) else text.decode() for name, text in files.items()}
@@ -44,10 +48,13 @@ def metadata_of(path, kind):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_the_file_says_what_the_classifier_says_for_any_number_of_images(classifier, tmp_path, kind):
     path = tmp_path / f"model{FORMATS[kind]}"
-    assert export_model(classifier, kind, path, {"study": "demo"}) <= 1e-5
-    assert list(tmp_path.iterdir()) == [path]
     images = np.random.default_rng(5).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
-    expected = Predictor(classifier, torch.device("cpu"))(images)
+    predictor = Predictor(classifier, torch.device("cpu"))
+    logits, features = predictor.features(images, 5)
+    calibration = Calibration.fitted(logits[0], np.array([0, 1, 2, 0, 1]), features)
+    assert export_model(classifier, kind, path, {"study": "demo"}, calibration) <= 1e-5
+    assert list(tmp_path.iterdir()) == [path]
+    expected = predictor(images)
     exported = read_exported(path, kind)
     pixels = np.ascontiguousarray(images.transpose(0, 3, 1, 2) / 255, dtype=np.float32)
     np.testing.assert_allclose(exported(pixels), expected, atol=1e-5)
@@ -55,6 +62,11 @@ def test_the_file_says_what_the_classifier_says_for_any_number_of_images(classif
     known = metadata_of(path, kind)
     assert json.loads(known["class_names"]) == ["cat", "Hündin", "c"]
     assert (known["image_size"], known["study"]) == ("8", "demo")
+    powers = exported(pixels) ** (1 / float(known["temperature"]))
+    calibrated = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(calibrated, calibration.probabilities(logits), atol=1e-4)
+    assert known["temperature_images"] == "5"
+    assert known["calibrated"].startswith("probabilities ** (1 / temperature)")
     assert Decoding.from_json(json.loads(known["decoding"])) == IMAGES.decoding
 
 

@@ -1,8 +1,9 @@
 """Which trained models there are, and which of them a command is about."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial, reduce, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ import click
 
 from vision_studies.cli.options import env_option, study_name
 from vision_studies.config.registry import METHODS
-from vision_studies.errors import ParameterError, guess
-from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, project_folder
+from vision_studies.errors import DataError, ParameterError, guess, one_line
+from vision_studies.project_folders import MODELS, OUTPUTS, PRIMARY, REPORTS, project_folder
 from vision_studies.reports.table import Table
 from vision_studies.run_folders import network_folder, run_folder_of
 from vision_studies.studies.method import Choice, load_method, networks_of
@@ -30,10 +31,14 @@ SELECTED = "cifar_resnet"
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model of a project that has been found and not read yet; `path` is its file, or the folder of its run."""
+    """A model of a project that has been found and not read yet; `path` is its file, or the folder of its run.
+
+    `reason` says why it is this one, in words that follow a colon; empty where the options name it.
+    """
 
     path: Path
     project: Path
+    reason: str = ""
 
     @cached_property
     def run(self) -> StoredRun | None:
@@ -51,6 +56,16 @@ class ChosenModel:
         same = [run for run in find_runs(self.project / MODELS) if run.fingerprint == selected["run_fingerprint"]]
         of_study = [run for run in same if run.description["study"] in self.path.absolute().parts]
         return next(iter([*of_study, *same]), None)
+
+    @property
+    def chosen_text(self) -> str:
+        """Which model was chosen and why, as a sentence; empty where the options name it."""
+        if not self.reason:
+            return ""
+        if self.run is None:
+            return f"Model: {self.path}: {self.reason}."
+        told = self.run.description
+        return f"Model: '{told['variant']}' of {told['pipeline']}, seed {told['seed']}: {self.reason}."
 
     @property
     def weights(self) -> Path:
@@ -138,8 +153,12 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choose_model(project: Path, wanted: Wanted) -> ChosenModel:
-    """The model that the options name: a run or a file, or else the best, by validation accuracy, of the runs that are as they
-    say. Raises ParameterError where there is no such model, or the study has several that it could be.
+    """The model that the options name: a run or a file, or else, of the runs that are as they say, what the study's verdict
+    takes or, where it takes none of them, the best by validation accuracy.
+
+    Raises:
+        ParameterError: there is no such model, or the study has several that it could be.
+        DataError: the study's verdict cannot be read.
     """
     if wanted.model is not None:
         path = Path(wanted.model)
@@ -150,11 +169,17 @@ def choose_model(project: Path, wanted: Wanted) -> ChosenModel:
         return ChosenModel(find_run(project / MODELS, wanted.model, wanted.study).folder, project)
     _require_pipeline(wanted.pipeline)
     study = study_name(wanted.study)
-    selected = newest_selected(project, study) if wanted.pipeline in (None, SELECTED) and not wanted.by_run else None
-    if selected is not None:
-        return ChosenModel(selected, project)
     of_study = find_runs(project / MODELS, study)
     variants = variants_of(project, of_study)
+    taken, reason = _taken(project, study, wanted)
+    if taken is not None:
+        best = best_runs(project, [run for run in of_study if taken.is_met_by(run, variants[run.fingerprint])])
+        if len(best) == 1:
+            return ChosenModel(next(iter(best.values())).folder, project, reason)
+        reason = f"{BY_VALIDATION}; what the verdict takes, '{taken.variant}' of {taken.pipeline}, has no such model"
+    selected = newest_selected(project, study) if wanted.pipeline in (None, SELECTED) and not wanted.by_run else None
+    if selected is not None:
+        return ChosenModel(selected, project, reason)
     runs = [run for run in of_study if wanted.is_met_by(run, variants[run.fingerprint])]
     best = best_runs(project, runs)
     if len(best) > 1:
@@ -162,7 +187,53 @@ def choose_model(project: Path, wanted: Wanted) -> ChosenModel:
         raise ParameterError(f"The study '{study}' has models of {names}; name one of these with --pipeline.")
     if not best:
         raise ParameterError(_why_none(study, wanted, of_study, runs, variants))
-    return ChosenModel(next(iter(best.values())).folder, project)
+    return ChosenModel(next(iter(best.values())).folder, project, reason)
+
+
+BY_VALIDATION = "the best by validation accuracy"
+
+
+def _taken(project: Path, study: str, wanted: Wanted) -> tuple[Wanted | None, str]:
+    """What the verdict of a study takes of what is wanted, and why in words that follow a colon.
+
+    None, with why then validation accuracy chooses: the study has no verdict, its verdict takes nothing of this pipeline, or
+    several things; and where a variant is named, without a reason.
+    """
+    if wanted.variant is not None:
+        return None, ""
+    takes = verdict_takes(project, study)
+    if takes is None:
+        return None, f"{BY_VALIDATION}; the study has no verdict"
+    there = [take for take in takes if wanted.pipeline in (None, take.pipeline)]
+    match there:
+        case [take]:
+            which = "" if wanted.seed is not None else f"; of its seeds {BY_VALIDATION}"
+            return replace(take, seed=wanted.seed), f"what the verdict of '{study}' takes{which}"
+        case []:
+            of = f" of {wanted.pipeline}" if takes else ""
+            return None, f"{BY_VALIDATION}; the verdict of '{study}' takes nothing{of}"
+    return None, f"{BY_VALIDATION}; the verdict of '{study}' has {len(there)} answers, and --variant takes one of them"
+
+
+def verdict_takes(project: Path, study: str) -> list[Wanted] | None:
+    """What the newest verdict of a study takes, each once; None where the study has no verdict.
+
+    Raises:
+        DataError: `verdict.json` is none.
+    """
+    file = newest_file(project / REPORTS / study / "verdict.json")
+    if file is None:
+        return None
+    try:
+        answers = json.loads(file.read_text(encoding="utf-8"))["answers"]
+        taken = [standing["candidate"] for one in answers if (standing := one["cheapest"] or one["best"]) is not None]
+        takes = [Wanted(study=study, pipeline=one["pipeline"], variant=one["name"]) for one in taken]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{file} is no verdict ({one_line(error)}); `kedro run --env={study} --pipelines=reporting` writes it again, and "
+            "--variant names a model without it."
+        ) from error
+    return list(dict.fromkeys(takes))
 
 
 def _require_pipeline(pipeline: str | None) -> None:
@@ -297,7 +368,10 @@ def models_text(project: Path, study: str | None, *, every: bool) -> str:
             )
     blocks = [_block(project, *key, rows) for key, rows in groups.items()]
     if best:
-        blocks.append("* best validation accuracy: what --env (with --pipeline, where there are several) stands for")
+        blocks.append(
+            "* best validation accuracy: what --env (with --pipeline, where there are several) stands for where the study's "
+            "verdict takes nothing else"
+        )
     notes = [f"{number} {'run' if number == 1 else 'runs'} {what}" for what, number in left_out.items()]
     return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 

@@ -31,6 +31,11 @@ VIEWS = click.option(
     show_default=True,
     help="Test-time views (mirrored, shifted) whose probabilities are averaged.",
 )
+CALIBRATE = click.option(
+    "--calibrate/--no-calibrate",
+    default=True,
+    help="Calibrate by the validation images, which the first time takes longest.",
+)
 Choose = Callable[[], ChosenModel]
 """Finds the model that a command's options name."""
 
@@ -39,7 +44,8 @@ Choose = Callable[[], ChosenModel]
 def models() -> None:
     """Use trained models: list, predict, try, evaluate, export, describe.
 
-    Without --model, a study's model is its best run by validation accuracy.
+    Without --variant or --model, a study's model is what its verdict takes or, where it has none, its best run by validation
+    accuracy.
     """
 
 
@@ -70,11 +76,7 @@ def list_models(env: str | None, every: bool) -> None:
     show_default=True,
     help="Share of the validation images that count as like the training images.",
 )
-@click.option(
-    "--calibrate/--no-calibrate",
-    default=True,
-    help="Calibrate by the validation images, which the first time takes longest.",
-)
+@CALIBRATE
 @click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
 @DEVICE
 @output_option("Where the table goes: .csv, .parquet or .json.", "predictions.csv")
@@ -116,11 +118,18 @@ def predict(
         write_left_out(corrupt, source, path)
         click.echo(f"  all of them: {path}", err=True)
     read = len(source) - len(corrupt)
+    _say_which(chosen)
     click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
     if unlike:
         look = "looks" if unlike == 1 else "look"
         likely = f"{100 * accepted:g} % of the validation images look more like them"
         click.echo(f"{unlike:,} of them {look} unlike the training images: {likely}.")
+
+
+def _say_which(chosen: ChosenModel) -> None:
+    """Which model was chosen and why, where the options do not name one."""
+    if text := chosen.chosen_text:
+        click.echo(text)
 
 
 def _named_images(images: Path, column: str | None) -> "ImageSource":
@@ -135,18 +144,23 @@ def _named_images(images: Path, column: str | None) -> "ImageSource":
     return open_unlabelled(images) if images.suffix in PICKLES else open_images(images)
 
 
-def _calibration(chosen: ChosenModel, device: "torch.device") -> "Calibration | None":
-    """What validation images tell of a model; None, with a sentence on the error stream, where they are not there."""
+def _calibration(
+    chosen: ChosenModel, device: "torch.device", what: str = "probability and likeness"
+) -> "Calibration | None":
+    """What validation images tell of a model; None, with a sentence on the error stream that says what there is not then,
+    where they are not there.
+    """
     from vision_studies.errors import DataError
     from vision_studies.serving.run_scores import calibrate
 
     try:
         calibration = calibrate(chosen.weights, device)
     except DataError as error:
-        click.echo(f"Without probability and likeness, which validation images tell: {error}", err=True)
+        click.echo(f"Without {what}, which validation images tell: {error}", err=True)
         return None
     if calibration.images < _FEW_VALIDATION_IMAGES:
-        click.echo(f"Probability and likeness rest on {calibration.images} validation images alone.", err=True)
+        said = what[0].upper() + what[1:]
+        click.echo(f"{said} from {calibration.images} validation images alone, which is little.", err=True)
     return calibration
 
 
@@ -190,6 +204,7 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
             "the others.\n",
             err=True,
         )
+    _say_which(chosen)
     _show_score(scores)
     if output is not None:
         about = {"model": str(classifier.path), "folder": str(folder), "views": views, "missing_classes": missing}
@@ -208,16 +223,18 @@ def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path
     show_default=True,
     help="onnx needs `pip install .[export]`.",
 )
+@CALIBRATE
 @output_option("The file; model.onnx and the like without it.")
 @told_in_a_sentence
-def export(choose: Choose, kind: str, output: Path | None) -> None:
+def export(choose: Choose, kind: str, calibrate: bool, output: Path | None) -> None:
     """Write a model to a file for other programs.
 
     The network in it takes float images [N, C, H, W] with pixels from 0 to 1, any number at a time, and gives probabilities
-    [N, classes]. Names of the classes and the images' size lie in the file as metadata. It is read back and compared with
-    the original first.
+    [N, classes]. Names of the classes, the images' size and the temperature that calibrates probabilities lie in the file as
+    metadata. It is read back and compared with the original first.
     """
     from vision_studies.serving.model_export import FORMATS, export_model
+    from vision_studies.training.runtime import select_device
 
     chosen = choose()
     classifier = chosen.open()
@@ -225,8 +242,10 @@ def export(choose: Choose, kind: str, output: Path | None) -> None:
     description = chosen.run.description if chosen.run else {}
     names = ("study", "pipeline", "variant", "seed", "data_fingerprint")
     about = {name: str(description[name]) for name in names if name in description}
-    difference = export_model(classifier, kind, path, about)
+    calibration = _calibration(chosen, select_device("cpu"), "a temperature") if calibrate else None
+    difference = export_model(classifier, kind, path, about, calibration)
     size, channels = classifier.images.image_size, classifier.images.in_channels
+    _say_which(chosen)
     click.echo(
         f"{path}: {path.stat().st_size / 1e6:,.1f} MB, float images [N, {channels}, {size}, {size}] with pixels from 0 to 1 "
         f"-> probabilities [N, {len(classifier.images.class_names)}]"
@@ -279,6 +298,7 @@ def try_model(choose: Choose, views: int, port: int, browser: bool, device: str)
     classifier = chosen.open()
     calibration = _calibration(chosen, where)
     with TryServer(Predictor(classifier, where, views), calibration, _about(chosen, classifier), port) as server:
+        _say_which(chosen)
         click.echo(f"{server.address} shows what the model says of images; Ctrl-C ends it.")
         if browser:
             webbrowser.open(server.address)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from vision_studies.errors import MissingDependencyError, ParameterError, not_installed
 from vision_studies.files import atomic_file, require_free_space
+from vision_studies.serving.calibration import Calibration
 from vision_studies.serving.image_classifier import PixelsToProbabilities
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
@@ -41,7 +42,9 @@ Reloaded = Callable[[np.ndarray], np.ndarray]
 """float32 [N, C, H, W], pixels from 0 to 1 -> probabilities [N, classes]."""
 
 
-def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict[str, Any]) -> float:
+def export_model(
+    classifier: ImageClassifier, kind: str, path: Path, about: dict[str, Any], calibration: Calibration | None = None
+) -> float:
     """Write a classifier to one file.
 
     Args:
@@ -49,6 +52,7 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
         kind: one of `FORMATS`.
         path: where to; it is only written if the network read back from it says what the original says.
         about: goes into the file with class_names, image_size, in_channels and decoding.
+        calibration: of the classifier; its temperature goes there, too, with how it is applied.
 
     Returns:
         The largest difference of a probability on random images.
@@ -67,7 +71,7 @@ def export_model(classifier: ImageClassifier, kind: str, path: Path, about: dict
     network = copy.deepcopy(PixelsToProbabilities(classifier)).cpu().eval()
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload] # torch's stub lacks it
     example = random_images(classifier.images, _TRACED_WITH, seed=0)
-    metadata = {**about, **_described(classifier.images)}
+    metadata = {**about, **_described(classifier.images), **_calibrated(calibration)}
     require_free_space(path.parent, sum(value.nbytes for value in network.state_dict().values()))
     with atomic_file(path, suffix=path.suffix) as temporary, warnings.catch_warnings():
         # What torch's exporters say of themselves, and nobody who exports can act on: parts that are about to be renamed, and
@@ -139,6 +143,17 @@ _WRITERS = {"onnx": _write_onnx, "torchscript": _write_torchscript, "torch_expor
 def _difference(network: torch.nn.Module, reloaded: Reloaded, images: ImageFormat, count: int) -> float:
     example = random_images(images, count, seed=count)
     return float(np.abs(reloaded(example.numpy()) - network(example).numpy()).max())
+
+
+def _calibrated(calibration: Calibration | None) -> dict[str, str]:
+    """What softmax has been given at the temperature 1 is calibrated by a power of it: p ** (1 / T) is e ** (logit / T)."""
+    if calibration is None:
+        return {}
+    return {
+        "temperature": repr(float(calibration.temperature)),
+        "temperature_images": str(calibration.images),
+        "calibrated": f"{OUTPUT} ** (1 / temperature), divided by their sum",
+    }
 
 
 def _described(images: ImageFormat) -> dict[str, str]:
