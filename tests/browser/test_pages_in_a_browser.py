@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -222,6 +224,20 @@ def test_a_page_that_was_sent_alone_says_so_in_place_of_the_figures(chromium, ch
         figure.scroll_into_view_if_needed()
         figure.get_by_text("scripts that lie beside the page are not there").wait_for()
     assert watched.complaints
+
+
+def test_a_page_that_was_taken_elsewhere_with_its_scripts_draws_its_figures(chromium, chart_page, tmp_path):
+    """As trackers take it: without the folder above, and with Plotly among the scripts of the page."""
+    shutil.copytree(chart_page.parent, tmp_path / "taken")
+    (tmp_path / "taken" / SCRIPTS / f"{PLOTLY}{STUDY_ENDING}").write_text(plotly_script(), encoding="utf-8")
+    page = chromium()
+    page.goto((tmp_path / "taken/report.html").as_uri())
+    page.locator("figure.chart").first.evaluate(
+        "figure => { for (let own = figure; own; own = own.parentElement) if (own.open === false) own.open = true;"
+        " figure.scrollIntoView(); }"
+    )
+    page.locator("figure.chart .main-svg").first.wait_for()
+    page.close()
 
 
 @pytest.fixture(scope="module")

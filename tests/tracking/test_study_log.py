@@ -8,10 +8,18 @@ from tests.golden.test_catalog import GOLDEN
 from tests.tracking.made_up_study import FIRST_SECOND, JOINT, MadeUpStudy, history, row
 
 from vision_studies.config.registry import METHODS
+from vision_studies.reports.page import PLOTLY, SCRIPTS, STUDY_ENDING
 from vision_studies.studies.method import NodeSpec, load_method
 from vision_studies.tracking import study_log
 from vision_studies.tracking.histories import fold_steps, logged_names
-from vision_studies.tracking.study_log import StudyFolders, find_artefacts, read_new_runs, read_runs, run_record
+from vision_studies.tracking.study_log import (
+    PLOTLY_FILE,
+    StudyFolders,
+    find_artefacts,
+    read_new_runs,
+    read_runs,
+    run_record,
+)
 
 FOLLOWED = ["validation_stability", "validation_confidence"]
 
@@ -154,6 +162,25 @@ def test_artefacts_are_the_newest_figures_the_report_and_the_results(study):
     assert small["stacking/curves.png"].read_bytes() == b"new"
     assert "stacking/results.parquet" in find_artefacts(folders_of(study))
     assert pd.read_parquet(find_artefacts(folders_of(study))["stacking/results.parquet"]).shape[0] == 3
+
+
+def test_all_that_a_report_loads_is_taken_along(study):
+    """Figures as SVG, data of interactive figures, and what draws them, which all studies share."""
+    assert PLOTLY_FILE.as_posix() == f"{SCRIPTS}/{PLOTLY}{STUDY_ENDING}"
+    shared = study.reports.parent / PLOTLY_FILE
+    shared.parent.mkdir()
+    shared.write_text("plotly")
+    beside = ["stacking/curves.svg", "scripts/runs.page.js"]
+    for name in beside:
+        (study.reports / name).parent.mkdir(exist_ok=True)
+        (study.reports / name).write_text(name)
+    found = find_artefacts(folders_of(study))
+    assert set(beside) <= set(found)
+    assert PLOTLY_FILE.as_posix() not in found  # the report has no interactive figure
+    (study.reports / "scripts/chart-1.page.js").write_text("chart")
+    found = find_artefacts(folders_of(study))
+    assert found["scripts/chart-1.page.js"].read_text() == "chart"
+    assert found[PLOTLY_FILE.as_posix()] == shared
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -26,6 +26,9 @@ from vision_studies.tracking.records import RunRecord
 FOLDER = Path("data/09_tracking")
 """Where trackers keep what they keep on this machine, as seen from the project."""
 
+PLOTLY_FILE = Path("scripts/plotly.page.js")
+"""What draws the interactive figures of all reports, as seen from the folder of reports."""
+
 _NAMES = ["variant", "trial", "seed"]  # what names a run within the tables of one pipeline
 _METRICS = [field.name for field in SCHEMA if not pa.types.is_string(field.type) and field.name not in IDENTITY]
 _TAGS = [name for name in SCHEMA.names if name not in (*_METRICS, "configuration", "other_metrics", "versions")]
@@ -68,7 +71,10 @@ class StudyFolders:
 
 
 def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> dict[str, Path]:
-    """What a study shows (figures in their newest version, tables, sentences, the report), and its results tables.
+    """What a study shows (figures in their newest version, tables, sentences, the report with all that it loads), and its
+    results tables.
+
+    Plotly, which the pages of all studies share, stands among the scripts of the report, where it looks for it, too.
 
     Returns:
         Path in the tracker -> file, without files of more than `largest_bytes`.
@@ -78,6 +84,9 @@ def find_artefacts(folders: StudyFolders, largest_bytes: int = 25_000_000) -> di
         path = file.relative_to(folders.reports)
         if path.parts[0] != "run_records":
             artefacts[path.as_posix()] = file
+    shared = folders.reports.parent / PLOTLY_FILE
+    if "report.html" in artefacts and any((folders.reports / PLOTLY_FILE.parent).glob("chart-*")) and shared.is_file():
+        artefacts[PLOTLY_FILE.as_posix()] = shared
     return {path: file for path, file in artefacts.items() if file.stat().st_size <= largest_bytes}
 
 

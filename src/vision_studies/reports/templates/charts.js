@@ -41,7 +41,9 @@
   function load() {
     loading ??= (async () => {
       keepPolicy();
-      await added(document.body.dataset.plotly);
+      // Where a page was taken elsewhere, as trackers take it, Plotly lies among its own scripts.
+      const own = document.body.dataset.scripts.replace(/[^/]*$/, "") + document.body.dataset.plotly.split("/").pop();
+      await added(document.body.dataset.plotly).catch(() => added(own));
       if (!window.Plotly) throw new Error("Plotly did not start.");
     })();
     return loading;
