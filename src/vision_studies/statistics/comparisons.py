@@ -12,9 +12,8 @@ from vision_studies.statistics.intervals import (
     Interval,
     PairedComparison,
     Test,
+    corrected_comparisons,
     holm,
-    holm_levels,
-    paired_comparison,
     summary,
 )
 from vision_studies.statistics.metrics import COMPARED, Metric
@@ -36,7 +35,7 @@ def compare_variants(
         table: columns variant, seed, value; one row a run. Missing values do not count.
         baseline: the variant that the others are compared with.
         confidence: of the intervals; one minus it is the level of significance. Intervals of differences are corrected like
-            their p (`holm_levels`): with Student's interval and test one excludes 0 exactly where the other is significant.
+            their p: one excludes 0 exactly where the other is significant (`corrected_comparisons`).
         interval: kind of the intervals.
         test: kind of the paired test.
         fractions: whether the values are fractions: their intervals end at 0 and 1, and the sentences speak of percentage
@@ -65,18 +64,11 @@ def compare_variants(
     if variants and baseline not in variants:
         raise ParameterError(f"The baseline '{baseline}' is none of the variants with results; they are {variants}.")
     values = {name: rows.set_index("seed")["value"].dropna() for name, rows in table.groupby("variant", sort=False)}
-    compared = {
-        name: paired_comparison(values[name], values[baseline], confidence=confidence, interval=interval, test=test)
-        for name in variants
-        if name != baseline
-    }
-    p_values = [comparison.p for comparison in compared.values()]
-    corrected = dict(zip(compared, holm(p_values), strict=True))
-    for name, level in zip(compared, holm_levels(p_values, 1 - confidence), strict=True):
-        if level < 1 - confidence:
-            compared[name] = paired_comparison(
-                values[name], values[baseline], confidence=1 - level, interval=interval, test=test
-            )
+    others = [name for name in variants if name != baseline]
+    pairs = [(values[name], values[baseline]) for name in others]
+    found = corrected_comparisons(pairs, confidence=confidence, interval=interval, test=test)
+    compared = dict(zip(others, (comparison for comparison, _ in found), strict=True))
+    corrected = dict(zip(others, (p for _, p in found), strict=True))
     rows = []
     for name in variants:
         described = summary(
@@ -159,7 +151,7 @@ def _sentence(
         interval = (
             f"{seeds}; {'corrected ' * several}{100 * confidence:g} % interval {low.removesuffix(' points')} to {high}"
         )
-        if (comparison.low > 0 or comparison.high < 0) != (p_holm < 1 - confidence):
+        if np.isnan(comparison.low):
             interval = seeds  # of ranks, or of means drawn again: the interval asks for something else than the test
         # What Holm would make of this comparison at its most extreme, with the others as they are.
         extreme = [comparison.smallest_p, *(values.p for other, values in compared.items() if other != name)]

@@ -5,7 +5,7 @@ pairs takes out what the seed does to both.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -127,6 +127,50 @@ def paired_comparison(
         >>> compared.pairs, round(compared.difference, 3), round(compared.p, 3)
         (3, 0.02, 0.074)
     """
+    differences = _differences(first, second)
+    return _comparison(differences, confidence, interval, test, _p_value(differences, test))
+
+
+def corrected_comparisons(
+    pairs: Sequence[tuple[pd.Series, pd.Series]],
+    *,
+    confidence: float = 0.95,
+    interval: Interval = "t",
+    test: Test = "t",
+) -> list[tuple[PairedComparison, float]]:
+    """`paired_comparison` of several pairs with Holm's correction: each with its interval at its own level, and corrected p.
+
+    An interval excludes 0 exactly where the corrected p is below 1 - confidence. By Student's interval and test that follows
+    from the levels (`holm_levels`); an interval of another kind than the test, as a bootstrap or Student's beside signed
+    ranks, asks for something else, and is NaN where it says otherwise than p.
+
+    Raises:
+        DataError: a seed occurs twice in one of a pair.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from vision_studies.statistics.intervals import corrected_comparisons
+        >>> plain = pd.Series([0.80, 0.82, 0.81])
+        >>> pairs = [(plain + [0.10, 0.10, 0.11], plain), (plain + [0.01, 0.02, 0.04], plain)]
+        >>> [(round(pair.low, 3), round(p, 4)) for pair, p in corrected_comparisons(pairs)]
+        [(0.083, 0.0021), (-0.015, 0.1181)]
+    """
+    differences = [_differences(first, second) for first, second in pairs]
+    p_values = [_p_value(own, test) for own in differences]
+    found = []
+    for own, p, corrected, level in zip(
+        differences, p_values, holm(p_values), holm_levels(p_values, 1 - confidence), strict=True
+    ):
+        comparison = _comparison(own, 1 - level, interval, test, p)
+        excludes = comparison.low > 0 or comparison.high < 0
+        if not np.isnan(p) and excludes != (corrected < 1 - confidence):
+            comparison = replace(comparison, low=np.nan, high=np.nan)
+        found.append((comparison, corrected))
+    return found
+
+
+def _differences(first: pd.Series, second: pd.Series) -> np.ndarray:
+    """First minus second on the seeds that both have."""
     for values in (first, second):
         if not values.index.is_unique:
             repeated = sorted(values.index[values.index.duplicated()].unique())
@@ -134,7 +178,12 @@ def paired_comparison(
     if not first.index.equals(second.index):  # a seed that only one of the two has drops out
         first, second = first.align(second, join="inner")
     differences = first.to_numpy(dtype=float) - second.to_numpy(dtype=float)
-    differences = differences[~np.isnan(differences)].round(_DECIMALS)
+    return differences[~np.isnan(differences)].round(_DECIMALS)
+
+
+def _comparison(
+    differences: np.ndarray, confidence: float, interval: Interval, test: Test, p: float
+) -> PairedComparison:
     described = summary(differences, confidence=confidence, interval=interval)
     varies = described.n > 1 and described.standard_deviation > 0
     unequal = np.count_nonzero(differences)
@@ -143,7 +192,7 @@ def paired_comparison(
         difference=round(described.mean, _DECIMALS),
         low=described.low,
         high=described.high,
-        p=_p_value(differences, test),
+        p=p,
         # Signs that are all alike are the most extreme of 2 ** n outcomes; Student's p has no lower bound.
         smallest_p=np.nan if described.n < 2 else min(1.0, 2.0 ** (1 - unequal)) if test == "wilcoxon" else 0.0,
         cohens_d=described.mean / described.standard_deviation if varies else np.nan,

@@ -15,7 +15,7 @@ from vision_studies.pipelines.alphanet.long_tail import (
     paired_gains,
     summarise,
 )
-from vision_studies.statistics.intervals import summary
+from vision_studies.statistics.intervals import holm_levels, summary
 
 LEVELS = {"overall": 0.5, "few": 0.2, "medium": 0.5, "many": 0.7}
 GAINS = {"overall": -0.02, "few": 0.15, "medium": -0.05, "many": -0.04}
@@ -143,12 +143,16 @@ def test_gains_are_tested_in_pairs_and_corrected_together():
     table = accuracies(baseline_repeats=5, classifiers=("crt", "lws"))
     found = paired_gains(table, 0.9)
     assert len(found) == 16
+    levels = dict(
+        zip(zip(found["experiment"], found["split"], strict=True), holm_levels([*found["p"]], 0.1), strict=True)
+    )
     for row in found.to_dict("records"):
         wide = table[table["split"] == row["split"]].pivot_table(index="repeat", columns="experiment", values="top_1")
         first, second = wide[row["experiment"]], wide[row["classifier"]]
         expected = stats.ttest_rel(first, second)
         assert row["p"] == pytest.approx(expected.pvalue)
-        assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(0.9)))
+        level = levels[row["experiment"], row["split"]]
+        assert (row["low"], row["high"]) == pytest.approx(tuple(expected.confidence_interval(1 - level)))
         assert row["mean"] == pytest.approx((first - second).mean())
         assert row["can_be_significant"]
         assert (row["n"], row["baseline_repeats"]) == (5, 5)
@@ -276,7 +280,7 @@ def test_sentences_say_what_the_few_gain_and_what_it_costs():
     assert best.startswith("Of 2 settings on crt, 'crt, rho 0.1' has the highest mean for the few classes")
     assert "chosen by these very test images" in best
     assert "the test top-1 accuracy of the few classes rises by 15." in best or "rises by 14.9" in best
-    assert "5 repeats; 95 % interval +1" in best
+    assert "5 repeats; corrected 95 % interval +1" in best
     assert others.startswith("It lowers the medium classes (-5.0") or others.startswith(
         "It lowers the medium classes (-4.9"
     )
@@ -316,11 +320,15 @@ def test_what_cannot_be_told_is_said():
 
 
 def test_an_interval_without_nought_is_not_enough_where_so_much_was_compared():
-    gains = paired_gains(accuracies(noise=0.0005)).assign(p_corrected=0.3)
-    written = " ".join(gain_sentences(gains))
-    assert "but corrected p = 0.3" in written
+    exactly = [0.60, 0.65, 0.68]  # p = 0.02 alone
+    nothing = {"medium": [0.48, 0.53, 0.49], "many": [0.73, 0.68, 0.70], "overall": [0.51, 0.48, 0.50]}
+    table = exact({"few": exactly} | nothing, {"few": [0.5], "medium": [0.5], "many": [0.7], "overall": [0.5]})
+    few = paired_gains(table).set_index("split").loc["few"]
+    assert few["p"] < 0.05 < few["p_corrected"]
+    assert few["low"] < 0 < few["high"]
+    written = " ".join(gain_sentences(paired_gains(table)))
+    assert "one cannot tell whether" in written
     assert "rises by" not in written
-    assert "trade" not in written
 
 
 def test_what_stays_the_same_in_every_repeat_is_neither_up_nor_down():

@@ -290,7 +290,7 @@ def test_the_best_cut_is_chosen_by_validation_and_reported_on_test():
     first, second = sentences(table, comparisons)
     assert first == (
         f"At 1 % of the images (162), cut 2, chosen by mean validation accuracy, is {100 * pair['difference']:.2f} points "
-        "above the baseline in test accuracy (25 repeats; 95 % interval "
+        "above the baseline in test accuracy (25 repeats; corrected 95 % interval "
         f"{100 * pair['difference_low']:+.2f} to {100 * pair['difference_high']:+.2f}; "
         f"corrected p = {pair['p_holm']:.2g}): significant."
     )

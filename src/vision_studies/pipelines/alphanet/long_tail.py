@@ -114,7 +114,7 @@ def summarise(
 
 
 def paired_gains(accuracies: pd.DataFrame, confidence: float = 0.95, *, metric: Metric = "top_1") -> pd.DataFrame:
-    """Gain of every experiment and split with a paired t test, corrected after Holm over all rows.
+    """Gain of every experiment and split with a paired t test; p and interval are corrected after Holm over all rows.
 
     Args:
         accuracies: one row a run and split.
@@ -130,15 +130,16 @@ def paired_gains(accuracies: pd.DataFrame, confidence: float = 0.95, *, metric: 
     Raises:
         DataError: a run stands in the table twice, or a classifier has no baseline or more than one.
     """
-    from vision_studies.statistics.intervals import holm, paired_comparison
+    from vision_studies.statistics.intervals import corrected_comparisons
 
+    pairs = list(_pairs(accuracies, metric))
+    found = corrected_comparisons([(values, opposite) for _, values, opposite, _ in pairs], confidence=confidence)
     rows = []
-    for row, values, opposite, repeats in _pairs(accuracies, metric):
-        compared = paired_comparison(values, opposite, confidence=confidence)
+    for (row, _, _, repeats), (compared, p) in zip(pairs, found, strict=True):
         numbers = {"n": compared.pairs, "mean": compared.difference, "low": compared.low, "high": compared.high}
-        rows.append({**row, **numbers, "p": compared.p, "baseline_repeats": repeats})
+        rows.append({**row, **numbers, "p": compared.p, "p_corrected": p, "baseline_repeats": repeats})
     gains = pd.DataFrame(rows, columns=list(_GAINS))
-    return gains.assign(p_corrected=holm(gains["p"].tolist()), can_be_significant=gains["p"].notna())
+    return gains.assign(can_be_significant=gains["p"].notna())
 
 
 def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
@@ -261,7 +262,7 @@ def gain_sentences(gains: pd.DataFrame, *, confidence: float = 0.95, metric: Met
     sentences: list[str] = []
     for classifier, of_classifier in gains.groupby("classifier", sort=False):
         settings = {
-            str(name): {row["split"]: row | {"side": _side(row, confidence)} for row in rows.to_dict("records")}
+            str(name): {row["split"]: row | {"side": _side(row)} for row in rows.to_dict("records")}
             for name, rows in of_classifier[of_classifier["n"] > 0].groupby("experiment", sort=False)
         }
         settings = {name: rows for name, rows in settings.items() if "few" in rows and "overall" in rows}
@@ -373,12 +374,10 @@ def _all_settings(classifier: str, settings: _Settings, best: str, confidence: f
     return sentences
 
 
-def _side(row: _Row, confidence: float) -> str:
+def _side(row: _Row) -> str:
     """Which way a split goes: "up", "down", "unchanged" (by nothing in every repeat) or "unknown"."""
     if row["low"] == row["high"] == 0:
         return "unchanged"
-    if row["can_be_significant"] and not row["p_corrected"] < 1 - confidence:
-        return "unknown"
     return "up" if row["low"] > 0 else "down" if row["high"] < 0 else "unknown"
 
 
@@ -387,9 +386,7 @@ def _change(row: _Row, confidence: float) -> str:
     change = f"{100 * row['mean']:+.2f} points"
     if np.isnan(row["low"]) or row["low"] == row["high"]:
         return change
-    doubted = row["side"] == "unknown" and (row["low"] > 0 or row["high"] < 0)
-    doubt = f", but corrected p = {row['p_corrected']:.2g}" if doubted else ""
-    return f"{change}, {_interval(row, confidence)}{doubt}"
+    return f"{change}, {_interval(row, confidence)}"
 
 
 def _numbers(row: _Row, confidence: float) -> str:
@@ -401,7 +398,7 @@ def _numbers(row: _Row, confidence: float) -> str:
 
 
 def _interval(row: _Row, confidence: float) -> str:
-    return f"{100 * confidence:g} % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
+    return f"corrected {100 * confidence:g} % interval {100 * row['low']:+.2f} to {100 * row['high']:+.2f}"
 
 
 def _listed(parts: Sequence[str]) -> str:

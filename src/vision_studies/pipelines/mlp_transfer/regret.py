@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from vision_studies.statistics.intervals import Interval, Test, holm, paired_comparison, summary
+from vision_studies.statistics.intervals import Interval, Test, corrected_comparisons, summary
 
 
 @dataclass(frozen=True)
@@ -69,16 +69,18 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float, interval: Interval,
         test: kind of the paired test.
 
     Returns:
-        One row a pair: first, second and what `paired_comparison` finds of first minus second, with p_holm.
+        One row a pair: first, second and what `corrected_comparisons` finds of first minus second, with p_holm.
     """
     values = {str(name): runs.set_index("seed")["value"] for name, runs in table.groupby("variant", sort=False)}
-    rows = []
-    for first, second in combinations(values, 2):
-        pair = paired_comparison(values[first], values[second], confidence=confidence, interval=interval, test=test)
-        rows.append({"first": first, "second": second, **asdict(pair)})
+    names = list(combinations(values, 2))
+    pairs = [(values[first], values[second]) for first, second in names]
+    found = corrected_comparisons(pairs, confidence=confidence, interval=interval, test=test)
+    rows = [
+        {"first": first, "second": second, **asdict(comparison), "p_holm": p}
+        for (first, second), (comparison, p) in zip(names, found, strict=True)
+    ]
     columns = ["first", "second", "pairs", "difference", "low", "high", "p", "smallest_p", "cohens_d", "rank_biserial"]
-    pairs = pd.DataFrame(rows, columns=columns)
-    return pairs.assign(p_holm=holm(pairs["p"].tolist()))
+    return pd.DataFrame(rows, columns=[*columns, "p_holm"])
 
 
 def regrets_by_seed(cells: pd.DataFrame) -> pd.DataFrame:

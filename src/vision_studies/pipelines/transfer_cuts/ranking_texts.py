@@ -159,11 +159,15 @@ def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
     if not pair["pairs"]:
         return f"{where} {name} shares no repeat with the baseline and cannot be compared with it."
     difference, repeats = pair["difference"], f"{pair['pairs']} repeat{'s' * (pair['pairs'] != 1)}"
-    if np.isnan(pair["difference_low"]):
+    if np.isnan(pair["p"]):
         interval = f"{repeats}, which shows no spread"
     else:
         low, high = (f"{100 * pair[end]:+.2f}" for end in ("difference_low", "difference_high"))
-        interval = f"{repeats}; {100 * confidence:g} % interval {low} to {high}; corrected p = {pair['p_holm']:.2g}"
+        # Of signed ranks and of means: where they say unlike things, ranks decide.
+        ends = (
+            "" if np.isnan(pair["difference_low"]) else f"corrected {100 * confidence:g} % interval {low} to {high}; "
+        )
+        interval = f"{repeats}; {ends}corrected p = {pair['p_holm']:.2g}"
     side, other = ("above", "below") if difference > 0 else ("below", "above")
     size = f"is {100 * abs(difference):.2f} points {side} the baseline" if difference else "equals the baseline"
     if pair["significant"]:

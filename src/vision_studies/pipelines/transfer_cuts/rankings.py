@@ -19,7 +19,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT, mode_label
-from vision_studies.statistics.intervals import holm, paired_comparison, summary
+from vision_studies.statistics.intervals import corrected_comparisons, holm, summary
 
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
@@ -76,7 +76,8 @@ def compare_pairs(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFr
 
     Returns:
         One row a fraction and pair of cuts: fraction, first and second (the cuts, the first the deeper one), pairs (shared
-        repeats), difference (mean of first minus second) with difference_low and difference_high, p, p_holm, smallest_p
+        repeats), difference (mean of first minus second) with difference_low and difference_high (corrected like p_holm, and
+        missing where signed ranks, which p is of, say otherwise than means), p, p_holm, smallest_p
         and smallest_p_holm (the least that so many repeats can give, whatever their values), rank_biserial, significant,
         can_be_significant and repeats_needed (with fewer no pair of the fraction can be significant). A p that cannot be
         computed is missing, and does not count among the pairs.
@@ -229,19 +230,23 @@ def _compare(
     pairs: Sequence[tuple[dict[str, Any], pd.Series, pd.Series]], names: Sequence[str], confidence: float
 ) -> pd.DataFrame:
     """A row a pair: what it is called, by `names`, and how the two differ; those of a fraction are corrected together."""
-    rows = []
-    for called, first, second in pairs:
-        comparison = paired_comparison(first, second, confidence=confidence, test="wilcoxon")
-        # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of the
-        # corrected p, as no corrected p falls when another p rises.
-        smallest = min(1.0, 2.0 ** (1 - comparison.pairs)) if comparison.pairs > 1 else np.nan
-        ends = {"difference_low": comparison.low, "difference_high": comparison.high, "smallest_p": smallest}
-        rows.append(called | asdict(comparison) | ends)
+    fractions: dict[float, list[int]] = {}
+    for place, (called, *_) in enumerate(pairs):
+        fractions.setdefault(called["fraction"], []).append(place)
+    rows: list[dict[str, Any]] = [{}] * len(pairs)
+    for places in fractions.values():
+        found = corrected_comparisons([pairs[place][1:] for place in places], confidence=confidence, test="wilcoxon")
+        for place, (comparison, p) in zip(places, found, strict=True):
+            # All signs alike is the most extreme of 2 ** n outcomes. Corrected all together these are the lower bounds of
+            # the corrected p, as no corrected p falls when another p rises.
+            smallest = min(1.0, 2.0 ** (1 - comparison.pairs)) if comparison.pairs > 1 else np.nan
+            ends = {"difference_low": comparison.low, "difference_high": comparison.high, "p_holm": p}
+            rows[place] = pairs[place][0] | asdict(comparison) | ends | {"smallest_p": smallest}
     compared = pd.DataFrame(rows, columns=[*names, *_COMPARED])
     if rows:
-        for p in ("p", "smallest_p"):
-            by_fraction = compared.groupby("fraction")[p]
-            compared[f"{p}_holm"] = by_fraction.transform(lambda values: pd.Series(holm([*values]), values.index))
+        by_fraction = compared.groupby("fraction")["smallest_p"]
+        least = by_fraction.transform(lambda values: pd.Series(holm([*values]), values.index))
+        compared["smallest_p_holm"] = least
         compared["significant"] = compared["p_holm"] < 1 - confidence
         compared["can_be_significant"] = compared["smallest_p_holm"] < 1 - confidence
         corrected = by_fraction.transform("count")  # for so many pairs; where none has a p yet, for all that would
