@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from vision_studies.figures.marks import spread
 from vision_studies.figures.panels import finished, single, small_multiples
-from vision_studies.figures.style import INK, SOFT, colour, short, styled
+from vision_studies.figures.style import INK, SOFT, colour, numbered, short, styled
 
 _SPREAD = 0.16  # how far from its row the dots of a variant lie at most, in rows
 _NUMBERS = ("n", "mean", "low", "high", "difference", "difference_low", "difference_high", "confidence")
@@ -27,6 +27,7 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
     """
     rows = comparison.astype(dict.fromkeys(_NUMBERS, float)).to_dict("records")
     values = {name: runs.set_index("seed")[metric].dropna() for name, runs in results.groupby("variant")}
+    colours = {name: colour(number) for name, number in numbered(results["variant"]).items()}
     height = 1.7 + 0.62 * max(1, len(rows))
     confidence = f"{100 * rows[0]['confidence']:g} % interval" if rows else "interval"
     name = metric.replace("_", " ")
@@ -34,11 +35,11 @@ def comparison_figure(results: pd.DataFrame, comparison: pd.DataFrame, *, metric
         sharing: dict[str, Any] = {"sharey": True, "width_ratios": (1.25, 1)}
         panels = small_multiples(2, columns=2, size=(6, height), margin=(0, 0), **sharing)
         figure, (left, right) = panels.figure, panels.axes
-        _differences(right, rows, values, name)
+        _differences(right, rows, values, colours, name)
     else:
         figure, left = single(9, height)
     for y, row in enumerate(rows):
-        _row(left, y, values[row["variant"]], row["mean"], row["low"], row["high"])
+        _row(left, y, colours[row["variant"]], values[row["variant"]], row["mean"], row["low"], row["high"])
     left.set_yticks(range(len(rows)), [f"{short(row['variant'], 30)}\nn = {row['n']:.0f}" for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.set_xlabel(f"{name} (%)")
@@ -57,7 +58,9 @@ def _described(row: dict[Any, Any]) -> str:
     return f"{short(row['variant'], 30)} {100 * row['mean']:.1f} %{reach}{difference}"
 
 
-def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], name: str) -> None:
+def _differences(
+    axes: Axes, rows: list[dict], values: dict[str, pd.Series], colours: dict[str, str], name: str
+) -> None:
     baseline = next(row["variant"] for row in rows if np.isnan(row["difference"]))
     axes.axvline(0, color=SOFT, linewidth=1.2)
     for y, row in enumerate(rows):
@@ -67,18 +70,19 @@ def _differences(axes: Axes, rows: list[dict], values: dict[str, pd.Series], nam
             continue
         # Aligned by seed: a seed that only one of the two has gives NaN, and drops out.
         differences = (values[row["variant"]] - values[baseline]).dropna()
-        _row(axes, y, differences, row["difference"], row["difference_low"], row["difference_high"])
+        ends = row["difference_low"], row["difference_high"]
+        _row(axes, y, colours[row["variant"]], differences, row["difference"], *ends)
     axes.tick_params(axis="y", length=0)
     axes.margins(x=0.08)
     axes.set_xlabel(f"difference in {name}, seed by seed (points)")
     axes.set_title(f"Minus '{short(baseline)}'")
 
 
-def _row(axes: Axes, y: int, runs: pd.Series, mean: float, low: float, high: float) -> None:
+def _row(axes: Axes, y: int, hue: str, runs: pd.Series, mean: float, low: float, high: float) -> None:
     """Fractions in percent: runs as dots, their mean as a diamond, and its interval where it has one."""
     dots = y + spread(len(runs), _SPREAD)
-    axes.plot(100 * runs, dots, "o", color=colour(y), alpha=0.5, markersize=6, markeredgewidth=0, zorder=3)
+    axes.plot(100 * runs, dots, "o", color=hue, alpha=0.5, markersize=6, markeredgewidth=0, zorder=3)
     if not np.isnan(low):
         reach = [[100 * (mean - low)], [100 * (high - mean)]]
         axes.errorbar(100 * mean, y, xerr=reach, color=INK, capsize=5, elinewidth=1.8, zorder=4)
-    axes.plot(100 * mean, y, "D", color=colour(y), markersize=8, markeredgecolor="white", zorder=5)
+    axes.plot(100 * mean, y, "D", color=hue, markersize=8, markeredgecolor="white", zorder=5)

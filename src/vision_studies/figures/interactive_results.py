@@ -19,7 +19,7 @@ from vision_studies.figures.interactive_style import (
     view,
 )
 from vision_studies.figures.marks import top_without_blow_up
-from vision_studies.figures.style import COLOURS, colour
+from vision_studies.figures.style import COLOURS, colour, numbered
 
 MOST_RUNS = 60
 MOST_POINTS = 200  # of a run
@@ -70,7 +70,8 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     runs = list(_runs(histories))
     chosen = _chosen(runs)
     variants = list(dict.fromkeys(variant for variant, _, _ in runs))
-    traces = [_curve(variants.index(variant), variant, label, run, metrics) for variant, label, run in chosen]
+    numbers = numbered(variants)
+    traces = [_curve(numbers[variant], variant, label, run, metrics) for variant, label, run in chosen]
     views = [view(_METRICS[name][0], **_axis(name, [run for _, _, run in chosen])) for name in metrics]
     # Of few epochs Plotly names halves, which would be shown as whole numbers twice.
     every_epoch = {"dtick": 1} if histories["epoch"].max() <= _MARKED else {}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from vision_studies.figures.panels import finished, single
-from vision_studies.figures.style import INK, SOFT, colour, short, styled
+from vision_studies.figures.style import INK, SOFT, colour, numbered, short, styled
 
 _BAR = 0.22  # ranks between the bars of groups
 
@@ -23,10 +23,12 @@ def mean_ranks_figure(names: Sequence[str], ranks: Sequence[float], critical_dif
         sets: number of data sets.
     """
     order = sorted(range(len(names)), key=lambda number: (ranks[number], number))
+    numbers = numbered(names)
     figure, axes = single(8, 1.9 + 0.45 * len(names))
     for row, number in enumerate(order):
         axes.plot([1, ranks[number]], [row, row], color=SOFT, linewidth=0.8, alpha=0.5, zorder=1)
-        axes.plot(ranks[number], row, "D", color=colour(number), markersize=9, markeredgecolor="white", zorder=3)
+        hue = colour(numbers[str(names[number])])
+        axes.plot(ranks[number], row, "D", color=hue, markersize=9, markeredgecolor="white", zorder=3)
     for level, (first, last) in enumerate(alike([ranks[number] for number in order], critical_difference)):
         x = len(names) + 0.35 + _BAR * level
         axes.plot([x, x], [first - 0.2, last + 0.2], color=INK, linewidth=3.5, solid_capstyle="round", zorder=2)

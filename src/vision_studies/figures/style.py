@@ -98,6 +98,8 @@ class Look(NamedTuple):
 
 _LOOK: ContextVar[Look] = ContextVar("look", default=Look())  # noqa: B039 - a tuple cannot change
 
+_SERIES: ContextVar[tuple[str, ...]] = ContextVar("series", default=())
+
 _Parameters = ParamSpec("_Parameters")
 _Figures = TypeVar("_Figures", bound=Iterable[Any])
 
@@ -199,6 +201,34 @@ def short(name: object, letters: int = 18) -> str:
     """A name cut to so many letters, the last of them an ellipsis where something was cut."""
     text = str(name)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
+@contextmanager
+def series_of(variants: Iterable[object]) -> Iterator[None]:
+    """Figures that are drawn inside number these variants so, whichever of them they show: each has one colour and one marker
+    in all figures of a study.
+    """
+    before = _SERIES.set(tuple(dict.fromkeys(map(str, variants))))
+    try:
+        yield
+    finally:
+        _SERIES.reset(before)
+
+
+def numbered(variants: Iterable[object]) -> dict[str, int]:
+    """Number of each variant, for `colour` and `look`: that of `series_of`, and after these in the order given.
+
+    Examples:
+        >>> from vision_studies.figures.style import numbered, series_of
+        >>> numbered(["wide", "deep", "wide"])
+        {'wide': 0, 'deep': 1}
+        >>> with series_of(["plain", "deep", "wide"]):  # all variants of a study
+        ...     numbered(["wide", "deep"])
+        {'wide': 2, 'deep': 1}
+    """
+    names = list(dict.fromkeys(map(str, variants)))
+    order = {name: number for number, name in enumerate(dict.fromkeys((*_SERIES.get(), *names)))}
+    return {name: order[name] for name in names}
 
 
 def colour(number: int) -> str:

@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 
 from vision_studies.figures.marks import top_without_blow_up, whole_numbers
 from vision_studies.figures.panels import finished, key, small_multiples
-from vision_studies.figures.style import COLOURS, FAINT, SOFT, short, styled
+from vision_studies.figures.style import COLOURS, FAINT, SOFT, numbered, short, styled
+from vision_studies.figures.style import look as look_of
 
+_MARKS = 8  # on a line whose marker tells it from another of its colour
 _MOST_MARKED_EPOCHS = 20  # of more epochs, dots would only hide the line
 
 
@@ -71,11 +73,15 @@ def learning_curves(histories: pd.DataFrame) -> Figure:
 
 
 class _Group(NamedTuple):
-    """Runs that share a colour: one run, the runs of one variant, or all variants that are not told apart."""
+    """Runs that share a colour: one run, the runs of one variant, or all variants that are not told apart.
+
+    The marker tells variants of one colour apart; empty: none is needed.
+    """
 
     label: str
     colour: str
     runs: list[pd.DataFrame]
+    marker: str = ""
 
 
 def _groups(histories: pd.DataFrame) -> list[_Group]:
@@ -88,10 +94,16 @@ def _groups(histories: pd.DataFrame) -> list[_Group]:
     if len(names) > len(COLOURS):  # more lines than colours: those with the highest accuracy are told apart
         best = variants["validation_accuracy"].max().fillna(0)
         names = list(best.sort_values(ascending=False, kind="stable").index)
-    groups = [_Group(str(name), colour, runs[name]) for name, colour in zip(names, COLOURS, strict=False)]
+    numbers = numbered(runs)
+    groups = [_group(str(name), numbers[str(name)], runs[name]) for name in names[: len(COLOURS)]]
     if others := names[len(COLOURS) :]:  # the first to be plotted, below the others
         groups.insert(0, _Group(f"{len(others)} others", FAINT, [run for name in others for run in runs[name]]))
     return groups
+
+
+def _group(name: str, number: int, runs: list[pd.DataFrame]) -> _Group:
+    drawn = look_of(number)
+    return _Group(name, drawn["color"], runs, drawn["marker"] if number >= len(COLOURS) else "")
 
 
 def _runs_in(groups: list[_Group]) -> int:
@@ -106,23 +118,29 @@ def _lines(
     for group in groups:
         for run in group.runs:
             measured = run.dropna(subset=[column])
-            look = {"color": group.colour, "linewidth": 1.3 if many else 1.8, "alpha": 0.75 if many else 1.0}
-            if markers and len(measured) <= _MOST_MARKED_EPOCHS:
-                look |= {"marker": "o", "markersize": 4}
-            yield group, measured["epoch"].to_numpy(), measured[column].to_numpy(), look
+            drawn = {"color": group.colour, "linewidth": 1.3 if many else 1.8, "alpha": 0.75 if many else 1.0}
+            if group.marker:
+                every = max(1, len(measured) // _MARKS)
+                drawn |= {"marker": group.marker, "markersize": 5, "markevery": every}
+            elif markers and len(measured) <= _MOST_MARKED_EPOCHS:
+                drawn |= {"marker": "o", "markersize": 4}
+            yield group, measured["epoch"].to_numpy(), measured[column].to_numpy(), drawn
 
 
 def _losses(axes: Axes, groups: list[_Group]) -> None:
     alone = _runs_in(groups) == 1
+    own = groups[-1].colour if alone else SOFT
+    other = next(colour for colour in (COLOURS[1], COLOURS[0]) if colour != own) if alone else SOFT
     dashed: dict[str, Any] = {"linestyle": "--", "linewidth": 1.4}
     for _, epochs, values, look in _lines(groups, "train_loss", markers=False):
-        faint = {"color": COLOURS[1]} if alone else {"alpha": 0.6}
-        axes.plot(epochs, values, **look | dashed | faint, marker="x" if len(epochs) == 1 else None)
+        faint = {"color": other} if alone else {"alpha": 0.6}
+        single = {"marker": "x"} if len(epochs) == 1 else {}
+        axes.plot(epochs, values, **look | dashed | faint | single)
     for _, epochs, values, look in _lines(groups, "validation_loss"):
         axes.plot(epochs, values, **look)
     axes.set(title="Loss", ylabel="nats per image")
-    training = key("training (augmented images)", color=COLOURS[1] if alone else SOFT, **dashed)
-    validation = key("validation", color=COLOURS[0] if alone else SOFT, linewidth=1.8)
+    training = key("training (augmented images)", color=other, **dashed)
+    validation = key("validation", color=own, linewidth=1.8)
     # Beside the title: inside the panel, it would lie on the curves of a training that has hardly begun.
     beside: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 2, "borderaxespad": 0.2}
     axes.legend(handles=[training, validation], **beside)
@@ -184,5 +202,5 @@ def _column(groups: list[_Group], draw: Sequence[Callable], height: float, *, to
         runs = f" ({len(group.runs)} runs)" if len(group.runs) > 1 else ""
         # A legend leaves out labels that start with an underscore, but not with a space.
         name = f" {group.label}" if group.label.startswith("_") else group.label
-        handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5))
+        handles.append(key(f"{short(name, 40)}{runs}", color=group.colour, linewidth=2.5, marker=group.marker or None))
     return finished(panels.figure, legend=handles or None)

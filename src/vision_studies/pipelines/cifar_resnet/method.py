@@ -72,7 +72,7 @@ METHOD = Method(
         NodeSpec(nodes.compare_runs, ["results", "params:reporting"], "comparison", "evaluation"),
         NodeSpec(
             nodes.plot_training_graphs,
-            ["histories"],
+            ["histories", "training_results"],
             ["learning_curves", "loss_figure", "validation_figure", "learning_rate_figure"],
             "figures",
         ),

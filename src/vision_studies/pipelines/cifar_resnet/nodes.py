@@ -102,12 +102,16 @@ def compare_runs(results: pd.DataFrame, settings: ReportingSettings) -> list[dic
     return json.loads(comparison.to_json(orient="records"))
 
 
-def plot_training_graphs(histories: pd.DataFrame) -> tuple[Figure, Figure, Figure, Figure]:
+def plot_training_graphs(
+    histories: pd.DataFrame, training_results: pd.DataFrame
+) -> tuple[Figure, Figure, Figure, Figure]:
     """Learning curves in one figure, and loss, validation and learning rate in one each."""
     from vision_studies.figures import training
+    from vision_studies.figures.style import series_of
 
-    lines = training.loss_figure(histories), training.validation_figure(histories)
-    return training.learning_curves(histories), *lines, training.learning_rate_figure(histories)
+    with series_of(training_results["variant"]):
+        lines = training.loss_figure(histories), training.validation_figure(histories)
+        return training.learning_curves(histories), *lines, training.learning_rate_figure(histories)
 
 
 def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:

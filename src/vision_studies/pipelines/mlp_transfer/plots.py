@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vision_studies.figures.marks import boxes, cells, colour_scale, logarithmic, names, spread
 from vision_studies.figures.panels import finished, key, marker_key, nothing_to_draw, single, small_multiples
-from vision_studies.figures.style import COLOURS, INK, SOFT, look, short, styled
+from vision_studies.figures.style import COLOURS, INK, SOFT, look, numbered, short, styled
 
 _COLUMNS = 4  # panels side by side
 _ENOUGH_TRIALS = 50  # for seven hyperparameters; below, the importance of one is hard to tell from that of another
@@ -145,13 +145,13 @@ def hyperparameter_slices(
         hyperparameters: names, a panel each.
         logarithmic_ones: those of them with a logarithmic axis.
     """
-    architectures = list(trials["architecture"].drop_duplicates())
+    architectures = numbered(trials["architecture"])
     scored = trials.dropna(subset=["best_val_loss"])
     # The legend stands in the panel behind the last one.
     count = max(_COLUMNS, len(hyperparameters) + 1)
     panels = small_multiples(count, columns=_COLUMNS, size=(3.3, 3), margin=(0.8, 0.4), sharey=True)
     for axes, hyperparameter in zip(panels.axes, hyperparameters, strict=False):
-        for number, name in enumerate(architectures):
+        for name, number in architectures.items():
             rows = scored[scored["architecture"] == name]
             line: dict[str, Any] = {"linestyle": "", **look(number)}
             axes.plot(rows[hyperparameter], rows["best_val_loss"], markersize=4, alpha=0.7, markeredgewidth=0, **line)
@@ -167,7 +167,7 @@ def hyperparameter_slices(
         axes.set_ylabel("best validation loss (nats)")
     for axes in panels.axes[len(hyperparameters) :]:
         axes.axis("off")
-    handles = [marker_key(short(name, 22), **look(number)) for number, name in enumerate(architectures)]
+    handles = [marker_key(short(name, 22), **look(number)) for name, number in architectures.items()]
     handles.append(marker_key("best trial", marker="o", markersize=9, color="none", markeredgecolor=INK))
     columns = 2 if len(architectures) > 9 else 1
     panels.axes[len(hyperparameters)].legend(handles=handles, loc="center", ncols=columns, title="architecture")

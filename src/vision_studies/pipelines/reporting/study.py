@@ -238,13 +238,18 @@ class StudyFolders:
         Raises:
             DataError: a table is damaged or lacks a column.
         """
+        from vision_studies.figures.style import series_of
+
         charts: dict[str, list[Chart]] = {}
         sources = [(pipeline, source) for pipeline, section in page_sections().items() for source in section.charts]
         for pipeline, source in [*sources, ("*", ChartSource("histories.parquet", _learning_curves))]:
             for file in self._present(f"{pipeline}/{source.file}"):
                 with _readable(file):
                     content = _READERS[file.suffix](file)
-                if (figure := source.draw(content)) is not None:
+                    variants = _variants(file.with_name("results.parquet"))
+                with series_of(variants):
+                    figure = source.draw(content)
+                if figure is not None:
                     charts.setdefault(file.relative_to(self.outputs).parts[0], []).append(Chart(*figure))
         return charts
 
@@ -579,6 +584,11 @@ def _readable(file: Path) -> Iterator[None]:
 
 def _read_json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _variants(results: Path) -> list[str]:
+    """Variants of a results table, in its order; none where there is no table."""
+    return list(pd.read_parquet(results, columns=["variant"])["variant"].unique()) if results.is_file() else []
 
 
 def _learning_curves(histories: pd.DataFrame) -> Any:

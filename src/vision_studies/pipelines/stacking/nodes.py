@@ -206,17 +206,18 @@ def plot_comparison(
 ) -> tuple[Figure, Figure, Figure]:
     """The variants against each other, the best of them against its opponents, and accuracy against cost."""
     from vision_studies.figures.comparison import comparison_figure
-    from vision_studies.figures.style import stamped
+    from vision_studies.figures.style import series_of, stamped
     from vision_studies.pipelines.stacking.plots import efficiency_figure
 
     best = comparison["best_by_validation"]
     opposing = pd.DataFrame(comparison["opponents"][best])
     roles = {entry["name"]: "stack" if entry["role"] == STACK else "opponent" for entry in plan}
-    figures = (
-        comparison_figure(results, pd.DataFrame(comparison["variants"])),
-        comparison_figure(results, opposing),
-        efficiency_figure(results.assign(role=results["variant"].map(roles))),
-    )
+    with series_of(roles):
+        figures = (
+            comparison_figure(results, pd.DataFrame(comparison["variants"])),
+            comparison_figure(results, opposing),
+            efficiency_figure(results.assign(role=results["variant"].map(roles))),
+        )
     return stamped(figures, _notice(settings))
 
 
@@ -224,13 +225,15 @@ def plot_training(
     settings: StackingSettings, histories: pd.DataFrame, plan: list[dict[str, Any]]
 ) -> tuple[Figure, Figure]:
     """Learning curves of the variants, and what their parts do: base learners, meta-learner and diversity by epoch."""
-    from vision_studies.figures.style import stamped
+    from vision_studies.figures.style import series_of, stamped
     from vision_studies.figures.training import learning_curves
     from vision_studies.pipelines.stacking.plots import parts_figure
 
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
     stack_histories = histories[histories["variant"].isin(stacks)]
-    return stamped((learning_curves(stack_histories), parts_figure(stack_histories)), _notice(settings))
+    with series_of(entry["name"] for entry in plan):
+        figures = learning_curves(stack_histories), parts_figure(stack_histories)
+    return stamped(figures, _notice(settings))
 
 
 def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histories: pd.DataFrame) -> dict[str, Figure]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from vision_studies.figures.marks import logarithmic, names, whole_numbers, with_unit
 from vision_studies.figures.panels import finished, key, same_heights, single, small_multiples
-from vision_studies.figures.style import COLOURS, FAINT, INK, SOFT, WRONG, colour, short, styled
+from vision_studies.figures.style import COLOURS, FAINT, INK, SOFT, WRONG, colour, numbered, short, styled
 
 _DIVERSITY = {
     "validation_disagreement": "disagreement",
@@ -82,8 +82,9 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
     means = scored.groupby(["variant", "role"], sort=False)[["test_accuracy", *_COSTS]].mean().reset_index()
     height = 4.6 + 0.2 * -(-len(means) // 4)
     panels = small_multiples(3, columns=3, size=(13 / 3, height), margin=(0, 0), sharey=True)
-    handles = []
-    for number, row in enumerate(means.to_dict("records")):
+    handles, numbers = [], numbered(results["variant"])
+    for row in means.to_dict("records"):
+        number = numbers[str(row["variant"])]
         look: dict[str, Any] = {"color": colour(number), "linestyle": "none"}
         if row["role"] == "stack":
             look |= {"marker": "o", "markeredgecolor": INK, "markersize": 10}
