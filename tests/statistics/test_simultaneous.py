@@ -59,6 +59,14 @@ def test_a_variant_is_paired_on_the_seeds_and_images_that_both_have():
     [own] = compare([first, fewer], 0)
     assert (own.seeds, own.images) == (2, 40)
     assert own.value == pytest.approx(second.correct[:2, :40].mean() - first.correct[1:, 10:].mean())
+    # image by image, too, of which the mean alone says nothing
+    labels, images = np.zeros(40, int), np.arange(40)
+    shared = [
+        Evidence.of_images(name, [1, 2], images, labels, correct=correct)
+        for name, correct in (("first", first.correct[1:, 10:]), ("few", second.correct[:2, :40]))
+    ]
+    [expected] = compare(shared, 0)
+    assert (own.low, own.high, own.p) == pytest.approx((expected.low, expected.high, expected.p))
 
 
 def test_variants_without_a_shared_seed_cannot_be_told():

@@ -1,7 +1,7 @@
 """Results of any pipeline to look into: learning curves of many runs, and accuracy against cost; each can be switched off."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,8 +40,20 @@ _COSTS = {
 }
 _MARKED = 12  # curves of so few points show them
 
-_Run = tuple[str, str, pd.DataFrame]
-"""Variant, name within it, and epochs."""
+
+class _Run(NamedTuple):
+    """A run: its variant, its name within it, and where its epochs stand in the table of all of them."""
+
+    variant: str
+    label: str
+    rows: slice
+
+    def __len__(self) -> int:
+        return int(self.rows.stop - self.rows.start)
+
+
+_Columns = Mapping[str, np.ndarray]
+"""Columns of the table of epochs."""
 
 
 def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
@@ -67,12 +79,17 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     if not metrics:
         return None
     histories = histories.dropna(subset=metrics, how="all")
-    runs = list(_runs(histories))
+    # Sorted once, and looked at as arrays: of thousands of runs, a table for each takes longer than all the rest.
+    histories = histories.iloc[np.lexsort((histories["epoch"], pd.factorize(histories["run"])[0]))]
+    columns = {name: histories[name].to_numpy(dtype=float) for name in metrics} | {
+        "epoch": histories["epoch"].to_numpy()
+    }
+    runs = _runs(histories)
     chosen = _chosen(runs)
-    variants = list(dict.fromkeys(variant for variant, _, _ in runs))
-    numbers = numbered(variants)
-    traces = [_curve(numbers[variant], variant, label, run, metrics) for variant, label, run in chosen]
-    views = [view(_METRICS[name][0], **_axis(name, [run for _, _, run in chosen])) for name in metrics]
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    numbers_of = numbered(variants)
+    traces = [_curve(numbers_of[run.variant], run, columns, metrics) for run in chosen]
+    views = [view(_METRICS[name][0], **_axis(name, [columns[name][run.rows] for run in chosen])) for name in metrics]
     # Of few epochs Plotly names halves, which would be shown as whole numbers twice.
     every_epoch = {"dtick": 1} if histories["epoch"].max() <= _MARKED else {}
     fig = figure(
@@ -90,53 +107,57 @@ def learning_curves(histories: pd.DataFrame) -> InteractiveFigure | None:
     return InteractiveFigure("Learning curves, run by run", _caption(runs, chosen, variants), fig)
 
 
-def _runs(histories: pd.DataFrame) -> Iterator[_Run]:
-    """In the order of the table."""
-    # Sorted once: sorting each of thousands of runs takes longer than all the rest.
-    order = np.lexsort((histories["epoch"], pd.factorize(histories["run"])[0]))
-    for name, run in histories.iloc[order].groupby("run", sort=False):
-        variant = str(run["variant"].iloc[0]) if "variant" in run else str(name)
+def _runs(histories: pd.DataFrame) -> list[_Run]:
+    """Of a table in which the epochs of each run stand together, in its order."""
+    names = histories["run"].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])) if len(names) else np.zeros(0, int)
+    variants = (histories["variant"] if "variant" in histories else histories["run"]).to_numpy()
+    runs = []
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(names)], strict=False):
+        name, variant = str(names[start]), str(variants[start])
         # The name of a run is mostly its variant's and its seed's.
-        label = str(name).removeprefix(variant).lstrip(", ") or str(name)
-        yield variant, label, run
+        runs.append(_Run(variant, name.removeprefix(variant).lstrip(", ") or name, slice(start, stop)))
+    return runs
 
 
 def _chosen(runs: list[_Run]) -> list[_Run]:
     """As many rounds of one run of each variant as fit; of too many variants for one round, the first."""
-    variants = pd.Series([variant for variant, _, _ in runs])
+    variants = pd.Series([run.variant for run in runs])
     rounds = variants.groupby(variants).cumcount()
     fitting = int((rounds.value_counts().sort_index().cumsum() <= MOST_RUNS).sum())
     return [run for run, number in zip(runs, rounds, strict=True) if number < max(1, fitting)][:MOST_RUNS]
 
 
-def _curve(number: int, variant: str, label: str, run: pd.DataFrame, metrics: list[str]) -> Scatter:
-    first, *others = [_points(run, metric) for metric in metrics]
+def _curve(number: int, run: _Run, columns: _Columns, metrics: list[str]) -> dict[str, Any]:
+    """A trace as the figure takes it: a `Scatter` would be checked here, and once more there."""
+    first, *others = [_points(columns["epoch"][run.rows], columns[metric][run.rows], metric) for metric in metrics]
     # Epochs are named again only where they are others than those of the first metric.
     views = [{"y": one["y"]} if np.array_equal(one["x"], first["x"]) else one for one in others]
     dash = DASHES[number // len(COLOURS) % len(DASHES)]
-    return Scatter(
+    return dict(
+        type="scatter",
         **first,
         mode="lines+markers" if len(run) <= _MARKED else "lines",
         line={"color": colour(number), "dash": dash, "width": 1.8},
         marker={"size": 5},
         cliponaxis=False,  # a point at 100 % is drawn whole
-        name=escaped(variant),
-        hovertemplate=hover(f"{escaped(variant, 60)}<br>{escaped(label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
-        meta={"group": variant, "label": label, "views": views},
+        name=escaped(run.variant),
+        hovertemplate=hover(f"{escaped(run.variant, 60)}<br>{escaped(run.label, 60)}", "<br>epoch %{x}: %{y:.4~g}"),
+        meta={"group": run.variant, "label": run.label, "views": views},
     )
 
 
-def _points(run: pd.DataFrame, metric: str) -> dict[str, np.ndarray]:
-    epochs, values = run["epoch"].to_numpy(), run[metric].to_numpy(dtype=float)
+def _points(epochs: np.ndarray, values: np.ndarray, metric: str) -> dict[str, np.ndarray]:
     measured = np.flatnonzero(~np.isnan(values))
     if len(measured) > MOST_POINTS:
         measured = measured[np.unique(np.linspace(0, len(measured) - 1, MOST_POINTS).round().astype(int))]
     return {"x": epochs[measured], "y": numbers(_METRICS[metric][2] * values[measured])}
 
 
-def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
+def _axis(metric: str, runs: list[np.ndarray]) -> dict[str, Any]:
     label = _METRICS[metric][1]
-    values = pd.concat([run[metric] for run in runs]).dropna().to_numpy(float)
+    values = np.concatenate(runs)
+    values = values[~np.isnan(values)]
     top = top_without_blow_up(values) if metric.endswith("_loss") else None
     if top is not None:
         return {"yaxis__title__text": f"{label}, to {top:.3g}", "yaxis__range": [0, top], "yaxis__autorange": False}
@@ -144,7 +165,7 @@ def _axis(metric: str, runs: list[pd.DataFrame]) -> dict[str, Any]:
 
 
 def _caption(runs: list[_Run], chosen: list[_Run], variants: list[str]) -> str:
-    shown = {variant for variant, _, _ in chosen}
+    shown = {run.variant for run in chosen}
     if len(chosen) == len(runs):
         count = f"All {len(runs)} runs" if len(runs) > 1 else "The only run"
     elif len(shown) < len(variants):
@@ -152,7 +173,7 @@ def _caption(runs: list[_Run], chosen: list[_Run], variants: list[str]) -> str:
     else:
         count = f"{len(chosen)} of {len(runs)} runs, as many of each variant"
     text = f"{count}; runs of a variant share a colour. Choose what is shown above, and runs below."
-    if any(len(run) > MOST_POINTS for _, _, run in chosen):
+    if any(len(run) > MOST_POINTS for run in chosen):
         text += f" Of more than {MOST_POINTS} epochs of a run, {MOST_POINTS} at equal distances are drawn."
     return text
 

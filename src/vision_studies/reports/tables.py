@@ -5,6 +5,7 @@ and the terminal show them.
 import json
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from statistics import mean, stdev
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,7 @@ def same_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return same
 
 
+@lru_cache(maxsize=4096)  # all seeds of a variant have one configuration
 def labels_of(configuration: str | None) -> tuple[str, ...]:
     """What must be said of a run wherever its numbers stand: a protocol that it follows, or that its data are made up.
 

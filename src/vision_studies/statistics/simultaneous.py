@@ -308,20 +308,26 @@ def _largest(evidence: Sequence[Evidence], pairs: Sequence[_Pair], parts: Spread
     count = len(pairs)
     total, squares = np.zeros((_DRAWS, count), dtype=np.float32), np.zeros((_DRAWS, count), dtype=np.float32)
     for place in range(len(union)):
-        effect = random.standard_normal((_DRAWS, count), dtype=np.float32) @ of_seeds * member[:, place]
+        effect = _correlated(random, of_seeds) * member[:, place]
         total += effect
         squares += effect**2
     seeds = member.sum(axis=1)
     # Standard normal means of seeds, their variance over its expectation, and standard normal means of images.
     by_seed = total / np.sqrt(seeds)
     ratio = np.maximum(squares - by_seed**2, 0) / np.maximum(seeds - 1, 1)
-    by_image = random.standard_normal((_DRAWS, count), dtype=np.float32) @ of_images
+    by_image = _correlated(random, of_images)
     true = np.where(parts.degrees > 0, np.maximum(parts.seed, parts.rest), 0.0)
     distance = np.abs(by_seed * np.sqrt(true) + by_image * np.sqrt(parts.image))
     seen = Spread(ratio * true, parts.rest, parts.image, parts.degrees)
     student, normal = -special.stdtrit(np.maximum(parts.degrees, 1), level / 2), -special.ndtri(level / 2)
     wide = reach(student, normal, seen)
     return np.divide(distance, wide, out=np.zeros_like(wide), where=wide > 0).max(axis=1)
+
+
+def _correlated(random: np.random.Generator, root: np.ndarray) -> np.ndarray:
+    """Normal draws [draws, V] with these correlations; see `_root`."""
+    drawn = random.standard_normal((_DRAWS, len(root)), dtype=np.float32)
+    return drawn if np.array_equal(root, np.eye(len(root), dtype=np.float32)) else drawn @ root
 
 
 def _correlations(evidence: Sequence[Evidence], pairs: Sequence[_Pair]) -> tuple[np.ndarray, np.ndarray]:
