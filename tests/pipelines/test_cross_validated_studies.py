@@ -228,5 +228,5 @@ def test_every_method_does_its_runs_in_folds_or_says_why_not(name):
     method, demo = load_method(name), StudyConfigLoader(ROOT / "conf", "demo", {}, **CONFIG_LOADER_ARGS)["parameters"]
     models = [settings_model(key).model_validate(demo[key]) for key in method.parameter_names]
     reason = method.folds(method.settings(*models))
-    assert reason is None or (reason[0].islower() and not reason.endswith("."))
+    assert not reason or (reason[0].islower() and not reason.endswith("."))
     assert (reason is None) == (name in ("cifar_resnet", "stacking"))

@@ -231,8 +231,8 @@ def _variant(group: VariantRuns, read: Sequence[_Read], wanted: Wanted) -> Varia
 def _common(group: VariantRuns, images: Sequence[_Images]) -> tuple[_Images | None, str | None]:
     """Images that all seeds were tested with, and what is to be said of them; None where they are too few."""
     first, kinds = images[0], list({id(each): each for each in images}.values())
-    if all(all(map(np.array_equal, each, first)) for each in kinds[1:]):
-        return first, None
+    if all(all(map(np.array_equal, each[:2], first[:2])) for each in kinds[1:]):
+        return first, None  # where each seed has folds of its own, those of the first
     indices = first.indices
     for each in kinds[1:]:
         indices = np.intersect1d(indices, each.indices, assume_unique=True)
