@@ -54,7 +54,7 @@ cluster-demo: install  ## run a small study on a Dask scheduler and two workers,
 	@$(BIN)/python -m scripts.cluster_demo
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
-	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet predict reporting bookkeeping cluster checks copies intervals; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet frozen_features predict reporting bookkeeping cluster checks copies intervals; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
 
 faults: install  ## kill, damage and fill up everything (some twenty minutes) and write the table of docs/faults.md
 	@$(BIN)/python -m tests.faults --write

@@ -13,6 +13,7 @@ from vision_studies.config.registry import METHODS
 PACKAGE = ROOT / "src/vision_studies"
 LEAVES = {
     "errors",
+    "fetching",
     "files",
     "outcomes",
     "predictions",
@@ -31,6 +32,7 @@ BELOW_TRAINING = LEAVES | SETTINGS | METRICS | {"augmentation", "models", "stora
 BELOW_STUDIES = BELOW_TRAINING | {"statistics", "training"}
 MAY_IMPORT = {
     "errors": set(),
+    "fetching": LEAVES,
     "files": LEAVES,
     "outcomes": {"predictions"},
     "predictions": set(),

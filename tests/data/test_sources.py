@@ -22,6 +22,7 @@ import pytest
 from PIL import Image
 from tests.data.conftest import READING
 
+from vision_studies import fetching
 from vision_studies.config.data_prep import DataPrepSettings, data_set_key
 from vision_studies.data.sources import downloads, raw
 from vision_studies.data.sources.read import read_source, source_identity
@@ -593,7 +594,7 @@ def test_a_refused_network_names_the_address_and_the_alternatives(tmp_path, monk
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
 def test_every_published_set_says_what_else_there_is(tmp_path, monkeypatch, name):
-    def refuse(address, file, **options):
+    def refuse(address, file, *hashes, **options):
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(downloads, "fetch_file", refuse)
@@ -616,10 +617,10 @@ def test_a_server_that_does_not_answer_is_not_waited_for_long(tmp_path, monkeypa
 
 
 def test_a_full_disk_while_downloading_is_one_sentence(tmp_path, monkeypatch):
-    def full(answer, written, name):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(downloads, "_copy", full)
+    monkeypatch.setattr(fetching, "_copy", full)
     (tmp_path / "served").mkdir()
     (tmp_path / "served/cifar-10-binary.tar.gz").write_bytes(b"content")
     with served(tmp_path / "served", monkeypatch), pytest.raises(StorageError, match=r"The disk is full .*cifar-10"):

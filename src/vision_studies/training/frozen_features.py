@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_studies.models.backbones import Backbone, OpenedBackbone, open_backbone
+from vision_studies.models.backbones import open_backbone
 from vision_studies.models.fused import fused
+from vision_studies.models.pretrained import Backbone, OpenedBackbone
 from vision_studies.processors import processors
 from vision_studies.training.precision import has_fast_bfloat16
 from vision_studies.training.runtime import tune_process

@@ -4,27 +4,21 @@ CIFAR is taken in its binary version: the Python version is a pickle. Files are 
 they can be, and kept only with their published hash.
 """
 
-import hashlib
 import http.client
-import time
-import urllib.error
-import urllib.request
-from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
-from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from vision_studies.data.sources.archives import read_cifar_archive, read_idx
 from vision_studies.data.sources.raw import RawImages
 from vision_studies.errors import DataError, one_line
-from vision_studies.files import atomic_file
+from vision_studies.fetching import fetch_file, has_hash
 from vision_studies.torchvision_compat import torchvision_module
 
 _DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 _CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/"
 _TIMEOUT_SECONDS = 20
+_MOST_BYTES = 1 << 28  # CIFAR-10 has 170 MB
 _FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -61,12 +55,12 @@ def read_download(name: str, download_folder: Path) -> RawImages:
 def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
     """Try one mirror after the other, unless the file is there."""
     file = folder / addresses[0].rpartition("/")[2]
-    if has_hash(file, md5):
+    if has_hash(file, md5, "md5"):
         return
     errors = []
     for address in addresses:
         try:
-            fetch_file(address, file, md5=md5, timeout_seconds=_TIMEOUT_SECONDS)
+            fetch_file(address, file, md5, "md5", timeout_seconds=_TIMEOUT_SECONDS, most_bytes=_MOST_BYTES)
         except (http.client.HTTPException, OSError, ValueError) as error:  # an address without a host raises the last
             errors.append(f"{address}: {one_line(error)}")
         else:
@@ -76,73 +70,6 @@ def _fetch(name: str, addresses: list[str], folder: Path, md5: str) -> None:
         f"'{name}' could not be fetched ({'; '.join(errors)}); put the file into {folder} yourself, set data_prep.source "
         f"to a folder that holds its archives or parquet files{debian}, or use source=digits, which needs no network."
     )
-
-
-_MOST_BYTES = 1 << 28  # CIFAR-10 has 170 MB
-_MOST_SECONDS = 4 * 3600
-_CHUNK = 1 << 18
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.type == "https" and not newurl.startswith("https:"):
-            raise urllib.error.URLError(f"it leads from https to {newurl}")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def has_hash(file: Path, md5: str) -> bool:
-    """Whether `file` is there and has the published hash."""
-    if not file.is_file():
-        return False
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, partial(hashlib.md5, usedforsecurity=False)).hexdigest() == md5
-
-
-def fetch_file(address: str, file: Path, *, md5: str, timeout_seconds: float) -> None:
-    """Put what is at `address` into `file`, which stands there only once it is whole and has the published hash.
-
-    Addresses of other kinds than http and https are not opened, whatever a server says.
-
-    Raises:
-        OSError: the server does not answer, or refuses.
-        ValueError: the file is larger than any that is published, takes longer than hours, or has another hash.
-        StorageError: the disk is full.
-    """
-    request = urllib.request.Request(address)  # noqa: S310 - the opener knows http and https alone
-    with (
-        _opener().open(request, timeout=timeout_seconds) as answer,
-        atomic_file(file) as temporary,
-        temporary.open("wb") as written,
-    ):
-        _copy(answer, written, file.name)
-        written.flush()
-        if not has_hash(temporary, md5):
-            raise ValueError("what came is corrupted: it does not have the published hash")
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """Without the handlers for files, FTP and data in addresses that urllib has, too."""
-    opener = urllib.request.OpenerDirector()
-    for name in ("Proxy", "Unknown", "HTTP", "HTTPS", "HTTPDefaultError"):
-        opener.add_handler(getattr(urllib.request, f"{name}Handler")())
-    opener.add_handler(_Redirects())
-    opener.add_handler(urllib.request.HTTPErrorProcessor())
-    return opener
-
-
-def _copy(answer: Any, written: IO[bytes], name: str) -> None:
-    columns = (f"fetching {name}", BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    started, size = time.monotonic(), 0
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(name, total=answer.length)
-        while chunk := answer.read(_CHUNK):
-            size += len(chunk)
-            if size > _MOST_BYTES:
-                raise ValueError(f"it is larger than {_MOST_BYTES:,} bytes")
-            if time.monotonic() - started > _MOST_SECONDS:
-                raise ValueError(f"it takes longer than {_MOST_SECONDS / 3600:g} hours")
-            written.write(chunk)
-            progress.update(task, completed=size)
 
 
 def read_digits() -> RawImages:

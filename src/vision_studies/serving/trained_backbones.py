@@ -1,0 +1,112 @@
+"""Backbones by any name that parameters may have: pretrained ones, and networks that a study of this project has trained."""
+
+import copy
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from vision_studies.errors import BackboneError
+from vision_studies.models.backbones import open_backbone
+from vision_studies.models.pretrained import Backbone, OpenedBackbone
+from vision_studies.project_folders import MODELS, expanded, in_project
+from vision_studies.run_folders import is_run
+from vision_studies.serving.image_classifier import class_layers
+from vision_studies.serving.opened_models import open_model_file, open_run
+from vision_studies.studies.stored_runs import find_run
+from vision_studies.training.classifier import ImageClassifier
+
+OF_A_RUN = "run:"
+"""How names of trained networks begin: `run:<fingerprint, label or path>`."""
+
+
+def open_any_backbone(name: str) -> OpenedBackbone:
+    """A backbone by its name: of `models.backbones`, or `run:` and a run's fingerprint, label or folder, or a model file.
+
+    Raises:
+        BackboneError: there is no such backbone, or the trained network has no features before its classifier.
+        ParameterError: there is no such run.
+        CheckpointError: the model is missing or damaged.
+        DataError: the images that the run was trained on are gone.
+        MissingDependencyError: a library that it needs is not installed.
+    """
+    if not name.startswith(OF_A_RUN):
+        return open_backbone(name)
+    named = name.removeprefix(OF_A_RUN)
+    place = in_project(expanded(named))
+    if place.is_file():
+        return backbone_of(name, open_model_file(place))
+    return backbone_of(name, open_run(place if is_run(place) else find_run(in_project(MODELS), named).folder))
+
+
+def backbone_of(name: str, classifier: ImageClassifier) -> OpenedBackbone:
+    """A trained classifier as a backbone: its features are what its last layer gets.
+
+    Images of three channels are averaged for a network that was trained on grey ones.
+
+    Raises:
+        BackboneError: it has no layer that decides for classes, or several.
+    """
+    images = classifier.images
+    network = copy.deepcopy(classifier.network).eval().requires_grad_(False)
+    deciding = [layer for layer in class_layers(network, len(images.class_names)) if isinstance(layer, nn.Linear)]
+    if len(deciding) != 1:
+        raise BackboneError(
+            f"{name} has {len(deciding)} layers that decide for classes, and a backbone has one; name a run of another network."
+        )
+    body = _Body(_without(network, deciding[0]), grey=images.in_channels == 1)
+    mean, std = (_of_three_channels(values) for values in (images.normalisation.mean, images.normalisation.std))
+    backbone = Backbone(
+        name=name,
+        title=f"trained on {len(images.class_names)} classes ({_short(classifier.path)})",
+        licence="of its training images",
+        source=str(classifier.path),
+        sha256=None,
+        width=deciding[0].in_features,
+        pixels=images.image_size,
+        mean=mean,
+        std=std,
+    )
+    return OpenedBackbone(backbone, body.eval(), _hash_of(network))
+
+
+class _Body(nn.Module):
+    """What a network gives without its last layer, [N, D]."""
+
+    def __init__(self, network: nn.Module, grey: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.grey = grey
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.grey:
+            images = images.mean(dim=1, keepdim=True)
+        return self.network(images).flatten(1)
+
+
+def _without(network: nn.Module, layer: nn.Linear) -> nn.Module:
+    """The network, in which nothing is in the layer's place."""
+    path = next(path for path, module in network.named_modules() if module is layer)
+    if not path:
+        return nn.Identity()
+    parent, _, last = path.rpartition(".")
+    setattr(network.get_submodule(parent), last, nn.Identity())
+    return network
+
+
+def _hash_of(network: nn.Module) -> str:
+    """SHA-256 of the weights, whichever file they come from."""
+    digest = hashlib.sha256()
+    for name, values in sorted(network.state_dict().items()):
+        digest.update(name.encode() + values.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _of_three_channels(values: tuple[float, ...]) -> tuple[float, float, float]:
+    first, second, third = values if len(values) == 3 else values * 3
+    return first, second, third
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-2:])
