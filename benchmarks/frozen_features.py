@@ -3,8 +3,9 @@
     python -m benchmarks.frozen_features [--write] [--rounds 5] [--images 256] [--backbone efficientnet_lite0] [--pixels 128]
 
 All begin with uint8 images of 32 x 32 pixels in memory, bring them to one size with the same filter, one view each, and end
-with features in memory. ONNX Runtime and torch get batches of 32, all threads at once, as is usual; ONNX Runtime has the network
-that torch exports. Every form lives in a process of its own, and only one works at a time; ratios are formed within a round.
+with features in memory. ONNX Runtime and torch get batches of 32, all threads at once, as is usual; ONNX Runtime has the
+network that torch exports. Every form lives in a process of its own, and only one works at a time; ratios are formed within a
+round.
 """
 
 import argparse
