@@ -10,6 +10,7 @@ round.
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -129,7 +130,8 @@ def report(seconds: dict[str, list[list[float]]], arguments: argparse.Namespace)
         f"{goal} times {form}: {'reached' if statistics.median(ratios[form]) >= goal else 'missed'}"
         for form, goal in ((RUNTIME, RUNTIME_GOAL), (PLAIN, PLAIN_GOAL))
     ]
-    lines += ["", f"Goals: {'; '.join(reached)}."]
+    load = os.getloadavg()[1]
+    lines += ["", f"Goals: {'; '.join(reached)}. Load of the machine over the last five minutes: {load:.1f}."]
     return "\n".join(lines) + "\n"
 
 
