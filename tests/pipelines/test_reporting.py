@@ -256,6 +256,21 @@ def test_a_pipeline_that_keeps_one_split_of_images_in_folds_is_told(house, folds
     assert house.study("demo").not_in_folds == ([reason] if told else [])
 
 
+@pytest.mark.parametrize(
+    ("own", "of_classes", "told"),
+    [(True, [150, 149], True), (True, [300, 9], True), (True, [150, 150], False), (False, [10, 10], False)],
+)
+def test_a_small_test_split_of_the_source_s_own_is_told(house, own, of_classes, told):
+    card = house.reports / "demo/data_prep/data_card.json"
+    card.parent.mkdir(parents=True)
+    content = {"class_names": ["cat", "dog"], "fingerprint": "f", "splits_fingerprint": "s"}
+    card.write_text(json.dumps(content | {"own_test_split": own, "counts": {"test": of_classes}}))
+    said = house.study("demo").small_test_split
+    assert said == house.study("demo").left_out
+    assert bool(said) == told
+    assert all(f"{sum(of_classes)} images, {min(of_classes)} of the smallest class" in one for one in said)
+
+
 def test_image_sources_have_short_names():
     def record(source):
         return {"parameters": {"data_prep": {"source": source}}}

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 from pydantic import ValidationError
 
+from vision_studies.config.data_prep import FOLDS
 from vision_studies.config.merge import unflatten
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.config.study import ReportingSettings, is_rehearsal
@@ -112,6 +113,7 @@ class StudyFolders:
         unfit = {name: read_left_out(self.reports / name) for name in METHODS}
         return [
             *self.outdated.values(),
+            *self.small_test_split,
             *self.not_in_folds,
             *(
                 f"{name} is left out of the study '{self.name}', for it cannot be done on its images: {reason}"
@@ -119,6 +121,19 @@ class StudyFolders:
                 if reason is not None
             ),
         ]
+
+    @property
+    def small_test_split(self) -> list[str]:
+        """What is said of a test split of the source's own that is small: it keeps its place, for somebody has chosen it."""
+        for _, card in self.cards[-1:]:
+            of_classes = card["own_test"]
+            images, fewest = sum(of_classes), min(of_classes, default=0)
+            if of_classes and (images < FOLDS.test_images or fewest < FOLDS.test_images_of_a_class):
+                return [
+                    f"The source's own test split is small: {images:,} images, {fewest:,} of the smallest class. It keeps its "
+                    "place; without one, the images would be cross-validated."
+                ]
+        return []
 
     @property
     def not_in_folds(self) -> list[str]:
@@ -297,7 +312,11 @@ class StudyFolders:
             try:
                 card = _read_json(file)
                 cards.append(
-                    (file.parent.name, {name: card[name] for name in _OF_CARD} | {"folds": card.get("folds", 0)})
+                    (
+                        file.parent.name,
+                        {name: card[name] for name in _OF_CARD}
+                        | {"folds": card.get("folds", 0), "own_test": _own_test(card)},
+                    )
                 )
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(f"{file} cannot be read ({error!r}); delete it and run data_prep again.") from error
@@ -343,6 +362,11 @@ class StudyFolders:
     def records(self) -> list[dict[str, Any]]:
         """Records of the study's commands, the oldest first."""
         return read_records(self.reports / "run_records")
+
+
+def _own_test(card: Record) -> list[int]:
+    """Test images of each class, of a split of the source's own; empty where it has none, or the card does not say."""
+    return [int(number) for number in card.get("counts", {}).get("test", ())] if card.get("own_test_split") else []
 
 
 def picture(file: Path, title: str) -> tuple[Path, int, int]:
