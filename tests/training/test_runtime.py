@@ -50,9 +50,9 @@ import resource, sys, torch
 from vision_studies.training.runtime import tune_process
 if sys.argv[1] == "tuned":
     assert tune_process()
-model = torch.nn.Sequential(*(torch.nn.Conv2d(16, 16, 1) for _ in range(6)))
+model = torch.nn.Sequential(*(torch.nn.Conv2d(16, 16, 1) for _ in range(3)))
 images = torch.zeros(448, 16, 48, 48)  # 66 MB: more than an arena of a thread of its own can hold
-for step in range(16):
+for step in range(10):
     if step == 8:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     model(images).sum().backward()
