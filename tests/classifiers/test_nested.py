@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from tests.classifiers.test_families import CLASSES, NARROW, drawn
+from tests.classifiers.test_families import CLASSES, NARROW, WIDE, drawn
 
+from vision_studies.classifiers.averaging import nested_average
 from vision_studies.classifiers.nested import (
     inner_folds,
     nested_probabilities,
@@ -132,3 +133,20 @@ def test_a_balanced_score_counts_classes_alike():
     probabilities = np.array([[[0.9, 0.1]] * 4])
     assert scores(probabilities, y, 3, "accuracy").tolist() == [0.75]
     assert scores(probabilities, y, 3, "balanced_accuracy").tolist() == [0.5]
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("perceptron", "crt")])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_a_class_with_fewer_images_than_folds_is_answered_for(name, width):
+    """Of the rare class one image: where it is left out, nothing can know it, and all other images are predicted as ever."""
+    x, y = drawn(width, images=60)
+    y = np.where(y == CLASSES - 1, 0, y)
+    y[7] = CLASSES - 1
+    outer = np.arange(len(y)) % 3
+    grid = FAMILIES[name].grid(30, width, CLASSES)[-2:]
+    nested = nested_probabilities(FAMILIES[name], x, y, outer, inner_folds(outer, every(3)), CLASSES, grid=grid)
+    assert np.isfinite(nested.probabilities).all()
+    assert np.isfinite(nested.temperatures).all()
+    assert nested.probabilities[7].argmax() != CLASSES - 1
+    averaged = nested_average([nested, nested], y, outer)
+    np.testing.assert_allclose(averaged.probabilities, nested.probabilities, atol=1e-5)
