@@ -214,7 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["grid", "draws"])
     parser.add_argument("--write", action="store_true", help=f"write a section of {RESULT.name} in benchmarks/results")
-    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared/data/cifar10")
+    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared/data/cifar10", help="CIFAR-10")
     parser.add_argument("--features", type=Path, help="folder in which features are kept for another time")
     arguments = parser.parse_args()
     torch.set_num_threads(processors())
