@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vision_studies.cli.data import check_text, checked, checked_source, prep_settings
+from vision_studies.cli.data import check_text, checked, prep_settings
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.kedro_commands import run_study
-from vision_studies.cli.options import PARAMS
+from vision_studies.cli.options import PARAMS, path_from_here
 from vision_studies.errors import ParameterError
 from vision_studies.project_folders import project_folder
 
@@ -61,7 +61,7 @@ def _choose(source: str, budget: str, size: str, study: str | None, params: dict
         budget_seconds(budget)
     except ValueError as error:
         raise ParameterError(f"--budget: {error}.") from error
-    source = checked_source(source)
+    source = path_from_here(source)
     settings = prep_settings(source, METHOD, params)
     [(one, _)] = checked(settings)
     click.echo(check_text(one, settings))

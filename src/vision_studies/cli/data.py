@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vision_studies.cli.errors import told_in_a_sentence
-from vision_studies.cli.options import ENV, PARAMS
+from vision_studies.cli.options import ENV, PARAMS, path_from_here
 from vision_studies.files import atomic_file, write_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def check(
     SOURCE is a folder, a table or a file, or what data_prep.source takes besides; without it, that of the study. Nothing is
     prepared and nothing is changed. The command ends with 1 where something is wrong that data_prep.accept does not name.
     """
-    settings = prep_settings(None if source is None else checked_source(source), env, params)
+    settings = prep_settings(None if source is None else path_from_here(source), env, params)
     checks = checked(settings)
     refused = any(finding.stops(settings.accept) for one, _ in checks for finding in one.findings)
     told = [one.to_json() | {"accept": list(settings.accept)} for one, _ in checks]
@@ -91,15 +91,6 @@ def prep_settings(source: str | None, env: str | None, params: dict[str, Any]) -
     loader = StudyConfigLoader(project_folder() / "conf", env, params, **CONFIG_LOADER_ARGS)
     settings: DataPrepSettings = settings_model("data_prep").model_validate(loader["parameters"]["data_prep"])  # type: ignore[assignment]
     return settings
-
-
-def checked_source(source: str) -> str:
-    """A path as it is typed means what it means to every other program; a named source stays one."""
-    from vision_studies.config.data_prep import NAMED_SOURCES
-    from vision_studies.project_folders import expanded
-
-    path = expanded(source)
-    return source if source in NAMED_SOURCES and not path.exists() else str(path.absolute())
 
 
 def checked(settings: "DataPrepSettings") -> list[tuple["Check", Any]]:

@@ -110,6 +110,15 @@ def environments(folder: Path) -> tuple[dict[str, str], list[str]]:
     return studies, sorted({*others, *({"demo"} & set(studies))})
 
 
+def path_from_here(source: str) -> str:
+    """A path as it is typed means what it means to every other program; a named source stays one."""
+    from vision_studies.config.data_prep import NAMED_SOURCES
+    from vision_studies.project_folders import expanded
+
+    path = expanded(source)
+    return source if source in NAMED_SOURCES and not path.exists() else str(path.absolute())
+
+
 def output_option(text: str, default: str | None = None) -> Any:
     """The option `--output`, a file or a folder, with its help and where the output goes without it."""
     path = None if default is None else Path(default)

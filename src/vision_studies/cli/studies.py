@@ -1,4 +1,4 @@
-"""`kedro studies`: what several studies say together."""
+"""`kedro studies`: new ones, and what several say together."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +15,34 @@ if TYPE_CHECKING:
 
 
 @click.group(
-    epilog="\b\nExamples:\n  kedro studies compare alpha_study alpha_study+cifar100 alpha_study+fashion_mnist -o ranks"
+    epilog="\b\nExamples:\n  kedro studies new birds --from=resnet_se --data=photos/birds\n"
+    "  kedro studies compare alpha_study alpha_study+cifar100 alpha_study+fashion_mnist -o ranks"
 )
 def studies() -> None:
-    """Compare the variants of studies that differ in their images."""
+    """Write a study of your own images; compare the variants of studies that differ in their images."""
+
+
+@studies.command("new")
+@click.argument("name")
+@click.option("--from", "template", required=True, help="A study that asks what you ask, or a pipeline.")
+@click.option("--data", "source", required=True, help="Folder, table or archive of the images, or a named source.")
+@click.option(
+    "--image-size",
+    type=click.IntRange(4, 1024),
+    help="Pixels to a side that images are brought to; without it 192 where pretrained networks are tried (choose), and 32, "
+    "which the other studies' networks are made for.",
+)
+@told_in_a_sentence
+def new(name: str, template: str, source: str, image_size: int | None) -> None:
+    """Write conf/NAME: a study of your images with the question and the variants of another one, to be read and changed.
+
+    conf/NAME_quick is its quick form. Nothing is prepared or trained, and no file that exists is changed.
+    """
+    from vision_studies.cli.new_study import next_steps, write_study
+    from vision_studies.cli.options import path_from_here
+
+    conf, path = project_folder() / "conf", path_from_here(source)
+    click.echo(next_steps(name, source, write_study(conf, name, template, path, image_size), conf))
 
 
 @studies.command("compare")
