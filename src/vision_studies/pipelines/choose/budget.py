@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPEED_FILE = "speed.json"
 
 _OPERATIONS_A_SECOND = 1.2e10  # of two cores without bfloat16, where nothing has been measured yet
-_LEAST_HEAD = 0.3  # seconds
+LEAST_HEAD = 0.3  # seconds
 _HEADS = {
     **{"majority": 0.01, "nearest_class_mean": 0.03, "nearest_neighbours": 0.03, "lda": 0.08, "ridge": 0.08},
     **{"perceptron": 4.0, "crt": 4.0},
@@ -26,6 +26,7 @@ _HEADS = {
 _OTHER_HEADS = 0.6
 """Seconds of a family for a million images times features times fits, where none of it has been measured yet."""
 
+_CAUTION = 1.3  # how much longer than foreseen something may take
 _COLOURS = 2e-3  # seconds an image
 _MEASURED = 16  # images
 
@@ -49,7 +50,7 @@ class Speed:
         usual = {name: _HEADS.get(name, _OTHER_HEADS) for name in (*self.heads, family)}
         slower = [measured / usual[name] for name, measured in self.heads.items() if usual[name] >= _HEADS["lda"]]
         scale = max(1.0, float(np.median(slower))) if slower else 1.0
-        return _LEAST_HEAD + millions * self.heads.get(family, usual[family] * scale)
+        return LEAST_HEAD + _CAUTION * millions * self.heads.get(family, usual[family] * scale)
 
     def of_image(self, part: Part) -> float:
         """Seconds for the features of an image."""

@@ -23,6 +23,9 @@ CLASSIFIER, AVERAGE = "classifier of features", "average"
 FREE_FAMILIES = ("majority", "nearest_class_mean")
 """What is tried with colours alone."""
 
+SLOW_FAMILIES = ("perceptron", "crt")
+"""Families that take many times as long as the others, and are tried when these have been tried on everything."""
+
 _CHANCE, _COLOURED, _FIRST = 20.0, 30.0, 62.0  # points that nothing, colours and the smallest network are taken to give
 _SIDE, _SIZE, _JOINED = 3.4, 4.0, 1.5
 _BASE_PIXELS, _BASE_OPERATIONS = 64, 4e8
@@ -96,35 +99,35 @@ def steps(
         families: classifiers of features.
         join: try features of several backbones of one side, and of the two largest sides of one backbone, side by side.
     """
-    own = tuple(families)
-    single = {
-        (name, side): Step((parts(name, side),), own, _promise(operations, side))
+    own: dict[tuple[str, int], tuple[Parts, float]] = {
+        (name, side): ((parts(name, side),), _promise(operations, side))
         for name, operations in backbones.items()
         for side in pixels
     }
-    found = [Step((Part(COLOURS, 0, False, ""),), FREE_FAMILIES, _COLOURED), *single.values()]
+    features = [*own.values()]
     if join:
         for side in pixels:
-            found += [_joined([single[name, side] for name in names]) for names in _pairs(list(backbones))]
+            features += [_joined([own[name, side] for name in names]) for names in _together(list(backbones))]
         for name in backbones:
-            for first, second in _pairs(sorted(pixels)[-2:]):
-                found.append(_joined([single[name, first], single[name, second]]))
-    return found
+            features += [_joined([own[name, side] for side in pair]) for pair in _together(sorted(pixels)[-2:])]
+    quick = tuple(family for family in families if family not in SLOW_FAMILIES)
+    alone = [(family,) for family in families if family in SLOW_FAMILIES]
+    each = [quick, *alone] if quick else alone
+    colours = Step((Part(COLOURS, 0, False, ""),), FREE_FAMILIES, _COLOURED)
+    return [colours, *(Step(together, some, promise) for together, promise in features for some in each)]
 
 
-def _pairs(names: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-    """All together where they are more than two, and every pair."""
+def _together(names: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    """Every pair, and all together where they are more than two."""
     yield from combinations(names, 2)
     if len(names) > 2:
         yield tuple(names)
 
 
-def _joined(together: Sequence[Step]) -> Step:
-    return Step(
-        tuple(part for step in together for part in step.parts),
-        together[0].families,
-        max(step.promise for step in together) + _JOINED,
-    )
+def _joined(several: Sequence[tuple[Parts, float]]) -> tuple[Parts, float]:
+    """Features side by side, with what they promise."""
+    parts = tuple(part for own, _ in several for part in own)
+    return parts, max(promise for _, promise in several) + _JOINED
 
 
 def _promise(operations: float, side: int) -> float:

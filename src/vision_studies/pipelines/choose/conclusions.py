@@ -71,11 +71,14 @@ def _labels(label_errors: pd.DataFrame) -> list[str]:
     if likely.empty:
         return ["No label looks wrong."]
     named = "; ".join(
-        f"{row.name_of} is labelled '{row.label}' and looks like '{row.suggested}'"
-        for row in likely.head(_NAMED).rename(columns={"name": "name_of"}).itertuples()
+        f"{row.file} is labelled '{row.label}' and looks like '{row.suggested}'"
+        for row in likely.head(_NAMED).rename(columns={"name": "file"}).itertuples()
     )
     number = len(likely)
-    return [f"{number:,} label{'s are' if number > 1 else ' is'} likely wrong, the most certain first: {named}."]
+    return [
+        f"{number:,} label{'s are' if number > 1 else ' is'} worth a look, for the chosen candidate, which has not seen the "
+        f"image{'s' if number > 1 else ''}, is far surer of another class: {named}."
+    ]
 
 
 def _never_right(label_errors: pd.DataFrame) -> list[str]:

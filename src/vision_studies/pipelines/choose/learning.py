@@ -29,8 +29,8 @@ COLUMNS = ["images", "accuracy", "low", "high", "kind"]
 def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.DataFrame:
     """Accuracy of a classifier of features with fewer images, each size with all folds, and what a power law makes of it.
 
-    Hyperparameters are those that the run keeps. Intervals of what is measured are Wilson's over the images; those of the power
-    law are over draws of the images that are learnt from.
+    Hyperparameters are those that most outer folds have chosen. Intervals of what is measured are Wilson's over the images;
+    those of the power law are over draws of the images that are learnt from.
 
     Returns:
         Columns images, accuracy, low, high and kind (`measured` or `fitted`); empty where there are too few images.
@@ -46,7 +46,7 @@ def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.
         return pd.DataFrame(columns=COLUMNS)
     parts = [part_of(part) for part in run.configuration["features"]]
     x = joined(runs, data.image_set, parts, division.positions)
-    hyperparameters = runs.metrics(run, EVALUATION)["other_metrics"]["hyperparameters"]
+    hyperparameters = runs.metrics(run, EVALUATION)["other_metrics"]["usual_hyperparameters"]
     family = FAMILIES[run.configuration["family"]]
     labels, classes = division.labels, data.num_classes
     curve = measured_learning_curve(family, x, labels, folds, classes, hyperparameters, sizes=sizes, seed=run.seed)

@@ -36,7 +36,8 @@ METHOD = Method(
             ),
             "label_errors": FigureText(
                 "Images to look at",
-                "Labels that are likely wrong, the most certain first, and images that no candidate gets right.",
+                "Images of which the chosen candidate is far surer of another class than of their label, and images that no "
+                "candidate gets right.",
             ),
         },
         charts=(),

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 STOPPED = "stopped by Ctrl-C"
 CERTAIN = 0.5
-"""By how much another class must be more probable than the label, for the label to be likely wrong."""
+"""By how much another class must be more probable than the label, for the label to be worth a look."""
 
 MOST_LISTED = 200
 """Images of each kind that are worth a look."""
@@ -56,7 +56,7 @@ def collect_predictions(context: Choosing, results: pd.DataFrame) -> pd.DataFram
 
 
 def find_label_errors(context: Choosing, results: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Images whose label is likely wrong, and images that no candidate gets right.
+    """Images whose label is worth a look, and images that no candidate gets right.
 
     Returns:
         Columns index, name, label and suggested (names of classes), kind (`label` or `hard`) and score (the probability of
@@ -147,7 +147,7 @@ def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Fig
 
 
 def plot_label_errors(label_errors: pd.DataFrame, image_set: ImageSet) -> Figure:
-    """Images whose labels are likely wrong, and those that nothing gets right."""
+    """Images whose labels are worth a look, and those that nothing gets right."""
     from vision_studies.figures.contact_sheet import contact_sheet
     from vision_studies.pipelines.choose.plots import suspect_rows
 

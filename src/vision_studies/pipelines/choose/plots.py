@@ -80,7 +80,8 @@ def _elapsed(scored: pd.DataFrame) -> np.ndarray:
     ):
         own = float(json.loads(others)["own_seconds"])
         features = json.dumps(json.loads(configuration).get("features", []))
-        spent += own + (0.0 if features in known else max(0.0, float(seconds) - own))
+        is_new = features not in known and json.loads(configuration)["kind"] != AVERAGE
+        spent += own + (max(0.0, float(seconds) - own) if is_new else 0.0)
         known.add(features)
         elapsed.append(spent)
     return np.array(elapsed)
@@ -126,7 +127,7 @@ def suspect_rows(label_errors: pd.DataFrame, images: np.ndarray) -> list[Suspect
     """Rows for a contact sheet: likely wrong labels in two, then what no candidate gets right."""
     rows = []
     titles = {
-        "label": ("doubtful", "label is likely wrong (labelled → looks like)"),
+        "label": ("doubtful", "labels worth a look (labelled → looks like)"),
         "hard": ("note", "no candidate is right (labelled → taken for)"),
     }
     for kind, (severity, title) in titles.items():

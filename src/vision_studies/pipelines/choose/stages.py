@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.errors import ParameterError
 from vision_studies.files import write_json
 from vision_studies.pipelines.choose.budget import (
+    LEAST_HEAD,
     SPEED_FILE,
     Clock,
     Speed,
@@ -55,6 +56,7 @@ MEASURING, FEATURES, AVERAGES = "speed", "features", "averages"
 Choosing = Context[ChooseSettings]
 
 _AVERAGE_SECONDS = 5.0
+_TELLING = 1.0  # millions of a run: what a smaller one takes says little of a larger one
 
 
 def check(context: Choosing) -> None:
@@ -288,16 +290,17 @@ def _that_end_in_time(context: Choosing, step: Step, clock: Clock) -> tuple[list
 
 
 def _measured_heads(context: Choosing) -> dict[str, float]:
-    """Family -> seconds for a million images times features times fits, of the runs that have ended."""
+    """Family -> seconds for a million images times features times fits, of the largest run of it that has ended."""
     work = _workload(context)
-    found: dict[str, list[float]] = {}
+    found: dict[str, tuple[float, float]] = {}
     for step in _all_steps(context):
+        size = millions(step.parts, work)
         for run in step_runs(context, step):
             result = context.runs.result(run, EVALUATION)
             if result is not None and "other_metrics" in result["metrics"]:
-                own = float(result["metrics"]["other_metrics"]["own_seconds"])
-                found.setdefault(run.configuration["family"], []).append(own / max(millions(step.parts, work), 0.01))
-    return {family: max(values) for family, values in found.items()}
+                family, own = run.configuration["family"], float(result["metrics"]["other_metrics"]["own_seconds"])
+                found[family] = max(found.get(family, (0.0, 0.0)), (size, max(0.0, own - LEAST_HEAD) / size))
+    return {family: seconds for family, (size, seconds) in found.items() if size >= _TELLING and seconds > 0}
 
 
 def _speed(context: Choosing) -> Speed:

@@ -35,6 +35,7 @@ class Tried(NamedTuple):
             inner fold that has not seen it; NaN of those that are. With one test split F is 1 and there is no NaN.
         validation: accuracy on the inner folds.
         hyperparameters: of the network that is kept.
+        usual: those that most outer folds have chosen, none of them by the images that it is tested with.
         temperature: that its logits are to be divided by.
         fitted: it; None of an average.
     """
@@ -43,6 +44,7 @@ class Tried(NamedTuple):
     inner: np.ndarray
     validation: float
     hyperparameters: Mapping[str, Any]
+    usual: Mapping[str, Any]
     temperature: float
     fitted: "Fitted | None"
 
@@ -67,6 +69,7 @@ def try_candidate(run: "Run", folder: Path, data: "PreparedData", runs: "RunStor
         predictions.append(Predictions.of("out_of_fold", division.positions, division.labels, tried.inner[0]))
     others = {
         "hyperparameters": dict(tried.hyperparameters),
+        "usual_hyperparameters": dict(tried.usual),
         "own_seconds": own,
         "temperature": tried.temperature,
         "training_images": len(division.positions),
@@ -131,12 +134,13 @@ def tried_family(
     if division.outer is None:
         found = refitted(family, x, y, division.folds_within(np.arange(len(y)), seed), classes)
         said = tempered(found.fitted.probabilities(tested), found.temperature)
-        return Tried(said, found.out_of_fold[None], found.score, found.hyperparameters, found.temperature, found.fitted)
-    nested = nested_probabilities(family, x, y, division.outer, division.inner_folds(seed), classes)
-    found = refitted(family, x, y, division.outer, classes)  # the network that is kept; nothing is measured by it
-    validation = float(nested.validation.mean())
-    own = (found.hyperparameters, found.temperature, found.fitted)
-    return Tried(nested.probabilities, nested.inside, validation, *own)
+        usual, inner, validation = found.hyperparameters, found.out_of_fold[None], found.score
+    else:
+        nested = nested_probabilities(family, x, y, division.outer, division.inner_folds(seed), classes)
+        found = refitted(family, x, y, division.outer, classes)  # the network that is kept; nothing is measured by it
+        usual = max(nested.chosen, key=nested.chosen.count)
+        said, inner, validation = nested.probabilities, nested.inside, float(nested.validation.mean())
+    return Tried(said, inner, validation, found.hyperparameters, usual, found.temperature, found.fitted)
 
 
 def _average(
@@ -167,7 +171,7 @@ def _average(
     taken = {name: float(weight) for name, weight in zip(members, weights, strict=True) if weight > 0}
     state = {"members": list(taken), "weights": list(taken.values())}
     sizes = _size_of_members([runs.folder / name for name in taken], data, runs)
-    return Tried(tested, inside, validation, {"weights": taken}, temperature, None), state, sizes
+    return Tried(tested, inside, validation, {"weights": taken}, {}, temperature, None), state, sizes
 
 
 def _cross_fitted(said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
