@@ -122,7 +122,7 @@ def test_what_cannot_be_is_one_sentence_and_nothing_is_written(project, argument
 def test_settings_that_do_not_fit_leave_nothing_behind(project):
     (project / "conf/odd").mkdir()
     (project / "conf/odd/environment.yml").write_text("pipelines: [cifar_resnet]\n")
-    (project / "conf/odd/parameters.yml").write_text("cifar_resnet: {seeds: [no]}\n")
+    (project / "conf/odd/parameters.yml").write_text("cifar_resnet: {seeds: [many]}\n")
     assert "seeds" in new("birds", "--from=odd", "--data=photos", fails=True)
     assert not (project / "conf/birds").exists()
     assert not (project / "conf/birds_quick").exists()
