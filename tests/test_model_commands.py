@@ -70,7 +70,7 @@ def kind_of(run):
     return (*method, classifier.get("name"), "combinations" in configuration, *sorted(cut.items()))
 
 
-KINDS = {"cifar_resnet": 1, "stacking": 3, "transfer_cuts": 4, "mlp_transfer": 1, "alphanet": 4}
+KINDS = {"choose": 1, "cifar_resnet": 1, "stacking": 3, "transfer_cuts": 4, "mlp_transfer": 1, "alphanet": 4}
 """Pipeline -> how many kinds of trained things the demo leaves at least."""
 
 

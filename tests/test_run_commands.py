@@ -176,7 +176,17 @@ def test_a_network_is_scored_on_the_images_of_its_training_or_not_at_all(demo_pr
     assert "Layers: not known, because the images" in (project.folder / "late/training.log").read_text()
 
 
-KINDS = {"cifar_resnet": 1, "stacking": 3, "transfer_cuts": 2, "clustering": 0, "mlp_transfer": 1, "alphanet": 3}
+KINDS = {
+    **{
+        "choose": 2,
+        "cifar_resnet": 1,
+        "stacking": 3,
+        "transfer_cuts": 2,
+        "clustering": 0,
+        "mlp_transfer": 1,
+        "alphanet": 3,
+    },
+}
 """Pipeline -> how many kinds of its runs the demo has at least, told apart by what their configuration says."""
 
 REFUSED = {"clustering": "name the run of transfer_cuts"}

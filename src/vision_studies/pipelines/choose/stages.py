@@ -93,11 +93,10 @@ def stages(context: Choosing, _known: Known) -> Steps:
         if not runs:
             continue
         are_there = (yield from _features(context, step)) if missing else True
-        are_scored = yield Stage(EVALUATION, runs, Alone(partial(score, context=context)), verb="try")
+        are_scored = yield Stage(EVALUATION, runs, Alone(partial(score, context=context, clock=clock)), verb="try")
         ended = bool(are_there and are_scored)
         clock.planned += 0.0 if ended else seconds
         if ended and missing:
-            write_json(_spent_file(context), {"seconds": clock.used})
             _tell(context)
     if left_out and not clock.planned:  # which a forecast alone has
         _tell_left_out(context, left_out)
@@ -368,11 +367,14 @@ def _spent_file(context: Choosing) -> Path:
     return features_folder(context.runs) / "spent.json"
 
 
-def score(run: Run, folder: Path, *, context: Choosing) -> "Outcome":
-    """Try a candidate; see `work.try_candidate`."""
+def score(run: Run, folder: Path, *, context: Choosing, clock: Clock | None = None) -> "Outcome":
+    """Try a candidate, see `work.try_candidate`, and note what has been used of the budget by then."""
     from vision_studies.pipelines.choose.work import try_candidate
 
-    return try_candidate(run, folder, context.images, context.runs)
+    outcome = try_candidate(run, folder, context.images, context.runs)
+    if clock is not None:
+        write_json(_spent_file(context), {"seconds": clock.used})
+    return outcome
 
 
 def best_run(context: Choosing) -> tuple[Run, dict[str, Any]] | None:
