@@ -23,7 +23,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -196,7 +196,8 @@ def _pass_on(listening: socket.socket) -> None:
             while not message.endswith(b"\n"):
                 message += connection.recv(_LONGEST_REQUEST)
             try:
-                connection.sendall(command_server().ask(message, streams).encode())
+                with suppress(BrokenPipeError):  # who asked has been ended meanwhile
+                    connection.sendall(command_server().ask(message, streams).encode())
             finally:
                 for stream in streams:
                     os.close(stream)
