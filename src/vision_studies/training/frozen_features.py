@@ -129,7 +129,8 @@ def prepared_images(images: np.ndarray, backbone: Backbone, pixels: int) -> Tens
         backbone: whose mean and std are taken.
         pixels: height and width that they are brought to, smoothed where they become smaller.
     """
-    resized = resized_images(torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2), pixels)
+    own = torch.from_numpy(np.array(images))  # a copy, which may be written to
+    resized = resized_images(own.permute(0, 3, 1, 2), pixels)
     values = resized.expand(-1, 3, -1, -1).to(torch.float32, memory_format=torch.channels_last)
     mean, std = (torch.tensor(each).view(3, 1, 1) for each in (backbone.mean, backbone.std))
     return values.sub_(mean).div_(std)
