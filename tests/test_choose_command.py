@@ -24,13 +24,18 @@ def test_what_cannot_be_is_refused_in_a_sentence(arguments, said):
 
 
 def test_images_have_a_study_of_their_own_which_is_found_again(tmp_path):
-    name = _written(tmp_path, None, "/pictures/my leaves.zip", 96)
+    name = _written(tmp_path, None, "/pictures/my leaves.zip", 96, {})
     assert name == "choose_my_leaves"
     written = yaml.safe_load((tmp_path / name / "parameters.yml").read_text(encoding="utf-8"))
     assert written == {"data_prep": {"source": "/pictures/my leaves.zip", "image_size": 96, "resize": "letterbox"}}
     assert yaml.safe_load((tmp_path / name / "environment.yml").read_text(encoding="utf-8"))["extends"] == "choose"
-    assert _written(tmp_path, None, "/pictures/my leaves.zip", 96) == name
-    assert _written(tmp_path, None, "/elsewhere/my leaves.zip", 96) == f"{name}_2"
+    assert _written(tmp_path, None, "/pictures/my leaves.zip", 96, {}) == name
+    accepted = {"accept": ["blank"]}
+    again = _written(tmp_path, "accepted", "/pictures/leaves", 96, accepted)
+    assert yaml.safe_load((tmp_path / again / "parameters.yml").read_text(encoding="utf-8"))["data_prep"].items() >= (
+        accepted.items()
+    )
+    assert _written(tmp_path, None, "/elsewhere/my leaves.zip", 96, {}) == f"{name}_2"
 
 
 @pytest.mark.parametrize(
@@ -39,4 +44,4 @@ def test_images_have_a_study_of_their_own_which_is_found_again(tmp_path):
 def test_a_name_that_cannot_be_a_study_or_is_one_of_other_images_is_refused(tmp_path, study, said):
     (tmp_path / "taken").mkdir()
     with pytest.raises(ParameterError, match=said):
-        _written(tmp_path, study, "/pictures/leaves", 96)
+        _written(tmp_path, study, "/pictures/leaves", 96, {})

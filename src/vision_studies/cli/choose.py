@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,7 @@ def _choose(source: str, budget: str, size: str, study: str | None, params: dict
     if any(finding.stops(settings.accept) for finding in one.findings):
         sys.exit(1)
     side = _side(size, one)
-    name = _written(project_folder() / "conf", study, source, side)
+    name = _written(project_folder() / "conf", study, source, side, params.get("data_prep", {}))
     click.echo(_plan(one, side, budget, name))
     own = {METHOD: params.get(METHOD, {}) | {"budget": budget}}
     run_study(name, params | own)
@@ -91,8 +92,9 @@ def _side(size: str, one: "Check") -> int:
     return int(size)
 
 
-def _written(conf: Path, study: str | None, source: str, side: int) -> str:
-    """The environment that stands for these images, which is written where there is none yet; its name.
+def _written(conf: Path, study: str | None, source: str, side: int, more: Mapping[str, Any]) -> str:
+    """The environment that stands for these images, with `more` of how they are prepared, which is written where there is none
+    yet; its name.
 
     Raises:
         ParameterError: `study` is a name that no folder may have, or that of a study of other images.
@@ -101,7 +103,7 @@ def _written(conf: Path, study: str | None, source: str, side: int) -> str:
 
     from vision_studies.files import atomic_file
 
-    wanted = {"data_prep": {"source": source, "image_size": side, "resize": "letterbox"}}
+    wanted = {"data_prep": {"source": source, "image_size": side, "resize": "letterbox", **more}}
     base = study or f"{METHOD}_{_plain(source)}"
     if not re.fullmatch(r"\w[\w. -]*", base) or base in _FIXED_NAMES:
         raise ParameterError(f"--study={base} cannot be the name of a study; take letters, digits and _.")

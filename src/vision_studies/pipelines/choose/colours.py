@@ -46,5 +46,5 @@ def colour_features(images: np.ndarray) -> np.ndarray:
 
 def _batches(images: np.ndarray) -> Iterator[Tensor]:
     for start in range(0, len(images), _BATCH):
-        raw = torch.from_numpy(np.ascontiguousarray(images[start : start + _BATCH]))
+        raw = torch.from_numpy(np.array(images[start : start + _BATCH]))
         yield raw.permute(0, 3, 1, 2).float() / 255
