@@ -42,7 +42,8 @@ class BackboneFeatures(nn.Module):
 class Resizing(nn.Module):
     """Square images at another size, as `training.frozen_features.resized_images` brings those of 8 bits to it.
 
-    Two products with matrices, which any format of networks can hold, each rounded to what 8 bits have.
+    Two products with matrices, which any format of networks can hold, each within what 8 bits hold. They are not rounded to
+    whole numbers: two programs would round what lies between them apart.
 
     Args:
         size: height and width of the images that come in.
@@ -54,7 +55,7 @@ class Resizing(nn.Module):
         >>> from vision_studies.training.frozen_features import resized_images
         >>> images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
         >>> apart = Resizing(32, 48)(images.float()) - resized_images(images, 48).float()
-        >>> bool(apart.abs().mean() < 0.1)
+        >>> bool(apart.abs().mean() < 0.5)
         True
     """
 
@@ -67,8 +68,8 @@ class Resizing(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """[N, C, pixels, pixels] of images [N, C, size, size], from 0 to 255."""
         weights = self.get_buffer("weights")
-        across = (images @ weights.mT).round().clamp(0, 255)
-        return (weights @ across).round().clamp(0, 255)
+        across = (images @ weights.mT).clamp(0, 255)
+        return (weights @ across).clamp(0, 255)
 
 
 class ClassifiedFeatures(nn.Module):
