@@ -131,6 +131,7 @@ SMALL_NETWORK = (
     "{name: resnet_small, stem_width: 8, widths: [8, 16], blocks: [1, 1], strides: [1, 2], squeeze_reduction: null}"
 )
 QUICK = """
+choose: {budget: 10m}   # of which it needs seconds: what is tried must not hang on the machine
 stacking:
   opponents: [average]
   run:
