@@ -53,5 +53,5 @@ def test_paths_on_the_command_line_start_where_the_user_stands(demo_project, mon
         folder, monkeypatch, "models", "predict", "images.npy", "-p", "cifar_resnet", "-o", "x.csv", variable=STUDY
     )
     assert code == 0
-    assert said.splitlines()[0] == "3 images: x.csv"
+    assert "3 images: x.csv" in said.splitlines()
     assert len((folder / "x.csv").read_text().splitlines()) == 4

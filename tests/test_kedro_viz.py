@@ -24,6 +24,7 @@ PHASES = {
     "clustering": {"pretraining", "evaluation", "figures"},
     "mlp_transfer": {"search", "retrain", "transfer", "report", "search_report", "figures"},
     "alphanet": {"features", "classifiers", "training", "evaluation", "figures"},
+    "choose": {"training", "evaluation", "figures"},
 }
 FIGURES = [
     *("cifar_resnet.learning_curves", "cifar_resnet.comparison_figure", "stacking.variants_figure"),

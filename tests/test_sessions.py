@@ -12,10 +12,11 @@ from tests.conftest import ROOT
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli import kedro_commands
+from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError
 from vision_studies.settings import CONFIG_LOADER_ARGS
 
-ALL = {"data_prep", "cifar_resnet", "stacking", "transfer_cuts", "clustering", "mlp_transfer", "alphanet", "reporting"}
+ALL = {"data_prep", *METHODS, "reporting"}
 DEFAULTS = [
     (None, ALL),
     ("demo", ALL),

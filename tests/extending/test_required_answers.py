@@ -1,6 +1,7 @@
 """What a model, an augmentation or a metric leaves out is named when its file is imported."""
 
 import ast
+import tempfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +27,11 @@ def without(toy: str, answer: str) -> str:
 
 
 def imported(folder: Path, name: str, source: str) -> ModuleType:
-    """The module that a file with this source gives."""
+    """The module that a file with this source gives.
+
+    The folder is a new one each time: kept bytecode of another source of the same length and second would be taken for it.
+    """
+    folder = Path(tempfile.mkdtemp(dir=folder))
     (folder / f"{name}.py").write_text(source, encoding="utf-8")
     specification = spec_from_file_location(name, folder / f"{name}.py")
     module = module_from_spec(specification)

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import itertools
+import json
 import pkgutil
 
 import numpy as np
@@ -27,6 +29,8 @@ from vision_studies.figures import classification, comparison, mean_ranks, train
 from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.pipelines.alphanet.plots import accuracies as alphanet
 from vision_studies.pipelines.alphanet.plots import neighbours, predictions
+from vision_studies.pipelines.choose import plots as choose
+from vision_studies.pipelines.choose.candidates import CLASSIFIER, Part
 from vision_studies.pipelines.clustering import plots as clustering
 from vision_studies.pipelines.data_prep import plots as data_prep
 from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
@@ -146,6 +150,34 @@ def layers(count):
     return clusters.table(clusters.METHODS[: max(1, count // 3)], ("pretraining", "fine_tuning")[: max(1, count // 4)])
 
 
+def tried(count):
+    rows = [
+        {
+            "variant": f"{family} on features",
+            "configuration": json.dumps(
+                {"kind": CLASSIFIER, "features": [Part("efficientnet_lite0", pixels, True, "").configuration]}
+            ),
+            "test_accuracy": 0.5 + number / 30,
+            "validation_accuracy": 0.5,
+            "seconds": 1.5,
+            "other_metrics": json.dumps({"own_seconds": 1.0}),
+            "finished_at": f"2026-01-01T00:00:{10 + number}+00:00",
+        }
+        for number, (family, pixels) in enumerate(itertools.product(names(count), (64, 192)))
+    ]
+    return pd.DataFrame(rows)
+
+
+def learnt(count):
+    sizes = [20 * 2**number for number in range(count + 1)]
+    rows = [
+        {"images": size, "accuracy": 0.9 - 2 / size, "low": 0.85 - 2 / size, "high": 0.93 - 2 / size, "kind": kind}
+        for kind in ("measured", "fitted")
+        for size in sizes
+    ]
+    return pd.DataFrame(rows)
+
+
 FIGURES = {
     alphanet.class_gain_bars: lambda n: (classes(n),),
     alphanet.accuracy_and_images: lambda n: (classes(n),),
@@ -175,6 +207,9 @@ FIGURES = {
     clustering.distance_lines: lambda n: (distances(n),),
     clustering.scatter: lambda n: (np.random.default_rng(0).normal(size=(90, 2)), np.arange(90) % n, names(n), LONG),
     clustering.effective_rank_bars: lambda n: (ranks(n),),
+    choose.candidates_map: lambda n: (tried(n),),
+    choose.time_lines: lambda n: (tried(n),),
+    choose.learning_curve_lines: lambda n: (learnt(n),),
     comparison.comparison_figure: lambda n: (shared.results(n, 3), shared.compared(shared.results(n, 3))),
     cuts.difference_lines: lambda n: (accuracies(n),),
     cuts.accuracy_lines: lambda n: (accuracies(n),),

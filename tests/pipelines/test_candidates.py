@@ -286,6 +286,7 @@ def test_sentences_of_a_pipeline_that_only_compares_give_way_to_the_verdict(fold
         "clustering",
         "mlp_transfer",
         "alphanet",
+        "choose",
         "earlier_method",
     }
 

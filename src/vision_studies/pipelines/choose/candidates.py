@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 COLOURS = "colour_histogram"
-"""Features that need no network: how often each of 64 colours occurs."""
+"""Features that need no network: how often each of `COLOUR_BINS` colours occurs."""
+
+COLOUR_BINS = 64
 
 EVALUATION = "evaluation"
 """The one stage of a run."""

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-COLOUR_BINS = 64
+from vision_studies.pipelines.choose.candidates import COLOUR_BINS
+
 _BATCH = 64
 
 

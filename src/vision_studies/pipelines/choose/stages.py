@@ -24,6 +24,7 @@ from vision_studies.pipelines.choose.budget import (
 from vision_studies.pipelines.choose.candidates import (
     AVERAGE,
     CLASSIFIER,
+    COLOUR_BINS,
     COLOURS,
     EVALUATION,
     Part,
@@ -33,7 +34,6 @@ from vision_studies.pipelines.choose.candidates import (
     steps,
     variant_name,
 )
-from vision_studies.pipelines.choose.colours import COLOUR_BINS
 from vision_studies.pipelines.choose.division import described
 from vision_studies.pipelines.choose.features import (
     backbone_size,
