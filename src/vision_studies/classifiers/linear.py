@@ -1,5 +1,6 @@
 """Classifiers whose logits are linear in the features."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class LinearClassifier:
         return {"weight": self.weight, "bias": self.bias}
 
 
-class LinearFamily:
+class LinearFamily(ABC):
     """A family whose classifiers are linear: what is left to say of one is `choices` and `solutions`."""
 
     name: str
@@ -56,9 +57,9 @@ class LinearFamily:
         """Hyperparameters worth trying, from simple to complex."""
         return [dict(one) for one in self.choices]
 
+    @abstractmethod
     def solutions(self, data: FoldStatistics, grid: Sequence[Hyperparameters]) -> tuple[Tensor, Tensor]:
         """Weights float32 [G, F, D, C] and biases [G, F, C] on features that are standardised within the fold."""
-        raise NotImplementedError
 
     def fold_probabilities(
         self,
