@@ -90,7 +90,8 @@ class FoldStatistics:
         return self.counts == 0
 
     @cached_property
-    def _total(self) -> Tensor:
+    def products(self) -> Tensor:
+        """Sums of products [D, D] of `x` over all images."""
         return self.x.T @ self.x
 
     def rows(self, fold: int) -> Tensor:
@@ -105,7 +106,7 @@ class FoldStatistics:
         left_out = (self.train[fold] == 0).nonzero().squeeze(1)
         if 2 * len(left_out) <= len(self.x):
             others = self.x[left_out]
-            products = torch.addmm(self._total, others.T, others, alpha=-1)
+            products = torch.addmm(self.products, others.T, others, alpha=-1)
         else:
             own = self.x[self.rows(fold)]
             products = own.T @ own

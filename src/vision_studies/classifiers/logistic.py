@@ -2,12 +2,14 @@
 
 All folds of a penalty are one batch of L-BFGS (Liu and Nocedal 1989): each step is two matrix products of all features with
 the weights of all folds that are not done, and the step length is Newton's along the direction, for which no further product is
-needed, since logits are linear in it. A penalty begins where the stronger one before it ended. Where images are few beside
-their features, each fold works in the space that its images span, in which the best weights lie.
+needed, since logits are linear in it. What L-BFGS takes for the inverse Hessian before it has seen anything is that of a
+quadratic with the features' own second moments (Boehning 1992), of which one does for all folds: a twentieth of the steps of a
+multiple of the identity. A penalty begins where the stronger one before it ended. Where images are few beside their
+features, each fold works in the space that its images span, in which the best weights lie.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -20,7 +22,7 @@ from vision_studies.classifiers.linear import LinearFamily
 PENALTIES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """C of scikit-learn: the inverse of the penalty on weights of standardised features."""
 
-_MEMORY = 6
+_MEMORY = 10
 _MOST_STEPS = 300
 _TOLERANCE = 4e-5  # of the largest element of the mean loss's gradient, up to a C of 0.001; less for a weaker penalty
 _HALVINGS = 12
@@ -81,7 +83,7 @@ def solution_path(
         targets = data.one_hot[rows].permute(1, 2, 0)
         shares = shares.gather(1, rows) * (torch.arange(rows.shape[1]) < data.images[:, None])
     else:
-        design, bases, targets = _Shared(data.x, data.mean, data.scale), None, data.one_hot[:, :, None]
+        design, bases, targets = _Shared(data.x, data.products, data.mean, data.scale), None, data.one_hot[:, :, None]
     points = torch.zeros(len(weights), design.width + 1, data.one_hot.shape[1])
     found: list[Tensor] = [points] * len(inverses)
     for place in order:
@@ -111,12 +113,29 @@ class _Design(Protocol):
         """Weights and biases [F, width + 1, C] that the transposed map gives for [N, C, F]."""
         ...
 
+    def inverse(self, bend: float, penalty: float) -> "_Inverse":
+        """Of the Hessian of `bend / 2 * mean squared logits + penalty / 2 * squared weights`."""
+        ...
+
+
+class _Inverse(Protocol):
+    """An approximate inverse Hessian."""
+
+    def part(self, kept: Tensor) -> "_Inverse":
+        """That of the folds at some positions."""
+        ...
+
+    def times(self, points: Tensor) -> Tensor:
+        """The product with weights and biases [F, width + 1, C]."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class _Shared:
     """One matrix [N, D] for all folds, each of which standardises it with its mean and scale [F, D]."""
 
     x: Tensor
+    products: Tensor  # of `x` with itself, [D, D]
     mean: Tensor
     scale: Tensor
 
@@ -125,7 +144,7 @@ class _Shared:
         return self.x.shape[1]
 
     def part(self, kept: Tensor) -> "_Shared":
-        return _Shared(self.x, self.mean[kept], self.scale[kept])
+        return replace(self, mean=self.mean[kept], scale=self.scale[kept])
 
     def logits(self, points: Tensor) -> Tensor:
         own = points[:, :-1] / self.scale[:, :, None]
@@ -139,6 +158,31 @@ class _Shared:
         slopes = torch.addcmul(products, self.mean[:, :, None], biases[:, None], value=-1, out=result[:, :-1])
         slopes.div_(self.scale[:, :, None])
         result[:, -1] = biases
+        return result
+
+    def inverse(self, bend: float, penalty: float) -> "_SharedInverse":
+        """That of all images together: folds differ little from it."""
+        hessian = self.products * (bend / len(self.x))
+        # The second part is what float32 takes for nought beside the largest eigenvalue, which is `width` at most.
+        hessian.diagonal().add_(penalty + 1e-6 * bend * self.width)
+        return _SharedInverse(torch.cholesky_inverse(torch.linalg.cholesky(hessian)), bend)
+
+
+@dataclass(frozen=True, eq=False)
+class _SharedInverse:
+    """One matrix [D, D] for all folds."""
+
+    matrix: Tensor
+    bend: float
+
+    def part(self, kept: Tensor) -> "_SharedInverse":  # noqa: ARG002 (it is that of any)
+        return self
+
+    def times(self, points: Tensor) -> Tensor:
+        slopes = points[:, :-1].permute(1, 0, 2)
+        result = torch.empty_like(points)
+        result[:, :-1] = (self.matrix @ slopes.flatten(1)).view(slopes.shape).permute(1, 0, 2)
+        result[:, -1] = points[:, -1] / self.bend
         return result
 
 
@@ -161,6 +205,25 @@ class _Own:
     def transposed(self, residuals: Tensor) -> Tensor:
         own = residuals.permute(2, 0, 1).contiguous()
         return torch.cat([self.rows.mT @ own, own.sum(dim=1, keepdim=True)], dim=1)
+
+    def inverse(self, bend: float, penalty: float) -> "_OwnInverse":
+        """Of each fold its own: its coordinates are along principal axes."""
+        moments = self.rows.square().sum(dim=1, keepdim=True).mT  # [F, r, 1]
+        biases = torch.full((len(moments), 1, 1), bend)
+        return _OwnInverse(1 / torch.cat([bend / self.rows.shape[1] * moments + penalty, biases], dim=1))
+
+
+@dataclass(frozen=True, eq=False)
+class _OwnInverse:
+    """A diagonal [F, r + 1, 1] for each fold."""
+
+    diagonal: Tensor
+
+    def part(self, kept: Tensor) -> "_OwnInverse":
+        return _OwnInverse(self.diagonal[kept])
+
+    def times(self, points: Tensor) -> Tensor:
+        return points * self.diagonal
 
 
 def _spanned(data: FoldStatistics) -> tuple[_Own, Tensor, Tensor]:
@@ -247,6 +310,7 @@ def _minimised(problem: _Problem, start: Tensor, tolerance: float) -> Tensor:
     losses = losses + _penalties(problem, points)
     gradient = problem.gradient(points, probabilities.clone())
     history: list[tuple[Tensor, Tensor, Tensor]] = []
+    inverse = problem.design.inverse(_bend(problem, probabilities), float(problem.penalty.mean()))
     for _ in range(_MOST_STEPS):
         going = gradient.abs().amax(dim=(1, 2)) > tolerance
         if not going.all():
@@ -263,7 +327,8 @@ def _minimised(problem: _Problem, start: Tensor, tolerance: float) -> Tensor:
             )
             logits, probabilities = logits[:, :, kept], probabilities[:, :, kept]
             history = [(step[kept], change[kept], inner[kept]) for step, change, inner in history]
-        direction = -_times_inverse(gradient, history)
+            inverse = inverse.part(kept)
+        direction = -_times_inverse(gradient, history, inverse)
         slope = _dots(gradient, direction)
         along = problem.design.logits(direction)
         bend = problem.curvature(probabilities, along) + problem.penalty * _dots(direction[:, :-1], direction[:, :-1])
@@ -314,17 +379,22 @@ def _dots(first: Tensor, second: Tensor) -> Tensor:
     return torch.bmm(first.reshape(len(first), 1, -1), second.reshape(len(second), -1, 1))[:, 0, 0]
 
 
-def _times_inverse(gradient: Tensor, history: Sequence[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """The gradient times what L-BFGS knows of the inverse Hessian (two loops; Nocedal and Wright 2006, algorithm 7.4)."""
+def _bend(problem: _Problem, probabilities: Tensor) -> float:
+    """Second derivative of the mean loss by a logit, the mean over folds, classes and images."""
+    classes = probabilities.shape[1]
+    several = (1 - probabilities.square().sum(dim=1)) / max(1, classes - 1)
+    return max(float((several * problem.weights.T).sum(dim=0).mean()), 1e-4)
+
+
+def _times_inverse(gradient: Tensor, history: Sequence[tuple[Tensor, Tensor, Tensor]], inverse: _Inverse) -> Tensor:
+    """The gradient times what is known of the inverse Hessian (two loops; Nocedal and Wright 2006, algorithm 7.4)."""
     result = gradient.clone()
     factors = []
     for step, change, inner in reversed(history):
         factor = torch.where(inner > 0, _dots(step, result) / inner, 0.0)
         factors.append(factor)
         result.addcmul_(change, factor[:, None, None], value=-1)
-    if history:
-        _, change, inner = history[-1]
-        result *= (inner / _dots(change, change).clamp_min(1e-30)).clamp_min(1e-12)[:, None, None]
+    result = inverse.times(result)
     for (step, change, inner), factor in zip(history, reversed(factors), strict=True):
         back = torch.where(inner > 0, _dots(change, result) / inner, 0.0)
         result.addcmul_(step, (factor - back)[:, None, None])
