@@ -39,9 +39,20 @@ disk_is_full() {  # what pip has said tells it, or a disk does on which it could
 full_disk="The disk is full: .venv takes 4 GB (7 GB with CUDA), and \$TMPDIR and pip's cache half of it again; make room and repeat."
 
 pip_install() {  # output stays in memory, as a full disk would not hold a log
-    output="$(.venv/bin/python -m pip install --disable-pip-version-check --no-build-isolation "$@" 2>&1)" && return
+    # Python compiles what is used when it first is; pip would compile all of it, for a minute.
+    output="$(.venv/bin/python -m pip install --disable-pip-version-check --no-compile --no-build-isolation "$@" 2>&1)" && return
     printf '%s\n' "$output" 2>/dev/null >"$log" || true  # the sentence comes all the same
     return 1
+}
+
+uv_install() {  # in a tenth of pip's time, the same files; where it cannot, pip does it, and tells what is the matter
+    local index
+    sed -n '/^uv==/,/[^\\]$/p' requirements.txt >.venv/uv.txt 2>/dev/null || return
+    pip_install --require-hashes --no-deps --requirement .venv/uv.txt || return
+    # uv does not read what pip is told of its index.
+    index="$(.venv/bin/python -m pip config list 2>/dev/null | sed -nE "s/^[a-z:]+\\.index-url='(.*)'$/\\1/p" | sed -n '$p')"
+    [ -z "$index" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+    UV_HTTP_RETRIES="${UV_HTTP_RETRIES:-1}" .venv/bin/uv pip install --quiet --no-build-isolation --python .venv/bin/python "$@" >/dev/null 2>&1
 }
 
 must_install() {  # the name to use in sentences, and pip's arguments
@@ -114,7 +125,8 @@ echo "Installing PyTorch ..."
 # Alone and first, in the build that pip chooses for this machine, CPU or CUDA: so it has no hash.
 must_install PyTorch "$(sed -nE 's/^ *"(torch==[^"]+)".*/\1/p' pyproject.toml)"
 echo "Installing the other libraries ..."
-must_install "A library" --require-hashes --no-deps --requirement requirements.txt
+locked=(--require-hashes --no-deps --requirement requirements.txt)
+uv_install "${locked[@]}" || must_install "A library" "${locked[@]}"
 must_install "The project" --no-deps --editable .
 
 if ! ffcv_ready; then

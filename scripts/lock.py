@@ -17,7 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 NOT_SET_UP = ("heic", "timm")
 """Extras that everyone decides on alone: the licences of what heic's wheels bring are not those of the rest, and timm serves
 nobody who has no weights for it."""
-UV = "uv==0.13.9"
 CHOSEN_BY_THE_MACHINE = re.compile(r"(torch|triton|nvidia-.+|cuda-.+)==")
 HEADER = """\
 # {content}
@@ -51,9 +50,10 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [extra for extra in project["optional-dependencies"] if extra not in NOT_SET_UP]
     files = [ROOT / "requirements.txt", ROOT / "requirements-ffcv.txt"]
+    (uv_requirement,) = [name for name in project["optional-dependencies"]["dev"] if name.startswith("uv==")]
     with tempfile.TemporaryDirectory() as folder:
         venv.create(Path(folder, "venv"), with_pip=True)
-        subprocess.run([Path(folder, "venv/bin/python"), "-m", "pip", "install", "--quiet", UV], check=True)
+        subprocess.run([Path(folder, "venv/bin/python"), "-m", "pip", "install", "--quiet", uv_requirement], check=True)
         uv, versions = Path(folder, "venv/bin/uv"), Path(folder, "versions.txt")
         versions.write_text(
             "".join(file.read_text(encoding="utf-8") for file in files if file.is_file()), encoding="utf-8"

@@ -32,6 +32,9 @@ case "$*" in
         [ "$FAULT" != "venv fails" ] || {{ echo "Error: ensurepip has failed" >&2; exit 1; }}
         echo "#!$PWD/.venv/bin/python" >.venv/bin/pip ;;
     *unfinished*) [ "$FAULT" != "pip not whole" ] ;;
+    *uv.txt*) cp .venv/uv.txt "$LOG.uv"; [ -z "$UV" ] || cp "$0" .venv/bin/uv ;;
+    *"config list"*) echo "global.index-url='https://mirror.example/simple'" ;;
+    *"--python .venv/bin/python"*) echo "index $UV_DEFAULT_INDEX" >>"$LOG"; [ "$UV" = works ] ;;
     *"$FAULT_AT"*)
         case "$FAULT" in
             "no network") echo "WARNING: Retrying (Retry(total=4, connect=None)) after connection broken"
@@ -183,14 +186,33 @@ def test_an_environment_keeps_its_python_until_another_is_asked_for(machine):
 def test_torch_is_installed_first_and_the_rest_by_hash(machine):
     machine.python("3.11")
     machine.install()
-    installs = [line.split("--no-build-isolation ")[1] for line in machine.asked() if "pip install" in line]
+    installs = [line.split("--no-build-isolation ")[1] for line in machine.asked() if "m pip install" in line]
     (torch,) = [name for name in PROJECT["dependencies"] if name.startswith("torch==")]
     assert installs == [
         torch,
+        "--require-hashes --no-deps --requirement .venv/uv.txt",
         "--require-hashes --no-deps --requirement requirements.txt",
         "--no-deps --editable .",
         "--require-hashes --no-deps --requirement requirements-ffcv.txt",
     ]
+
+
+@pytest.mark.parametrize(("uv", "by_pip"), [("works", False), ("fails", True)])
+def test_uv_installs_the_libraries_and_pip_what_uv_cannot(machine, uv, by_pip):
+    machine.python("3.11")
+    done = machine.install(UV=uv)
+    assert (done.returncode, done.stderr) == (0, "")
+    asked = machine.asked()
+    wanted = "--require-hashes --no-deps --requirement requirements.txt"
+    of_uv = f"3.11 pip install --quiet --no-build-isolation --python .venv/bin/python {wanted}"
+    assert asked[asked.index(of_uv) + 1] == "index https://mirror.example/simple"  # pip's
+    assert any("-m pip install" in line and line.endswith(wanted) for line in asked) == by_pip
+    first, *hashes = machine.log.with_suffix(".uv").read_text(encoding="utf-8").split("\\\n")
+    (version,) = [name for name in PROJECT["optional-dependencies"]["dev"] if name.startswith("uv==")]
+    assert first.strip() == version
+    assert hashes
+    assert all(line.strip().startswith("--hash=sha256:") for line in hashes)
+    assert_is_set_up(machine, "3.11")
 
 
 @pytest.mark.parametrize(
