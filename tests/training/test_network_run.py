@@ -224,3 +224,19 @@ def test_files_of_the_prepared_splits_cannot_be_divided_anew(settings):
     sources = dict.fromkeys(SOURCES, "run")
     with pytest.raises(ValidationError, match="randomness.split must be prepared where loader is ffcv"):
         RunSettings.model_validate(settings.model_dump() | {"loader": "ffcv", "randomness": sources})
+
+
+def test_a_run_learns_by_its_loss_from_what_its_sampler_draws(tmp_path, data, settings):
+    def trained(name, **changes):
+        own = base_run(settings.model_dump() | {"training": settings.training.model_dump() | {"epochs": 1}} | changes)
+        cifar_resnet.train(own, 0, data, tmp_path / name, CPU)
+        return load_file(tmp_path / name / "weights.safetensors")
+
+    plain = trained("plain")
+    same = trained("same", loss={"name": "cross_entropy"})
+    for name, values in plain.items():
+        np.testing.assert_allclose(same[name], values, atol=1e-5)
+    # What the images are drawn by changes what is learnt, and so does what is minimised.
+    others = [trained("drawn", sampler="class_aware"), trained("shifted", loss={"name": "balanced_softmax"})]
+    for other in others:
+        assert any(not np.allclose(other[name], values, atol=1e-4) for name, values in plain.items())

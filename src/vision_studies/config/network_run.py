@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, NonNegativeInt, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from vision_studies.config.augmentation import AugmentationSettings
+from vision_studies.config.losses import LossSettings, SamplerName
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.settings_base import Settings, without_defaults
@@ -65,6 +66,14 @@ class RunSettings(Settings):
     training: TrainingSettings = Field(description="optimiser, schedule and length of training")
     evaluation: EvaluationSettings = Field(description="how the test split is scored")
     randomness: RandomnessSettings = Field(default=RandomnessSettings(), description="what the seed of a run decides")
+    loss: LossSettings | None = Field(
+        default=None, description="a loss for classes of uneven size; null: cross-entropy of every image alike"
+    )
+    sampler: SamplerName = Field(
+        default="instance",
+        description="images of an epoch. instance: every image once; square_root: classes by the root of their size; "
+        "class_aware: classes alike; progressive: from the first to the last epoch from instance to class_aware",
+    )
 
     @model_validator(mode="after")
     def _files_hold_the_split(self) -> "RunSettings":
@@ -74,6 +83,22 @@ class RunSettings(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _draws_are_of_the_device(self) -> "RunSettings":
+        if self.loader == "ffcv" and self.sampler != "instance":
+            raise ValueError(
+                f"sampler={self.sampler} draws from images in memory; set loader: device, or sampler: instance"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_smoothed_once(self) -> "RunSettings":
+        if self.loss is not None and self.loss.name in ("focal", "over_smoothed") and self.training.label_smoothing:
+            raise ValueError(
+                f"loss={self.loss.name} takes labels as they are or smooths them itself; set training.label_smoothing: 0"
+            )
+        return self
+
     @model_serializer(mode="wrap")
     def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(self, write(self), "randomness")
+        return without_defaults(self, write(self), "randomness", "loss", "sampler")

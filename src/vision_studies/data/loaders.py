@@ -5,7 +5,7 @@ augmentation and its normalisation from here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Required, TypedDict, Unpack
 
@@ -135,6 +135,7 @@ class SplitOptions(TypedDict, total=False):
         drop_last: leave out a last batch that is not full.
         augmentation: what is done to a batch of uint8 images before normalisation.
         share: what of every batch is wanted here, where several processes train one network.
+        draw: positions int64 [images of the split] of an epoch, by its number, in place of every image once.
     """
 
     batch_size: Required[int]
@@ -146,6 +147,7 @@ class SplitOptions(TypedDict, total=False):
     drop_last: bool
     augmentation: Augmentation | None
     share: Share
+    draw: Callable[[int], torch.Tensor] | None
 
 
 class BatchOptions(SplitOptions):
@@ -175,7 +177,9 @@ class Loader(ABC):
         drop_last: bool = False,
         augmentation: Augmentation | None = None,
         share: Share = WHOLE,
+        draw: Callable[[int], torch.Tensor] | None = None,
     ) -> None:
+        self._draw = draw
         self.num_samples, self.batch_size, self.share = num_samples, batch_size, share
         self._seed, self._shuffle, self._drop_last = seed, shuffle, drop_last
         of_augmentation = seed if augmentation_seed is None else augmentation_seed
@@ -190,6 +194,8 @@ class Loader(ABC):
         """Batches of an epoch; order and augmentation depend on their seeds and the epoch alone."""
 
     def _order(self, epoch: int) -> torch.Tensor:
+        if self._draw is not None:
+            return self._draw(epoch)
         return epoch_order(self.num_samples, self._seed, epoch, self._shuffle)
 
 

@@ -255,6 +255,7 @@ class _Training:
         """
         settings = self.settings
         self.model.train()
+        self.objective.begin_epoch(self.epoch / settings.epochs)
         if self.share.processes > 1:  # dropout differs between processes, and needs no memory of the epoch before
             torch.manual_seed(derived_seed(self.seed, self.epoch, self.share.rank))
         # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.

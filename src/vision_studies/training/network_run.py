@@ -26,9 +26,11 @@ from vision_studies.statistics.metrics import measured
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.distributed import OnEpoch, require_equal_shares, train_together
 from vision_studies.training.fit import fit
+from vision_studies.training.objectives import CLASSIFICATION, UnevenClassification
 from vision_studies.training.precision import autocast, place_images
 from vision_studies.training.progress import training_progress
 from vision_studies.training.runtime import seed_everything, tune_process
+from vision_studies.training.samplers import EpochDraw
 
 
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
@@ -94,13 +96,20 @@ def _train(
     if settings.model.images_at_first:
         plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
         model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
+    labels = np.asarray(data.image_set.labels[data.splits.train])
+    objective = CLASSIFICATION
+    if settings.loss is not None:
+        objective = UnevenClassification(settings.loss.form(np.bincount(labels, minlength=data.num_classes)))
+    order = source.seed_of("order", seed)
+    draw = EpochDraw(labels, data.num_classes, settings.sampler, settings.training.epochs, order)
     loader = partial(data.loader, kind=settings.loader, device=device, share=share)
     augmentation = settings.augmentation.build(data.normalisation.mean)
     batch_size = settings.training.batch_size
     train_loader = loader(
         "train",
         batch_size=batch_size,
-        seed=source.seed_of("order", seed),
+        seed=order,
+        draw=None if settings.sampler == "instance" else draw,
         augmentation_seed=source.seed_of("augmentation", seed),
         shuffle=True,
         augmentation=augmentation,
@@ -115,6 +124,7 @@ def _train(
         device=device,
         folder=folder / "checkpoints",
         on_epoch=on_epoch,
+        objective=objective,
         keep_every=keep_every,
     )
     metrics = result.metrics(network_size(model, data.image_shape), device, images=train_loader.num_samples)

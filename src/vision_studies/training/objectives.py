@@ -2,20 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision_studies.config.losses import LossForm
 from vision_studies.statistics.calibration import expected_calibration_error
 from vision_studies.statistics.diversity import diversity
+from vision_studies.training.losses import LossTensors, losses
 from vision_studies.training.mixing import MixedBatch, mixed_hits, mixed_loss
 
 
 class Objective:
     """The part of a training that depends on what the network is; here one network, whose outputs are its logits."""
+
+    def begin_epoch(self, progress: float) -> None:
+        """Told before every epoch which share of the training is done; the loss may depend on it."""
 
     def outputs(self, forward: Callable[..., Tensor], images: Tensor, indices: Tensor) -> Tensor:  # noqa: ARG002
         """What the network says [B, ...] of images [B, C, H, W] that stand at `indices` [B] in the image set."""
@@ -50,6 +55,28 @@ class Objective:
 
 
 CLASSIFICATION = Objective()
+
+
+class UnevenClassification(Objective):
+    """Classification by a loss for classes of uneven size; what is measured is what plain classification measures.
+
+    Args:
+        form: the loss, for the numbers of training images.
+    """
+
+    def __init__(self, form: LossForm) -> None:
+        self._form, self._forms = form, LossTensors.of([form], 0.0)
+
+    def begin_epoch(self, progress: float) -> None:
+        """Weights that come late count from here on."""
+        self._forms = LossTensors.of([self._form], progress)
+
+    def loss(self, outputs: Tensor, mixed: MixedBatch, label_smoothing: float) -> Tensor:
+        """The mean of the images' losses; label smoothing is added to what the loss has of its own."""
+        forms = self._forms.to(outputs.device)
+        if label_smoothing:
+            forms = replace(forms, smoothing=forms.smoothing + label_smoothing)
+        return mixed.weighted(lambda labels: losses(outputs[None], labels, forms).mean())
 
 
 class FollowedClassification(Objective):
