@@ -29,7 +29,6 @@ from benchmarks.training_step import machine
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work.cached_logits import cache_logits, cross_entropy, few_scores
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.evaluation import evaluate, improved_classifier, improved_scores
 from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
 from vision_studies.pipelines.alphanet.work.features import (
@@ -38,6 +37,7 @@ from vision_studies.pipelines.alphanet.work.features import (
     open_feature_set,
     write_feature_set,
 )
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours
 from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch

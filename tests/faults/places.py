@@ -32,8 +32,8 @@ from vision_studies.data.splits import make_splits
 from vision_studies.errors import DataError
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.outcomes import Outcome
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set, import_data_set, read_registry
 from vision_studies.predictions import Predictions
 from vision_studies.serving.stored_data import prepared_data_sets

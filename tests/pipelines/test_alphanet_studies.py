@@ -16,9 +16,9 @@ from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.alphanet.figures import plot_study
-from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
 from vision_studies.pipelines.alphanet.work.evaluation import predicted_on_test
 from vision_studies.pipelines.alphanet.work.features import open_feature_set
+from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set
 
 WORK = "--tags=features,classifiers,training,evaluation"  # all but figures

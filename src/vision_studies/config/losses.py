@@ -1,8 +1,8 @@
 """Losses for classes of uneven size: what each is, where it comes from and what its one knob is.
 
-All are one form: cross-entropy of logits that are scaled, shifted and, for the right class, lowered by a margin, weighted by class
-and by how wrong an image still is. A loss says what these numbers are for given numbers of training images, so that networks
-(`training.losses`) and many classifiers at once (`alphanet`) compute with the same few lines.
+All are one form: cross-entropy of logits that are scaled, shifted and, for the right class, lowered by a margin, weighted by
+class and by how wrong an image still is. A loss says what these numbers are for given numbers of training images, so that
+networks (`training.losses`) and many classifiers at once (`alphanet`) compute with the same few lines.
 """
 
 from abc import abstractmethod
@@ -220,8 +220,8 @@ from the first to the last of these in the course of the training (Kang et al. 2
 def class_shares(counts: "np.ndarray", sampler: SamplerName, progress: float) -> "np.ndarray":
     """Chance that a drawn image is of each class, float64 [classes]; 0 for classes without an image.
 
-    n_c^q / sum of n^q with q = 1 for instance, 1/2 for square_root (Mahajan et al. 2018) and 0 for class_aware (Shen et al. 2016);
-    progressive: (1 - t) of the first and t of the last (Kang et al. 2020).
+    n_c^q / sum of n^q with q = 1 for instance, 1/2 for square_root (Mahajan et al. 2018) and 0 for class_aware (Shen et al.
+    2016); progressive: (1 - t) of the first and t of the last (Kang et al. 2020).
 
     Args:
         counts: int [classes], training images.

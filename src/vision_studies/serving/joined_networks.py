@@ -91,6 +91,37 @@ class LastLayer(nn.Module):
             return F.linear(features.float(), self.weight, self.bias)
 
 
+class AlignedLayer(LastLayer):
+    """A linear layer whose scores z become z + s (factor z + shift), s the sigmoid of what the gate says of the image.
+
+    Args:
+        weight: [classes, d].
+        bias: [classes].
+        factors, shifts: [classes].
+        gate: [d + 1], its bias last.
+        logit_scale: what the network multiplies its outputs by, and these are divided by.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, factors: Tensor, shifts: Tensor, gate: Tensor, logit_scale: float
+    ) -> None:
+        super().__init__(weight, bias)
+        self.factors, self.shifts = nn.Parameter(factors.float()), nn.Parameter(shifts.float())
+        self.gate, self._logit_scale = nn.Parameter(gate.float()), logit_scale
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores [N, classes] of features [N, d]."""
+        if not torch.is_autocast_enabled(features.device.type):
+            return self._aligned(features.float())
+        with torch.autocast(features.device.type, enabled=False):
+            return self._aligned(features.float())
+
+    def _aligned(self, features: Tensor) -> Tensor:
+        scores = F.linear(features, self.weight, self.bias)
+        shares = (features @ self.gate[:-1] + self.gate[-1]).sigmoid()[:, None]
+        return (scores + shares * (self.factors * scores + self.shifts)) / self._logit_scale
+
+
 class SummedLogits(nn.Module):
     """The sum of the logits of several networks (images -> logits [N, classes])."""
 

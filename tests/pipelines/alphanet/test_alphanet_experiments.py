@@ -10,7 +10,6 @@ from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.outcomes import DIVERGED
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work import experiments
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.experiments import (
     Combination,
     check_fit,
@@ -19,6 +18,7 @@ from vision_studies.pipelines.alphanet.work.experiments import (
     side_distances,
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, class_means
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.training.checkpoints import save_state
 
 CPU = torch.device("cpu")

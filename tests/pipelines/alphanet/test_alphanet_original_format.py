@@ -13,8 +13,8 @@ import torch
 
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import DataError
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.original_format import (
     OriginalDataSet,
     export_data_set,

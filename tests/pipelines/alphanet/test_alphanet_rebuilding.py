@@ -23,7 +23,8 @@ from vision_studies.pipelines.alphanet.plan import (
     with_tail,
 )
 from vision_studies.pipelines.alphanet.settings import ClassifierSettings, ClassSplitSettings
-from vision_studies.pipelines.alphanet.work.classifiers import fit, save_classifier
+from vision_studies.pipelines.alphanet.work.classifiers import fit
+from vision_studies.pipelines.alphanet.work.linear_classifier import save_classifier
 from vision_studies.pipelines.alphanet.work.sources import class_splits, features_from_images
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.method import StoredNetwork
@@ -81,7 +82,7 @@ class Study:
         if not folder.is_dir():
             settings = TypeAdapter(ClassifierSettings).validate_python(CLASSIFIERS[label])
             features = self.source.taken(wide=settings.name == "multi_expert")
-            classifier, _ = fit(settings, features, self.source.experts, 0, CPU)
+            classifier, *_ = fit(settings, features, self.source.experts, 0, CPU)
             save_classifier(classifier, self.begin(label, configuration) / CLASSIFIER_FILE)
         return folder
 

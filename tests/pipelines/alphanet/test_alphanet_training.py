@@ -16,8 +16,8 @@ from vision_studies.pipelines.alphanet.work.cached_logits import (
     few_scores,
     predict,
 )
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
 from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex

@@ -14,21 +14,19 @@ from sklearn.neighbors import NearestCentroid
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.pipelines.alphanet.settings import ClassifierSettings, CrtSettings, LwsSettings
 from vision_studies.pipelines.alphanet.work.classifiers import (
-    LinearClassifier,
     average_experts,
-    balanced_draws,
     choose_tau,
     combined,
     fit_classifier,
-    load_classifier,
     nearest_class_mean,
     rescale,
     retrain,
-    save_classifier,
     tau_normalise,
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, load_classifier, save_classifier
 from vision_studies.training.runtime import derived_seed
+from vision_studies.training.samplers import balanced_draws
 
 CLASSES, FEATURES = 5, 6
 COUNTS = (120, 60, 30, 12, 4)

@@ -81,8 +81,8 @@ def _check_classes(settings: AlphanetSettings, splits: ClassSplits, labels: np.n
                 f"alphanet.training.samplers draw no image with rho {rho:g}; raise it, or add the sampler all_few."
             )
     for classifier in settings.classifiers:
-        if classifier.method.name == "tau" and len(classifier.method.values) > 1 and not validated:
+        if len(getattr(classifier.method, "values", ())) > 1 and not validated:
             raise ParameterError(
-                f"alphanet.classifiers: one of the taus of '{classifier.label}' is chosen by validation images, of which there "
-                "are none; give it a single value."
+                f"alphanet.classifiers: one of the values of '{classifier.label}' is chosen by validation images, of which "
+                "there are none; give it a single value."
             )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from vision_studies.config.models import network_name
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.alphanet.plan import CLASSIFIER_FILE, COMBINATIONS_FILE
+from vision_studies.pipelines.alphanet.settings import gives_logits
 from vision_studies.run_folders import read_description
 from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, StoredNetwork
 
@@ -26,6 +27,8 @@ _TITLES = {
     "tau": "tau-normalised classifier",
     "ncm": "nearest class mean (NCM)",
     "multi_expert": "mean of several networks' classifiers",
+    "adjusted": "classifier with adjusted logits",
+    "retrained": "classifier trained anew",
 }
 IMPORTED = (
     "they classify features that were imported from files (alphanet.imported), and the network that makes such features of "
@@ -78,9 +81,9 @@ def _score(run: StoredNetwork, split: "Split") -> dict[str, float] | None:
         return None
     values, group, _ = scores_of(run, split)
     scores = measured(softmax(values, axis=1), group.labels, split)
-    # Nearest class means give distances, of which nothing is a probability.
-    distances = run.configuration["classifier"]["name"] == "ncm"
-    return {name: value for name, value in scores.items() if name.endswith("accuracy")} if distances else scores
+    if gives_logits(run.configuration["classifier"]):
+        return scores
+    return {name: value for name, value in scores.items() if name.endswith("accuracy")}  # nothing is a probability
 
 
 def scores_of(run: StoredNetwork, split: "Split") -> "tuple[np.ndarray, FeatureGroup, ClassSplits]":

@@ -20,8 +20,8 @@ from vision_studies.studies.stages import Artifact
 if TYPE_CHECKING:
     from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
+    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
     from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet
     from vision_studies.pipelines.alphanet.work.sources import FeatureSource
 
@@ -29,6 +29,8 @@ TRAINING = "training"
 FEATURES = "features"
 _TAILS = "long_tails"
 CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
+CANDIDATES = "candidates"
+"""Folder of a classifier's run: what it was chosen from, one file a value of its knob."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ class Plan:
 
     def classifier(self, experiment: Experiment) -> "LinearClassifier":
         """The classifier that an experiment is or improves."""
-        from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
+        from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier
 
         return load_classifier(self.classifier_folder(experiment.classifier, experiment.repeat) / CLASSIFIER_FILE)
 

@@ -24,8 +24,8 @@ from vision_studies.studies.published import Published, StoredStudy
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
-    from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
+    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
     from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 _FITTED = ["variant", "seed", "status", "configuration", "run_fingerprint"]
@@ -89,8 +89,8 @@ def open_classifier(runs: Path, row: Mapping[str, Any]) -> "tuple[FeatureSet, Li
         DataError: the features are gone.
         CheckpointError: the classifier's file is missing or damaged.
     """
-    from vision_studies.pipelines.alphanet.work.classifiers import load_classifier
     from vision_studies.pipelines.alphanet.work.features import has_feature_set
+    from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier
     from vision_studies.pipelines.alphanet.work.sources import open_source
 
     configuration = json.loads(row["configuration"])

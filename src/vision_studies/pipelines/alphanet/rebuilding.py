@@ -24,14 +24,18 @@ from vision_studies.pipelines.alphanet.plan import (
     with_tail,
 )
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, load_classifier
 from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier
 from vision_studies.pipelines.alphanet.work.experiments import read_combinations
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, has_feature_set
+from vision_studies.pipelines.alphanet.work.linear_classifier import (
+    AlignedClassifier,
+    LinearClassifier,
+    load_classifier,
+)
 from vision_studies.pipelines.alphanet.work.sources import classifier_layer, open_source
 from vision_studies.project_folders import run_records
 from vision_studies.run_folders import descriptions
-from vision_studies.serving.joined_networks import LastLayer, SummedLogits
+from vision_studies.serving.joined_networks import AlignedLayer, LastLayer, SummedLogits
 from vision_studies.statistics.metrics import Split
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork
 from vision_studies.studies.question import read_records
@@ -67,10 +71,19 @@ def put_classifier_on(networks: list[nn.Module], classifier: LinearClassifier, l
     layers = [classifier_layer(network) for network in networks]
     columns = np.split(classifier.weight, np.cumsum([layer.in_features for layer in layers])[:-1], axis=1)
     bias = classifier.bias
+    if isinstance(classifier, AlignedClassifier):
+        if len(networks) > 1:
+            raise CheckpointError(
+                "A classifier whose scores are aligned is one of a single network; run the study again."
+            )
+        arrays = (classifier.weight, bias, classifier.factors, classifier.shifts, classifier.gate)
+        learnt = [torch.from_numpy(values) for values in arrays]
     for network, layer, weight in zip(networks, layers, columns, strict=True):
         name = next(name for name, module in network.named_modules() if module is layer)
         parent, _, leaf = name.rpartition(".")
-        new = LastLayer(torch.from_numpy(weight / logit_scale), torch.from_numpy(bias / logit_scale))
+        new: nn.Module = LastLayer(torch.from_numpy(weight / logit_scale), torch.from_numpy(bias / logit_scale))
+        if isinstance(classifier, AlignedClassifier):
+            new = AlignedLayer(*learnt, logit_scale)
         setattr(network.get_submodule(parent), leaf, new)
         bias = np.zeros_like(bias)  # once: the networks' logits are summed
 

@@ -1,14 +1,17 @@
 """Parameters of the `alphanet` pipeline, and of the classifiers on fixed features that it starts from."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from vision_studies.config.data_prep import LongTailSettings
+from vision_studies.config.losses import Loss, LossSettings
+from vision_studies.config.losses import SamplerName as Sampling
 from vision_studies.config.network_run import RunSettings
 from vision_studies.config.training import OptimisationSettings
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, refuse_repeated
 
 SamplerName = Literal[
     "all_few",
@@ -129,6 +132,76 @@ class LwsSettings(_BalancedTrainingSettings):
     )
 
 
+SelectionMetric = Literal["balanced_accuracy", "macro_f1", "worst_group", "accuracy"]
+"""What chooses on validation images, whose classes count alike in expectation but for the last: the mean accuracy of classes;
+the mean F1 of classes; the lowest mean accuracy of few, medium and many classes; the share of images, as rare as they are."""
+
+
+class _TunedSettings(Settings):
+    """A method with one knob, whose value is chosen by validation images."""
+
+    values: tuple[float, ...] = Field(
+        min_length=1, description="of the knob; the best on the validation split is taken, a single one needs none"
+    )
+    selection: SelectionMetric = Field(
+        description="balanced_accuracy: mean over classes; macro_f1; worst_group: lowest of few, medium and many; accuracy: "
+        "over images"
+    )
+
+    @model_validator(mode="after")
+    def _values_differ(self) -> "_TunedSettings":
+        refuse_repeated({"values": self.values})
+        return self
+
+
+class AdjustedSettings(_TunedSettings):
+    """Logits less tau times the logarithm of the classes' shares (logit adjustment afterwards, Menon et al. 2021)."""
+
+    name: Literal["adjusted"] = Field(description="the backbone's classifier, its logits adjusted by tau, the knob")
+
+
+class RetrainedSettings(_BalancedTrainingSettings, _TunedSettings):
+    """What is learnt on fixed features by a loss, from images that a sampler draws; all values of the knob at once."""
+
+    name: Literal["retrained"] = Field(description="a classifier that is trained on the features")
+    head: Literal["linear", "cosine", "scales", "aligned"] = Field(
+        description="linear: weights and biases; cosine: of features and weights of length 1, times the loss's scale (LDAM); "
+        "scales: a factor for each class's scores (LWS); aligned: a factor and a shift for each class, as much of them as the "
+        "image asks for (DisAlign, Zhang et al. 2021)"
+    )
+    start: Literal["new", "own"] = Field(description="new: random weights; own: the backbone's classifier")
+    loss: LossSettings = Field(description="what is minimised")
+    sampler: Sampling = Field(description="how images are drawn")
+    max_norm: float | None = Field(
+        ge=0,
+        le=1,
+        description="after every step, weights of a class are shortened to at most this far between the shortest and the "
+        "longest of the backbone's (MaxNorm, Alshammari et al. 2022); null: never",
+    )
+    knob: Literal["loss", "weight_decay"] = Field(description="what `values` are of: the loss's knob, or weight_decay")
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RetrainedSettings":
+        if self.head in ("scales", "aligned") and self.start != "own":
+            raise ValueError(f"head={self.head} changes the scores of the backbone's classifier; set start: own")
+        if self.max_norm is not None and self.head != "linear":
+            raise ValueError("max_norm shortens the weights of a linear head; set head: linear, or max_norm: null")
+        if self.knob == "loss" and self.loss.knob is None:
+            raise ValueError(f"loss={self.loss.name} has no knob; set knob: weight_decay, or choose another loss")
+        for value in self.values:
+            self.at(value)
+        return self
+
+    def at(self, value: float) -> tuple[Loss, float]:
+        """Loss and weight decay with this value of the knob."""
+        if self.knob == "loss":
+            loss: Loss = type(self.loss).model_validate(self.loss.model_dump() | {str(self.loss.knob): value})
+            return loss, self.weight_decay
+        if value < 0:
+            raise ValueError(f"values has {value:g}, but a weight decay is not below 0")
+        return self.loss, value
+
+
 class TauSettings(Settings):
     """Weights divided by a power of their norm (tau-normalised, Kang et al. 2020)."""
 
@@ -166,10 +239,22 @@ class MultiExpertSettings(Settings):
 
 
 ClassifierSettings = Annotated[
-    OwnSettings | CrtSettings | LwsSettings | TauSettings | NcmSettings | MultiExpertSettings,
+    OwnSettings
+    | CrtSettings
+    | LwsSettings
+    | TauSettings
+    | NcmSettings
+    | MultiExpertSettings
+    | AdjustedSettings
+    | RetrainedSettings,
     Field(discriminator="name"),
 ]
 """A classifier on fixed features; `name` says which."""
+
+
+def gives_logits(method: Mapping[str, Any]) -> bool:
+    """Whether the scores of a classifier, as settings are written out, are logits; distances and bare cosines are not."""
+    return method["name"] != "ncm" and method.get("head") != "cosine"
 
 
 class LabelledClassifier(Settings):
@@ -221,8 +306,9 @@ class SelectionSettings(Settings):
         description="best: the first with the best validation; first_eligible: epoch `minimum_epochs`, which the published "
         "code keeps in fact; last: the last, as without validation"
     )
-    metric: Literal["balanced_accuracy", "accuracy"] = Field(
-        description="balanced_accuracy: mean over classes, as validation is long-tailed, too; accuracy: over images"
+    metric: SelectionMetric = Field(
+        description="balanced_accuracy: mean over classes, as validation is long-tailed, too; macro_f1; worst_group: lowest "
+        "of few, medium and many; accuracy: over images"
     )
 
 
@@ -308,6 +394,12 @@ class AlphanetSettings(Settings):
         unknown = [label for label in self.improved if label not in labels]
         if unknown:
             raise ValueError(f"improved names '{unknown[0]}', which is none of the classifiers ({', '.join(labels)})")
+        aligned = [each.label for each in self.classifiers if getattr(each.method, "head", None) == "aligned"]
+        if set(aligned) & set(self.improved):
+            raise ValueError(
+                f"improved names '{aligned[0]}', whose scores are not linear in the features, so that AlphaNet cannot combine "
+                "its classes; leave it out"
+            )
         several = [classifier.label for classifier in self.classifiers if classifier.method.name == "multi_expert"]
         if several and self.backbone.experts < 2 and self.imported is None:
             raise ValueError(f"classifier '{several[0]}' averages experts; set backbone.experts to 2 or more")

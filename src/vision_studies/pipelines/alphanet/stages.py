@@ -11,8 +11,13 @@ from pydantic import TypeAdapter
 from vision_studies.config.network_run import RunSettings
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
-from vision_studies.pipelines.alphanet.plan import CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
-from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ClassifierSettings, CombinationRunSettings
+from vision_studies.pipelines.alphanet.plan import CANDIDATES, CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
+from vision_studies.pipelines.alphanet.settings import (
+    AlphanetSettings,
+    ClassifierSettings,
+    CombinationRunSettings,
+    gives_logits,
+)
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
@@ -73,13 +78,17 @@ def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
 
 
 def _fit(run: Run, folder: Path, *, plan: Plan) -> Outcome:
-    from vision_studies.pipelines.alphanet.work.classifiers import fit, save_classifier
+    from vision_studies.pipelines.alphanet.work.classifiers import fit
+    from vision_studies.pipelines.alphanet.work.linear_classifier import save_classifier
     from vision_studies.training.runtime import select_device
 
     label = plan.of_run[run.fingerprint].classifier
     settings: ClassifierSettings = TypeAdapter(ClassifierSettings).validate_python(run.configuration["classifier"])
     features, experts = plan.features(label, run.seed), plan.source(run.seed).experts
-    classifier, metrics = fit(settings, features, experts, run.seed, select_device(plan.context.execution.device))
+    device = select_device(plan.context.execution.device)
+    classifier, metrics, candidates = fit(settings, features, experts, run.seed, device)
+    for position, candidate in enumerate(candidates):
+        save_classifier(candidate, folder / CANDIDATES / f"{position}.safetensors")
     save_classifier(classifier, folder / CLASSIFIER_FILE)
     return Outcome(metrics)
 
@@ -130,7 +139,7 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
         neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
         classifier = improved_classifier(classifier, neighbours, coefficients, scale)
         scores = improved_scores(scores, test, classifier, features.splits.few, scale)
-    logits = run.configuration["classifier"]["name"] != "ncm"  # which gives distances
+    logits = gives_logits(run.configuration["classifier"])
     data = plan.context.data  # of imported features there are no images
     positions = (None, None) if data is None else (data.splits.test, data.splits.validation)
     outcome = evaluate(scores, test.labels, features.splits, positions[0], probabilities=logits)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from vision_studies.data.class_splits import ClassSplits
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, row_blocks
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 TOP = 5

@@ -1,58 +1,43 @@
 """Linear classifiers on fixed features that long-tailed recognition starts from: what AlphaNet works on and is compared with.
 
 Source: Kang et al. 2020, "Decoupling Representation and Classifier for Long-Tailed Recognition" (cRT, LWS, tau-normalised,
-nearest class mean); Wang et al. 2021 (RIDE) for the mean of several experts' scores.
+nearest class mean); Wang et al. 2021 (RIDE) for the mean of several experts' scores. Methods with a knob stand in `retraining`.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from vision_studies.errors import CheckpointError, DataError, ParameterError
-from vision_studies.files import atomic_file
+from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.alphanet.settings import (
+    AdjustedSettings,
     ClassifierSettings,
     CrtSettings,
     LwsSettings,
     MultiExpertSettings,
     NcmSettings,
     OwnSettings,
+    RetrainedSettings,
     TauSettings,
 )
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, class_means, row_blocks
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, class_norms
+from vision_studies.pipelines.alphanet.work.retraining import adjusted, best_of, retrained
 from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
+from vision_studies.training.samplers import balanced_draws
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class LinearClassifier:
-    """Scores of classes that are linear in the features of an image.
-
-    Attributes:
-        weight: float32 [classes, d].
-        bias: float32 [classes].
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """Scores float32 [N, classes] of features [N, d], which may be memory-mapped: they are read in order, part by part."""
-        scores = np.empty((len(features), len(self.weight)), dtype=np.float32)
-        for block in row_blocks(len(features)):
-            scores[block] = np.asarray(features[block], dtype=np.float32) @ self.weight.T + self.bias
-        return scores
+_NOTHING_TO_CHOOSE_BY = (
+    "values={} of the classifier {} are chosen from by validation images, of which there are none; give a single value, or "
+    "prepare the data with a validation split."
+)
 
 
 def fit(
@@ -61,8 +46,8 @@ def fit(
     experts: Sequence[LinearClassifier],
     seed: int,
     device: torch.device,
-) -> tuple[LinearClassifier, dict[str, Any]]:
-    """Fit a classifier; return it with columns of the results table.
+) -> tuple[LinearClassifier, dict[str, Any], list[LinearClassifier]]:
+    """Fit a classifier; return it with columns of the results table, and what it was chosen from: one a value of its knob.
 
     Args:
         features: of all experts for the one that averages them, else of the first.
@@ -72,12 +57,25 @@ def fit(
     tune_process()
     started = time.perf_counter()
     train, validation = features.groups["train"], features.groups.get("validation")
+    candidates: list[LinearClassifier] = []
     if isinstance(settings, MultiExpertSettings):
         classifier = average_experts(experts, train, settings, seed, device)
+    elif isinstance(settings, AdjustedSettings | RetrainedSettings):
+        if isinstance(settings, AdjustedSettings):
+            counts = np.bincount(train.labels, minlength=features.num_classes)
+            candidates = adjusted(experts[0], counts, settings.values)
+        else:
+            candidates = retrained(settings, experts[0], train, seed, device)
+        if len(candidates) > 1 and validation is None:
+            raise ParameterError(_NOTHING_TO_CHOOSE_BY.format(list(settings.values), settings.name))
+        best = 0 if validation is None else best_of(candidates, validation, features.splits, settings.selection)
+        classifier = candidates[best]
     else:
+        if isinstance(settings, TauSettings):
+            candidates = [tau_normalise(experts[0], tau) for tau in settings.values]
         classifier = fit_classifier(settings, experts[0], train, validation, seed, device)
     metrics: dict[str, Any] = {
-        "parameters": int(classifier.weight.size + classifier.bias.size),
+        "parameters": int(sum(values.size for values in vars(classifier).values())),
         "macs": int(classifier.weight.size),
         "seconds": time.perf_counter() - started,
         "peak_memory_mb": peak_memory_mb(device),
@@ -86,7 +84,7 @@ def fit(
     if validation is not None:
         hits = classifier.scores(validation.features).argmax(axis=1) == validation.labels
         metrics["validation_accuracy"] = float(np.mean(hits))
-    return classifier, metrics
+    return classifier, metrics, candidates
 
 
 def combined(classifiers: Sequence[LinearClassifier]) -> LinearClassifier:
@@ -139,10 +137,7 @@ def fit_classifier(
             return tau_normalise(classifier, tau)
         case TauSettings():
             if validation is None:
-                raise ParameterError(
-                    f"values={list(settings.values)} of the classifier tau are chosen from by validation images, of which "
-                    "there are none; give a single value, or prepare the data with a validation split."
-                )
+                raise ParameterError(_NOTHING_TO_CHOOSE_BY.format(list(settings.values), settings.name))
             return tau_normalise(classifier, choose_tau(classifier, validation, settings.values))
     raise ParameterError(
         "The classifier multi_expert averages the classifiers of several backbones, and there is one; choose another."
@@ -229,7 +224,7 @@ def rescale(
 
 def tau_normalise(classifier: LinearClassifier, tau: float) -> LinearClassifier:
     """Every class's weights divided by their norm to the power of `tau` (zeros stay); the bias is dropped, as published."""
-    factors = _norms(classifier) ** np.float32(-tau)
+    factors = class_norms(classifier) ** np.float32(-tau)
     return LinearClassifier(classifier.weight * factors[:, None], np.zeros_like(classifier.bias))
 
 
@@ -239,7 +234,7 @@ def choose_tau(classifier: LinearClassifier, validation: FeatureGroup, values: S
     Scores are computed once for all taus.
     """
     taus = sorted(values)
-    norms = _norms(classifier)
+    norms = class_norms(classifier)
     plain = tau_normalise(classifier, 0)
     hits = np.empty((len(taus), len(validation.labels)), dtype=bool)
     for block in row_blocks(len(validation.labels)):
@@ -273,39 +268,6 @@ def nearest_class_mean(
     return LinearClassifier(means, -np.square(means).sum(axis=1) / 2)
 
 
-def balanced_draws(labels: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """Positions int64 [count] of images with labels [N], each drawn as a class that has images, then as an image of it."""
-    order = np.argsort(labels, kind="stable")
-    _, starts, sizes = np.unique(labels[order], return_index=True, return_counts=True)
-    classes = generator.integers(len(sizes), size=count)
-    return order[starts[classes] + generator.integers(sizes[classes])]
-
-
-def save_classifier(classifier: LinearClassifier, path: Path) -> None:
-    """Write a classifier to one file, atomically."""
-    with atomic_file(path) as temporary:
-        arrays = {"weight": classifier.weight, "bias": classifier.bias}
-        save_file({name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}, temporary)
-
-
-def load_classifier(path: Path) -> LinearClassifier:
-    """Read what `save_classifier` has written.
-
-    Raises:
-        CheckpointError: the file is missing, damaged or holds something else.
-    """
-    try:
-        classifier = LinearClassifier(**load_file(path))
-        shapes = (classifier.weight.shape, classifier.bias.shape)
-        if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
-            raise ValueError(f"weight and bias have the shapes {[list(shape) for shape in shapes]}")
-    except Exception as error:  # safetensors has errors of its own, and a missing file is one of the system's
-        raise CheckpointError(
-            f"{path} is no whole classifier or missing ({error}); delete it and run the study again."
-        ) from error
-    return classifier
-
-
 def _train(
     parameters: list[Tensor],
     scores: Callable[[Tensor], Tensor],
@@ -337,9 +299,3 @@ def _train(
             f"learning_rate={settings.learning_rate} of the classifier {settings.name} is too high: its weights are not "
             "finite after training; lower it."
         )
-
-
-def _norms(classifier: LinearClassifier) -> np.ndarray:
-    """Length of every class's weights, float32 [classes]; 1 in place of 0."""
-    norms = np.linalg.norm(classifier.weight, axis=1)
-    return np.where(norms > 0, norms, 1).astype(np.float32)

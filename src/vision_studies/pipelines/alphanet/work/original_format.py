@@ -31,8 +31,9 @@ from vision_studies.data.restricted_pickle import (
 from vision_studies.errors import DataError, guess
 from vision_studies.files import atomic_folder, require_free_space
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, combined
+from vision_studies.pipelines.alphanet.work.classifiers import combined
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, joined_rows, write_feature_set
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import hash_json, write_json
 from vision_studies.pipelines.alphanet.settings import ClassSplitSettings
-from vision_studies.pipelines.alphanet.work.classifiers import LinearClassifier, load_classifier, save_classifier
 from vision_studies.pipelines.alphanet.work.features import (
     FeatureGroup,
     FeatureSet,
@@ -29,6 +28,7 @@ from vision_studies.pipelines.alphanet.work.features import (
     open_feature_set,
     write_feature_set,
 )
+from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, load_classifier, save_classifier
 from vision_studies.pipelines.alphanet.work.original_format import COMBINED, OriginalDataSet, import_data_set
 from vision_studies.project_folders import in_project
 from vision_studies.training.checkpoints import load_weights

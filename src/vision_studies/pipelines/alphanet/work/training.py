@@ -23,6 +23,7 @@ from vision_studies.pipelines.alphanet.settings import (
     AlphaNetworkSettings,
     CombinationRunSettings,
     CombinationTrainingSettings,
+    SelectionMetric,
     TorchSettings,
 )
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, macro_f1, split_accuracies
@@ -244,11 +245,18 @@ def _is_kept(
         return epoch == training.epochs
     if policy == "first_eligible":
         return epoch == training.minimum_epochs
-    value = record[f"validation_{training.selection.metric}"]
+    value = _selected(training.selection.metric, record)
     if epoch < training.minimum_epochs or value <= member.best:
         return False
     member.best = value
     return True
+
+
+def _selected(metric: SelectionMetric, record: Mapping[str, Any]) -> float:
+    """What an epoch is chosen by, from its row of the history."""
+    if metric == "worst_group":
+        return float(np.nanmin([record[f"validation_{split}"] for split in SPLITS]))
+    return float(record["validation_f1" if metric == "macro_f1" else f"validation_{metric}"])
 
 
 def _save(
