@@ -254,10 +254,12 @@ def combinations(
     Of each class: the coefficients of its neighbours, its accuracy, and its mistakes before and after.
     """
     from vision_studies.pipelines.alphanet import learnt_combinations as learnt
+    from vision_studies.pipelines.alphanet.long_tail import first_tail
     from vision_studies.stored_tables import read_table
 
     names = ("class_accuracies", "combinations", "changes")
     tables = [_of_repeats(read_table(_saved(study, f"{name}.parquet"), _MEND), repeats) for name in names]
+    tables[0] = first_tail(tables[0])
     experiment = experiment or tables[1]["experiment"].iloc[0]
     labels = learnt.select_classes(tables[0], experiment, by=by, largest=not smallest, number=number)
     write = learnt.combinations_markdown if layout == "markdown" else learnt.combinations_text

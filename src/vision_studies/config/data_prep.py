@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer, model_validator
 
 from vision_studies.files import hash_json
 from vision_studies.project_folders import in_project, project_folder
-from vision_studies.settings_base import Settings
+from vision_studies.settings_base import Settings, without_defaults
 
 NAMED_SOURCES = ("digits", "cifar10", "cifar100", "mnist", "fashion_mnist")
 _BEFORE = {
@@ -48,7 +48,7 @@ SourceSettings = Annotated[
 
 
 class LongTailSettings(Settings):
-    """How many images of each class are kept: the larger its label, the fewer; or the other way round."""
+    """How many images of each class are kept: the larger its label, the fewer; or the other way round, or as it is drawn."""
 
     profile: Literal["exponential", "step"] = Field(
         description="exponential: from class to class fewer by the same factor; step: the first half of the classes keeps as "
@@ -57,6 +57,22 @@ class LongTailSettings(Settings):
     factor: float = Field(gt=1, description="images of the largest class for each image of the smallest, e.g. 100")
     seed: int = Field(ge=0, description="which images of a class are kept")
     reverse: bool = Field(description="the last class keeps most, and the first fewest")
+    ranks: Literal["by_label", "drawn"] = Field(
+        default="by_label",
+        description="which class is how rare. by_label: in the order of the labels; drawn: by the seed",
+    )
+
+    @model_validator(mode="after")
+    def _drawn_ranks_have_no_order(self) -> "LongTailSettings":
+        if self.reverse and self.ranks == "drawn":
+            raise ValueError(
+                "reverse turns the order of the labels, and ranks=drawn has none; set one of them otherwise"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(self, write(self), "ranks")
 
 
 class FoldSettings(Settings):

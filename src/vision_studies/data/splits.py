@@ -430,7 +430,8 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
 
     The profiles are those of LDAM-DRW (Cao et al. 2019), from which CIFAR-10-LT and CIFAR-100-LT come. The largest class
     has n images. `exponential`: class i of C keeps n * factor ** (-i / (C - 1)), rounded down. `step`: the first C // 2
-    classes keep n, the others n / factor, rounded down. In reverse the last class is the largest.
+    classes keep n, the others n / factor, rounded down. In reverse the last class is the largest; where ranks are drawn, the
+    seed says which class stands where.
 
     Args:
         available: int64 [classes], images of each class in the order of the labels.
@@ -459,6 +460,8 @@ def long_tail_counts(available: np.ndarray, settings: LongTailSettings) -> np.nd
     shares = np.floor(largest / settings.factor**exponents + _ROUNDING).astype(np.int64)
     if settings.reverse:
         shares = shares[::-1]
+    if settings.ranks == "drawn":
+        shares = np.random.default_rng(settings.seed).permutation(shares)
     if shares.min() < 1:
         raise DataError(
             f"data_prep.splits.long_tail.factor={settings.factor:g} leaves class {int(shares.argmin())} without an image, as "

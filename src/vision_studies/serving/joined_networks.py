@@ -103,7 +103,7 @@ class AlignedLayer(LastLayer):
     """
 
     def __init__(
-        self, weight: Tensor, bias: Tensor, factors: Tensor, shifts: Tensor, gate: Tensor, logit_scale: float
+        self, weight: Tensor, bias: Tensor, factors: Tensor, shifts: Tensor, gate: Tensor, *, logit_scale: float
     ) -> None:
         super().__init__(weight, bias)
         self.factors, self.shifts = nn.Parameter(factors.float()), nn.Parameter(shifts.float())

@@ -142,7 +142,7 @@ def test_an_aligned_classifier_is_kept_and_is_a_layer_of_a_network(tmp_path):
     assert isinstance(again, AlignedClassifier)
     features = make_group(seed=4).features
     np.testing.assert_array_equal(again.scores(features), own.scores(features))
-    layer = AlignedLayer(*(torch.from_numpy(values) for values in vars(own).values()), 0.5)
+    layer = AlignedLayer(*(torch.from_numpy(values) for values in vars(own).values()), logit_scale=0.5)
     with torch.no_grad():
         said = layer(torch.from_numpy(features)) * 0.5
     np.testing.assert_allclose(said.numpy(), own.scores(features), atol=1e-5)

@@ -33,11 +33,12 @@ def check(plan: Plan) -> None:
     if settings.tensorboard:
         require_tensorboard()
     if settings.imported is None:
-        data = plan.prepared()
-        check_images(data)
         validated = settings.validation == "carved"
-        trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
-        _check_classes(settings, plan.class_splits, data.image_set.labels[trained], validated=validated)
+        for repeat in range(settings.repeats if settings.tails == "each_repeat" else 1):
+            data = plan.prepared(repeat)
+            check_images(data)
+            trained = data.splits.train if validated else np.concatenate([data.splits.train, data.splits.validation])
+            _check_classes(settings, plan.class_splits(repeat), data.image_set.labels[trained], validated=validated)
         return
     if settings.validation == "none":
         raise ParameterError(

@@ -38,6 +38,7 @@ def plot_study(
     The tables are class_accuracies, combinations, changes and relations.
     """
     class_accuracies, combinations, changes, relations = tables
+    class_accuracies = long_tail.first_tail(class_accuracies)
     classifier = settings.improved[0]
     experiment = _experiments(class_accuracies, classifier)[0]
     return (
@@ -53,6 +54,7 @@ def plot_every_kind(
 ) -> dict[str, Figure]:
     """Every kind of figure that the tables of `plot_study` are enough for, for all splits, classifiers and experiments."""
     class_accuracies, combinations, changes, relations = tables
+    class_accuracies = long_tail.first_tail(class_accuracies)
     figures = {}
     for name, table in statistics.items():
         if name.endswith("_tests"):
@@ -82,6 +84,7 @@ def plot_examples(
     from vision_studies.pipelines.alphanet.template_map import class_maps
 
     plan = Plan(context)
+    class_accuracies = long_tail.first_tail(class_accuracies)
     figures: dict[str, Figure] = {}
     for classifier in context.settings.improved:
         classes = _of(class_accuracies, classifier)
@@ -95,7 +98,7 @@ def plot_examples(
                 figures[f"{classifier}/{file_name(experiment)}/map_{side}_gain"] = figure
         if context.data is not None:
             learnt = _of(combinations, classifier, experiments[0])
-            figures[f"{classifier}/examples"] = _examples(context.data, classes, learnt, experiments[0])
+            figures[f"{classifier}/examples"] = _examples(plan.prepared(), classes, learnt, experiments[0])
     return figures
 
 

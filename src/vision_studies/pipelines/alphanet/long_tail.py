@@ -142,6 +142,17 @@ def paired_gains(accuracies: pd.DataFrame, confidence: float = 0.95, *, metric: 
     return gains.assign(can_be_significant=gains["p"].notna())
 
 
+def first_tail(class_accuracies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the first repeat, where repeats have other rare classes; all rows where they share a tail.
+
+    What is told of single classes (who wins, what is borrowed) is told of one tail.
+    """
+    tails = class_accuracies.groupby("label")[["split", "train_images"]].nunique(dropna=False)
+    if (tails <= 1).all(axis=None):
+        return class_accuracies
+    return class_accuracies[class_accuracies["repeat"] == class_accuracies["repeat"].min()]
+
+
 def class_means(class_accuracies: pd.DataFrame) -> pd.DataFrame:
     """Accuracies of every class averaged over the repeats of an experiment.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -38,19 +38,21 @@ def extract_features(context: Context[AlphanetSettings], _backbones: pd.DataFram
     """Features of every network, or those of imported files.
 
     Returns:
-        One row a feature set (repeat, folder, fingerprint, features, and images of each group), and one row a class.
+        One row a feature set (repeat, folder, fingerprint, features, and images of each group), and one row a class of
+        the first repeat.
     """
     from vision_studies.pipelines.alphanet.work.outputs import class_table
 
     run_stages(context, FEATURES)
     plan = Plan(context)
-    rows, classes = [], pd.DataFrame()
+    rows: list[dict[str, Any]] = []
+    classes = pd.DataFrame()
     for repeat, folder in enumerate(plan.source_folders):
         features = plan.source(repeat).features
         row = {"repeat": repeat, "folder": _name(folder), "fingerprint": features.fingerprint}
         images = {f"{name}_images": len(group.labels) for name, group in features.groups.items()}
         rows.append(row | {"features": features.num_features} | images)
-        classes = class_table(features)
+        classes = class_table(features) if repeat == 0 else classes
     checks.check_features(plan)
     return pd.DataFrame(rows), classes
 
@@ -79,7 +81,8 @@ def evaluate_experiments(
     """Score every classifier and every AlphaNet once.
 
     Returns:
-        The results table; accuracies by run and split, and by run and class; coefficients; and what became of predictions.
+        The results table; accuracies by run and split, and by run and class; coefficients; and what became of predictions,
+        both of the first tail alone where every repeat has another.
     """
     from vision_studies.pipelines.alphanet.work import outputs
     from vision_studies.pipelines.alphanet.work.experiments import side_distances
@@ -111,8 +114,8 @@ def evaluate_experiments(
         results,
         outputs.accuracy_table(scored),
         outputs.class_accuracy_table(scored),
-        outputs.combination_table(scored),
-        outputs.change_table(scored),
+        outputs.combination_table(outputs.of_one_tail(scored)),
+        outputs.change_table(outputs.of_one_tail(scored)),
     )
 
 

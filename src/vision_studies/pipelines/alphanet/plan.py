@@ -72,8 +72,8 @@ class Plan:
         """Where runs lie."""
         return self.context.runs
 
-    def prepared(self) -> "PreparedData":
-        """The images that features are made from.
+    def prepared(self, repeat: int = 0) -> "PreparedData":
+        """The images that the features of a repeat are made from.
 
         Raises:
             DataError: the study has none.
@@ -83,27 +83,38 @@ class Plan:
                 "alphanet.imported is null but the study's catalog has no images; name another environment than "
                 "alphanet_imported, or set alphanet.imported."
             )
-        return self.context.data
+        if self.settings.tails == "one":
+            return self.context.data
+        return self._tails[repeat % len(self._tails)]
 
     @cached_property
-    def class_splits(self) -> "ClassSplits":
-        """Few, medium and many classes of the images."""
+    def _tails(self) -> "list[PreparedData]":
+        """The images with the tail of each repeat."""
+        tails = [self.settings.tail(repeat) for repeat in range(self.settings.repeats)]
+        return [
+            with_tail(self.context.data, tail) for tail in tails if tail is not None and self.context.data is not None
+        ]
+
+    def class_splits(self, repeat: int = 0) -> "ClassSplits":
+        """Few, medium and many classes of the images of a repeat."""
         from vision_studies.pipelines.alphanet.work.sources import class_splits
 
-        return class_splits(self.prepared(), self.settings.splits)
+        return class_splits(self.prepared(repeat), self.settings.splits)
 
     def backbone_runs(self) -> list[list[Run]]:
         """For every seed one run an expert; none where features are imported."""
         if self.settings.imported is not None:
             return []
-        backbone, fingerprint = self.settings.backbone, self.prepared().fingerprint
+        backbone = self.settings.backbone
         shared = backbone.run.model_dump(mode="json")
 
-        def run(seed: int, expert: int) -> Run:
+        def run(repeat: int, seed: int, expert: int) -> Run:
+            fingerprint = self.prepared(repeat).fingerprint
             variant = "backbone" if backbone.experts == 1 else f"expert {expert + 1}"
             return self.context.run(variant, seed, {"backbone": shared, "expert": expert}, data=fingerprint)
 
-        return [[run(seed, expert) for expert in range(backbone.experts)] for seed in backbone.seeds]
+        seeds = enumerate(backbone.seeds)
+        return [[run(repeat, seed, expert) for expert in range(backbone.experts)] for repeat, seed in seeds]
 
     @cached_property
     def source_folders(self) -> list[Path]:
@@ -114,8 +125,9 @@ class Plan:
         if (original := original_data_set(self.settings.imported)) is not None:
             return [folder / files_fingerprint(original)]
         return [
-            folder / features_name(self.class_splits, self.settings.validation, [run.fingerprint for run in runs])
-            for runs in self.backbone_runs()
+            folder
+            / features_name(self.class_splits(repeat), self.settings.validation, [run.fingerprint for run in runs])
+            for repeat, runs in enumerate(self.backbone_runs())
         ]
 
     def source(self, repeat: int) -> "FeatureSource":
@@ -203,12 +215,13 @@ class Plan:
         if (original := original_data_set(self.settings.imported)) is not None:
             sources.features_from_files(original, folder)
             return
-        note_tail(self.runs.folder, self.prepared().fingerprint, self.settings.long_tail)
+        data = self.prepared(repeat)
+        note_tail(self.runs.folder, data.fingerprint, self.settings.tail(repeat))
         sources.features_from_images(
-            self.prepared(),
+            data,
             [self.runs.path(run) for run in self.backbone_runs()[repeat]],
             self.settings.backbone.run,
-            self.class_splits,
+            self.class_splits(repeat),
             folder,
             select_device(self.context.execution.device),
             validated=self.settings.validation == "carved",
@@ -218,7 +231,7 @@ class Plan:
         """The run that fits a classifier; where repeats share features, they share it, too."""
         repeat %= len(self.source_folders)
         folder = self.source_folders[repeat].name
-        data = folder if self.settings.imported is not None else self.prepared().fingerprint
+        data = folder if self.settings.imported is not None else self.prepared(repeat).fingerprint
         return self.context.run(label, repeat, {"classifier": self._method(label), "features": folder}, data=data)
 
     def _method(self, label: str) -> dict[str, Any]:
@@ -246,10 +259,12 @@ def original_data_set(imported: ImportSettings | None) -> "OriginalDataSet | Non
 
 
 def study_data(settings: AlphanetSettings, data: "PreparedData") -> "PreparedData | None":
-    """Images with a long tail, where the study cuts one itself; none where features are imported."""
+    """Images with a long tail, where the study cuts one for all repeats; none where features are imported."""
     if settings.imported is not None:
         return None
-    return data if settings.long_tail is None else with_tail(data, settings.long_tail)
+    return (
+        data if settings.long_tail is None or settings.tails == "each_repeat" else with_tail(data, settings.long_tail)
+    )
 
 
 def with_tail(data: "PreparedData", tail: LongTailSettings) -> "PreparedData":

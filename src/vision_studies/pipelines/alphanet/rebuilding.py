@@ -83,7 +83,7 @@ def put_classifier_on(networks: list[nn.Module], classifier: LinearClassifier, l
         parent, _, leaf = name.rpartition(".")
         new: nn.Module = LastLayer(torch.from_numpy(weight / logit_scale), torch.from_numpy(bias / logit_scale))
         if isinstance(classifier, AlignedClassifier):
-            new = AlignedLayer(*learnt, logit_scale)
+            new = AlignedLayer(*learnt, logit_scale=logit_scale)
         setattr(network.get_submodule(parent), leaf, new)
         bias = np.zeros_like(bias)  # once: the networks' logits are summed
 

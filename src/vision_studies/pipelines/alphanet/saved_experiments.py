@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from vision_studies.errors import DataError
+from vision_studies.pipelines.alphanet.long_tail import first_tail
 from vision_studies.project_folders import OUTPUTS, REPORTS
 from vision_studies.stored_tables import read_table
 
@@ -53,7 +54,7 @@ def read_tables(folder: Path) -> SavedTables:
             others[name] = read_table(folder / f"{name}.parquet", mend).assign(data=data)
         except FileNotFoundError as error:
             raise DataError(f"{folder / name}.parquet is not there; {mend}.") from error
-    return SavedTables(accuracies, **others)
+    return SavedTables(accuracies, first_tail(others["class_accuracies"]), others["combinations"])
 
 
 def joined_tables(tables: Sequence[SavedTables]) -> SavedTables:

@@ -354,6 +354,11 @@ class AlphanetSettings(Settings):
     long_tail: LongTailSettings | None = Field(
         description="keep fewer and fewer images of the classes in this study alone; null leaves the data as data_prep made it"
     )
+    tails: Literal["one", "each_repeat"] = Field(
+        default="one",
+        description="one: all repeats have one tail, as published protocols do; each_repeat: in every repeat other images are "
+        "kept and other classes are rare, so that intervals cover the choice of the tail; wants long_tail",
+    )
     splits: ClassSplitSettings = Field(description="few, medium and many; imported data has its own")
     validation: Literal["carved", "none"] = Field(
         description="carved: the validation split of the data; none: its images are trained on, too, and the last epoch counts"
@@ -394,6 +399,8 @@ class AlphanetSettings(Settings):
         unknown = [label for label in self.improved if label not in labels]
         if unknown:
             raise ValueError(f"improved names '{unknown[0]}', which is none of the classifiers ({', '.join(labels)})")
+        if self.tails == "each_repeat":
+            self._check_tails()
         aligned = [each.label for each in self.classifiers if getattr(each.method, "head", None) == "aligned"]
         if set(aligned) & set(self.improved):
             raise ValueError(
@@ -416,6 +423,25 @@ class AlphanetSettings(Settings):
         if RHO not in [sampler.ratio for sampler in self.training.samplers] and len(self.rhos) > 1:
             raise ValueError("rhos are several, but no sampler has `ratio: rho`; give one of them that ratio")
         return self
+
+    def _check_tails(self) -> None:
+        if self.long_tail is None or self.imported is not None:
+            raise ValueError("tails=each_repeat cuts tails from images; set long_tail, or tails: one")
+        if len(self.backbone.seeds) != self.repeats:
+            raise ValueError(
+                f"tails=each_repeat needs a network of its own for every repeat, but backbone.seeds are "
+                f"{len(self.backbone.seeds)} and repeats {self.repeats}; give as many seeds"
+            )
+        if self.splits.folder is not None:
+            raise ValueError("tails=each_repeat has other few classes in every repeat; set splits.folder: null")
+
+    def tail(self, repeat: int) -> LongTailSettings | None:
+        """The tail that this study cuts of the images for a repeat; None where the images stay as they are."""
+        if self.long_tail is None or self.tails == "one":
+            return self.long_tail
+        return self.long_tail.model_copy(
+            update={"seed": self.long_tail.seed + repeat, "ranks": "drawn", "reverse": False}
+        )
 
     def experiment(self, neighbours: int, distance: DistanceName, rho: float) -> CombinationRunSettings:
         """Settings of an AlphaNet with this many neighbours, by this distance, with this share of base images."""

@@ -74,7 +74,8 @@ def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     seed = derived_seed(run.seed, expert) if expert else run.seed
     processes = plan.context.execution.processes_per_run
     device = training_device(plan.context.execution.device, processes)
-    return network_run.train(settings, seed, plan.prepared(), folder, device, processes=processes)
+    data = plan.prepared(plan.settings.backbone.seeds.index(run.seed))
+    return network_run.train(settings, seed, data, folder, device, processes=processes)
 
 
 def _fit(run: Run, folder: Path, *, plan: Plan) -> Outcome:
@@ -140,7 +141,7 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
         classifier = improved_classifier(classifier, neighbours, coefficients, scale)
         scores = improved_scores(scores, test, classifier, features.splits.few, scale)
     logits = gives_logits(run.configuration["classifier"])
-    data = plan.context.data  # of imported features there are no images
+    data = None if plan.context.data is None else plan.prepared(repeat)  # of imported features there are no images
     positions = (None, None) if data is None else (data.splits.test, data.splits.validation)
     outcome = evaluate(scores, test.labels, features.splits, positions[0], probabilities=logits)
     if (group := features.groups.get("validation")) is None:

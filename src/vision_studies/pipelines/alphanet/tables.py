@@ -10,7 +10,14 @@ import pandas as pd
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet import learnt_combinations as learnt
-from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Metric, gain_sentences, paired_gains, summarise
+from vision_studies.pipelines.alphanet.long_tail import (
+    METRIC_NAMES,
+    Metric,
+    first_tail,
+    gain_sentences,
+    paired_gains,
+    summarise,
+)
 from vision_studies.pipelines.alphanet.prediction_groups import adjusted_accuracy
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.reports.formatting import is_missing, spread
@@ -95,6 +102,7 @@ def list_combinations(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the few classes that gain most have learnt in every experiment, as text and in Markdown."""
     listings, markdown = {}, {}
+    class_accuracies = first_tail(class_accuracies)
     for experiment in combinations["experiment"].unique():
         labels = learnt.select_classes(class_accuracies, experiment, by="gain", largest=True, number=_LISTED_CLASSES)
         tables = (class_accuracies, combinations, changes)

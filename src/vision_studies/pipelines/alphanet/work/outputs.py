@@ -153,6 +153,12 @@ def change_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def of_one_tail(runs: Sequence[ScoredRun]) -> Sequence[ScoredRun]:
+    """The runs whose classes are few, medium and many as those of the first; all, where repeats share a tail."""
+    first = runs[0].features.splits.names() if runs else np.empty(0)
+    return [run for run in runs if np.array_equal(run.features.splits.names(), first)]
+
+
 def baselines_of(runs: Sequence[ScoredRun]) -> Mapping[tuple[str, int], ScoredRun]:
     """The baseline of every classifier and repeat; one with a single repeat stands for all."""
     baselines = {(run.classifier, run.repeat): run for run in runs if run.is_baseline}
