@@ -85,7 +85,10 @@ def refuse_images(folder, images, said, **changes):
         (sampled("all_medium", None) | {"rhos": [1.0]}, "draws from the medium classes, of which there is none"),
         (sampled("uniform_base_class", "rho"), "alphanet.rhos has 1.5: .* so 1 at most"),
         (sampled("uniform_base_image", "rho") | {"rhos": [0.5, 0.001]}, "draw no image with rho 0.001"),
-        ({"validation": "none", "classifiers": [OWN, TAUS]}, "one of the taus of 'tau' is chosen by validation images"),
+        (
+            {"validation": "none", "classifiers": [OWN, TAUS]},
+            "one of the values of 'tau' is chosen by validation images",
+        ),
         (
             {"imported": {"registry": "nowhere.toml", "data_set": "a"}},
             "imported.registry: there is no file .*nowhere.toml",
@@ -213,6 +216,6 @@ def test_settings_that_do_not_fit_imported_features_are_told(tmp_path, project, 
 def test_taus_are_refused_where_nothing_validates(tmp_path, project):
     assert run(tmp_path, classifiers=[OWN, TAUS])["validation_images"].tolist() == [12 * 14]
     (project / "features/clouds/val.pkl").unlink()
-    with pytest.raises(VisionStudiesError, match="one of the taus of 'tau' is chosen by validation images"):
+    with pytest.raises(VisionStudiesError, match="one of the values of 'tau' is chosen by validation images"):
         run(tmp_path, classifiers=[OWN, TAUS])
     assert "validation_images" not in run(tmp_path)
