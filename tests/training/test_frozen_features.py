@@ -82,7 +82,7 @@ def test_features_are_computed_once(images, tmp_path, monkeypatch):
     first = stored_features(tmp_path, images, "one", NAME, 32)
     monkeypatch.setattr(feature_store, "FeatureExtractor", None)  # which would fail
     np.testing.assert_array_equal(stored_features(tmp_path, images, "one", NAME, 32), first)
-    assert are_stored(tmp_path, feature_key("one", open_backbone(NAME), 32))
+    assert are_stored(tmp_path, feature_key("one", NAME, open_backbone(NAME).weights, 32))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,9 @@ def test_each_thing_that_decides_features_has_features_of_its_own(change, tmp_pa
     given = {"fingerprint": "one", "pixels": 32, "mirror": True, "backbone": NAME}
 
     def folder(fingerprint, backbone, pixels, mirror):
-        return feature_key(fingerprint, open_backbone(backbone), pixels, mirror=mirror).folder(tmp_path)
+        return feature_key(fingerprint, backbone, open_backbone(backbone).weights, pixels, mirror=mirror).folder(
+            tmp_path
+        )
 
     assert folder(**given) != folder(**given | change)
 

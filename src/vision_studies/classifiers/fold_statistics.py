@@ -5,7 +5,7 @@ deviation 1 over all images: a change of units that standardisation within the f
 that float32 is grateful for.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -78,6 +78,11 @@ class FoldStatistics:
             scale.float(),
             class_means,
         )
+
+    def part(self, folds: slice) -> "FoldStatistics":
+        """Those of some folds."""
+        names = ("train", "counts", "mean", "scale", "class_means")
+        return replace(self, **{name: getattr(self, name)[folds] for name in names})
 
     @property
     def images(self) -> Tensor:

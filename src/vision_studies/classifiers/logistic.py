@@ -26,6 +26,7 @@ _MEMORY = 10
 _MOST_STEPS = 300
 _TOLERANCE = 4e-5  # of the largest element of the mean loss's gradient, up to a C of 0.001; less for a weaker penalty
 _HALVINGS = 12
+_MOST_NUMBERS = 100_000_000  # of the coordinates and bases of several folds
 
 
 class Logistic(LinearFamily):
@@ -71,6 +72,16 @@ def solution_path(
         weights: float32 [F, N], of the images; 0 for those that a fold does not learn from.
         offsets: float32 [F, C], added to logits while learning; none where it is None.
     """
+    folds, most = len(weights), int(data.images.max())
+    spans = 2 * most <= data.x.shape[1]
+    together = max(1, _MOST_NUMBERS // (most * (most + data.x.shape[1]))) if spans else folds
+    if together < folds:  # what each fold has of its own would not fit into memory
+        parts = [slice(start, start + together) for start in range(0, folds, together)]
+        each = [
+            solution_path(data.part(own), inverses, weights[own], None if offsets is None else offsets[own])
+            for own in parts
+        ]
+        return torch.cat([found for found, _ in each], dim=1), torch.cat([biases for _, biases in each], dim=1)
     order = sorted(range(len(inverses)), key=lambda place: inverses[place])
     fixed = torch.where(data.absent, ABSENT, 0.0 if offsets is None else offsets)
     # Two columns of weights share what scikit-learn gives to one: of two classes the penalty is twice as large.
@@ -78,7 +89,7 @@ def solution_path(
     factor = torch.where(present == 2, 2.0, 1.0) / weights.sum(dim=1)
     shares = weights / weights.sum(dim=1, keepdim=True)
     design: _Design
-    if 2 * int(data.images.max()) <= data.x.shape[1]:
+    if spans:
         design, bases, rows = _spanned(data)
         targets = data.one_hot[rows].permute(1, 2, 0)
         shares = shares.gather(1, rows) * (torch.arange(rows.shape[1]) < data.images[:, None])

@@ -11,9 +11,11 @@ from vision_studies.errors import BackboneError
 from vision_studies.models.backbones import open_backbone
 from vision_studies.models.pretrained import Backbone, OpenedBackbone
 from vision_studies.project_folders import MODELS, expanded, in_project
-from vision_studies.run_folders import is_run
+from vision_studies.run_folders import is_run, network_folder, read_description
 from vision_studies.serving.image_classifier import class_layers
 from vision_studies.serving.opened_models import open_model_file, open_run
+from vision_studies.serving.stored_data import data_of_run
+from vision_studies.studies.method import StoredNetwork
 from vision_studies.studies.stored_runs import find_run
 from vision_studies.training.classifier import ImageClassifier
 
@@ -33,11 +35,25 @@ def open_any_backbone(name: str) -> OpenedBackbone:
     """
     if not name.startswith(OF_A_RUN):
         return open_backbone(name)
+    place = _place(name)
+    return backbone_of(name, open_model_file(place) if place.is_file() else open_run(place))
+
+
+def trained_on(name: str) -> str | None:
+    """Name of the images that a backbone of a run was trained on; None of any other backbone, and of a model file, which says
+    nothing of it. Raises as `open_any_backbone`.
+    """
+    if not name.startswith(OF_A_RUN) or (place := _place(name)).is_file():
+        return None
+    folder = network_folder(place)
+    return data_of_run(StoredNetwork(folder, read_description(folder))).image_set.name
+
+
+def _place(name: str) -> Path:
+    """The model file or the run's folder that `run:...` names. Raises ParameterError where there is none."""
     named = name.removeprefix(OF_A_RUN)
     place = in_project(expanded(named))
-    if place.is_file():
-        return backbone_of(name, open_model_file(place))
-    return backbone_of(name, open_run(place if is_run(place) else find_run(in_project(MODELS), named).folder))
+    return place if place.is_file() or is_run(place) else find_run(in_project(MODELS), named).folder
 
 
 def backbone_of(name: str, classifier: ImageClassifier) -> OpenedBackbone:

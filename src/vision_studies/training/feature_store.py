@@ -1,5 +1,6 @@
 """Features of frozen backbones that are computed once: kept on disk, block by block, whole or not at all."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -49,7 +50,7 @@ class FeatureKey:
 
     def folder(self, root: Path) -> Path:
         """Where they are kept below `root`."""
-        return root / f"{self.backbone.replace('/', '-')}_{self.pixels}_{hash_json(asdict(self))[:16]}"
+        return root / f"{re.sub('[/:]', '-', self.backbone)}_{self.pixels}_{hash_json(asdict(self))[:16]}"
 
 
 def stored_features(
@@ -85,7 +86,7 @@ def stored_features(
         StorageError: the disk is full.
     """
     opened = open_backbone(backbone) if isinstance(backbone, str) else backbone
-    key = feature_key(fingerprint, opened, pixels, mirror=mirror, device=device)
+    key = feature_key(fingerprint, opened.backbone.name, opened.weights, pixels, mirror=mirror, device=device)
     folder, shape = key.folder(root), (len(images), opened.backbone.width)
     whole = _read(folder / _WHOLE, shape)
     if whole is not None:
@@ -113,11 +114,18 @@ def stored_features(
 
 
 def feature_key(
-    fingerprint: str, opened: OpenedBackbone, pixels: int, *, mirror: bool = True, device: torch.device = CPU
+    fingerprint: str, backbone: str, weights: str, pixels: int, *, mirror: bool = True, device: torch.device = CPU
 ) -> FeatureKey:
-    """What decides the features that `stored_features` gives for these arguments."""
+    """What decides the features that `stored_features` gives, of a backbone's name and the SHA-256 of its weights."""
     precision = str(feature_dtype(device)).removeprefix("torch.")
-    return FeatureKey(fingerprint, opened.backbone.name, opened.weights, pixels, mirror, precision)
+    return FeatureKey(fingerprint, backbone, weights, pixels, mirror, precision)
+
+
+def read_features(root: Path, key: FeatureKey, images: int) -> np.ndarray | None:
+    """Features float32 [N, D] of a key that are on the disk, for N images; None where they are not all there. No backbone is
+    opened for it.
+    """
+    return _read(key.folder(root) / _WHOLE, (images, None))
 
 
 def are_stored(root: Path, key: FeatureKey) -> bool:
@@ -150,14 +158,15 @@ def _advance(progress: Callable[[int], None] | None, start: int, done: int) -> N
         progress(start + done)
 
 
-def _read(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Features in a file; None where it is missing, damaged or of another shape."""
+def _read(file: Path, shape: tuple[int, int | None]) -> np.ndarray | None:
+    """Features in a file; None where it is missing, damaged or of another shape, of which None stands for any."""
     try:
         features = np.load(file, allow_pickle=False)
     except ARRAY_ERRORS:
         return None
-    fits = isinstance(features, np.ndarray) and features.shape == shape and features.dtype == np.float32
-    return features if fits else None
+    if not isinstance(features, np.ndarray) or features.dtype != np.float32 or features.ndim != 2:
+        return None
+    return features if features.shape == (shape[0], shape[1] or features.shape[1]) else None
 
 
 def _write(file: Path, features: np.ndarray) -> None:

@@ -5,17 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 from tests.conftest import ROOT
 from tests.studies.contexts import HERE, STUDY
 
+from vision_studies.config.merge import merge_settings
+from vision_studies.config.network_run import RunSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
-from vision_studies.models import backbones
+from vision_studies.models import backbones, library_backbones
 from vision_studies.pipelines.choose import nodes, work
-from vision_studies.pipelines.choose.candidates import Part, Step, in_order, part_of
+from vision_studies.pipelines.choose.candidates import Part, Sized, Step, in_order, steps
 from vision_studies.pipelines.choose.division import Division, divided
+from vision_studies.pipelines.choose.features import joined, known_backbone
 from vision_studies.pipelines.choose.method import METHOD
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.settings import ChooseSettings
@@ -25,6 +30,8 @@ from vision_studies.run_folders import read_description
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.method import StoredNetwork, make_context
 from vision_studies.studies.run_store import RunStore
+from vision_studies.torchvision_compat import torchvision_module
+from vision_studies.training.checkpoints import save_state
 
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
 SMALL = {
@@ -197,13 +204,19 @@ def test_without_weights_it_goes_on_and_says_what_is_lost(tmp_path, monkeypatch,
 BAD = [
     ("two images of a class", {}, {"fewest": 2}, DataError, "has 2 images of 'class 0', and 3 are the least"),
     ("no time", {"budget": "5s"}, {}, ParameterError, "choose.budget=5s is too little for any candidate"),
+    ("one class", {}, {"classes": 1}, DataError, r"has 1 class \(class 0\); two at least"),
     (
-        "an unknown backbone",
-        {"backbones": ["efficientnet_lite9"]},
+        *("an unknown backbone", {"backbones": ["efficientnet_lite9"]}, {}, ParameterError),
+        r"choose\.backbones: There is no backbone 'efficientnet_lite9'\. Did you mean 'efficientnet_lite",
+    ),
+    (
+        "weights that are not here",
+        {"backbones": ["torchvision/vgg11"]},
         {},
         ParameterError,
-        "Did you mean 'efficientnet_lite",
+        "put https://.* at .*vgg11",
     ),
+    ("no such run", {"backbones": ["run:nowhere"]}, {}, ParameterError, "'nowhere'"),
     ("an unknown family", {"families": ["ldas"]}, {}, ParameterError, "Did you mean 'lda'"),
 ]
 
@@ -213,6 +226,74 @@ def test_what_cannot_be_done_is_told_in_a_sentence_before_anything_is(tmp_path, 
     with pytest.raises(error, match=said):
         METHOD.check(context(tmp_path, images(**made), **changes))
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"other weights"])
+def test_weights_with_another_hash_are_refused_before_anything_is_done(tmp_path, monkeypatch, content):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(content)
+    monkeypatch.setattr(backbones, "_packaged_file", lambda _: file)
+    known_backbone.cache_clear()
+    with pytest.raises(
+        ParameterError, match=r"choose\.backbones: .*damaged or not the published file of efficientnet_lite0"
+    ):
+        METHOD.check(context(tmp_path / "study"))
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """Names of backbones of other kinds: a network of torchvision and one of this project, each from a file."""
+    folder = tmp_path_factory.mktemp("backbones")
+    torch.manual_seed(0)
+    (folder / "torchvision").mkdir()
+    network = torchvision_module("torchvision.models").get_model("mobilenet_v3_small", weights=None)
+    save_file(network.state_dict(), folder / "torchvision/mobilenet_v3_small.safetensors")
+    base = yaml.safe_load((ROOT / "conf/base/parameters_cifar_resnet.yml").read_text(encoding="utf-8"))
+    small = {"name": "resnet_small", "stem_width": 8, "widths": [8], "blocks": [1], "strides": [1]}
+    run = merge_settings(base["cifar_resnet"]["run"], {"model": small | {"squeeze_reduction": None}})
+    own = RunSettings.model_validate(run).model.build(in_channels=3, num_classes=2, image_size=20)
+    data = {"class_names": ["cat", "dog"], "image_size": 20, "in_channels": 3}
+    data["normalisation"] = {"mean": [128.0] * 3, "std": [64.0] * 3}
+    save_state(folder / "model.safetensors", {"weights": own.state_dict(), "configuration": run, "data": data})
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (backbones, library_backbones):
+            patch.setattr(module, "WEIGHTS", folder)
+        yield ["torchvision/mobilenet_v3_small", f"run:{folder / 'model.safetensors'}"]
+    known_backbone.cache_clear()
+
+
+@pytest.mark.parametrize("roots", [True, False])
+def test_networks_of_libraries_and_of_studies_are_backbones(tmp_path, others, roots):
+    own = context(tmp_path, backbones=others, pixels=[32], families=["lda"], roots=roots, average=False)
+    table = nodes.try_candidates(own)
+    assert (table["status"] == "complete").all()
+    assert sorted(table["variant"][table["variant"].str.startswith("LDA")]) == [
+        "LDA with shrinkage on mobilenet_v3_small at 32 px",
+        "LDA with shrinkage on model.safetensors at 20 px",
+        "LDA with shrinkage on model.safetensors at 20 px + mobilenet_v3_small at 32 px",
+    ]
+    [run] = [run for run in study_runs(own) if len(run.configuration.get("features", [])) == 2]
+    _, classifier = opened(own, run)
+    x = joined(own.runs, own.images.image_set, run.configuration, np.arange(24))
+    with torch.inference_mode():
+        of_features = classifier.network.head(torch.from_numpy(x)).softmax(dim=1).argmax(dim=1)
+        pixels = torch.from_numpy(own.images.image_set.images).permute(0, 3, 1, 2) / 255
+        of_images = classifier.network(pixels).argmax(dim=1)
+    assert (of_features == of_images).float().mean() > 0.9
+
+
+def test_a_network_that_has_seen_the_images_is_refused(tmp_path, others, monkeypatch):
+    monkeypatch.setattr("vision_studies.serving.trained_backbones.trained_on", lambda _: "made")
+    with pytest.raises(ParameterError, match="which was trained on 'made' as well"):
+        METHOD.check(context(tmp_path, backbones=others))
+
+
+def test_features_side_by_side_are_those_that_cost_least_one_more_each_time():
+    names = {"small": Sized(1.0, (8, 16)), "large": Sized(2.0, (8,))}
+    own = steps(names, lambda name, side: Part(name, side, True, ""), ("lda",), join=True)
+    together = [[(part.source, part.pixels) for part in step.parts] for step in own if len(step.parts) > 1]
+    assert together == [[("small", 8), ("large", 8)], [("small", 8), ("large", 8), ("small", 16)]]
 
 
 @pytest.mark.parametrize("made", [{"channels": 1}, {"same": True}, {"each": 3, "classes": 2}], ids=str)
@@ -230,11 +311,8 @@ def opened(own, run):
 
 
 def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
-    import torch
-
     from vision_studies.classifiers.nested import tempered
     from vision_studies.classifiers.registry import fitted_from
-    from vision_studies.pipelines.choose.features import joined
     from vision_studies.training.checkpoints import load_state
 
     own, _ = tried
@@ -244,8 +322,7 @@ def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
         probabilities = Predictor(classifier, torch.device("cpu"))(own.images.image_set.images)
         state = load_state(stored.weights)
         if "head" in state:
-            parts = [part_of(part) for part in run.configuration["features"]]
-            x = joined(own.runs, own.images.image_set, parts, everywhere)
+            x = joined(own.runs, own.images.image_set, run.configuration, everywhere)
             fitted = fitted_from({name: value.numpy() for name, value in state["head"].items()})
             said[run.fingerprint] = tempered(fitted.probabilities(x), state["temperature"])
             expected = said[run.fingerprint]
@@ -263,8 +340,6 @@ def test_calibration_rests_on_images_that_were_held_out(tried):
         assert labels.tolist() == own.images.image_set.labels.tolist()
         predicted = own.runs.predictions(run).predicted
         assert (logits.argmax(axis=1) == predicted).mean() > 0.9  # of equal ones either may come first
-        import torch
-
         _, own_features = Predictor(classifier, torch.device("cpu")).features(own.images.image_set.images)
         assert own_features.shape == features.shape
 

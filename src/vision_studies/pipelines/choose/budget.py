@@ -133,11 +133,11 @@ class Clock:
 
 def measure_speed(data: "PreparedData", parts: Collection[Part], file: Path) -> None:
     """Measure how long features take, with a few of the images, and write it."""
-    from vision_studies.models.backbones import open_backbone
+    from vision_studies.serving.trained_backbones import open_any_backbone
     from vision_studies.training.frozen_features import FeatureExtractor
 
     images = data.image_set.images[: min(_MEASURED, len(data.image_set.images))]
-    opened = {name: open_backbone(name) for name in dict.fromkeys(part.source for part in parts)}
+    opened = {name: open_any_backbone(name) for name in dict.fromkeys(part.source for part in parts)}
     seconds = {}
     for part in parts:
         extract = FeatureExtractor(opened[part.source], part.pixels, mirror=part.mirror)

@@ -2,39 +2,57 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from vision_studies.files import hash_json, write_json
-from vision_studies.pipelines.choose.candidates import COLOURS, Part
+from vision_studies.pipelines.choose.candidates import COLOURS, Part, part_of
 
 REFERENCE_PIXELS = 224
 """Height and width of the images that operations are counted for; they grow with the square of it."""
 
 if TYPE_CHECKING:
     from vision_studies.data.image_set import ImageSet
+    from vision_studies.models.pretrained import Backbone
     from vision_studies.studies.run_store import RunStore
 
 
-class BackboneSize(NamedTuple):
-    """Operations for an image of 224 pixels, and parameters, of a backbone."""
+class KnownBackbone(NamedTuple):
+    """What is known of a backbone whose weights are here.
 
+    Attributes:
+        backbone: what it is.
+        weights: SHA-256 of its weights.
+        operations: for an image of 224 pixels.
+        parameters: how many it has.
+    """
+
+    backbone: "Backbone"
+    weights: str
     operations: float
     parameters: int
 
+    def sides(self, pixels: Sequence[int]) -> Sequence[int]:
+        """The sides that images are brought to, where `pixels` are asked for: a study's network knows its own size alone."""
+        from vision_studies.serving.trained_backbones import OF_A_RUN
+
+        return (self.backbone.pixels,) if self.backbone.name.startswith(OF_A_RUN) else pixels
+
 
 @cache
-def backbone_size(name: str) -> BackboneSize:
-    """How large a backbone is. Raises BackboneError where its weights are not here."""
-    from vision_studies.models.backbones import load_backbone
+def known_backbone(name: str) -> KnownBackbone:
+    """A backbone by any name that `serving.trained_backbones.open_any_backbone` takes; raises as there."""
     from vision_studies.models.statistics import count_macs, count_parameters
+    from vision_studies.serving.trained_backbones import open_any_backbone
 
-    network = load_backbone(name).to("meta")  # its shapes are enough
-    return BackboneSize(float(count_macs(network, (3, REFERENCE_PIXELS, REFERENCE_PIXELS))), count_parameters(network))
+    backbone, network, weights = open_any_backbone(name)
+    network, side = network.to("meta"), backbone.pixels  # its shapes are enough
+    operations = count_macs(network, (3, side, side)) * (REFERENCE_PIXELS / side) ** 2
+    return KnownBackbone(backbone, weights, float(operations), count_parameters(network))
 
 
 def features_folder(runs: "RunStore") -> Path:
@@ -64,21 +82,31 @@ def features_seconds(runs: "RunStore", images: "ImageSet", part: Part) -> float:
 
 def stored(runs: "RunStore", images: "ImageSet", part: Part) -> np.ndarray:
     """Features float32 [N, D] of all images of a set."""
-    from vision_studies.training.feature_store import stored_features
-
     if part.source == COLOURS:
         from vision_studies.pipelines.choose.colours import colour_features
 
         return colour_features(images.images)
+    from vision_studies.serving.trained_backbones import open_any_backbone
+    from vision_studies.training.feature_store import feature_key, read_features, stored_features
+
     folder = features_folder(runs)
-    return stored_features(folder, images.images, images.fingerprint, part.source, part.pixels, mirror=part.mirror)
+    key = feature_key(images.fingerprint, part.source, part.weights, part.pixels, mirror=part.mirror)
+    whole = read_features(folder, key, len(images.images))
+    if whole is not None:
+        return whole
+    opened = open_any_backbone(part.source)
+    return stored_features(folder, images.images, images.fingerprint, opened, part.pixels, mirror=part.mirror)
 
 
-def joined(runs: "RunStore", images: "ImageSet", parts: Sequence[Part], positions: np.ndarray) -> np.ndarray:
-    """Features of several parts side by side, float32 [N, D], of the images at `positions` int64 [N]; of several, each on one
-    scale, as `training.feature_store.joined_features` has it.
+def joined(runs: "RunStore", images: "ImageSet", configuration: Mapping[str, Any], positions: np.ndarray) -> np.ndarray:
+    """Features as a candidate of this configuration has them, float32 [N, D], of the images at `positions` int64 [N].
+
+    Of several parts they stand side by side, each on one scale; with `roots` they are square roots.
     """
+    from vision_studies.classifiers.transforms import rooted
     from vision_studies.training.feature_store import joined_features
 
-    own = [np.asarray(stored(runs, images, part)[positions]) for part in parts]
+    own = [np.asarray(stored(runs, images, part_of(part))[positions]) for part in configuration["features"]]
+    if configuration.get("roots"):
+        return np.concatenate([rooted(each) for each in own], axis=1)
     return own[0] if len(own) == 1 else joined_features(own)

@@ -8,9 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.classifiers.family import ABSENT, SMALLEST
-from vision_studies.models.backbones import open_backbone
+from vision_studies.classifiers.transforms import Rooted
+from vision_studies.errors import BackboneError
 from vision_studies.pipelines.choose.candidates import COLOURS, Part
 from vision_studies.pipelines.choose.colours import ColourHistogram
+from vision_studies.serving.trained_backbones import open_any_backbone
 
 _NONE = ABSENT / 2  # of a class that had no image to learn from
 
@@ -25,7 +27,11 @@ class BackboneFeatures(nn.Module):
 
     def __init__(self, part: Part, image_size: int) -> None:
         super().__init__()
-        backbone, network, _ = open_backbone(part.source)
+        backbone, network, weights = open_any_backbone(part.source)
+        if weights != part.weights:
+            raise BackboneError(
+                f"The weights of {part.source} are others than those that the classifier was fitted with; run the study again."
+            )
         self.backbone, self._mirror = network, part.mirror
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(backbone.std).view(1, -1, 1, 1))
@@ -80,19 +86,25 @@ class ClassifiedFeatures(nn.Module):
         head: features [N, D] -> logits [N, classes].
         temperature: that logits are divided by.
         image_size: height and width of the images that come in.
+        roots: take square roots of the features of each part, as `classifiers.transforms.rooted` does.
     """
 
-    def __init__(self, parts: Sequence[Part], head: nn.Module, temperature: float, image_size: int) -> None:
+    def __init__(
+        self, parts: Sequence[Part], head: nn.Module, temperature: float, image_size: int, *, roots: bool = False
+    ) -> None:
         super().__init__()
         self.parts = nn.ModuleList(
             ColourHistogram() if part.source == COLOURS else BackboneFeatures(part, image_size) for part in parts
         )
         self.head, self._temperature = head, temperature
+        self._root = Rooted() if roots else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
         own = [part(images) for part in self.parts]
-        if len(own) > 1:  # as `training.feature_store.joined_features` does
+        if self._root is not None:
+            own = [self._root(part) for part in own]
+        elif len(own) > 1:  # as `training.feature_store.joined_features` does
             own = [part / part.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12) for part in own]
         features = torch.cat(own, dim=1)
         return tempered_logits(self.head(features), self._temperature)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from vision_studies.pipelines.choose.candidates import EVALUATION, part_of
+from vision_studies.pipelines.choose.candidates import EVALUATION
 from vision_studies.pipelines.choose.division import divided
 from vision_studies.pipelines.choose.features import joined
 from vision_studies.statistics.verdict import wilson
@@ -44,8 +44,7 @@ def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.
     sizes = _sizes(division.labels, folds)
     if len(sizes) < _FEWEST_SIZES:
         return pd.DataFrame(columns=COLUMNS)
-    parts = [part_of(part) for part in run.configuration["features"]]
-    x = joined(runs, data.image_set, parts, division.positions)
+    x = joined(runs, data.image_set, run.configuration, division.positions)
     hyperparameters = runs.metrics(run, EVALUATION)["other_metrics"]["usual_hyperparameters"]
     family = FAMILIES[run.configuration["family"]]
     labels, classes = division.labels, data.num_classes

@@ -55,7 +55,8 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
         return MeanOfNetworks(networks, state["weights"], temperature).eval()
     parts = [part_of(part) for part in run.configuration["features"]]
     head = head_of(state["head"])
-    return ClassifiedFeatures(parts, head, temperature, image_size).eval()
+    roots = bool(run.configuration.get("roots"))
+    return ClassifiedFeatures(parts, head, temperature, image_size, roots=roots).eval()
 
 
 def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
@@ -67,7 +68,6 @@ def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
 
 def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
     """Why a run's network cannot be used: its weights, those of a member or those of a backbone are gone."""
-    from vision_studies.models.backbones import available_backbones
     from vision_studies.run_folders import is_run, read_description
     from vision_studies.studies.method import has_weights
 
@@ -82,9 +82,22 @@ def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
             if (reason := unusable(read_description(member)["configuration"], member)) is not None:
                 return reason
         return None
-    there = available_backbones()
-    gone = [part["source"] for part in configuration["features"] if part["source"] not in (*there, COLOURS)]
+    gone = [part["source"] for part in configuration["features"] if not _is_here(part["source"])]
     return f"the weights of {gone[0]} are not here" if gone else None
+
+
+def _is_here(source: str) -> bool:
+    from vision_studies.errors import VisionStudiesError
+    from vision_studies.models.backbones import available_backbones
+    from vision_studies.serving.trained_backbones import OF_A_RUN, trained_on
+
+    if source == COLOURS or source in available_backbones():
+        return True
+    try:
+        trained_on(source)
+    except VisionStudiesError:
+        return False
+    return source.startswith(OF_A_RUN)
 
 
 def held_out(run: StoredNetwork, data: "PreparedData") -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
@@ -127,9 +140,8 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
     for layer in class_layers(head, data.num_classes):
         layer.register_forward_pre_hook(lambda _, inputs: taken.append(inputs[0].float().numpy()))
     if class_layers(head, data.num_classes):
-        parts = [part_of(part) for part in run.configuration["features"]]
         with torch.inference_mode():
-            head(torch.from_numpy(joined(RunStore(run.folder.parent), data.image_set, parts, positions)))
+            head(torch.from_numpy(joined(RunStore(run.folder.parent), data.image_set, run.configuration, positions)))
     return taken
 
 

@@ -33,18 +33,23 @@ class ChooseSettings(Settings):
         "on the test images instead of cross-validated",
     )
     backbones: tuple[Name, ...] = Field(
-        description="pretrained networks whose features are classified; one without weights here is left out"
+        description="networks whose features are classified: efficientnet_lite0 to 2, of which those that are not installed "
+        "are left out, torchvision/<network>, timm/<network>, or run:<run> of another study"
     )
     pixels: tuple[Pixels, ...] = Field(
-        min_length=1, description="heights and widths that images are brought to for the backbones"
+        min_length=1,
+        description="heights and widths that images are brought to for the backbones; for a run: its own alone",
     )
     mirror: bool = Field(description="features are the mean of those of an image and of its mirror image")
+    roots: bool = Field(
+        description="classifiers get the square roots of features, of length 1, which suits most of them better"
+    )
     families: tuple[Name, ...] = Field(min_length=1, description="classifiers of features")
     long_tail_families: tuple[Name, ...] = Field(description="the same where classes are uneven, besides `families`")
     uneven_from: float = Field(
         ge=1, description="classes are uneven where the largest has so many times the images of the smallest"
     )
-    join: bool = Field(description="features of several backbones side by side are tried, too")
+    join: bool = Field(description="features of several backbones and sizes side by side are tried, too")
     average: bool = Field(description="the average of the best is tried, too; chosen greedily (Caruana 2004)")
 
     @model_validator(mode="after")

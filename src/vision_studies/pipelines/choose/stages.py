@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.errors import ParameterError
+from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.files import write_json
 from vision_studies.pipelines.choose.budget import (
     LEAST_HEAD,
@@ -28,6 +28,7 @@ from vision_studies.pipelines.choose.candidates import (
     COLOURS,
     EVALUATION,
     Part,
+    Sized,
     Step,
     features_title,
     in_order,
@@ -36,9 +37,10 @@ from vision_studies.pipelines.choose.candidates import (
 )
 from vision_studies.pipelines.choose.division import described
 from vision_studies.pipelines.choose.features import (
-    backbone_size,
+    KnownBackbone,
     features_file,
     features_folder,
+    known_backbone,
     write_features,
 )
 from vision_studies.pipelines.choose.settings import ChooseSettings
@@ -47,7 +49,6 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifact, Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
-    from vision_studies.models.backbones import Backbone
     from vision_studies.outcomes import Outcome
 
 logger = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ def check(context: Choosing) -> None:
     """
     check_images(context.images)
     described(context.images, context.settings)
-    backbones(context.settings)
+    _require_unseen(context)
     _require_families(context.settings)
     steps_and_seconds = ordered_steps(context, Speed({}, _operations(context.settings)))
     least = _AVERAGE_SECONDS + min(seconds for _, seconds in steps_and_seconds)
@@ -104,6 +105,21 @@ def stages(context: Choosing, _known: Known) -> Steps:
         yield from _averages(context)
 
 
+def _require_unseen(context: Choosing) -> None:
+    """Refuse a network that was trained on the study's own images: it has seen the answers. Raises ParameterError, and as
+    `backbones`.
+    """
+    from vision_studies.serving.trained_backbones import trained_on
+
+    own = context.images.image_set.name
+    for name in backbones(context.settings):
+        if trained_on(name) == own:
+            raise ParameterError(
+                f"choose.backbones has '{name}', which was trained on '{own}' as well: what it says of these images it has "
+                "learnt from their labels; name a network that was trained on others."
+            )
+
+
 def _require_families(settings: ChooseSettings) -> None:
     """Refuse names that no family has. Raises ParameterError."""
     from vision_studies.classifiers.registry import FAMILIES
@@ -130,8 +146,8 @@ def _warn_of_missing_weights(settings: ChooseSettings, there: Collection[str]) -
 def most_runs(settings: ChooseSettings) -> int:
     """How many candidates with seeds there are at most, counted without data; averages are one more a seed."""
     families = {*settings.families, *settings.long_tail_families}
-    names = dict.fromkeys(settings.backbones, 1.0)
-    every = steps(names, _unweighted, settings.pixels, tuple(families), join=settings.join)
+    names = dict.fromkeys(settings.backbones, Sized(1.0, settings.pixels))
+    every = steps(names, _unweighted, tuple(families), join=settings.join)
     return len(settings.seeds) * (sum(len(step.families) for step in every) + settings.average)
 
 
@@ -149,7 +165,13 @@ def step_runs(context: Choosing, step: Step) -> list[Run]:
         context.run(
             variant_name(step.parts, family),
             seed,
-            {"kind": CLASSIFIER, "features": [part.configuration for part in step.parts], "family": family, **division},
+            {
+                "kind": CLASSIFIER,
+                "features": [part.configuration for part in step.parts],
+                **({"roots": True} if context.settings.roots else {}),
+                "family": family,
+                **division,
+            },
         )
         for seed in context.settings.seeds
         for family in step.families
@@ -192,35 +214,31 @@ def _is_member(run: Run) -> bool:
     return run.configuration["kind"] == CLASSIFIER and run.configuration["family"] != "majority"
 
 
-def backbones(settings: ChooseSettings) -> "dict[str, Backbone]":
-    """The backbones that are named and whose weights are here. Raises ParameterError where a name is not known."""
-    from vision_studies.errors import guess
+def backbones(settings: ChooseSettings) -> "dict[str, KnownBackbone]":
+    """The backbones that are named, less those of packages that are not installed.
+
+    Raises:
+        ParameterError: a name is not known, or the weights that it asks for are not here.
+        MissingDependencyError: timm is asked for and not installed.
+    """
     from vision_studies.models.backbones import BACKBONES, available_backbones
 
-    for name in settings.backbones:
-        if name not in BACKBONES:
-            raise ParameterError(
-                f"choose.backbones has '{name}', which is not known.{guess(name, list(BACKBONES))} There are "
-                f"{', '.join(BACKBONES)}."
-            )
     there = available_backbones()
-    return {name: BACKBONES[name] for name in settings.backbones if name in there}
+    try:
+        return {name: known_backbone(name) for name in settings.backbones if name in there or name not in BACKBONES}
+    except BackboneError as error:
+        raise ParameterError(f"choose.backbones: {error}") from error
 
 
 def _operations(settings: ChooseSettings) -> dict[str, float]:
     """Name of each backbone -> operations for an image of 224 pixels."""
-    return {name: backbone_size(name).operations for name in backbones(settings)}
+    return {name: known.operations for name, known in backbones(settings).items()}
 
 
 def _all_steps(context: Choosing) -> list[Step]:
     settings = context.settings
-    return steps(
-        _operations(settings),
-        partial(_part, settings),
-        settings.pixels,
-        families(context),
-        join=settings.join,
-    )
+    sized = {name: Sized(known.operations, known.sides(settings.pixels)) for name, known in backbones(settings).items()}
+    return steps(sized, partial(_part, settings), families(context), join=settings.join)
 
 
 def families(context: Choosing) -> list[str]:
@@ -235,9 +253,7 @@ def families(context: Choosing) -> list[str]:
 
 
 def _part(settings: ChooseSettings, source: str, pixels: int) -> Part:
-    from vision_studies.models.backbones import BACKBONES
-
-    return Part(source, pixels, settings.mirror, BACKBONES[source].sha256 or "")
+    return Part(source, pixels, settings.mirror, known_backbone(source).weights)
 
 
 def _unweighted(source: str, pixels: int) -> Part:
@@ -256,11 +272,9 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
 
 
 def _workload(context: Choosing) -> Workload:
-    from vision_studies.models.backbones import BACKBONES
-
     division = described(context.images, context.settings)
     fits = max(1, division["folds"]) * (division["inner_folds"] + 1)
-    widths = {name: BACKBONES[name].width for name in context.settings.backbones}
+    widths = {name: known.backbone.width for name, known in backbones(context.settings).items()}
     number = len(context.images.image_set.labels)
     return Workload(number, number, fits, widths | {COLOURS: COLOUR_BINS})
 

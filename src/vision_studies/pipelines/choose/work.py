@@ -11,7 +11,7 @@ import numpy as np
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, EVALUATION, Part, part_of
 from vision_studies.pipelines.choose.division import Division, divided
-from vision_studies.pipelines.choose.features import REFERENCE_PIXELS, backbone_size, features_seconds, joined
+from vision_studies.pipelines.choose.features import REFERENCE_PIXELS, features_seconds, joined, known_backbone
 from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.run_folders import WEIGHTS_FILE, read_description, read_stage
 from vision_studies.statistics.metrics import measured
@@ -99,8 +99,8 @@ def _classifier(
 
     parts = [part_of(part) for part in run.configuration["features"]]
     images, family = data.image_set, FAMILIES[run.configuration["family"]]
-    x = joined(runs, images, parts, division.positions)
-    tested = x if division.outer is not None else joined(runs, images, parts, division.test)
+    x = joined(runs, images, run.configuration, division.positions)
+    tested = x if division.outer is not None else joined(runs, images, run.configuration, division.test)
     tried = tried_family(family, x, tested, division, run.seed, data.num_classes)
     with atomic_file(runs.path(run, INNER_FILE)) as temporary:
         save_file({"inner": tried.inner.astype(np.float16)}, temporary)
@@ -242,7 +242,7 @@ def _probabilities(said: Predictions) -> np.ndarray:
 def _size(parts: Sequence[Part], head_numbers: int) -> dict[str, Any]:
     """Parameters, and operations of a prediction, of features and what classifies them."""
     own = [part for part in parts if part.source != COLOURS]
-    sizes = {name: backbone_size(name) for name in dict.fromkeys(part.source for part in own)}
+    sizes = {name: known_backbone(name) for name in dict.fromkeys(part.source for part in own)}
     views = [(2 if part.mirror else 1) * (part.pixels / REFERENCE_PIXELS) ** 2 for part in own]
     operations = sum(number * sizes[part.source].operations for number, part in zip(views, own, strict=True))
     return {
