@@ -245,7 +245,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def run_command(request: dict, streams: list[int]) -> NoReturn:
-    """In the forked process: be `python -m kedro` in the folder and with the environment of the request."""
+    """In the forked process: be `kedro` in the folder and with the environment of the request."""
     import runpy
 
     for number, stream in zip((1, 2, 0), streams, strict=False):  # whoever wants nothing to be read brings no third
@@ -264,7 +264,8 @@ def run_command(request: dict, streams: list[int]) -> NoReturn:
     sys.argv = ["kedro", *request["arguments"]]
     status = 0
     try:
-        runpy.run_module("kedro", run_name="__main__", alter_sys=True)
+        # As the script `kedro` does it: for frames of runpy, which are no file's, dynaconf would look through all modules.
+        importlib.import_module("kedro.framework.cli").main()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):

@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.patches import PathPatch, Rectangle
 from scipy.stats import gaussian_kde
+from tests.figures.test_plots import renderer_of
 
 from vision_studies.pipelines.alphanet.plots.neighbours import (
     class_examples,
@@ -73,8 +73,7 @@ def visible(drawn):
 
 def boxes(texts, drawn):
     """float [n, 4]: left, lower, right and upper end of every text that is not empty."""
-    renderer = FigureCanvasAgg(drawn).get_renderer()
-    drawn.draw_without_rendering()
+    renderer = renderer_of(drawn)
     shown = [text for text in texts if text.get_text() and text.get_visible()]
     return np.array([text.get_window_extent(renderer).extents for text in shown]).reshape(-1, 4)
 

@@ -6,6 +6,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from tests.figures.test_cut_plots import texts_of
+from tests.figures.test_plots import renderer_of
 
 from vision_studies.pipelines.alphanet.long_tail import class_means
 from vision_studies.pipelines.alphanet.plots.accuracies import (
@@ -132,7 +133,7 @@ def figure_of(name):
 @pytest.mark.parametrize("name", DRAWN)
 def test_no_text_overlaps_another_or_leaves_the_figure(name):
     drawn = figure_of(name)
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     texts = texts_of(drawn)
     for axes in drawn.axes:
         if axes.get_legend() is not None:

@@ -1,10 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 from tests.figures.test_mlp_transfer_plots import overlapping
+from tests.figures.test_plots import renderer_of
 
 from vision_studies.pipelines.clustering import plots
 
@@ -110,7 +110,7 @@ def test_channels_have_a_box_a_layer_with_their_mean():
     for place, layer in enumerate(LAYERS):
         assert marks[place] == pytest.approx(channels[layer].mean())
         assert medians(axes)[place] == pytest.approx(channels[layer].median())
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     assert not overlapping(axes.get_xticklabels(), renderer)
 
 
@@ -139,7 +139,7 @@ def test_labels_of_ten_shares_and_of_one_repeat_can_be_read():
     own = table(["kmeans_vectors"], ["fine_tuning"], dict.fromkeys(shares, 1))
     drawn = plots.score_lines(own)
     (axes,) = drawn.axes
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     assert [label.get_text() for label in axes.get_xticklabels()][-3:] == ["50 %", "80 %", "100 %"]
     assert not overlapping(axes.get_xticklabels(), renderer)
     for container in axes.containers:
@@ -170,7 +170,7 @@ def test_every_image_is_a_point_in_the_colour_of_its_class():
     legend = axes.get_legend()
     counts = np.bincount(labels)
     assert [text.get_text() for text in legend.get_texts()] == [f"class {n} ({counts[n]})" for n in present]
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     assert drawn._suptitle.get_text().startswith("t-SNE of conv2")
     assert not legend.get_window_extent(renderer).overlaps(drawn._suptitle.get_window_extent(renderer))
 
@@ -196,5 +196,5 @@ def test_bars_are_effective_ranks_below_their_largest():
     assert sorted(text.get_text() for text in axes.texts) == sorted(f"{rank:.3g}" for rank in ranks["effective_rank"])
     assert [label.get_text() for label in axes.get_xticklabels()] == LAYERS
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == [*networks, "largest possible"]
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     assert not overlapping([axes.xaxis.label, *drawn.legends[0].get_texts()], renderer)

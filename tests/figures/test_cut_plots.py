@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
+from tests.figures.test_plots import renderer_of
 
 from vision_studies.figures.marks import have_room
 from vision_studies.figures.style import stamped
@@ -103,7 +104,7 @@ def texts_of(drawn):
 def test_no_text_of_a_figure_overlaps_another_or_leaves_it(name):
     drawn = figure_of(name)
     stamped([drawn], "protocol: published")
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     shown = [(text.get_text(), text.get_window_extent(renderer)) for text in texts_of(drawn)]
     assert len(shown) > 2
     for place, (first, box) in enumerate(shown):
@@ -298,6 +299,6 @@ def test_looks_of_many_cuts_differ():
 
 def test_the_label_of_a_map_of_one_fraction_stands_below_its_heading():
     drawn = cuts.heat_map(accuracies().query("fraction == 0.5"))
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     label, heading = (text.get_window_extent(renderer) for text in (drawn.axes[0].yaxis.label, drawn._suptitle))
     assert not label.overlaps(heading)

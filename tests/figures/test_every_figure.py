@@ -9,7 +9,6 @@ import pkgutil
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from tests.figures import test_alphanet_prediction_figures as predicted
@@ -20,7 +19,7 @@ from tests.figures import test_cut_plots as cut
 from tests.figures import test_mlp_transfer_plots as perceptrons
 from tests.figures import test_plots as shared
 from tests.figures import test_stacking_plots as stacks
-from tests.figures.test_plots import shown
+from tests.figures.test_plots import renderer_of, shown
 
 import vision_studies.figures
 import vision_studies.pipelines
@@ -326,7 +325,7 @@ def test_no_text_of_any_figure_is_cut_off(draw, count):
     drawn = draw(*FIGURES[draw](count), **OPTIONS.get(draw, {}))
     assert isinstance(drawn, Figure)
     width, height = drawn.get_size_inches() * drawn.dpi
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     projected = {text for axes in drawn.axes if axes.name == "3d" for text in axes.findobj(Text)}  # ticks lie anywhere
     flat = [text for text in drawn.findobj(Text) if text not in projected]
     texts = [text for text in flat if text.get_text().strip() and text.get_visible() and shown(text, drawn)]

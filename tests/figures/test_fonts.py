@@ -3,8 +3,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from tests.figures.test_plots import renderer_of
 
 from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.figures import fonts
@@ -80,7 +80,7 @@ def test_names_below_pictures_do_not_run_into_each_other():
         "日本語の長い名前の画像.png",
     )
     drawn = contact_sheet([SheetRow("Copies", "doubtful", 4, names, images)], "pets")
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     written = [text for text in drawn.findobj(Text) if text.get_text().endswith(".png")]
     boxes = sorted((text.get_window_extent(renderer) for text in written), key=lambda box: box.x0)
     assert len(boxes) == len(names)

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
+from tests.figures.test_plots import renderer_of
 from tests.models.test_mlp import PUBLISHED
 
 from vision_studies.pipelines.mlp_transfer import plots
@@ -86,7 +86,7 @@ def test_every_seed_of_every_architecture_is_drawn():
 def test_labels_of_a_heat_map_of_eight_do_not_overlap(kind, matrix):
     matrix.iloc[0, 7] = np.nan
     drawn = plots.transfer_heat_map(matrix, kind=kind)
-    renderer = FigureCanvasAgg(drawn).get_renderer()
+    renderer = renderer_of(drawn)
     axes = drawn.axes[0]
     numbers = [text for text in axes.texts if isinstance(text, Text)]
     assert len(numbers) == 64

@@ -121,9 +121,11 @@ def every_figure():
 
 
 def renderer_of(figure):
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return canvas.get_renderer()
+    """What measures a figure's texts, all of which have their places: a legend's have none until it is drawn."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    with renderer._draw_disabled():
+        figure.draw(renderer)
+    return renderer
 
 
 def visible_texts(figure):

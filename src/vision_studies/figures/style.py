@@ -11,9 +11,11 @@ import matplotlib as mpl
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 
 from vision_studies.figures.dark import DARK_STYLE, darken
 from vision_studies.figures.fonts import BASE, make_legible
@@ -131,12 +133,8 @@ def styled(draw: Callable[_Parameters, Figure]) -> Callable[_Parameters, Figure]
             make_legible(figure)
             if _LOOK.get().theme == "dark":
                 darken(figure)
-            # Ticks are made at the first drawing and look as the style in force then wants them.
-            figure.draw_without_rendering()
-            if any(axes.get_aspect() != "auto" for axes in figure.axes):
-                figure.draw_without_rendering()  # how large such axes are is known only now
-            # Where all stands is known now; each saving would find it out anew, which takes as long as the drawing.
-            figure.set_layout_engine("none")
+            if isinstance(figure, _LaidOutFigure):
+                _lay_out(figure)
         return figure
 
     return wrapper
@@ -160,11 +158,43 @@ def _end_percentages(axes: Axes) -> None:
 class _LaidOutFigure(Figure):
     """A figure that is cut to what is drawn on it without being drawn once more to find that out."""
 
+    _tight: Bbox | None = None
+    """In inches, what is drawn on it, as long as it is not stale."""
+
+    def tight(self) -> Bbox:
+        """The box of all that is drawn, in inches; measured again only if something has changed since it was."""
+        if self._tight is None or self.stale:
+            self._tight = self.get_tightbbox()
+            self.stale = False
+        return self._tight
+
     def savefig(self, fname: Any, *, transparent: bool | None = None, **options: Any) -> None:
-        if options.get("bbox_inches") == "tight" and not isinstance(self.get_layout_engine(), ConstrainedLayoutEngine):
+        if self.get_layout_engine() is not None:  # of a figure that no `styled` function has drawn
+            super().savefig(fname, transparent=transparent, **options)
+            return
+        if options.get("bbox_inches") == "tight":
             # Everything has its place since `styled`; Matplotlib does not know that, and draws for nothing.
-            options["bbox_inches"] = self.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+            options["bbox_inches"] = self.tight().padded(mpl.rcParams["savefig.pad_inches"])
+        stale = self.stale
         super().savefig(fname, transparent=transparent, **options)
+        self.stale = stale  # saving changes the figure, and changes it back
+
+
+def _lay_out(figure: _LaidOutFigure) -> None:
+    """Give everything its place, once: each saving would find it out anew, which takes as long as the drawing.
+
+    Ticks are made here, too, and look as the style in force wants them. What is measured on the way, such as the width of a
+    word, is measured once, as all of it is asked of one canvas.
+    """
+    FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    # How large axes of one aspect are is known only when all has been laid out.
+    for _ in range(1 if all(axes.get_aspect() == "auto" for axes in figure.axes) else 2):
+        if engine is not None and figure.axes:
+            engine.execute(figure)
+    figure.set_layout_engine(None)
+    figure.tight()
+    FigureCanvasBase(figure)  # as it was: a picture of each figure would lie in memory
 
 
 def figure(width: float, height: float) -> Figure:
