@@ -3,24 +3,18 @@ import pytest
 import torch
 from torch import nn
 
+from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.config.training import AdamWSettings, SgdSettings
 from vision_studies.errors import CheckpointError
 from vision_studies.models.pretrained import Backbone, OpenedBackbone
-from vision_studies.training.fine_tuning import (
-    FineTunedNetwork,
-    FineTuning,
-    Phase,
-    balanced_positions,
-    fine_tune,
-    light_augmentation,
-    train_network,
-)
+from vision_studies.training.fine_tuning import FineTuner, TrainerFromNothing, _fit_settings
+from vision_studies.training.frozen_features import prepared_images
 from vision_studies.training.optimizers import build_optimizers
 from vision_studies.training.precision import has_fast_bfloat16
 
 TOLERANCE = 0.02 if has_fast_bfloat16("cpu") else 1e-5
-SETTINGS = FineTuning(pixels=12, phases=(Phase(1, 0.5, 0.01), Phase(2, 1.0, 0.01)), batch_size=8)
-TRAIN, VALIDATION, PREDICT = np.arange(24), np.arange(24, 32), np.arange(32, 40)
+RECIPE = {"epochs": 4, "learning_rate": 0.02, "batch_size": 8, "body_rate": 0.5}
+TRAIN, PREDICT = np.arange(24), np.arange(32, 40)
 
 
 class Small(nn.Module):
@@ -56,104 +50,101 @@ def images():
 LABELS = np.arange(40) % 2
 
 
-def trained(images, opened, **options):
-    given = {"settings": SETTINGS, "classes": 2, "predict": PREDICT} | options
-    return fine_tune(images, LABELS, TRAIN, VALIDATION, opened, **given)
+def tuner(images, opened, labels=LABELS, share=1.0, **options):
+    return FineTuner(images, labels, opened, 12, 2, FineTuning(share=share, **RECIPE), **options)
 
 
-def test_a_network_learns_what_images_show(images, opened):
-    probabilities, network = trained(images, opened)
-    assert probabilities.shape == (8, 2)
-    assert probabilities.dtype == np.float32
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(probabilities.argmax(axis=1), LABELS[PREDICT])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize("mirror", [True, False])
+def test_a_network_learns_what_images_show(images, opened, share, mirror):
+    logits, network = tuner(images, opened, share=share, mirror=mirror).train(TRAIN, PREDICT)
+    assert logits.shape == (8, 2)
+    assert logits.dtype == np.float32
+    np.testing.assert_array_equal(logits.argmax(axis=1), LABELS[PREDICT])
     assert not network.training
 
 
-def test_images_that_are_not_named_and_labels_of_those_to_predict_are_not_looked_at(images, opened):
-    expected, _ = trained(images, opened, predict=PREDICT[:4])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_images_that_are_not_named_and_labels_of_those_to_predict_are_not_looked_at(images, opened, share):
+    expected, _ = tuner(images, opened, share=share).train(TRAIN, PREDICT[:4])
     changed, labels = images.copy(), LABELS.copy()
     changed[36:], labels[32:] = 0, 0
-    given = {"settings": SETTINGS, "classes": 2, "predict": PREDICT[:4]}
-    again, _ = fine_tune(changed, labels, TRAIN, VALIDATION, opened, **given)
+    again, _ = tuner(changed, opened, labels, share=share).train(TRAIN, PREDICT[:4])
     np.testing.assert_array_equal(again, expected)
 
 
-def test_it_begins_with_the_classifier_that_is_given(images, opened):
-    torch.manual_seed(1)
-    classifier = nn.Linear(8, 2)
-    network = FineTunedNetwork(opened.network, 8, 2)
-    network.classifier.load_state_dict(classifier.state_dict())
-    pixels = torch.rand(2, 3, 12, 12)
-    expected = classifier(opened.network(pixels))
-    torch.testing.assert_close(network.eval()(pixels), expected, rtol=1e-4, atol=1e-5)
-    still = FineTuning(pixels=12, phases=(Phase(1, 0.0, 1e-12),), batch_size=8)
-    probabilities, _ = trained(images, opened, settings=still, classifier=classifier)
-    uninformed, _ = trained(images, opened, settings=still)
-    assert np.abs(probabilities - uninformed).max() > 0.01
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_training_knows_nothing_of_those_before_it(images, opened, share):
+    made = tuner(images, opened, share=share)
+    first, _ = made.train(TRAIN, PREDICT)
+    made.train(TRAIN[:8], PREDICT, seed=1)
+    again, _ = made.train(TRAIN, PREDICT)
+    np.testing.assert_array_equal(again, first)
 
 
-@pytest.mark.parametrize(("share", "learning"), [(0.0, [False, False]), (0.5, [False, True]), (1.0, [True, True])])
-def test_the_last_layers_learn_and_the_first_ones_at_the_lowest_rates(opened, share, learning):
-    network = FineTunedNetwork(opened.network, 8, 2)
-    network.unfreeze(share, 0.3, 0.1)
+@pytest.mark.parametrize(("share", "learning"), [(0.5, [True]), (1.0, [True, True])])
+def test_the_last_layers_learn_and_the_first_ones_at_the_lowest_rates(images, opened, share, learning):
+    network = tuner(images, opened, share=share).network()
     adamw = {"name": "adamw", "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
     sgd = {"name": "sgd", "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     for settings in (AdamWSettings(learning_rate=0.1, **adamw), SgdSettings(learning_rate=0.1, **sgd)):
         [optimizer] = build_optimizers(network, settings)
         rates = [group["lr"] for group in optimizer.param_groups]
-        expected = [0.1, *[rate for rate, learns in zip([0.003, 0.03], learning, strict=True) if learns]]
-        np.testing.assert_allclose(rates, expected)
+        np.testing.assert_allclose(rates, [0.1, *[0.005, 0.05][-len(learning) :]])
         held = {id(value) for group in optimizer.param_groups for value in group["params"]}
-        assert held == {id(value) for value in network.parameters() if value.requires_grad}
+        assert held == {id(value) for value in network.parameters()}
 
 
 def test_statistics_of_the_first_training_stay(images, opened):
     """Nothing of what a batch has beside an image changes what is said of it, in training neither."""
-    network = FineTunedNetwork(opened.network, 8, 2).train()
-    pixels = torch.rand(4, 3, 12, 12)
+    made = tuner(images, opened)
+    network, pixels = made.network().train(), torch.rand(4, 3, 12, 12)
     torch.testing.assert_close(network(pixels)[:1], network(pixels[:1]))
     before = {name: value.clone() for name, value in opened.network.state_dict().items()}
-    trained(images, opened)
+    made.train(TRAIN, PREDICT)
     assert all(torch.equal(value, before[name]) for name, value in opened.network.state_dict().items())
 
 
-def test_what_was_interrupted_is_continued_with_the_same_numbers(images, opened, tmp_path):
-    expected, _ = trained(images, opened)
+def test_layers_before_the_cut_and_behind_it_are_the_network(images, opened):
+    from vision_studies.training.evaluation import predict_outputs
+
+    made = tuner(images, opened, share=0.5)
+    network = made.network()
+    network.classifier = nn.Identity()
+    said, _ = predict_outputs(network, made._loader(PREDICT, 0), _fit_settings(FineTuning()), torch.device("cpu"))
+    expected = opened.network(prepared_images(images[PREDICT], opened.backbone, 12))
+    torch.testing.assert_close(said, expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+KINDS = {
+    "fine-tuned": lambda images, opened: tuner(images, opened, share=0.5),
+    "from nothing": lambda images, _: TrainerFromNothing(images, LABELS, 2, FromNothing(12, heavy=True, epochs=4)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_interrupted_is_continued_with_the_same_numbers(images, opened, tmp_path, kind):
+    made = KINDS[kind](images, opened)
+    expected, *_ = made.train(TRAIN, PREDICT)
 
     def interrupt(row):
-        if interrupt.rows == 2:
+        if row["epoch"] == 2:
             raise KeyboardInterrupt
-        interrupt.rows += 1
 
-    interrupt.rows = 0
     with pytest.raises(KeyboardInterrupt):
-        trained(images, opened, folder=tmp_path, on_epoch=interrupt)
+        made.train(TRAIN, PREDICT, folder=tmp_path, on_epoch=interrupt)
     epochs = []
-    again, _ = trained(images, opened, folder=tmp_path, on_epoch=lambda row: epochs.append(row["epoch"]))
+    again, *_ = made.train(TRAIN, PREDICT, folder=tmp_path, on_epoch=lambda row: epochs.append(row["epoch"]))
     np.testing.assert_array_equal(again, expected)
-    assert len(epochs) < 3
+    assert epochs[0] == 3
     with pytest.raises(CheckpointError, match="other settings"):
-        trained(images, opened, folder=tmp_path, seed=1)
+        made.train(TRAIN, PREDICT, folder=tmp_path, seed=1)
 
 
-def test_rare_classes_are_shown_more_often():
-    labels = np.array([0] * 400 + [1] * 100 + [2])
-    shown = balanced_positions(labels, np.arange(501))
-    assert np.bincount(labels[shown]).tolist() == [400, 200, 10]
-    np.testing.assert_array_equal(balanced_positions(np.arange(10) % 2, np.arange(3, 9)), np.arange(3, 9))
-
-
-def test_a_network_from_random_weights_is_trained_and_predicts(images):
-    from vision_studies.training.fine_tuning import _fit_settings
-
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    settings = _fit_settings(SETTINGS, Phase(6, 1.0, 0.05))
-    split = (TRAIN, VALIDATION)
-    probabilities, normalisation = train_network(
-        network, images, LABELS, *split, settings, light_augmentation(12), 2, PREDICT, pixels=12
-    )
-    np.testing.assert_array_equal(probabilities.argmax(axis=1), LABELS[PREDICT])
-    assert len(normalisation.mean) == 1
-    assert abs(normalisation.mean[0] - images[TRAIN].mean()) < 2
+@pytest.mark.parametrize("heavy", [False, True])
+def test_a_network_from_random_weights_is_trained_and_predicts(images, heavy):
+    settings = FromNothing(12, heavy=heavy, epochs=12, batch_size=8)
+    logits, network, normalisation = TrainerFromNothing(images, LABELS, 2, settings).train(TRAIN, PREDICT)
+    assert (logits.argmax(axis=1) == LABELS[PREDICT]).mean() > 0.8
+    assert normalisation.mean[0] == pytest.approx(images[TRAIN].mean(), abs=0.1)  # but for the resizing
+    assert not network.training

@@ -36,7 +36,7 @@ from vision_studies.training.checkpoints import save_state
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
 SMALL = {
     **{"budget": "10h", "folds": 3, "inner_folds": 2, "backbones": ["efficientnet_lite0"], "pixels": [24]},
-    "families": ["nearest_class_mean", "lda"],
+    **{"families": ["nearest_class_mean", "lda"], "fine_tuned": [], "from_nothing": []},
 }
 
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vision_studies.config.fine_tuning import FromNothing
 from vision_studies.files import write_json
-from vision_studies.pipelines.choose.candidates import COLOURS, Part, Parts, Step
+from vision_studies.pipelines.choose.candidates import COLOURS, FROM_NOTHING, TUNED, Part, Parts, Step
+from vision_studies.pipelines.choose.division import image_epochs
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
 
 SPEED_FILE = "speed.json"
+PACE_FILE = "pace.json"
+"""What a run says of how long its trainings take in all, and how long those that have not ended."""
 
 _OPERATIONS_A_SECOND = 1.2e10  # of two cores without bfloat16, where nothing has been measured yet
 LEAST_HEAD = 0.3  # seconds
@@ -26,6 +30,10 @@ _HEADS = {
 _OTHER_HEADS = 0.6
 """Seconds of a family for a million images times features times fits, where none of it has been measured yet."""
 
+_TRAINING = 8.0  # how many times as long as a frozen layer one takes that learns, for an image
+_PREPARING = 2.5  # how many times as long as features what layers before a cut give takes
+_FROM_NOTHING = 2e-6  # seconds that a pixel of an image takes in an epoch of a network from random weights
+_LEAST_TRAINING = 2.0  # seconds of a candidate that is trained
 _CAUTION = 1.3  # how much longer than foreseen something may take
 _COLOURS = 2e-3  # seconds an image
 _MEASURED = 16  # images
@@ -39,11 +47,15 @@ class Speed:
         seconds: name of a backbone and pixels, joined by @ -> seconds for an image; empty where nothing has been measured.
         operations: name of a backbone -> operations for an image of 224 pixels.
         heads: family -> seconds for a million images times features times fits, of those that have been tried.
+        slower: how many times as long as measured at first features have taken since.
+        trained: how many times as long as foreseen networks have taken that were trained, by kind.
     """
 
     seconds: Mapping[str, float]
     operations: Mapping[str, float]
     heads: Mapping[str, float] = field(default_factory=dict)
+    slower: float = 1.0
+    trained: Mapping[str, float] = field(default_factory=dict)
 
     def of_head(self, family: str, millions: float) -> float:
         """Seconds of a family for so many millions of images times features times fits."""
@@ -58,7 +70,7 @@ class Speed:
             return _COLOURS
         measured = self.seconds.get(f"{part.source}@{part.pixels}")
         if measured is not None:
-            return measured
+            return self.slower * measured
         views = 2 if part.mirror else 1
         return views * self.operations[part.source] * (part.pixels / 224) ** 2 / _OPERATIONS_A_SECOND
 
@@ -70,24 +82,46 @@ class Workload:
     Attributes:
         images: that features are needed of.
         learnt: images that classifiers learn from.
-        fits: folds times inner folds.
+        folds: of the cross-validation; 0 with one test split.
+        inner_folds: within each.
         widths: source -> numbers that it gives.
     """
 
     images: int
     learnt: int
-    fits: int
+    folds: int
+    inner_folds: int
     widths: Mapping[str, int]
+
+    @property
+    def fits(self) -> int:
+        """Classifiers of a family, with one choice of hyperparameters."""
+        return max(1, self.folds) * (self.inner_folds + 1)
 
 
 def feature_seconds(step: Step, there: Collection[Part], speed: Speed, work: Workload) -> float:
     """Seconds for the features of a step when those of some parts are there."""
-    return sum(speed.of_image(part) * work.images for part in step.parts if part not in there)
+    return sum(speed.of_image(part) * work.images for part in step.features if part not in there)
 
 
 def head_seconds(step: Step, family: str, speed: Speed, work: Workload) -> float:
     """Seconds of a family on the features of a step, with one seed."""
     return speed.of_head(family, millions(step.parts, work))
+
+
+def training_seconds(step: Step, speed: Speed, work: Workload) -> float:
+    """Seconds of a network that is trained, with one seed."""
+    recipe = step.recipe
+    assert recipe is not None  # noqa: S101 - of such steps alone
+    seen = recipe.epochs * image_epochs(work.learnt, work.folds, work.inner_folds)
+    if isinstance(recipe, FromNothing):
+        seconds, kind = seen * _FROM_NOTHING * recipe.pixels**2, FROM_NOTHING
+    else:
+        [part] = step.parts
+        view, kind = speed.of_image(part) / (2 if part.mirror else 1), TUNED
+        before = 0.0 if recipe.share >= 1 else (1 - recipe.share) * _PREPARING * work.images * speed.of_image(part)
+        seconds = before + seen * view * recipe.share * _TRAINING
+    return _LEAST_TRAINING + seconds * speed.trained.get(kind, 1.0)
 
 
 def millions(parts: Parts, work: Workload) -> float:
@@ -96,9 +130,25 @@ def millions(parts: Parts, work: Workload) -> float:
 
 
 def seconds_of(step: Step, there: Collection[Part], speed: Speed, work: Workload) -> float:
-    """Seconds that the features of a step and the quickest of its families take where the features of some parts are there."""
+    """Seconds that the features of a step and the quickest of its families take where the features of some parts are there; of
+    a network that is trained, its trainings.
+    """
+    if step.recipe is not None:
+        return training_seconds(step, speed, work)
     quickest = min(head_seconds(step, family, speed, work) for family in step.families)
     return feature_seconds(step, there, speed, work) + quickest
+
+
+class OutOfTime(Exception):  # noqa: N818 - it is no error
+    """What was begun has been stopped, and is continued with a larger budget.
+
+    Attributes:
+        seconds: that it would have taken besides.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it takes {seconds:,.0f} s more; a larger budget goes on")
+        self.seconds = seconds
 
 
 @dataclass
@@ -148,11 +198,20 @@ def measure_speed(data: "PreparedData", parts: Collection[Part], file: Path) -> 
     write_json(file, {"seconds_an_image": seconds})
 
 
-def read_speed(file: Path, operations: Mapping[str, float], heads: Mapping[str, float]) -> Speed:
-    """What `measure_speed` has written; nothing measured where the file is missing or damaged."""
+def read_speed(file: Path) -> dict[str, float]:
+    """What `measure_speed` has written; nothing where the file is missing or damaged."""
     try:
         told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))["seconds_an_image"]
         seconds = {str(name): float(value) for name, value in told.items()}
-        return Speed(seconds if all(np.isfinite([*seconds.values()])) else {}, operations, heads)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Speed({}, operations, heads)
+        return {}
+    return seconds if all(np.isfinite([*seconds.values()])) else {}
+
+
+def read_pace(file: Path) -> dict[str, float] | None:
+    """Seconds `total` and `left` of a run's trainings; None where it has not begun, or the file is damaged."""
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {name: float(told[name]) for name in ("total", "left")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,8 +1,8 @@
 """What can be tried, what it costs, and in which order: what promises most for its time comes first.
 
-What a candidate promises is a rule of thumb that decides the order alone. It was read off frozen EfficientNet-Lites on CIFAR-10
-(500 images): 1.7 points for twice the operations, be it by larger images or by a larger network, and 1.8 for twice as many
-features side by side.
+What a candidate promises is a rule of thumb that decides the order alone. It was read off EfficientNet-Lites on CIFAR-10 (500
+images): 1.7 points for twice the operations, be it by larger images or by a larger network, and 1.8 for twice as many features
+side by side; 2 for a fifth of the layers that learn, and twice that for all of them.
 """
 
 import math
@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from vision_studies.config.fine_tuning import FineTuning, FromNothing
 
 COLOURS = "colour_histogram"
 """Features that need no network: how often each of `COLOUR_BINS` colours occurs."""
@@ -20,6 +22,7 @@ EVALUATION = "evaluation"
 """The one stage of a run."""
 
 CLASSIFIER, AVERAGE = "classifier of features", "average"
+TUNED, FROM_NOTHING = "fine-tuned network", "network from random weights"
 """Kinds of candidates."""
 
 FREE_FAMILIES = ("majority", "nearest_class_mean")
@@ -31,7 +34,9 @@ SLOW_FAMILIES = ("perceptron", "crt")
 _CHANCE, _COLOURED, _FIRST = 20.0, 30.0, 66.0  # points that nothing, colours and the smallest network are taken to give
 _DOUBLED, _JOINED = 1.7, 1.8
 _FIRST_COST = 4e8 * 64**2
+_NOTHING, _TUNED = 35.0, 4.0  # a network from random weights; all layers of a pretrained one learning
 _LEAST_GAIN = 0.3  # points: a candidate that promises nothing may still win
+_COMPARED = 1.0  # points that it is worth to know what a network from random weights would have been
 
 
 @dataclass(frozen=True)
@@ -67,17 +72,33 @@ Parts = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class Step:
-    """Features with all families that are tried on them.
+    """Features with all families that are tried on them, or one network that is trained.
 
     Attributes:
-        parts: of the features.
-        families: names of the classifiers.
+        parts: of the features, or the backbone that is trained.
+        families: names of the classifiers; none of a network that is trained.
         promise: points that they are taken to give.
+        recipe: how the network is trained.
+        least: points that it is worth to try it though it promises no more than what has been tried.
     """
 
     parts: Parts
     families: tuple[str, ...]
     promise: float
+    recipe: FineTuning | FromNothing | None = None
+    least: float = _LEAST_GAIN
+
+    @property
+    def features(self) -> Parts:
+        """Features that have to be there before."""
+        return () if self.recipe is not None else self.parts
+
+
+def recipe_of(configuration: Mapping[str, Any]) -> FineTuning | FromNothing:
+    """How the network of a configuration is trained, be it as a run has it or as the results table, which has it flattened."""
+    kind = FineTuning if configuration["kind"] == TUNED else FromNothing
+    flat = {name.removeprefix("recipe."): value for name, value in configuration.items() if name.startswith("recipe.")}
+    return kind(**configuration.get("recipe", flat))
 
 
 class Sized(NamedTuple):
@@ -97,6 +118,7 @@ def steps(
     families: Sequence[str],
     *,
     join: bool,
+    recipes: Sequence[FineTuning | FromNothing] = (),
 ) -> list[Step]:
     """All that can be tried, without averages, in no particular order.
 
@@ -106,6 +128,7 @@ def steps(
         families: classifiers of features.
         join: try features of several backbones and sizes side by side, too: the two that cost least, the three that cost
             least, and so on to all.
+        recipes: by which networks are trained: each backbone at each side by those of pretrained ones.
     """
     single = sorted(
         ((sized.operations * side**2, parts(name, side)) for name, sized in backbones.items() for side in sized.sides),
@@ -122,7 +145,15 @@ def steps(
     alone = [(family,) for family in families if family in SLOW_FAMILIES]
     each = [quick, *alone] if quick else alone
     colours = Step((Part(COLOURS, 0, False, ""),), FREE_FAMILIES, _COLOURED)
-    return [colours, *(Step(own, some, promise) for own, promise in features for some in each)]
+    trained = [step for recipe in recipes for step in _trained(recipe, features[: len(single)])]
+    return [colours, *(Step(own, some, promise) for own, promise in features for some in each), *trained]
+
+
+def _trained(recipe: FineTuning | FromNothing, features: Sequence[tuple[Parts, float]]) -> list[Step]:
+    """Networks that are trained by a recipe."""
+    if isinstance(recipe, FromNothing):
+        return [Step((), (), _NOTHING, recipe, _LEAST_GAIN if recipe.heavy else _COMPARED)]
+    return [Step(parts, (), promise + _TUNED * math.sqrt(recipe.share), recipe) for parts, promise in features]
 
 
 def _promise(cost: float) -> float:
@@ -141,12 +172,12 @@ def in_order(steps: Sequence[Step], costs: Costs, there: Collection[Part] = ()) 
     left, known, best = list(steps), set(there), _CHANCE
     ordered = []
     while left:
-        gains = {index: max(step.promise - best, _LEAST_GAIN) for index, step in enumerate(left)}
+        gains = {index: max(step.promise - best, step.least) for index, step in enumerate(left)}
         seconds = {index: costs(step, known) for index, step in enumerate(left)}
         chosen = max(gains, key=lambda index: gains[index] / max(seconds[index], 0.1))
         step = left.pop(chosen)
         ordered.append((step, seconds[chosen]))
-        known |= set(step.parts)
+        known |= set(step.features)
         best = max(best, step.promise)
     return ordered
 
@@ -158,6 +189,19 @@ def variant_name(parts: Sequence[Part], family: str) -> str:
     if family == "majority":
         return "majority class"
     return f"{FAMILIES[family].title} on {features_title(parts)}"
+
+
+def network_name(parts: Sequence[Part], recipe: FineTuning | FromNothing) -> str:
+    """How a network that is trained is called."""
+    return ", ".join(network_titles(parts, recipe))
+
+
+def network_titles(parts: Sequence[Part], recipe: FineTuning | FromNothing) -> tuple[str, str]:
+    """What is trained, and how."""
+    if isinstance(recipe, FromNothing):
+        return f"small ResNet at {recipe.pixels} px", f"from random weights{', heavy augmentation' * recipe.heavy}"
+    learning = "all layers" if recipe.share >= 1 else f"last {100 * recipe.share:g} % of layers"
+    return features_title(parts), f"fine-tuned, {learning}"
 
 
 def features_title(parts: Sequence[Part]) -> str:

@@ -1,11 +1,13 @@
 """What `choose` says besides its verdict, in sentences."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from vision_studies.pipelines.choose.candidates import COLOURS
+from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, FROM_NOTHING
 
 _NAMED = 3
 
@@ -28,25 +30,36 @@ def conclusions(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curv
 
 def _pretraining(results: pd.DataFrame) -> list[str]:
     scored = results.dropna(subset=["validation_accuracy", "test_accuracy"])
-    free = scored["configuration"].map(_is_free)
-    if free.all():
+    if scored.empty:
+        return []
+    configurations = dict(zip(scored["run_fingerprint"], map(json.loads, scored["configuration"]), strict=True))
+    pretrained = scored["run_fingerprint"].map(lambda name: _is_pretrained(name, configurations)).astype(bool)
+    if not pretrained.any():
         return [
             "No pretrained network was tried, for its weights are not here or it would not have ended in time; on most images "
             "it would have been far better."
         ]
-    if not free.any():
+    if pretrained.all():
         return []
-    best, without = (_best(scored[chosen]) for chosen in (~free, free))
+    from_nothing = scored["run_fingerprint"].map(lambda name: configurations[name]["kind"] == FROM_NOTHING)
+    apart = ~pretrained & (from_nothing if from_nothing.any() else True)
+    over = "training from nothing" if from_nothing.any() else "what needs no network"
+    best, without = (_best(scored[chosen]) for chosen in (pretrained, apart))
     gain = 100 * (best["test_accuracy"] - without["test_accuracy"])
     return [
-        f"Pretrained features give {gain:+.1f} points over what needs no network: {_share(best['test_accuracy'])} with "
-        f"{best['variant']}, {_share(without['test_accuracy'])} with {without['variant']}."
+        f"Pretrained features give {gain:+.1f} points over {over}: {_share(best['test_accuracy'])} with {best['variant']}, "
+        f"{_share(without['test_accuracy'])} with {without['variant']}."
     ]
 
 
-def _is_free(configuration: str) -> bool:
-    features = json.loads(configuration).get("features")
-    return bool(features) and features[0]["source"] == COLOURS
+def _is_pretrained(name: str, configurations: Mapping[str, Any]) -> bool:
+    """Whether a run, or a member of it, has a pretrained network in it."""
+    own = configurations.get(name)
+    if own is None:
+        return False
+    if own["kind"] == AVERAGE:
+        return any(_is_pretrained(member, configurations) for member in own["members"])
+    return any(part["source"] != COLOURS for part in own["features"])
 
 
 def _best(rows: pd.DataFrame) -> pd.Series:

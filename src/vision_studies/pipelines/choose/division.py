@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,10 @@ from vision_studies.errors import DataError
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
     from vision_studies.pipelines.choose.settings import ChooseSettings
+
+
+FEWEST_PAIRED = 3
+"""Folds of which one can leave out two and learn from the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,3 +145,67 @@ def _units(data: "PreparedData", positions: np.ndarray) -> np.ndarray | None:
 
     units = units_of_images(data.image_set)
     return None if units is None else units[positions]
+
+
+class Training(NamedTuple):
+    """One training of a candidate; places are those among `Division.positions`.
+
+    Attributes:
+        name: of its file.
+        learns: int64, places of the images that it learns from.
+        predicts: int64, places of the images that it predicts.
+    """
+
+    name: str
+    learns: np.ndarray
+    predicts: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Trainings:
+    """All trainings of a candidate.
+
+    In a cross-validation one leaves out each outer fold, whose images it predicts. Others leave out two neighbouring folds, and
+    predict both: what is said of the one belongs to the inner folds of the other. Half of the images that an outer fold learns
+    from are then predicted by models that know neither them nor the outer fold, by as many trainings as there are folds.
+    """
+
+    outer: list[Training]
+    inner: list[Training]
+    whole: Training
+
+    @property
+    def all(self) -> list[Training]:
+        """In the order in which they are done."""
+        return [*self.inner, *self.outer, self.whole]
+
+
+def trainings_of(division: Division, seed: int) -> Trainings:
+    """What has to be trained for a candidate. With one test split one training alone leaves out images, an inner fold."""
+    everywhere = np.arange(len(division.labels))
+    if division.outer is None:
+        held_out = division.folds_within(everywhere, seed) == 0
+        inner = [Training("inner_0", everywhere[~held_out], everywhere[held_out])]
+        return Trainings([], inner, Training("whole", everywhere, everywhere[:0]))
+    folds, outer = division.folds, division.outer
+    of_outer = [
+        Training(f"outer_{fold}", everywhere[outer != fold], everywhere[outer == fold]) for fold in range(folds)
+    ]
+    if folds < FEWEST_PAIRED:
+        masks = [(within > 0, within == 0) for within in division.inner_folds(seed)]
+    else:
+        pairs = [(outer == fold) | (outer == (fold + 1) % folds) for fold in range(folds)]
+        masks = [(~pair, pair) for pair in pairs]
+    of_inner = [
+        Training(f"inner_{fold}", everywhere[learns], everywhere[predicts])
+        for fold, (learns, predicts) in enumerate(masks)
+    ]
+    return Trainings(of_outer, of_inner, Training("whole", everywhere, everywhere[:0]))
+
+
+def image_epochs(images: int, folds: int, inner_folds: int) -> float:
+    """Images that all trainings of a candidate see in an epoch each."""
+    if not folds:
+        return images * (2 - 1 / inner_folds)
+    left_out = 2 / folds if folds >= FEWEST_PAIRED else 1 - (1 - 1 / folds) * (1 - 1 / inner_folds)
+    return images * (folds * (1 - 1 / folds) + folds * (1 - left_out) + 1)

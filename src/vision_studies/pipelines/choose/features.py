@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vision_studies.files import hash_json, write_json
+from vision_studies.pipelines.choose.budget import Clock, OutOfTime
 from vision_studies.pipelines.choose.candidates import COLOURS, Part, part_of
 
 REFERENCE_PIXELS = 224
@@ -65,10 +66,19 @@ def features_file(runs: "RunStore", images: "ImageSet", part: Part) -> Path:
     return features_folder(runs) / f"{hash_json([images.fingerprint, part.configuration])[:16]}.json"
 
 
-def write_features(runs: "RunStore", images: "ImageSet", part: Part) -> None:
-    """Compute the features of all images, or what a killed process has left of them to do, and say how long it took."""
+def write_features(runs: "RunStore", images: "ImageSet", part: Part, clock: Clock) -> None:
+    """Compute the features of all images, or what a killed process has left of them to do, and say how long it took.
+
+    Raises:
+        OutOfTime: the budget has ended before; whole blocks of features are kept.
+    """
     begun = time.perf_counter()
-    stored(runs, images, part)
+
+    def look(done: int) -> None:
+        if clock.left <= 0 and done < len(images.labels):
+            raise OutOfTime((time.perf_counter() - begun) / done * (len(images.labels) - done))
+
+    stored(runs, images, part, look)
     write_json(features_file(runs, images, part), {**part.configuration, "seconds": time.perf_counter() - begun})
 
 
@@ -80,8 +90,10 @@ def features_seconds(runs: "RunStore", images: "ImageSet", part: Part) -> float:
         return 0.0
 
 
-def stored(runs: "RunStore", images: "ImageSet", part: Part) -> np.ndarray:
-    """Features float32 [N, D] of all images of a set."""
+def stored(
+    runs: "RunStore", images: "ImageSet", part: Part, progress: Callable[[int], None] | None = None
+) -> np.ndarray:
+    """Features float32 [N, D] of all images of a set; for `progress` see `training.feature_store.stored_features`."""
     if part.source == COLOURS:
         from vision_studies.pipelines.choose.colours import colour_features
 
@@ -94,8 +106,8 @@ def stored(runs: "RunStore", images: "ImageSet", part: Part) -> np.ndarray:
     whole = read_features(folder, key, len(images.images))
     if whole is not None:
         return whole
-    opened = open_any_backbone(part.source)
-    return stored_features(folder, images.images, images.fingerprint, opened, part.pixels, mirror=part.mirror)
+    which = (images.fingerprint, open_any_backbone(part.source), part.pixels)
+    return stored_features(folder, images.images, *which, mirror=part.mirror, progress=progress)
 
 
 def joined(runs: "RunStore", images: "ImageSet", configuration: Mapping[str, Any], positions: np.ndarray) -> np.ndarray:

@@ -1,48 +1,118 @@
 """One network from pixels to logits: images are brought to each backbone's size, and their features are classified."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.classifiers.family import ABSENT, SMALLEST
 from vision_studies.classifiers.transforms import Rooted
+from vision_studies.config.fine_tuning import FineTuning
+from vision_studies.data.loaders import Normalisation
 from vision_studies.errors import BackboneError
-from vision_studies.pipelines.choose.candidates import COLOURS, Part
+from vision_studies.models.cut_network import cut_network
+from vision_studies.models.pretrained import OpenedBackbone
+from vision_studies.models.statistics import count_macs, count_parameters
+from vision_studies.pipelines.choose.candidates import COLOURS, Part, part_of, recipe_of
 from vision_studies.pipelines.choose.colours import ColourHistogram
 from vision_studies.serving.trained_backbones import open_any_backbone
+from vision_studies.training.fine_tuning import small_network
+
+if TYPE_CHECKING:
+    from vision_studies.data.prepared import PreparedData
 
 _NONE = ABSENT / 2  # of a class that had no image to learn from
 
 
 class BackboneFeatures(nn.Module):
-    """Features of a frozen backbone, as `training.frozen_features` computes them in float32.
+    """Features of a network, as `training.frozen_features` and `training.fine_tuning` compute them in float32.
 
     Args:
-        part: which backbone, at which size.
+        network: normalised images [N, channels, pixels, pixels] -> features [N, D].
+        normalisation: mean and std of each channel, on the scale 0 to 255.
+        pixels: height and width of the images that it takes.
+        mirror: mean of the features of each image and of its mirror image.
         image_size: height and width of the images that come in.
     """
 
-    def __init__(self, part: Part, image_size: int) -> None:
+    def __init__(
+        self, network: nn.Module, normalisation: Normalisation, pixels: int, *, mirror: bool, image_size: int
+    ) -> None:
         super().__init__()
-        backbone, network, weights = open_any_backbone(part.source)
-        if weights != part.weights:
-            raise BackboneError(
-                f"The weights of {part.source} are others than those that the classifier was fitted with; run the study again."
-            )
-        self.backbone, self._mirror = network, part.mirror
-        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(backbone.std).view(1, -1, 1, 1))
-        self.resize = Resizing(image_size, part.pixels) if image_size != part.pixels else nn.Identity()
+        self.backbone, self._mirror, self._channels = network, mirror, len(normalisation.mean)
+        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(normalisation.std).view(1, -1, 1, 1))
+        self.resize = Resizing(image_size, pixels) if image_size != pixels else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """[N, D] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
-        pixels = self.resize(images * 255).expand(-1, 3, -1, -1)
+        pixels = self.resize(images * 255).expand(-1, self._channels, -1, -1)
         normalised = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
         features: Tensor = self.backbone(normalised)
         return (features + self.backbone(normalised.flip(3))) / 2 if self._mirror else features
+
+
+def part_features(part: Part, image_size: int, body: nn.Module | None = None) -> nn.Module:
+    """Images [N, 1 or 3, H, W], pixels from 0 to 1 -> features [N, D] of a part; with another network than the backbone's own
+    where there is a `body`.
+    """
+    if part.source == COLOURS:
+        return ColourHistogram()
+    backbone, network, _ = opened_part(part)
+    normalisation = Normalisation(backbone.mean, backbone.std)
+    return BackboneFeatures(
+        network if body is None else body, normalisation, part.pixels, mirror=part.mirror, image_size=image_size
+    )
+
+
+def opened_part(part: Part) -> OpenedBackbone:
+    """The backbone of a part. Raises BackboneError where its weights are others than those of the part."""
+    opened = open_any_backbone(part.source)
+    if opened.weights != part.weights:
+        raise BackboneError(
+            f"The weights of {part.source} are others than those that the classifier was fitted with; run the study again."
+        )
+    return opened
+
+
+def trained_features(configuration: Mapping[str, Any], body: Mapping[str, Tensor], image_size: int) -> nn.Module:
+    """Images -> features, by a network that was trained.
+
+    Args:
+        configuration: of its run.
+        body: its weights, and by what its images are normalised where it began with random ones.
+        image_size: height and width of the images that come in.
+    """
+    recipe = recipe_of(configuration)
+    if isinstance(recipe, FineTuning):
+        part = part_of(configuration["features"][0])
+        cut = cut_network(opened_part(part).network, recipe.share)
+        cut.behind.load_state_dict(body)
+        whole = cut.behind if cut.before is None else nn.Sequential(cut.before, cut.behind)
+        return part_features(part, image_size, whole.eval())
+    mean, std = (tuple(body[name].tolist()) for name in ("mean", "std"))
+    network = small_network(len(mean), recipe.pixels)
+    network.load_state_dict({name: value for name, value in body.items() if name not in ("mean", "std")})
+    mirror = configuration["mirror"]
+    return BackboneFeatures(
+        network.eval(), Normalisation(mean, std), recipe.pixels, mirror=mirror, image_size=image_size
+    )
+
+
+def network_size(
+    configuration: Mapping[str, Any],
+    data: "PreparedData",
+    body: Mapping[str, Tensor],
+    head: Mapping[str, np.ndarray],
+) -> dict[str, int]:
+    """Parameters of a network that was trained, and operations for an image as it comes in."""
+    network = trained_features(configuration, body, data.image_size)
+    numbers = sum(int(value.size) for value in head.values())
+    return {"parameters": count_parameters(network) + numbers, "macs": count_macs(network, data.image_shape) + numbers}
 
 
 class Resizing(nn.Module):
@@ -82,20 +152,15 @@ class ClassifiedFeatures(nn.Module):
     """Features side by side, and a classifier on them.
 
     Args:
-        parts: of the features.
+        parts: each gives features [N, d] of images.
         head: features [N, D] -> logits [N, classes].
         temperature: that logits are divided by.
-        image_size: height and width of the images that come in.
         roots: take square roots of the features of each part, as `classifiers.transforms.rooted` does.
     """
 
-    def __init__(
-        self, parts: Sequence[Part], head: nn.Module, temperature: float, image_size: int, *, roots: bool = False
-    ) -> None:
+    def __init__(self, parts: Sequence[nn.Module], head: nn.Module, temperature: float, *, roots: bool = False) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(
-            ColourHistogram() if part.source == COLOURS else BackboneFeatures(part, image_size) for part in parts
-        )
+        self.parts = nn.ModuleList(parts)
         self.head, self._temperature = head, temperature
         self._root = Rooted() if roots else None
 

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, EVALUATION, features_title, part_of
+from vision_studies.pipelines.choose.candidates import (
+    AVERAGE,
+    CLASSIFIER,
+    COLOURS,
+    EVALUATION,
+    features_title,
+    network_name,
+    part_of,
+    recipe_of,
+)
 from vision_studies.studies.method import Networks, StoredNetwork
 
 if TYPE_CHECKING:
@@ -20,7 +29,10 @@ def network_title(configuration: Mapping[str, Any]) -> str:
     """How the network of a configuration is called."""
     if configuration["kind"] == AVERAGE:
         return "average"
-    return features_title([part_of(part) for part in configuration["features"]])
+    parts = [part_of(part) for part in configuration["features"]]
+    return (
+        features_title(parts) if configuration["kind"] == CLASSIFIER else network_name(parts, recipe_of(configuration))
+    )
 
 
 def rebuilt(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
@@ -42,7 +54,12 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
         run: of a candidate.
         image_size: height and width of the images that come in.
     """
-    from vision_studies.pipelines.choose.joined_network import ClassifiedFeatures, MeanOfNetworks
+    from vision_studies.pipelines.choose.joined_network import (
+        ClassifiedFeatures,
+        MeanOfNetworks,
+        part_features,
+        trained_features,
+    )
     from vision_studies.run_folders import read_description
     from vision_studies.training.checkpoints import load_state
 
@@ -53,10 +70,12 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
         members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
         networks = [whole_network(member, image_size) for member in members]
         return MeanOfNetworks(networks, state["weights"], temperature).eval()
-    parts = [part_of(part) for part in run.configuration["features"]]
-    head = head_of(state["head"])
+    if run.configuration["kind"] == CLASSIFIER:
+        parts = [part_features(part_of(part), image_size) for part in run.configuration["features"]]
+    else:
+        parts = [trained_features(run.configuration, state["body"], image_size)]
     roots = bool(run.configuration.get("roots"))
-    return ClassifiedFeatures(parts, head, temperature, image_size, roots=roots).eval()
+    return ClassifiedFeatures(parts, head_of(state["head"]), temperature, roots=roots).eval()
 
 
 def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
@@ -135,6 +154,8 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
         folders = [run.folder.parent / name for name in state["members"]]
         members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
         return [own for member in members for own in _class_inputs(member, data, positions)]
+    if run.configuration["kind"] != CLASSIFIER:
+        return [_trained_inputs(run, data, positions)]
     head = head_of(state["head"])
     taken: list[np.ndarray] = []
     for layer in class_layers(head, data.num_classes):
@@ -143,6 +164,23 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
         with torch.inference_mode():
             head(torch.from_numpy(joined(RunStore(run.folder.parent), data.image_set, run.configuration, positions)))
     return taken
+
+
+def _trained_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarray") -> "np.ndarray":
+    """The same, [N, d], of a network that was trained, whose features are not kept."""
+    import numpy as np
+    import torch
+
+    from vision_studies.pipelines.choose.joined_network import trained_features
+    from vision_studies.training.checkpoints import load_state
+
+    network = trained_features(run.configuration, load_state(run.weights)["body"], data.image_size)
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(positions), _AT_ONCE):
+            images = np.asarray(data.image_set.images[positions[start : start + _AT_ONCE]])
+            found.append(network(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255).float().numpy())
+    return np.concatenate(found)
 
 
 def score(run: StoredNetwork, split: "Split") -> dict[str, float] | None:
@@ -158,5 +196,6 @@ def score(run: StoredNetwork, split: "Split") -> dict[str, float] | None:
 
 
 _SMALLEST = 1e-7
+_AT_ONCE = 32
 
 NETWORKS = Networks(network_title, rebuilt, unusable, score=score, held_out=held_out)

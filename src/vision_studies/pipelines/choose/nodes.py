@@ -1,6 +1,7 @@
 """Nodes of `choose`."""
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
+from vision_studies.pipelines.choose.budget import OutOfTime
 from vision_studies.pipelines.choose.candidates import CLASSIFIER, EVALUATION
 from vision_studies.pipelines.choose.stages import FEATURES, MEASURING, Choosing, step_at_work, study_runs
 from vision_studies.studies.method import run_stages
@@ -33,7 +35,10 @@ def try_candidates(context: Choosing) -> pd.DataFrame:
     Ctrl-C ends with what there is; what it has stopped is noted as failed, so that the next command tries it again.
     """
     try:
-        run_stages(context, MEASURING, FEATURES, EVALUATION)
+        try:
+            run_stages(context, MEASURING, FEATURES, EVALUATION)
+        except OutOfTime:  # while features were computed: there is time for averages alone
+            run_stages(replace(context, fresh=False), MEASURING, FEATURES, EVALUATION)
     except KeyboardInterrupt:
         if not any(context.runs.is_complete(run, EVALUATION) for run in study_runs(context)):
             raise

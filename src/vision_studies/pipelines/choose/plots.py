@@ -13,7 +13,14 @@ from vision_studies.figures.marks import cells, colour_scale, values_run
 from vision_studies.figures.panels import finished, key, marker_key, nothing_to_draw, single
 from vision_studies.figures.style import COLOURS as PALETTE
 from vision_studies.figures.style import INK, SOFT, short, styled
-from vision_studies.pipelines.choose.candidates import AVERAGE, features_title, part_of
+from vision_studies.pipelines.choose.candidates import (
+    AVERAGE,
+    CLASSIFIER,
+    features_title,
+    network_titles,
+    part_of,
+    recipe_of,
+)
 
 _SHOWN = 12
 
@@ -147,7 +154,11 @@ def _by_features(results: pd.DataFrame) -> pd.DataFrame:
         configuration = json.loads(row.configuration)
         if configuration["kind"] == AVERAGE:
             continue
-        features = features_title([part_of(part) for part in configuration["features"]])
-        rows.append((features, row.variant.split(" on ")[0], row.test_accuracy))
+        parts = [part_of(part) for part in configuration["features"]]
+        if configuration["kind"] == CLASSIFIER:
+            place = features_title(parts), row.variant.split(" on ")[0]
+        else:
+            place = network_titles(parts, recipe_of(configuration))
+        rows.append((*place, row.test_accuracy))
     table = pd.DataFrame(rows, columns=["features", "family", "accuracy"])
     return table.pivot_table(index="features", columns="family", values="accuracy", sort=False)

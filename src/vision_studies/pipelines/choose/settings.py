@@ -1,14 +1,17 @@
 """Parameters of the `choose` pipeline."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.settings_base import Settings, refuse_repeated
 
 _BUDGET = r"^\d+(\.\d+)?\s*(s|min|m|h)$"
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+_LARGEST_FROM_NOTHING = 64  # pixels
 
 Name = Annotated[str, Field(min_length=1)]
 Pixels = Annotated[int, Field(ge=16, le=512)]
@@ -50,13 +53,28 @@ class ChooseSettings(Settings):
         ge=1, description="classes are uneven where the largest has so many times the images of the smallest"
     )
     join: bool = Field(description="features of several backbones and sizes side by side are tried, too")
+    fine_tuned: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        description="shares of a pretrained network's layers, from the last one, that are trained on the images; each is tried "
+        "with every backbone and size"
+    )
+    from_nothing: tuple[Literal["light", "heavy"], ...] = Field(
+        description="a small ResNet is trained from random weights, with images that are changed so much"
+    )
     average: bool = Field(description="the average of the best is tried, too; chosen greedily (Caruana 2004)")
 
     @model_validator(mode="after")
     def _lists_are_sets(self) -> "ChooseSettings":
-        lists = ("seeds", "backbones", "pixels", "families", "long_tail_families")
+        lists = ("seeds", "backbones", "pixels", "families", "long_tail_families", "fine_tuned", "from_nothing")
         refuse_repeated({name: getattr(self, name) for name in lists})
         return self
+
+    def recipes(self, image_size: int) -> list[FineTuning | FromNothing]:
+        """How networks are trained, on images of this side; those from nothing take no larger ones than 64 pixels."""
+        pixels = min(image_size, _LARGEST_FROM_NOTHING)
+        return [
+            *(FineTuning(share=share) for share in self.fine_tuned),
+            *(FromNothing(pixels, heavy=name == "heavy") for name in self.from_nothing),
+        ]
 
     @property
     def seconds(self) -> float:

@@ -2,24 +2,31 @@
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.config.fine_tuning import FromNothing
 from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.files import write_json
+from vision_studies.outcomes import FAILED, Outcome
 from vision_studies.pipelines.choose.budget import (
     LEAST_HEAD,
+    PACE_FILE,
     SPEED_FILE,
     Clock,
+    OutOfTime,
     Speed,
     Workload,
     feature_seconds,
     head_seconds,
     millions,
+    read_pace,
     read_speed,
     seconds_of,
+    training_seconds,
 )
 from vision_studies.pipelines.choose.candidates import (
     AVERAGE,
@@ -27,11 +34,14 @@ from vision_studies.pipelines.choose.candidates import (
     COLOUR_BINS,
     COLOURS,
     EVALUATION,
+    FROM_NOTHING,
+    TUNED,
     Part,
     Sized,
     Step,
     features_title,
     in_order,
+    network_name,
     steps,
     variant_name,
 )
@@ -40,6 +50,7 @@ from vision_studies.pipelines.choose.features import (
     KnownBackbone,
     features_file,
     features_folder,
+    features_seconds,
     known_backbone,
     write_features,
 )
@@ -49,11 +60,12 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifact, Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
-    from vision_studies.outcomes import Outcome
+    from vision_studies.studies.stages import Record
 
 logger = logging.getLogger(__name__)
 
 MEASURING, FEATURES, AVERAGES = "speed", "features", "averages"
+OUT_OF_TIME = "stopped as the budget has ended; a larger one goes on"
 Choosing = Context[ChooseSettings]
 
 _AVERAGE_SECONDS = 5.0
@@ -87,14 +99,17 @@ def stages(context: Choosing, _known: Known) -> Steps:
     yield Artifacts(MEASURING, "measure", [_speed_artifact(context, wanted)] if wanted else [])
     clock = Clock(context.settings.seconds - _AVERAGE_SECONDS, 0.0 if context.fresh else spent_seconds(context))
     yield Artifacts(FEATURES, "compute", [])
+    yield Stage(EVALUATION, [], Alone(partial(score, context=context)), verb="try")  # where there is time for none
     left_out = 0
     for step, _ in ordered_steps(context, _speed(context)):
-        runs, missing, seconds, without = _that_end_in_time(context, step, clock)
+        runs, each, seconds, without = _that_end_in_time(context, step, clock)
         left_out += without
         if not runs:
             continue
-        are_there = (yield from _features(context, step)) if missing else True
-        are_scored = yield Stage(EVALUATION, runs, Alone(partial(score, context=context, clock=clock)), verb="try")
+        missing = bool(each)
+        work = partial(score_in_time, context=context, clock=clock, seconds=each)
+        are_there = (yield from _features(context, step, clock)) if missing else True
+        are_scored = yield Stage(EVALUATION, runs, work, verb="try")
         ended = bool(are_there and are_scored)
         clock.planned += 0.0 if ended else seconds
         if ended and missing:
@@ -147,34 +162,40 @@ def most_runs(settings: ChooseSettings) -> int:
     """How many candidates with seeds there are at most, counted without data; averages are one more a seed."""
     families = {*settings.families, *settings.long_tail_families}
     names = dict.fromkeys(settings.backbones, Sized(1.0, settings.pixels))
-    every = steps(names, _unweighted, tuple(families), join=settings.join)
-    return len(settings.seeds) * (sum(len(step.families) for step in every) + settings.average)
+    every = steps(
+        names, _unweighted, tuple(families), join=settings.join, recipes=settings.recipes(max(settings.pixels))
+    )
+    return len(settings.seeds) * (sum(len(step.families) or 1 for step in every) + settings.average)
 
 
 def study_runs(context: Choosing) -> list[Run]:
-    """Every candidate that has begun with every seed, in the order of their steps, and averages of those that have ended."""
+    """Every candidate that has begun with every seed, in the order of their steps, and averages of those that have ended; one
+    that has been stopped as the budget ended is as if it had not begun.
+    """
     every = [run for step in _all_steps(context) for run in step_runs(context, step)]
-    begun = [run for run in every if context.runs.status(run, EVALUATION) is not None]
+    results = [(run, context.runs.result(run, EVALUATION)) for run in every]
+    begun = [run for run, result in results if result is not None and result["reason"] != OUT_OF_TIME]
     return [*begun, *(average_runs(context) if context.settings.average else ())]
 
 
 def step_runs(context: Choosing, step: Step) -> list[Run]:
-    """The runs of a step: every family with every seed."""
+    """The runs of a step: every family, or the one network, with every seed."""
     division = described(context.images, context.settings)
+    features = {"features": [part.configuration for part in step.parts]}
+    roots = {"roots": True} if context.settings.roots else {}
+    if step.recipe is None:
+        candidates: list[tuple[str, dict[str, Any]]] = [
+            (variant_name(step.parts, family), {"kind": CLASSIFIER, **features, **roots, "family": family})
+            for family in step.families
+        ]
+    else:
+        own = {"kind": FROM_NOTHING, "features": [], "mirror": context.settings.mirror}
+        own = own if isinstance(step.recipe, FromNothing) else {"kind": TUNED, **features}
+        candidates = [(network_name(step.parts, step.recipe), {**own, "recipe": asdict(step.recipe)})]
     return [
-        context.run(
-            variant_name(step.parts, family),
-            seed,
-            {
-                "kind": CLASSIFIER,
-                "features": [part.configuration for part in step.parts],
-                **({"roots": True} if context.settings.roots else {}),
-                "family": family,
-                **division,
-            },
-        )
+        context.run(name, seed, {**configuration, **division})
         for seed in context.settings.seeds
-        for family in step.families
+        for name, configuration in candidates
     ]
 
 
@@ -211,7 +232,7 @@ def _first_source(configuration: Mapping[str, Any]) -> str | None:
 
 
 def _is_member(run: Run) -> bool:
-    return run.configuration["kind"] == CLASSIFIER and run.configuration["family"] != "majority"
+    return run.configuration.get("family") != "majority"
 
 
 def backbones(settings: ChooseSettings) -> "dict[str, KnownBackbone]":
@@ -238,7 +259,8 @@ def _operations(settings: ChooseSettings) -> dict[str, float]:
 def _all_steps(context: Choosing) -> list[Step]:
     settings = context.settings
     sized = {name: Sized(known.operations, known.sides(settings.pixels)) for name, known in backbones(settings).items()}
-    return steps(sized, partial(_part, settings), families(context), join=settings.join)
+    recipes = settings.recipes(context.images.image_size)
+    return steps(sized, partial(_part, settings), families(context), join=settings.join, recipes=recipes)
 
 
 def families(context: Choosing) -> list[str]:
@@ -273,33 +295,44 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
 
 def _workload(context: Choosing) -> Workload:
     division = described(context.images, context.settings)
-    fits = max(1, division["folds"]) * (division["inner_folds"] + 1)
     widths = {name: known.backbone.width for name, known in backbones(context.settings).items()}
     number = len(context.images.image_set.labels)
-    return Workload(number, number, fits, widths | {COLOURS: COLOUR_BINS})
+    return Workload(number, number, division["folds"], division["inner_folds"], widths | {COLOURS: COLOUR_BINS})
 
 
-def _that_end_in_time(context: Choosing, step: Step, clock: Clock) -> tuple[list[Run], int, float, int]:
-    """Runs of a step that have ended or will end in time, the quickest families first; how many of them have not ended, the
-    seconds that these take, and how many families are left out.
+def _that_end_in_time(context: Choosing, step: Step, clock: Clock) -> tuple[list[Run], dict[str, float], float, int]:
+    """Runs of a step that have ended or will end in time, the quickest first; the seconds of those that have not ended, by
+    fingerprint; what these take with their features; and how many candidates are left out.
     """
     speed, work, images = _speed(context), _workload(context), context.images.image_set
-    there = [part for part in step.parts if features_file(context.runs, images, part).exists()]
-    seconds, missing, without = feature_seconds(step, there, speed, work), 0, 0
-    of_family: dict[str, list[Run]] = {}
+    there = [part for part in step.features if features_file(context.runs, images, part).exists()]
+    in_all, without = feature_seconds(step, there, speed, work), 0
+    of_variant: dict[str, list[Run]] = {}
     for run in step_runs(context, step):
-        of_family.setdefault(run.configuration["family"], []).append(run)
+        of_variant.setdefault(run.variant, []).append(run)
     chosen: list[Run] = []
-    for family in sorted(of_family, key=lambda name: head_seconds(step, name, speed, work)):
-        own = of_family[family]
-        lacking = [run for run in own if context.fresh or not context.runs.is_finished(run, EVALUATION)]
-        more = len(lacking) * head_seconds(step, family, speed, work)
-        if lacking and not clock.allows(seconds + more):
+    seconds: dict[str, float] = {}
+    for own in sorted(of_variant.values(), key=lambda runs: _run_seconds(context, step, runs[0], speed, work)):
+        lacking = {
+            run.fingerprint: _run_seconds(context, step, run, speed, work)
+            for run in own
+            if context.fresh or not context.runs.is_finished(run, EVALUATION)
+        }
+        more = sum(lacking.values())
+        if lacking and not clock.allows(in_all + more):
             without += 1
             continue
         chosen += own
-        seconds, missing = seconds + more, missing + len(lacking)
-    return chosen, missing, seconds if missing else 0.0, without
+        in_all, seconds = in_all + more, seconds | lacking
+    return chosen, seconds, in_all if seconds else 0.0, without
+
+
+def _run_seconds(context: Choosing, step: Step, run: Run, speed: Speed, work: Workload) -> float:
+    """Seconds of a run when its features are there; of one that has been stopped, those that were left."""
+    if step.recipe is None:
+        return head_seconds(step, run.configuration["family"], speed, work)
+    pace = None if context.fresh else read_pace(context.runs.path(run, PACE_FILE))
+    return training_seconds(step, speed, work) if pace is None else pace["left"]
 
 
 def _measured_heads(context: Choosing) -> dict[str, float]:
@@ -308,7 +341,7 @@ def _measured_heads(context: Choosing) -> dict[str, float]:
     found: dict[str, tuple[float, float]] = {}
     for step in _all_steps(context):
         size = millions(step.parts, work)
-        for run in step_runs(context, step):
+        for run in step_runs(context, step) if step.recipe is None else ():
             result = context.runs.result(run, EVALUATION)
             if result is not None and "other_metrics" in result["metrics"]:
                 family, own = run.configuration["family"], float(result["metrics"]["other_metrics"]["own_seconds"])
@@ -316,10 +349,31 @@ def _measured_heads(context: Choosing) -> dict[str, float]:
     return {family: seconds for family, (size, seconds) in found.items() if size >= _TELLING and seconds > 0}
 
 
+def _measured_trainings(context: Choosing, speed: Speed) -> dict[str, float]:
+    """Kind -> how many times as long as foreseen its trainings take, of those that have begun."""
+    work, found = _workload(context), dict[str, list[float]]()
+    for step in _all_steps(context):
+        for run in step_runs(context, step) if step.recipe is not None else ():
+            pace = read_pace(context.runs.path(run, PACE_FILE))
+            if pace is not None:
+                found.setdefault(run.configuration["kind"], []).append(
+                    pace["total"] / training_seconds(step, speed, work)
+                )
+    return {kind: sorted(ratios)[len(ratios) // 2] for kind, ratios in found.items()}
+
+
 def _speed(context: Choosing) -> Speed:
-    return read_speed(
-        features_folder(context.runs) / SPEED_FILE, _operations(context.settings), _measured_heads(context)
-    )
+    """What has been measured at first, and what has been measured since."""
+    first = read_speed(features_folder(context.runs) / SPEED_FILE)
+    speed = Speed(first, _operations(context.settings), _measured_heads(context))
+    taken = foreseen = 0.0
+    for part in _parts(context):
+        seconds = features_seconds(context.runs, context.images.image_set, part)
+        if first and seconds:
+            taken, foreseen = taken + seconds, foreseen + speed.of_image(part) * len(context.images.image_set.labels)
+    slower = taken / foreseen if foreseen else 1.0
+    speed = replace(speed, slower=max(1.0, slower))
+    return replace(speed, trained=_measured_trainings(context, speed))
 
 
 def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
@@ -338,10 +392,10 @@ def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
     )
 
 
-def _features(context: Choosing, step: Step) -> Steps:  # a generator of items, as `stages` is
+def _features(context: Choosing, step: Step, clock: Clock) -> Steps:  # a generator of items, as `stages` is
     """Features that a step lacks; gives whether they are there then."""
     artifacts = []
-    for part in step.parts:
+    for part in step.features:
         file = features_file(context.runs, context.images.image_set, part)
         if part.source == COLOURS or file.exists():
             continue
@@ -349,7 +403,7 @@ def _features(context: Choosing, step: Step) -> Steps:  # a generator of items, 
             Artifact(
                 name=features_title([part]),
                 file=file,
-                make=partial(write_features, context.runs, context.images.image_set, part),
+                make=partial(_write_features, context, part, clock),
                 lock=file.with_name(f".{file.stem}.lock"),
                 needs=(),
                 waits="",
@@ -358,6 +412,15 @@ def _features(context: Choosing, step: Step) -> Steps:  # a generator of items, 
             )
         )
     return (yield Artifacts(FEATURES, "compute", artifacts))
+
+
+def _write_features(context: Choosing, part: Part, clock: Clock) -> None:
+    """Raises OutOfTime as `write_features`."""
+    try:
+        write_features(context.runs, context.images.image_set, part, clock)
+    except OutOfTime:
+        _note_spent(context, clock)
+        raise
 
 
 def _averages(context: Choosing) -> Steps:
@@ -381,14 +444,45 @@ def _spent_file(context: Choosing) -> Path:
     return features_folder(context.runs) / "spent.json"
 
 
-def score(run: Run, folder: Path, *, context: Choosing, clock: Clock | None = None) -> "Outcome":
+def _note_spent(context: Choosing, clock: Clock) -> None:
+    write_json(_spent_file(context), {"seconds": clock.used})
+
+
+def score(run: Run, folder: Path, *, context: Choosing, clock: Clock | None = None) -> Outcome:
     """Try a candidate, see `work.try_candidate`, and note what has been used of the budget by then."""
     from vision_studies.pipelines.choose.work import try_candidate
 
-    outcome = try_candidate(run, folder, context.images, context.runs)
-    if clock is not None:
-        write_json(_spent_file(context), {"seconds": clock.used})
-    return outcome
+    try:
+        return try_candidate(run, folder, context.images, context.runs, clock)
+    finally:
+        if clock is not None:
+            _note_spent(context, clock)
+
+
+def score_in_time(
+    runs: Sequence[Run],
+    _: Path,
+    record: "Record",
+    *,
+    context: Choosing,
+    clock: Clock,
+    seconds: Mapping[str, float],
+) -> None:
+    """Try candidates; one that would not end in time any more is not begun, and one that has begun is stopped. The next command
+    goes on with them.
+
+    Args:
+        seconds: fingerprint of a run -> how long it is taken to last.
+    """
+    for run in runs:
+        try:
+            if not clock.allows(needed := seconds.get(run.fingerprint, 0.0)):
+                raise OutOfTime(needed)
+            outcome = score(run, context.runs.path(run), context=context, clock=clock)
+        except OutOfTime as stopped:
+            logger.info("%s is left: %s", run.variant, stopped)
+            outcome = Outcome({}, FAILED, OUT_OF_TIME)
+        record(run, outcome)
 
 
 def best_run(context: Choosing) -> tuple[Run, dict[str, Any]] | None:

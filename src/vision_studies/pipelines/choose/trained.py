@@ -1,0 +1,235 @@
+"""Candidates whose networks are trained: what a training has said is kept when it ends, and a stopped one is continued."""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from vision_studies.files import write_json
+from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, OutOfTime
+from vision_studies.pipelines.choose.candidates import part_of, recipe_of
+from vision_studies.pipelines.choose.division import FEWEST_PAIRED, Division, Training, Trainings, trainings_of
+
+if TYPE_CHECKING:
+    from vision_studies.config.fine_tuning import FineTuning, FromNothing
+    from vision_studies.data.image_set import ImageSet
+    from vision_studies.studies.runs import Run
+
+_FOLDER = "trainings"
+_FIRST_LOOKS, _DOUBT = 2, 1.3  # epochs after which nobody can say to 30 % how long the rest takes
+
+
+class Said(NamedTuple):
+    """What the trainings of a candidate say.
+
+    Attributes:
+        tested: logits float32 [M, classes] of the test images.
+        inner: logits float32 [F, N, classes]; NaN where nothing is said of an image. See `work.Tried.inner`.
+        body: weights of the network that is kept, and by what its images are normalised.
+        head: `weight` [classes, D] and `bias` [classes] of its last layer.
+    """
+
+    tested: np.ndarray
+    inner: np.ndarray
+    body: dict[str, Any]
+    head: dict[str, np.ndarray]
+
+
+def train_candidate(
+    run: "Run", folder: Path, division: Division, images: "ImageSet", classes: int, clock: Clock | None
+) -> Said:
+    """Do all trainings of a candidate, or what an earlier command has left of them.
+
+    Raises:
+        OutOfTime: the budget has ended, or will before they do; the trainings that have ended, and the checkpoint of another,
+            are kept.
+    """
+    begun = time.perf_counter()
+    trainings = trainings_of(division, run.seed)
+    network = _network(run, division, images, classes)
+    pace = _Pace(folder, network.epochs, trainings, clock, begun)
+    logits: dict[str, np.ndarray] = {}
+    body, head = dict[str, Any](), dict[str, np.ndarray]()
+    for number, training in enumerate(trainings.all):
+        file = folder / _FOLDER / f"{training.name}.safetensors"
+        if training is not trainings.whole and (kept := _read(file, (len(training.predicts), classes))) is not None:
+            logits[training.name] = kept
+            pace.skip(training)
+            continue
+        predicts = training.predicts if len(training.predicts) else network.test_places
+        checkpoints = folder / _FOLDER / training.name
+        said = network.train(training.learns, predicts, run.seed + number, checkpoints, pace.report(training))
+        logits[training.name] = said.logits
+        if training is trainings.whole:
+            body, head = said.body, said.head
+        else:
+            _write(file, said.logits)
+            shutil.rmtree(checkpoints, ignore_errors=True)
+    shutil.rmtree(folder / _FOLDER, ignore_errors=True)
+    inner = _inner(trainings, division, logits, classes)
+    if division.outer is None:
+        return Said(logits["whole"], inner, body, head)
+    tested = np.zeros((len(division.labels), classes), np.float32)
+    for training in trainings.outer:
+        tested[training.predicts] = logits[training.name]
+    return Said(tested, inner, body, head)
+
+
+def _inner(trainings: Trainings, division: Division, logits: dict[str, np.ndarray], classes: int) -> np.ndarray:
+    folds = max(1, division.folds)
+    inner = np.full((folds, len(division.labels), classes), np.nan, np.float32)
+    for fold, training in enumerate(trainings.inner):
+        said = logits[training.name]
+        if division.outer is None or folds < FEWEST_PAIRED:
+            inner[fold, training.predicts] = said
+            continue
+        own, following = fold, (fold + 1) % folds
+        of = division.outer[training.predicts]
+        inner[own, training.predicts[of == following]] = said[of == following]
+        inner[following, training.predicts[of == own]] = said[of == own]
+    return inner
+
+
+class _Result(NamedTuple):
+    logits: np.ndarray
+    body: dict[str, Any]
+    head: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """How a candidate is trained; places from the number of images that are learnt from on are test images."""
+
+    epochs: int
+    train: Callable[[np.ndarray, np.ndarray, int, Path, Callable[[Any], None]], _Result]
+    test_places: np.ndarray
+
+
+def _network(run: "Run", division: Division, images: "ImageSet", classes: int) -> _Network:
+    from vision_studies.config.fine_tuning import FineTuning
+
+    apart = division.outer is None
+    positions = np.concatenate([division.positions, division.test]) if apart else division.positions
+    labels = np.concatenate([division.labels, division.test_labels]) if apart else division.labels
+    places = np.arange(len(division.positions), len(positions)) if apart else np.arange(1)
+    recipe = recipe_of(run.configuration)
+    pixels = np.asarray(images.images[positions])
+    if isinstance(recipe, FineTuning):
+        train = _fine_tuned(run, recipe, pixels, labels, classes)
+    else:
+        train = _from_nothing(run, recipe, pixels, labels, classes)
+    return _Network(recipe.epochs, train, places)
+
+
+def _fine_tuned(run: "Run", recipe: "FineTuning", images: np.ndarray, labels: np.ndarray, classes: int) -> Any:
+    from vision_studies.pipelines.choose.joined_network import opened_part
+    from vision_studies.training.fine_tuning import FineTuner
+
+    part = part_of(run.configuration["features"][0])
+    opened = opened_part(part)
+    tuner = FineTuner(images, labels, opened, part.pixels, classes, recipe, mirror=part.mirror)
+
+    def train(learns: np.ndarray, predicts: np.ndarray, seed: int, folder: Path, report: Any) -> _Result:
+        logits, network = tuner.train(learns, predicts, seed=seed, folder=folder, on_epoch=report)
+        return _Result(logits, dict(network.body.state_dict()), _head(network.classifier))
+
+    return train
+
+
+def _from_nothing(run: "Run", recipe: "FromNothing", images: np.ndarray, labels: np.ndarray, classes: int) -> Any:
+    import torch
+
+    from vision_studies.training.fine_tuning import TrainerFromNothing
+
+    trainer = TrainerFromNothing(images, labels, classes, recipe, mirror=run.configuration["mirror"])
+
+    def train(learns: np.ndarray, predicts: np.ndarray, seed: int, folder: Path, report: Any) -> _Result:
+        logits, network, normalisation = trainer.train(learns, predicts, seed=seed, folder=folder, on_epoch=report)
+        scale = {"mean": torch.tensor(normalisation.mean), "std": torch.tensor(normalisation.std)}
+        return _Result(logits, {**network.body.state_dict(), **scale}, _head(network.classifier))
+
+    return train
+
+
+def _head(classifier: Any) -> dict[str, np.ndarray]:
+    return {name: value.detach().cpu().numpy() for name, value in classifier.named_parameters()}
+
+
+@dataclass
+class _Pace:
+    """How fast the trainings of a candidate go, and whether they will end in time.
+
+    The first epochs are the timed steps: what would not end is stopped after one of them, at a cost of little more.
+    """
+
+    folder: Path
+    epochs: int
+    trainings: Trainings
+    clock: Clock | None
+    begun: float
+    _left: float = field(init=False)
+    _seen: float = field(default=0.0, init=False)
+    _looks: int = field(default=0, init=False)
+    _ready: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._left = float(sum(self.epochs * len(training.learns) for training in self.trainings.all))
+        self._total = self._left
+        self._ready = time.perf_counter()
+
+    def skip(self, training: Training) -> None:
+        """Take in that a training has ended in an earlier command."""
+        self._left -= self.epochs * len(training.learns)
+
+    def report(self, training: Training) -> Callable[[Any], None]:
+        """What a training calls after every epoch. Raises OutOfTime there."""
+        done = 0
+
+        def told(row: dict[str, Any]) -> None:
+            nonlocal done
+            if row["epoch"] > done + 1:  # an earlier command has done the first ones
+                self._left -= (row["epoch"] - done - 1) * len(training.learns)
+            done = int(row["epoch"])
+            self._left -= len(training.learns)
+            self._seen += len(training.learns)
+            self._looks += 1
+            self._look()
+
+        return told
+
+    def _look(self) -> None:
+        if self.clock is None:
+            return
+        training = (time.perf_counter() - self._ready) / self._seen
+        preparing = self._ready - self.begun
+        seconds = {"total": preparing + training * self._total, "left": preparing + training * self._left}
+        write_json(self.folder / PACE_FILE, seconds)
+        doubt = _DOUBT if self._looks <= _FIRST_LOOKS else 1.0
+        if self._left and (self.clock.left <= 0 or training * self._left > doubt * self.clock.left):
+            raise OutOfTime(seconds["left"])
+
+
+def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Logits of an earlier command; None where they are missing, damaged or of other images."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        logits = load_file(file)["logits"]
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+    return logits if logits.shape == shape else None
+
+
+def _write(file: Path, logits: np.ndarray) -> None:
+    from safetensors.numpy import save_file
+
+    from vision_studies.files import atomic_file
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as temporary:
+        save_file({"logits": np.ascontiguousarray(logits)}, temporary)
