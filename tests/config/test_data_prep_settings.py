@@ -118,8 +118,8 @@ def test_settings_without_a_long_tail_do_not_mention_it():
         ({"seed": -1}, "splits.long_tail.seed: -1 is not allowed; it must be greater than or equal to 0."),
         (
             {"faktor": 3},
-            "splits.long_tail.faktor: there is no such parameter; did you mean 'factor'? Allowed: factor, profile, ranks, reverse, "
-            "seed.",
+            "splits.long_tail.faktor: there is no such parameter; did you mean 'factor'? Allowed: factor, profile, ranks, "
+            "reverse, seed.",
         ),
     ],
     ids=str,

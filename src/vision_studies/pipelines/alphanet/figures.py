@@ -11,9 +11,11 @@ from vision_studies.config.study import ReportingSettings
 from vision_studies.pipelines.alphanet import long_tail
 from vision_studies.pipelines.alphanet.learnt_combinations import select_classes
 from vision_studies.pipelines.alphanet.plots import accuracies, neighbours, predictions
+from vision_studies.pipelines.alphanet.plots import trade_offs as of_all
 from vision_studies.pipelines.alphanet.prediction_groups import count_groups, group_flows
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.pipelines.alphanet.tables import file_name
+from vision_studies.pipelines.alphanet.trade_offs import AREAS, GAPS
 from vision_studies.pipelines.partitions import loaded
 from vision_studies.studies.method import Context
 
@@ -52,12 +54,20 @@ def plot_study(
 def plot_every_kind(
     settings: AlphanetSettings, reporting: ReportingSettings, statistics: dict[str, Any], *tables: pd.DataFrame
 ) -> dict[str, Figure]:
-    """Every kind of figure that the tables of `plot_study` are enough for, for all splits, classifiers and experiments."""
-    class_accuracies, combinations, changes, relations = tables
+    """Every kind of figure that the tables of `plot_study` are enough for, for all splits, classifiers and experiments.
+
+    Trade-offs come after these tables.
+    """
+    class_accuracies, combinations, changes, relations, trade_offs = tables
+    figures = {
+        "accuracy_against_frequency": of_all.accuracy_against_frequency(
+            class_accuracies, confidence=reporting.confidence
+        ),
+        "few_against_many": of_all.few_against_many(trade_offs, loaded(statistics[AREAS])),
+    }
     class_accuracies = long_tail.first_tail(class_accuracies)
-    figures = {}
     for name, table in statistics.items():
-        if name.endswith("_tests"):
+        if name.endswith("_tests") or name in (AREAS, GAPS):
             continue
         options: dict[str, Any] = {"gain": name.endswith("_gains"), "metric": name.removesuffix("_gains")}
         options |= _intervals(reporting)

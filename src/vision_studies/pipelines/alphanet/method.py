@@ -74,11 +74,16 @@ METHOD = Method(
         does_runs(
             nodes.learn_combinations, ["feature_sets", "classifiers"], ["training_results", "histories"], "training"
         ),
-        does_runs(nodes.evaluate_experiments, ["training_results"], ["results", "accuracies", *BY_CLASS], "evaluation"),
+        does_runs(
+            nodes.evaluate_experiments,
+            ["training_results"],
+            ["results", "accuracies", *BY_CLASS, "trade_offs"],
+            "evaluation",
+        ),
         NodeSpec(relations.relate_classes, ["classes", "classifiers"], "relations", "evaluation", in_context=True),
         NodeSpec(
             tables.compare_splits,
-            [SETTINGS, "params:reporting", "accuracies", "feature_sets"],
+            [SETTINGS, "params:reporting", "accuracies", "feature_sets", "trade_offs"],
             ["statistics", "conclusions"],
             "evaluation",
         ),
@@ -95,7 +100,7 @@ METHOD = Method(
             ["split_accuracies", "class_gains", "coefficients", "prediction_changes"],
             "figures",
         ),
-        NodeSpec(figures.plot_every_kind, FIGURE_INPUTS, "figures", "figures"),
+        NodeSpec(figures.plot_every_kind, [*FIGURE_INPUTS, "trade_offs"], "figures", "figures"),
         NodeSpec(
             figures.plot_examples, ["class_accuracies", "combinations"], "example_figures", "figures", in_context=True
         ),

@@ -1,8 +1,9 @@
 """Nodes of `alphanet` that train and score."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.alphanet import checks
-from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, TRAINING, Experiment, Plan
+from vision_studies.pipelines.alphanet.plan import COMBINATIONS_FILE, TRADE_OFF, TRAINING, Experiment, Plan
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
 from vision_studies.pipelines.alphanet.stages import ALPHANETS, BACKBONES, CLASSIFIERS, EVALUATION, FEATURES, FITTING
 from vision_studies.studies.method import Context, run_stages
@@ -77,12 +78,12 @@ def learn_combinations(
 
 def evaluate_experiments(
     context: Context[AlphanetSettings], _training: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Score every classifier and every AlphaNet once.
 
     Returns:
         The results table; accuracies by run and split, and by run and class; coefficients; and what became of predictions,
-        both of the first tail alone where every repeat has another.
+        both of the first tail alone where every repeat has another; and accuracies over the knob of each method.
     """
     from vision_studies.pipelines.alphanet.work import outputs
     from vision_studies.pipelines.alphanet.work.experiments import side_distances
@@ -116,6 +117,7 @@ def evaluate_experiments(
         outputs.class_accuracy_table(scored),
         outputs.combination_table(outputs.of_one_tail(scored)),
         outputs.change_table(outputs.of_one_tail(scored)),
+        outputs.trade_off_table(scored, partial(_trade_off, plan)),
     )
 
 
@@ -177,6 +179,13 @@ def _scored(plan: Plan, experiment: Experiment, class_distances: Callable[..., n
         coefficients=coefficients.numpy(),
         class_distances=distances,
     )
+
+
+def _trade_off(plan: Plan, label: str, repeat: int) -> list[dict[str, Any]]:
+    """What scoring has noted of each value of a classifier's knob; nothing of one that has none."""
+    file = plan.classifier_folder(label, repeat) / TRADE_OFF
+    noted: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    return noted
 
 
 def _with_conditions(

@@ -5,13 +5,22 @@ from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.files import write_json
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
-from vision_studies.pipelines.alphanet.plan import CANDIDATES, CLASSIFIER_FILE, COMBINATIONS_FILE, TRAINING, Plan
+from vision_studies.pipelines.alphanet.plan import (
+    CANDIDATES,
+    CLASSIFIER_FILE,
+    COMBINATIONS_FILE,
+    TRADE_OFF,
+    TRAINING,
+    Plan,
+)
 from vision_studies.pipelines.alphanet.settings import (
     AlphanetSettings,
     ClassifierSettings,
@@ -21,6 +30,10 @@ from vision_studies.pipelines.alphanet.settings import (
 from vision_studies.studies.method import Context
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
+
+if TYPE_CHECKING:
+    from vision_studies.pipelines.alphanet.work.features import FeatureSet
+    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 
 FITTING, EVALUATION = "fitting", "evaluation"
 BACKBONES, FEATURES, CLASSIFIERS, ALPHANETS = "backbones", "features", "classifiers", "AlphaNets"
@@ -135,6 +148,10 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     test, classifier = features.groups["test"], plan.classifier(experiment)
     classifier_file = plan.classifier_folder(label, repeat) / CLASSIFIER_FILE
     scores = baseline_scores(plan.source_folder(repeat), classifier_file, wide=plan.is_wide(label))
+    if experiment.neighbours is None and (folder / CANDIDATES).is_dir():
+        write_json(
+            folder / TRADE_OFF, _trade_off(folder, classifier, features, run.configuration["classifier"]["values"])
+        )
     if experiment.neighbours is not None:
         scale = CombinationRunSettings.model_validate(run.configuration["combinations"]).training.prediction_scale
         neighbours, coefficients = read_combinations(folder / COMBINATIONS_FILE, features.splits)
@@ -149,3 +166,22 @@ def _evaluate(run: Run, folder: Path, *, plan: Plan) -> Outcome:
     scores = classifier.scores(group.features)
     said = said_of("validation", scores, group.labels, positions[1], probabilities=logits)
     return replace(outcome, predictions=(*outcome.predictions, said))
+
+
+def _trade_off(
+    folder: Path, chosen: "LinearClassifier", features: "FeatureSet", values: Sequence[float]
+) -> list[dict[str, Any]]:
+    """Test accuracies by split for every value of a method's knob."""
+    import numpy as np
+
+    from vision_studies.pipelines.alphanet.work.accuracy import split_accuracies
+    from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier
+
+    test, rows = features.groups["test"], []
+    for position, value in enumerate(values):
+        candidate = load_classifier(folder / CANDIDATES / f"{position}.safetensors")
+        hits = candidate.scores(test.features).argmax(axis=1) == test.labels
+        same = all(np.array_equal(own, getattr(chosen, name)) for name, own in vars(candidate).items())
+        accuracies = split_accuracies(hits, test.labels, features.splits)
+        rows.append({"knob": value, "chosen": same, **accuracies})
+    return rows

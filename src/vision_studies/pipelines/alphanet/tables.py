@@ -20,6 +20,8 @@ from vision_studies.pipelines.alphanet.long_tail import (
 )
 from vision_studies.pipelines.alphanet.prediction_groups import adjusted_accuracy
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings
+from vision_studies.pipelines.alphanet.trade_offs import AREAS, GAPS, areas, gaps
+from vision_studies.pipelines.alphanet.trade_offs import sentences as trade_off_sentences
 from vision_studies.reports.formatting import is_missing, spread
 from vision_studies.reports.table import Latex, Table
 
@@ -52,12 +54,17 @@ _LISTED_CLASSES = 5
 
 
 def compare_splits(
-    settings: AlphanetSettings, reporting: ReportingSettings, accuracies: pd.DataFrame, feature_sets: pd.DataFrame
+    settings: AlphanetSettings,
+    reporting: ReportingSettings,
+    accuracies: pd.DataFrame,
+    feature_sets: pd.DataFrame,
+    trade_offs: pd.DataFrame,
 ) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Means, spreads, gains and tests of every experiment and split, and what they say.
 
     Returns:
-        The tables `<metric>`, `<metric>_gains` and `<metric>_tests`, and sentences.
+        The tables `<metric>`, `<metric>_gains` and `<metric>_tests`, areas under trade-offs and what AlphaNet has beside
+        them, and sentences.
     """
     statistics = {}
     for metric in _metrics(accuracies):
@@ -65,7 +72,10 @@ def compare_splits(
             intervals: dict[str, Any] = {"confidence": reporting.confidence, "interval": reporting.interval}
             statistics[name] = summarise(accuracies, metric=metric, gain=gain, **intervals)
         statistics[f"{metric}_tests"] = paired_gains(accuracies, reporting.confidence, metric=metric)
+    statistics[AREAS] = areas(trade_offs, confidence=reporting.confidence)
+    statistics[GAPS] = gaps(trade_offs, confidence=reporting.confidence)
     sentences = gain_sentences(statistics["top_1_tests"], confidence=reporting.confidence)
+    sentences += trade_off_sentences(statistics[AREAS], statistics[GAPS])
     # Without validation the last epoch is kept, whatever the policy.
     if settings.training.selection.policy == "first_eligible" and "validation_images" in feature_sets:
         sentences.append(

@@ -1,13 +1,14 @@
 """Tables of what the experiments have found, for tables, figures and sentences."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from vision_studies.pipelines.alphanet.trade_offs import COLUMNS
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, split_accuracies
 from vision_studies.pipelines.alphanet.work.features import FeatureSet
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
@@ -151,6 +152,28 @@ def change_table(runs: Sequence[ScoredRun]) -> pd.DataFrame:
             (label, old, new), images = np.unique(joint, axis=1, return_counts=True)
             parts.append(pd.DataFrame(run.who | {"label": label, "before": old, "after": new, "images": images}))
     return pd.concat(parts, ignore_index=True)
+
+
+def trade_off_table(
+    runs: Sequence[ScoredRun], noted: Callable[[str, int], Sequence[Mapping[str, Any]]]
+) -> pd.DataFrame:
+    """One row a run and value of its method's knob, as `trade_offs` describes them.
+
+    Args:
+        runs: classifiers, each a method, and AlphaNets, of which those on one classifier that differ in rho alone are one.
+        noted: of a classifier's label and repeat, the rows of the values that it was chosen from; none where it has no knob.
+    """
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        accuracies = split_accuracies(run.predictions == run.labels, run.labels, run.features.splits)
+        shared = {"classifier": run.classifier, "method": run.classifier, "repeat": run.repeat}
+        alone = {"knob": run.rho, "chosen": run.is_baseline, **accuracies}
+        if run.is_baseline:
+            rows += [shared | dict(each) for each in noted(run.classifier, run.repeat) or [alone]]
+        else:
+            setting = run.experiment.replace(f", rho {run.rho:g}", "")
+            rows.append(shared | {"method": f"AlphaNet on {setting}"} | alone)
+    return pd.DataFrame(rows).reindex(columns=list(COLUMNS)).astype({"knob": float})
 
 
 def of_one_tail(runs: Sequence[ScoredRun]) -> Sequence[ScoredRun]:

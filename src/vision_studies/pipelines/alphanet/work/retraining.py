@@ -253,7 +253,7 @@ class _Scales(_Head):
         return self._scores[:, None] * self.parameters[0][:, 0]
 
     def add_gradients(self, gradients: Tensor, sums: list[Tensor]) -> None:
-        sums[0][:, 0] += torch.einsum("bmc,bc->mc", gradients, self._scores)
+        sums[0][:, 0] += (gradients * self._scores[:, None]).sum(dim=0)
 
     def classifiers(self, scale: float) -> list[LinearClassifier]:
         factors = self.parameters[0][:, 0].cpu().numpy() * np.float32(scale)
@@ -285,7 +285,7 @@ class _Aligned(_Scales):
 
     def add_gradients(self, gradients: Tensor, sums: list[Tensor]) -> None:
         shared = gradients * self._shares[:, :, None]
-        sums[0][:, 0] += torch.einsum("bmc,bc->mc", shared, self._scores)
+        sums[0][:, 0] += (shared * self._scores[:, None]).sum(dim=0)
         sums[1][:, 0] += shared.sum(dim=0)
         slopes = (gradients * self._changes).sum(dim=2) * self._shares * (1 - self._shares)
         sums[2][:, 0] += slopes.T @ self._rows
