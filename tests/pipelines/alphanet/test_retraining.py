@@ -135,6 +135,17 @@ def test_a_run_has_its_choice_and_what_it_was_chosen_from():
     assert np.isfinite(single.weight).all()
 
 
+def test_taus_are_chosen_by_what_is_asked_for_and_written_as_before():
+    tau = METHODS["tau-normalised"]
+    assert "selection" not in tau.model_dump()
+    features = feature_set(validation=FeatureGroup(make_group(seed=1).features, make_group(seed=1).labels))
+    for metric in ("balanced_accuracy", "accuracy"):
+        asked = type(tau).model_validate(tau.model_dump() | {"selection": metric})
+        chosen, _, candidates = fit(asked, features, [make_classifier()], 0, CPU)
+        best = best_of(candidates, features.groups["validation"], SPLITS, metric)
+        np.testing.assert_array_equal(chosen.weight, candidates[best].weight)
+
+
 def test_an_aligned_classifier_is_kept_and_is_a_layer_of_a_network(tmp_path):
     own = retrained(settings("DisAlign", values=[1.0]), make_classifier(), make_group(), 0, CPU)[0]
     save_classifier(own, tmp_path / "classifier.safetensors")

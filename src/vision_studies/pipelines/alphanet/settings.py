@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.losses import Loss, LossSettings
 from vision_studies.config.losses import SamplerName as Sampling
 from vision_studies.config.network_run import RunSettings
 from vision_studies.config.training import OptimisationSettings
-from vision_studies.settings_base import Settings, refuse_repeated
+from vision_studies.settings_base import Settings, refuse_repeated, without_defaults
 
 SamplerName = Literal[
     "all_few",
@@ -211,6 +211,11 @@ class TauSettings(Settings):
     values: tuple[Annotated[float, Field(ge=0)], ...] = Field(
         min_length=1, description="taus of which the best on the validation split is taken; a single one needs none"
     )
+    selection: SelectionMetric = Field(default="balanced_accuracy", description="what is best; as of other methods")
+
+    @model_serializer(mode="wrap")
+    def _write(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(self, write(self), "selection")
 
 
 class NcmSettings(Settings):

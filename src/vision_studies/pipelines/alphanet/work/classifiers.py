@@ -74,6 +74,8 @@ def fit(
         if isinstance(settings, TauSettings):
             candidates = [tau_normalise(experts[0], tau) for tau in settings.values]
         classifier = fit_classifier(settings, experts[0], train, validation, seed, device)
+        if isinstance(settings, TauSettings) and settings.selection != "balanced_accuracy" and validation is not None:
+            classifier = candidates[best_of(candidates, validation, features.splits, settings.selection)]
     metrics: dict[str, Any] = {
         "parameters": int(sum(values.size for values in vars(classifier).values())),
         "macs": int(classifier.weight.size),
