@@ -200,7 +200,8 @@ def check_combinations(project, classes):
 def check_reports(project):
     accuracies = pd.read_csv(outputs(project) / "accuracies.csv")
     statistics = {file.stem for file in (outputs(project) / "statistics").iterdir()}
-    assert statistics == {f"{metric}{kind}" for metric in ("top_1", "top_5") for kind in ("", "_gains", "_tests")}
+    kinds = {f"{metric}{kind}" for metric in ("top_1", "top_5") for kind in ("", "_gains", "_tests")}
+    assert statistics == kinds | {"trade_off_areas", "trade_off_gaps"}
     means = accuracies.groupby(["experiment", "split"])["top_1"].mean()
     summary = pd.read_csv(outputs(project) / "statistics/top_1.csv").set_index(["experiment", "split"])
     gains = pd.read_csv(outputs(project) / "statistics/top_1_gains.csv").set_index(["experiment", "split"])

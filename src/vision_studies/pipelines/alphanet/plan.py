@@ -29,8 +29,8 @@ TRAINING = "training"
 FEATURES = "features"
 _TAILS = "long_tails"
 CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
-CANDIDATES, TRADE_OFF = "candidates", "trade_off.json"
-"""Of a classifier's run: folder of what it was chosen from, one file a value of its knob; and test accuracies of each."""
+CANDIDATES, TRADE_OFF = "candidates", "candidates/accuracies.json"
+"""Of a classifier's run: what it was chosen from, one file a value of its knob; and test accuracies of each."""
 
 
 @dataclass(frozen=True)
