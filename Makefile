@@ -25,11 +25,17 @@ lock:  ## compile requirements.txt and requirements-ffcv.txt from pyproject.toml
 demo: install  ## train on the digits that come with scikit-learn and report
 	@$(BIN)/kedro run --env=demo
 
-test: install lint  ## run the linters and every test, a process a core
-	@$(BIN)/python -m pytest $(PARALLEL)
+test: install style  ## run the linters and every test, a process a core
+	$(call types_and_tests,$(PARALLEL))
 
-check: install lint  ## run the linters and the tests that take less than a second each: what to run before a commit
-	@$(BIN)/python -m pytest $(QUICK)
+check: install style  ## run the linters and the tests that take less than a second each: what to run before a commit
+	$(call types_and_tests,$(QUICK))
+
+# mypy is one process: it works beside the tests, which would otherwise wait for it with one core idle, and is heard after them.
+define types_and_tests
+@said=$$(mktemp); $(BIN)/mypy >"$$said" 2>&1 & types=$$!; trap 'kill $$types 2>/dev/null; rm -f "$$said"' EXIT INT TERM; \
+$(BIN)/python -m pytest $(1); tested=$$?; wait $$types; typed=$$?; cat "$$said"; exit $$((tested || typed))
+endef
 
 test-pythons:  ## set up and test with every Python of PYTHONS (3.11 3.12 3.13), in throw-away copies
 	@$(SCRIPTS_PYTHON) -m scripts.test_pythons $(PYTHONS:%=--python=%) -- $(QUICK)

@@ -7,6 +7,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,13 @@ def quick_project(folder: Path) -> Project:
         file.parent.mkdir(exist_ok=True)
         file.write_text(content, encoding="utf-8")
     return project
+
+
+def without_figures(*pipelines: str) -> str:
+    """An option for `kedro run` where no figure is looked at: drawing them takes longer than what small networks need."""
+    graphs = [import_module(f"vision_studies.pipelines.{name}").create_pipeline() for name in pipelines]
+    tags = {tag for graph in graphs for node in graph.nodes for tag in node.tags}
+    return f"--tags={','.join(sorted(tags - {'figures'}))}"
 
 
 @pytest.fixture(scope="session")

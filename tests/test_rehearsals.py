@@ -1,11 +1,12 @@
 """Every study is rehearsed on a few digits, and all are reported on."""
 
 import json
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from tests.conftest import ROOT, Project, quick_project
+from tests.conftest import ROOT, Project, quick_project, without_figures
 
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
@@ -26,6 +27,19 @@ STUDIES = sorted(
 )
 
 
+def described(study: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
+
+
+DRAWN = {tuple(described(study)["pipelines"]): study for study in reversed(STUDIES)}
+"""Pipelines -> the study of theirs whose figures are drawn, besides those that have some which no other has.
+
+The others would draw the same ones again, which takes longer than the study; tests/figures has each of them with few and with
+many variants.
+"""
+WITH_OWN_FIGURES = ("hyper_search",)
+
+
 @pytest.fixture(scope="module")
 def rehearsals(tmp_path_factory) -> Project:
     """The project in which the studies are rehearsed, one after the other."""
@@ -40,24 +54,25 @@ def described_variants(study):
 @pytest.mark.slow
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_study_can_be_rehearsed(rehearsals, study):
-    described = yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
-    pipelines = ",".join(["data_prep", *described["pipelines"]])  # their reports are made together, by the next test
-    few = "+brief_images" if {"cifar_resnet", "stacking"} & set(described["pipelines"]) else ""
+    names = described(study)["pipelines"]
+    pipelines = ["data_prep", *names]  # their reports are made together, by the next test
+    drawn = study in WITH_OWN_FIGURES or DRAWN[tuple(names)] == study
+    few = "+brief_images" if {"cifar_resnet", "stacking"} & set(names) else ""
     name = f"{study}+demo+brief{few}"
     few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []
-    rehearsals.run("run", f"--env={name}", f"--pipelines={pipelines}", *few_trials)
+    undrawn = [] if drawn else [without_figures(*pipelines)]
+    rehearsals.run("run", f"--env={name}", f"--pipelines={','.join(pipelines)}", *few_trials, *undrawn)
     outputs = rehearsals.folder / f"data/07_model_output/{name}"
-    assert sorted(folder.name for folder in outputs.iterdir()) == described["pipelines"]
-    for pipeline in described["pipelines"]:
+    assert sorted(folder.name for folder in outputs.iterdir()) == names
+    for pipeline in names:
         table = pd.read_parquet(outputs / pipeline / "results.parquet")
         assert set(table["status"]) == {"complete"}
         if pipeline not in ("clustering", "transfer_cuts"):
             assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
         if pipeline == "stacking":
             written = rehearsals.folder / f"data/08_reporting/{name}/stacking"
-            assert {path.stem for path in written.glob("*.png")} == {
-                *("comparison", "opponents", "efficiency", "learning_curves", "parts")
-            }
+            figures = {"comparison", "opponents", "efficiency", "learning_curves", "parts"}
+            assert {path.stem for path in written.glob("*.png")} == (figures if drawn else set())
             tables = {path.name for path in (written / "tables").iterdir()}
             assert len(tables) == 10
             assert {f"{name}_table.tex", f"{name}_report.md"} < tables
@@ -74,8 +89,8 @@ def test_the_search_for_a_plain_network_ends_in_a_choice_by_validation_that_cut_
     name = "cuts_architecture+demo+brief+brief_images"
     rehearsals.run("run", f"--env={name}")  # with its report; what the test above has trained is reused
     results = pd.read_parquet(rehearsals.folder / f"data/07_model_output/{name}/cifar_resnet/results.parquet")
-    described = yaml.safe_load((ROOT / "conf/cuts_architecture/parameters.yml").read_text(encoding="utf-8"))
-    assert set(results["variant"]) == {variant["name"] for variant in described["cifar_resnet"]["variants"]}
+    parameters = yaml.safe_load((ROOT / "conf/cuts_architecture/parameters.yml").read_text(encoding="utf-8"))
+    assert set(results["variant"]) == {variant["name"] for variant in parameters["cifar_resnet"]["variants"]}
     networks = [json.loads(configuration) for configuration in results["configuration"]]
     kinds = {(tuple(own["model.channels"]), own["model.downsampling"]) for own in networks}
     growing = (32, 32, 64, 64, 128, 128)
@@ -108,12 +123,8 @@ def test_one_command_reports_on_all_studies_that_have_run(rehearsals):
 
 
 def test_the_collection_of_studies_of_stacks_has_all_of_them():
-    described = yaml.safe_load((ROOT / "conf/all_studies/environment.yml").read_text(encoding="utf-8"))
-    pipelines = {
-        study: yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))["pipelines"]
-        for study in STUDIES
-    }
-    assert set(described["studies"]) == {study for study, own in pipelines.items() if own == ["stacking"]}
+    of_stacks = {study for study in STUDIES if described(study)["pipelines"] == ["stacking"]}
+    assert set(described("all_studies")["studies"]) == of_stacks
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from tests.conftest import without_figures
 from tests.test_notebooks import NOTEBOOKS, kernel_in, outputs_of
 
 from vision_studies.pipelines.transfer_cuts.published_files import read_channels, read_clusters, read_results
@@ -47,7 +48,9 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     again = project.run("run", "--env=demo+small", "--pipeline=clustering")
     assert "steps had nothing new to work with, and their results stay" in again.stdout
     assert "clustering.cluster_activations" not in again.stdout
-    whole = project.run("run", "--env=demo+small", "--pipeline=clustering", "--runner=SequentialRunner")
+    whole = project.run(
+        "run", "--env=demo+small", "--pipeline=clustering", "--runner=SequentialRunner", without_figures("clustering")
+    )
     assert "clustering: 12 of 12 are finished and reused" in whole.stdout  # networks, sets of classes, methods
 
     project.run("run", "--env=demo+small", "--pipeline=reporting")
@@ -165,7 +168,7 @@ def test_networks_that_a_study_has_exported_are_those_that_another_starts_from(p
     (project.folder / "conf/few").mkdir()
     (project.folder / "conf/few/parameters.yml").write_text(few, encoding="utf-8")
     for pipeline in ("data_prep", "transfer_cuts"):
-        project.run("run", "--env=demo+small+few", f"--pipeline={pipeline}")
+        project.run("run", "--env=demo+small+few", f"--pipeline={pipeline}", without_figures(pipeline))
     project.run("runs", "export", "--format=published", "--env=demo+small+few", "published")
     files = sorted((project.folder / "published").rglob("pretrained_models/*.pth"))
     named = json.dumps([str(file.relative_to(project.folder)) for file in files])
@@ -174,7 +177,7 @@ def test_networks_that_a_study_has_exported_are_those_that_another_starts_from(p
         f"transfer_cuts: {{balanced: false, pretraining: {{weights_files: {named}}}}}\n", encoding="utf-8"
     )
     study = "demo+small+few+from_files"
-    project.run("run", f"--env={study}", "--pipeline=transfer_cuts")
+    project.run("run", f"--env={study}", "--pipeline=transfer_cuts", without_figures("transfer_cuts"))
     tables = [project.folder / f"data/07_model_output/{name}/transfer_cuts" for name in ("demo+small+few", study)]
     trained, imported = (pd.read_parquet(folder / "pretraining.parquet") for folder in tables)
     for column in ("validation_accuracy", "validation_loss", "test_accuracy", "test_loss", "parameters", "macs"):

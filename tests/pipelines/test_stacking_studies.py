@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 import yaml
+from tests.conftest import without_figures
 
 TINY = """
 stacking:
@@ -102,7 +103,7 @@ def test_a_study_trains_its_opponents_scores_everything_once_and_writes_all_its_
     assert {"validation_accuracy_base_2", "train_loss_meta", "validation_disagreement"} <= set(stack)
     again = run(project, "--pipeline=stacking")
     assert "steps had nothing new to work with, and their results stay" in again.stdout
-    whole = run(project, "--pipeline=stacking", "--runner=SequentialRunner")
+    whole = run(project, "--pipeline=stacking", "--runner=SequentialRunner", without_figures("stacking"))
     assert "training: 10 of 10 runs are finished and reused" in whole.stdout
     assert not re.search(r"warning|traceback", again.stdout + again.stderr, re.IGNORECASE)
 
