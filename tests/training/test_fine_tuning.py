@@ -116,6 +116,16 @@ def test_layers_before_the_cut_and_behind_it_are_the_network(images, opened):
     torch.testing.assert_close(said, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
+def test_where_memory_is_short_layers_before_the_cut_are_computed_in_every_step(images, opened, monkeypatch):
+    from vision_studies.training import fine_tuning
+
+    _, kept = tuner(images, opened, share=0.5).train(TRAIN, PREDICT)
+    monkeypatch.setattr(fine_tuning, "MOST_BYTES", 0)
+    logits, network = tuner(images, opened, share=0.5).train(TRAIN, PREDICT)
+    np.testing.assert_array_equal(logits.argmax(axis=1), LABELS[PREDICT])
+    assert network.state_dict().keys() == kept.state_dict().keys()
+
+
 KINDS = {
     "fine-tuned": lambda images, opened: tuner(images, opened, share=0.5),
     "from nothing": lambda images, _: TrainerFromNothing(images, LABELS, 2, FromNothing(12, heavy=True, epochs=4)),

@@ -30,6 +30,9 @@ from vision_studies.training.frozen_features import CPU, prepared_images, resize
 from vision_studies.training.precision import autocast, place_model
 from vision_studies.training.runtime import derived_seed, tune_process
 
+MOST_BYTES = 4e9
+"""Memory for what layers before a cut give; where it would take more, they are computed in every step."""
+
 EpochReport = Callable[[dict[str, Any]], bool | None]
 """Called with the history row of every epoch; True ends the training."""
 
@@ -39,6 +42,7 @@ class FineTunedNetwork(nn.Module):
 
     Args:
         body: gives features [N, D]; its parameters are made to learn.
+        before: computed before it, where what comes in are images; it does not learn, and is no part of the network's state.
         layers_before: layers before the body, which have parameters and do not learn.
         features: D.
         classes: number of logits.
@@ -52,6 +56,7 @@ class FineTunedNetwork(nn.Module):
         features: int,
         classes: int,
         *,
+        before: nn.Module | None = None,
         layers_before: int = 0,
         body_rate: float = 1.0,
         decay: float = 1.0,
@@ -61,10 +66,14 @@ class FineTunedNetwork(nn.Module):
         self.classifier = nn.Linear(features, classes)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
-        self._before, self._rates = layers_before, (body_rate, decay)
+        self._before = [] if before is None else [before]  # a list, which torch does not look into
+        self._layers_before, self._rates = layers_before, (body_rate, decay)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images, or of what the layers before the body give for them."""
+        for before in self._before:
+            with torch.no_grad():
+                images = before(images)
         return self.classifier(self.body(images))
 
     def train(self, mode: bool = True) -> "FineTunedNetwork":
@@ -77,7 +86,7 @@ class FineTunedNetwork(nn.Module):
         """As `optimizers.HasLearningRates` wants it: of the classifier first."""
         body_rate, decay = self._rates
         layers = _layers(self.body)
-        last = max(1, self._before + len(layers) - 1)
+        last = max(1, self._layers_before + len(layers) - 1)
         body = [
             (body_rate * decay ** ((len(layers) - 1 - index) / last), values) for index, values in enumerate(layers)
         ]
@@ -88,7 +97,8 @@ class FineTuner:
     """A pretrained network and images, made ready once for any number of trainings on parts of them.
 
     Where not all layers learn, what those before the cut give for an image and for its mirror image is computed once; the
-    training sees the one and the other by turns. Where all do, images are moved a little and mirrored at random.
+    training sees the one and the other by turns. Where all do, or where that would take more than `MOST_BYTES`, images are
+    moved a little and mirrored at random.
 
     Args:
         images: uint8 [N, H, W, C] with C in {1, 3}.
@@ -132,10 +142,13 @@ class FineTuner:
         self._normalisation = Normalisation(opened.backbone.mean, opened.backbone.std)
         self._images: ImageSet | None = None
         self._views: list[Tensor] = []
-        if self._cut.before is None:
+        before = self._cut.before
+        if before is not None:
+            place_model(before, _fit_settings(settings), device)
+        if before is None or self._bytes(before, images, pixels) > MOST_BYTES:
             self._images = _resized_set(images, labels, pixels, channels=3)
         else:
-            self._views = self._activations(self._cut.before, images, pixels)
+            self._views = self._activations(before, images, pixels)
 
     def network(self) -> FineTunedNetwork:
         """The layers that learn, with the weights of their first training and an empty classifier."""
@@ -144,6 +157,7 @@ class FineTuner:
             cut.behind,
             self._opened.backbone.width,
             self._classes,
+            before=None if self._images is None else self._cut.before,
             layers_before=cut.layers - cut.layers_behind,
             body_rate=settings.body_rate,
             decay=settings.decay,
@@ -183,10 +197,14 @@ class FineTuner:
         views = [self._loader(predict, seed, mirrored=mirrored) for mirrored in (False, True)[: 1 + self._mirror]]
         return mean_logits(network.eval(), views, fit_settings, self._device), network
 
+    def _bytes(self, before: nn.Module, images: np.ndarray, pixels: int) -> float:
+        """Memory for what layers give for all images."""
+        own = self._activations(before, images[:1], pixels)
+        return len(images) * sum(view.nbytes for view in own)
+
     def _activations(self, before: nn.Module, images: np.ndarray, pixels: int) -> list[Tensor]:
         """What layers give for images and, with `mirror`, for their mirror images, [N, ...] each, on the CPU."""
         training = _fit_settings(self._settings)
-        place_model(before, training, self._device)
         parts: list[list[Tensor]] = [[] for _ in range(1 + self._mirror)]
         with torch.no_grad(), autocast(training, self._device):
             for block in _blocks(np.arange(len(images)), _FEW):

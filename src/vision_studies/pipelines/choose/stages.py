@@ -60,6 +60,7 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifact, Artifacts, Known, Later, Stage, Steps
 
 if TYPE_CHECKING:
+    from vision_studies.studies.run_store import RunStore
     from vision_studies.studies.stages import Record
 
 logger = logging.getLogger(__name__)
@@ -172,15 +173,14 @@ def study_runs(context: Choosing) -> list[Run]:
     """Every candidate that has begun with every seed, in the order of their steps, and averages of those that have ended; one
     that has been stopped as the budget ended is as if it had not begun.
     """
-    every = [run for step in _all_steps(context) for run in step_runs(context, step)]
-    results = [(run, context.runs.result(run, EVALUATION)) for run in every]
+    results = [(run, context.runs.result(run, EVALUATION)) for _, run in _all_runs(context)]
     begun = [run for run, result in results if result is not None and result["reason"] != OUT_OF_TIME]
     return [*begun, *(average_runs(context) if context.settings.average else ())]
 
 
-def step_runs(context: Choosing, step: Step) -> list[Run]:
-    """The runs of a step: every family, or the one network, with every seed."""
-    division = described(context.images, context.settings)
+def step_runs(context: Choosing, step: Step, division: Mapping[str, Any] | None = None) -> list[Run]:
+    """The runs of a step: every family, or the one network, with every seed; `division` is what `described` says."""
+    division = described(context.images, context.settings) if division is None else division
     features = {"features": [part.configuration for part in step.parts]}
     roots = {"roots": True} if context.settings.roots else {}
     if step.recipe is None:
@@ -206,8 +206,7 @@ def average_runs(context: Choosing) -> list[Run]:
     for seed in context.settings.seeds:
         members = [
             run
-            for step in _all_steps(context)
-            for run in step_runs(context, step)
+            for _, run in _all_runs(context)
             if run.seed == seed and _is_member(run) and context.runs.is_complete(run, EVALUATION)
         ]
         if len(members) > 1:
@@ -261,6 +260,12 @@ def _all_steps(context: Choosing) -> list[Step]:
     sized = {name: Sized(known.operations, known.sides(settings.pixels)) for name, known in backbones(settings).items()}
     recipes = settings.recipes(context.images.image_size)
     return steps(sized, partial(_part, settings), families(context), join=settings.join, recipes=recipes)
+
+
+def _all_runs(context: Choosing) -> list[tuple[Step, Run]]:
+    """Every candidate with every seed, and the step that it belongs to."""
+    division = described(context.images, context.settings)
+    return [(step, run) for step in _all_steps(context) for run in step_runs(context, step, division)]
 
 
 def families(context: Choosing) -> list[str]:
@@ -335,37 +340,36 @@ def _run_seconds(context: Choosing, step: Step, run: Run, speed: Speed, work: Wo
     return training_seconds(step, speed, work) if pace is None else pace["left"]
 
 
-def _measured_heads(context: Choosing) -> dict[str, float]:
+def _measured_heads(runs: Sequence[tuple[Step, Run]], work: Workload, store: "RunStore") -> dict[str, float]:
     """Family -> seconds for a million images times features times fits, of the largest run of it that has ended."""
-    work = _workload(context)
     found: dict[str, tuple[float, float]] = {}
-    for step in _all_steps(context):
-        size = millions(step.parts, work)
-        for run in step_runs(context, step) if step.recipe is None else ():
-            result = context.runs.result(run, EVALUATION)
-            if result is not None and "other_metrics" in result["metrics"]:
-                family, own = run.configuration["family"], float(result["metrics"]["other_metrics"]["own_seconds"])
-                found[family] = max(found.get(family, (0.0, 0.0)), (size, max(0.0, own - LEAST_HEAD) / size))
+    for step, run in runs:
+        result = None if step.recipe is not None else store.result(run, EVALUATION)
+        if result is not None and "other_metrics" in result["metrics"]:
+            size, family = millions(step.parts, work), run.configuration["family"]
+            own = float(result["metrics"]["other_metrics"]["own_seconds"])
+            found[family] = max(found.get(family, (0.0, 0.0)), (size, max(0.0, own - LEAST_HEAD) / size))
     return {family: seconds for family, (size, seconds) in found.items() if size >= _TELLING and seconds > 0}
 
 
-def _measured_trainings(context: Choosing, speed: Speed) -> dict[str, float]:
-    """Kind -> how many times as long as foreseen its trainings take, of those that have begun."""
-    work, found = _workload(context), dict[str, list[float]]()
-    for step in _all_steps(context):
-        for run in step_runs(context, step) if step.recipe is not None else ():
-            pace = read_pace(context.runs.path(run, PACE_FILE))
-            if pace is not None:
-                found.setdefault(run.configuration["kind"], []).append(
-                    pace["total"] / training_seconds(step, speed, work)
-                )
+def _measured_trainings(
+    runs: Sequence[tuple[Step, Run]], work: Workload, speed: Speed, store: "RunStore"
+) -> dict[str, float]:
+    """Kind -> how many times as long as foreseen its trainings take, of those that have begun; the median."""
+    found = dict[str, list[float]]()
+    for step, run in runs:
+        pace = None if step.recipe is None else read_pace(store.path(run, PACE_FILE))
+        if pace is not None:
+            ratio = pace["total"] / training_seconds(step, speed, work)
+            found.setdefault(run.configuration["kind"], []).append(ratio)
     return {kind: sorted(ratios)[len(ratios) // 2] for kind, ratios in found.items()}
 
 
 def _speed(context: Choosing) -> Speed:
     """What has been measured at first, and what has been measured since."""
     first = read_speed(features_folder(context.runs) / SPEED_FILE)
-    speed = Speed(first, _operations(context.settings), _measured_heads(context))
+    runs, work = _all_runs(context), _workload(context)
+    speed = Speed(first, _operations(context.settings), _measured_heads(runs, work, context.runs))
     taken = foreseen = 0.0
     for part in _parts(context):
         seconds = features_seconds(context.runs, context.images.image_set, part)
@@ -373,7 +377,7 @@ def _speed(context: Choosing) -> Speed:
             taken, foreseen = taken + seconds, foreseen + speed.of_image(part) * len(context.images.image_set.labels)
     slower = taken / foreseen if foreseen else 1.0
     speed = replace(speed, slower=max(1.0, slower))
-    return replace(speed, trained=_measured_trainings(context, speed))
+    return replace(speed, trained=_measured_trainings(runs, work, speed, context.runs))
 
 
 def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
