@@ -97,7 +97,8 @@ class AlignedLayer(LastLayer):
     Args:
         weight: [classes, d].
         bias: [classes].
-        factors, shifts: [classes].
+        factors: [classes].
+        shifts: [classes].
         gate: [d + 1], its bias last.
         logit_scale: what the network multiplies its outputs by, and these are divided by.
     """

@@ -25,7 +25,8 @@ def dominated_area(many: np.ndarray, few: np.ndarray) -> float:
     indicator).
 
     Args:
-        many, few: fractions [N], of each value of a knob.
+        many: fractions [N] of the images of many classes, one for each value of a knob.
+        few: likewise of few classes.
 
     Examples:
         >>> import numpy as np
