@@ -322,11 +322,20 @@ def test_cost_views_leave_out_what_was_not_measured():
     assert options(drawn) == ["Parameters", "Training time"]
     digits, cifar = drawn.figure.data
     assert (digits.meta["label"], list(digits.x)) == ("digits", [1000, 1002])
-    assert (digits.marker.symbol, cifar.marker.symbol) == ("circle", "square")
+    assert (digits.marker.symbol[0], cifar.marker.symbol) == ("circle", "square")
     assert list(digits.error_y.array) == pytest.approx([1, 1])
     assert "accuracy 90.00 % (88.00 to 91.00), 3 runs<br>1,000 parameters" in digits.text[0]
     assert accuracy_against_cost(variants(parameters=None, seconds=np.nan)) is None
     assert accuracy_against_cost(variants(accuracy=np.nan)) is None
+
+
+def test_variants_at_one_place_are_rings_around_each_other_and_are_named_together():
+    table = variants().iloc[[0, 0, 0, 2]].assign(variant=["a", "b", "c", "d"], parameters=[1000, 1000, 1001, 5000])
+    [trace] = accuracy_against_cost(table).figure.data
+    assert list(trace.marker.symbol) == ["circle", "circle-open", "circle-open", "circle"]
+    assert trace.marker.size[0] < trace.marker.size[1] < trace.marker.size[2]
+    assert all(f"<b>{name}</b>" in trace.text[1] for name in "abc")
+    assert "<b>a</b>" not in trace.text[3]
 
 
 def test_intervals_may_be_missing():

@@ -24,7 +24,7 @@ PENALTIES = (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 
 _MEMORY = 10
 _MOST_STEPS = 300
-_TOLERANCE = 4e-5  # of the largest element of the mean loss's gradient, up to a C of 0.001; less for a weaker penalty
+_TOLERANCE = 1e-5  # of the largest element of the mean loss's gradient; less for a penalty weaker than C = 0.016
 _HALVINGS = 12
 _MOST_NUMBERS = 100_000_000  # of the coordinates and bases of several folds
 
@@ -99,7 +99,7 @@ def solution_path(
     found: list[Tensor] = [points] * len(inverses)
     for place in order:
         problem = _Problem(design, targets, shares, fixed, factor / inverses[place])
-        points = _minimised(problem, points, _TOLERANCE * min(1.0, (0.001 / inverses[place]) ** 0.5))
+        points = _minimised(problem, points, _TOLERANCE * min(1.0, (0.016 / inverses[place]) ** 0.5))
         found[place] = points
     several = torch.stack(found)
     own = several[:, :, :-1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vision_studies.data.checks.check import Check
 
 METHOD = "choose"
-LARGEST, SMALLEST = 192, 16
+LARGEST, SMALLEST = 224, 16
 """Sides, in pixels, that images are brought to where nothing else is said."""
 
 _FIXED_NAMES = ("base", "local", METHOD)

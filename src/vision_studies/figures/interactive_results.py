@@ -24,6 +24,11 @@ from vision_studies.figures.style import COLOURS, colour, numbered
 MOST_RUNS = 60
 MOST_POINTS = 200  # of a run
 MOST_VARIANTS = 1_500
+_SIZE, _RING, _MOST_RINGS = (
+    10,
+    7,
+    4,
+)  # pixels of a point, by which each ring around it is larger, rings that are told apart
 
 # Column -> name, label of its axis, factor.
 _METRICS = {
@@ -219,7 +224,8 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
         yaxis={"title": {"text": "test accuracy (%)"}, "automargin": True},
     )
     caption = (
-        "A point is a variant: the mean over its runs, and its interval where it has one. Point at it for its values."
+        "A point is a variant: the mean over its runs, and its interval where it has one. Point at it for its values. A ring "
+        "around it is a further variant at the same place."
     )
     if len(shown) < len(scored):
         caption += f" The {len(shown):,} most accurate of {len(scored):,} variants are shown."
@@ -229,14 +235,21 @@ def accuracy_against_cost(variants: pd.DataFrame) -> InteractiveFigure | None:
 def _variants_of(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, symbol: str) -> Scatter:
     x, *others = [numbers(rows[name].astype(float).where(lambda cost: cost > 0)) for name in costs]
     first = rows.iloc[0]
+    texts = pd.Series([_hover_text(row) for row in rows.to_dict("records")])
+    together = texts.groupby(_places(rows, costs[0]), sort=False)
+    before = together.cumcount().tolist()
+    rings: dict[str, Any] = {}
+    if any(before):  # each further variant at a place is a ring around those before it
+        rings["symbol"] = [f"{symbol}-open" if number else symbol for number in before]
+        rings["size"] = [_SIZE + _RING * min(number, _MOST_RINGS) for number in before]
     return Scatter(
         x=x,
         y=numbers(100 * rows["accuracy"]),
         error_y=_error_bars(rows),
         mode="markers",
-        marker={"color": colour_of_pipeline, "symbol": symbol, "size": 10, "opacity": 0.85},
+        marker={"color": colour_of_pipeline, "symbol": symbol, "size": _SIZE, "opacity": 0.85} | rings,
         cliponaxis=False,
-        text=[_hover_text(row) for row in rows.to_dict("records")],
+        text=list(together.transform("<br><br>".join)),
         hovertemplate="%{text}<extra></extra>",
         meta={
             "group": str(first["pipeline"]),
@@ -244,6 +257,12 @@ def _variants_of(rows: pd.DataFrame, costs: list[str], colour_of_pipeline: str, 
             "views": [{"x": other} for other in others],
         },
     )
+
+
+def _places(rows: pd.DataFrame, cost: str) -> np.ndarray:
+    """Where each variant stands, as far as an eye tells places apart, str [N]."""
+    pairs = zip(rows["accuracy"], rows[cost].astype(float), strict=True)
+    return np.array([f"{100 * accuracy:.1f} {paid:.1e}" for accuracy, paid in pairs])
 
 
 def _error_bars(rows: pd.DataFrame) -> dict[str, Any] | None:

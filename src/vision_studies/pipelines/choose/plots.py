@@ -60,8 +60,10 @@ def time_lines(results: pd.DataFrame) -> Figure:
     accuracy, validation = 100 * scored["test_accuracy"].to_numpy(), scored["validation_accuracy"].to_numpy()
     best = [int(np.argmax(validation[: place + 1])) for place in range(len(validation))]
     figure, axes = single(8.4, 4.6)
-    dots: dict[str, Any] = {"marker": "o", "color": SOFT, "alpha": 0.6, "markeredgewidth": 0}
-    axes.plot(seconds, accuracy, linestyle="", markersize=5, **dots)
+    dots: dict[str, Any] = {"marker": "o", "color": SOFT, "alpha": 0.8, "markeredgecolor": "white"}
+    axes.plot(
+        seconds, accuracy, linestyle="", markersize=6, zorder=3, **dots
+    )  # over the line, which passes through some
     steps: dict[str, Any] = {"color": PALETTE[0], "linewidth": 2}
     axes.step([*seconds, seconds[-1]], [*accuracy[best], accuracy[best[-1]]], where="post", **steps)
     last = scored.iloc[best[-1]]
@@ -81,15 +83,18 @@ def time_lines(results: pd.DataFrame) -> Figure:
 
 def _elapsed(scored: pd.DataFrame) -> np.ndarray:
     """Seconds of work when each row ended, of rows in their order: features that several share count once."""
-    spent, known, elapsed = 0.0, set(), []
+    spent, counted, elapsed = 0.0, dict[str, float](), []
     for configuration, others, seconds in zip(
         scored["configuration"], scored["other_metrics"], scored["seconds"], strict=True
     ):
         own = float(json.loads(others)["own_seconds"])
-        features = json.dumps(json.loads(configuration).get("features", []))
-        is_new = features not in known and json.loads(configuration)["kind"] != AVERAGE
-        spent += own + (max(0.0, float(seconds) - own) if is_new else 0.0)
-        known.add(features)
+        parts = [json.dumps(part) for part in json.loads(configuration).get("features", [])]
+        further = [part for part in parts if part not in counted]
+        if further:
+            more = max(0.0, float(seconds) - own - sum(counted.get(part, 0.0) for part in parts))
+            counted |= dict.fromkeys(further, more / len(further))
+            spent += more
+        spent += own
         elapsed.append(spent)
     return np.array(elapsed)
 
