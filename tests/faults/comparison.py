@@ -13,6 +13,8 @@ from safetensors import safe_open
 
 VOLATILE = {
     "seconds",
+    "own_seconds",
+    "seconds_an_image",
     "images_per_second",
     "peak_memory_mb",
     "finished_at",

@@ -22,6 +22,7 @@ PIPELINES = (
     "clustering",
     "mlp_transfer",
     "alphanet",
+    "choose",
     "reporting",
 )
 """In the order in which each finds what it needs."""
@@ -57,6 +58,8 @@ mlp_transfer:
   seeds: [11, 12]
   search: {trials: 4}
   training: {epochs: 4}
+choose:
+  budget: 1h
 alphanet:
   backbone: {seeds: [0, 1], run: {training: {epochs: 3, checkpoint_every: 1}}}
   repeats: 2

@@ -1,5 +1,6 @@
 """A small part of what `make faults` tries, and that the harness itself notices a loss."""
 
+import random
 import shutil
 import signal
 import time
@@ -11,7 +12,7 @@ from tests.faults.comparison import contents, differences, finished_stages
 from tests.faults.damage import damaged, judged
 from tests.faults.hostile import hostile
 from tests.faults.places import PLACES
-from tests.faults.projects import kill_group
+from tests.faults.projects import STUDY, arguments_of, kill_group, own_folders
 from tests.faults.tally import LOST, SKIPPED, SURVIVED, Journal, Trial
 
 from vision_studies.errors import DataError
@@ -61,6 +62,31 @@ def test_a_pipeline_killed_twice_ends_as_if_nothing_had_happened(demo_project, t
     assert differences(expected, without_clusterings(contents(own, project.folder))) == []
     now = finished_stages(own)
     assert all(now[file] == content for file, content in finished.items())
+
+
+@pytest.mark.slow
+def test_choose_killed_at_ten_random_moments_ends_as_if_nothing_had_happened(tmp_path):
+    project = kills.Project.create(tmp_path / "project")
+    assert project.run("run", f"--env={STUDY}", "--pipeline=data_prep").code == 0, project.output()
+    arguments, own = arguments_of("choose"), own_folders(project.folder, "choose")[:2]
+    assert project.run(*arguments).code == 0, project.output()
+    expected = contents(own, project.folder)
+    moments = random.Random(0)  # noqa: S311 - drawn anew alike, not secret
+    killed, has_ended = 0, True
+    while killed < 10 or not has_ended:
+        if has_ended:  # it begins anew
+            for folder in own:
+                shutil.rmtree(folder)
+            finished = {}
+        change = moments.randint(1, 40) if killed < 10 else 0
+        code = project.run(*arguments, variables=kills.hooked(project, change)).code
+        now = finished_stages(own)
+        assert all(now[file] == content for file, content in finished.items())
+        finished |= now
+        has_ended = code == 0
+        killed += not has_ended
+        assert code in (0, -signal.SIGKILL), project.output()
+        assert not has_ended or differences(expected, contents(own, project.folder)) == []
 
 
 def without_clusterings(found):
