@@ -33,6 +33,7 @@ from vision_studies.pipelines.choose.candidates import CLASSIFIER, Part
 from vision_studies.pipelines.clustering import plots as clustering
 from vision_studies.pipelines.data_prep import plots as data_prep
 from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
+from vision_studies.pipelines.mlp_transfer import width_plots
 from vision_studies.pipelines.stacking import plots as stacking
 from vision_studies.pipelines.transfer_cuts import plots as cuts
 
@@ -233,6 +234,8 @@ FIGURES = {
         ),
     ),
     mlp_transfer.hyperparameter_slices: lambda n: (slices(n), ["lr", "drop"], ["lr"]),
+    width_plots.learning_rates: lambda n: (perceptrons.rates(names(n)),),
+    width_plots.coordinate_sizes: lambda n: (perceptrons.sizes(n),),
     stacking.parts_figure: lambda n: (stacks.histories(variants=names(n)),),
     stacking.efficiency_figure: lambda n: (costs(n),),
     stacking.trial_histories: lambda n: (
@@ -268,7 +271,7 @@ OPTIONS = {
 def modules_with_figures():
     for package in (vision_studies.figures, vision_studies.pipelines):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if package is vision_studies.figures or "plots" in module.name.split("."):
+            if package is vision_studies.figures or any(part.endswith("plots") for part in module.name.split(".")):
                 yield importlib.import_module(module.name)
 
 

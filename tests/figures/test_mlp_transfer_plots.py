@@ -5,7 +5,7 @@ from matplotlib.text import Text
 from tests.figures.test_plots import renderer_of
 from tests.models.test_mlp import PUBLISHED
 
-from vision_studies.pipelines.mlp_transfer import plots
+from vision_studies.pipelines.mlp_transfer import plots, width_plots
 from vision_studies.pipelines.mlp_transfer.settings import architecture_name
 
 NAMES = [architecture_name(widths) for widths in PUBLISHED]
@@ -44,11 +44,64 @@ def square(centre, spread):
     return pd.DataFrame(values, index=NAMES, columns=NAMES)
 
 
+def rates(names):
+    """Trials of three parametrisations: losses lowest in the middle, and one trial that diverged."""
+    rows = [
+        {"parametrisation": kind, "widths": name, "lr": 10.0**power, "validation_loss": 0.3 + (power + 2.5) ** 2 / 9}
+        for kind in ("standard", "mup", "ntk")
+        for name in names
+        for power in range(-5, 0)
+    ]
+    rows[-1]["validation_loss"] = np.nan
+    return pd.DataFrame(rows)
+
+
+def sizes(count):
+    """Outputs of layers that grow with the width."""
+    columns = ["parametrisation", "width", "seed", "step", "layer", "size"]
+    return pd.DataFrame(
+        [
+            [kind, 32 * 2**number, seed, step, layer, 0.5 + layer * number + seed / 9]
+            for kind in ("standard", "mup")
+            for number in range(count)
+            for seed in range(2)
+            for step in (0, 5)
+            for layer in (1, 2, 3)
+        ],
+        columns=columns,
+    )
+
+
 def overlapping(labels, renderer):
     boxes = [label.get_window_extent(renderer) for label in labels if label.get_text()]
     return [
         (first, second) for place, first in enumerate(boxes) for second in boxes[place + 1 :] if first.overlaps(second)
     ]
+
+
+def test_the_lowest_loss_of_each_width_has_its_star():
+    drawn = width_plots.learning_rates(rates(["32x32", "64x64"]))
+    assert [axes.get_title(loc="left") or axes.get_title() for axes in drawn.axes] == [
+        "standard",
+        "muP",
+        "neural tangent",
+    ]
+    for axes in drawn.axes:
+        stars = [line for line in axes.lines if line.get_marker() == "*"]
+        assert len(stars) == 2
+        lines = [line for line in axes.lines if line.get_marker() != "*"]
+        for star, line in zip(stars, lines, strict=True):
+            assert star.get_ydata()[0] == min(line.get_ydata())
+    assert len(drawn.axes[-1].lines[-2].get_xdata()) == 4  # without the trial that diverged
+
+
+def test_sizes_of_the_last_step_are_means_over_seeds():
+    table = sizes(3)
+    drawn = width_plots.coordinate_sizes(table)
+    last = table[(table["step"] == 5) & (table["parametrisation"] == "mup") & (table["layer"] == 2)]
+    line = drawn.axes[1].lines[1]
+    assert list(line.get_xdata()) == [32, 64, 128]
+    assert list(line.get_ydata()) == pytest.approx(list(last.groupby("width")["size"].mean()))
 
 
 def test_validation_loss_is_a_line_through_the_validated_epochs():

@@ -74,14 +74,13 @@ def _stacks(context: Context) -> list[str]:
 
 def _perceptrons(context: Context) -> list[str]:
     from vision_studies.pipelines.mlp_transfer.search import shared_draws
-    from vision_studies.pipelines.mlp_transfer.settings import architecture_name
     from vision_studies.pipelines.mlp_transfer.stages import home_runs, transfer_cells
 
     chosen = shared_draws(context.settings.search.space, 1, 0)[0]
     best = {
         "architectures": {
-            architecture_name(widths): {"layers": list(widths), "hyperparameters": chosen}
-            for widths in context.settings.architectures
+            perceptron.name: {"layers": list(perceptron.widths), "hyperparameters": chosen}
+            for perceptron in context.settings.perceptrons
         }
     }
     runs = [*home_runs(context, best), *(run for *_, run in transfer_cells(context, best))]

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from vision_studies.config.training import EnsembleSettings
 from vision_studies.data.loaders import epoch_order
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.files import hash_json
+from vision_studies.models.parametrisation import StepScale
 from vision_studies.models.statistics import count_parameters
 from vision_studies.training.checkpoints import load_state, save_state
 from vision_studies.training.fit_result import MEMBER_REASONS, Ended, FitResult
@@ -49,6 +50,7 @@ class Member:
         subset: int64, the training images that this network sees, as positions in `TensorData.images`; None for all
             of them. Subsets of one stack have one size.
         validation: likewise, the images that this network is validated with; None for `TensorData.validation`.
+        scales: how steps of AdamW differ between parameters, by their names; empty where they do not.
     """
 
     network: nn.Module
@@ -56,6 +58,7 @@ class Member:
     seed: int
     subset: Tensor | None = None
     validation: Tensor | None = None
+    scales: Mapping[str, StepScale] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,11 @@ class _EnsembleTraining:
         self.epoch = 0
         self.active = list(range(len(members)))
         self._stack = Stack([member.network for member in members], self.device)
-        self._optimizer = StackedOptimizer([member.optimizer for member in members], self._stack.trained())
+        self._optimizer = StackedOptimizer(
+            [member.optimizer for member in members],
+            self._stack.trained(),
+            [member.scales for member in members],
+        )
         self._selection = [Tracker(settings.selection) for _ in members]
         self._stopping = [EarlyStopping(settings.early_stopping) if settings.early_stopping else None for _ in members]
         self._rows: list[list[dict[str, Any]]] = [[] for _ in members]
@@ -406,7 +413,10 @@ class _EnsembleTraining:
         members = [[member.optimizer.model_dump(mode="json"), member.seed] for member in self.members]
         shapes = [[name, list(value.shape)[1:]] for name, value in self._stack.parameters.items()]
         data = [[len(subset), int(subset.sum())] for subset in [*self._subsets, *self._validations]]
-        return hash_json([self.settings.model_dump(mode="json"), members, shapes, data])
+        scales = [
+            {name: asdict(scale) for name, scale in member.scales.items()} for member in self.members if member.scales
+        ]
+        return hash_json([self.settings.model_dump(mode="json"), members, shapes, data, *([scales] if scales else [])])
 
 
 def _scored(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from vision_studies.config.training import AdamWSettings, SgdSettings
+from vision_studies.models.parametrisation import StepScale
 from vision_studies.training.runtime import derived_seed
 
 StackedSettings = SgdSettings | AdamWSettings
@@ -111,15 +112,25 @@ class StackedOptimizer:
     Args:
         settings: one a network, all of one kind.
         parameters: stacked parameters [M, ...] by name, with gradients.
+        scales: one mapping a network: how the steps of a parameter of this name differ from those of the others; AdamW
+            alone has them.
 
     Raises:
-        ValueError: the settings are of different kinds.
+        ValueError: the settings are of different kinds, or scales are given to another optimiser than AdamW.
     """
 
-    def __init__(self, settings: Sequence[StackedSettings], parameters: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        settings: Sequence[StackedSettings],
+        parameters: Mapping[str, Tensor],
+        scales: Sequence[Mapping[str, StepScale]] = (),
+    ) -> None:
         if len({(each.name, getattr(each, "nesterov", None)) for each in settings}) > 1:
             raise ValueError("networks of a stack must have one kind of optimiser")
+        if any(scales) and settings[0].name != "adamw":
+            raise ValueError(f"steps that differ between parameters are AdamW's, not those of {settings[0].name}")
         self._settings = list(settings)
+        self._scales = list(scales) or [{} for _ in settings]
         self._steps = 0
         kinds = {"sgd": ("momentum",), "adamw": ("mean", "square")}[settings[0].name]
         self._state = {name: {kind: torch.zeros_like(value) for kind in kinds} for name, value in parameters.items()}
@@ -129,15 +140,18 @@ class StackedOptimizer:
         """Update `parameters` in place by their gradients, and forget the gradients."""
         self._steps += 1
         device = next(iter(parameters.values())).device
-        update = (self._sgd if self._settings[0].name == "sgd" else self._adamw)(device)
+        alike = (self._sgd if self._settings[0].name == "sgd" else self._adamw)(device)
         for name, parameter in parameters.items():
             if parameter.grad is not None:
+                scaled = any(name in scales for scales in self._scales)
+                update = self._adamw(device, [scales.get(name, _PLAIN) for scales in self._scales]) if scaled else alike
                 update(parameter, parameter.grad, self._state[name], (-1, *[1] * (parameter.ndim - 1)))
                 parameter.grad = None
 
     def keep(self, slots: Sequence[int]) -> None:
         """Let the networks go that are not at `slots`."""
         self._settings = [self._settings[slot] for slot in slots]
+        self._scales = [self._scales[slot] for slot in slots]
         for state in self._state.values():
             state.update({kind: _chosen(value, slots) for kind, value in state.items()})
 
@@ -166,8 +180,12 @@ class StackedOptimizer:
 
         return update
 
-    def _adamw(self, device: torch.device) -> "_Update":
-        settings = [each for each in self._settings if isinstance(each, AdamWSettings)]
+    def _adamw(self, device: torch.device, scales: Sequence[StepScale] = ()) -> "_Update":
+        settings = [
+            _scaled(each, scale)
+            for each, scale in zip(self._settings, scales or [_PLAIN] * len(self._settings), strict=True)
+            if isinstance(each, AdamWSettings)
+        ]
         mean_share, square_share = (_numbers([1 - each.betas[i] for each in settings], device) for i in (0, 1))
         shrink = _numbers([1 - each.learning_rate * each.weight_decay for each in settings], device)
         correction = _numbers([(1 - each.betas[1] ** self._steps) ** 0.5 for each in settings], device)
@@ -181,6 +199,21 @@ class StackedOptimizer:
             parameter.mul_(shrink.view(shape)).sub_(mean.div(denominator).mul_(rate.view(shape)))
 
         return update
+
+
+_PLAIN = StepScale()
+
+
+def _scaled(settings: AdamWSettings, scale: StepScale) -> AdamWSettings:
+    """AdamW as it steps a tensor of this scale."""
+    if scale == _PLAIN:
+        return settings
+    changes = {
+        "learning_rate": settings.learning_rate * scale.rate,
+        "eps": settings.eps * scale.eps,
+        "weight_decay": settings.weight_decay / scale.rate,
+    }
+    return settings.model_copy(update=changes)
 
 
 _Update = Callable[[Tensor, Tensor, dict[str, Tensor], tuple[int, ...]], None]

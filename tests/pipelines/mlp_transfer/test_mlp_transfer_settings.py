@@ -6,7 +6,13 @@ from tests.models.test_mlp import PUBLISHED
 
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.training import EnsembleSettings
-from vision_studies.pipelines.mlp_transfer.settings import HYPERPARAMETERS, MlpTransferSettings, architecture_name
+from vision_studies.pipelines.mlp_transfer.search import grid_draws
+from vision_studies.pipelines.mlp_transfer.settings import (
+    HYPERPARAMETERS,
+    MlpRunSettings,
+    MlpTransferSettings,
+    architecture_name,
+)
 
 
 def parameters(*environments):
@@ -87,6 +93,56 @@ def test_the_other_environments_are_whole(environment):
 def test_what_cannot_be_meant_is_refused(changes, message):
     with pytest.raises(ValidationError, match=message):
         settings(changes)
+
+
+PINNED = {name: {"choices": [0.5]} for name in HYPERPARAMETERS}
+GRID = {"sampler": {"name": "grid"}, "trials": 5, "space": PINNED | {"lr": {"low": 0.01, "high": 0.16, "scale": "log"}}}
+
+
+def grid(**changes):
+    whole = parameters()
+    whole["search"] |= GRID | changes
+    return MlpTransferSettings.model_validate(whole)
+
+
+def test_a_grid_cuts_one_range_into_equal_steps_and_tries_every_choice():
+    rates = [0.01, 0.02, 0.04, 0.08, 0.16]
+    search = grid().search
+    draws = grid_draws(search.space, search.trials)
+    assert [draw["lr"] for draw in draws] == pytest.approx(rates)
+    assert all({value for name, value in draw.items() if name != "lr"} == {0.5} for draw in draws)
+    search = grid(trials=10, space=GRID["space"] | {"dropout": {"choices": [0.1, 0.2]}}).search
+    pairs = [(draw["lr"], draw["dropout"]) for draw in grid_draws(search.space, search.trials)]
+    assert pairs == [(pytest.approx(rate), dropout) for rate in rates for dropout in (0.1, 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"space": GRID["space"] | {"eps": {"low": 0.01, "high": 0.1, "scale": "log"}}},
+            "choices to one of lr and eps",
+        ),
+        ({"space": PINNED | {"lr": {"choices": [0.1, 0.2]}}}, "set trials to 2, not 5"),
+        ({"space": GRID["space"] | {"dropout": {"choices": [0.1, 0.2]}}}, "a multiple of 2, not 5"),
+    ],
+)
+def test_a_grid_that_is_not_whole_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        grid(**changes)
+
+
+def test_every_architecture_is_studied_in_each_parametrisation_and_its_run_says_which():
+    own = settings({"architectures": [[128, 32], [64]], "parametrisations": ["standard", "mup"], "base_width": 32})
+    assert [each.name for each in own.perceptrons] == ["128x32", "64", "128x32-mup", "64-mup"]
+    values = dict.fromkeys(HYPERPARAMETERS, 0.5)
+    plain, mup = (own.run((128, 32), values, each.parametrisation) for each in (own.perceptrons[0], own.perceptrons[2]))
+    assert {key: mup[key] for key in mup.keys() - plain.keys()} == {"parametrisation": "mup", "base_width": 32}
+    assert MlpRunSettings.model_validate(plain).scales == {}
+    scales = MlpRunSettings.model_validate(mup).scales
+    assert scales["layers.1.weight"].step.rate == 0.25
+    with pytest.raises(ValidationError, match="parametrisations has mup twice"):
+        settings({"parametrisations": ["mup", "mup"]})
 
 
 def test_a_space_may_be_a_list_of_choices():

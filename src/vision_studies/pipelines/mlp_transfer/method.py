@@ -106,7 +106,7 @@ METHOD = Method(
         ),
         NodeSpec(
             nodes.plot_best_trials,
-            [SETTINGS, "search_histories", "best_hyperparameters"],
+            [SETTINGS, "search_results", "search_histories", "best_hyperparameters"],
             "best_trial_figures",
             [*SEARCH_REPORT, "figures"],
         ),

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 def _title(configuration: Mapping[str, Any]) -> str:
-    return f"perceptron {architecture_name(configuration['widths'])}"
+    parametrisation = configuration.get("parametrisation", "standard")
+    kind = "" if parametrisation == "standard" else f" ({parametrisation})"
+    return f"perceptron {architecture_name(configuration['widths'])}{kind}"
 
 
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":

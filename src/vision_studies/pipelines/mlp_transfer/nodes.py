@@ -36,7 +36,7 @@ def search_hyperparameters(context: Perceptrons) -> tuple[pd.DataFrame, pd.DataF
     """Train every trial of every architecture; return rows and histories of all, earlier calls' included."""
     scored = context.settings.protocol == "published"
     done = run_stages(context, SEARCH, *([TRIAL_SCORES] if scored else []))
-    names = [architecture_name(widths) for widths in context.settings.architectures]
+    names = [perceptron.name for perceptron in context.settings.perceptrons]
     runs = sorted(done[SEARCH], key=lambda run: names.index(run.variant))
     stages = [TRAINING, *([EVALUATION] if scored else [])]
     return context.table(runs, stages), context.histories(runs)
@@ -200,9 +200,18 @@ def tabulate_transfer(
         "matrices/regret": transfer.matrix(table, "mean_regret").reset_index(),
         "matrices/relative_regret": transfer.matrix(table, "mean_relative_regret").reset_index(),
     }
-    sentence = transfer.transfer_sentence(regrets, confidence=reporting.confidence, interval=reporting.interval)
+    kinds = {perceptron.name: perceptron.parametrisation for perceptron in context.settings.perceptrons}
+    sentences = [
+        (f"{kind}: " if len(context.settings.parametrisations) > 1 else "")
+        + transfer.transfer_sentence(
+            regrets[regrets["target_arch"].map(kinds) == kind],
+            confidence=reporting.confidence,
+            interval=reporting.interval,
+        )
+        for kind in context.settings.parametrisations
+    ]
     trained, reused = int((~transfer_runs["reused"]).sum()), int(transfer_runs["reused"].sum())
-    return files, {"conclusions": [sentence], "cells_trained": trained, "cells_reused": reused}
+    return files, {"conclusions": sentences, "cells_trained": trained, "cells_reused": reused}
 
 
 def loss_files(transfer_runs: pd.DataFrame, degrees: int) -> Files:
@@ -275,11 +284,15 @@ def plot_search(
 
 
 def plot_best_trials(
-    settings: MlpTransferSettings, search_histories: pd.DataFrame, best: dict[str, Any]
+    settings: MlpTransferSettings, search_results: pd.DataFrame, search_histories: pd.DataFrame, best: dict[str, Any]
 ) -> dict[str, Figure]:
-    """The loss curve of each architecture's best trial, in a file of its own as the published project has it."""
+    """The loss curve of each architecture's best trial, in a file of its own as the published project has it.
+
+    Beside them, where several parametrisations are studied: which learning rate serves which width in each.
+    """
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.mlp_transfer.plots import loss_curve
+    from vision_studies.pipelines.mlp_transfer.width_plots import learning_rates
 
     figures = {
         f"{name}/best_trial/loss_curve": loss_curve(
@@ -287,7 +300,20 @@ def plot_best_trials(
         )
         for name, best_trial in best["architectures"].items()
     }
+    if len(settings.parametrisations) > 1:
+        figures["learning_rates"] = learning_rates(rate_table(settings, search_results))
     return stamped(figures, _notice(settings))
+
+
+def rate_table(settings: MlpTransferSettings, search_results: pd.DataFrame) -> pd.DataFrame:
+    """Every trial's learning rate and validation loss: columns parametrisation, widths, lr, validation_loss."""
+    named = pd.DataFrame(
+        [(each.name, each.parametrisation, architecture_name(each.widths)) for each in settings.perceptrons],
+        columns=["variant", "parametrisation", "widths"],
+    )
+    rates = [json.loads(configuration)["hyperparameters.lr"] for configuration in search_results["configuration"]]
+    trials = search_results[["variant", "validation_loss"]].assign(lr=rates)
+    return named.merge(trials, on="variant")[["parametrisation", "widths", "lr", "validation_loss"]]
 
 
 def plot_transfer(settings: MlpTransferSettings, transfer_files: Mapping[str, Any]) -> tuple[Figure, Figure, Figure]:

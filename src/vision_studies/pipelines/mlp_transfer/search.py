@@ -4,18 +4,19 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import product
 
 from optuna.trial import FrozenTrial
 
-from vision_studies.config.search import ChoiceSettings
+from vision_studies.config.search import ChoiceSettings, RangeSettings
 from vision_studies.outcomes import COMPLETE, FAILED, PRUNED
 from vision_studies.pipelines.mlp_transfer.plan import TRAINING, Hyperparameters, Perceptrons, perceptron_run
 from vision_studies.pipelines.mlp_transfer.settings import (
+    HYPERPARAMETERS,
     Domain,
     SearchSettings,
     SearchSpaceSettings,
     TpeSamplerSettings,
-    architecture_name,
 )
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
@@ -30,6 +31,13 @@ def shared_draws(space: SearchSpaceSettings, count: int, seed: int) -> list[Hype
     """The published project's draws of `count` configurations: one generator of Python's, hyperparameters in its order."""
     generator = random.Random(seed)  # noqa: S311 - no secret is drawn
     return [{name: _draw(generator, domain) for name, domain in space} for _ in range(count)]
+
+
+def grid_draws(space: SearchSpaceSettings, count: int) -> list[Hyperparameters]:
+    """Every combination, `count` in all, the last hyperparameter varying first; a range is cut into equal steps."""
+    steps = count // math.prod(len(domain.choices) for _, domain in space if isinstance(domain, ChoiceSettings))
+    values = [domain.choices if isinstance(domain, ChoiceSettings) else _steps(domain, steps) for _, domain in space]
+    return [dict(zip(HYPERPARAMETERS, combination, strict=True)) for combination in product(*values)]
 
 
 def architecture_search(
@@ -60,21 +68,25 @@ def search_batches(context: Perceptrons) -> Iterator[tuple[list[Run], Searches]]
         Runs, and the searches that may end them.
     """
     settings, search = context.settings, context.settings.search
-    shared = shared_draws(search.space, search.trials, search.seed) if search.sampler.name == "shared" else None
+    shared = None
+    if search.sampler.name == "shared":
+        shared = shared_draws(search.space, search.trials, search.seed)
+    elif search.sampler.name == "grid":
+        shared = grid_draws(search.space, search.trials)
     informed = shared is None or search.pruner is not None
-    latest: list[list[Run]] = [[] for _ in settings.architectures]
-    ended: list[list[FrozenTrial]] = [[] for _ in settings.architectures]
+    latest: list[list[Run]] = [[] for _ in settings.perceptrons]
+    ended: list[list[FrozenTrial]] = [[] for _ in settings.perceptrons]
     batch = search.batch or search.trials
     for start in range(0, search.trials, batch):
         count = min(batch, search.trials - start)
         searches: dict[str, Callable[[], Search]] = {}
-        for number, widths in enumerate(settings.architectures):
+        for number, perceptron in enumerate(settings.perceptrons):
             if informed:
                 ended[number] += [_ended(context.runs, run, search.space) for run in latest[number]]
             make = partial(architecture_search, search, number, tuple(ended[number]), settings.training.epochs)
             draws = shared[start : start + count] if shared else [dict(trial.params) for trial in make().ask(count)]
             latest[number] = [
-                perceptron_run(context, architecture_name(widths), search.training_seed, widths, draw, start + trial)
+                perceptron_run(context, perceptron, search.training_seed, draw, start + trial)
                 for trial, draw in enumerate(draws)
             ]
             if search.pruner is not None:
@@ -90,6 +102,14 @@ def _ended(store: RunStore, run: Run, space: SearchSpaceSettings) -> FrozenTrial
         losses = store.history(run, ["epoch", "validation_loss"]).dropna().set_index("epoch")["validation_loss"]
         reports = {int(epoch): float(loss) for epoch, loss in losses.items()}
     return ended_trial(dict(space), run.configuration["hyperparameters"], result["status"], value, reports)
+
+
+def _steps(domain: RangeSettings, count: int) -> list[float]:
+    """Both ends and equal steps between them; the middle where there is room for one."""
+    logarithmic = domain.scale == "log"
+    low, high = (math.log(domain.low), math.log(domain.high)) if logarithmic else domain.ends
+    places = [low + (high - low) * (step / (count - 1) if count > 1 else 0.5) for step in range(count)]
+    return [math.exp(place) for place in places] if logarithmic else places
 
 
 def _draw(generator: random.Random, domain: Domain) -> float:

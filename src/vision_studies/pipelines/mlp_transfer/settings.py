@@ -1,12 +1,15 @@
 """Parameters of the `mlp_transfer` pipeline."""
 
-from typing import Annotated, Any, Literal
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_serializer, model_validator
 
 from vision_studies.config.search import ChoiceSettings, PrunerSettings, RangeSettings
 from vision_studies.config.training import AdamWSettings, EnsembleSettings, StackSettings
-from vision_studies.settings_base import Settings, refuse_repeated
+from vision_studies.models.parametrisation import Parametrisation, TensorScale, tensor_scales
+from vision_studies.settings_base import Settings, refuse_repeated, without_defaults
 
 Width = Annotated[int, Field(ge=1)]
 
@@ -57,6 +60,15 @@ class SharedSamplerSettings(Settings):
     name: Literal["shared"] = Field(description="drawn once for all architectures")
 
 
+class GridSamplerSettings(Settings):
+    """Every combination, the same in every architecture: curves over a hyperparameter that can be laid side by side.
+
+    One hyperparameter may have a range, which is cut into equal steps (equal factors on a log scale).
+    """
+
+    name: Literal["grid"] = Field(description="every combination of the choices and of equal steps through one range")
+
+
 class RandomSamplerSettings(Settings):
     """Every architecture draws configurations of its own."""
 
@@ -71,7 +83,8 @@ class TpeSamplerSettings(Settings):
 
 
 SamplerSettings = Annotated[
-    SharedSamplerSettings | RandomSamplerSettings | TpeSamplerSettings, Field(discriminator="name")
+    SharedSamplerSettings | GridSamplerSettings | RandomSamplerSettings | TpeSamplerSettings,
+    Field(discriminator="name"),
 ]
 
 
@@ -87,6 +100,20 @@ class SearchSettings(Settings):
     )
     pruner: PrunerSettings | None = Field(description="how hopeless trials are ended; null trains all of them")
     space: SearchSpaceSettings = Field(description="where hyperparameters are looked for")
+
+    @model_validator(mode="after")
+    def _a_grid_is_whole(self) -> "SearchSettings":
+        if self.sampler.name == "grid":
+            ranges = [name for name, domain in self.space if not isinstance(domain, ChoiceSettings)]
+            cells = math.prod(len(domain.choices) for _, domain in self.space if isinstance(domain, ChoiceSettings))
+            if len(ranges) > 1:
+                raise ValueError(
+                    f"sampler grid cuts one range into steps; give choices to one of {' and '.join(ranges)}"
+                )
+            if (self.trials % cells) if ranges else (self.trials != cells):
+                number = f"a multiple of {cells}" if ranges else f"{cells}"
+                raise ValueError(f"sampler grid tries every combination: set trials to {number}, not {self.trials}")
+        return self
 
     @model_validator(mode="after")
     def _learns_from_earlier_batches(self) -> "SearchSettings":
@@ -105,6 +132,19 @@ class MlpRunSettings(Settings):
     normalise: bool = Field(description="bring channels to mean 0 and deviation 1; else pixels are divided by 255")
     training: EnsembleSettings = Field(description="length and early stopping")
     protocol: Literal["published"] | None = Field(description="set where the published project's protocol is followed")
+    parametrisation: Parametrisation = Field(default="standard", description="how weights and steps depend on widths")
+    base_width: int | None = Field(
+        default=None, ge=1, description="where all parametrisations are one; null for standard"
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_defaults(self, write(self), "parametrisation", "base_width")
+
+    @property
+    def scales(self) -> dict[str, TensorScale]:
+        """How first weights and steps differ between the parameters of the perceptron; empty for standard."""
+        return tensor_scales(self.parametrisation, self.widths, self.base_width or 1)
 
     @property
     def optimizer(self) -> AdamWSettings:
@@ -118,11 +158,28 @@ class MlpRunSettings(Settings):
         )
 
 
+class Perceptron(NamedTuple):
+    """An architecture in one parametrisation: what is searched for, trained and compared under a name."""
+
+    name: str
+    widths: tuple[int, ...]
+    parametrisation: Parametrisation
+
+
 class MlpTransferSettings(Settings):
     """Parameters of the `mlp_transfer` pipeline: search for each architecture, retrain, and try each other's optimum."""
 
     architectures: tuple[tuple[Width, ...], ...] = Field(
         min_length=1, description="widths of the hidden layers of each perceptron"
+    )
+    parametrisations: tuple[Parametrisation, ...] = Field(
+        min_length=1,
+        description="how first weights and steps depend on widths; every architecture is studied in each, and takes "
+        "hyperparameters from others of its own parametrisation",
+    )
+    base_width: int = Field(
+        ge=1,
+        description="width of layers at which every parametrisation is the standard one; standard alone has no use for it",
     )
     seeds: tuple[int, ...] = Field(
         min_length=1, description="seeds that every chosen configuration is trained with again, at home and elsewhere"
@@ -140,7 +197,13 @@ class MlpTransferSettings(Settings):
     def _lists_are_sets(self) -> "MlpTransferSettings":
         if any(not widths for widths in self.architectures):
             raise ValueError("architectures has an entry without a hidden layer; give it a width such as [64]")
-        refuse_repeated({"architectures": [*map(list, self.architectures)], "seeds": self.seeds})
+        refuse_repeated(
+            {
+                "architectures": [*map(list, self.architectures)],
+                "parametrisations": self.parametrisations,
+                "seeds": self.seeds,
+            }
+        )
         return self
 
     @model_validator(mode="after")
@@ -157,15 +220,35 @@ class MlpTransferSettings(Settings):
             )
         return self
 
-    def run(self, widths: tuple[int, ...], hyperparameters: dict[str, float]) -> dict[str, Any]:
+    @property
+    def perceptrons(self) -> tuple[Perceptron, ...]:
+        """Every architecture in every parametrisation; the standard one's name is its widths alone."""
+        return tuple(
+            Perceptron(_perceptron_name(widths, parametrisation), widths, parametrisation)
+            for parametrisation in self.parametrisations
+            for widths in self.architectures
+        )
+
+    def run(
+        self,
+        widths: tuple[int, ...],
+        hyperparameters: dict[str, float],
+        parametrisation: Parametrisation = "standard",
+    ) -> dict[str, Any]:
         """Configuration of one perceptron, as its run stores it."""
         return MlpRunSettings(
             widths=widths,
+            parametrisation=parametrisation,
+            base_width=None if parametrisation == "standard" else self.base_width,
             hyperparameters=hyperparameters,
             normalise=self.normalise,
             training=self.training,
             protocol="published" if self.protocol == "published" else None,
         ).model_dump(mode="json")
+
+
+def _perceptron_name(widths: tuple[int, ...], parametrisation: Parametrisation) -> str:
+    return architecture_name(widths) + ("" if parametrisation == "standard" else f"-{parametrisation}")
 
 
 def architecture_name(widths: tuple[int, ...] | list[int]) -> str:

@@ -24,7 +24,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     Perceptrons,
     perceptron_run,
 )
-from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, architecture_name
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings
 from vision_studies.studies.method import WEIGHTS_FILE, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
@@ -40,8 +40,7 @@ def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -
         DataError: no trial of an architecture is complete.
     """
     chosen = {}
-    for widths in context.settings.architectures:
-        name = architecture_name(widths)
+    for name, widths, _ in context.settings.perceptrons:
         trials = search_results[search_results["variant"] == name].sort_values("trial")
         complete = trials[(trials["status"] == COMPLETE) & trials["validation_loss"].notna()]
         if complete.empty:
@@ -70,7 +69,9 @@ def select_hyperparameters(context: Perceptrons, search_results: pd.DataFrame) -
 def search_identity(context: Perceptrons) -> dict[str, Any]:
     """All that the choice of hyperparameters depends on, part by part, as hashes."""
     dumped = context.settings.model_dump(mode="json")
-    parts = ("architectures", "search", "training", "normalise", "protocol")
+    parts = ["architectures", "search", "training", "normalise", "protocol"]
+    if context.settings.parametrisations != ("standard",):
+        parts += ["parametrisations", "base_width"]
     return {
         **{name: hash_json(dumped[name])[:16] for name in parts},
         "data": context.images.fingerprint,
@@ -81,20 +82,21 @@ def search_identity(context: Perceptrons) -> dict[str, Any]:
 def home_runs(context: Perceptrons, best: dict[str, Any]) -> list[Run]:
     """Every architecture with its own best hyperparameters and every seed."""
     return [
-        perceptron_run(context, name, seed, tuple(chosen["layers"]), chosen["hyperparameters"])
+        perceptron_run(context, perceptron, seed, best["architectures"][perceptron.name]["hyperparameters"])
         for seed in context.settings.seeds
-        for name, chosen in best["architectures"].items()
+        for perceptron in context.settings.perceptrons
     ]
 
 
 def transfer_cells(context: Perceptrons, best: dict[str, Any]) -> list[tuple[str, str, Run]]:
-    """Target, source and run, for every pair of architectures and every seed."""
-    cells = []
-    for (target, trained), (source, tuned) in product(best["architectures"].items(), repeat=2):
-        for seed in context.settings.seeds:
-            run = perceptron_run(context, target, seed, tuple(trained["layers"]), tuned["hyperparameters"])
-            cells.append((target, source, run))
-    return cells
+    """Target, source and run, for every pair of architectures of one parametrisation and every seed."""
+    tuned = {name: chosen["hyperparameters"] for name, chosen in best["architectures"].items()}
+    return [
+        (target.name, source.name, perceptron_run(context, target, seed, tuned[source.name]))
+        for target, source in product(context.settings.perceptrons, repeat=2)
+        if target.parametrisation == source.parametrisation
+        for seed in context.settings.seeds
+    ]
 
 
 def check(context: Perceptrons) -> None:
@@ -117,8 +119,9 @@ def stages(context: Perceptrons, known: Known) -> Steps:
             except DataError as error:  # the run stops here and says so
                 reason = str(error)
         if best is None:
-            architectures, seeds = len(context.settings.architectures), len(context.settings.seeds)
-            counts = {RETRAINING: architectures * seeds, TRANSFER: architectures * (architectures - 1) * seeds}
+            perceptrons, seeds = len(context.settings.perceptrons), len(context.settings.seeds)
+            others = len(context.settings.architectures) - 1
+            counts = {RETRAINING: perceptrons * seeds, TRANSFER: perceptrons * others * seeds}
             for label, count in counts.items():
                 if count:
                     yield Later(label, count, reason)
@@ -136,8 +139,8 @@ def stages(context: Perceptrons, known: Known) -> Steps:
 
 def most_runs(settings: MlpTransferSettings) -> int:
     """How many trainings there are at most, counted without data."""
-    architectures = len(settings.architectures)
-    return architectures * settings.search.trials + architectures**2 * len(settings.seeds)
+    perceptrons = len(settings.perceptrons)
+    return perceptrons * (settings.search.trials + len(settings.architectures) * len(settings.seeds))
 
 
 def _searched(context: Perceptrons) -> Steps:
@@ -156,7 +159,7 @@ def _searched(context: Perceptrons) -> Steps:
         has_ended &= yield _training(context, batch, SEARCH, searches)
         if not has_ended and settings.search.sampler.name == "tpe":
             break
-    missing = settings.search.trials * len(settings.architectures) - len(runs)
+    missing = settings.search.trials * len(settings.perceptrons) - len(runs)
     if missing:
         yield Later(SEARCH, missing, "drawn from what the trials before them find")
     if settings.protocol == "published":  # the original scores every trial; nothing is chosen by it

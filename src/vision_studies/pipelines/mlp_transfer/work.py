@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from vision_studies.data.prepared import PreparedData, image_tensor
 from vision_studies.models.mlp import MLP
+from vision_studies.models.parametrisation import scale_first_weights
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, StackSettings, architecture_name
@@ -80,10 +81,7 @@ def train_stack(
     tune_process()
     deterministic(options.deterministic)
     shared = stack[0][0]
-    members = [
-        Member(initial_network(partial(build_network, settings, data), seed), settings.optimizer, seed)
-        for settings, seed in stack
-    ]
+    members = [_member(settings, seed, data) for settings, seed in stack]
     tensors = tensor_data(shared, data, device)
     seeds = ", ".join(map(str, sorted({seed for _, seed in stack})))
     logger.debug("a stack of %d: %s, seed %s", len(stack), architecture_name(shared.widths), seeds)
@@ -109,6 +107,13 @@ def train_stack(
         checkpoint_seconds=options.checkpoint_seconds,
         prune=prune,
     )
+
+
+def _member(settings: MlpRunSettings, seed: int, data: PreparedData) -> Member:
+    network, scales = initial_network(partial(build_network, settings, data), seed), settings.scales
+    scale_first_weights(network, scales)
+    steps = {name: scale.step for name, scale in scales.items()}
+    return Member(network, settings.optimizer, seed, scales=steps)
 
 
 def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.device) -> TensorData:
