@@ -12,7 +12,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -20,7 +20,6 @@ import numpy as np
 from scipy import special, stats
 
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.resampled import corrected_resampled
 from vision_studies.statistics.scores import Metric, scores
 from vision_studies.statistics.simultaneous import Difference, compare
 from vision_studies.statistics.two_way import bootstrap, intervals
@@ -105,19 +104,6 @@ PILOTS = (
     (0.03, Setting(300, 5, 0.9, WEAK)),
     (0.01, Setting(1000, 10, 0.95, WEAK)),
 )
-FOLDED = (
-    (50, 5, 1, 0.25),
-    (100, 3, 1, 0.25),
-    (100, 5, 1, 0.12),
-    (100, 5, 1, 0.25),
-    (100, 5, 1, 0.5),
-    (100, 10, 1, 0.25),
-    (300, 5, 1, 0.25),
-    (60, 5, 3, 0.25),
-    (100, 5, 5, 0.25),
-    (300, 5, 3, 0.5),
-)
-"""Images, folds, seeds, and how far class means lie apart."""
 
 
 def mean_of(accuracy: float, effect: float) -> float:
@@ -242,80 +228,232 @@ def power(setting: Setting, distance: float, margin: float, repetitions: int, *,
     )
 
 
-_NEW = 4000  # images on which the networks of a cross-validation are tested besides
+@dataclass(frozen=True)
+class Learning:
+    """A cross-validation of two classifiers on images of four classes; the networks of each are of one kind.
 
+    The features of an image are normal, or for one in five of it 1.8 times as wide, round the mean of its class; a share of the
+    labels is wrong. Each classifier has features of its own unless they are `shared`.
 
-def cross_validation(
-    random: np.random.Generator, images: int, count: int, seeds: int = 1, *, apart: float = 0.25, new_images: int = 0
-) -> tuple[list[Evidence], float]:
-    """A cross-validation of two equally good learners, and the accuracy of the first one's networks on so many new images.
-
-    The learners take the nearer of two class means, each on ten of twenty equally good features, whose class means lie `apart`
-    of the middle; with several seeds each network is moved by chance.
+    Attributes:
+        kinds: names of classifiers, in `_KINDS`.
+        apart: how far the class means of each one's features lie apart.
     """
-    labels, new_labels = random.integers(0, 2, images), random.integers(0, 2, new_images)
-    features, new = (
-        random.normal(size=(len(own), 20)) + apart * (2 * own[:, None] - 1) for own in (labels, new_labels)
+
+    kinds: tuple[str, str]
+    images: int
+    folds: int = 5
+    seeds: int = 1
+    features: int = 12
+    apart: tuple[float, float] = (0.45, 0.45)
+    shared: bool = False
+    wrong: float = 0.05
+
+    @property
+    def cells(self) -> list[str]:
+        """Of a table."""
+        names = self.kinds[0] if len(set(self.kinds)) == 1 else " and ".join(self.kinds)
+        of = f", {self.features} features of both" if self.shared else f", {self.features} features each"
+        return [names + of, str(self.images), str(self.folds), str(self.seeds)]
+
+
+CLASSES = 4
+_NEW = 1500  # images on which the networks of a cross-validation are tested besides
+_CANDIDATES = 18  # that a choice has been among
+
+LEARNINGS = (
+    *(Learning((kind, kind), images) for kind in ("nearest mean", "LDA", "ridge") for images in (150, 300)),
+    Learning(("nearest neighbour", "nearest neighbour"), 150),
+    Learning(("LDA", "LDA"), 150, folds=10),
+    Learning(("LDA", "LDA"), 300, seeds=3),
+    Learning(("LDA", "LDA"), 600),
+    Learning(("nearest mean", "nearest mean"), 150, apart=(0.2, 0.2)),
+    Learning(("nearest mean", "nearest mean"), 300, apart=(1.0, 1.0), wrong=0.02),
+    Learning(("LDA", "ridge"), 150, features=40, apart=(0.3, 0.3), shared=True),
+    Learning(("LDA", "nearest mean"), 300, features=40, apart=(0.3, 0.3), shared=True),
+    Learning(("LDA", "nearest mean"), 300, seeds=3, features=40, apart=(0.3, 0.3), shared=True),
+    Learning(("unstable", "unstable"), 150),
+    Learning(("unstable", "unstable"), 600),
+    Learning(("unstable", "unstable"), 300, seeds=3),
+)
+POWERS = (
+    *((0.487, images, seeds) for images in (150, 300, 600) for seeds in (1, 3)),
+    *((0.592, images, seeds) for images in (150, 300, 600) for seeds in (1, 3)),
+    *((1.06, images, seeds) for images in (150, 300, 600) for seeds in (1, 3)),
+)
+"""How far the class means of the better one of two lie apart, images and seeds; of the other one they lie 0.45 apart."""
+
+
+def _nearest_mean(features: np.ndarray, labels: np.ndarray, _: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [D, C] and biases [C] of a linear classifier, as of all that follow."""
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(CLASSES)])
+    return means.T, -np.square(means).sum(axis=1) / 2
+
+
+def _unstable(features: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest mean with features of a weight that chance gives each network."""
+    weights = np.exp(random.normal(size=features.shape[1]))
+    directions, biases = _nearest_mean(features * weights, labels, random)
+    return weights[:, None] * directions, biases
+
+
+def _lda(features: np.ndarray, labels: np.ndarray, _: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    means = np.stack([features[labels == label].mean(axis=0) for label in range(CLASSES)])
+    within = np.cov((features - means[labels]).T, bias=True)
+    within = 0.9 * within + 0.1 * np.trace(within) / len(within) * np.eye(len(within))
+    directions = np.linalg.solve(within, means.T)
+    return directions, -(means * directions.T).sum(axis=1) / 2
+
+
+def _ridge(features: np.ndarray, labels: np.ndarray, _: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    middle, wanted = features.mean(axis=0), np.eye(CLASSES)[labels]
+    centred = features - middle
+    penalty = 0.1 * len(features) * np.eye(features.shape[1])
+    weights = np.linalg.solve(centred.T @ centred + penalty, centred.T @ (wanted - wanted.mean(axis=0)))
+    return weights, wanted.mean(axis=0) - middle @ weights
+
+
+_KINDS = {"nearest mean": _nearest_mean, "unstable": _unstable, "LDA": _lda, "ridge": _ridge}
+
+
+def _predicted(
+    kind: str, random: np.random.Generator, features: np.ndarray, labels: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
+    """Labels of the features that are asked about, by a classifier that has learnt from others."""
+    if kind == "nearest neighbour":
+        distances = np.square(features).sum(axis=1) - 2 * asked @ features.T
+        return labels[distances.argmin(axis=1)]
+    weights, biases = _KINDS[kind](features, labels, random)
+    return (asked @ weights + biases).argmax(axis=1)
+
+
+def cross_validations(
+    learning: Learning, repetitions: int, classifiers: int = 2
+) -> Iterator[tuple[list[Evidence], np.ndarray]]:
+    """Cross-validations on images of their own, and the accuracy of each one's networks on many new images."""
+    random, of_means = np.random.default_rng(0), np.random.default_rng(1001)
+    means = of_means.normal(size=(CLASSES, learning.features)) * np.exp(
+        -np.arange(learning.features) / learning.features
     )
-    fold = random.permutation(images) % count
-    right = np.zeros((2, seeds, images), dtype=bool)
-    accuracies = []
-    for one in range(count):
-        train, test = fold != one, fold == one
-        for learner, columns in enumerate((slice(0, 10), slice(10, 20))):
-            known, own = features[train][:, columns], labels[train]
-            zero, first = known[own == 0].mean(axis=0), known[own == 1].mean(axis=0)
-            for seed in range(seeds):
-                direction = first - zero + (0.15 * random.normal(size=10) if seeds > 1 else 0)
-                middle = (zero + first) / 2
-                right[learner, seed, test] = ((features[test][:, columns] - middle) @ direction > 0) == labels[test]
-                if learner == 0 and new_images:
-                    accuracies.append((((new[:, columns] - middle) @ direction > 0) == new_labels).mean())
-    places, numbers = np.arange(images), np.arange(seeds)
-    none = np.zeros(images, dtype=np.int64)
-    evidence = [
-        Evidence.of_images(f"v{n}", numbers, places, none, correct=own, folds=fold) for n, own in enumerate(right)
-    ]
-    return evidence, float(np.mean(accuracies)) if accuracies else float("nan")
+    scale = np.exp(-np.arange(learning.features) / learning.features)
+    kinds = (learning.kinds * classifiers)[:classifiers]
+    apart = (learning.apart * classifiers)[:classifiers]
+    images, number = learning.images, learning.images + _NEW
+    for _ in range(repetitions):
+        labels = random.integers(0, CLASSES, number)
+        noise = [
+            scale
+            * random.normal(size=(number, learning.features))
+            * np.where(random.random(number) < 0.2, 1.8, 1)[:, None]
+            for _ in range(1 if learning.shared else classifiers)
+        ]
+        features = [
+            own + size * means[labels] for own, size in zip(noise * (classifiers // len(noise)), apart, strict=True)
+        ]
+        wrong = random.random(number) < learning.wrong
+        labels[wrong] = random.integers(0, CLASSES, int(wrong.sum()))
+        right, folds = np.zeros((classifiers, learning.seeds, images), dtype=bool), []
+        accuracies = np.zeros(classifiers)
+        for seed in range(learning.seeds):
+            order = np.lexsort((random.random(images), labels[:images]))
+            folds.append(np.empty(images, dtype=np.int64))
+            folds[seed][order] = np.arange(images) % learning.folds
+            for fold, place in product(range(learning.folds), range(classifiers)):
+                [test] = np.nonzero(folds[seed] == fold)
+                [train] = np.nonzero(folds[seed] != fold)
+                new = np.arange(images, number) if seed == 0 else test[:0]
+                asked = np.concatenate([test, new])
+                own = features[place]
+                said = _predicted(kinds[place], random, own[train], labels[train], own[asked]) == labels[asked]
+                right[place, seed, test] = said[: len(test)]
+                accuracies[place] += said[len(test) :].mean() / learning.folds if seed == 0 else 0
+        places, none = np.arange(images), np.zeros(images, dtype=np.int64)
+        evidence = [
+            Evidence.of_images(f"v{n}", np.arange(learning.seeds), places, none, correct=own, folds=np.stack(folds))
+            for n, own in enumerate(right)
+        ]
+        yield evidence, accuracies
 
 
 def by_fold(evidence: Evidence) -> np.ndarray:
-    """Accuracy of each fold, mean over seeds."""
+    """Accuracy of each fold [seeds * folds]."""
     assert evidence.folds is not None
-    return np.array([evidence.correct[:, evidence.folds == one].mean() for one in np.unique(evidence.folds)])
+    return np.array(
+        [
+            right[folds == one].mean()
+            for right, folds in zip(evidence.correct, evidence.folds, strict=True)
+            for one in np.unique(folds)
+        ]
+    )
 
 
-def folds(images: int, count: int, repetitions: int, seeds: int = 1) -> tuple[float, float, float]:
-    """Shares of cross-validations of two equally good learners that tell a difference: ours, the corrected test of the folds
-    alone, and a plain t-test of them.
+def corrected_resampled(values: np.ndarray, folds: int, level: float = LEVEL) -> tuple[float, float]:
+    """Mean and half the width of its interval by the corrected resampled test, which takes what folds differ by for all that
+    there is (Nadeau and Bengio 2003; of several seeds of folds: Bouckaert and Frank 2004).
     """
-    random = np.random.default_rng(0)
-    own, corrected, plain = [], [], []
-    test = images // count
-    for _ in range(repetitions):
-        [first, second], _ = cross_validation(random, images, count, seeds)
-        found = by_fold(first) - by_fold(second)
-        own.append(compare([first, second], 1, 1 - LEVEL)[0].p <= LEVEL)
-        corrected.append(corrected_resampled(found, train=images - test, test=test).p <= LEVEL)
-        plain.append(np.ptp(found) > 0 and stats.ttest_1samp(found, 0).pvalue <= LEVEL)
-    return float(np.mean(own)), float(np.mean(corrected)), float(np.mean(plain))
+    error = np.sqrt((1 / len(values) + 1 / (folds - 1)) * values.var(ddof=1))
+    return float(values.mean()), float(stats.t.ppf(1 - level / 2, len(values) - 1) * error)
 
 
-def covers_folds(
-    images: int, count: int, seeds: int, apart: float, repetitions: int
-) -> tuple[float, float, float, float, float]:
-    """The accuracy that such networks have on average; the shares of intervals that cover it: ours, those without the factor
-    for folds, those of the corrected test; and the mean width of ours.
+@dataclass(frozen=True)
+class OfFolds:
+    """Shares of cross-validations: see the columns of `fold_table`."""
+
+    accuracy: float
+    difference: float
+    covers: float
+    width: float
+    covers_difference: float
+    told: float
+    corrected: float
+    plain: float
+
+
+def of_folds(learning: Learning, repetitions: int) -> OfFolds:
+    """Coverage of an accuracy and of a difference by cross-validation, and the error at equality."""
+    studies = list(cross_validations(learning, repetitions))
+    truth, other = np.mean([accuracies for _, accuracies in studies], axis=0)
+    equal = len(set(learning.kinds)) == 1
+    difference = 0.0 if equal else truth - other
+    own = intervals([evidence[0] for evidence, _ in studies])
+    differences = [compare(evidence, 1, 1 - LEVEL)[0] for evidence, _ in studies]
+    values = [by_fold(first) - by_fold(second) for (first, second), _ in studies]
+    corrected = [corrected_resampled(found, learning.folds) for found in values]
+    plain = [np.ptp(found) > 0 and stats.ttest_1samp(found, 0).pvalue <= LEVEL for found in values]
+    return OfFolds(
+        float(truth),
+        float(difference),
+        float(np.mean([one.low <= truth <= one.high for one in own])),
+        float(np.mean([one.high - one.low for one in own])),
+        float(np.mean([one.low <= difference <= one.high for one in differences])),
+        float(np.mean([one.says in ("better", "worse") for one in differences])) if equal else np.nan,
+        float(np.mean([abs(value) > half for value, half in corrected])) if equal else np.nan,
+        float(np.mean(plain)) if equal else np.nan,
+    )
+
+
+def fold_power(learning: Learning, repetitions: int) -> tuple[float, float, float, float, float]:
+    """The difference of two learners, and the shares of cross-validations that tell it: ours and the corrected test, alone and
+    as one of many comparisons (each at its share of the level).
     """
-    random = np.random.default_rng(0)
-    studies = [cross_validation(random, images, count, seeds, apart=apart, new_images=_NEW) for _ in range(repetitions)]
-    truth = float(np.mean([accuracy for _, accuracy in studies]))
-    own = intervals([evidence for [evidence, _], _ in studies])
-    alone = intervals([replace(evidence, folds=None) for [evidence, _], _ in studies])
-    test = images // count
-    corrected = [corrected_resampled(by_fold(evidence), train=images - test, test=test) for [evidence, _], _ in studies]
-    inside = [float(np.mean([one.low <= truth <= one.high for one in found])) for found in (own, alone, corrected)]
-    return truth, inside[0], inside[1], inside[2], float(np.mean([one.high - one.low for one in own]))
+    studies = list(cross_validations(learning, repetitions))
+    truth, other = np.mean([accuracies for _, accuracies in studies], axis=0)
+    shares = []
+    for level in (LEVEL, LEVEL / _CANDIDATES):
+        shares.append(np.mean([compare(evidence, 1, 1 - level)[0].says == "better" for evidence, _ in studies]))
+        values = [by_fold(first) - by_fold(second) for (first, second), _ in studies]
+        halves = [corrected_resampled(found, learning.folds, level) for found in values]
+        shares.append(np.mean([value > half for value, half in halves]))
+    return (float(truth - other), *map(float, shares))  # type: ignore[return-value] # four
+
+
+def fold_family_error(learning: Learning, classifiers: int, repetitions: int) -> float:
+    """Share of cross-validations of so many equally good classifiers in which anything is told."""
+    told = [
+        any(own.says in ("better", "worse") for own in compare(evidence, 0, 1 - LEVEL))
+        for evidence, _ in cross_validations(learning, repetitions, classifiers)
+    ]
+    return float(np.mean(told))
 
 
 def of_classes(random: np.random.Generator, images: int, seeds: int, strength: float, effect: float = 0.05) -> Evidence:
@@ -427,25 +565,48 @@ def power_table(repetitions: int) -> str:
 
 
 def fold_table(repetitions: int) -> str:
-    """Errors over folds."""
+    """Coverage and errors over folds."""
     rows = []
-    for images, count, seeds in ((50, 5, 1), (100, 5, 1), (100, 10, 1), (300, 10, 1), (100, 5, 3)):
-        own, corrected, plain = folds(images, count, repetitions, seeds)
-        rows.append([str(images), str(count), str(seeds), f"**{percent(own)}**", percent(corrected), percent(plain)])
-    heads = ["images", "folds", "seeds", "told (%)", "by the corrected test alone (%)", "by a plain t-test (%)"]
+    for learning in LEARNINGS:
+        found = of_folds(learning, repetitions)
+        shares = [f"**{percent(found.covers)}**", f"{100 * found.width:.1f}", f"{100 * found.difference:.1f}"]
+        shares += [f"**{percent(found.covers_difference)}**", *map(percent, (found.corrected, found.plain))]
+        rows.append([*learning.cells, f"{found.accuracy:.2f}", *shares])
+    heads = [
+        "classifiers",
+        "images",
+        "folds",
+        "seeds",
+        "accuracy",
+        "covers (%)",
+        "width (points)",
+        "differ by (points)",
+    ]
+    heads += ["difference: covers (%)", "equal: told by the corrected test (%)", "by a plain t-test (%)"]
     return table(heads, rows)
 
 
-def fold_accuracy_table(repetitions: int) -> str:
-    """Coverage of accuracies by cross-validation."""
+def fold_power_table(repetitions: int) -> str:
+    """What is told of differences by cross-validation."""
     rows = []
-    for setting in FOLDED:
-        truth, own, alone, corrected, width = covers_folds(*setting, repetitions)
-        images, count, seeds, _ = setting
-        shares = [f"**{percent(own)}**", f"{100 * width:.1f}", percent(alone), percent(corrected)]
-        rows.append([str(images), str(count), str(seeds), f"{truth:.2f}", *shares])
-    heads = ["images", "folds", "seeds", "accuracy", "covers (%)", "width (points)"]
-    return table([*heads, "without the factor k / (k - 1) (%)", "corrected test (%)"], rows)
+    for apart, images, seeds in POWERS:
+        learning = Learning(("LDA", "LDA"), images, seeds=seeds, apart=(apart, 0.45))
+        difference, *shares = fold_power(learning, repetitions)
+        alone, corrected, among, corrected_among = map(percent, shares)
+        sizes = [f"{100 * difference:.1f}", str(images), str(seeds)]
+        rows.append([*sizes, f"**{alone}**", corrected, f"**{among}**", corrected_among])
+    heads = ["differ by (points)", "images", "seeds", "told (%)", "by the corrected test (%)"]
+    return table([*heads, f"one of {_CANDIDATES}: told (%)", "by the corrected test (%)"], rows)
+
+
+def fold_family_table(repetitions: int) -> str:
+    """Family-wise error over folds."""
+    rows = []
+    for classifiers, images, seeds in ((6, 150, 1), (6, 150, 3), (12, 300, 1)):
+        learning = Learning(("LDA", "LDA"), images, seeds=seeds)
+        error = fold_family_error(learning, classifiers, repetitions)
+        rows.append([str(classifiers), str(images), str(seeds), f"**{percent(error)}**"])
+    return table(["classifiers", "images", "seeds", "any told, together (%)"], rows)
 
 
 TABLES: dict[str, Callable[[int], str]] = {
@@ -457,7 +618,8 @@ TABLES: dict[str, Callable[[int], str]] = {
     "equivalence": lambda repetitions: equivalence_table(max(200, repetitions // 4)),
     "power": lambda repetitions: power_table(max(100, repetitions // 8)),
     "folds": fold_table,
-    "fold_accuracy": lambda repetitions: fold_accuracy_table(max(200, repetitions // 4)),
+    "fold_power": lambda repetitions: fold_power_table(max(100, repetitions // 3)),
+    "fold_families": lambda repetitions: fold_family_table(max(100, repetitions // 3)),
 }
 
 

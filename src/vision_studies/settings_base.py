@@ -4,16 +4,66 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 from functools import reduce
 from importlib import import_module
+from itertools import repeat
 from operator import or_
-from typing import Annotated, Any, TypeVar, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 
 class Settings(BaseModel):
     """Typed, immutable parameters. Values live in `conf/`; a key that no field names is an error, never ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _booleans_are_no_numbers(cls, given: Any) -> Any:
+        """YAML reads `no` as false, which would count as 0."""
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            field = cls.model_fields.get(name)
+            path = None if field is None else _boolean_for_a_number(field.annotation, value)
+            if path is not None:
+                word = str(reduce(lambda part, key: part[key], path, value)).lower()
+                context = {"path": (name, *path), "where": ".".join(map(str, (name, *path))), "word": word}
+                raise PydanticCustomError("boolean_for_a_number", "{where}: {word} is no number", context)
+        return given
+
+
+def _boolean_for_a_number(annotation: Any, value: Any) -> tuple[Any, ...] | None:
+    """The path to a boolean in a value where its type has a number and no boolean; None where there is none."""
+    members = _members(annotation)
+    if isinstance(value, bool):
+        takes_both = any(member in (bool, Any) or isinstance(member, bool) for member in members)
+        return (
+            None if takes_both or not {int, float} & {member for member in members if isinstance(member, type)} else ()
+        )
+    if not isinstance(value, Mapping | list | tuple):
+        return None
+    entries: list[tuple[Any, Any, Any]] = []
+    for member in members:
+        kinds = get_args(member)
+        if isinstance(value, Mapping) and len(kinds) == 2:
+            entries += [(key, kinds[1], entry) for key, entry in value.items()]
+        elif not isinstance(value, Mapping) and kinds:
+            each = kinds if Ellipsis not in kinds and len(kinds) == len(value) else repeat(kinds[0])
+            entries += zip(range(len(value)), each, value, strict=False)
+    found = ((key, _boolean_for_a_number(kind, entry)) for key, kind, entry in entries)
+    return next(((key, *path) for key, path in found if path is not None), None)
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Types, and values of literals, that a type is made of one of."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _members(get_args(annotation)[0])
+    if origin is Literal:
+        return list(get_args(annotation))
+    if origin in (Union, UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [annotation]
 
 
 def without_defaults(settings: Settings, written: dict[str, Any], *names: str) -> dict[str, Any]:

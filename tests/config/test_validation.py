@@ -1,10 +1,16 @@
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
 import pytest
 import yaml
+from pydantic import BaseModel, ValidationError
 from tests.conftest import ROOT
 
 from vision_studies.config.merge import merge_settings
-from vision_studies.config.validation import validate_parameters
+from vision_studies.config.registry import MODELS, settings_model
+from vision_studies.config.validation import describe_errors, validate_parameters
 from vision_studies.errors import ParameterError
+from vision_studies.settings_base import _members
 
 
 @pytest.fixture
@@ -108,3 +114,67 @@ def test_a_list_that_lacks_an_entry_is_told(parameters):
     parameters["transfer_cuts"]["pretraining"]["optimizer"]["betas"] = [0.9]
     with pytest.raises(ParameterError, match=r"transfer_cuts\.pretraining\.optimizer\.betas"):
         validate_parameters(parameters, lambda path: "conf/base")
+
+
+def places_of_numbers(annotation, path=()):
+    """Every place in a settings model where a number stands and no boolean: its path, and a value that has `BOOLEAN` there."""
+    members = [*_members(annotation)]
+    if (
+        {int, float} & {member for member in members if isinstance(member, type)}
+        and bool not in members
+        and Any not in members
+    ):
+        yield path, lambda value: value
+    for member in members:
+        kinds = get_args(member)
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            for name, field in member.model_fields.items():
+                kind = dict.fromkeys(member.model_fields)  # by which its kind is known
+                kind |= (
+                    {"name": next(iter(get_args(member.model_fields["name"].annotation)), None)}
+                    if "name" in kind
+                    else {}
+                )
+                for further, made in places_of_numbers(field.annotation, (*path, name)):
+                    yield further, lambda value, name=name, kind=kind, made=made: kind | {name: made(value)}
+        elif kinds and get_origin(member) in (dict, Mapping):
+            for further, made in places_of_numbers(kinds[1], (*path, "any")):
+                yield further, lambda value, made=made: {"any": made(value)}
+        elif kinds:
+            for further, made in places_of_numbers(kinds[0], (*path, 0)):
+                yield further, lambda value, made=made: [made(value)]
+
+
+NUMBERS = [(key, path, made) for key in MODELS for path, made in places_of_numbers(settings_model(key))]
+
+
+def test_there_are_numbers_of_every_kind_of_place():
+    paths = [(key, *path) for key, path, _ in NUMBERS]
+    assert len(paths) > 250
+    for known in (
+        ("choose", "seeds", 0),
+        ("cifar_resnet", "run", "training", "epochs"),
+        ("data_prep", "splits", "folds", "number"),
+        ("mlp_transfer", "architectures", 0, 0),
+        ("cifar_resnet", "run", "augmentation", "steps", 0, "probability"),
+    ):
+        assert known in paths, known
+
+
+@pytest.mark.parametrize("key", MODELS)
+@pytest.mark.parametrize("value", [True, False])
+def test_a_boolean_is_no_number(key, value):
+    for path, made in [(path, made) for own, path, made in NUMBERS if own == key]:
+        with pytest.raises(ValidationError) as raised:
+            settings_model(key).model_validate(made(value))
+        said = describe_errors(raised.value, settings_model(key), made(value))
+        assert f"{str(value).lower()} is not allowed; it must be a number" in said, path
+
+
+def test_a_boolean_in_place_of_a_seed_is_one_sentence(parameters):
+    with pytest.raises(ParameterError) as raised:
+        validate_parameters(changed(parameters, "cifar_resnet.seeds", [False]), where)
+    assert str(raised.value) == (
+        "conf/here.yml: cifar_resnet.seeds.0: false is not allowed; it must be a number (YAML reads yes, on, no and off "
+        "as true and false)."
+    )

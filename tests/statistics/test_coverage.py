@@ -1,18 +1,22 @@
 """The simulations of `benchmarks.coverage`, fewer of them: wide enough for chance, narrow enough for mistakes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.coverage import (
     STRONG,
     WEAK,
+    Learning,
     Setting,
     covered,
-    covers_folds,
     differences,
     equivalence,
     family_error,
-    folds,
+    fold_family_error,
+    fold_power,
+    of_folds,
     power,
     study,
     written,
@@ -82,17 +86,38 @@ def test_so_many_more_as_are_said_to_tell_what_was_seen_tell_it(of, setting, dis
     assert 0.62 <= told <= 0.97  # 0.8 is promised, by studies that know little of how seeds vary
 
 
-def test_folds_are_not_taken_for_independent():
-    own, corrected, plain = folds(50, 5, REPETITIONS)
-    assert own <= corrected <= 0.06 < plain
+@pytest.mark.parametrize(
+    "learning",
+    [
+        Learning(("nearest mean", "nearest mean"), 150),
+        Learning(("LDA", "nearest mean"), 150, seeds=3, features=20, apart=(0.3, 0.3), shared=True),
+        Learning(("unstable", "unstable"), 300),
+    ],
+    ids=lambda learning: " and ".join(learning.kinds),
+)
+def test_intervals_of_cross_validations_cover(learning):
+    found = of_folds(learning, 120)
+    assert 0.3 < found.accuracy < 0.9
+    for covers in (found.covers, found.covers_difference):
+        assert 0.9 <= covers <= 0.995
+    if learning.kinds[0] == learning.kinds[1]:  # equally good: told in 5 of 100, and by chance in some more
+        assert found.told <= 0.09
 
 
-@pytest.mark.parametrize(("images", "count", "seeds", "apart"), [(60, 5, 1, 0.25), (60, 4, 2, 0.5)])
-def test_intervals_of_cross_validations_cover(images, count, seeds, apart):
-    truth, inside, without, _, width = covers_folds(images, count, seeds, apart, 100)
-    assert 0.7 < truth < 0.99
-    assert max(0.9, without) <= inside
-    assert width < 0.3
+def test_what_folds_differ_by_is_told_where_it_is_large():
+    equal = Learning(("LDA", "LDA"), 300)
+    far = fold_power(replace(equal, apart=(1.06, 0.45)), 30)
+    difference, alone, corrected, among, corrected_among = far
+    assert 0.27 < difference < 0.33
+    assert (alone, corrected) == (1, 1)
+    assert corrected_among < 0.85 < among  # what could not be told, and must be
+    more = fold_power(replace(equal, apart=(0.65, 0.45), seeds=3), 20)
+    assert more[1] > 0.8
+
+
+def test_the_error_of_a_family_of_cross_validations_is_that_of_one(monkeypatch):
+    monkeypatch.setattr("vision_studies.statistics.simultaneous._DRAWS", 999)
+    assert fold_family_error(Learning(("LDA", "LDA"), 100), 5, 40) <= 0.12
 
 
 def test_a_table_is_written_into_its_place():

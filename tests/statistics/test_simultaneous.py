@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vision_studies.errors import ParameterError
+from vision_studies.statistics.between_folds import OVERLAP
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.resampled import corrected_resampled
 from vision_studies.statistics.simultaneous import all_pairs, compare
 from vision_studies.statistics.two_way import intervals
 
@@ -133,22 +133,24 @@ def of_folds(correct, fold, name="v"):
     return Evidence.of_images(name, np.arange(len(correct)), images, np.zeros_like(images), correct=correct, folds=fold)
 
 
-def test_a_difference_of_folds_has_the_wider_interval_of_two_and_the_p_that_goes_with_it():
+def test_a_difference_that_one_fold_alone_shows_is_not_told_and_one_of_all_folds_is():
     random = np.random.default_rng(3)
     fold = np.repeat(np.arange(5), 20)
-    # The difference is 30 points in one fold, and none in the others.
     other = random.random((1, 100)) < 0.5
-    first = other.copy()
-    first[0, np.flatnonzero((fold == 0) & ~other[0])[:6]] = True
-    [alone] = compare([of_folds(first, None), of_folds(other, None)], 1)
-    [folded] = compare([of_folds(first, fold), of_folds(other, fold)], 1)
-    values = [(first[0, fold == one].mean() - other[0, fold == one].mean()) for one in range(5)]
-    corrected = corrected_resampled(values, train=80, test=20)
-    assert folded.value == alone.value == pytest.approx(corrected.value)
-    assert folded.high - folded.low == pytest.approx(corrected.high - corrected.low)
-    assert folded.high - folded.low > alone.high - alone.low
-    assert (alone.says, folded.says, folded.needs) == ("better", "cannot tell", None)
-    assert folded.p > 0.05 > alone.p
+    wrong = np.flatnonzero(~other[0])
+    in_one, in_all = other.copy(), other.copy()
+    in_one[0, np.flatnonzero((fold == 0) & ~other[0])[:6]] = True
+    in_all[0, wrong[np.isin(wrong % 20, range(8))]] = True
+    found = {}
+    for name, first in (("one", in_one), ("all", in_all)):
+        [alone] = compare([of_folds(first, None), of_folds(other, None)], 1)
+        [folded] = compare([of_folds(first, fold), of_folds(other, fold)], 1)
+        assert folded.value == alone.value
+        assert (folded.p <= 0.05) == (folded.says == "better")
+        found[name] = alone.says, folded.says, (folded.high - folded.low) / (alone.high - alone.low)
+    assert found["one"][:2] == ("better", "cannot tell")
+    assert found["all"][:2] == ("better", "better")
+    assert found["one"][2] > 1.5 > found["all"][2] > 1.1
 
 
 def test_folds_that_agree_by_chance_make_no_certainty_and_other_folds_are_not_paired():
@@ -156,10 +158,38 @@ def test_folds_that_agree_by_chance_make_no_certainty_and_other_folds_are_not_pa
     right = np.tile([True, True, True, False], 5)[None]
     [same] = compare([of_folds(right, fold), of_folds(right, fold)], 1)
     [alone] = compare([of_folds(right, None), of_folds(right, None)], 1)
-    assert same.high - same.low == pytest.approx(alone.high - alone.low)
+    assert same.high - same.low == pytest.approx(np.sqrt(OVERLAP) * (alone.high - alone.low))
     assert same.high > 0.05
-    [apart] = compare([of_folds(right, fold), of_folds(right, np.tile(np.arange(5), 4))], 1)
-    assert (apart.low, apart.high) == (alone.low, alone.high)
+    for other in (np.tile(np.arange(5), 4), None):
+        [apart] = compare([of_folds(right, fold), of_folds(right, other)], 1)
+        assert (apart.low, apart.high) == (same.low, same.high)
+
+
+def several_folds(start, seeds):
+    """Two variants of which one is right more often on what is hard, with folds of each seed."""
+    random = np.random.default_rng(start)
+    folds = np.stack([random.permutation(200) % 5 for _ in range(seeds)])
+    hard = random.random(200) < 0.4
+    return [of_folds((random.random((seeds, 200)) < share) | ~hard, folds) for share in (0.54, 0.44)]
+
+
+def test_folds_of_several_seeds_tell_more_than_those_of_one():
+    widths = {
+        seeds: np.mean([own.high - own.low for start in range(10) for own in compare(several_folds(start, seeds), 1)])
+        for seeds in (1, 3, 6)
+    }
+    assert widths[1] > 1.3 * widths[3] > 1.3 * widths[6]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_what_would_tell_a_difference_of_folds_is_said_in_seeds_and_in_images(seeds):
+    found = [own for start in range(12) for own in compare(several_folds(start, seeds), 1)]
+    unclear = [own.needs for own in found if own.says == "cannot tell"]
+    assert len(unclear) > 3
+    assert sum(needs.images is not None for needs in unclear) > len(unclear) / 2
+    named = [needs.seeds for needs in unclear if needs.seeds is not None]
+    assert named or seeds == 1  # which does not tell how much seeds vary
+    assert all(number >= 1 for number in named)
 
 
 def test_several_differences_of_folds_are_wider_than_one():

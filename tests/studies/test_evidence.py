@@ -273,13 +273,13 @@ def test_a_folder_that_cannot_be_written_is_no_error(study, monkeypatch):
 def test_folds_are_those_in_which_images_were_held_out(tmp_path, monkeypatch, worth_keeping, divided_alike):
     monkeypatch.setattr(evidence, "_WORTH_KEEPING", worth_keeping)
     study, folds = Study(tmp_path), np.arange(40) % 5 + 1
-    for seed in (3, 5, 8):
-        own = folds if divided_alike or seed == 3 else np.roll(folds, seed)
+    held_out = [folds if divided_alike else np.roll(folds, seed) for seed in (3, 5, 8)]
+    for seed, own in zip((3, 5, 8), held_out, strict=True):
         study.add("wide", seed, replace(said(seed), folds=own))
     for _ in range(2):  # the second time from the file of many runs, where that is worth it
         plain, wide = study.read()
         assert plain.evidence.folds is None
         assert plain.evidence.number_of_folds == 0
-        np.testing.assert_array_equal(wide.evidence.folds, folds)
+        np.testing.assert_array_equal(wide.evidence.folds, held_out)
         assert (wide.evidence.number_of_folds, wide.aligned, wide.seeds_only) == (5, None, None)
         np.testing.assert_array_equal(wide.evidence.correct[1], study.said["wide", 5].correct)

@@ -90,6 +90,9 @@ def _problem(location: Sequence[str | int], detail: Any, model: type[BaseModel],
             text = f"{given!r} is not one of {', '.join(choices)}{_nearest(str(given), choices, listed=False)}"
         case "union_tag_not_found":
             text = "needs a 'name' that says which kind it is."
+        case "boolean_for_a_number":
+            path = (*path, *context["path"])
+            text = f"{context['word']} is not allowed; it must be a number (YAML reads yes, on, no and off as true and false)."
         case "value_error":
             text = f"{context['error']}."
         case "string_too_short":

@@ -261,24 +261,29 @@ def _classes(answer: Answer, best: Standing) -> Iterator[str]:
 def _needs(answer: Answer) -> Iterator[str]:
     if answer.needs is None or answer.runner_up is None or answer.best is None:
         return
-    needs, ways = answer.needs, list(_ways(answer.needs, answer.needs_seconds, answer.test_images))
+    needs, ways = (
+        answer.needs,
+        list(_ways(answer.needs, answer.needs_seconds, answer.test_images, answer.best.candidate)),
+    )
+    images = "images" if answer.best.candidate.folds else "test images"
     both, size = f"{_called(answer.best, answer)} and {_called(answer.runner_up, answer)}", _points(needs.of)
     of = f"the {size} seen" if needs.is_seen else f"a difference of {size}"
     if not ways:
-        yield f"No number of seeds or test images that is within reach would tell {of} between {both}."
+        yield f"No number of seeds or {images} that is within reach would tell {of} between {both}."
     elif needs.is_seen:
         yield f"If {both} differ by {of}, about {' or '.join(ways)} would tell."
     else:
         yield f"To tell {of} between {both} takes about {' or '.join(ways)}."
 
 
-def _ways(needs: Needs, seconds: float, images: int | None) -> Iterator[str]:
+def _ways(needs: Needs, seconds: float, images: int | None, best: Candidate) -> Iterator[str]:
     """What would tell, as far as somebody could do it."""
     if needs.seeds is not None and needs.seeds <= MOST_SEEDS:
-        time = "" if math.isnan(seconds) else f" of both (about {duration(seconds)})"
-        yield f"{needs.seeds:,} more seed{'s' * (needs.seeds != 1)}{time}"
+        of_folds = " of folds" if best.evidence is not None and best.evidence.divides_anew else ""
+        time = "" if math.isnan(seconds) else f" {'for' if of_folds else 'of'} both (about {duration(seconds)})"
+        yield f"{needs.seeds:,} more seed{'s' * (needs.seeds != 1)}{of_folds}{time}"
     if needs.images is not None and images is not None and needs.images <= MOST_IMAGES * images:
-        yield f"{needs.images:,} more test image{'s' * (needs.images != 1)}"
+        yield f"{needs.images:,} more {'' if best.folds else 'test '}image{'s' * (needs.images != 1)}"
 
 
 def _cautions(answer: Answer) -> Iterator[str]:
@@ -299,7 +304,9 @@ def _cautions(answer: Answer) -> Iterator[str]:
         yield f"Of one class there {'is' if of_class == 1 else 'are'} only {of_class} test image{'s' * (of_class != 1)}."
     covered = {one.estimate.covers for one in answer.standings}
     if answer.best is not None and answer.best.estimate.seeds == 1:
-        yield "One seed: how much it varies from training to training is not known."
+        yield "One seed: how much it varies from training to training is not known." + (
+            " Further ones make the intervals of folds narrower." if answer.best.candidate.folds else ""
+        )
     if "seeds" in covered or "nothing" in covered:
         only = [one for one in answer.standings if one.candidate.seeds_only]
         if only:

@@ -11,6 +11,9 @@ degrees of freedom times the standard error, with the images alone the normal qu
 as of Cochran and Cox (1950) for two means of unlike variance, with the seeds' share of the variance to the power 5/4 as w: the
 power 1 covers too much, up to 97.8 % where 95 % are asked for; that of Satterthwaite's degrees of freedom too little, down to
 87 % with two seeds (docs/intervals.md has the table). An interval is never narrower than with seeds that do not vary.
+
+Of a cross-validation the part of the images is larger, and what folds differ by counts as seeds do (`between_folds`): together
+with them where each seed has folds of its own, else whichever is more.
 """
 
 from collections.abc import Sequence
@@ -20,6 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from vision_studies.statistics.between_folds import OVERLAP, BetweenFolds, between_folds
 from vision_studies.statistics.evidence import Evidence
 
 _POWER = 1.25
@@ -36,6 +40,7 @@ class MeanSquares:
         rest: the interaction of both.
         seeds: S.
         images: N; 0 where only means of seeds are known, and `seed` is then their variance.
+        folds: what those of a cross-validation add; None where there is one test split.
     """
 
     seed: float
@@ -43,6 +48,7 @@ class MeanSquares:
     rest: float
     seeds: int
     images: int
+    folds: BetweenFolds | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Spread:
         seed: what the spread of the seeds' means alone says, on `degrees` degrees of freedom; the rest is in it.
         rest: no less than this stands behind `seed`.
         image: what images add.
-        degrees: seeds - 1; 0 where seeds do not count.
+        degrees: seeds - 1, or those of folds; 0 where neither counts.
     """
 
     seed: np.ndarray
@@ -67,8 +73,8 @@ class Spread:
         return np.maximum(self.seed, self.rest) + self.image
 
 
-def mean_squares(scores: np.ndarray) -> MeanSquares:
-    """The two-way analysis of variance of scores [S, N], S and N at least 1."""
+def mean_squares(scores: np.ndarray, folds: np.ndarray | None = None) -> MeanSquares:
+    """The two-way analysis of variance of scores [S, N], S and N at least 1; `folds` [S, N] are those of a cross-validation."""
     seeds, images = scores.shape
     by_seed, by_image = scores.mean(axis=1, dtype=np.float64), scores.mean(axis=0, dtype=np.float64)
     centred = np.asarray(scores - by_seed.mean(), dtype=np.float32)
@@ -82,6 +88,7 @@ def mean_squares(scores: np.ndarray) -> MeanSquares:
         rest=rest / degrees if degrees else 0.0,
         seeds=seeds,
         images=images,
+        folds=None if folds is None else between_folds(scores, folds),
     )
 
 
@@ -113,14 +120,6 @@ def components(squares: MeanSquares) -> tuple[float, float, float]:
     return seed / squares.images, image / squares.seeds, squares.rest
 
 
-def spread(parts: Sequence[tuple[float, float, float]], seeds: np.ndarray, images: np.ndarray) -> Spread:
-    """Spread of means over so many seeds [V] and images [V] (0: seeds alone) with these components."""
-    seed, image, rest = np.array(parts, dtype=np.float64).reshape(-1, 3).T
-    with_images = np.maximum(images, 1)
-    floor = rest / (seeds * with_images)
-    return Spread(seed / seeds + floor, floor, image / with_images, np.asarray(seeds) - 1)
-
-
 def spread_of(squares: Sequence[MeanSquares]) -> Spread:
     """Spread of means whose mean squares these are."""
     rows = []
@@ -128,8 +127,41 @@ def spread_of(squares: Sequence[MeanSquares]) -> Spread:
         cells = own.seeds * max(own.images, 1)
         image = max(0.0, np.nan_to_num(own.image) - own.rest) / cells
         # Of one seed, or of a single image, the other direction says all that can be known.
-        seed = np.nan_to_num(own.seed) / cells
-        rows.append((seed, own.rest / cells, image, own.seeds - 1))
+        rows.append(_with_folds(own, own.seeds, np.nan_to_num(own.seed) / cells, own.rest / cells, image))
+    return _spread(rows)
+
+
+def spread_at(squares: Sequence[MeanSquares], seeds: np.ndarray, images: np.ndarray) -> Spread:
+    """Spread of means over so many seeds [V] and images [V] (0: seeds alone) that vary as these mean squares say."""
+    rows = []
+    for own, of_seeds, of_images in zip(squares, seeds.tolist(), np.maximum(images, 1).tolist(), strict=True):
+        seed, image, rest = components(own)
+        floor = rest / (of_seeds * of_images)
+        rows.append(_with_folds(own, of_seeds, seed / of_seeds + floor, floor, image / of_images))
+    return _spread(rows)
+
+
+def _with_folds(
+    own: MeanSquares, seeds: int, seed: float, rest: float, image: float
+) -> tuple[float, float, float, int]:
+    """A row of `Spread` over so many seeds, from its parts without folds."""
+    folds = own.folds
+    if folds is None:
+        return seed, rest, image, seeds - 1
+    if folds.divisions < own.seeds:  # the seeds have the same folds: more of them do not make these differ less
+        beyond = rest + folds.excess
+        return (
+            (beyond, rest, OVERLAP * image, folds.degrees)
+            if beyond > seed
+            else (seed, rest, OVERLAP * image, seeds - 1)
+        )
+    of_folds = folds.degrees * seeds // own.seeds
+    degrees = of_folds + seeds - 1
+    beyond = (of_folds * folds.excess * own.seeds / seeds + (seeds - 1) * (seed - rest)) / max(degrees, 1)
+    return rest + max(0.0, beyond), rest, OVERLAP * image, degrees
+
+
+def _spread(rows: Sequence[tuple[float, float, float, int]]) -> Spread:
     seed, rest, image, degrees = np.array(rows, dtype=np.float64).reshape(-1, 4).T
     return Spread(seed, rest, image, degrees.astype(int))
 

@@ -25,7 +25,7 @@ class Evidence:
         probabilities: float [S, N, C], or None where they are not kept.
         values: float [S], test accuracy of each seed: the mean of `correct` where there are images. NaN where a run has none.
         validation: float [S], validation accuracy of each seed, which chooses; NaN where there is none.
-        folds: int64 [N], in which fold of a cross-validation each image was held out; None where there is one test split.
+        folds: int64 [S, N], in which fold of a cross-validation each image was held out; None where there is one test split.
 
     Raises:
         DataError: the parts do not fit each other.
@@ -66,6 +66,8 @@ class Evidence:
     ) -> "Evidence":
         """Evidence from predictions; what is not given follows from probabilities, or else from predicted classes.
 
+        Folds may be [N], which all seeds have then.
+
         Raises:
             DataError: nothing says which images are right, or the parts do not fit each other.
         """
@@ -78,6 +80,9 @@ class Evidence:
                 )
             correct = np.asarray(predicted) == np.asarray(labels)
         correct = np.asarray(correct, dtype=bool)
+        if folds is not None:
+            folds = np.asarray(folds, dtype=np.int64)
+            folds = np.broadcast_to(folds, correct.shape) if folds.shape == correct.shape[1:] else folds
         values = correct.mean(axis=1) if correct.ndim == 2 and correct.shape[1] else np.full(len(seeds), np.nan)
         return cls(
             **_whole(name, seeds, values, validation),
@@ -86,13 +91,18 @@ class Evidence:
             correct=correct,
             predicted=None if predicted is None else np.asarray(predicted, dtype=np.int64),
             probabilities=probabilities,
-            folds=None if folds is None else np.asarray(folds, dtype=np.int64),
+            folds=folds,
         )
 
     @property
     def number_of_folds(self) -> int:
         """Of a cross-validation; 0 where there is one test split."""
-        return 0 if self.folds is None else len(np.unique(self.folds))
+        return 0 if self.folds is None or not self.folds.size else len(np.unique(self.folds[0]))
+
+    @property
+    def divides_anew(self) -> bool:
+        """Whether several seeds each have folds of their own."""
+        return self.folds is not None and len(np.unique(self.folds, axis=0)) == len(self.seeds) > 1
 
     @classmethod
     def of_seeds(
@@ -142,7 +152,7 @@ def _problems(evidence: Evidence) -> list[str]:
         "predicted": (evidence.predicted, (seeds, images)),
         "values": (evidence.values, (seeds,)),
         "validation": (evidence.validation, (seeds,)),
-        "folds": (evidence.folds, (images,)),
+        "folds": (evidence.folds, (seeds, images)),
     }
     found = [
         f"`{name}` has the shape {np.shape(array)}, and {seeds} seeds and {images} images need {shape}"

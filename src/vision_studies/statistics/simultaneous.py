@@ -11,8 +11,8 @@ Westfall 2008). Few seeds do not tell how their effects are correlated; the corr
 (which is the wider: Šidák 1967) where predictions are not kept. p is from the same draws: it is at most 1 - confidence exactly
 where the interval excludes 0.
 
-Where both variants are cross-validated on the same folds, whose networks share training images, the corrected resampled test
-(`resampled`) of the folds' differences tells of it, too: the wider interval and the larger p of both count.
+Of variants that are cross-validated the variance has two parts more (`between_folds`); of several differences no correlation of
+what folds differ by is assumed.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,18 +26,16 @@ from vision_studies.errors import ParameterError
 from vision_studies.statistics.components import (
     MeanSquares,
     Spread,
-    components,
     half_width,
     mean_squares,
     reach,
     seed_squares,
-    spread,
+    spread_at,
     spread_of,
     tail,
     with_added,
 )
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.resampled import correction_of_folds
 from vision_studies.statistics.scores import class_weights
 
 Says = Literal["better", "worse", "as good as", "cannot tell"]
@@ -105,9 +103,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two variants by their places, with what their shared runs and images say; None where that is nothing. `of_folds` are the
-    differences of the folds of a cross-validation, with the variance of the corrected resampled test.
-    """
+    """Two variants by their places, with what their shared runs and images say; None where that is nothing."""
 
     first: int
     second: int
@@ -116,7 +112,6 @@ class _Pair:
     squares: MeanSquares | None
     seeds: np.ndarray
     images: int
-    of_folds: MeanSquares | None = None
 
     @property
     def places(self) -> tuple[int, int]:
@@ -189,22 +184,12 @@ def _differences(
     pairs = [_pair(evidence, first, second, metric) for first, second in places]
     told = [pair for pair in pairs if pair.squares is not None]
     halves, p_values = _simultaneous(evidence, told, 1 - confidence)
-    folded = [number for number, pair in enumerate(told) if pair.of_folds is not None]
-    if folded:
-        by_fold = [replace(told[number], squares=told[number].of_folds, images=0) for number in folded]
-        by_fold = [replace(pair, seeds=np.arange(pair.squares.seeds)) for pair in by_fold if pair.squares is not None]
-        wide, large = _simultaneous(evidence, by_fold, 1 - confidence)
-        halves[folded], p_values[folded] = np.maximum(halves[folded], wide), np.maximum(p_values[folded], large)
     found = dict(zip([pair.places for pair in told], zip(halves.tolist(), p_values.tolist(), strict=True), strict=True))
     differences = {
         pair.places: _difference(evidence, pair, *found.get(pair.places, (np.nan, np.nan)), margin=margin)
         for pair in pairs
     }
-    unclear = [
-        number
-        for number, pair in enumerate(told)
-        if differences[pair.places].says == "cannot tell" and pair.of_folds is None
-    ]
+    unclear = [number for number, pair in enumerate(told) if differences[pair.places].says == "cannot tell"]
     needs = _needs([told[number] for number in unclear], halves[unclear], margin)
     for number, need in zip(unclear, needs, strict=True):
         own = told[number].places
@@ -221,9 +206,9 @@ def _pair(evidence: Sequence[Evidence], first: int, second: int, metric: Compare
         if metric == "balanced_accuracy":
             scores = scores * class_weights(one.labels[up]).astype(np.float32)
         value = float(scores.mean(dtype=np.float64))
-        squares, centre = with_added(mean_squares(scores), value, (-1, 1))
-        of_folds = _of_folds(one, other, up, down, scores)
-        return _Pair(first, second, value, centre, squares, seeds, len(images), of_folds)
+        folds = _shared_folds(one, other, (left, up), (right, down))
+        squares, centre = with_added(mean_squares(scores, folds), value, (-1, 1))
+        return _Pair(first, second, value, centre, squares, seeds, len(images))
     values = one.values[left] - other.values[right]
     known = ~np.isnan(values)
     seeds, values = seeds[known], values[known].round(12)  # 0.96 - 0.95 and 0.97 - 0.96 are the same
@@ -231,20 +216,16 @@ def _pair(evidence: Sequence[Evidence], first: int, second: int, metric: Compare
     return _Pair(first, second, value, value, seed_squares(values) if len(values) > 1 else None, seeds, 0)
 
 
-def _of_folds(
-    one: Evidence, other: Evidence, up: np.ndarray, down: np.ndarray, scores: np.ndarray
-) -> MeanSquares | None:
-    """Mean differences of the folds, as of so many seeds, with corrected variance; None where folds are not the same."""
-    if one.folds is None or other.folds is None or (one.folds[up] != other.folds[down]).any():
+def _shared_folds(
+    one: Evidence, other: Evidence, left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray | None:
+    """Folds [S, N] of the seeds and images that both have; those that are not the same are as one. None without folds."""
+    if one.folds is None and other.folds is None:
         return None
-    _, fold, sizes = np.unique(one.folds[up], return_inverse=True, return_counts=True)
-    if len(sizes) < 2:
-        return None
-    values = np.bincount(fold, weights=scores.mean(axis=0, dtype=np.float64)) / sizes
-    count, test = len(sizes), float(sizes.mean())
-    correction = correction_of_folds(count, train=float(sizes.sum()) - test, test=test)
-    squares = seed_squares(values.round(12))
-    return replace(squares, seed=squares.seed * correction * count)
+    if one.folds is None or other.folds is None:
+        return np.zeros((len(left[0]), len(left[1])), dtype=np.int64)
+    folds = one.folds[np.ix_(*left)]
+    return np.where((folds == other.folds[np.ix_(*right)]).all(axis=1, keepdims=True), folds, 0)
 
 
 def _part(correct: np.ndarray, seeds: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -302,7 +283,7 @@ def _largest(evidence: Sequence[Evidence], pairs: Sequence[_Pair], parts: Spread
     """The largest studentised difference of every draw under no difference, [draws]."""
     random = np.random.default_rng(0)
     of_images, of_seeds = _correlations(evidence, pairs)
-    shared = [pair.seeds for pair in pairs]
+    shared = [_units(pair, degrees) for pair, degrees in zip(pairs, parts.degrees.tolist(), strict=True)]
     union = np.unique(np.concatenate(shared))
     member = np.stack([np.isin(union, seeds) for seeds in shared]).astype(np.float32)  # [V, U]
     count = len(pairs)
@@ -322,6 +303,11 @@ def _largest(evidence: Sequence[Evidence], pairs: Sequence[_Pair], parts: Spread
     student, normal = -special.stdtrit(np.maximum(parts.degrees, 1), level / 2), -special.ndtri(level / 2)
     wide = reach(student, normal, seen)
     return np.divide(distance, wide, out=np.zeros_like(wide), where=wide > 0).max(axis=1)
+
+
+def _units(pair: _Pair, degrees: int) -> np.ndarray:
+    """What the spread of a pair is known from: its seeds, or as many folds, by numbers that no seed has."""
+    return pair.seeds if degrees == len(pair.seeds) - 1 else -1 - np.arange(degrees + 1)
 
 
 def _correlated(random: np.random.Generator, root: np.ndarray) -> np.ndarray:
@@ -389,13 +375,12 @@ def _needs(pairs: Sequence[_Pair], halves: np.ndarray, margin: float) -> list[Ne
     squares = [pair.squares for pair in pairs if pair.squares is not None]
     # The level at which each interval alone would be as wide as all of them together make it.
     level = tail(halves, spread_of(squares))
-    parts = [components(own) for own in squares]
     seeds, images = np.array([own.seeds for own in squares]), np.array([pair.images for pair in pairs])
     seen = np.abs([pair.value for pair in pairs])
     wanted = np.maximum(seen, margin)
 
     def tells(more_seeds: np.ndarray | int, more_images: np.ndarray | int) -> np.ndarray:
-        there = spread(parts, seeds + more_seeds, np.where(images > 0, images + more_images, 0))
+        there = spread_at(squares, seeds + more_seeds, np.where(images > 0, images + more_images, 0))
         left = wanted - special.ndtri(POWER) * np.sqrt(there.variance)
         return half_width(level, there) <= left
 

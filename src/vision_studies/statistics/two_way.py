@@ -10,8 +10,8 @@ Graubard 1998; Franco et al. 2019). That variance is estimated with half an imag
 that none does, so that few images without an error are not taken for certainty. Log loss has its interval on the logarithmic
 scale; that of calibration error reaches further down by what few images add to it on average.
 
-Of a cross-validation all images are tested, each by a network that has not seen it. Networks of k folds share training images,
-which a variance over images does not see: it is multiplied by k / (k - 1), which covers as it should (docs/intervals.md).
+Of a cross-validation all images are tested, each by a network that has not seen it; its variance has two parts more
+(`between_folds`).
 
 The bootstrap of both (`bootstrap`), to which the variance of a mean is compared, draws seeds and images anew and independently:
 the pigeonhole bootstrap (Owen 2007; Owen and Eckles 2012). It takes the interaction of both into account three times, and it
@@ -88,7 +88,7 @@ def intervals(evidence: Sequence[Evidence], metric: Metric = "accuracy", confide
     level = 1 - confidence
     drafts = [_draft(own, metric) for own in evidence]
     told = [draft for draft in drafts if draft.squares is not None]
-    widths = half_width(level, _spread(told, level)) * [draft.wider for draft in told] if told else np.zeros(0)
+    widths = half_width(level, _spread(told, level)) if told else np.zeros(0)
     halves = iter(widths.tolist())
     return [draft.estimate if draft.squares is None else _with_interval(draft, next(halves)) for draft in drafts]
 
@@ -155,7 +155,6 @@ class _Draft:
         centre: mean of the scores with the added images, as a share of the range.
         highest: upper end of the range.
         bias: by which the lower end is moved down.
-        wider: by which half the width is multiplied.
     """
 
     estimate: Estimate
@@ -164,7 +163,6 @@ class _Draft:
     centre: float = np.nan
     highest: float = 1.0
     bias: float = 0.0
-    wider: float = 1.0
 
 
 def _draft(evidence: Evidence, metric: Metric) -> _Draft:
@@ -176,7 +174,6 @@ def _draft(evidence: Evidence, metric: Metric) -> _Draft:
     covers: Covers = "seeds and images" if seeds > 1 else "images"
     what = "variance over seeds and test images" if seeds > 1 else "variance over test images"
     folds = evidence.number_of_folds
-    wider = float(np.sqrt(folds / (folds - 1))) if folds > 1 else 1.0
     what += f", for {folds} folds" if folds > 1 else ""
     if metric in ("log_loss", "calibration_error"):
         if images == 1:
@@ -185,11 +182,13 @@ def _draft(evidence: Evidence, metric: Metric) -> _Draft:
         shape = "on the logarithmic scale" if logarithmic else "cut at the ends of its range"
         estimate = Estimate(value, np.nan, np.nan, seeds, images, covers, f"{what}, {shape}")
         form: Literal["logarithmic", "straight"] = "logarithmic" if logarithmic else "straight"
-        return _Draft(estimate, mean_squares(found.each), form, value, highest, found.bias, wider)
+        return _Draft(estimate, mean_squares(found.each, evidence.folds), form, value, highest, found.bias)
     estimate = Estimate(value, np.nan, np.nan, seeds, images, covers, f"{what}, Wilson's form")
     # Of a share: an image that all seeds get right, and one that none does.
-    squares, centre = with_added(mean_squares(found.each / np.float32(highest)), value / highest, (0, 1))
-    return _Draft(estimate, squares, "wilson", centre, highest, wider=wider)
+    squares, centre = with_added(
+        mean_squares(found.each / np.float32(highest), evidence.folds), value / highest, (0, 1)
+    )
+    return _Draft(estimate, squares, "wilson", centre, highest)
 
 
 def _of_values(evidence: Evidence) -> _Draft:

@@ -223,7 +223,9 @@ def _variant(group: VariantRuns, read: Sequence[_Read], wanted: Wanted) -> Varia
         if wanted != "probabilities" or without
         else _stacked([each.probabilities for each in said], places),
         validation=group.validation,
-        folds=common.folds if len(common.folds) else None,
+        folds=_stacked([each.images.folds for each in said], places)
+        if all(len(each.images.folds) for each in said)
+        else None,
     )
     return VariantEvidence(group, evidence, aligned=aligned, no_probabilities=without)
 
@@ -232,7 +234,7 @@ def _common(group: VariantRuns, images: Sequence[_Images]) -> tuple[_Images | No
     """Images that all seeds were tested with, and what is to be said of them; None where they are too few."""
     first, kinds = images[0], list({id(each): each for each in images}.values())
     if all(all(map(np.array_equal, each[:2], first[:2])) for each in kinds[1:]):
-        return first, None  # where each seed has folds of its own, those of the first
+        return first, None
     indices = first.indices
     for each in kinds[1:]:
         indices = np.intersect1d(indices, each.indices, assume_unique=True)
@@ -244,9 +246,7 @@ def _common(group: VariantRuns, images: Sequence[_Images]) -> tuple[_Images | No
             f"{len(indices)}), so that they cannot be compared image by image."
         )
     shared = np.searchsorted(first.indices, indices)
-    folds = [each.folds[np.searchsorted(each.indices, indices)] if len(each.folds) else each.folds for each in kinds]
-    alike = all(np.array_equal(own, folds[0]) for own in folds)
-    common = _Images(indices, first.labels[shared], folds[0] if alike else _NO_FOLDS)
+    common = _Images(indices, first.labels[shared], _NO_FOLDS)
     if any((each.labels[np.searchsorted(each.indices, indices)] != common.labels).any() for each in kinds):
         return None, f"The runs of {group.name} number the classes of the test images differently."
     return common, (

@@ -28,15 +28,17 @@ from vision_studies.pipelines.choose.stages import spent_seconds, study_runs
 from vision_studies.pipelines.choose.work import tried_family
 from vision_studies.run_folders import read_description
 from vision_studies.serving.image_classifier import Predictor
+from vision_studies.studies.evidence import read_evidence, variant_runs
 from vision_studies.studies.method import StoredNetwork, make_context
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.stages import Stage
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.checkpoints import save_state
 
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
 SMALL = {
     **{"budget": "10h", "folds": 3, "inner_folds": 2, "backbones": ["efficientnet_lite0"], "pixels": [24]},
-    **{"families": ["nearest_class_mean", "lda"], "fine_tuned": [], "from_nothing": []},
+    **{"seeds": [0], "families": ["nearest_class_mean", "lda"], "fine_tuned": [], "from_nothing": []},
 }
 
 
@@ -81,6 +83,23 @@ def test_everything_that_fits_is_tried_and_scored_on_every_image(tried):
     assert table.set_index("variant")["test_accuracy"]["majority class"] == pytest.approx(1 / 3, abs=0.12)
     said = [own.runs.predictions(run) for run in study_runs(own)]
     assert all(each.indices.tolist() == list(range(24)) for each in said)
+
+
+def test_all_is_tried_with_the_first_seed_before_further_ones_and_each_has_folds_of_its_own(tmp_path):
+    own = context(tmp_path, seeds=[4, 2], backbones=[])
+    order = [run.seed for run in _tried_runs(METHOD.stages(own, None))]
+    assert order == [4] * (len(order) // 2) + [2] * (len(order) // 2)
+    table = nodes.try_candidates(own)
+    assert sorted(table["seed"].value_counts().to_dict()) == [2, 4]
+    assert table["seed"].value_counts().nunique() == 1
+    [found, *_] = read_evidence(variant_runs(table), own.runs.folder)
+    assert found.evidence.folds.shape == (2, 24)
+    assert (found.evidence.folds[0] != found.evidence.folds[1]).any()
+
+
+def _tried_runs(stages):
+    """Runs of a method's stages, of which none is done."""
+    return [run for stage in stages if isinstance(stage, Stage) for run in stage.runs]
 
 
 class Remembering:

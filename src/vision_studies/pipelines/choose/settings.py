@@ -25,7 +25,10 @@ class ChooseSettings(Settings):
         description="time for all candidates together, such as 90s, 10m or 1h; what does not end in time is not begun, and a "
         "larger budget goes on",
     )
-    seeds: tuple[int, ...] = Field(min_length=1, description="every candidate is tried with the folds of each seed")
+    seeds: tuple[int, ...] = Field(
+        min_length=1,
+        description="every candidate is tried with the folds of each seed, all of them with the first one first",
+    )
     folds: int = Field(ge=2, description="of the cross-validation: every image is predicted once by a model without it")
     inner_folds: int = Field(
         ge=2, description="folds of the training images, in which hyperparameters and candidates are chosen"

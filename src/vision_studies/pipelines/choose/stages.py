@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -101,21 +101,23 @@ def stages(context: Choosing, _known: Known) -> Steps:
     clock = Clock(context.settings.seconds - _AVERAGE_SECONDS, 0.0 if context.fresh else spent_seconds(context))
     yield Artifacts(FEATURES, "compute", [])
     yield Stage(EVALUATION, [], Alone(partial(score, context=context)), verb="try")  # where there is time for none
-    left_out = 0
-    for step, _ in ordered_steps(context, _speed(context)):
-        runs, each, seconds, without = _that_end_in_time(context, step, clock)
-        left_out += without
+    left_out, planned = dict.fromkeys(context.settings.seeds, 0), set[Part]()
+    for seed, step in _turns(context):
+        runs, each, seconds, without = _that_end_in_time(context, step, seed, clock, planned)
+        left_out[seed] += without
         if not runs:
             continue
         missing = bool(each)
         work = partial(score_in_time, context=context, clock=clock, seconds=each)
-        are_there = (yield from _features(context, step, clock)) if missing else True
+        are_there = (yield from _features(context, step, clock, planned)) if missing else True
         are_scored = yield Stage(EVALUATION, runs, work, verb="try")
         ended = bool(are_there and are_scored)
-        clock.planned += 0.0 if ended else seconds
+        if not ended:
+            clock.planned += seconds
+            planned.update(step.features)
         if ended and missing:
             _tell(context)
-    if left_out and not clock.planned:  # which a forecast alone has
+    if not clock.planned:  # which a forecast alone has
         _tell_left_out(context, left_out)
     if context.settings.average:
         yield from _averages(context)
@@ -178,8 +180,12 @@ def study_runs(context: Choosing) -> list[Run]:
     return [*begun, *(average_runs(context) if context.settings.average else ())]
 
 
-def step_runs(context: Choosing, step: Step, division: Mapping[str, Any] | None = None) -> list[Run]:
-    """The runs of a step: every family, or the one network, with every seed; `division` is what `described` says."""
+def step_runs(
+    context: Choosing, step: Step, division: Mapping[str, Any] | None = None, *, seeds: Collection[int] | None = None
+) -> list[Run]:
+    """The runs of a step: every family, or the one network, with every seed, or with these alone; `division` is what
+    `described` says.
+    """
     division = described(context.images, context.settings) if division is None else division
     features = {"features": [part.configuration for part in step.parts]}
     roots = {"roots": True} if context.settings.roots else {}
@@ -194,22 +200,28 @@ def step_runs(context: Choosing, step: Step, division: Mapping[str, Any] | None 
         candidates = [(network_name(step.parts, step.recipe), {**own, "recipe": asdict(step.recipe)})]
     return [
         context.run(name, seed, {**configuration, **division})
-        for seed in context.settings.seeds
+        for seed in (context.settings.seeds if seeds is None else seeds)
         for name, configuration in candidates
     ]
 
 
 def average_runs(context: Choosing) -> list[Run]:
-    """For every seed, the average of the candidates that have ended with it, where they are two at least."""
+    """For every seed, the average of the candidates that have ended with it, where they are two at least, and as many as with
+    any other seed.
+    """
     runs = []
     division = described(context.images, context.settings)
-    for seed in context.settings.seeds:
-        members = [
+    ended = {
+        seed: [
             run
             for _, run in _all_runs(context)
             if run.seed == seed and _is_member(run) and context.runs.is_complete(run, EVALUATION)
         ]
-        if len(members) > 1:
+        for seed in context.settings.seeds
+    }
+    most = max(map(len, ended.values()))
+    for seed, members in ended.items():
+        if len(members) == most > 1:
             names = sorted(run.fingerprint for run in members)
             runs.append(context.run("average of the best", seed, {"kind": AVERAGE, "members": names, **division}))
     return runs
@@ -298,6 +310,13 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
     return in_order(_all_steps(context), lambda step, there: seconds_of(step, there, speed, work))
 
 
+def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
+    """What is tried, in order, with each seed in turn; the order is looked up again for each, as features are there then."""
+    for seed in context.settings.seeds:
+        for step, _ in ordered_steps(context, _speed(context)):
+            yield seed, step
+
+
 def _workload(context: Choosing) -> Workload:
     division = described(context.images, context.settings)
     widths = {name: known.backbone.width for name, known in backbones(context.settings).items()}
@@ -305,30 +324,29 @@ def _workload(context: Choosing) -> Workload:
     return Workload(number, number, division["folds"], division["inner_folds"], widths | {COLOURS: COLOUR_BINS})
 
 
-def _that_end_in_time(context: Choosing, step: Step, clock: Clock) -> tuple[list[Run], dict[str, float], float, int]:
-    """Runs of a step that have ended or will end in time, the quickest first; the seconds of those that have not ended, by
-    fingerprint; what these take with their features; and how many candidates are left out.
+def _that_end_in_time(
+    context: Choosing, step: Step, seed: int, clock: Clock, planned: Collection[Part]
+) -> tuple[list[Run], dict[str, float], float, int]:
+    """Runs of a step with a seed that have ended or will end in time, the quickest first; the seconds of those that have not
+    ended, by fingerprint; what these take with their features, of which `planned` ones are there by then; and how many
+    candidates are left out.
     """
     speed, work, images = _speed(context), _workload(context), context.images.image_set
-    there = [part for part in step.features if features_file(context.runs, images, part).exists()]
+    there = [part for part in step.features if part in planned or features_file(context.runs, images, part).exists()]
     in_all, without = feature_seconds(step, there, speed, work), 0
-    of_variant: dict[str, list[Run]] = {}
-    for run in step_runs(context, step):
-        of_variant.setdefault(run.variant, []).append(run)
     chosen: list[Run] = []
     seconds: dict[str, float] = {}
-    for own in sorted(of_variant.values(), key=lambda runs: _run_seconds(context, step, runs[0], speed, work)):
-        lacking = {
-            run.fingerprint: _run_seconds(context, step, run, speed, work)
-            for run in own
-            if context.fresh or not context.runs.is_finished(run, EVALUATION)
-        }
-        more = sum(lacking.values())
-        if lacking and not clock.allows(in_all + more):
+    for more, run in sorted(
+        ((_run_seconds(context, step, run, speed, work), run) for run in step_runs(context, step, seeds=[seed])),
+        key=lambda each: each[0],
+    ):
+        is_lacking = context.fresh or not context.runs.is_finished(run, EVALUATION)
+        if is_lacking and not clock.allows(in_all + more):
             without += 1
             continue
-        chosen += own
-        in_all, seconds = in_all + more, seconds | lacking
+        chosen.append(run)
+        if is_lacking:
+            in_all, seconds[run.fingerprint] = in_all + more, more
     return chosen, seconds, in_all if seconds else 0.0, without
 
 
@@ -396,12 +414,14 @@ def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
     )
 
 
-def _features(context: Choosing, step: Step, clock: Clock) -> Steps:  # a generator of items, as `stages` is
-    """Features that a step lacks; gives whether they are there then."""
+def _features(
+    context: Choosing, step: Step, clock: Clock, planned: Collection[Part]
+) -> Steps:  # a generator of items, as `stages` is
+    """Features that a step lacks, `planned` ones excepted; gives whether they are there then."""
     artifacts = []
     for part in step.features:
         file = features_file(context.runs, context.images.image_set, part)
-        if part.source == COLOURS or file.exists():
+        if part.source == COLOURS or part in planned or file.exists():
             continue
         artifacts.append(
             Artifact(
@@ -518,15 +538,17 @@ def _interval(context: Choosing, run: Run, accuracy: float, images: int) -> tupl
     return wilson(accuracy, images if isinstance(said, Unavailable) else len(said.indices), 0.95)
 
 
-def _tell_left_out(context: Choosing, number: int) -> None:
-    settings = context.settings
-    logger.info(
-        "%d candidate%s would not end within %s and %s left out; a larger budget goes on",
-        number,
-        "s" * (number > 1),
-        settings.budget,
-        "were" if number > 1 else "was",
-    )
+def _tell_left_out(context: Choosing, numbers: Mapping[int, int]) -> None:
+    first, *others = numbers.values()
+    for number, what in ((first, "candidate"), (sum(others) - first * len(others), "run with further seeds of folds")):
+        if number > 0:
+            logger.info(
+                "%d %s would not end within %s and %s left out; a larger budget goes on",
+                number,
+                what if number == 1 else what.replace(what.split()[0], f"{what.split()[0]}s", 1),
+                context.settings.budget,
+                "were" if number > 1 else "was",
+            )
 
 
 def _rounded(seconds: float) -> str:
@@ -536,8 +558,5 @@ def _rounded(seconds: float) -> str:
 
 def step_at_work(context: Choosing) -> Run | None:
     """A run of the step that comes next; None where all have ended."""
-    for step, _ in ordered_steps(context, _speed(context)):
-        for run in step_runs(context, step):
-            if not context.runs.is_finished(run, EVALUATION):
-                return run
-    return None
+    turns = (run for seed, step in _turns(context) for run in step_runs(context, step, seeds=[seed]))
+    return next((run for run in turns if not context.runs.is_finished(run, EVALUATION)), None)
