@@ -4,8 +4,13 @@ Its columns are `index`, `label` and `predicted`; `probability_<class>` (half pr
 probabilities are kept, or `class_1`, `probability_of_class_1` and so on of the most probable classes; and marks (bool). What
 they are of stands in the file's metadata. 10,000 images of 10 classes take about 200 kB in full, 120 kB with the five most
 probable classes, and 10 kB with the predicted class alone.
+
+The metadata have which images are right, too, and a hash of which images they are: of thousands of runs that were tested with
+the same images this is read in a sixth of the time (`read_digest`).
 """
 
+import base64
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,10 +41,53 @@ class Unavailable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Digest:
+    """Which test images a run has got right, as the end of its file says.
+
+    Attributes:
+        images: hash of positions, labels and folds, of `hash_of_images`.
+        bits: eight images a byte.
+    """
+
+    images: str
+    bits: bytes
+
+
+def hash_of_images(indices: "np.ndarray", labels: "np.ndarray", folds: "np.ndarray | None") -> str:
+    """Of positions int64 [N], labels int64 [N] and folds int64 [N]; no folds, None or empty, are the same."""
+    parts = [indices, labels, *([] if folds is None else [folds])]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()[:32]
+
+
+def read_digest(folder: Path, data_fingerprint: str) -> Digest | None:
+    """Which test images a run has got right; None where its file is missing, damaged, of other data, or of an earlier version,
+    of which `read_predictions` tells more.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = predictions_file(folder, "test")
+    if not file.exists():  # pyarrow takes long to say so
+        return None
+    try:
+        footer = pq.read_metadata(file)
+        about = json.loads(footer.metadata[_METADATA])
+        checksum, digest = about.pop("checksum"), about["digest"]
+        is_whole = checksum == _checksum(about, [footer.schema.column(n).name for n in range(footer.num_columns)])
+        is_of = (about["version"], about["split"], about["views"]) == (_VERSION, "test", 1)
+        if not is_whole or not is_of or about["data_fingerprint"] != data_fingerprint:
+            return None
+        return Digest(digest["images"], base64.b64decode(digest["correct"]))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+        return None
+
+
 def write_predictions(folder: Path, predictions: Predictions) -> None:
     """Write predictions into the folder of their run, atomically; all that there is of them is kept. Raises StorageError where
     the disk is full.
     """
+    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -54,6 +102,10 @@ def write_predictions(folder: Path, predictions: Predictions) -> None:
         "num_classes": predictions.num_classes,
         "classes": None if predictions.classes is None else predictions.classes.tolist(),
         "data_fingerprint": predictions.data_fingerprint,
+        "digest": {
+            "images": hash_of_images(predictions.indices, predictions.labels, predictions.folds),
+            "correct": base64.b64encode(np.packbits(predictions.correct).tobytes()).decode("ascii"),
+        },
     }
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     with atomic_file(predictions_file(folder, predictions.split, predictions.views)) as temporary:

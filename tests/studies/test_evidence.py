@@ -1,15 +1,18 @@
 """Runs of a study as evidence: seeds side by side, image by image, or by seed with the reason."""
 
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from vision_studies.outcomes import DIVERGED, Outcome
 from vision_studies.predictions import Predictions
 from vision_studies.run_folders import CACHE, predictions_file
+from vision_studies.stored_predictions import hash_of_images, read_digest, read_predictions, write_predictions
 from vision_studies.studies import evidence
 from vision_studies.studies.evidence import read_evidence, variant_runs
 from vision_studies.studies.predictions import kept
@@ -209,7 +212,7 @@ def test_seeds_that_cannot_stand_side_by_side_are_told_of_by_seed(study, images,
 
 
 class Reads:
-    """How many files of predictions are read."""
+    """How many files of predictions are read, all of them whole, as those of an earlier version."""
 
     def __init__(self, monkeypatch):
         self.number, read = 0, evidence.read_predictions
@@ -219,6 +222,7 @@ class Reads:
             return read(*arguments, **options)
 
         monkeypatch.setattr(evidence, "read_predictions", counted)
+        monkeypatch.setattr(evidence, "read_digest", lambda *_: None)
         monkeypatch.setattr(evidence, "_WORTH_KEEPING", 1)
 
 
@@ -283,3 +287,50 @@ def test_folds_are_those_in_which_images_were_held_out(tmp_path, monkeypatch, wo
         np.testing.assert_array_equal(wide.evidence.folds, held_out)
         assert (wide.evidence.number_of_folds, wide.aligned, wide.seeds_only) == (5, None, None)
         np.testing.assert_array_equal(wide.evidence.correct[1], study.said["wide", 5].correct)
+
+
+def test_of_images_that_are_known_the_digest_alone_is_read(study, monkeypatch):
+    plainly = study.read()
+    read = []
+
+    def counted(folder, *arguments, **options):
+        read.append(folder.name)
+        return read_predictions(folder, *arguments, **options)
+
+    monkeypatch.setattr(evidence, "read_predictions", counted)
+    alike(study.read(), plainly)
+    assert len(read) == 1
+    monkeypatch.setattr(evidence, "read_digest", lambda *_: None)
+    alike(study.read(), plainly)
+    assert len(read) == 1 + len(study.said)
+
+
+def rewritten(file, change):
+    """A file of predictions with other metadata, and a checksum of them only where `change` makes one."""
+    table = pq.read_table(file)
+    about = json.loads(table.schema.metadata[b"predictions"])
+    pq.write_table(table.replace_schema_metadata({b"predictions": json.dumps(change(about))}), file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: about | {"digest": about["digest"] | {"correct": "AAAAAAA="}},
+        lambda about: about | {"data_fingerprint": "other"},
+        lambda about: {name: value for name, value in about.items() if name not in ("digest", "checksum")},
+        lambda about: about | {"digest": None},
+    ],
+    ids=["other bits", "other data", "of an earlier version", "none"],
+)
+def test_a_digest_that_is_not_what_was_written_is_not_read(tmp_path, change):
+    predictions = replace(said(3), data_fingerprint="data")
+    write_predictions(tmp_path, predictions)
+    digest = read_digest(tmp_path, "data")
+    assert digest is not None
+    assert digest.images == hash_of_images(predictions.indices, predictions.labels, None)
+    right = np.unpackbits(np.frombuffer(digest.bits, np.uint8), count=len(predictions.indices)).astype(bool)
+    np.testing.assert_array_equal(right, predictions.correct)
+    assert read_digest(tmp_path, "other data") is None
+    assert read_digest(tmp_path / "elsewhere", "data") is None
+    rewritten(predictions_file(tmp_path, "test"), change)
+    assert read_digest(tmp_path, "data") is None

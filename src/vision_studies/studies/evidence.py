@@ -23,7 +23,13 @@ from vision_studies.files import atomic_file
 from vision_studies.outcomes import COMPLETE
 from vision_studies.run_folders import CACHE, predictions_file
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
+from vision_studies.stored_predictions import (
+    Unavailable,
+    all_probabilities,
+    hash_of_images,
+    read_digest,
+    read_predictions,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,7 +277,7 @@ def _stacked(arrays: Sequence[np.ndarray | None], places: Sequence[np.ndarray | 
 
 def _read_files(asked: Sequence[_Asked], runs: Path, wanted: Wanted, known: Sequence[_Images] = ()) -> Iterable[_Read]:
     """What runs say, in their order, from a file each; of images that are known already, the same objects are given."""
-    sets = {_key(images): images for images in known}
+    sets = {hash_of_images(*images): images for images in known}
     batches = [asked[start : start + _BATCH] for start in range(0, len(asked), _BATCH)]
     read = partial(_read_some, runs=runs, wanted=wanted, sets=sets)
     if len(batches) < 2:
@@ -280,8 +286,22 @@ def _read_files(asked: Sequence[_Asked], runs: Path, wanted: Wanted, known: Sequ
         return chain.from_iterable(list(pool.map(read, batches)))
 
 
-def _read_some(asked: Sequence[_Asked], *, runs: Path, wanted: Wanted, sets: dict[int, _Images]) -> list[_Read]:
-    return [_read_one(run, runs / run.fingerprint, wanted, partial(_shared, sets)) for run in asked]
+def _read_some(asked: Sequence[_Asked], *, runs: Path, wanted: Wanted, sets: dict[str, _Images]) -> list[_Read]:
+    return [
+        (_from_digest(run, runs / run.fingerprint, sets) if wanted == "correct" else None)
+        or _read_one(run, runs / run.fingerprint, wanted, partial(_shared, sets))
+        for run in asked
+    ]
+
+
+def _from_digest(run: _Asked, folder: Path, sets: Mapping[str, _Images]) -> _Said | None:
+    """What a run says of images that are known already; None where its file is to be read for that, or for what is wrong."""
+    digest = read_digest(folder, run.data)
+    images = None if digest is None else sets.get(digest.images)
+    if digest is None or images is None or len(digest.bits) != -(-len(images.indices) // 8):
+        return None
+    correct = np.unpackbits(np.frombuffer(digest.bits, np.uint8), count=len(images.indices)).view(bool)
+    return _Said(images, correct) if len(correct) and abs(correct.mean() - run.value) <= _SAME else None
 
 
 def _read_one(run: _Asked, folder: Path, wanted: Wanted, shared: "Callable[[Predictions], _Images]") -> _Read:
@@ -304,15 +324,10 @@ def _read_one(run: _Asked, folder: Path, wanted: Wanted, shared: "Callable[[Pred
     return _Said(images, said.correct, said.predicted, probabilities)
 
 
-def _shared(sets: dict[int, _Images], said: "Predictions") -> _Images:
+def _shared(sets: dict[str, _Images], said: "Predictions") -> _Images:
     """The images of a run; the same object for all runs that were tested with them."""
     images = _Images(said.indices, said.labels, _NO_FOLDS if said.folds is None else said.folds)
-    kept = sets.setdefault(_key(images), images)
-    return kept if all(map(np.array_equal, kept, images)) else images
-
-
-def _key(images: _Images) -> int:
-    return hash(tuple(array.tobytes() for array in images))
+    return sets.setdefault(hash_of_images(*images), images)
 
 
 def _read_correct(asked: Sequence[_Asked], runs: Path) -> Iterable[_Read]:
