@@ -23,6 +23,7 @@ from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import joined, known_backbone
 from vision_studies.pipelines.choose.method import METHOD
 from vision_studies.pipelines.choose.networks import NETWORKS
+from vision_studies.pipelines.choose.plots import _elapsed
 from vision_studies.pipelines.choose.settings import ChooseSettings
 from vision_studies.pipelines.choose.stages import spent_seconds, study_runs
 from vision_studies.pipelines.choose.work import tried_family
@@ -374,3 +375,15 @@ def test_what_else_is_said(tried):
     for figure in (*nodes.plot_candidates(table), nodes.plot_learning_curve(curve)):
         assert figure.axes
     assert nodes.plot_label_errors(suspects, own.images.image_set).get_figwidth() > 0
+
+
+def test_what_time_buys_counts_features_that_candidates_share_once():
+    import pandas as pd
+
+    def row(parts, own, shared, kind="classifier of features"):
+        features = {"features": [Part(name, 32, True, "").configuration for name in parts]} if parts else {}
+        others = json.dumps({"own_seconds": own})
+        return {"configuration": json.dumps({"kind": kind} | features), "other_metrics": others, "seconds": own + shared}
+
+    rows = [row("a", 1, 5), row("a", 1, 5), row("b", 1, 9), row("ab", 2, 14), row("", 0.5, 20, "average")]
+    assert _elapsed(pd.DataFrame(rows)).tolist() == pytest.approx([6, 7, 17, 19, 19.5])

@@ -72,7 +72,7 @@ def _more_images(curve: pd.DataFrame) -> list[str]:
     if further.empty:
         return []
     row, most = further.iloc[0], measured.loc[measured["images"].idxmax()]
-    interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.0f} to {100 * row['high']:.0f})"
+    interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
     return [
         f"Twice as many images would give about {_share(row['accuracy'])}{interval}, by a power law through "
         f"{len(measured)} sizes; with {most['images']:,.0f} to learn from it is {_share(most['accuracy'])}."

@@ -25,7 +25,8 @@ METHOD = Method(
                 "that were not tried in time are missing.",
             ),
             "time": FigureText(
-                "What time buys", "The accuracy of what would have been taken after so many seconds, with its interval."
+                "What time buys",
+                "The accuracy of every candidate, and of what would have been taken, after so many seconds.",
             ),
             "learning_curve": FigureText(
                 "Would more images help?",

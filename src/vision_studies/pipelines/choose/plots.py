@@ -78,6 +78,7 @@ def time_lines(results: pd.DataFrame) -> Figure:
     )
     axes.set(xlabel="seconds of work on candidates", ylabel="test accuracy (%)", title="What time buys")
     axes.margins(y=0.14)
+    axes.set_xlim(left=0)
     return finished(figure, legend=[key("taken so far, by validation", **steps), marker_key("a candidate", **dots)])
 
 
