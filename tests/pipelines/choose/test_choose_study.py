@@ -383,7 +383,11 @@ def test_what_time_buys_counts_features_that_candidates_share_once():
     def row(parts, own, shared, kind="classifier of features"):
         features = {"features": [Part(name, 32, True, "").configuration for name in parts]} if parts else {}
         others = json.dumps({"own_seconds": own})
-        return {"configuration": json.dumps({"kind": kind} | features), "other_metrics": others, "seconds": own + shared}
+        return {
+            "configuration": json.dumps({"kind": kind} | features),
+            "other_metrics": others,
+            "seconds": own + shared,
+        }
 
     rows = [row("a", 1, 5), row("a", 1, 5), row("b", 1, 9), row("ab", 2, 14), row("", 0.5, 20, "average")]
     assert _elapsed(pd.DataFrame(rows)).tolist() == pytest.approx([6, 7, 17, 19, 19.5])
