@@ -224,6 +224,7 @@ def test_the_environment_names_what_decides_the_numbers():
         assert (Path(cluster.vision_studies.__file__).parent / folder).is_dir()
 
 
+@pytest.mark.slow
 def test_a_killed_process_of_the_loky_backend_is_told_in_a_sentence(tmp_path):
     with pytest.raises(ClusterError, match="One of the 2 processes .* lower execution.workers"):
         do(settings(backend="loky"), die, 9, tmp_path)

@@ -131,6 +131,7 @@ def test_hyperband_gives_more_epochs_to_the_better_trials(tmp_path):
     assert search.best().value == pytest.approx(max(map(value_of, search.trials())), abs=0.05)
 
 
+@pytest.mark.slow
 def test_what_matters_is_told_and_too_few_trials_tell_nothing(tmp_path):
     search = make(tmp_path, trials=30, sampler={"name": "random", "startup_trials": 1})
     search.work(evaluate)

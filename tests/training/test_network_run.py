@@ -54,6 +54,7 @@ def settings():
     )
 
 
+@pytest.mark.slow
 def test_training_sees_train_and_validation_and_evaluation_sees_test_once(tmp_path, data, settings):
     trained = cifar_resnet.train(settings, 0, data, tmp_path, CPU)
     assert data.asked == ["train", "validation"]
