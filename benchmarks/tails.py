@@ -9,6 +9,7 @@ images; their time is multiplied by what is left out. Processor time is told bes
 """
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -203,7 +204,8 @@ def main() -> None:
     said = (
         f"{len(rows)} methods, {options.tails} tails, 9 values each: {total[2]:.0f} s by the clock and {total[3]:.0f} s of the "
         f"processor; one by one {total[0]:.0f} and {total[1]:.0f} s (extrapolated from {options.part} values on one tail), "
-        f"{total[1] / total[3]:.1f} times as much of the processor."
+        f"{total[1] / total[3]:.1f} times as much of the processor. The machine's load, this included, was "
+        f"{os.getloadavg()[2]:.1f} in the last quarter of an hour."
     )
     goals = [("within 2 minutes", total[2] <= 120), ("at least 10 times as fast", total[1] >= 10 * total[3])]
     head = "| method | one by one (s) | at once (s) | times as fast |\n| --- | ---: | ---: | ---: |"
