@@ -24,6 +24,7 @@ from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.runs import list_runs
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.study import ExecutionSettings, StudySettings
+from vision_studies.costs import costs_nothing
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import make_splits
@@ -106,7 +107,7 @@ def write_finished(runs: Sequence[Run], folder: Path) -> None:
 
 def alone(runs: Sequence[Run], stage: str, work: Work, folder: Path) -> None:
     """Do a stage of runs, each by itself."""
-    execute(Stage(stage, runs, Alone(work)), RunStore(folder), HERE)
+    execute(Stage(stage, runs, Alone(work), costs_nothing), RunStore(folder), HERE)
 
 
 def milliseconds(runs: Sequence[Run], do: Callable[[Sequence[Run], Path], None]) -> float:
@@ -132,7 +133,7 @@ def in_stacks(runs: Sequence[Run], folder: Path) -> None:
     def group(waiting: Sequence[Run]) -> list[Sequence[Run]]:
         return [waiting[start : start + STACK] for start in range(0, len(waiting), STACK)]
 
-    execute(Stage(TRAINING, runs, work, group), RunStore(folder), HERE)
+    execute(Stage(TRAINING, runs, work, costs_nothing, group), RunStore(folder), HERE)
 
 
 def seconds_until_work(plan: Callable[[], list[Run]], folder: Path) -> float:
@@ -209,8 +210,9 @@ def main() -> None:
 
 def forecast(runs: Sequence[Run], folder: Path) -> object:
     forecaster, work = Forecaster("cifar_resnet", RunStore(folder), fresh=False), Alone(lambda *_: OUTCOME)
-    stages = Stage(TRAINING, runs, work), Stage(EVALUATION, runs, work, verb="score", after=TRAINING)
-    return [forecaster.stage(stage) for stage in stages]
+    first = Stage(TRAINING, runs, work, costs_nothing)
+    second = Stage(EVALUATION, runs, work, costs_nothing, verb="score", after=TRAINING)
+    return [forecaster.stage(stage) for stage in (first, second)]
 
 
 if __name__ == "__main__":

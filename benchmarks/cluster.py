@@ -27,6 +27,7 @@ from benchmarks.training_step import machine
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.network_run import RunSettings
 from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import costs_nothing
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import Splits
@@ -89,7 +90,9 @@ def seconds(data: PreparedData, runs: list[Run], execution: ExecutionSettings) -
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        execute(Stage("training", runs, Alone(partial(train, data=data))), RunStore(Path(folder)), execution)
+        execute(
+            Stage("training", runs, Alone(partial(train, data=data)), costs_nothing), RunStore(Path(folder)), execution
+        )
         return time.perf_counter() - started
 
 

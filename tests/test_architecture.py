@@ -12,6 +12,7 @@ from vision_studies.config.registry import METHODS
 
 PACKAGE = ROOT / "src/vision_studies"
 LEAVES = {
+    "costs",
     "errors",
     "fetching",
     "files",
@@ -31,6 +32,7 @@ METRICS = {"statistics.calibration", "statistics.metrics"}
 BELOW_TRAINING = LEAVES | SETTINGS | METRICS | {"augmentation", "models", "storage", "data"}
 BELOW_STUDIES = BELOW_TRAINING | {"statistics", "training"}
 MAY_IMPORT = {
+    "costs": {"errors", "files"},
     "errors": set(),
     "fetching": LEAVES,
     "files": LEAVES,

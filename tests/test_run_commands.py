@@ -362,7 +362,7 @@ def test_a_plan_is_what_the_study_would_do_and_changes_nothing(demo_project):
     finished = demo_project.run("runs", "plan", f"--env={STUDY}").stdout
     assert re.search(r"^Nothing would be trained: all \d+ runs are finished and reused\.$", finished, re.MULTILINE)
     changed = "--params=cifar_resnet.run.training.optimizer.learning_rate=0.07,mlp_transfer.training.epochs=3"
-    planned = json.loads(demo_project.run("runs", "plan", f"--env={STUDY}", changed, "--json").stdout)
+    planned = json.loads(demo_project.run("runs", "plan", f"--env={STUDY}", changed, "--no-timing", "--json").stdout)
     assert state() == before
     actions = {}
     for stage in planned[0]["forecasts"]:

@@ -21,11 +21,15 @@ from vision_studies.cli import cli, kedro_commands
 from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.options import environments
 from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import costs_nothing
 from vision_studies.hooks import TerminalHooks, terminal
 from vision_studies.outcomes import Outcome
 from vision_studies.studies import execution
 from vision_studies.studies.execution import RunLog
 from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Alone, Stage
+from vision_studies.studies.study_clock import StudyClock, even_weights
+from vision_studies.studies.times import Speeds
 from vision_studies.training import progress
 
 
@@ -178,7 +182,7 @@ def ended(seed: int, accuracy: float = 0.5) -> tuple[Run, Outcome]:
 def test_many_small_runs_share_lines_and_long_ones_have_their_own(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     clock = Clock(monkeypatch, execution)
-    log = RunLog("training", 10)
+    log = RunLog("training", even_weights([ended(seed)[0] for seed in range(10)]))
     for seed in range(6):
         clock.now += 1
         log.ended([ended(seed, 0.5 + seed / 100)])
@@ -191,7 +195,7 @@ def test_many_small_runs_share_lines_and_long_ones_have_their_own(monkeypatch, c
         "training 10 of 10: validation accuracy 0.1000 to 0.9000",
     ]
     caplog.clear()
-    log = RunLog("training", 2)
+    log = RunLog("training", even_weights([ended(seed)[0] for seed in range(2)]))
     for seed in range(2):
         clock.now += 60
         log.ended([ended(seed)])
@@ -199,6 +203,28 @@ def test_many_small_runs_share_lines_and_long_ones_have_their_own(monkeypatch, c
         "training 1 of 2: plain, seed 0: validation accuracy 0.5000, about 60 s left",
         "training 2 of 2: plain, seed 1: validation accuracy 0.5000",
     ]
+
+
+def test_what_is_left_counts_for_what_it_costs_and_is_of_the_whole_study(monkeypatch, caplog, tmp_path):
+    caplog.set_level(logging.INFO)
+    clock = Clock(monkeypatch, execution)
+    runs = [ended(seed)[0] for seed in range(3)]
+    weights = dict(zip((run.fingerprint for run in runs), (80.0, 10.0, 10.0), strict=True))
+    log = RunLog("training", weights)
+    clock.now += 80
+    log.ended([ended(0)])
+    assert caplog.messages[-1].endswith("about 20 s left")  # and not 160 s, as two more such runs would take
+    study = StudyClock(
+        Speeds(tmp_path / "speeds.json"), {("cifar_resnet", "training"): 100.0, ("cifar_resnet", "evaluation"): 30.0}
+    )
+    stage = study.stage("cifar_resnet", Stage("training", runs, Alone(fail), costs_nothing))
+    log = RunLog("training", weights, stage)
+    clock.now += 120  # half as long again as planned
+    log.ended([ended(0)])
+    assert caplog.messages[-1].endswith("about 75 s left")  # 30 of this stage, 45 of the next
+    clock.now += 30
+    log.ended([ended(1), ended(2)])
+    assert caplog.messages[-1].endswith("about 45 s left")
 
 
 def fail(run, folder):

@@ -12,6 +12,9 @@ BACKBONES = DATA / "01_raw/backbones"
 CHECKS = DATA / "02_intermediate/checks"
 """What `kedro data check` knows of image files, until they change."""
 
+TIMES = DATA / "02_intermediate/times"
+"""How long work has taken on this machine, in a file a processor and set of libraries."""
+
 PRIMARY = DATA / "03_primary"
 """Prepared images and their splits, in a folder a data set."""
 

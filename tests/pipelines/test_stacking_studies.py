@@ -135,7 +135,9 @@ def test_made_up_numbers_can_not_pass_for_results(project):
     # What was found is an environment by itself, of the very runs that the search has led to.
     (project.folder / "conf/found").mkdir()
     shutil.copy(folder / "experiment_results/only/best_training.yaml", project.folder / "conf/found/parameters.yml")
-    planned = json.loads(project.run("runs", "plan", "--env=found", "--pipeline=stacking", "--json").stdout)
+    planned = json.loads(
+        project.run("runs", "plan", "--env=found", "--pipeline=stacking", "--no-timing", "--json").stdout
+    )
     fingerprints = [own["fingerprint"] for own in planned[0]["forecasts"][0]["decisions"]]
     assert fingerprints == results["run_fingerprint"].tolist()
     # A real run of the same study is another run: nothing made up is reused.

@@ -6,6 +6,7 @@ from tests.studies.engine import execute, execute_stacks
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import costs_nothing
 from vision_studies.outcomes import DIVERGED, Outcome
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
@@ -50,7 +51,7 @@ def fail(run, folder):
 
 
 def forecast(folder, *runs, fresh=False, **options):
-    stage = Stage(options.pop("stage", "training"), runs, Alone(work), **options)
+    stage = Stage(options.pop("stage", "training"), runs, Alone(work), costs_nothing, **options)
     return Forecaster("cifar_resnet", RunStore(folder), fresh=fresh).stage(stage)
 
 

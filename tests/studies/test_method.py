@@ -11,6 +11,7 @@ from tests.studies.contexts import HERE, STUDY
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.config.registry import METHODS, settings_model
+from vision_studies.costs import costs_nothing
 from vision_studies.errors import DataError
 from vision_studies.outcomes import DIVERGED, Outcome
 from vision_studies.predictions import Predictions
@@ -129,11 +130,11 @@ def test_stages_are_done_up_to_the_last_that_is_asked_for(tmp_path):
 
     def stages(context, known):
         runs = [context.run("plain", seed, {}, data="d") for seed in range(2)]
-        answers.append((yield Stage("training", runs, worked(calls))))
+        answers.append((yield Stage("training", runs, worked(calls), costs_nothing)))
         more = context.run(known.get("best", "unknown"), 9, {}, data="d")
-        answers.append((yield Stage("training", [more], worked(calls), title="retraining")))
+        answers.append((yield Stage("training", [more], worked(calls), costs_nothing, title="retraining")))
         pytest.fail("nobody has asked for what follows")
-        yield Stage("evaluation", runs, worked(calls))
+        yield Stage("evaluation", runs, worked(calls), costs_nothing)
 
     context = context_of_toy(stages, tmp_path)
     done = run_stages(context, "training")
@@ -146,7 +147,7 @@ def test_stages_are_done_up_to_the_last_that_is_asked_for(tmp_path):
 
 def test_a_stage_that_a_method_does_not_have_is_an_error(tmp_path):
     def stages(context, known):
-        yield Stage("training", [], worked([]))
+        yield Stage("training", [], worked([]), costs_nothing)
 
     with pytest.raises(RuntimeError, match="toy has no stage scoring"):
         run_stages(context_of_toy(stages, tmp_path), "scoring")
@@ -156,7 +157,7 @@ def test_what_others_build_on_must_be_complete(tmp_path):
     def stages(context, known):
         runs = [context.run("base", 4, {}, data="d")]
         work = Alone(lambda *_: Outcome({}, DIVERGED, "the loss was not finite"))
-        yield Stage("training", runs, work, required=("backbone", "toy.learning_rate"))
+        yield Stage("training", runs, work, costs_nothing, required=("backbone", "toy.learning_rate"))
 
     with pytest.raises(
         DataError, match=r"The backbone with seed 4 has not given a network \(the loss was not finite\); lower toy"
@@ -192,7 +193,7 @@ def scored(predictions):
     def stages(context, _known):
         run = context.run("base", 0, {}, data="data")
         outcome = Outcome({"test_accuracy": 2 / 3}, predictions=predictions)
-        yield Stage("evaluation", [run], Alone(lambda _run, _folder: outcome))
+        yield Stage("evaluation", [run], Alone(lambda _run, _folder: outcome), costs_nothing)
 
     return stages
 

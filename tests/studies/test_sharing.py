@@ -14,6 +14,7 @@ from tests.studies.engine import execute, execute_stacks
 
 from vision_studies import files
 from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import costs_nothing
 from vision_studies.errors import BusyError, StorageError
 from vision_studies.outcomes import FAILED, Outcome
 from vision_studies.studies.execution import execute_one
@@ -310,7 +311,7 @@ def test_fresh_artifacts_are_made_again(tmp_path, caplog):
 
 def made(file, make):
     lock = file.with_name(f".{file.stem}.lock")
-    return Artifact(file.stem, file, make, lock, needs=[], waits="", new="", remove=file)
+    return Artifact(file.stem, file, make, costs_nothing, lock, needs=[], waits="", new="", remove=file)
 
 
 def _hold(lock, work):

@@ -8,6 +8,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -27,11 +28,16 @@ from pydantic import BaseModel
 
 import vision_studies
 from vision_studies.catalog.datasets import FolderDataset
+from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, visible_files, write_json
-from vision_studies.project_folders import LAYERS, REPORTS, in_project, project_folder
+from vision_studies.project_folders import LAYERS, REPORTS, TIMES, in_project, project_folder
 from vision_studies.run_folders import note_left_out, runs_state
+from vision_studies.studies.forecast import StageForecast
+from vision_studies.studies.planned_times import PlannedTimes
 from vision_studies.studies.provenance import library_versions
+from vision_studies.studies.study_clock import StudyClock, study_clock
+from vision_studies.studies.times import Speeds, duration, setting
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +47,7 @@ _WITHOUT_EFFECT = (_FRESH, f"{_PARAMETER}execution")
 """Where and whether runs are done: it decides no table and no figure."""
 _MARK = "only_from_inputs"
 _LEDGER = ".nodes"
+_WORTH_TELLING = 20.0  # seconds
 _NAME_LETTERS = 256  # the name of no file has more
 _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
@@ -53,6 +60,10 @@ Fits = Callable[[Sequence[str], Callable[[str], Any]], str | None]
 """Names of a node's inputs, and what loads one of them -> why its study cannot be done on the images; None where it can."""
 
 
+Forecasts = Callable[[Sequence[str], Callable[[str], Any]], tuple[list[StageForecast], ExecutionSettings]]
+"""Likewise -> what is left to be done, stage by stage, and where."""
+
+
 @dataclass(frozen=True)
 class _Mark:
     """What a node's outputs follow from, besides its inputs."""
@@ -61,6 +72,7 @@ class _Mark:
     outside: OutsideFiles
     does_runs: bool
     fits: Fits | None = None
+    forecast: Forecasts | None = None
 
 
 def _no_folders(_: Mapping[str, Path], __: int) -> None:
@@ -85,12 +97,18 @@ def only_from_inputs(function: F, folders: FolderState | None = None, outside: O
     return function
 
 
-def only_from_runs(function: F, outside: OutsideFiles | None = None, fits: Fits | None = None) -> F:
+def only_from_runs(
+    function: F,
+    outside: OutsideFiles | None = None,
+    fits: Fits | None = None,
+    forecast: Forecasts | None = None,
+) -> F:
     """Mark the function of a node that does runs, and whose outputs follow from its inputs and these.
 
-    `fits` says whether its study can be done: where it cannot, it is left out of a run of several.
+    `fits` says whether its study can be done: where it cannot, it is left out of a run of several. `forecast` says what is left
+    to be done of it.
     """
-    setattr(function, _MARK, _Mark(_runs_of, outside or _no_files, does_runs=True, fits=fits))
+    setattr(function, _MARK, _Mark(_runs_of, outside or _no_files, does_runs=True, fits=fits, forecast=forecast))
     return function
 
 
@@ -109,6 +127,18 @@ class StudyRunner(SequentialRunner):
         hook_manager: PluginManager | None = None,
         run_id: str | None = None,
     ) -> None:
+        with ExitStack() as clock:
+            self._do(pipeline, catalog, hook_manager, run_id, clock)
+
+    def _do(
+        self,
+        pipeline: Pipeline,
+        catalog: CatalogProtocol,
+        hook_manager: PluginManager | None,
+        run_id: str | None,
+        clock: ExitStack,
+    ) -> None:
+        """Run the nodes; what is left of the study is known from the first on that works with the images."""
         nodes = pipeline.nodes
         self._validate_catalog(catalog)
         self._validate_nodes(nodes)
@@ -126,6 +156,7 @@ class StudyRunner(SequentialRunner):
             else:
                 if unfit is None and _fits(node) is not None:  # the first that works with the images
                     unfit = _unfit_studies(nodes, catalog)
+                    clock.enter_context(study_clock(_announced(nodes, catalog, unfit)))
                     if node.namespace in unfit:
                         continue
                 ledger = _ledger(node, catalog)
@@ -150,6 +181,11 @@ def _fits(node: Node) -> Fits | None:
     return None if mark is None else mark.fits
 
 
+def _forecast(node: Node) -> Forecasts | None:
+    mark: _Mark | None = getattr(node.func, _MARK, None)
+    return None if mark is None else mark.forecast
+
+
 def _unfit_studies(nodes: Sequence[Node], catalog: CatalogProtocol) -> dict[str, str]:
     """Pipelines whose studies cannot be done on the images -> why; the report says so, too.
 
@@ -170,6 +206,36 @@ def _unfit_studies(nodes: Sequence[Node], catalog: CatalogProtocol) -> dict[str,
     for pipeline, reason in unfit.items():
         logger.warning("%s is left out, for it cannot be done on these images: %s", pipeline, reason)
     return unfit
+
+
+def _announced(nodes: Sequence[Node], catalog: CatalogProtocol, unfit: Collection[str]) -> StudyClock:
+    """Say how much is to be done, and how long it takes on this machine; the clock that goes on telling it."""
+    asked = {
+        node.namespace: node
+        for node in reversed(nodes)
+        if node.namespace not in (None, *unfit) and _forecast(node) is not None
+    }
+    forecasts: list[StageForecast] = []
+    execution: ExecutionSettings | None = None
+    for node in reversed(asked.values()):
+        if (told := _forecast(node)) is not None:
+            of_method, execution = told(node.inputs, catalog.load)
+            forecasts += of_method
+    together = 1 if execution is None or execution.backend == "sequential" else execution.workers
+    where = [] if execution is None else setting(execution)
+    speeds = Speeds.of_this_machine(project_folder() / TIMES, where)
+    planned = PlannedTimes(forecasts, speeds)
+    planned.measure_if_worth_it()
+    whole = planned.whole
+    if whole.seconds >= _WORTH_TELLING:
+        logger.info(
+            "%s%s (%s to %s) on this machine for what is left to be done; `kedro runs plan` tells it stage by stage",
+            "at most " if any(stage.unknown for stage in forecasts) else "about ",
+            duration(whole.seconds),
+            duration(whole.low),
+            duration(whole.high),
+        )
+    return planned.clock(together)
 
 
 def _without(node: Node, left_out: Collection[str]) -> Node:

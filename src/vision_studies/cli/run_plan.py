@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import click
@@ -18,7 +18,7 @@ from vision_studies.cli.options import ENV, OPTIONS, PARAMS, study_name
 from vision_studies.config.data_prep import NAMED_SOURCES, DataPrepSettings
 from vision_studies.config.registry import METHODS, settings_model
 from vision_studies.pipeline_registry import check_pipelines
-from vision_studies.project_folders import MODELS, project_folder
+from vision_studies.project_folders import MODELS, TIMES, project_folder
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.studies.forecast import (
     BUSY,
@@ -34,7 +34,10 @@ from vision_studies.studies.forecast import (
     forecast,
 )
 from vision_studies.studies.method import Method, load_method, make_context
+from vision_studies.studies.planned_times import PlannedTimes
+from vision_studies.studies.provenance import processor_name
 from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.times import BUSY_MACHINE, Estimate, Speeds, duration, setting, size, total
 
 _DATA = ("image_set", "splits")
 _ORDER = (REUSE, BUSY, CONTINUE, RETRY, TRAIN, LATER)
@@ -56,6 +59,8 @@ class StudyPlan:
         forecasts: stages of the pipelines; None where the data are not prepared.
         most: pipeline -> how many trainings there are at most.
         left_out: pipeline -> why its study cannot be done on the images.
+        times: what is left to be done in each stage of `forecasts`.
+        busy: share of the processors that other programs took while that was measured.
     """
 
     study: str
@@ -64,6 +69,8 @@ class StudyPlan:
     forecasts: tuple[StageForecast, ...] | None
     most: dict[str, int]
     left_out: dict[str, str] = field(default_factory=dict)
+    times: tuple[Estimate, ...] = ()
+    busy: float = 0.0
 
 
 @click.command(
@@ -71,32 +78,45 @@ class StudyPlan:
     epilog=(
         "\b\nExamples:\n"
         "  kedro runs plan --env=demo\n"
-        "  kedro runs plan --env=demo --params=cifar_resnet.run.training.epochs=30 --runs"
+        "  kedro runs plan --env=demo --params=cifar_resnet.run.training.epochs=30 --runs\n"
+        "  kedro runs plan --env=resnet_se --no-timing"
     ),
 )
 @ENV
 @click.option("--pipeline", "-p", help=OPTIONS["pipeline"])
 @PARAMS
 @click.option("--runs", "each", is_flag=True, help="Name every run, too.")
+@click.option("--no-timing", is_flag=True, help="Measure nothing: tell times by what is known of this machine already.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON: a list of studies.")
 @told_in_a_sentence
-def plan(env: str | None, pipeline: str | None, params: dict[str, Any], each: bool, as_json: bool) -> None:
-    """Show what `kedro run` would do with each run, and why.
+def plan(
+    env: str | None, pipeline: str | None, params: dict[str, Any], each: bool, no_timing: bool, as_json: bool
+) -> None:
+    """Show what `kedro run` would do with each run, why, and how long it takes on this machine.
 
-    Give it the options of the command you are about to start. It trains, changes and holds up nothing.
+    Give it the options of the command you are about to start. It changes and holds up nothing; to tell the time of what it
+    does not know yet, it does a few steps of it, for less than a minute, and remembers what it has found.
     """
     if pipeline is not None:
         check_pipelines([pipeline])
     loader = StudyConfigLoader(project_folder() / "conf", env)
     studies: list[str | None] = [*loader.studies] if loader.studies is not None else [env]
-    plans = [_plan(study, pipeline, params) for study in studies]
+    plans = [_plan(study, pipeline, params, timing=not no_timing) for study in studies]
     if as_json:
-        click.echo(json.dumps([asdict(study) for study in plans], indent=2))
+        click.echo(json.dumps([_as_json(study) for study in plans], indent=2))
         return
     click.echo("\n\n".join(_text(study, each=each) for study in plans))
 
 
-def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> StudyPlan:
+def _as_json(plan: StudyPlan) -> dict[str, Any]:
+    bare = None if plan.forecasts is None else tuple(replace(stage, work=()) for stage in plan.forecasts)
+    written = asdict(replace(plan, forecasts=bare))
+    for stage in written["forecasts"] or ():
+        del stage["work"]
+    return written
+
+
+def _plan(env: str | None, pipeline: str | None, params: dict[str, Any], *, timing: bool) -> StudyPlan:
     # Without Kedro's session, which would import the modules of all pipelines.
     loader = StudyConfigLoader(project_folder() / "conf", env, params, **CONFIG_LOADER_ARGS)
     parameters, described, name = loader["parameters"], loader.catalog_in(project_folder()), study_name(env)
@@ -122,7 +142,11 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any]) -> Stud
         else:
             left_out[method.name] = reason
     prepared = str(image_set.folder.parent.relative_to(project_folder())) if image_set is not None else None
-    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out)
+    speeds = Speeds.of_this_machine(project_folder() / TIMES, setting(execution))
+    planned = PlannedTimes(forecasts, speeds)
+    if timing:
+        planned.measure()
+    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out, tuple(planned.stages), speeds.busy)
 
 
 def _most(method: Method[Any], settings: Any, parameters: Mapping[str, Any]) -> int:
@@ -156,10 +180,52 @@ def _text(plan: StudyPlan, *, each: bool) -> str:
         rows = [row for forecast in plan.forecasts for row in _rows(forecast)]
         parts += [_table(rows, ("pipeline", "stage", "decision", "runs", "why"))] if rows else []
         parts += [_each(forecast) for forecast in plan.forecasts if each and forecast.decisions]
+        parts += [_times(plan)] if any(forecast.work for forecast in plan.forecasts) else []
     elif plan.most:
         rows = [[name, f"{count:,}"] for name, count in plan.most.items()]
         parts.append(_table(rows, ("pipeline", "runs at most")))
     return "\n\n".join([*parts, _sentence(plan)])
+
+
+def _times(plan: StudyPlan) -> str:
+    """What is left to be done, stage by stage and in all, with the time that it takes on this machine."""
+    rows = []
+    for stage, estimate in zip(plan.forecasts or (), plan.times, strict=True):
+        held = sum(decision.action == REUSE for decision in stage.decisions)
+        unknown = sum(each.count for each in stage.unknown)
+        to_do = len(stage.decisions) - held + unknown
+        shown = f"≤ {to_do:,}" if unknown else f"{to_do:,}"
+        rows.append([stage.pipeline, stage.stage, shown, f"{held:,}", _range(estimate, bool(unknown)) if to_do else ""])
+    whole = total(plan.times)
+    at_most = any(stage.unknown for stage in plan.forecasts or ())
+    lines = [
+        _table(rows, ("pipeline", "stage", "runs to do", "runs held", "time on this machine")),
+        f"In all {_range(whole, at_most)} on this machine: {processor_name()}.",
+    ]
+    needs = [
+        f"{size(whole.memory)} of memory at once" if whole.memory else "",
+        f"{size(whole.disk)} of disk" if whole.disk else "",
+    ]
+    if any(needs):
+        lines.append(f"It takes about {' and '.join(filter(None, needs))}.")
+    if plan.busy > BUSY_MACHINE:
+        lines.append(
+            f"Other programs take {100 * plan.busy:.0f} % of the processors now: the range is wider for that, and times are "
+            "measured anew when the machine is quiet."
+        )
+    if whole.is_rough:
+        lines.append(
+            "Some of it is told from the number of operations alone: leave out --no-timing, or see it once it has run."
+        )
+    lines += [f"Not counted: {reason}." for reason in whole.unknown]
+    return "\n".join(lines)
+
+
+def _range(estimate: Estimate, at_most: bool) -> str:
+    if not estimate.high:
+        return "not known" if estimate.unknown else "no time worth telling"
+    about = "at most " if at_most else "about "
+    return f"{about}{duration(estimate.seconds)} ({duration(estimate.low)} to {duration(estimate.high)})"
 
 
 def _heading(plan: StudyPlan) -> str:

@@ -12,7 +12,8 @@ from vision_studies.catalog.study_runner import only_from_inputs, only_from_runs
 from vision_studies.config.registry import settings_model
 from vision_studies.config.study import ExecutionSettings, StudySettings
 from vision_studies.settings_base import Settings
-from vision_studies.studies.method import RUNS, Method, NodeSpec, make_context
+from vision_studies.studies.forecast import StageForecast, forecast
+from vision_studies.studies.method import RUNS, Context, Method, NodeSpec, make_context
 from vision_studies.studies.run_store import RunStore
 
 _PARAMETER = "params:"
@@ -43,7 +44,9 @@ def _node(method: Method[Any], spec: NodeSpec) -> Node:
     function = _in_context(method, spec.function) if spec.in_context else spec.function
     outside = partial(_outside, method) if spec.in_context else None
     if spec.does_runs:
-        only_from_runs(function, outside=outside, fits=partial(_fits, method) if spec.in_context else None)
+        fits = partial(_fits, method) if spec.in_context else None
+        told = partial(_forecast, method) if spec.in_context else None
+        only_from_runs(function, outside=outside, fits=fits, forecast=told)
     else:
         only_from_inputs(function, outside=outside)
     return Node(function, [*context, *spec.inputs], outputs, name=spec.function.__name__, tags=spec.tags)
@@ -61,11 +64,23 @@ def _fits(method: Method[Any], names: Sequence[str], load: Callable[[str], Any])
     """Why a method cannot be done on the images; the node's inputs are loaded by their names, but for files that say no more
     than the images themselves.
     """
+    return method.fits(_context(method, names, load))
+
+
+def _forecast(
+    method: Method[Any], names: Sequence[str], load: Callable[[str], Any]
+) -> tuple[list[StageForecast], ExecutionSettings]:
+    """What is left to be done of a method, likewise, and where."""
+    context = _context(method, names, load)
+    return forecast(context), context.execution
+
+
+def _context(method: Method[Any], names: Sequence[str], load: Callable[[str], Any]) -> Context[Any]:
     first = [*method.parameter_names, *_SHARED, *method.data, RUNS]
     given = {key: load(name) for key, name in zip(first, names, strict=False) if key not in method.data[2:]}
     models, data = ([given[name] for name in part] for part in (method.parameter_names, method.data[:2]))
     shared = {name: given[name] for name in _SHARED}
-    return method.fits(make_context(method, models, data=data, runs=RunStore(Path(given[RUNS])), **shared))
+    return make_context(method, models, data=data, runs=RunStore(Path(given[RUNS])), **shared)
 
 
 def _in_context(method: Method[Any], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,6 +27,8 @@ from vision_studies.studies.run_store import RESERVE_BYTES, RunStore, fingerprin
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import Elsewhere, is_held, log_reused, this_process, try_to_hold
 from vision_studies.studies.stages import GroupWork, Stage, Work
+from vision_studies.studies.study_clock import StageClock, even_weights
+from vision_studies.studies.times import duration
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,14 @@ _LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fil
 _Outcomes = list[tuple[Run, Outcome]]
 
 
-def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh: bool = False) -> None:
+def execute(
+    stage: Stage,
+    store: RunStore,
+    settings: ExecutionSettings,
+    *,
+    fresh: bool = False,
+    clock: StageClock | None = None,
+) -> None:
     """Do a stage for every run that has not finished it; runs of equal fingerprint are done once.
 
     Runs that another process works on are left to it, and waited for at the end; what its death has left is taken over. An
@@ -50,6 +59,7 @@ def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh
         store: where the runs lie.
         settings: where to work.
         fresh: forget finished work of these runs first, every stage of it, unless the stage comes after another.
+        clock: tells what is left in time, and remembers how long runs took; None: runs count alike.
 
     Raises:
         BusyError: `fresh`, and another process works on one of them.
@@ -69,7 +79,7 @@ def execute(stage: Stage, store: RunStore, settings: ExecutionSettings, *, fresh
     log_reused(stage.name, len(unique) - len(waiting), len(unique), "runs are")
     if waiting:
         require_free_space(store.folder, RESERVE_BYTES)
-        _execute(stage, store, settings, unique, waiting)
+        _execute(stage, store, settings, unique, waiting, clock)
     name, learning_rate = stage.required or ("", "")
     for run in runs if stage.required is not None else ():  # others build on their networks
         result = store.result(run, stage.name)
@@ -156,11 +166,18 @@ def _failure_marks(store: RunStore, stage: str, runs: Sequence[Run]) -> dict[str
 
 
 def _execute(
-    stage: Stage, store: RunStore, settings: ExecutionSettings, unique: Mapping[str, Run], waiting: dict[str, Run]
+    stage: Stage,
+    store: RunStore,
+    settings: ExecutionSettings,
+    unique: Mapping[str, Run],
+    waiting: dict[str, Run],
+    clock: StageClock | None,
 ) -> None:
     failed = _failure_marks(store, stage.name, [*waiting.values()])
     name = stage.name if stage.joins is None else f"{stage.name} over folds"
-    log, elsewhere, holder = RunLog(name, len(waiting)), Elsewhere(stage.name), this_process()
+    runs = [*waiting.values()]
+    log = RunLog(name, even_weights(runs) if clock is None else clock.weights(runs), clock)
+    elsewhere, holder = Elsewhere(stage.name), this_process()
     kept_data = kept_with(store.folder)
     with parallel_runs(settings) as parallel:
         while waiting:
@@ -169,7 +186,7 @@ def _execute(
                 joblib.delayed(_try_group)(position, group, stage.work, holder, kept_data)
                 for position, group in enumerate(groups)
             ]
-            for position, outcomes in parallel(tasks, when_lost=_lost):
+            for position, outcomes, seconds in parallel(tasks, when_lost=_lost):
                 group = groups[position]
                 if outcomes is None:
                     held.append((group.lock, len(group.runs)))
@@ -178,6 +195,8 @@ def _execute(
                     _bring_here(kept_data, store, run, stage.name, outcome)
                     waiting.pop(run.fingerprint, None)
                 log.ended(outcomes)
+                if clock is not None and seconds is not None:
+                    clock.note(group.runs, seconds)
                 if kept_data is not None:  # another machine has tidied up in its own folder only
                     group.tidy()
             if held:
@@ -186,6 +205,8 @@ def _execute(
             for run, _ in ended:
                 del waiting[run.fingerprint]
             log.ended(ended)
+    if clock is not None:
+        clock.ended(log.planned)
 
 
 def _divide(
@@ -241,8 +262,11 @@ def _divide(
 
 def _try_group(
     position: int, group: _Group, work: GroupWork, holder: str, kept_data: KeptData | None
-) -> tuple[int, _Outcomes | None]:
-    """Do a group; None where another process is at it, nothing where another one has done it meanwhile."""
+) -> tuple[int, _Outcomes | None, float | None]:
+    """Do a group; None where another process is at it, nothing where another one has done it meanwhile.
+
+    With the seconds that it took, where all of it was done here, from the beginning to a good end.
+    """
     store, members = group.store, fingerprints(group.runs)
     is_elsewhere = kept_data is not None and not kept_data.is_here()
     if is_elsewhere:  # groups are written down, and failures known, in the folder of the command alone
@@ -253,13 +277,18 @@ def _try_group(
         group.lock.parent.mkdir(parents=True, exist_ok=True)
     with try_to_hold(group.lock, holder) as held:
         if not held:
-            return position, None
+            return position, None, None
         with _kept_runs(kept_data, group):
             ended = group.ended()
             if len(ended) == len(members) or (group.is_written and not store.is_group(group.stage, members)):
                 group.tidy()
-                return position, ended if is_elsewhere else []
-            return position, [*(ended if is_elsewhere else ()), *_do(group, work)]
+                return position, ended if is_elsewhere else [], None
+            is_new = not ended and not any(group.workplace.rglob("*.safetensors"))
+            started = time.monotonic()
+            done = _do(group, work)
+            seconds = time.monotonic() - started
+            is_whole = is_new and len(done) == len(members) and all(each.status == COMPLETE for _, each in done)
+            return position, [*(ended if is_elsewhere else ()), *done], seconds if is_whole else None
 
 
 def _do(group: _Group, work: GroupWork) -> _Outcomes:
@@ -293,15 +322,15 @@ def _failures_recorded(group: _Group) -> Iterator[_Outcomes]:
         outcomes += group.fail(error, traceback.format_exc())
 
 
-def _lost(position: int, group: _Group, *_: object, reason: str) -> tuple[int, _Outcomes | None]:
+def _lost(position: int, group: _Group, *_: object, reason: str) -> tuple[int, _Outcomes | None, None]:
     """Record that workers of a cluster have died of a group; None where another process works on it by now."""
     group.lock.parent.mkdir(parents=True, exist_ok=True)
     with try_to_hold(group.lock, this_process()) as held:
         if not held:
-            return position, None
+            return position, None, None
         outcomes = group.fail(ClusterError(reason), reason)
         group.tidy()
-    return position, outcomes
+    return position, outcomes, None
 
 
 @contextmanager
@@ -340,10 +369,19 @@ def _bring_here(kept_data: KeptData | None, store: RunStore, run: Run, stage: st
 
 
 class RunLog:
-    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well."""
+    """Says how far the runs of a stage have come: a line every few seconds at most, and each run that did not end well.
 
-    def __init__(self, stage: str, total: int) -> None:
-        self._stage, self._total = stage, total
+    Args:
+        stage: its name.
+        weights: fingerprint of each run that is to end -> what it counts for; the first may take as long as all others.
+        clock: tells of what comes after the stage; None: nothing is known of that.
+    """
+
+    def __init__(self, stage: str, weights: Mapping[str, float], clock: StageClock | None = None) -> None:
+        self._stage, self._total, self._clock = stage, len(weights), clock
+        self.planned = sum(weights.values())
+        self._weights = weights if self.planned else dict.fromkeys(weights, 1.0)
+        self._done_weight = 0.0
         self._started = self._last_line = time.monotonic()
         self._ended: list[tuple[Run, Outcome]] = []
         self._logged = 0
@@ -354,15 +392,24 @@ class RunLog:
             if outcome.status != COMPLETE:
                 logger.warning("%s of %s: %s (%s)", self._stage, run.name, outcome.status, outcome.reason)
         self._ended += outcomes
+        self._done_weight += sum(self._weights.get(run.fingerprint, 0.0) for run, _ in outcomes)
         now, done = time.monotonic(), len(self._ended)
         if done == self._logged or (done < self._total and now - self._last_line < _LINE_AFTER):
             return
         accuracies = _accuracies(self._ended[-1:] if done == self._logged + 1 else self._ended)
-        remaining = (now - self._started) / done * (self._total - done)
-        left = f"about {_duration(remaining)} left" if done < self._total else ""
-        news = ", ".join(filter(None, (accuracies, left)))
+        news = ", ".join(filter(None, (accuracies, self._left(now, done))))
         logger.info("%s %d of %d%s", self._stage, done, self._total, f": {news}" if news else "")
         self._last_line, self._logged = now, done
+
+    def _left(self, now: float, done: int) -> str:
+        """How long it still takes, by what has been done of what it costs: the whole study, where that is known."""
+        whole, elapsed = sum(self._weights.values()), now - self._started
+        remaining = elapsed / self._done_weight * max(0.0, whole - self._done_weight) if self._done_weight else 0.0
+        if self._clock is not None:
+            pace = elapsed / self._done_weight if self.planned and self._done_weight else 1.0
+            remaining += self._clock.study.later(self._clock.pipeline, self._clock.label, pace)
+        is_worth_it = done < self._total or remaining >= 1
+        return f"about {duration(remaining)} left" if is_worth_it and self._done_weight else ""
 
 
 def _accuracies(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
@@ -373,9 +420,3 @@ def _accuracies(outcomes: Sequence[tuple[Run, Outcome]]) -> str:
     if len(complete) == 1:
         return complete[0][0].name + (f": {split} accuracy {accuracies[0]:.4f}" if accuracies else "")
     return f"{split} accuracy {min(accuracies):.4f} to {max(accuracies):.4f}" if accuracies else ""
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,11 +5,13 @@ them. A run of all images is never trained: it is put together from the runs tha
 predictions are those of all folds, so that every image is predicted once, by a network that has not seen it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.costs import Costs
 from vision_studies.files import write_json
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.predictions import PredictedSplit, Predictions, TopClasses
@@ -68,7 +70,9 @@ def steps_by_folds(each: Sequence[Steps], whole: Steps) -> Steps:
             answer = yield replace(joined, items=tuple({part.file: part for part in parts}.values()))
             answers = [answer] * len(each)
         elif isinstance(joined, Later):
-            answer = yield replace(joined, count=joined.count * len(each))
+            laters = [item for item in items if isinstance(item, Later)]
+            cost = partial(_costs_of_all, [item.cost for item in laters])
+            answer = yield replace(joined, count=joined.count * len(each), cost=cost)
             answers = [answer] * len(each)
         else:
             raise RuntimeError(f"{joined.label}: what a search finds cannot be put together from folds")
@@ -96,8 +100,15 @@ def _stage_of_folds(stages: Sequence[Stage]) -> Stage:
             for group in stage.group(part)
         ]
 
+    def cost(some: Sequence[Run]) -> Costs:
+        return stages[of_run[some[0].fingerprint]].cost(some)
+
     work = WorkOfFolds(of_run, [stage.work for stage in stages])
-    return replace(first, runs=runs, work=work, group=None if first.group is None else grouped)
+    return replace(first, runs=runs, work=work, cost=cost, group=None if first.group is None else grouped)
+
+
+def _costs_of_all(each: Sequence[Callable[[], Costs]]) -> Costs:
+    return [cost for costs in each for cost in costs()]
 
 
 def _joining(whole: Stage, stages: Sequence[Stage]) -> Stage:

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.costs import Costs
 from vision_studies.outcomes import COMPLETE, FAILED
 from vision_studies.run_folders import DESCRIPTION_FILE, descriptions, epoch_of, is_run
 from vision_studies.studies.provenance import parameter_differences
@@ -66,6 +67,8 @@ class StageForecast:
         verb: what is done to a run: "train", or "score" and the like.
         decisions: one a run; runs of equal fingerprint are one.
         unknown: runs that are not known yet.
+        work: what is left to be done, each part as what tells its cost: a group of runs, a thing that is made, or all runs that
+            are not known yet.
     """
 
     pipeline: str
@@ -73,6 +76,7 @@ class StageForecast:
     verb: str
     decisions: tuple[Decision, ...] = ()
     unknown: tuple[Unknown, ...] = ()
+    work: tuple[Callable[[], Costs], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def has_ended(self) -> bool:
@@ -105,7 +109,8 @@ def joined(first: StageForecast, second: StageForecast) -> StageForecast:
     for unknown in first.unknown + second.unknown:
         counts[unknown.reason] += unknown.count
     unknowns = tuple(Unknown(count, reason) for reason, count in counts.items())
-    return replace(first, decisions=first.decisions + second.decisions, unknown=unknowns)
+    decisions, work = first.decisions + second.decisions, first.work + second.work
+    return replace(first, decisions=decisions, unknown=unknowns, work=work)
 
 
 @dataclass
@@ -121,7 +126,8 @@ class Forecaster:
         result or a list of a group's members is damaged.
         """
         if isinstance(item, Later):
-            return StageForecast(self.pipeline, item.label, "train", unknown=(Unknown(item.count, item.reason),)), None
+            unknown = (Unknown(item.count, item.reason),)
+            return StageForecast(self.pipeline, item.label, "train", unknown=unknown, work=(item.cost,)), None
         if not isinstance(item, Stage | Artifacts):
             return self._trials(item)
         stage_forecast = self.stage(item) if isinstance(item, Stage) else self._artifacts(item)
@@ -138,8 +144,11 @@ class Forecaster:
         for run in stage.runs:
             named.setdefault(run.fingerprint, []).append(run)
         groups = self._groups(stage.name, set(named))
-        decisions = (self._decide(runs, stage, groups) for runs in named.values())
-        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions)))
+        decisions = {name: self._decide(runs, stage, groups) for name, runs in named.items()}
+        left = [named[name][-1] for name, decision in decisions.items() if decision and decision.action != REUSE]
+        together = [[run] for run in left] if stage.group is None or not left else stage.group(left)
+        work = tuple(partial(stage.cost, runs) for runs in together)
+        return StageForecast(self.pipeline, stage.label, stage.verb, tuple(filter(None, decisions.values())), work=work)
 
     def _join(self, run: Run, stage: Stage) -> Decision:
         result = None if self.fresh else self.store.result(run, stage.name)
@@ -150,7 +159,9 @@ class Forecaster:
 
     def _artifacts(self, artifacts: Artifacts) -> StageForecast:
         decisions = tuple(self._artifact(artifact) for artifact in artifacts.items)
-        return StageForecast(self.pipeline, artifacts.label, artifacts.verb, decisions)
+        pairs = zip(artifacts.items, decisions, strict=True)
+        work = tuple(artifact.cost for artifact, decision in pairs if decision.action != REUSE)
+        return StageForecast(self.pipeline, artifacts.label, artifacts.verb, decisions, work=work)
 
     def _artifact(self, artifact: Artifact) -> Decision:
         unfinished = (not self.store.is_finished(run, stage) for run, stage in artifact.needs)
@@ -176,7 +187,9 @@ class Forecaster:
         over = settings.timeout is not None and sum(trial.seconds for trial in stored) >= settings.timeout
         missing = 0 if over else max(0, settings.trials - len(stored))
         unknown = (Unknown(missing, "new trials, drawn as the search goes on"),) if missing else ()
-        stage_forecast = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown)
+        unfinished = missing + sum(decision.action != REUSE for decision in decisions)
+        work = (trials.cost,) * unfinished
+        stage_forecast = StageForecast(self.pipeline, trials.label, "train", tuple(decisions), unknown, work)
         best = best_trial(stored) if stage_forecast.has_ended else None
         return stage_forecast, None if best is None else best.drawn
 

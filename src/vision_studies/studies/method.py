@@ -23,6 +23,7 @@ from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import share
 from vision_studies.studies.stages import Artifacts, Known, Later, Stage, Steps
+from vision_studies.studies.study_clock import present_clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -478,14 +479,20 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
             answer = None if isinstance(item, Later) else True
             continue
         done.setdefault(item.label, []).extend(run for run in getattr(item, "runs", ()) if not run.fold)
-        answer = _do(item, context)
+        answer = do_item(item, context)
     missing = {*labels} - done.keys()
     if missing:
         raise RuntimeError(f"{context.method.name} has no stage {', '.join(sorted(missing))}")
     return done
 
 
-def _do(item: Any, context: Context[Any]) -> Any:
+def do_item(item: Any, context: Context[Any]) -> Any:
+    """Do something that a method does, unless it is `Later`; what the method is to be told of it.
+
+    Raises:
+        VisionStudiesError: something is the user's to mend.
+    """
+    clock = present_clock()
     if isinstance(item, Stage) and item.joins is not None:
         here = context.execution.model_copy(update={"backend": "sequential"})  # no more than files are read
         execute(joined_stage(item, context.runs), context.runs, here, fresh=context.fresh)
@@ -494,14 +501,22 @@ def _do(item: Any, context: Context[Any]) -> Any:
         keeps = context.method.predictions
         if isinstance(keeps, Kept):
             item = replace(item, work=Keeping(item.work, context.execution.predictions or keeps.detail))
-        execute(item, context.runs, context.execution, fresh=context.fresh)
+        timed = None if clock is None else clock.stage(context.method.name, item)
+        execute(item, context.runs, context.execution, fresh=context.fresh, clock=timed)
         return True
     if isinstance(item, Artifacts):
-        share(item, fresh=context.fresh)
+        share(
+            item,
+            fresh=context.fresh,
+            note=None if clock is None else partial(clock.made, context.method.name, item.label),
+        )
         return True
     if context.fresh:
         item.forget(context.runs)
-    return item.work(context.runs, context.execution)
+    found = item.work(context.runs, context.execution)
+    if clock is not None:
+        clock.left.pop((context.method.name, item.label), None)
+    return found
 
 
 def load_method(name: str) -> Method[Any]:

@@ -9,14 +9,14 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from vision_studies.files import full_disk_told, remove
-from vision_studies.studies.stages import Artifacts
+from vision_studies.studies.stages import Artifact, Artifacts
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +128,10 @@ class Elsewhere:
         self._last_line = time.monotonic()
 
 
-def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
+def share(artifacts: Artifacts, *, fresh: bool = False, note: Callable[[Artifact, float], None] | None = None) -> None:
     """Make every artifact that is not there, each in one of the processes that call this; return when all are there.
 
-    `fresh`: delete those that are there first.
+    `fresh`: delete those that are there first. `note` is given each that was made here with the seconds that it took.
     """
     for artifact in artifacts.items if fresh else ():
         remove(artifact.remove)
@@ -146,7 +146,10 @@ def share(artifacts: Artifacts, *, fresh: bool = False) -> None:
                 if not free:
                     held.append((artifact.lock, 1))
                 elif not artifact.file.exists():
+                    started = time.monotonic()
                     artifact.make()
+                    if note is not None:
+                        note(artifact, time.monotonic() - started)
         if held:
             elsewhere.wait(held)
         waiting = [artifact for artifact in waiting if not artifact.file.exists()]

@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
+from vision_studies.costs import Costs
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.studies.runs import Run
 
@@ -55,6 +56,8 @@ class Stage:
         name: of the file that makes a run's stage finished.
         runs: to be done, in this order; those of equal fingerprint are done once.
         work: what to do, with groups of runs.
+        cost: runs that are done together -> what that costs, found from settings and data alone, whatever has been done before:
+            `kedro runs plan` and the time that is left are told from it.
         group: which runs are done together; None: each alone, in its own folder.
         title: how a reader knows the stage; `name` without it.
         verb: what is done to a run: "train", or "score" and the like.
@@ -68,6 +71,7 @@ class Stage:
     name: str
     runs: Sequence[Run]
     work: GroupWork
+    cost: Callable[[Sequence[Run]], Costs]
     group: Grouping | None = None
     title: str = ""
     verb: str = "train"
@@ -98,6 +102,7 @@ class Artifact:
         name: how it is called.
         file: is there when it is finished.
         make: makes it.
+        cost: what that costs, found as that of a stage's runs.
         lock: held while it is made.
         needs: runs, with the stage that must have ended.
         waits: what it waits for where they have not, as in `when its network has been pretrained`.
@@ -108,6 +113,7 @@ class Artifact:
     name: str
     file: Path
     make: Callable[[], None]
+    cost: Callable[[], Costs]
     lock: Path
     needs: Sequence[tuple[Run, str]]
     waits: str
@@ -127,12 +133,13 @@ class Artifacts:
 @dataclass(frozen=True)
 class Later:
     """Runs of a stage, `count` at most, that are known only when something before them has ended; a forecast alone comes to
-    know of them. The `reason` says why they are not known.
+    know of them. The `reason` says why they are not known, and `cost` what all of them cost at most.
     """
 
     label: str
     count: int
     reason: str
+    cost: Callable[[], Costs]
 
 
 class Item(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vision_studies.config.search import SearchDomain, SharedSearchSettings, pruner_name
 from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import Costs
 from vision_studies.errors import DataError
 from vision_studies.outcomes import Outcome
 from vision_studies.studies.execution import execute_one
@@ -41,6 +42,7 @@ class Trials:
         stage: of a run, in which a trial is trained; its metric `validation_accuracy` is maximised.
         run: number and draws of a trial -> its run.
         train: run, folder and `report(epoch, value)`, which tells whether the trial is hopeless -> what was found.
+        cost: what a trial costs at most, by settings before anything is drawn.
         mend: what to change where no trial is complete, as the end of a sentence.
     """
 
@@ -56,6 +58,7 @@ class Trials:
     stage: str
     run: Callable[[int, Drawn], Run]
     train: Callable[[Run, Path, Report], Outcome]
+    cost: Callable[[], Costs]
     mend: str
 
     def search(self) -> "SharedSearch":

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,19 @@ logger = logging.getLogger(__name__)
 
 _BAR_AFTER = 1.0  # seconds: what is over sooner would only flicker
 _LINE_AFTER = 30.0  # seconds from line to line, and never less than a quarter of the time that has passed: ever rarer
+
+
+_SILENT: ContextVar[bool] = ContextVar("silent", default=False)
+
+
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Nothing is told in the block: a training that is only timed is nobody's."""
+    token = _SILENT.set(True)
+    try:
+        yield
+    finally:
+        _SILENT.reset(token)
 
 
 @contextmanager
@@ -51,7 +65,8 @@ def stack_progress(members: int, epochs: int) -> Iterator[Callable[[int, int], N
 def _epochs(epochs: int, done: int) -> Iterator[Callable[[int, str], None]]:
     """Yield a function that is given the number of every finished epoch and what to say of it."""
     console = get_console()  # the one that is logged to: a line of log then moves above the bar instead of through it
-    if multiprocessing.parent_process() is not None:  # bars of several processes would overwrite each other
+    # Bars of several processes would overwrite each other.
+    if _SILENT.get() or multiprocessing.parent_process() is not None:
         yield lambda _epoch, _text: None
     elif console.is_terminal:
         yield from _bar(epochs, done)

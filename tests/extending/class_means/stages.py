@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from vision_studies.costs import costs_nothing
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.class_means.networks import classifier, probabilities, save_means
 from vision_studies.pipelines.class_means.settings import ClassMeansSettings
@@ -33,8 +34,9 @@ def check(context: Means) -> None:
 def stages(context: Means, _: Known) -> Steps:
     """Averaging, and one look at the test images."""
     runs = study_runs(context)
-    yield Stage(TRAINING, runs, Alone(partial(_train, context=context)))
-    yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
+    yield Stage(TRAINING, runs, Alone(partial(_train, context=context)), costs_nothing)
+    evaluating = Alone(partial(_evaluate, context=context))
+    yield Stage(EVALUATION, runs, evaluating, costs_nothing, verb="score", after=TRAINING)
 
 
 def most_runs(settings: ClassMeansSettings) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.data_prep import LongTailSettings
+from vision_studies.costs import Costs
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, remove_leftovers, write_json
 from vision_studies.pipelines.alphanet.settings import AlphanetSettings, ImportSettings
@@ -20,6 +21,7 @@ from vision_studies.studies.stages import Artifact
 if TYPE_CHECKING:
     from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.pipelines.alphanet.costs import MadeUpFeatures
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
     from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
     from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet
@@ -197,6 +199,7 @@ class Plan:
                 name=f"features, repeat {repeat}",
                 file=description_file(folder / "features"),
                 make=partial(self._make_features, repeat),
+                cost=self.feature_costs,
                 lock=folder / ".lock",
                 needs=[(run, TRAINING) for run in networks[repeat]] if networks else [],
                 waits="when their networks have been trained",
@@ -205,6 +208,50 @@ class Plan:
             )
             for repeat, folder in enumerate(self.source_folders)
         ]
+
+    @property
+    def has_shape_of_features(self) -> bool:
+        """Whether it is known how many numbers features have, and of which images: of imported ones when they are read."""
+        from vision_studies.pipelines.alphanet.work.features import description_file
+
+        return self.settings.imported is None or description_file(self.source_folder(0) / "features").exists()
+
+    def made_up_features(self) -> "MadeUpFeatures":
+        """Numbers of the shape that features have, for the time that work with them takes."""
+        import numpy as np
+
+        from vision_studies.models.statistics import without_values
+        from vision_studies.pipelines.alphanet.costs import MadeUpFeatures
+        from vision_studies.pipelines.alphanet.work.sources import classifier_layer
+        from vision_studies.training.network_run import build_network
+
+        if self.settings.imported is not None:
+            features = self.source(0).features
+            train, validation = features.groups["train"], features.groups.get("validation")
+            labels = None if validation is None else validation.labels
+            return MadeUpFeatures(features.num_features, train.labels, labels, features.splits, features.class_names)
+        data, carved = self.prepared(), self.settings.validation == "carved"
+        with without_values():
+            width = classifier_layer(build_network(self.settings.backbone.run, data)).in_features
+        learns = [data.splits.train, *([] if carved else [data.splits.validation])]
+        labels = np.asarray(data.image_set.labels)
+        validation = labels[data.splits.validation] if carved else None
+        return MadeUpFeatures(
+            width, labels[np.concatenate(learns)], validation, self.class_splits, data.image_set.class_names
+        )
+
+    def feature_costs(self) -> Costs:
+        """What it costs to make the features of a repeat: every image goes through every network."""
+        from dataclasses import replace
+
+        from vision_studies.training.network_costs import training_costs
+
+        if self.settings.imported is not None:
+            return ()
+        data, backbone = self.prepared(), self.settings.backbone
+        *_, predict = training_costs(backbone.run, data, self.context.device)
+        images = sum(len(getattr(data.splits, split)) for split in ("train", "validation", "test"))
+        return [replace(predict, units=backbone.experts * images, least=None)]
 
     def _make_features(self, repeat: int) -> None:
         from vision_studies.pipelines.alphanet.work import sources

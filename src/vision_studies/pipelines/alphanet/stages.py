@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.costs import Costs, costs_nothing, costs_unknown
 from vision_studies.files import write_json
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet import checks
@@ -47,17 +48,21 @@ def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
         TRAINING,
         [run for experts in plan.backbone_runs() for run in experts],
         Alone(partial(_train_backbone, plan=plan)),
+        partial(_backbone_costs, plan=plan),
         title=BACKBONES,
         required=("backbone", "alphanet.backbone.run.training.optimizer.learning_rate"),
     )
     yield Artifacts(FEATURES, "extract", plan.feature_sets())
     classifiers = [experiment.run for experiment in plan.classifiers()]
-    yield Stage(FITTING, classifiers, Alone(partial(_fit, plan=plan)), title=CLASSIFIERS, verb="fit")
+    fitting = partial(_fitting_costs, plan=plan)
+    yield Stage(FITTING, classifiers, Alone(partial(_fit, plan=plan)), fitting, title=CLASSIFIERS, verb="fit")
     experiments = [experiment.run for experiment in plan.experiments()]
     group = partial(_on_one_classifier, plan)
-    yield Stage(TRAINING, experiments, partial(_learn, plan=plan), group, title=ALPHANETS)
+    learning = partial(_learning_costs, plan=plan)
+    yield Stage(TRAINING, experiments, partial(_learn, plan=plan), learning, group, title=ALPHANETS)
     for runs, stage in ((classifiers, FITTING), (experiments, TRAINING)):
-        yield Stage(EVALUATION, runs, Alone(partial(_evaluate, plan=plan)), verb="score", after=stage)
+        evaluating = Alone(partial(_evaluate, plan=plan))  # matrix products of features
+        yield Stage(EVALUATION, runs, evaluating, costs_nothing, verb="score", after=stage)
 
 
 def most_runs(settings: AlphanetSettings) -> int:
@@ -75,6 +80,31 @@ def _on_one_classifier(plan: Plan, runs: Sequence[Run]) -> list[list[Run]]:
         return str(plan.classifier_folder(experiment.classifier, experiment.repeat))
 
     return [list(alike) for _, alike in groupby(sorted(runs, key=classifier), key=classifier)]
+
+
+def _backbone_costs(runs: Sequence[Run], *, plan: Plan) -> Costs:
+    from vision_studies.training.network_costs import training_costs
+
+    settings = RunSettings.model_validate(runs[0].configuration["backbone"])
+    return training_costs(settings, plan.prepared(), plan.context.device, plan.context.execution.processes_per_run)
+
+
+def _fitting_costs(runs: Sequence[Run], *, plan: Plan) -> Costs:
+    from vision_studies.pipelines.alphanet.costs import fitting_costs
+
+    settings: ClassifierSettings = TypeAdapter(ClassifierSettings).validate_python(runs[0].configuration["classifier"])
+    if not plan.has_shape_of_features:
+        return costs_unknown("the features are not imported yet")
+    return fitting_costs(settings, plan.made_up_features(), plan.settings.backbone.experts, plan.context.device)
+
+
+def _learning_costs(stack: Sequence[Run], *, plan: Plan) -> Costs:
+    from vision_studies.pipelines.alphanet.costs import learning_costs
+
+    asked = [(CombinationRunSettings.model_validate(run.configuration["combinations"]), run.seed) for run in stack]
+    if not plan.has_shape_of_features:
+        return costs_unknown("the features are not imported yet")
+    return learning_costs(asked, plan.made_up_features(), plan.context.device)
 
 
 def _train_backbone(run: Run, folder: Path, *, plan: Plan) -> Outcome:

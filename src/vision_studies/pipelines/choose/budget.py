@@ -16,6 +16,7 @@ from vision_studies.pipelines.choose.division import image_epochs
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.models.backbones import OpenedBackbone
 
 SPEED_FILE = "speed.json"
 PACE_FILE = "pace.json"
@@ -184,18 +185,22 @@ class Clock:
 def measure_speed(data: "PreparedData", parts: Collection[Part], file: Path) -> None:
     """Measure how long features take, with a few of the images, and write it."""
     from vision_studies.serving.trained_backbones import open_any_backbone
+
+    opened = {name: open_any_backbone(name) for name in dict.fromkeys(part.source for part in parts)}
+    seconds = {f"{part.source}@{part.pixels}": seconds_an_image(data, part, opened[part.source]) for part in parts}
+    write_json(file, {"seconds_an_image": seconds})
+
+
+def seconds_an_image(data: "PreparedData", part: Part, backbone: "OpenedBackbone") -> float:
+    """Seconds that the features of an image take, measured with a few of them."""
     from vision_studies.training.frozen_features import FeatureExtractor
 
     images = data.image_set.images[: min(_MEASURED, len(data.image_set.images))]
-    opened = {name: open_any_backbone(name) for name in dict.fromkeys(part.source for part in parts)}
-    seconds = {}
-    for part in parts:
-        extract = FeatureExtractor(opened[part.source], part.pixels, mirror=part.mirror)
-        extract(images)  # what comes once
-        begun = time.perf_counter()
-        extract(images)
-        seconds[f"{part.source}@{part.pixels}"] = (time.perf_counter() - begun) / len(images)
-    write_json(file, {"seconds_an_image": seconds})
+    extract = FeatureExtractor(backbone, part.pixels, mirror=part.mirror)
+    extract(images)  # what comes once
+    begun = time.perf_counter()
+    extract(images)
+    return (time.perf_counter() - begun) / len(images)
 
 
 def read_speed(file: Path) -> dict[str, float]:

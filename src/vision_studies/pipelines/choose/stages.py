@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.fine_tuning import FromNothing
+from vision_studies.costs import Cost, Costs, Measured, costs_nothing
 from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.files import write_json
 from vision_studies.outcomes import FAILED, Outcome
@@ -100,7 +101,8 @@ def stages(context: Choosing, _known: Known) -> Steps:
     yield Artifacts(MEASURING, "measure", [_speed_artifact(context, wanted)] if wanted else [])
     clock = Clock(context.settings.seconds - _AVERAGE_SECONDS, 0.0 if context.fresh else spent_seconds(context))
     yield Artifacts(FEATURES, "compute", [])
-    yield Stage(EVALUATION, [], Alone(partial(score, context=context)), verb="try")  # where there is time for none
+    # Where there is time for none.
+    yield Stage(EVALUATION, [], Alone(partial(score, context=context)), costs_nothing, verb="try")
     left_out, planned = dict.fromkeys(context.settings.seeds, 0), set[Part]()
     for seed, step in _turns(context):
         runs, each, seconds, without = _that_end_in_time(context, step, seed, clock, planned)
@@ -110,7 +112,7 @@ def stages(context: Choosing, _known: Known) -> Steps:
         missing = bool(each)
         work = partial(score_in_time, context=context, clock=clock, seconds=each)
         are_there = (yield from _features(context, step, clock, planned)) if missing else True
-        are_scored = yield Stage(EVALUATION, runs, work, verb="try")
+        are_scored = yield Stage(EVALUATION, runs, work, partial(_trying_costs, context, step), verb="try")
         ended = bool(are_there and are_scored)
         if not ended:
             clock.planned += seconds
@@ -406,6 +408,7 @@ def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
         name="seconds an image",
         file=file,
         make=partial(measure_speed, context.images, parts, file),
+        cost=costs_nothing,
         lock=file.with_name(f".{SPEED_FILE}.lock"),
         needs=(),
         waits="",
@@ -428,6 +431,7 @@ def _features(
                 name=features_title([part]),
                 file=file,
                 make=partial(_write_features, context, part, clock),
+                cost=partial(_feature_costs, context, part),
                 lock=file.with_name(f".{file.stem}.lock"),
                 needs=(),
                 waits="",
@@ -447,13 +451,38 @@ def _write_features(context: Choosing, part: Part, clock: Clock) -> None:
         raise
 
 
+def _feature_costs(context: Choosing, part: Part) -> Costs:
+    """Images through a backbone, with what `measure_speed` has found where it has."""
+    images, known = len(context.images.image_set.labels), _speed(context)
+    shape = {"backbone": part.configuration}
+
+    def measure() -> Measured:
+        from vision_studies.pipelines.choose.budget import seconds_an_image
+        from vision_studies.serving.trained_backbones import open_any_backbone
+
+        told = known.seconds.get(f"{part.source}@{part.pixels}")
+        if told is None:
+            told = seconds_an_image(context.images, part, open_any_backbone(part.source))
+        return Measured((told,))
+
+    return [Cost("features", shape, images, lambda: 6e9 * known.of_image(part), measure)]
+
+
+def _trying_costs(context: Choosing, step: Step, runs: Sequence[Run]) -> Costs:
+    """A candidate, as the budget is divided by it."""
+    seconds = _run_seconds(context, step, runs[0], _speed(context), _workload(context))
+    shape = {"try": runs[0].configuration_hash, "seconds": round(seconds, 3)}
+    return [Cost("try", shape, 1, lambda: 6e9 * seconds, lambda: Measured((seconds,)))]
+
+
 def _averages(context: Choosing) -> Steps:
     runs = average_runs(context)
     if runs:
-        yield Stage(EVALUATION, runs, Alone(partial(score, context=context)), verb="try")
+        yield Stage(EVALUATION, runs, Alone(partial(score, context=context)), costs_nothing, verb="try")
     else:
         number = len(context.settings.seeds)
-        yield Later(AVERAGES, number, "what is averaged is known when the other candidates have ended")
+        reason = "what is averaged is known when the other candidates have ended"
+        yield Later(AVERAGES, number, reason, costs_nothing)
 
 
 def spent_seconds(context: Choosing) -> float:

@@ -1,9 +1,11 @@
 """The runs of `cifar_resnet`, and what is done to them."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from vision_studies.config.network_run import RunSettings
+from vision_studies.costs import Costs
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.cifar_resnet.settings import CifarResnetSettings
 from vision_studies.studies.method import Context, check_images
@@ -46,13 +48,27 @@ def stages(context: ResidualNetworks, _: Known) -> Steps:
     """Training and evaluation of every variant with every seed."""
     check(context)  # all before the first begins
     runs = study_runs(context)
-    yield Stage(TRAINING, runs, Alone(partial(_train, context=context)))
-    yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
+    yield Stage(TRAINING, runs, Alone(partial(_train, context=context)), partial(_training_costs, context=context))
+    scoring = partial(_scoring_costs, context=context)
+    yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), scoring, verb="score", after=TRAINING)
 
 
 def most_runs(settings: CifarResnetSettings) -> int:
     """How many trainings there are, counted without data."""
     return len(settings.variants) * len(settings.seeds)
+
+
+def _training_costs(runs: Sequence[Run], *, context: ResidualNetworks) -> Costs:
+    from vision_studies.training.network_costs import training_costs
+
+    settings, processes = RunSettings.model_validate(runs[0].configuration), context.execution.processes_per_run
+    return training_costs(settings, context.images, context.device, processes)
+
+
+def _scoring_costs(runs: Sequence[Run], *, context: ResidualNetworks) -> Costs:
+    from vision_studies.training.network_costs import scoring_costs
+
+    return scoring_costs(RunSettings.model_validate(runs[0].configuration), context.images, context.device)
 
 
 def _train(run: Run, folder: Path, *, context: ResidualNetworks) -> Outcome:

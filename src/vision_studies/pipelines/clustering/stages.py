@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from vision_studies.costs import Costs
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file, hash_json
 from vision_studies.pipelines.clustering.settings import ClusteringSettings, MethodSettings
@@ -101,6 +102,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
                 name=f"{method.name} of {classes} classes, network {run.seed}",
                 file=file,
                 make=partial(_write_scores, context, method, run, number, classes, file),
+                cost=partial(_costs, context, method, run, number, classes),
                 lock=file.with_name(f".{file.stem}.lock"),
                 needs=[(run, PRETRAINING)],
                 waits="when its network has been pretrained",
@@ -158,6 +160,20 @@ def _scores(context: Clusters, method: MethodSettings, run: Run, number: int, cl
         layers = channel_means(network, data, images, device).items()
     scores = cluster_subsets(layers, labels[wanted], moved, [method], n_jobs=processors())
     return scores.assign(classes=classes, split=context.settings.clustering.split)
+
+
+def _costs(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str) -> Costs:
+    from vision_studies.pipelines.clustering.costs import clustering_costs
+    from vision_studies.pipelines.clustering.work import capped
+
+    _, positions, labels = images_of(context, classes)
+    subsets = [capped(subset, method.max_samples) for subset in _subsets(context.settings.cuts, labels, number)]
+    if not subsets:
+        return ()
+    pretraining = read_pretraining(run.configuration)
+    return clustering_costs(
+        method, pretraining, context.images, context.device, positions, labels, subsets, processors()
+    )
 
 
 def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Sequence[Subset]":

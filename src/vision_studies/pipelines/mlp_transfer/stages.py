@@ -1,7 +1,7 @@
 """The runs of `mlp_transfer`, and what is done to them: searching batch by batch, retraining, transfer and scoring."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vision_studies.config.search import pruner_name
+from vision_studies.costs import Costs
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, Outcome
@@ -124,7 +125,8 @@ def stages(context: Perceptrons, known: Known) -> Steps:
             counts = {RETRAINING: perceptrons * seeds, TRANSFER: perceptrons * others * seeds}
             for label, count in counts.items():
                 if count:
-                    yield Later(label, count, reason)
+                    sources = 1 if label == RETRAINING else architectures - 1
+                    yield Later(label, count, reason, partial(_later_costs, context, sources))
             return
         trials = [run.fingerprint for run in runs]
     home = home_runs(context, best)
@@ -161,7 +163,9 @@ def _searched(context: Perceptrons) -> Steps:
             break
     missing = settings.search.trials * len(settings.perceptrons) - len(runs)
     if missing:
-        yield Later(SEARCH, missing, "drawn from what the trials before them find")
+        of_each = missing // len(settings.architectures)
+        cost = partial(_trial_costs, context, of_each)
+        yield Later(SEARCH, missing, "drawn from what the trials before them find", cost)
     if settings.protocol == "published":  # the original scores every trial; nothing is chosen by it
         yield _evaluation(context, runs, TRIAL_SCORES)
     return runs, None if has_ended and not missing else "the search chooses their hyperparameters"
@@ -171,12 +175,14 @@ def _training(context: Perceptrons, runs: Sequence[Run], title: str, searches: "
     pruner = pruner_name(context.settings.search.pruner)
     again = partial(_pruned_otherwise, pruner=pruner) if title == SEARCH else None
     work = partial(_train, context=context, searches=searches or {})
-    return Stage(TRAINING, runs, work, partial(_stacks, context), title=title, again=again)
+    cost = partial(_training_costs, context=context)
+    return Stage(TRAINING, runs, work, cost, partial(_stacks, context), title=title, again=again)
 
 
 def _evaluation(context: Perceptrons, runs: Sequence[Run], title: str) -> Stage:
     work = partial(_evaluate, context=context)
-    return Stage(EVALUATION, runs, work, _by_shape, title=title, verb="score", after=TRAINING)
+    cost = partial(_scoring_costs, context=context)
+    return Stage(EVALUATION, runs, work, cost, _by_shape, title=title, verb="score", after=TRAINING)
 
 
 def _pruned_otherwise(result: Mapping[str, Any], *, pruner: str | None) -> str | None:
@@ -200,6 +206,54 @@ def _stacks(context: Perceptrons, runs: Sequence[Run]) -> list[Sequence[Run]]:
         needed = perceptron_bytes(MlpRunSettings.model_validate(members[0].configuration), context.images)
         stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
+
+
+def _training_costs(stack: Sequence[Run], *, context: Perceptrons) -> Costs:
+    from vision_studies.pipelines.mlp_transfer.costs import training_costs
+
+    settings = MlpRunSettings.model_validate(stack[0].configuration)
+    return training_costs(settings, len(stack), context.images, context.device, context.settings.stack)
+
+
+def _scoring_costs(stack: Sequence[Run], *, context: Perceptrons) -> Costs:
+    from vision_studies.pipelines.mlp_transfer.costs import scoring_costs
+
+    settings = MlpRunSettings.model_validate(stack[0].configuration)
+    return scoring_costs(settings, len(stack), context.images, context.device)
+
+
+def _trial_costs(context: Perceptrons, of_each: int) -> Costs:
+    """Trials of all architectures, drawn in batches."""
+    batch = min(context.settings.search.batch or of_each, of_each)
+    full, rest = divmod(of_each, batch)
+    sizes = [batch] * full + [rest] * (rest > 0)
+    return [
+        cost
+        for architecture in range(len(context.settings.architectures))
+        for size in sizes
+        for cost in _costs_of_some(context, architecture, size, _training_costs)
+    ]
+
+
+def _later_costs(context: Perceptrons, sources: int) -> Costs:
+    """Every architecture with so many others' hyperparameters, and every seed: trained and scored."""
+    size = sources * len(context.settings.seeds)
+    return [
+        cost
+        for architecture in range(len(context.settings.architectures))
+        for told in (_training_costs, _scoring_costs)
+        for cost in _costs_of_some(context, architecture, size, told)
+    ]
+
+
+def _costs_of_some(context: Perceptrons, architecture: int, count: int, told: Callable[..., Costs]) -> Costs:
+    """What so many perceptrons of an architecture cost, whatever their hyperparameters, in stacks as they would be trained."""
+    from vision_studies.pipelines.mlp_transfer.search import shared_draws
+
+    widths = context.settings.architectures[architecture]
+    [drawn] = shared_draws(context.settings.search.space, 1, 0)
+    runs = [perceptron_run(context, architecture_name(widths), seed, widths, drawn) for seed in range(count)]
+    return [cost for stack in _stacks(context, runs) for cost in told(stack, context=context)]
 
 
 def _train(stack: Sequence[Run], folder: Path, record: Record, *, context: Perceptrons, searches: "Searches") -> None:

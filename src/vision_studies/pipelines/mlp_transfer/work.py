@@ -124,6 +124,13 @@ def tensor_data(settings: MlpRunSettings, data: PreparedData, device: torch.devi
     return TensorData(images.flatten(1), labels, training, validation)
 
 
+def image_batch(
+    settings: MlpRunSettings, data: PreparedData, indices: np.ndarray, device: torch.device
+) -> torch.Tensor:
+    """Images [N, ...] at `indices` as perceptrons see them."""
+    return _tensors(settings, data, indices, device)[0]
+
+
 def _tensors(
     settings: MlpRunSettings, data: PreparedData, indices: np.ndarray, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:

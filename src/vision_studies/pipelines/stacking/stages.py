@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.costs import Costs
 from vision_studies.errors import ParameterError
 from vision_studies.files import hash_json
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, Outcome
@@ -201,14 +202,18 @@ def stages(context: Stacking, known: Known) -> Steps:
             plan_entries(settings, context.images, {})  # what does not fit is refused before the first trial
         hyperparameters = yield from _searched(context)
         if hyperparameters is None:
-            yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters")
+            later = partial(_unsearched_costs, context=context)
+            yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters", later)
             return
     trained, combined = divided(context, entry_runs(context, plan_entries(settings, context.images, hyperparameters)))
     by_seed = sorted(trained, key=lambda run: settings.seeds.index(run.seed))  # every variant before any has its second
-    yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)))
-    yield Stage(TRAINING, combined, Alone(partial(_combine, context=context)), title=COMBINATIONS, verb="combine")
+    training, scoring = (partial(cost, context=context) for cost in (_training_costs, _scoring_costs))
+    combining = Alone(partial(_combine, context=context))
+    yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)), training)
+    yield Stage(TRAINING, combined, combining, training, title=COMBINATIONS, verb="combine")
     for runs in (trained, combined):
-        yield Stage(EVALUATION, runs, Alone(partial(_evaluate, context=context)), verb="score", after=TRAINING)
+        evaluating = Alone(partial(_evaluate, context=context))
+        yield Stage(EVALUATION, runs, evaluating, scoring, verb="score", after=TRAINING)
 
 
 def most_runs(settings: StackingSettings) -> int:
@@ -245,6 +250,7 @@ def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
         stage=TRAINING,
         run=partial(_trial_run, context, variant, search.seed),
         train=partial(_train_trial, context=context),
+        cost=partial(_trial_costs, context=context, variant=variant),
         mend="narrow the learning rates of stacking.search.spaces, or raise stacking.search.trials",
     )
 
@@ -259,6 +265,32 @@ def _searched(context: Stacking) -> Steps:
     for variant in context.settings.variants if context.settings.search is not None else ():
         best[variant.name] = yield trials_of(context, variant)
     return None if any(hyperparameters is None for hyperparameters in best.values()) else best
+
+
+def _training_costs(runs: Sequence[Run], *, context: Stacking) -> Costs:
+    from vision_studies.pipelines.stacking.costs import training_costs
+
+    return training_costs(read_run(runs[0].configuration), context.images, context.device)
+
+
+def _scoring_costs(runs: Sequence[Run], *, context: Stacking) -> Costs:
+    from vision_studies.pipelines.stacking.costs import scoring_costs
+
+    return scoring_costs(read_run(runs[0].configuration), context.images, context.device)
+
+
+def _trial_costs(*, context: Stacking, variant: StackingVariantSettings) -> Costs:
+    from vision_studies.pipelines.stacking.costs import training_costs
+
+    return training_costs(_stack_of(context.settings, variant, {}), context.images, context.device)
+
+
+def _unsearched_costs(*, context: Stacking) -> Costs:
+    """Of variants and opponents as they are before a search has changed anything, all of them."""
+    entries = entry_runs(context, plan_entries(context.settings, context.images, {}))
+    trained, combined = divided(context, entries)
+    costs = (_training_costs, _scoring_costs)
+    return [cost for run in (*trained, *combined) for told in costs for cost in told([run], context=context)]
 
 
 def _trial_run(context: Stacking, variant: StackingVariantSettings, seed: int, number: int, draws: Drawn) -> Run:

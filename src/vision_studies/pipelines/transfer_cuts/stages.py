@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.costs import Costs
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import hash_file
 from vision_studies.outcomes import Outcome
@@ -62,11 +63,14 @@ def stages(context: Cuts, _: Known) -> Steps:
         PRETRAINING,
         pretraining_runs(context),
         Alone(partial(_pretrain, context=context)),
+        partial(pretraining_costs, context=context),
         verb="train" if context.settings.pretraining.weights_files is None else "read",
         required=("pretraining", "transfer_cuts.pretraining.optimizer.learning_rate"),
     )
-    yield Stage(TRAINING, runs, partial(_train, context=context), partial(_stacks, context), title=FINE_TUNING)
-    yield Stage(EVALUATION, runs, partial(_evaluate, context=context), _by_layers, verb="score", after=TRAINING)
+    tuning, scoring = (partial(cost, context=context) for cost in (_tuning_costs, _scoring_costs))
+    yield Stage(TRAINING, runs, partial(_train, context=context), tuning, partial(_stacks, context), title=FINE_TUNING)
+    evaluating = partial(_evaluate, context=context)
+    yield Stage(EVALUATION, runs, evaluating, scoring, _by_layers, verb="score", after=TRAINING)
 
 
 def most_runs(settings: TransferCutsSettings) -> int:
@@ -175,6 +179,36 @@ def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
         needed = member_bytes(_cut_run(context, members[0]), context.images)
         stacks += divide_into_stacks(members, needed, context.settings.stack.memory_mb)
     return stacks
+
+
+def pretraining_costs(runs: Sequence[Run], *, context: Cuts) -> Costs:
+    """What it costs to train or read a network that is cut."""
+    from vision_studies.pipelines.transfer_cuts import costs
+
+    settings = read_pretraining(runs[0].configuration)
+    return costs.pretraining_costs(settings, context.images, context.device, context.settings.stack)
+
+
+def _tuning_costs(stack: Sequence[Run], *, context: Cuts) -> Costs:
+    from vision_studies.pipelines.transfer_cuts.costs import stack_of_cuts_costs
+
+    return stack_of_cuts_costs(
+        CutRunSettings.model_validate(stack[0].configuration),
+        read_pretraining(pretraining_runs(context)[0].configuration),
+        len(stack),
+        stack[0].seed,
+        context.images,
+        context.device,
+        context.settings.stack,
+        shared=len(context.settings.subsets),
+    )
+
+
+def _scoring_costs(stack: Sequence[Run], *, context: Cuts) -> Costs:
+    from vision_studies.pipelines.transfer_cuts.costs import cut_scoring_costs
+
+    settings = CutRunSettings.model_validate(stack[0].configuration)
+    return cut_scoring_costs(settings, len(stack), stack[0].seed, context.images, context.device)
 
 
 def _cut_run(context: Cuts, run: Run) -> "CutRun":

@@ -1,0 +1,57 @@
+"""How long what is left of a study takes on this machine, stage by stage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from vision_studies.costs import Costs
+from vision_studies.studies.forecast import StageForecast
+from vision_studies.studies.study_clock import StudyClock
+from vision_studies.studies.times import MEASURING_SECONDS, Estimate, Speeds, measure, total
+
+_WORTH_MEASURING = 0.02  # share of a study's time that a command which does it may spend on telling it
+
+
+@dataclass(frozen=True)
+class PlannedTimes:
+    """What is left to be done.
+
+    Attributes:
+        forecasts: stages of the study.
+        speeds: of the machine.
+    """
+
+    forecasts: Sequence[StageForecast]
+    speeds: Speeds
+
+    @cached_property
+    def _pieces(self) -> list[list[Costs]]:
+        return [[work() for work in stage.work] for stage in self.forecasts]
+
+    @property
+    def stages(self) -> list[Estimate]:
+        """What each stage takes, by what is known by now."""
+        return [total(self.speeds.estimate(costs) for costs in stage) for stage in self._pieces]
+
+    @property
+    def whole(self) -> Estimate:
+        """What all of it takes."""
+        return total(self.stages)
+
+    def measure(self, seconds: float = MEASURING_SECONDS, by: Callable[..., None] = measure) -> None:
+        """Do a little of what nothing is known of, see `times.measure`, for so many seconds."""
+        by([costs for stage in self._pieces for costs in stage], self.speeds, seconds=seconds)
+
+    def measure_if_worth_it(self, by: Callable[..., None] = measure) -> None:
+        """The same where the study is so long that this is worth its time."""
+        seconds = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.seconds)
+        if seconds >= 1:
+            self.measure(seconds, by)
+
+    def clock(self, workers: int = 1) -> StudyClock:
+        """A clock for it, where so many pieces of work are done at the same time."""
+        left: dict[tuple[str, str], float] = {}
+        for stage, estimate in zip(self.forecasts, self.stages, strict=True):
+            key = stage.pipeline, stage.stage
+            left[key] = left.get(key, 0.0) + estimate.seconds
+        return StudyClock(self.speeds, left, workers)

@@ -1,0 +1,161 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from vision_studies.config.study import ExecutionSettings
+from vision_studies.costs import Cost, Measured, costs_nothing, costs_unknown
+from vision_studies.errors import DataError
+from vision_studies.outcomes import Outcome
+from vision_studies.studies.execution import execute
+from vision_studies.studies.forecast import StageForecast, Unknown
+from vision_studies.studies.planned_times import PlannedTimes
+from vision_studies.studies.run_store import RunStore
+from vision_studies.studies.runs import Run
+from vision_studies.studies.stages import Alone, Stage
+from vision_studies.studies.study_clock import StudyClock
+from vision_studies.studies.times import Speeds, measure
+
+HERE = ExecutionSettings.model_construct(backend="sequential", workers=1)
+
+
+@pytest.fixture
+def speeds(tmp_path):
+    return Speeds(tmp_path / "speeds.json")
+
+
+def training(width, units=100.0, *, seconds=(0.1, 0.1), calls=None, least=None):
+    def do():
+        if calls is not None:
+            calls.append(width)
+        return Measured(seconds, disk=5e6)
+
+    return Cost("train", {"width": width}, units, lambda: 1e6 * width, do, least)
+
+
+def measured(speeds, *pieces, busy=0.0, **options):
+    measure(pieces, speeds, watch=lambda: busy, **options)
+
+
+def test_what_was_measured_is_told_with_its_spread_and_kept(speeds):
+    cost = training(8, seconds=(0.1, 0.12))
+    measured(speeds, [cost])
+    for known in (speeds, Speeds.of_file(speeds.file)):
+        told = known.estimate([cost])
+        assert told.seconds == pytest.approx(11)
+        assert told.low < 10
+        assert 12 < told.high < 1.5 * told.seconds
+        assert (told.disk, told.is_rough) == (5e6, False)
+        assert told.memory > 1e6
+
+
+def test_what_is_known_is_not_measured_again_unless_the_machine_was_busy(speeds):
+    calls = []
+    cost = training(8, calls=calls)
+    measured(speeds, [cost], busy=0.9)
+    wide = speeds.estimate([cost])
+    measured(speeds, [cost], busy=0.9)
+    assert calls == [8]  # it is no quieter now
+    measured(speeds, [cost])
+    measured(speeds, [cost])
+    assert calls == [8, 8]
+    narrow = speeds.estimate([cost])
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 2
+
+
+def test_what_takes_longest_is_measured_first_and_the_rest_told_by_its_operations(speeds):
+    calls, now = [], iter(range(0, 1000, 10))
+    large, small = training(16, calls=calls), training(4, calls=calls)
+    measured(speeds, [small], [large], seconds=15, clock=lambda: next(now))
+    assert calls == [16]
+    told = speeds.estimate([small])
+    assert told.seconds == pytest.approx(100 * 0.1 * 4 / 16)
+    assert told.high / told.low > 2
+
+
+def test_without_any_measurement_a_plan_is_rough_and_says_so(speeds):
+    told = speeds.estimate([training(8)])
+    assert told.is_rough
+    assert told.high / told.low >= 10
+
+
+def test_earlier_work_of_the_same_shape_is_believed_before_a_few_steps(speeds):
+    cost = training(8)
+    measured(speeds, [cost])
+    speeds.note([cost], 30.0)
+    assert speeds.estimate([training(8, units=200)]).seconds == pytest.approx(60)
+    # Of work that is ten times as long it says too little: what comes once would count ten times.
+    assert speeds.estimate([training(8, units=1000)]).seconds == pytest.approx(100)
+    calls = []
+    measured(speeds, [training(8, calls=calls)])
+    assert not calls
+
+
+def test_work_that_may_end_early_has_a_low_end(speeds):
+    cost = training(8, least=10.0)
+    measured(speeds, [cost])
+    told = speeds.estimate([cost])
+    assert told.low < 0.1 * told.seconds * 1.01
+    assert told.seconds == pytest.approx(10)
+
+
+def test_what_cannot_be_measured_or_told_is_said(speeds, caplog):
+    def fail():
+        raise DataError("out of luck")
+
+    broken = Cost("train", {}, 10, lambda: 1e6, fail)
+    measured(speeds, [broken], costs_unknown("they are not there yet"), costs_nothing())
+    assert "out of luck" in caplog.text
+    assert speeds.estimate([broken]).is_rough
+    assert speeds.estimate(costs_unknown("they are not there yet")).unknown == ("they are not there yet",)
+    assert speeds.estimate(costs_nothing()).seconds == 0
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"measured": 3, "done": {}}'])
+def test_a_damaged_file_knows_nothing(tmp_path, content):
+    file = tmp_path / "speeds.json"
+    file.write_text(content)
+    assert Speeds.of_file(file).measured == {}
+
+
+def test_times_stand_beside_the_processor_and_the_versions_that_they_are_of(tmp_path):
+    first, second = (Speeds.of_this_machine(tmp_path, [workers]) for workers in (1, 2))
+    assert first.file != second.file
+    measured(first, [training(8)])
+    assert {"processor", "versions"} <= json.loads(first.file.read_text()).keys()
+
+
+def test_times_are_stage_by_stage_and_short_studies_are_not_measured_before_they_run(speeds):
+    calls = []
+    forecasts = [
+        StageForecast("toy", "training", "train", work=(lambda: [training(8, 1e3)],) * 3),
+        StageForecast("toy", "search", "train", unknown=(Unknown(2, "drawn"),), work=(lambda: [training(8, 2e3)],)),
+    ]
+    times = PlannedTimes(forecasts, speeds)
+
+    def note(pieces, _speeds, *, seconds):
+        calls.append((len(pieces), seconds))
+
+    times.measure_if_worth_it(by=note)  # 1 s of operations
+    assert not calls
+    measured(speeds, [training(8)])
+    assert [stage.seconds for stage in times.stages] == pytest.approx([300, 200])
+    times.measure_if_worth_it(by=note)
+    assert calls == [(4, pytest.approx(10))]
+    assert times.clock().left == pytest.approx({("toy", "training"): 300, ("toy", "search"): 200})
+
+
+def test_a_stage_remembers_how_long_whole_runs_took(tmp_path, speeds):
+    runs = [Run("toy", "demo", "plain", 0, seed, {"width": 8}, "data", 1) for seed in range(3)]
+
+    def work(run, _: Path):
+        if run.seed == 2:
+            raise RuntimeError("out of luck")
+        return Outcome({})
+
+    stage = Stage("training", runs, Alone(work), lambda _: [training(8)])
+    study = StudyClock(speeds, {("toy", "training"): 30.0})
+    execute(stage, RunStore(tmp_path / "runs"), HERE, clock=study.stage("toy", stage))
+    [pieces] = Speeds.of_file(speeds.file).done.values()
+    assert [units for units, _ in pieces] == [100, 100]  # what has failed tells nothing
+    assert study.left[("toy", "training")] < 30
