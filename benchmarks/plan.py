@@ -82,15 +82,13 @@ def planned_and_done(study: str) -> dict[str, Any]:
     from vision_studies.studies.planned_times import PlannedTimes
     from vision_studies.studies.times import Speeds
 
-    prepare = [sys.executable, "-m", "kedro", "run", f"--env={study.split(maxsplit=1)[0]}", "--pipeline=data_prep"]
-    subprocess.run(prepare, check=True, stdout=sys.stderr)
     planned: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         contexts = contexts_of(study, Path(folder))
         stages = [stage for context in contexts for stage in forecast(context)]
         times = PlannedTimes(stages, Speeds(Path(folder) / "speeds.json"))
         begun = time.process_time()
-        times.measure()
+        times.measure_missing()
         measuring = time.process_time() - begun
         for stage, estimate in zip(times.forecasts, times.stages, strict=True):
             own = planned.setdefault(f"{stage.pipeline}: {stage.stage}", [0.0, 0.0, 0.0, 0.0])
@@ -127,6 +125,9 @@ def contexts_of(study: str, folder: Path) -> list[Any]:
     loader = StudyConfigLoader(project_folder() / "conf", environment, changed, **CONFIG_LOADER_ARGS)
     parameters, described = loader["parameters"], loader.catalog_in(project_folder())
     catalog = DataCatalog.from_config({name: described[name] for name in ("image_set", "splits")})
+    if not catalog.exists("image_set"):
+        prepare = [sys.executable, "-m", "kedro", "run", f"--env={environment}", "--pipeline=data_prep"]
+        subprocess.run(prepare, check=True, stdout=sys.stderr)
     images = [catalog.load(name) for name in ("image_set", "splits")]
     shared = [settings_model(name).model_validate(parameters[name]) for name in ("study", "execution")]
     contexts = []

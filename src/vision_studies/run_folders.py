@@ -45,6 +45,7 @@ _CHECKED = ("metrics", "status", "reason")
 _NUMBERED = re.compile(r"epoch_(\d+)\.safetensors")
 _KEPT_FILE = "kept.json"
 _LEFT_OUT_FILE = "left_out.json"
+_UNFINISHED_FILE = "over_budget.json"
 
 
 def note_left_out(folder: Path, reason: str | None) -> None:
@@ -60,6 +61,23 @@ def read_left_out(folder: Path) -> str | None:
     """What `note_left_out` has noted; None where that is nothing, or damaged: the next run of the study notes it anew."""
     try:
         return str(json.loads((folder / _LEFT_OUT_FILE).read_text(encoding="utf-8"))["reason"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def note_unfinished(folder: Path, reason: str | None) -> None:
+    """Note in a pipeline's folder of the report what of its study a budget has left undone; None: nothing."""
+    file = folder / _UNFINISHED_FILE
+    if reason is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_json(file, {"reason": reason})
+
+
+def read_unfinished(folder: Path) -> str | None:
+    """What `note_unfinished` has noted; None where that is nothing, or damaged."""
+    try:
+        return str(json.loads((folder / _UNFINISHED_FILE).read_text(encoding="utf-8"))["reason"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -31,12 +31,12 @@ from vision_studies.catalog.datasets import FolderDataset
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json, visible_files, write_json
-from vision_studies.project_folders import LAYERS, REPORTS, TIMES, in_project, project_folder
-from vision_studies.run_folders import note_left_out, runs_state
+from vision_studies.project_folders import LAYERS, MODELS, REPORTS, TIMES, in_project, project_folder
+from vision_studies.run_folders import note_left_out, note_unfinished, read_unfinished, runs_state
 from vision_studies.studies.forecast import StageForecast
 from vision_studies.studies.planned_times import PlannedTimes
 from vision_studies.studies.provenance import library_versions
-from vision_studies.studies.study_clock import StudyClock, study_clock
+from vision_studies.studies.study_clock import StudyClock, present_clock, study_clock
 from vision_studies.studies.times import Speeds, duration, setting
 
 logger = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ _WITHOUT_EFFECT = (_FRESH, f"{_PARAMETER}execution")
 _MARK = "only_from_inputs"
 _LEDGER = ".nodes"
 _WORTH_TELLING = 20.0  # seconds
+_NAMED = 6  # runs that a sentence names
 _NAME_LETTERS = 256  # the name of no file has more
 _DRAWING = ("matplotlib", "plotly", "scipy", "kedro-datasets")
 
@@ -156,7 +157,8 @@ class StudyRunner(SequentialRunner):
             else:
                 if unfit is None and _fits(node) is not None:  # the first that works with the images
                     unfit = _unfit_studies(nodes, catalog)
-                    clock.enter_context(study_clock(_announced(nodes, catalog, unfit)))
+                    started = clock.enter_context(study_clock(_announced(nodes, catalog, unfit)))
+                    clock.callback(started.end)
                     if node.namespace in unfit:
                         continue
                 ledger = _ledger(node, catalog)
@@ -168,7 +170,8 @@ class StudyRunner(SequentialRunner):
                 except Exception:  # told of as Kedro's own runner does, and raised again
                     self._suggest_resume_scenario(pipeline, done, catalog)
                     raise
-                if ledger is not None:
+                missing = _note_missing(node, catalog)
+                if ledger is not None and not missing:
                     _note(node, catalog, ledger, inputs)
             done.add(node)
             self._release_datasets(node, catalog, loads, pipeline)
@@ -199,13 +202,39 @@ def _unfit_studies(nodes: Sequence[Node], catalog: CatalogProtocol) -> dict[str,
     unfit = {name: reason for name, reason in judged.items() if reason is not None}
     if unfit and len(unfit) == len(judged):
         raise DataError(" ".join(dict.fromkeys(unfit.values())))
-    study = catalog.load(f"{_PARAMETER}study")
-    name = study["name"] if isinstance(study, Mapping) else study.name
+    name = _study_name(catalog)
     for pipeline, reason in judged.items():
         note_left_out(project_folder() / REPORTS / name / pipeline, reason)
     for pipeline, reason in unfit.items():
         logger.warning("%s is left out, for it cannot be done on these images: %s", pipeline, reason)
     return unfit
+
+
+def _note_missing(node: Node, catalog: CatalogProtocol) -> bool:
+    """Note, for the report, what of a pipeline the budget has left undone; whether it has."""
+    clock, mark = present_clock(), getattr(node.func, _MARK, None)
+    if clock is None or mark is None or not mark.does_runs or node.namespace is None:
+        return False
+    without = list(dict.fromkeys(clock.without.get(node.namespace, [])))
+    sentence = None
+    if without:
+        named = ", ".join(without[:_NAMED]) + (f" and {len(without) - _NAMED} more" if len(without) > _NAMED else "")
+        are = "runs were" if len(without) > 1 else "run was"
+        sentence = (
+            f"The budget (execution.budget) was used up before all of {node.namespace} was done: {len(without)} {are} not "
+            f"begun ({named}); a larger one goes on."
+        )
+    folder = project_folder() / REPORTS / _study_name(catalog) / node.namespace
+    if sentence != read_unfinished(folder):  # of several nodes the first says it
+        if sentence is not None:
+            logger.warning(sentence)
+        note_unfinished(folder, sentence)
+    return bool(without)
+
+
+def _study_name(catalog: CatalogProtocol) -> str:
+    study = catalog.load(f"{_PARAMETER}study")
+    return str(study["name"] if isinstance(study, Mapping) else study.name)
 
 
 def _announced(nodes: Sequence[Node], catalog: CatalogProtocol, unfit: Collection[str]) -> StudyClock:
@@ -235,7 +264,10 @@ def _announced(nodes: Sequence[Node], catalog: CatalogProtocol, unfit: Collectio
             duration(whole.low),
             duration(whole.high),
         )
-    return planned.clock(together)
+    clock = planned.clock(together)
+    if execution is not None and execution.seconds is not None:
+        clock.begin(execution.seconds, project_folder() / MODELS / _study_name(catalog) / "budget.json", planned.least)
+    return clock
 
 
 def _without(node: Node, left_out: Collection[str]) -> Node:

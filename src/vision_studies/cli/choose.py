@@ -56,7 +56,7 @@ def choose(source: str, budget: str, size: str, study: str | None, params: dict[
 
 
 def _choose(source: str, budget: str, size: str, study: str | None, params: dict[str, Any]) -> None:
-    from vision_studies.pipelines.choose.settings import budget_seconds
+    from vision_studies.config.lengths_of_time import budget_seconds
 
     try:
         budget_seconds(budget)

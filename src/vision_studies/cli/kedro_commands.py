@@ -20,7 +20,8 @@ from kedro.io import DataCatalog, DatasetNotFoundError
 from vision_studies import pipeline_registry
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.cli.errors import INTERRUPTED, told_in_a_sentence
-from vision_studies.cli.options import ENV_VARIABLE, RunCommand, explained
+from vision_studies.cli.options import BUDGET, ENV_VARIABLE, RunCommand, explained
+from vision_studies.config.lengths_of_time import budget_seconds
 from vision_studies.config.registry import METHODS
 from vision_studies.errors import ParameterError
 from vision_studies.hooks.run_record import SELECTIONS
@@ -69,7 +70,8 @@ def _run_each(studies: list[str], collection: str) -> None:
 
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
-def _run(**options: Any) -> Any:
+def _run(budget: str | None = None, **options: Any) -> Any:
+    options["params"] = with_budget(options.get("params") or {}, budget)
     options["env"] = options.get("env") or os.environ.get(ENV_VARIABLE)
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
@@ -108,6 +110,20 @@ def _run(**options: Any) -> Any:
         ) from error
 
 
+def with_budget(params: dict[str, Any], budget: str | None) -> dict[str, Any]:
+    """Parameters of a command with `--budget` in the place that each pipeline has for it. Raises ParameterError where it is no
+    length of time.
+    """
+    if budget is None:
+        return params
+    try:
+        budget_seconds(budget)
+    except ValueError as error:
+        raise ParameterError(f"--budget: {error}.") from error
+    of_both = {name: {**params.get(name, {}), "budget": budget} for name in ("execution", "choose")}
+    return {**params, **of_both}
+
+
 def run_study(name: str, params: dict[str, Any]) -> None:
     """Do a study as `kedro run --env=NAME` does, with these parameters, from images to the report."""
     with run.make_context("run", [f"--env={name}"]) as command:
@@ -136,7 +152,7 @@ def _is_of_the_choice_of_steps(error: ValueError) -> bool:
 run = RunCommand(
     name="run",
     callback=told_in_a_sentence(_run, when_stopped=_STOPPED),
-    params=explained(kedro_run.params),
+    params=[*explained(kedro_run.params), BUDGET],
     help=(
         "Do a study, or a part of it: --env names the study, --pipeline the part.\n\nFinished runs are never done again. "
         "Stop the command whenever you like; the same command continues."

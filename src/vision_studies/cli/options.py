@@ -53,6 +53,11 @@ def env_option(text: str, *other_names: str) -> Any:
 
 ENV = env_option(OPTIONS["env"])
 PARAMS = click.option("--params", type=click.UNPROCESSED, default="", callback=read_params, help=OPTIONS["params"])
+BUDGET = click.Option(
+    ["--budget"],
+    help="Time for the runs of the study, over all its commands: 90s, 10m, 2h. Every variant comes with its first seed before "
+    "any has its second; what would not end in time is not begun, and a larger budget goes on.",
+)
 DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 _FIRST = ("env", "pipeline", "pipelines", "params")

@@ -145,7 +145,7 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any], *, timi
     speeds = Speeds.of_this_machine(project_folder() / TIMES, setting(execution))
     planned = PlannedTimes(forecasts, speeds)
     if timing:
-        planned.measure()
+        planned.measure_missing()
     return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out, tuple(planned.stages), speeds.busy)
 
 

@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from vision_studies.config.lengths_of_time import budget_seconds
 from vision_studies.predictions import Detail
 from vision_studies.settings_base import Settings
 
@@ -53,6 +54,23 @@ class ExecutionSettings(Settings):
         description="what every scored run keeps of what it says of images; full: all probabilities; top: those of the five "
         "most probable classes; correct: the predicted class alone; null: as each method has it",
     )
+    budget: str | None = Field(
+        default=None,  # likewise
+        description="time for all runs of the study together, over all its commands, such as 90s, 10m or 2h: what would not "
+        "end in time is not begun, and a larger budget goes on; null: no limit",
+    )
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_length_of_time(cls, budget: str | None) -> str | None:
+        if budget is not None:
+            budget_seconds(budget)
+        return budget
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget; None where there is none."""
+        return None if self.budget is None else budget_seconds(self.budget)
 
 
 class VersionSettings(Settings):

@@ -18,7 +18,7 @@ import joblib
 from filelock import FileLock
 
 from vision_studies.config.study import ExecutionSettings
-from vision_studies.errors import ClusterError, DataError, StorageError, VisionStudiesError
+from vision_studies.errors import ClusterError, DataError, ParameterError, StorageError, VisionStudiesError
 from vision_studies.files import full_disk_told, require_free_space
 from vision_studies.outcomes import COMPLETE, FAILED, Outcome
 from vision_studies.storage.kept_data import KeptData, kept_with
@@ -26,12 +26,13 @@ from vision_studies.studies.parallel import parallel_runs
 from vision_studies.studies.run_store import RESERVE_BYTES, RunStore, fingerprints, has_begun
 from vision_studies.studies.runs import Run
 from vision_studies.studies.sharing import Elsewhere, is_held, log_reused, this_process, try_to_hold
-from vision_studies.studies.stages import GroupWork, Stage, Work
+from vision_studies.studies.stages import GroupWork, Stage, Work, alike
 from vision_studies.studies.study_clock import StageClock, even_weights
 from vision_studies.studies.times import duration
 
 logger = logging.getLogger(__name__)
 
+_TOO_LATE = -1.0
 _LINE_AFTER = 5.0  # seconds from line to line: hundreds of small runs would fill the screen
 
 _Outcomes = list[tuple[Run, Outcome]]
@@ -76,6 +77,9 @@ def execute(
             if result is not None and stage.again(result) is not None:
                 store.forget(run)
     waiting = {name: run for name, run in unique.items() if not store.is_finished(run, stage.name)}
+    if clock is not None and clock.study.without and stage.ready is not None:
+        clock.leave_out([run for run in waiting.values() if not stage.ready(run)])
+        waiting = {name: run for name, run in waiting.items() if stage.ready(run)}
     log_reused(stage.name, len(unique) - len(waiting), len(unique), "runs are")
     if waiting:
         require_free_space(store.folder, RESERVE_BYTES)
@@ -83,6 +87,11 @@ def execute(
     name, learning_rate = stage.required or ("", "")
     for run in runs if stage.required is not None else ():  # others build on their networks
         result = store.result(run, stage.name)
+        if result is None and clock is not None and clock.study.ends is not None:
+            raise ParameterError(
+                f"execution.budget is used up before each {name} has been trained, on which all others build: "
+                f"{clock.least} more is the least."
+            )
         if result is None or result["status"] != COMPLETE:
             why = "" if result is None else f" ({result['reason']})"
             raise DataError(
@@ -176,18 +185,32 @@ def _execute(
     failed = _failure_marks(store, stage.name, [*waiting.values()])
     name = stage.name if stage.joins is None else f"{stage.name} over folds"
     runs = [*waiting.values()]
-    log = RunLog(name, even_weights(runs) if clock is None else clock.weights(runs), clock)
+    weights = even_weights(runs) if clock is None else clock.weights(runs)
+    log = RunLog(name, weights, clock)
+    by_seed = clock is not None and clock.study.ends is not None
     elsewhere, holder = Elsewhere(stage.name), this_process()
     kept_data = kept_with(store.folder)
     with parallel_runs(settings) as parallel:
         while waiting:
-            groups, held = _divide(stage, store, failed, unique, waiting)
+            groups, held = _divide(stage, store, failed, unique, waiting, by_seed=by_seed)
             tasks = [
-                joblib.delayed(_try_group)(position, group, stage.work, holder, kept_data)
+                joblib.delayed(_try_group)(
+                    position,
+                    group,
+                    stage.work,
+                    holder,
+                    kept_data,
+                    clock.latest(sum(weights.get(run.fingerprint, 0.0) for run in group.runs)) if clock else None,
+                )
                 for position, group in enumerate(groups)
             ]
             for position, outcomes, seconds in parallel(tasks, when_lost=_lost):
                 group = groups[position]
+                if seconds == _TOO_LATE:
+                    left_out = [waiting.pop(run.fingerprint) for run in group.runs if run.fingerprint in waiting]
+                    if clock is not None:
+                        clock.leave_out(left_out)
+                    continue
                 if outcomes is None:
                     held.append((group.lock, len(group.runs)))
                     continue
@@ -215,8 +238,12 @@ def _divide(
     failed: Mapping[str, int | None],
     unique: Mapping[str, Run],
     waiting: Mapping[str, Run],
+    *,
+    by_seed: bool,
 ) -> tuple[list[_Group], list[tuple[Path, int]]]:
     """Groups that hold all runs that are still to be done; those that nobody has written down yet are written down.
+
+    `by_seed`: all runs of a seed come before those of the next, in groups of their own.
 
     Returns:
         The groups, and locks of others, with runs that this command does not have, with the number of runs that have to be
@@ -228,8 +255,13 @@ def _divide(
         marks = {name: failed[name] for name in fingerprints(runs) if name in failed}
         return _Group(store, stage.name, list(runs), is_written, marks)
 
+    def seed(run: Run) -> int:
+        return seeds.index(run.seed)
+
+    seeds = list(dict.fromkeys(run.seed for run in stage.runs))
     if stage.group is None:
-        return [grouped([run], is_written=False) for run in waiting.values()], []
+        alone = sorted(waiting.values(), key=seed) if by_seed else waiting.values()
+        return [grouped([run], is_written=False) for run in alone], []
     with full_disk_told(store.folder), store.claim(stage.name):
         ended = {run.fingerprint for run, _ in _ended(store, stage.name, [*waiting.values()], failed)}
         to_do = {name: run for name, run in waiting.items() if name not in ended}
@@ -254,19 +286,28 @@ def _divide(
                     if free:
                         shutil.rmtree(folder, ignore_errors=True)
         rest = [run for name, run in to_do.items() if name not in taken]
-        for planned in stage.group(rest) if rest else ():
+        parts = alike(rest, seed) if by_seed else [rest]
+        for planned in [group for part in parts if part for group in stage.group(part)]:
             store.write_group(stage.name, fingerprints(planned))
             groups.append(grouped(planned, is_written=True))
     return groups, foreign
 
 
 def _try_group(
-    position: int, group: _Group, work: GroupWork, holder: str, kept_data: KeptData | None
+    position: int,
+    group: _Group,
+    work: GroupWork,
+    holder: str,
+    kept_data: KeptData | None,
+    latest: float | None = None,
 ) -> tuple[int, _Outcomes | None, float | None]:
     """Do a group; None where another process is at it, nothing where another one has done it meanwhile.
 
-    With the seconds that it took, where all of it was done here, from the beginning to a good end.
+    With the seconds that it took, where all of it was done here, from the beginning to a good end; `_TOO_LATE` where it has not
+    been begun by the `latest` time, in seconds since 1970.
     """
+    if latest is not None and time.time() > latest:
+        return position, [], _TOO_LATE
     store, members = group.store, fingerprints(group.runs)
     is_elsewhere = kept_data is not None and not kept_data.is_here()
     if is_elsewhere:  # groups are written down, and failures known, in the folder of the command alone

@@ -38,7 +38,7 @@ class PlannedTimes:
         """What all of it takes."""
         return total(self.stages)
 
-    def measure(self, seconds: float = MEASURING_SECONDS, by: Callable[..., None] = measure) -> None:
+    def measure_missing(self, seconds: float = MEASURING_SECONDS, by: Callable[..., None] = measure) -> None:
         """Do a little of what nothing is known of, see `times.measure`, for so many seconds."""
         by([costs for stage in self._pieces for costs in stage], self.speeds, seconds=seconds)
 
@@ -46,7 +46,16 @@ class PlannedTimes:
         """The same where the study is so long that this is worth its time."""
         seconds = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.seconds)
         if seconds >= 1:
-            self.measure(seconds, by)
+            self.measure_missing(seconds, by)
+
+    @property
+    def least(self) -> float:
+        """Seconds of the shortest piece of work of the first stage that has some; 0 where nothing is left."""
+        for stage in self._pieces:
+            seconds = [self.speeds.estimate(costs).seconds for costs in stage]
+            if any(seconds):
+                return min(each for each in seconds if each)
+        return 0.0
 
     def clock(self, workers: int = 1) -> StudyClock:
         """A clock for it, where so many pieces of work are done at the same time."""

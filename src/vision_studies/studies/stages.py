@@ -65,6 +65,7 @@ class Stage:
         required: where others build on every run of it, what such a run is called, and the parameter to lower where its
             training diverged.
         again: result of a run that has ended -> why it has to be done again; None where it need not.
+        ready: run -> whether what it is made of is there; where a budget has ended before, others are left out. None: all are.
         joins: where runs are put together from those of the folds: fingerprint of each -> the runs of the folds.
     """
 
@@ -78,6 +79,7 @@ class Stage:
     after: str | None = None
     required: tuple[str, str] | None = None
     again: Callable[[Mapping[str, Any]], str | None] | None = None
+    ready: Callable[[Run], bool] | None = None
     joins: Mapping[str, Sequence[Run]] | None = None
 
     @property

@@ -3,14 +3,23 @@
 A command has one clock, which `kedro run` starts when the images are known; without one, runs count alike, stage by stage.
 """
 
+import json
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
 
+from vision_studies.errors import ParameterError
+from vision_studies.files import write_json
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Artifact, Stage
 from vision_studies.studies.times import Speeds
+
+logger = logging.getLogger(__name__)
 
 _SLOWEST, _FASTEST = 2.0, 0.5  # how far off what comes later is taken to be where what is done has been
 
@@ -23,11 +32,44 @@ class StudyClock:
         speeds: of the machine.
         left: pipeline and stage, as a reader knows it -> seconds that are planned for what is not done yet.
         workers: pieces of work that are done at the same time.
+        ends: when the budget is used up, in seconds since 1970; None: there is none.
+        without: pipeline -> names of runs that were not begun because of that.
     """
 
     speeds: Speeds
     left: dict[tuple[str, str], float] = field(default_factory=dict)
     workers: int = 1
+    ends: float | None = None
+    without: dict[str, list[str]] = field(default_factory=dict)
+    _used: float = 0.0
+    _began: float = 0.0
+    _file: Path | None = None
+
+    def begin(self, budget: float, file: Path, least: float) -> None:
+        """Count what is done from now on against a budget.
+
+        Args:
+            budget: seconds for all commands of the study together.
+            file: where it is kept what earlier commands have used.
+            least: seconds of the shortest piece of work that comes first.
+
+        Raises:
+            ParameterError: the whole budget is too little for any.
+        """
+        if budget < least:
+            raise ParameterError(
+                f"execution.budget={budget_of(budget)} is too little for any run of this study: {budget_of(least)} is the "
+                "least."
+            )
+        self._used, self._file, self._began = _spent(file), file, time.time()
+        self.ends = self._began + budget - self._used
+        if self.ends - self._began < least:
+            logger.warning("the budget of %s is used up; a larger one goes on", budget_of(budget))
+
+    def end(self) -> None:
+        """Keep what was used of the budget."""
+        if self.ends is not None and self._file is not None:
+            write_json(self._file, {"seconds": round(self._used + time.time() - self._began, 1)})
 
     def stage(self, pipeline: str, stage: Stage) -> "StageClock":
         """The clock of a stage that begins."""
@@ -68,6 +110,28 @@ class StageClock:
     label: str
     stage: Stage
 
+    def latest(self, planned: float) -> float | None:
+        """When work of so many seconds has to begin at the latest, in seconds since 1970; None: any time.
+
+        Scoring is never left out, and has its time: what has been trained and says nothing would be lost.
+        """
+        if self.study.ends is None or self.stage.after is not None:
+            return None
+        stage = self.study.left.get((self.pipeline, self.label), 0.0)
+        later = self.study.later(self.pipeline, self.label, 1.0)
+        # Of what comes later, as much as of this stage can be done by then.
+        share = min(1.0, max(0.0, self.study.ends - time.time()) / max(stage + later, 1e-9))
+        return self.study.ends - planned - share * later
+
+    @property
+    def least(self) -> str:
+        """What is planned for the stage, as a budget is written."""
+        return budget_of(self.study.left.get((self.pipeline, self.label), 0.0))
+
+    def leave_out(self, runs: Sequence[Run]) -> None:
+        """Note runs that would not end in time."""
+        self.study.without.setdefault(self.pipeline, []).extend(run.name for run in runs)
+
     def weights(self, runs: Sequence[Run]) -> dict[str, float]:
         """Fingerprint of each run -> seconds that are planned for it; those of a stack have equal shares."""
         groups = [[run] for run in runs] if self.stage.group is None else self.stage.group(runs)
@@ -103,6 +167,25 @@ def study_clock(clock: StudyClock) -> Iterator[StudyClock]:
         yield clock
     finally:
         _CURRENT.reset(token)
+
+
+def _spent(file: Path) -> float:
+    """Seconds that earlier commands of a study have used of its budget."""
+    try:
+        return float(json.loads(file.read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def budget_of(seconds: float) -> str:
+    """Seconds as a budget is written, rounded up.
+
+    Examples:
+        >>> from vision_studies.studies.study_clock import budget_of
+        >>> budget_of(41.2), budget_of(1000), budget_of(8000)
+        ('42s', '17m', '134m')
+    """
+    return f"{ceil(seconds)}s" if seconds < 300 else f"{ceil(seconds / 60)}m"
 
 
 def even_weights(runs: Sequence[Run]) -> Mapping[str, float]:

@@ -1,15 +1,12 @@
 """Parameters of the `choose` pipeline."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
+from vision_studies.config.lengths_of_time import LENGTH_OF_TIME, budget_seconds
 from vision_studies.settings_base import Settings, refuse_repeated
-
-_BUDGET = r"^\d+(\.\d+)?\s*(s|min|m|h)$"
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 _LARGEST_FROM_NOTHING = 64  # pixels
 
@@ -21,7 +18,7 @@ class ChooseSettings(Settings):
     """Which classifiers are tried, on which folds, and for how long."""
 
     budget: str = Field(
-        pattern=_BUDGET,
+        pattern=LENGTH_OF_TIME,
         description="time for all candidates together, such as 90s, 10m or 1h; what does not end in time is not begun, and a "
         "larger budget goes on",
     )
@@ -81,19 +78,5 @@ class ChooseSettings(Settings):
 
     @property
     def seconds(self) -> float:
-        """The budget.
-
-        Examples:
-            >>> from vision_studies.pipelines.choose.settings import budget_seconds
-            >>> budget_seconds("90s"), budget_seconds("10m"), budget_seconds("1.5 h")
-            (90.0, 600.0, 5400.0)
-        """
+        """The budget."""
         return budget_seconds(self.budget)
-
-
-def budget_seconds(budget: str) -> float:
-    """Seconds of a budget such as 90s, 10m, 10min or 1h. Raises ValueError where it is none."""
-    if not re.match(_BUDGET, budget):
-        raise ValueError(f"'{budget}' is no length of time; write 90s, 10m or 1h")
-    number, unit = re.fullmatch(r"([\d.]+)\s*([a-z]+)", budget).groups()  # type: ignore[union-attr] # it has matched
-    return float(number) * _UNITS[unit]

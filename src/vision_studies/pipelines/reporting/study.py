@@ -29,7 +29,7 @@ from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
 from vision_studies.reports.study_pages import StudyCard, StudyReport
 from vision_studies.reports.tables import gaps, labels_among, run_rows
-from vision_studies.run_folders import folds_of, read_left_out, run_folders, stage_files
+from vision_studies.run_folders import folds_of, read_left_out, read_unfinished, run_folders, stage_files
 from vision_studies.studies.method import ChartSource, PageSection, load_method, networks_of
 from vision_studies.studies.question import Images, did, earlier_questions, read_records
 from vision_studies.studies.results import read_results
@@ -115,6 +115,7 @@ class StudyFolders:
             *self.outdated.values(),
             *self.small_test_split,
             *self.not_in_folds,
+            *filter(None, (read_unfinished(self.reports / name) for name in METHODS)),
             *(
                 f"{name} is left out of the study '{self.name}', for it cannot be done on its images: {reason}"
                 for name, reason in unfit.items()

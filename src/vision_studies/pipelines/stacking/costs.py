@@ -35,13 +35,10 @@ def training_costs(run: AnyRun, data: PreparedData, device: torch.device) -> Seq
     if isinstance(run, CombinationRun):
         if run.rule != "soup":
             return ()
-        # Every candidate is scored, and its norms are taken anew from the training images.
+        # Every candidate is scored; norms are taken anew from the training images where weights were averaged, seldom.
         *_, predict = _fitted(run.members[0], data, device)
-        return [
-            replace(
-                predict, units=len(run.members) * (len(data.splits.train) + len(data.splits.validation)), least=None
-            )
-        ]
+        images = len(run.members) * len(data.splits.validation)
+        return [replace(predict, units=images, least=None)]
     if isinstance(run, CrossValidatedRun):
         return _cross_validated(run, data, device)
     return _fitted(run, data, device)

@@ -210,7 +210,15 @@ def stages(context: Stacking, known: Known) -> Steps:
     training, scoring = (partial(cost, context=context) for cost in (_training_costs, _scoring_costs))
     combining = Alone(partial(_combine, context=context))
     yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)), training)
-    yield Stage(TRAINING, combined, combining, training, title=COMBINATIONS, verb="combine")
+    yield Stage(
+        TRAINING,
+        combined,
+        combining,
+        training,
+        title=COMBINATIONS,
+        verb="combine",
+        ready=partial(_can_be_combined, context),
+    )
     for runs in (trained, combined):
         evaluating = Alone(partial(_evaluate, context=context))
         yield Stage(EVALUATION, runs, evaluating, scoring, verb="score", after=TRAINING)
@@ -319,6 +327,12 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
     return work.train(settings, run.seed, data, folder, context.device, report)
+
+
+def _can_be_combined(context: Stacking, run: Run) -> bool:
+    """Whether all its members have ended, in whatever way."""
+    members = members_of(context, run, read_combination(run))
+    return all(context.runs.status(member, TRAINING) is not None for member in members)
 
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
