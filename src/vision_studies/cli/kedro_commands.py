@@ -7,7 +7,7 @@ import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -71,7 +71,6 @@ def _run_each(studies: list[str], collection: str) -> None:
 
 @functools.wraps(kedro_run.callback)  # type: ignore[arg-type]
 def _run(budget: str | None = None, **options: Any) -> Any:
-    options["params"] = with_budget(options.get("params") or {}, budget)
     options["env"] = options.get("env") or os.environ.get(ENV_VARIABLE)
     # --pipeline is the documented way here; Kedro would call it deprecated.
     if options.get("pipeline") and not options.get("pipelines"):
@@ -85,6 +84,7 @@ def _run(budget: str | None = None, **options: Any) -> Any:
         raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
     options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
     loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options["env"])
+    options["params"] = with_budget(options.get("params") or {}, budget, named or loader.pipelines)
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
     chosen = any(options.get(name) for name in SELECTIONS if name not in _OTHERWISE)
@@ -110,9 +110,9 @@ def _run(budget: str | None = None, **options: Any) -> Any:
         ) from error
 
 
-def with_budget(params: dict[str, Any], budget: str | None) -> dict[str, Any]:
-    """Parameters of a command with `--budget` in the place that each pipeline has for it. Raises ParameterError where it is no
-    length of time.
+def with_budget(params: dict[str, Any], budget: str | None, pipelines: Sequence[str] | None) -> dict[str, Any]:
+    """Parameters of a command of these pipelines (None: all) with `--budget` in the place that each has for it. Raises
+    ParameterError where it is no length of time.
     """
     if budget is None:
         return params
@@ -120,8 +120,8 @@ def with_budget(params: dict[str, Any], budget: str | None) -> dict[str, Any]:
         budget_seconds(budget)
     except ValueError as error:
         raise ParameterError(f"--budget: {error}.") from error
-    of_both = {name: {**params.get(name, {}), "budget": budget} for name in ("execution", "choose")}
-    return {**params, **of_both}
+    places = ["execution", *(["choose"] if pipelines is None or "choose" in pipelines else [])]
+    return {**params, **{name: {**params.get(name, {}), "budget": budget} for name in places}}
 
 
 def run_study(name: str, params: dict[str, Any]) -> None:

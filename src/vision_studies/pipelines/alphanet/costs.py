@@ -16,8 +16,9 @@ from vision_studies.pipelines.alphanet.settings import (
     CrtSettings,
     LwsSettings,
     MultiExpertSettings,
+    RetrainedSettings,
 )
-from vision_studies.pipelines.alphanet.work.classifiers import fit_classifier
+from vision_studies.pipelines.alphanet.work.classifiers import fit
 from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
 from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
@@ -72,16 +73,17 @@ def fitting_costs(settings: ClassifierSettings, made_up: MadeUpFeatures, experts
     if isinstance(settings, MultiExpertSettings):
         own = () if settings.crt is None else fitting_costs(settings.crt, made_up, 1, device)
         return [replace(cost, units=cost.units * experts) for cost in own]
-    if not isinstance(settings, CrtSettings | LwsSettings):
+    if not isinstance(settings, CrtSettings | LwsSettings | RetrainedSettings):
         return ()
-    trained: CrtSettings | LwsSettings = settings
-    images, width, classes = len(made_up.labels), made_up.width, len(made_up.class_names)
+    trained: CrtSettings | LwsSettings | RetrainedSettings = settings
+    width, classes = made_up.width, len(made_up.class_names)
+    values = len(trained.values) if isinstance(trained, RetrainedSettings) else 1  # a classifier each
+    images = len(made_up.labels) * values
 
-    def fit() -> Any:
+    def ready() -> Any:
         short = trained.model_copy(update={"epochs": 1, "learning_rate": 1e-6})
         features, classifier = made_up.features, made_up.classifier
-        group = features.groups["train"]
-        return lambda: fit_classifier(short, classifier, group, None, 0, device), images
+        return lambda: fit(short, features, [classifier], 0, device), images
 
     shape = {
         "kind": trained.name,
@@ -91,7 +93,7 @@ def fitting_costs(settings: ClassifierSettings, made_up: MadeUpFeatures, experts
         "device": device.type,
     }
     operations = lambda: 3.0 * width * classes  # noqa: E731
-    return [Cost("fit", shape, images * trained.epochs, operations, lambda: seconds_of(fit, most=3))]
+    return [Cost("fit", shape, images * trained.epochs, operations, lambda: seconds_of(ready, most=3))]
 
 
 def learning_costs(

@@ -237,7 +237,7 @@ class Plan:
         labels = np.asarray(data.image_set.labels)
         validation = labels[data.splits.validation] if carved else None
         return MadeUpFeatures(
-            width, labels[np.concatenate(learns)], validation, self.class_splits, data.image_set.class_names
+            width, labels[np.concatenate(learns)], validation, self.class_splits(), data.image_set.class_names
         )
 
     def feature_costs(self) -> Costs:

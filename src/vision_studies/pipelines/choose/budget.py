@@ -16,7 +16,7 @@ from vision_studies.pipelines.choose.division import image_epochs
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
-    from vision_studies.models.backbones import OpenedBackbone
+    from vision_studies.models.pretrained import OpenedBackbone
 
 SPEED_FILE = "speed.json"
 PACE_FILE = "pace.json"
