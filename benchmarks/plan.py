@@ -58,9 +58,10 @@ def main() -> None:
     rows = []
     for study in arguments.studies:
         found = kept.get(study) or _in_a_process(study)
+        kept[study] = found
         rows += [found]
         if arguments.rows is not None:
-            arguments.rows.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+            arguments.rows.write_text("".join(json.dumps(row) + "\n" for row in kept.values()), encoding="utf-8")
     publish(text_of(rows), RESULT, write=arguments.write)
 
 
