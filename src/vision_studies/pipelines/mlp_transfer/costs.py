@@ -76,7 +76,7 @@ def scoring_costs(settings: MlpRunSettings, members: int, data: PreparedData, de
 
 
 def _shape(settings: MlpRunSettings, device: torch.device) -> dict[str, Any]:
-    return {"widths": list(settings.widths), "device": device.type}
+    return {"widths": list(settings.widths), "parametrisation": settings.parametrisation, "device": device.type}
 
 
 def _operations(settings: MlpRunSettings, data: PreparedData) -> float:

@@ -25,7 +25,7 @@ from vision_studies.pipelines.mlp_transfer.plan import (
     Perceptrons,
     perceptron_run,
 )
-from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings
+from vision_studies.pipelines.mlp_transfer.settings import MlpRunSettings, MlpTransferSettings, Perceptron
 from vision_studies.studies.method import WEIGHTS_FILE, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Known, Later, Record, Stage, Steps, alike, pruned_otherwise
@@ -125,7 +125,7 @@ def stages(context: Perceptrons, known: Known) -> Steps:
             counts = {RETRAINING: perceptrons * seeds, TRANSFER: perceptrons * others * seeds}
             for label, count in counts.items():
                 if count:
-                    sources = 1 if label == RETRAINING else architectures - 1
+                    sources = 1 if label == RETRAINING else others
                     yield Later(label, count, reason, partial(_later_costs, context, sources))
             return
         trials = [run.fingerprint for run in runs]
@@ -163,7 +163,7 @@ def _searched(context: Perceptrons) -> Steps:
             break
     missing = settings.search.trials * len(settings.perceptrons) - len(runs)
     if missing:
-        of_each = missing // len(settings.architectures)
+        of_each = missing // len(settings.perceptrons)
         cost = partial(_trial_costs, context, of_each)
         yield Later(SEARCH, missing, "drawn from what the trials before them find", cost)
     if settings.protocol == "published":  # the original scores every trial; nothing is chosen by it
@@ -229,9 +229,9 @@ def _trial_costs(context: Perceptrons, of_each: int) -> Costs:
     sizes = [batch] * full + [rest] * (rest > 0)
     return [
         cost
-        for architecture in range(len(context.settings.architectures))
+        for perceptron in context.settings.perceptrons
         for size in sizes
-        for cost in _costs_of_some(context, architecture, size, _training_costs)
+        for cost in _costs_of_some(context, perceptron, size, _training_costs)
     ]
 
 
@@ -240,19 +240,18 @@ def _later_costs(context: Perceptrons, sources: int) -> Costs:
     size = sources * len(context.settings.seeds)
     return [
         cost
-        for architecture in range(len(context.settings.architectures))
+        for perceptron in context.settings.perceptrons
         for told in (_training_costs, _scoring_costs)
-        for cost in _costs_of_some(context, architecture, size, told)
+        for cost in _costs_of_some(context, perceptron, size, told)
     ]
 
 
-def _costs_of_some(context: Perceptrons, architecture: int, count: int, told: Callable[..., Costs]) -> Costs:
-    """What so many perceptrons of an architecture cost, whatever their hyperparameters, in stacks as they would be trained."""
+def _costs_of_some(context: Perceptrons, perceptron: Perceptron, count: int, told: Callable[..., Costs]) -> Costs:
+    """What so many perceptrons of one kind cost, whatever their hyperparameters, in stacks as they would be trained."""
     from vision_studies.pipelines.mlp_transfer.search import shared_draws
 
-    widths = context.settings.architectures[architecture]
     [drawn] = shared_draws(context.settings.search.space, 1, 0)
-    runs = [perceptron_run(context, architecture_name(widths), seed, widths, drawn) for seed in range(count)]
+    runs = [perceptron_run(context, perceptron, seed, drawn) for seed in range(count)]
     return [cost for stack in _stacks(context, runs) for cost in told(stack, context=context)]
 
 
