@@ -198,6 +198,7 @@ def test_a_candidate_that_the_budget_stops_goes_on_where_it_was(study, tmp_path,
         assert 0 < pace["left"] == stopped.value.seconds < pace["total"]
         assert any((folder / "trainings").iterdir())
     outcome = try_candidate(run, folder, own.images, store, Watch(1000))
+    assert outcome.metrics["other_metrics"]["own_seconds"] > pace["spent"] > 0
     np.testing.assert_allclose(outcome.predictions[0].probabilities, expected, atol=5e-4)  # which are kept in 16 bits
 
 

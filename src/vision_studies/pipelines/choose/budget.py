@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SPEED_FILE = "speed.json"
 PACE_FILE = "pace.json"
-"""What a run says of how long its trainings take in all, and how long those that have not ended."""
+"""What a run says of how long its trainings take in all, those that have not ended, and what has been done of them."""
 
 _OPERATIONS_A_SECOND = 1.2e10  # of two cores without bfloat16, where nothing has been measured yet
 LEAST_HEAD = 0.3  # seconds
@@ -214,9 +214,9 @@ def read_speed(file: Path) -> dict[str, float]:
 
 
 def read_pace(file: Path) -> dict[str, float] | None:
-    """Seconds `total` and `left` of a run's trainings; None where it has not begun, or the file is damaged."""
+    """Seconds `total`, `left` and `spent` of a run's trainings; None where it has not begun, or the file is damaged."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return {name: float(told[name]) for name in ("total", "left")}
+        return {name: float(told[name]) for name in ("total", "left", "spent")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

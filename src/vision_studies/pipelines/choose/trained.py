@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vision_studies.files import write_json
-from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, OutOfTime
+from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, OutOfTime, read_pace
 from vision_studies.pipelines.choose.candidates import part_of, recipe_of
 from vision_studies.pipelines.choose.division import FEWEST_PAIRED, Division, Training, Trainings, trainings_of
 
@@ -31,12 +31,14 @@ class Said(NamedTuple):
         inner: logits float32 [F, N, classes]; NaN where nothing is said of an image. See `work.Tried.inner`.
         body: weights of the network that is kept, and by what its images are normalised.
         head: `weight` [classes, D] and `bias` [classes] of its last layer.
+        earlier: seconds that earlier commands have worked on them.
     """
 
     tested: np.ndarray
     inner: np.ndarray
     body: dict[str, Any]
     head: dict[str, np.ndarray]
+    earlier: float
 
 
 def train_candidate(
@@ -72,11 +74,11 @@ def train_candidate(
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
     inner = _inner(trainings, division, logits, classes)
     if division.outer is None:
-        return Said(logits["whole"], inner, body, head)
+        return Said(logits["whole"], inner, body, head, pace.earlier)
     tested = np.zeros((len(division.labels), classes), np.float32)
     for training in trainings.outer:
         tested[training.predicts] = logits[training.name]
-    return Said(tested, inner, body, head)
+    return Said(tested, inner, body, head, pace.earlier)
 
 
 def _inner(trainings: Trainings, division: Division, logits: dict[str, np.ndarray], classes: int) -> np.ndarray:
@@ -171,6 +173,7 @@ class _Pace:
     trainings: Trainings
     clock: Clock | None
     begun: float
+    earlier: float = field(default=0.0, init=False)
     _left: float = field(init=False)
     _seen: float = field(default=0.0, init=False)
     _looks: int = field(default=0, init=False)
@@ -179,6 +182,8 @@ class _Pace:
     def __post_init__(self) -> None:
         self._left = float(sum(self.epochs * len(training.learns) for training in self.trainings.all))
         self._total = self._left
+        before = read_pace(self.folder / PACE_FILE)
+        self.earlier = 0.0 if before is None else before["spent"]
         self._ready = time.perf_counter()
 
     def skip(self, training: Training) -> None:
@@ -206,7 +211,12 @@ class _Pace:
             return
         training = (time.perf_counter() - self._ready) / self._seen
         preparing = self._ready - self.begun
-        seconds = {"total": preparing + training * self._total, "left": preparing + training * self._left}
+        spent = self.earlier + time.perf_counter() - self.begun
+        seconds = {
+            "total": preparing + training * self._total,
+            "left": preparing + training * self._left,
+            "spent": spent,
+        }
         write_json(self.folder / PACE_FILE, seconds)
         doubt = _DOUBT if self._looks <= _FIRST_LOOKS else 1.0
         if self._left and (self.clock.left <= 0 or training * self._left > doubt * self.clock.left):

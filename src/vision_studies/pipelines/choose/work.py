@@ -70,7 +70,7 @@ def try_candidate(
     else:
         tried, state, sizes = _trained(run, folder, division, data, runs, clock)
     save_state(folder / WEIGHTS_FILE, state | {"temperature": tried.temperature})
-    own = time.perf_counter() - begun
+    own = time.perf_counter() - begun + sizes.pop("earlier", 0.0)
     tested = Predictions.of("test", division.test, division.test_labels, tried.tested)
     if division.outer is not None:  # whose images stand in the order of their positions
         tested = replace(tested, folds=division.outer + 1)
@@ -152,7 +152,11 @@ def _trained(
     recipe = run.configuration["recipe"]
     tried = Tried(tested, inner, float(np.mean(accuracies)), recipe, recipe, temperature, None)
     size = network_size(run.configuration, data, said.body, said.head)
-    return tried, {"body": said.body, "head": head}, {**size, "head_numbers": 0, "feature_seconds": 0.0}
+    return (
+        tried,
+        {"body": said.body, "head": head},
+        {**size, "head_numbers": 0, "feature_seconds": 0.0, "earlier": said.earlier},
+    )
 
 
 def tried_family(
