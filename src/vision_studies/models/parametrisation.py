@@ -47,7 +47,7 @@ def tensor_scales(parametrisation: Parametrisation, widths: Sequence[int], base_
         widths: units of each hidden layer.
         base_width: the width at which hyperparameters mean what they say.
 
-    Example:
+    Examples:
         >>> scales = tensor_scales("mup", [256, 256], base_width=64)
         >>> scales["layers.1.weight"].step.rate  # a hidden layer four times as wide as the base
         0.25

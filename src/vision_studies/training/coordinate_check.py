@@ -52,7 +52,7 @@ def coordinate_check(
         One row a parametrisation, width, seed, step (0: before the first) and layer (1 to hidden_layers + 1, the last gives
         the logits): columns of these names, and size, the mean absolute value of the layer's outputs on the batch.
 
-    Example:
+    Examples:
         >>> images, labels = torch.randn(32, 8), torch.arange(32) % 3
         >>> table = coordinate_check(images, labels, widths=[16, 64], base_width=16, steps=2, seeds=[0])
         >>> list(table.columns), len(table)
