@@ -48,6 +48,7 @@ def tensor_scales(parametrisation: Parametrisation, widths: Sequence[int], base_
         base_width: the width at which hyperparameters mean what they say.
 
     Examples:
+        >>> from vision_studies.models.parametrisation import tensor_scales
         >>> scales = tensor_scales("mup", [256, 256], base_width=64)
         >>> scales["layers.1.weight"].step.rate  # a hidden layer four times as wide as the base
         0.25

@@ -53,6 +53,8 @@ def coordinate_check(
         the logits): columns of these names, and size, the mean absolute value of the layer's outputs on the batch.
 
     Examples:
+        >>> import torch
+        >>> from vision_studies.training.coordinate_check import coordinate_check
         >>> images, labels = torch.randn(32, 8), torch.arange(32) % 3
         >>> table = coordinate_check(images, labels, widths=[16, 64], base_width=16, steps=2, seeds=[0])
         >>> list(table.columns), len(table)
