@@ -1,4 +1,6 @@
 import json
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -126,23 +128,37 @@ def test_times_stand_beside_the_processor_and_the_versions_that_they_are_of(tmp_
 
 
 def test_times_are_stage_by_stage_and_short_studies_are_not_measured_before_they_run(speeds):
-    calls = []
+    calls, now = [], [0.0]
     forecasts = [
         StageForecast("toy", "training", "train", work=(lambda: [training(8, 1e3)],) * 3),
         StageForecast("toy", "search", "train", unknown=(Unknown(2, "drawn"),), work=(lambda: [training(8, 2e3)],)),
     ]
     times = PlannedTimes(forecasts, speeds)
 
-    def note(pieces, _speeds, *, seconds):
+    def note(pieces, found, *, seconds):
+        """A shape that takes four seconds to measure."""
         calls.append((len(pieces), seconds))
+        found.measured[f"another {len(calls)}"] = {}
+        now[0] += 4
 
     times.measure_if_worth_it(by=note)  # 1 s of operations
     assert not calls
     measured(speeds, [training(8)])
     assert [stage.seconds for stage in times.stages] == pytest.approx([300, 200])
-    times.measure_if_worth_it(by=note)
-    assert calls == [(4, pytest.approx(10))]
-    assert times.clock().left == pytest.approx({("toy", "training"): 300, ("toy", "search"): 200})
+    times.measure_if_worth_it(by=note, clock=lambda: now[0])
+    assert calls == [(4, pytest.approx(0.1))] * 3  # a fiftieth of 500 seconds: the third begins after eight
+    times.measure_if_worth_it(by=lambda *_, seconds: calls.append(seconds), clock=lambda: now[0])
+    assert len(calls) == 4  # where nothing is left to be measured it ends
+
+
+def test_a_study_that_turns_out_to_be_short_is_measured_no_further(speeds):
+    calls = []
+    shapes = [training(width, 1e5, seconds=(1e-6, 1e-6), calls=calls) for width in (8, 16)]
+    times = PlannedTimes([StageForecast("toy", "training", "train", work=(lambda: shapes,))], speeds)
+    assert times.whole.seconds > 400  # by numbers of operations
+    times.measure_if_worth_it(by=partial(measure, watch=lambda: 0.0, clock=count(0, 0.06).__next__))
+    assert calls == [16]
+    assert times.whole.seconds < 1
 
 
 def test_a_stage_remembers_how_long_whole_runs_took(tmp_path, speeds):

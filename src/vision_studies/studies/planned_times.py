@@ -1,5 +1,6 @@
 """How long what is left of a study takes on this machine, stage by stage."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from vision_studies.studies.study_clock import StudyClock
 from vision_studies.studies.times import MEASURING_SECONDS, Estimate, Speeds, measure, total
 
 _WORTH_MEASURING = 0.02  # share of a study's time that a command which does it may spend on telling it
+_AT_ONCE = 0.1  # seconds: one shape, as what has begun is ended
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,20 @@ class PlannedTimes:
         """Do a little of what nothing is known of, see `times.measure`, for so many seconds."""
         by([costs for stage in self._pieces for costs in stage], self.speeds, seconds=seconds)
 
-    def measure_if_worth_it(self, by: Callable[..., None] = measure) -> None:
-        """The same where the study is so long that this is worth its time."""
-        seconds = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.seconds)
-        if seconds >= 1:
-            self.measure_missing(seconds, by)
+    def measure_if_worth_it(
+        self, by: Callable[..., None] = measure, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """The same, one shape after the other, as long as the study is so long that this is worth its time.
+
+        What is told from numbers of operations alone may be far too long, so that it is asked again after each.
+        """
+        began, known = clock(), -1
+        while len(self.speeds.measured) != known:
+            known = len(self.speeds.measured)
+            left = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.seconds) - (clock() - began)
+            if left < 1:
+                return
+            self.measure_missing(min(left, _AT_ONCE), by)
 
     @property
     def least(self) -> float:
