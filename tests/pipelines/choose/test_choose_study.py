@@ -18,7 +18,7 @@ from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.models import backbones, library_backbones
 from vision_studies.pipelines.choose import nodes, work
-from vision_studies.pipelines.choose.candidates import Part, Sized, Step, in_order, steps
+from vision_studies.pipelines.choose.candidates import CLASSIFIER, FROM_NOTHING, Part, Sized, Step, in_order, steps
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import joined, known_backbone
 from vision_studies.pipelines.choose.method import METHOD
@@ -96,6 +96,12 @@ def test_all_is_tried_with_the_first_seed_before_further_ones_and_each_has_folds
     [found, *_] = read_evidence(variant_runs(table), own.runs.folder)
     assert found.evidence.folds.shape == (2, 24)
     assert (found.evidence.folds[0] != found.evidence.folds[1]).any()
+
+
+def test_networks_are_trained_when_the_classifiers_have_had_all_seeds(tmp_path):
+    own = context(tmp_path, seeds=[4, 2], backbones=[], from_nothing=["light"])
+    order = [(run.configuration["kind"], run.seed) for run in _tried_runs(METHOD.stages(own, None))]
+    assert [*dict.fromkeys(order)] == [(kind, seed) for kind in (CLASSIFIER, FROM_NOTHING) for seed in (4, 2)]
 
 
 def _tried_runs(stages):

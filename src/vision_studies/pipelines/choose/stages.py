@@ -313,10 +313,15 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
 
 
 def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
-    """What is tried, in order, with each seed in turn; the order is looked up again for each, as features are there then."""
-    for seed in context.settings.seeds:
-        for step, _ in ordered_steps(context, _speed(context)):
-            yield seed, step
+    """What is tried, in order, with each seed in turn; the order is looked up again for each, as features are there then.
+
+    Networks that are trained come last: further seeds of the classifiers say how sure the choice is, and take seconds.
+    """
+    for trains in (False, True):
+        for seed in context.settings.seeds:
+            for step, _ in ordered_steps(context, _speed(context)):
+                if (step.recipe is not None) == trains:
+                    yield seed, step
 
 
 def _workload(context: Choosing) -> Workload:
