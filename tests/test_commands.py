@@ -42,7 +42,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert record["versions"]["torch"].startswith("2.13.0")
     outputs = {path.parts[-1] for path in (demo_project.folder / "data").glob("0*/*") if path.name != ".gitkeep"}
     of_all_studies = {"index.html", "scripts", "comparison.csv", "best_configurations.md", "best_configurations.tex"}
-    assert {name.split("-")[0] for name in outputs - of_all_studies} <= {"demo+quick", "digits"}
+    assert {name.split("-")[0] for name in outputs - of_all_studies} <= {"demo+quick", "digits", "times"}
 
 
 @pytest.mark.slow

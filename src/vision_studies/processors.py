@@ -17,7 +17,12 @@ def processors(root: Path = Path("/")) -> int:
     Args:
         root: folder in which /proc and /sys are.
     """
-    return max(1, min([len(os.sched_getaffinity(0)), *map(math.ceil, _quotas(root))]))
+    return max(1, min([len(usable()), *map(math.ceil, _quotas(root))]))
+
+
+def usable() -> set[int]:
+    """Numbers of the processors that this process may run on."""
+    return os.sched_getaffinity(0)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -10,8 +10,10 @@ from tests.figures import test_every_figure as registry
 
 from vision_studies.figures import comparison, interactive_results, mean_ranks, training
 from vision_studies.figures.style import COLOURS, colour, look, numbered, series_of
+from vision_studies.pipelines.alphanet.plots import trade_offs
 from vision_studies.pipelines.clustering import plots as clustering
 from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
+from vision_studies.pipelines.mlp_transfer import width_plots
 from vision_studies.pipelines.stacking import plots as stacking
 from vision_studies.statistics.comparisons import compare_variants
 
@@ -66,8 +68,14 @@ VARIANTS = {
 }
 """Figures whose colours say the variant -> its arguments for variants of these names."""
 
-OTHERS = {clustering.effective_rank_bars, clustering.distance_lines, clustering.scatter}
-"""Figures whose series are networks or classes, which the registry gives such names."""
+OTHERS = {
+    clustering.effective_rank_bars,
+    clustering.distance_lines,
+    clustering.scatter,
+    width_plots.learning_rates,
+    trade_offs.accuracy_against_frequency,
+}
+"""Figures whose series are networks, widths, classes or one method in grey, which the registry gives such names."""
 
 
 def colours_of(drawn, names):

@@ -27,7 +27,8 @@ from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.figures import classification, comparison, mean_ranks, training
 from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.pipelines.alphanet.plots import accuracies as alphanet
-from vision_studies.pipelines.alphanet.plots import neighbours, predictions
+from vision_studies.pipelines.alphanet.plots import neighbours, predictions, trade_offs
+from vision_studies.pipelines.alphanet.trade_offs import areas
 from vision_studies.pipelines.choose import plots as choose
 from vision_studies.pipelines.choose.candidates import CLASSIFIER, Part
 from vision_studies.pipelines.clustering import plots as clustering
@@ -168,6 +169,27 @@ def tried(count):
     return pd.DataFrame(rows)
 
 
+def knobs(count):
+    """Few and many classes over five values of each method's knob."""
+    return pd.DataFrame(
+        {"classifier": "cRT", "method": name, "knob": knob, "repeat": repeat, "chosen": knob == 1.0, "medium": 0.5}
+        | {"few": 0.2 + knob / 5 + repeat / 50 + number / 99, "many": 0.9 - knob / 4, "overall": 0.6}
+        for number, name in enumerate(names(count))
+        for repeat in range(3)
+        for knob in (0.0, 0.5, 1.0, 1.5, 2.0)
+    )
+
+
+def class_accuracies(count):
+    """Of eight classes, from 500 training images to 5."""
+    return pd.DataFrame(
+        {"experiment": name, "repeat": repeat, "label": label, "train_images": images, "accuracy": images**0.1 / 2.5}
+        for name in names(count)
+        for repeat in range(3)
+        for label, images in enumerate((500, 200, 90, 40, 20, 10, 7, 5))
+    )
+
+
 def learnt(count):
     sizes = [20 * 2**number for number in range(count + 1)]
     rows = [
@@ -196,6 +218,8 @@ FIGURES = {
         LONG,
     ),
     predictions.prediction_changes: lambda n: (predicted.flows(range(n, n + 18)), LONG),
+    trade_offs.few_against_many: lambda n: (knobs(n), areas(knobs(n))),
+    trade_offs.accuracy_against_frequency: lambda n: (class_accuracies(n),),
     alphanet.split_points: lambda n: (split.summary(rhos=rhos(n)),),
     alphanet.split_lines: lambda n: (split.summary(rhos=rhos(n)),),
     classification.confusion_matrix: confused,

@@ -109,7 +109,6 @@ def test_the_option_is_of_all_pipelines_and_refuses_what_is_no_time():
     own = {"execution": {"workers": 2, "budget": "2h"}}
     assert with_budget({"execution": {"workers": 2}}, "2h", None) == own | {"choose": {"budget": "2h"}}
     assert with_budget({"execution": {"workers": 2}}, "2h", ["stacking"]) == own
-    assert with_budget({"fresh": True}, None, None) == {"fresh": True}
     with pytest.raises(ParameterError, match=r"--budget: 'soon' is no length of time; write 90s, 10m or 1h"):
         with_budget({}, "soon", None)
 

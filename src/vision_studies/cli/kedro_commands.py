@@ -84,7 +84,8 @@ def _run(budget: str | None = None, **options: Any) -> Any:
         raise ParameterError(f"There is no runner '{runner}'; use {', '.join(_RUNNERS[:-1])} or {_RUNNERS[-1]}.")
     options["runner"] = runner or "vision_studies.catalog.study_runner.StudyRunner"
     loader = StudyConfigLoader(options.get("conf_source") or project_folder() / "conf", options["env"])
-    options["params"] = with_budget(options.get("params") or {}, budget, named or loader.pipelines)
+    if budget is not None:
+        options["params"] = with_budget(options.get("params") or {}, budget, named or loader.pipelines)
     if loader.studies is not None:
         return _run_each(loader.studies, options["env"])
     chosen = any(options.get(name) for name in SELECTIONS if name not in _OTHERWISE)
@@ -110,12 +111,10 @@ def _run(budget: str | None = None, **options: Any) -> Any:
         ) from error
 
 
-def with_budget(params: dict[str, Any], budget: str | None, pipelines: Sequence[str] | None) -> dict[str, Any]:
+def with_budget(params: dict[str, Any], budget: str, pipelines: Sequence[str] | None) -> dict[str, Any]:
     """Parameters of a command of these pipelines (None: all) with `--budget` in the place that each has for it. Raises
     ParameterError where it is no length of time.
     """
-    if budget is None:
-        return params
     try:
         budget_seconds(budget)
     except ValueError as error:

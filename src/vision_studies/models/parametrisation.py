@@ -8,10 +8,10 @@ and eps of that weight (Yang et al., lemma J.1), so that a trained network is a 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 Parametrisation = Literal["standard", "mup", "ntk"]
 
@@ -75,8 +75,7 @@ def tensor_scales(parametrisation: Parametrisation, widths: Sequence[int], base_
     return scales
 
 
-@torch.no_grad()
-def scale_first_weights(network: nn.Module, scales: Mapping[str, TensorScale]) -> None:
+def scale_first_weights(network: "nn.Module", scales: Mapping[str, TensorScale]) -> None:
     """Multiply parameters in place by the `initial` of their names."""
     for name, scale in scales.items():
-        network.get_parameter(name).mul_(scale.initial)
+        network.get_parameter(name).data.mul_(scale.initial)

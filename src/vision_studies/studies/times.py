@@ -18,6 +18,7 @@ from typing import Any
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.costs import Cost, Costs, Measured
 from vision_studies.files import hash_json, write_json
+from vision_studies.processors import usable
 from vision_studies.studies.provenance import library_versions, processor_name
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def others_at_work(seconds: float = 0.3) -> float:
     """Share of this process's processors, 0 to 1, that other processes take, watched for so long."""
     import psutil
 
-    here = sorted(os.sched_getaffinity(0))
+    here = usable()
     shares = psutil.cpu_percent(seconds, percpu=True)
     return sum(shares[cpu] for cpu in here if cpu < len(shares)) / (100 * len(here))
 
