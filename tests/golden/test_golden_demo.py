@@ -25,9 +25,20 @@ PATTERNS = (
     (r"epoch_\d+", "epoch_N"),
     (r"examples/.*\.png", "examples/CLASS.png"),
 )
-WITHOUT = ("/ffcv/", "/kedro_viz/", ".lock", ".holder", "/stacks/", "/.versions/", "/.serving/", "/.nodes/")
-"""Files that are written only where a library is installed or a command was given (as one that uses a model), those that a
-finished study forgets, and versions of files, the newest of which lie where the golden file has them."""
+WITHOUT = (
+    "/ffcv/",
+    "/02_intermediate/times/",
+    "/kedro_viz/",
+    ".lock",
+    ".holder",
+    "/stacks/",
+    "/.versions/",
+    "/.serving/",
+    "/.nodes/",
+)
+"""Files that are written only where a library is installed or a command was given (as one that uses a model), those that have
+the processor in their name, those that a finished study forgets, and versions of files, the newest of which lie where this
+file has them."""
 
 AVERAGE = "average of the best"
 IDENTITY = ["variant", "trial", "seed", "condition", "parameters", "macs"]
