@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
+ABSENT = "not run, though others were"
+"""Why a variant has no result with a seed that another variant has one with."""
 
 
 @dataclass(frozen=True)

@@ -531,6 +531,20 @@ def test_what_is_said_of_an_answer(case):
     assert answer_sentences(given, 0.95, 0.01) == expected
 
 
+def test_of_many_that_the_time_was_too_short_for_the_first_are_named_and_all_that_failed():
+    short = [
+        standing(f"v{number}", 0.82, 0.8, WORSE, problems=("seed 2 not run, though others were",))
+        for number in range(6)
+    ]
+    failed = standing("late", 0.82, 0.8, WORSE, problems=("seed 1 diverged (the loss is not a number in epoch 3)",))
+    said = answer_sentences(answer(standing(), *short, failed), 0.95, 0.01)
+    assert [sentence for sentence in said if "not whole" in sentence] == [
+        *(f"'v{number}' is not whole: seed 2 not run, though others were." for number in range(3)),
+        "'late' is not whole: seed 1 diverged (the loss is not a number in epoch 3).",
+        "3 more are not whole, with seeds not run, though others were: the table says how many each has.",
+    ]
+
+
 def verdict(*answers, **changes):
     made = Verdict("cells", "Cells", "Which network?", answers, (), (), False, 0.95, 0.01)
     return replace(made, **changes)

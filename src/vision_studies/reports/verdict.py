@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vision_studies.outcomes import ABSENT
 from vision_studies.reports.formatting import MISSING, count, duration
 from vision_studies.reports.standings import Picture, picture
 from vision_studies.reports.table import Table
@@ -331,9 +332,15 @@ def _left_out(answer: Answer) -> Iterator[str]:
     """What has no result, or lacks some of its runs."""
     for candidate in answer.left_out:
         yield f"{_sentence(_name(candidate, answer))} has no result: {'; '.join(candidate.problems) or 'it was not run'}."
+    absent = 0
     for standing in answer.standings:
-        if standing.candidate.problems:
-            yield f"{_sentence(_called(standing, answer))} is not whole: {'; '.join(standing.candidate.problems)}."
+        problems = standing.candidate.problems
+        only_absent = bool(problems) and all(ABSENT in problem for problem in problems)
+        absent += only_absent
+        if problems and (not only_absent or absent <= _NAMED):
+            yield f"{_sentence(_called(standing, answer))} is not whole: {'; '.join(problems)}."
+    if absent > _NAMED:
+        yield f"{absent - _NAMED} more are not whole, with seeds {ABSENT}: the table says how many each has."
 
 
 def table(answer: Answer, confidence: float) -> Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from vision_studies.config.registry import METHODS
-from vision_studies.outcomes import COMPLETE
+from vision_studies.outcomes import ABSENT, COMPLETE
 from vision_studies.predictions import Predictions
 from vision_studies.project_folders import project_folder
 from vision_studies.reports.formatting import is_missing
@@ -180,7 +180,7 @@ def _problems(rows: Rows, seeds: set[int]) -> tuple[str, ...]:
             by_reason.setdefault("trained, and not scored on test images", []).append(int(row["seed"]))
     absent = sorted(seeds - {int(row["seed"]) for row in rows})
     if absent:
-        by_reason["not run, though others were"] = absent
+        by_reason[ABSENT] = absent
     return tuple(f"{_seeds(numbers)} {reason}" for reason, numbers in by_reason.items())
 
 
