@@ -74,7 +74,16 @@ def few_against_many(trade_offs: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     for axes, method in zip(panels.axes, methods, strict=True):
         for other, points in means.groupby("method", sort=False):
             if other != method:
-                axes.plot(100 * points["many"], 100 * points["few"], color=SOFT, alpha=0.35, linewidth=0.8, zorder=1)
+                axes.plot(
+                    100 * points["many"],
+                    100 * points["few"],
+                    "o-",
+                    color=SOFT,
+                    alpha=0.35,
+                    linewidth=0.8,
+                    markersize=3,
+                    zorder=1,
+                )
         points = means[means["method"] == method]
         look: dict[str, Any] = {"color": COLOURS[0], "marker": "o", "markersize": 4, "linewidth": 1.5}
         axes.plot(100 * points["many"], 100 * points["few"], **look)
@@ -88,7 +97,7 @@ def few_against_many(trade_offs: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     legend = [
         key("values of the knob", color=COLOURS[0], marker="o", markersize=4),
         key("chosen by validation", color=COLOURS[3], linestyle="", marker="o", markersize=9, markerfacecolor="none"),
-        key("other methods", color=SOFT, alpha=0.5),
+        key("other methods", marker="o", markersize=3, color=SOFT, alpha=0.5),
     ]
     note = "Means over repeats. The number is the share of the unit square below and left of some point; 1 is perfect."
     return finished(panels.figure, title, legend=legend, note=note)
