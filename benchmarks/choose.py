@@ -8,7 +8,7 @@ They take turns: a repeat of scikit-learn's, five times, and between these three
 regression stops early by itself (`tol=1e-4`): what one writes is timed, and a repeat is done again with `tol=1e-7` to compare.
 
 `draws` asks whether the estimate is honest: on 20 random draws of 300 images, nested cross-validation chooses among families,
-and what it promises is compared with the accuracy on test images that none has seen.
+and what it promises is compared with the accuracy on test images that none has seen. Its section is of the images of `--source`.
 """
 
 import argparse
@@ -48,6 +48,9 @@ IMAGES = 2000  # of the table
 FOLDS, REPEATS = 5, 5
 GOAL = 10
 DRAWS, OF_A_DRAW = 20, 300
+DATA = {"cifar10": "CIFAR-10", "fashion_mnist": "FashionMNIST"}
+"""What images are called in the page, by the name of their folder."""
+
 CANDIDATES = ("nearest_class_mean", "lda", "ridge", "logistic", "nearest_neighbours")
 """Families that are chosen among, from simple to complex; the average of all stands behind them."""
 
@@ -175,7 +178,7 @@ def judged(
     return np.stack([*(one.probabilities for one in nested), averaged.probabilities]), reached
 
 
-def measure_draws(x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndarray, draws: int) -> str:
+def measure_draws(data: str, x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndarray, draws: int) -> str:
     """The second part."""
     began = time.perf_counter()
     order = np.random.default_rng(1).permutation(len(x))
@@ -200,7 +203,7 @@ def measure_draws(x: np.ndarray, y: np.ndarray, test: np.ndarray, right: np.ndar
     seconds = (time.perf_counter() - began) / draws
     return "\n".join(
         [
-            f"`python -m benchmarks.choose draws`: {draws} draw{'s' * (draws > 1)} of {OF_A_DRAW} images of CIFAR-10, none in "
+            f"`python -m benchmarks.choose draws`: {draws} draw{'s' * (draws > 1)} of {OF_A_DRAW} images of {data}, none in "
             f"two of them; square roots of the features of {BACKBONE} at {PIXELS} pixels; nested cross-validation, {FOLDS} "
             f"times {FOLDS} folds; {len(test):,} test images. The interval is Wilson's over the images. A draw took "
             f"{seconds:.0f} seconds, without features. {machine()}",
@@ -229,7 +232,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=["grid", "draws"])
     parser.add_argument("--write", action="store_true", help=f"write a section of {RESULT.name} in benchmarks/results")
-    parser.add_argument("--source", type=Path, default=ROOT.parent / "shared/data/cifar10", help="CIFAR-10")
+    parser.add_argument(
+        "--source", type=Path, default=ROOT.parent / "shared/data/cifar10", help="CIFAR-10, or other images"
+    )
     parser.add_argument("--draws", type=int, default=DRAWS, help=f"how many; 1 to {DRAWS}")
     parser.add_argument("--features", type=Path, help="folder in which features are kept for another time")
     arguments = parser.parse_args()
@@ -239,6 +244,7 @@ def main() -> None:
     if not 1 <= arguments.draws <= DRAWS:
         parser.error(f"--draws={arguments.draws}; 1 to {DRAWS} can be drawn so that no image is in two of them.")
     count = IMAGES if arguments.part == "grid" else arguments.draws * OF_A_DRAW
+    data = DATA.get(arguments.source.name, arguments.source.name)
 
     def features(rows: np.ndarray, name: str) -> np.ndarray:
         with tempfile.TemporaryDirectory() as folder:
@@ -246,14 +252,15 @@ def main() -> None:
                 stored_features(arguments.features or Path(folder), raw.images[rows], name, BACKBONE, PIXELS)
             )
 
-    x, y = features(order[:count], f"{count}_of_cifar10"), raw.labels[order[:count]].astype(np.int64)
+    x, y = features(order[:count], f"{count}_of_{arguments.source.name}"), raw.labels[order[:count]].astype(np.int64)
     if arguments.part == "grid":
         title, body = "Against scikit-learn", measure_grid(x, y)
     else:
         tested = np.flatnonzero(raw.is_test)
         right = raw.labels[tested].astype(np.int64)
-        of_test = rooted(features(tested, "test_of_cifar10"))
-        title, body = "What is promised", measure_draws(rooted(x), y, of_test, right, arguments.draws)
+        of_test = rooted(features(tested, f"test_of_{arguments.source.name}"))
+        title = f"What is promised: {data}"
+        body = measure_draws(data, rooted(x), y, of_test, right, arguments.draws)
     text = RESULT.read_text(encoding="utf-8") if RESULT.is_file() else ""
     publish(with_section(text, title, body), RESULT, write=arguments.write)
 
