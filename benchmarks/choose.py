@@ -8,7 +8,7 @@ They take turns: a repeat of scikit-learn's, five times, and between these three
 regression stops early by itself (`tol=1e-4`): what one writes is timed, and a repeat is done again with `tol=1e-7` to compare.
 
 `draws` asks whether the estimate is honest: on 20 random draws of 300 images, nested cross-validation chooses among families,
-and what it promises is compared with the accuracy on test images that none has seen. Its section is of the images of `--source`.
+and what it promises is compared with the accuracy on test images that none has seen, one section for each data set.
 """
 
 import argparse
