@@ -43,6 +43,34 @@ def test_environments_are_merged_left_to_right_over_the_base(conf):
     assert merged["gradient_clip"] == 1.0  # untouched by both
 
 
+def test_what_an_environment_has_for_one_study_is_laid_over_the_rest_of_it(conf):
+    write(conf, "a", parameters=training(epochs=7))
+    write(conf, "extended", environment={"extends": "a"})
+    write(conf, "small", parameters=training(epochs=2, batch_size=64), a=training(epochs=3))
+    merged = load(conf, "a+small")["parameters"]["cifar_resnet"]["run"]["training"]
+    assert (merged["epochs"], merged["batch_size"]) == (3, 64)
+    assert (epochs(load(conf, "extended+small")), epochs(load(conf, "small"))) == (3, 2)
+    assert epochs(load(conf, "small+a")) == 7  # what comes last
+    write(conf, "small", a=training(epochs="many"))
+    with pytest.raises(ParameterError, match=r"conf/small/a\.yml.*epochs"):
+        load(conf, "a+small")["parameters"]
+
+
+STUDIES = sorted(
+    file.parent.name for file in (ROOT / "conf").glob("*/environment.yml") if "pipelines:" in file.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_an_hour_is_a_budget_for_every_study(study):
+    assert load(ROOT / "conf", f"{study}+hour")["parameters"]["study"]["name"] == f"{study}+hour"
+
+
+def test_what_an_hour_has_for_single_studies_is_for_studies_that_there_are():
+    named = {file.stem for file in (ROOT / "conf/hour").glob("*.yml")} - {"parameters"}
+    assert {"resnet_se", "speedrun"} < named <= set(STUDIES)
+
+
 def test_a_group_of_another_name_replaces_the_old_one(conf):
     write(conf, "a", parameters=training(schedule={"name": "constant", "warmup_epochs": 0}))
     schedule = load(conf, "a")["parameters"]["cifar_resnet"]["run"]["training"]["schedule"]

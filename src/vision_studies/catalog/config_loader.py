@@ -1,7 +1,9 @@
 """Configuration from several environments at once.
 
 Kedro knows a base and one environment. Here `--env=a+b` lays `conf/a` and then `conf/b` over `conf/base`, and an
-environment may extend others, so that a study composes with a data set or with the small sizes of a rehearsal.
+environment may extend others, so that a study composes with a data set or with the small sizes of a rehearsal. What an
+environment has for one study alone stands in its file of that name: `conf/b/a.yml` is laid over `conf/b` where `a` is named
+before it, or is what such a study extends.
 """
 
 import re
@@ -125,20 +127,30 @@ class StudyConfigLoader(OmegaConfigLoader):
         patterns, project = [*self.config_patterns[key]], self._folder.parent
         processed: set[Path] = set()
         folders = {name: self._folder / name for name in [self.base_env, *self.chain]}
-        refuse_endless(folders.values(), patterns, project)
+        single = {name: self._for_single_studies(name) if key == "parameters" else [] for name in folders}
+        every = [*patterns, *{file for files in single.values() for file in files}]
+        refuse_endless(folders.values(), every, project)
         try:
             layers = {
-                name: self._read_dir_configs(str(folder), patterns, key, processed, key == "credentials")
+                f"{name}/{'' if files is patterns else files[0]}": self._read_dir_configs(
+                    str(folder), files, key, processed, key == "credentials"
+                )
                 for name, folder in folders.items()
+                for files in [patterns, *([file] for file in single[name])]
             }
         except Exception as error:
-            explained = explain_unreadable(folders.values(), patterns, project)
+            explained = explain_unreadable(folders.values(), every, project)
             if explained is None and str(error).startswith("Duplicate keys"):
                 explained = explain_duplicates(error, project)
             if explained is None:
                 raise
             raise explained from error
-        return layers.pop(self.base_env), layers, str(folders[self.base_env]), str(self._folder), processed
+        return layers.pop(f"{self.base_env}/"), layers, str(folders[self.base_env]), str(self._folder), processed
+
+    def _for_single_studies(self, environment: str) -> list[str]:
+        """Files of parameters that an environment has for those that come before it."""
+        before = self.chain[: self.chain.index(environment)] if environment in self.chain else []
+        return [f"{name}.yml" for name in before if (self._folder / environment / f"{name}.yml").is_file()]
 
     def _read_dir_configs(
         self,
