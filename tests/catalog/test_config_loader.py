@@ -57,7 +57,9 @@ def test_what_an_environment_has_for_one_study_is_laid_over_the_rest_of_it(conf)
 
 
 STUDIES = sorted(
-    file.parent.name for file in (ROOT / "conf").glob("*/environment.yml") if "pipelines:" in file.read_text(encoding="utf-8")
+    file.parent.name
+    for file in (ROOT / "conf").glob("*/environment.yml")
+    if "pipelines:" in file.read_text(encoding="utf-8")
 )
 
 
