@@ -15,6 +15,7 @@ from PIL import Image
 from vision_studies.cli import cli
 from vision_studies.config.registry import METHODS
 from vision_studies.serving.stored_data import prepared_data_sets
+from vision_studies.statistics.conformal import SET_KINDS
 from vision_studies.studies.method import networks_of
 from vision_studies.studies.stored_runs import find_runs
 from vision_studies.training.checkpoints import save_state
@@ -221,6 +222,39 @@ def test_without_validation_images_there_is_what_the_network_says_and_a_sentence
     assert len(done.stderr.splitlines()) == 1
     assert list(pd.read_csv(tmp_path / "n.csv").columns) == ["file", "class", "confidence"]
     assert not (run / ".serving").exists()
+
+
+@pytest.mark.parametrize("kind", SET_KINDS)
+def test_sets_hold_the_right_class_of_as_many_images_as_was_asked_for(
+    demo_project, models, split_images, tmp_path, kind
+):
+    images, labels = split_images
+    np.save(tmp_path / "new.npy", images)
+    asked = ("--study=" + STUDY, "--pipeline=cifar_resnet", "--coverage=0.95", f"--sets={kind}")
+    models("predict", tmp_path / "new.npy", *asked, "-o", tmp_path / "new.csv")
+    said = pd.read_csv(tmp_path / "new.csv", dtype=str)
+    sets = said["set"].str.split("; ")
+    assert (sets.str[0] == said["class"]).all()
+    assert (sets.str.len() == said["set_size"].astype(int)).all()
+    # 144 validation images and 360 of test: three standard errors of both.
+    assert np.mean([str(label) in held for label, held in zip(labels, sets, strict=True)]) > 0.95 - 0.065
+    assert sets.str.len().max() > 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--coverage=0.9", "--views=2"], "leave out --views, --submission and --no-calibrate"),
+        (["--coverage=0.9", "--submission"], "leave out --views, --submission and --no-calibrate"),
+        (["--coverage=1"], "--coverage"),
+        (["--coverage=0.9999"], "too few for sets that hold the right class of 99.99 % of the images"),
+    ],
+)
+def test_sets_that_cannot_be_had_are_told(demo_project, models, tmp_path, given, message):
+    np.save(tmp_path / "new.npy", np.zeros((1, 8, 8, 1), np.uint8))
+    named = (f"--study={STUDY}", "--pipeline=cifar_resnet", "-o", tmp_path / "new.csv")
+    assert message in models("predict", tmp_path / "new.npy", *named, *given, fails=True).stderr
+    assert not (tmp_path / "new.csv").exists()
 
 
 def test_corrupt_images_are_named_counted_and_skipped(demo_project, models, split_images, tmp_path):

@@ -13,6 +13,7 @@ from vision_studies.cli.model_choice import ChosenModel, choice_options, models_
 from vision_studies.cli.options import DEVICE, env_option, no_runs, output_option
 from vision_studies.config.data_prep import source_folder
 from vision_studies.project_folders import project_folder
+from vision_studies.statistics.conformal import SET_KINDS, SetKind
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +77,18 @@ def list_models(env: str | None, every: bool) -> None:
     show_default=True,
     help="Share of the validation images that count as like the training images.",
 )
+@click.option(
+    "--coverage",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Give each image a set of classes, of which this share holds the right one.",
+)
+@click.option(
+    "--sets",
+    type=click.Choice(SET_KINDS),
+    default=SET_KINDS[0],
+    show_default=True,
+    help="With --coverage: as small as can be, or larger for images that are hard.",
+)
 @CALIBRATE
 @click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
 @DEVICE
@@ -88,6 +101,8 @@ def predict(
     top: int,
     column: str | None,
     accepted: float,
+    coverage: float | None,
+    sets: SetKind,
     calibrate: bool,
     submission: bool,
     device: str,
@@ -101,16 +116,24 @@ def predict(
     images), and whether the image is unlike the training images. Images that cannot be read are named and left out.
     """
     from vision_studies.serving.image_classifier import Predictor
-    from vision_studies.serving.image_predictions import predictions, write_left_out
+    from vision_studies.serving.image_predictions import AskedSets, predictions, write_left_out
     from vision_studies.serving.prediction_tables import TableForm, write_predictions
     from vision_studies.training.runtime import select_device
 
+    asked = None if coverage is None else AskedSets(coverage, sets)
+    if asked and (views > 1 or submission or not calibrate):
+        raise click.UsageError(
+            "--coverage gives sets that validation images calibrate by single views; leave out --views, --submission and "
+            "--no-calibrate."
+        )
     source, chosen = _named_images(images, column), choose()
     classifier, where = chosen.open(), select_device(device)
     calibration = _calibration(chosen, where) if calibrate and not submission else None
+    if asked and calibration is None:
+        raise click.UsageError("Sets of classes want validation images; leave out --coverage.")
     predictor, form = Predictor(classifier, where, views), TableForm(submission, top, accepted)
     with _progress(len(source)) as advance:
-        batches = predictions(predictor, source, advance, calibration)
+        batches = predictions(predictor, source, advance, calibration, asked)
         corrupt, unlike = write_predictions(batches, source, classifier.images.class_names, output, form)
     _name_corrupt(source, corrupt)
     if len(corrupt) > _NAMED_CORRUPT:

@@ -3,7 +3,9 @@
 Both come from validation images. Confidence is calibrated by one temperature (Guo et al. 2017, "On Calibration of Modern Neural
 Networks"). How unlike an image is, says the distance of its features to their nearest neighbours (Sun et al. 2022,
 "Out-of-Distribution Detection with Deep Nearest Neighbors"): here among the validation images, which are new to the network as
-well, and with every feature on the scale that it has for them.
+well, and with every feature on the scale that it has for them. Sets of classes that hold the right one as often as was asked
+for come from the scores of their right classes (`statistics.conformal`), by what the network says without the temperature: that
+is fitted to the same images, and the promise holds for scores alone that know nothing of them.
 """
 
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from scipy.special import softmax
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.statistics.calibration import fitted_temperature
+from vision_studies.statistics.conformal import SET_KINDS, SetKind, prediction_sets, score_threshold, true_scores
 
 ACCEPTED = 0.95
 """Share of the validation images that count as like the training images."""
@@ -39,6 +42,8 @@ class Calibration:
         deviation: float32 [d], likewise; 1 in place of 0.
         distances: float64, quantiles, evenly spaced from the lowest to the highest, of the distance of each of these images to
             its nearest of the others.
+        smallest: scores of the right classes for sets of this kind, float64 [N], ascending.
+        adaptive: likewise.
 
     Examples:
         >>> import numpy as np
@@ -57,6 +62,8 @@ class Calibration:
     mean: np.ndarray
     deviation: np.ndarray
     distances: np.ndarray
+    smallest: np.ndarray
+    adaptive: np.ndarray
 
     @classmethod
     def fitted(cls, logits: np.ndarray, labels: np.ndarray, features: np.ndarray) -> "Calibration":
@@ -79,12 +86,27 @@ class Calibration:
         kept = ((features[chosen] - mean) / deviation).astype(np.float32)
         distances = np.quantile(_distances(kept, kept, is_same=True), np.linspace(0, 1, _QUANTILES))
         scale = (mean.astype(np.float32), deviation.astype(np.float32))
-        return cls(fitted_temperature(logits, labels), len(labels), kept, *scale, distances)
+        said = softmax(logits.astype(np.float64), axis=1)
+        scores = {kind: true_scores(said, labels, kind) for kind in SET_KINDS}
+        return cls(fitted_temperature(logits, labels), len(labels), kept, *scale, distances, **scores)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities [N, classes] of logits [views, N, classes]; those of views are averaged."""
         mean: np.ndarray = softmax(logits / self.temperature, axis=2).mean(axis=0)
         return mean
+
+    def sets(self, probabilities: np.ndarray, coverage: float, kind: SetKind) -> np.ndarray:
+        """Which classes the set of each image holds, bool [N, classes], so that a share `coverage` of them has the right one.
+
+        Args:
+            probabilities: [N, classes], as the network says them of single views.
+            coverage: above 0 and below 1.
+            kind: `smallest` or `adaptive`; see `statistics.conformal`.
+
+        Raises:
+            DataError: there are too few validation images for the coverage.
+        """
+        return prediction_sets(probabilities, kind, score_threshold(getattr(self, kind), coverage))
 
     def likeness(self, features: np.ndarray) -> np.ndarray:
         """Share of the validation images that are farther from their neighbours than an image is, float64 [N], by its features
@@ -105,7 +127,7 @@ def _distances(features: np.ndarray, among: np.ndarray, *, is_same: bool = False
     return apart.kthvalue(neighbours, dim=1).values.double().numpy()
 
 
-_ARRAYS = ("features", "mean", "deviation", "distances")
+_ARRAYS = ("features", "mean", "deviation", "distances", *SET_KINDS)
 
 
 def write_calibration(file: Path, calibration: Calibration, found_from: str) -> None:

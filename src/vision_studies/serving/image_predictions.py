@@ -16,6 +16,7 @@ from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
 from vision_studies.serving.calibration import Calibration
 from vision_studies.serving.image_classifier import Predictor
+from vision_studies.statistics.conformal import SetKind
 from vision_studies.statistics.metrics import measured
 
 CONFIDENCE = 0.95
@@ -31,6 +32,7 @@ class PredictedBatch(NamedTuple):
         corrupt: of images that cannot be read, their positions with the reasons.
         calibrated: probabilities [B, classes] that can be trusted as far as validation images tell; None if not asked for.
         likeness: share of the validation images that are farther from their neighbours, [B]; likewise.
+        sets: which classes are in the set of each image, bool [B, classes]; None if not asked for.
     """
 
     positions: np.ndarray
@@ -38,6 +40,14 @@ class PredictedBatch(NamedTuple):
     corrupt: dict[int, str]
     calibrated: np.ndarray | None = None
     likeness: np.ndarray | None = None
+    sets: np.ndarray | None = None
+
+
+class AskedSets(NamedTuple):
+    """Sets of classes that are asked for: the share of them that is to hold the right class, and their kind."""
+
+    coverage: float
+    kind: SetKind
 
 
 def predictions(
@@ -45,6 +55,7 @@ def predictions(
     source: ImageSource,
     advance: Callable[[int], None],
     calibration: Calibration | None = None,
+    sets: AskedSets | None = None,
 ) -> Iterator[PredictedBatch]:
     """Class probabilities of all images that can be read, batch by batch, while threads decode the next ones. Raises DataError
     where no image can be read.
@@ -54,6 +65,7 @@ def predictions(
         source: the images.
         advance: is told of every batch how many images more have been dealt with.
         calibration: of the predictor's model; None: what the network says alone.
+        sets: of classes; they want a calibration, and a predictor of single views.
     """
     read = number = 0
     images, batch_size = predictor.classifier.images, predictor.classifier.batch_size
@@ -63,7 +75,7 @@ def predictions(
         for batch in source.batches(batch_size, decoding=decoding, channels=images.in_channels):
             said = PredictedBatch(batch.positions, np.empty((0, len(images.class_names)), np.float32), batch.corrupt)
             if len(batch.images):
-                said = said_of(predictor, batch, number, calibration)
+                said = said_of(predictor, batch, number, calibration, sets)
                 number += 1
             read += len(batch.images)
             corrupt |= batch.corrupt
@@ -77,14 +89,21 @@ def predictions(
         raise DataError(f"None of the {len(source):,} images can be read; the first one, {name}: {reason}.")
 
 
-def said_of(predictor: Predictor, batch: DecodedBatch, number: int, calibration: Calibration | None) -> PredictedBatch:
+def said_of(
+    predictor: Predictor,
+    batch: DecodedBatch,
+    number: int,
+    calibration: Calibration | None,
+    sets: AskedSets | None = None,
+) -> PredictedBatch:
     """What is said of a batch that has images, the `number` of those before it being given."""
     if calibration is None:
         return PredictedBatch(batch.positions, predictor(batch.images, number), batch.corrupt)
     logits, features = predictor.features(batch.images, number)
     told = (calibration.probabilities(logits), calibration.likeness(features))
     probabilities = average_probabilities(torch.from_numpy(logits)).numpy()
-    return PredictedBatch(batch.positions, probabilities, batch.corrupt, *told)
+    inside = None if sets is None else calibration.sets(probabilities, *sets)
+    return PredictedBatch(batch.positions, probabilities, batch.corrupt, *told, inside)
 
 
 def write_left_out(corrupt: Mapping[int, str], source: ImageSource, path: Path) -> None:

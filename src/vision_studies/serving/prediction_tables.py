@@ -48,8 +48,9 @@ def write_predictions(
         class_names: one name a class.
         path: of the file, whose name says of which kind it is: `.parquet`, `.json`, or CSV. Its columns are file (index, for an
             array), class and confidence (what the network says); of calibrated predictions probability, likeness (the share of
-            the validation images that are farther from their neighbours) and unlike; and of further classes class_2,
-            confidence_2, probability_2 and so on.
+            the validation images that are farther from their neighbours) and unlike; of further classes class_2,
+            confidence_2, probability_2 and so on; and of sets of classes set, the most probable first, with semicolons between
+            them, and set_size.
         form: what the table has of every image.
 
     Returns:
@@ -87,6 +88,12 @@ def _columns(batch: PredictedBatch, source: ImageSource, class_names: Sequence[s
     if batch.likeness is not None:
         columns["likeness"] = _rounded(batch.likeness)
         columns["unlike"] = (batch.likeness < 1 - form.accepted).tolist()
+    if batch.sets is not None:
+        columns["set"] = [
+            "; ".join(class_names[label] for label in ranked if inside[label])
+            for ranked, inside in zip(order, batch.sets, strict=True)
+        ]
+        columns["set_size"] = batch.sets.sum(axis=1).tolist()
     return columns
 
 
