@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work.cached_logits import cache_logits, cross_entropy, few_scores
@@ -37,7 +38,6 @@ from vision_studies.pipelines.alphanet.work.features import (
     open_feature_set,
     write_feature_set,
 )
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours
 from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.losses import class_shares
 from vision_studies.data.class_splits import ClassSplits, split_by_count
@@ -39,7 +40,7 @@ from vision_studies.pipelines.alphanet.settings import (
 )
 from vision_studies.pipelines.alphanet.work.classifiers import choose_tau, tau_normalise
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
-from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, LinearClassifier, class_norms
+from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, class_norms
 from vision_studies.pipelines.alphanet.work.retraining import adjusted, best_of, retrained, selection_score
 from vision_studies.training.losses import LossTensors, losses
 from vision_studies.training.runtime import tune_process

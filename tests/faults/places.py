@@ -24,6 +24,7 @@ from torch import nn
 
 from vision_studies.catalog.atomic import CSVDataset, JSONDataset, ParquetDataset, YAMLDataset
 from vision_studies.catalog.config_loader import StudyConfigLoader
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.data.image_source import open_images
 from vision_studies.data.sources.decoding import Decoding
@@ -33,7 +34,6 @@ from vision_studies.errors import DataError
 from vision_studies.models.initialisation import load_pretrained
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set, import_data_set, read_registry
 from vision_studies.predictions import Predictions
 from vision_studies.serving.stored_data import prepared_data_sets

@@ -26,10 +26,13 @@ class LinearClassifier:
     weight: np.ndarray
     bias: np.ndarray
 
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """Logits float32 [N, C] of features [N, D], which may be memory-mapped."""
+        return np.asarray(x, dtype=np.float32) @ self.weight.T + self.bias
+
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """float32 [N, C] of features [N, D]."""
-        logits = np.asarray(x, dtype=np.float32) @ self.weight.T + self.bias
-        found: np.ndarray = softmax(logits, axis=1)
+        found: np.ndarray = softmax(self.scores(x), axis=1)
         return found
 
     def module(self) -> nn.Module:
@@ -41,8 +44,8 @@ class LinearClassifier:
         return layer.eval().requires_grad_(False)
 
     def tensors(self) -> dict[str, np.ndarray]:
-        """`weight` and `bias`."""
-        return {"weight": self.weight, "bias": self.bias}
+        """Its arrays by name."""
+        return dict(vars(self))
 
 
 class LinearFamily(ABC):

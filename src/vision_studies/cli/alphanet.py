@@ -16,11 +16,11 @@ from vision_studies.project_folders import MODELS, OUTPUTS, project_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.figures.style import Setting, Theme
     from vision_studies.pipelines.alphanet.long_tail import Interval
     from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
-    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 
 _MEND = "delete it and run the study again"
 _FIGURES = (

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.pipelines.alphanet.test_alphanet_training import CLASSES, FEATURES, SETTINGS, SPLITS, group
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.outcomes import DIVERGED
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
@@ -18,7 +19,6 @@ from vision_studies.pipelines.alphanet.work.experiments import (
     side_distances,
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, class_means
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.training.checkpoints import save_state
 
 CPU = torch.device("cpu")

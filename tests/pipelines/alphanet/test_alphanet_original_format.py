@@ -11,10 +11,10 @@ import pytest
 import tomli_w
 import torch
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import DataError
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, open_feature_set, write_feature_set
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.original_format import (
     OriginalDataSet,
     export_data_set,

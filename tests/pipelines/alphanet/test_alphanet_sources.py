@@ -6,11 +6,12 @@ import pytest
 import torch
 from tests.pipelines.alphanet.test_alphanet_experiments import make_classifier, make_features
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.errors import DataError
 from vision_studies.files import write_json
 from vision_studies.pipelines.alphanet.work import sources
 from vision_studies.pipelines.alphanet.work.features import write_feature_set
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, save_classifier
+from vision_studies.pipelines.alphanet.work.linear_classifier import save_classifier
 from vision_studies.pipelines.alphanet.work.original_format import export_data_set, read_registry
 from vision_studies.pipelines.alphanet.work.sources import features_from_files, files_fingerprint, open_source
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import SIMPLE_OPTIMIZERS, CombinationRunSettings
 from vision_studies.pipelines.alphanet.work import training
@@ -17,7 +18,6 @@ from vision_studies.pipelines.alphanet.work.cached_logits import (
     predict,
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
 from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex

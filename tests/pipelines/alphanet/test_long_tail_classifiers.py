@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import NearestCentroid
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.errors import CheckpointError, DataError, ParameterError
 from vision_studies.pipelines.alphanet.settings import ClassifierSettings, CrtSettings, LwsSettings
 from vision_studies.pipelines.alphanet.work.classifiers import (
@@ -24,7 +25,7 @@ from vision_studies.pipelines.alphanet.work.classifiers import (
     tau_normalise,
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, load_classifier, save_classifier
+from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier, save_classifier
 from vision_studies.training.runtime import derived_seed
 from vision_studies.training.samplers import balanced_draws
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sklearn.metrics import f1_score, recall_score
 
 from benchmarks.tails import methods, plainly
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.settings import CrtSettings, LabelledClassifier, RetrainedSettings, gives_logits
@@ -14,7 +15,6 @@ from vision_studies.pipelines.alphanet.work.classifiers import fit, retrain
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
 from vision_studies.pipelines.alphanet.work.linear_classifier import (
     AlignedClassifier,
-    LinearClassifier,
     class_norms,
     load_classifier,
     save_classifier,

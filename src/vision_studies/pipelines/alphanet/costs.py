@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.costs import Cost, Costs, Measured
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import (
@@ -21,7 +22,6 @@ from vision_studies.pipelines.alphanet.settings import (
 from vision_studies.pipelines.alphanet.work.classifiers import fit
 from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.training.progress import without_progress
 from vision_studies.training.timing import seconds_of

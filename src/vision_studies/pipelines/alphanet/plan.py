@@ -19,11 +19,11 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Artifact
 
 if TYPE_CHECKING:
+    from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
     from vision_studies.pipelines.alphanet.costs import MadeUpFeatures
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
-    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
     from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet
     from vision_studies.pipelines.alphanet.work.sources import FeatureSource
 

@@ -24,8 +24,8 @@ from vision_studies.studies.published import Published, StoredStudy
 from vision_studies.studies.stored_runs import StoredRun
 
 if TYPE_CHECKING:
+    from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
-    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
     from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 _FITTED = ["variant", "seed", "status", "configuration", "run_fingerprint"]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.prepared import PreparedData
@@ -27,11 +28,7 @@ from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work.evaluation import improved_classifier
 from vision_studies.pipelines.alphanet.work.experiments import read_combinations
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, has_feature_set
-from vision_studies.pipelines.alphanet.work.linear_classifier import (
-    AlignedClassifier,
-    LinearClassifier,
-    load_classifier,
-)
+from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, load_classifier
 from vision_studies.pipelines.alphanet.work.sources import classifier_layer, open_source
 from vision_studies.project_folders import run_records
 from vision_studies.run_folders import descriptions

@@ -33,8 +33,8 @@ from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifacts, Known, Record, Stage, Steps
 
 if TYPE_CHECKING:
+    from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
-    from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 
 FITTING, EVALUATION = "fitting", "evaluation"
 BACKBONES, FEATURES, CLASSIFIERS, ALPHANETS = "backbones", "features", "classifiers", "AlphaNets"

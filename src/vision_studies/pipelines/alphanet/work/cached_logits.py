@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, row_blocks
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 TOP = 5

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.alphanet.settings import (
     AdjustedSettings,
@@ -28,7 +29,7 @@ from vision_studies.pipelines.alphanet.settings import (
 )
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, class_means, row_blocks
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, class_norms
+from vision_studies.pipelines.alphanet.work.linear_classifier import class_norms
 from vision_studies.pipelines.alphanet.work.retraining import adjusted, best_of, retrained
 from vision_studies.training.runtime import derived_seed, peak_memory_mb, tune_process
 from vision_studies.training.samplers import balanced_draws

@@ -9,13 +9,13 @@ from safetensors.numpy import load_file
 from scipy.special import softmax
 from torch import Tensor
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import CheckpointError
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.alphanet.work.accuracy import macro_f1, split_accuracies, top_k_hits
 from vision_studies.pipelines.alphanet.work.cached_logits import TOP
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 from vision_studies.predictions import PredictedSplit, Predictions
 from vision_studies.run_folders import EARLIER_PREDICTIONS_FILE, predictions_file

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import DataError
 from vision_studies.files import hash_json
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work.cached_logits import cache_logits
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, class_means
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours, nearest
 from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, epoch_length

@@ -1,38 +1,21 @@
-"""Classifiers of features: what they say, and their files."""
+"""Files of linear classifiers of features, and one whose scores are scaled and shifted besides."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 from scipy.special import expit
+from torch import nn
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.errors import CheckpointError
 from vision_studies.files import atomic_file
-from vision_studies.pipelines.alphanet.work.features import row_blocks
+from vision_studies.serving.joined_networks import AlignedLayer
 
 
-@dataclass(frozen=True)
-class LinearClassifier:
-    """Scores of classes that are linear in the features of an image.
-
-    Attributes:
-        weight: float32 [classes, d].
-        bias: float32 [classes].
-    """
-
-    weight: np.ndarray
-    bias: np.ndarray
-
-    def scores(self, features: np.ndarray) -> np.ndarray:
-        """Scores float32 [N, classes] of features [N, d], which may be memory-mapped: they are read in order, part by part."""
-        scores = np.empty((len(features), len(self.weight)), dtype=np.float32)
-        for block in row_blocks(len(features)):
-            scores[block] = np.asarray(features[block], dtype=np.float32) @ self.weight.T + self.bias
-        return scores
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AlignedClassifier(LinearClassifier):
     """Scores that are scaled and shifted by class, as much as the image asks for (DisAlign, Zhang et al. 2021).
 
@@ -51,10 +34,13 @@ class AlignedClassifier(LinearClassifier):
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Scores float32 [N, classes] of features [N, d]."""
         scores = super().scores(features)
-        for block in row_blocks(len(features)):
-            shares = expit(np.asarray(features[block], dtype=np.float32) @ self.gate[:-1] + self.gate[-1])
-            scores[block] += shares[:, None] * (self.factors * scores[block] + self.shifts)
-        return scores
+        shares = expit(np.asarray(features, dtype=np.float32) @ self.gate[:-1] + self.gate[-1])
+        return scores + shares[:, None] * (self.factors * scores + self.shifts)
+
+    def module(self) -> nn.Module:
+        """Features -> scores."""
+        arrays = (self.weight, self.bias, self.factors, self.shifts, self.gate)
+        return AlignedLayer(*map(torch.from_numpy, arrays), logit_scale=1.0).eval().requires_grad_(False)
 
 
 def class_norms(classifier: LinearClassifier) -> np.ndarray:
@@ -66,7 +52,7 @@ def class_norms(classifier: LinearClassifier) -> np.ndarray:
 def save_classifier(classifier: LinearClassifier, path: Path) -> None:
     """Write a classifier to one file, atomically."""
     with atomic_file(path) as temporary:
-        arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in vars(classifier).items()}
+        arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in classifier.tensors().items()}
         save_file(arrays, temporary)
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.pipelines.alphanet.settings import AlphaNetworkSettings
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
 
 

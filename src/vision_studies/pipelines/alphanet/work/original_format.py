@@ -19,6 +19,7 @@ import numpy as np
 import tomli_w
 import torch
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import read_class_splits, write_class_splits
 from vision_studies.data.image_set import check_class_names
 from vision_studies.data.restricted_pickle import (
@@ -33,7 +34,6 @@ from vision_studies.files import atomic_folder, require_free_space
 from vision_studies.models.torch_files import is_plain_tensor, load_torch_file
 from vision_studies.pipelines.alphanet.work.classifiers import combined
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet, joined_rows, write_feature_set
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier
 
 logger = logging.getLogger(__name__)
 

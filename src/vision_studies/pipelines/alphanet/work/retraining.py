@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.config.losses import class_shares, log_priors
 from vision_studies.data.class_splits import SPLITS, ClassSplits
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.settings import RetrainedSettings, SelectionMetric
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup
-from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, LinearClassifier, class_norms
+from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, class_norms
 from vision_studies.training.losses import LossTensors, logit_gradients_
 from vision_studies.training.samplers import balanced_draws, drawn_images
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
 from vision_studies.data.prepared import PreparedData
@@ -28,7 +29,7 @@ from vision_studies.pipelines.alphanet.work.features import (
     open_feature_set,
     write_feature_set,
 )
-from vision_studies.pipelines.alphanet.work.linear_classifier import LinearClassifier, load_classifier, save_classifier
+from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier, save_classifier
 from vision_studies.pipelines.alphanet.work.original_format import COMBINED, OriginalDataSet, import_data_set
 from vision_studies.project_folders import in_project
 from vision_studies.training.checkpoints import load_weights
