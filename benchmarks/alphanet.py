@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from benchmarks.publish import publish
 from benchmarks.training_step import machine
+from vision_studies.classifiers.alpha_networks import StackedAlphaNetworks
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
@@ -39,7 +40,7 @@ from vision_studies.pipelines.alphanet.work.features import (
     write_feature_set,
 )
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours
-from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.training.runtime import tune_process
 
@@ -121,7 +122,9 @@ def our_steps(features: FeatureSet, near: Neighbours, network: CombinationRunSet
     """A step of so many networks each time it is asked."""
     cached = cache_logits(features.groups["train"], classifier(), features.splits, [near], 1.0)
     sources = source_matrix(classifier(), near)
-    networks = StackedAlphaNetworks(sources, FEATURES, network.network, range(members))
+    networks = StackedAlphaNetworks(
+        sources, FEATURES, network.network.hidden, network.network.activation, range(members)
+    )
     optimizer = torch.optim.AdamW(networks.parameters(), lr=0.001)
     columns = cached.neighbour_columns(near).flatten()
     while True:

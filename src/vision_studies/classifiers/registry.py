@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vision_studies.classifiers.alpha_networks import AlphaNet
 from vision_studies.classifiers.closed_form import LinearDiscriminant, NearestClassMean, Ridge
 from vision_studies.classifiers.family import Family, Fitted
 from vision_studies.classifiers.linear import LinearClassifier
@@ -32,6 +33,7 @@ _ALL: tuple[Family, ...] = (
     AdjustedLoss(),
     AdjustedLogits(),
     TauNormalised(),
+    AlphaNet(),
     GradientFamily(
         "crt",
         "Linear classifier retrained with balanced classes (cRT)",
@@ -42,7 +44,7 @@ _ALL: tuple[Family, ...] = (
 )
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
-LONG_TAIL = ("balanced_logistic", "logit_adjusted_loss", "logit_adjusted", "tau_normalised", "crt")
+LONG_TAIL = ("balanced_logistic", "logit_adjusted_loss", "logit_adjusted", "tau_normalised", "alphanet", "crt")
 """Families for classes of uneven size."""
 
 

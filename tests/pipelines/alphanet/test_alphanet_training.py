@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vision_studies.classifiers.alpha_networks import StackedAlphaNetworks
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.pipelines.alphanet.settings import SIMPLE_OPTIMIZERS, CombinationRunSettings
@@ -19,7 +20,7 @@ from vision_studies.pipelines.alphanet.work.cached_logits import (
 )
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, class_means
 from vision_studies.pipelines.alphanet.work.neighbours import few_neighbours
-from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.network import LiteralAlphaNet, source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex
 from vision_studies.pipelines.alphanet.work.training import train_stack
 
@@ -74,7 +75,13 @@ class Place:
         )
 
     def stack(self, seeds):
-        return StackedAlphaNetworks(source_matrix(self.classifier, self.neighbours), FEATURES, SETTINGS.network, seeds)
+        return StackedAlphaNetworks(
+            source_matrix(self.classifier, self.neighbours),
+            FEATURES,
+            SETTINGS.network.hidden,
+            SETTINGS.network.activation,
+            seeds,
+        )
 
 
 @pytest.fixture(scope="module")

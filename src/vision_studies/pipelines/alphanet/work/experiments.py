@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_studies.classifiers.alpha_networks import StackedAlphaNetworks
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.data.class_splits import ClassSplits
 from vision_studies.errors import DataError
@@ -18,7 +19,7 @@ from vision_studies.pipelines.alphanet.settings import CombinationRunSettings
 from vision_studies.pipelines.alphanet.work.cached_logits import cache_logits
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, class_means
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours, few_neighbours, nearest
-from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks, source_matrix
+from vision_studies.pipelines.alphanet.work.network import source_matrix
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, epoch_length
 from vision_studies.pipelines.alphanet.work.training import TrainedAlphaNet, train_stack
 from vision_studies.training.checkpoints import load_state
@@ -89,7 +90,9 @@ def learn(
                 source_matrix(classifier, each) for each in (near if settings.distance == "random" else near[:1])
             ]
             sources = torch.stack(matrices) if len(matrices) > 1 else matrices[0]
-            networks = StackedAlphaNetworks(sources, features.num_features, settings.network, seeds).to(device)
+            networks = StackedAlphaNetworks(
+                sources, features.num_features, settings.network.hidden, settings.network.activation, seeds
+            ).to(device)
             saved = folder and folder / hash_json([settings.model_dump(mode="json"), seeds])[:12]
             logits = cached["train"], cached.get("validation")
             results = train_stack(networks, near, settings, seeds, *logits, folder=saved, checkpoints=checkpoints)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision_studies.classifiers.alpha_networks import StackedAlphaNetworks
 from vision_studies.data.class_splits import SPLITS
 from vision_studies.errors import ParameterError
 from vision_studies.pipelines.alphanet.settings import (
@@ -29,7 +30,6 @@ from vision_studies.pipelines.alphanet.settings import (
 from vision_studies.pipelines.alphanet.work.accuracy import class_accuracies, macro_f1, split_accuracies
 from vision_studies.pipelines.alphanet.work.cached_logits import CachedLogits, cross_entropy, few_scores, predict
 from vision_studies.pipelines.alphanet.work.neighbours import Neighbours
-from vision_studies.pipelines.alphanet.work.network import StackedAlphaNetworks
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
 from vision_studies.run_folders import numbered_checkpoints, unneeded_checkpoints
 from vision_studies.training.checkpoints import load_state, save_state
@@ -300,7 +300,7 @@ def check_settings(network: AlphaNetworkSettings, training: CombinationTrainingS
         ParameterError: one of them is unknown or does not take its parameters.
     """
     _check_activation(network.activation)
-    tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.model_copy(update={"activation": "relu"}), [0])
+    tiny = StackedAlphaNetworks(torch.zeros(1, 6), 2, network.hidden, "relu", [0])
     optimizer = _build_optimizer(training.optimizer, tiny)
     scheduler = _build_scheduler(training.scheduler, optimizer)
     try:
