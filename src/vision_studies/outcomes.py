@@ -12,6 +12,8 @@ COMPLETE, PRUNED, DIVERGED, FAILED = "complete", "pruned", "diverged", "failed"
 STATUSES = (COMPLETE, PRUNED, DIVERGED, FAILED)
 ABSENT = "not run, though others were"
 """Why a variant has no result with a seed that another variant has one with."""
+STOPPED_EARLY = "stopped early"
+"""What the reason begins with of a run that was clearly worse than another on validation images before it had ended."""
 
 
 @dataclass(frozen=True)

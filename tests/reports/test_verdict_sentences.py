@@ -545,6 +545,18 @@ def test_of_many_that_the_time_was_too_short_for_the_first_are_named_and_all_tha
     ]
 
 
+def test_networks_that_were_stopped_early_are_named_three_and_counted():
+    reason = (
+        "seed 0 pruned (stopped early: of 200 images of inner folds it was right about 31.0%, and 'lda' about 74.0%)"
+    )
+    stopped = tuple(candidate(f"v{number}", problems=(reason,)) for number in range(5))
+    said = answer_sentences(answer(standing(), left_out=stopped), 0.95, 0.01)
+    assert [sentence for sentence in said if "stopped early" in sentence] == [
+        *(f"'v{number}' has no result: {reason}." for number in range(3)),
+        "2 more were stopped early, as others were clearly better on validation images.",
+    ]
+
+
 def verdict(*answers, **changes):
     made = Verdict("cells", "Cells", "Which network?", answers, (), (), False, 0.95, 0.01)
     return replace(made, **changes)

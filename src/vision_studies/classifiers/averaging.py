@@ -1,8 +1,10 @@
-"""Averages of several classifiers' probabilities, chosen greedily on images that none of them has learnt from.
+"""Averages and stacks of what several classifiers say, learnt from images that none of them has learnt from.
 
-Source: Caruana, Niculescu-Mizil, Crew and Ksikes 2004, Ensemble Selection from Libraries of Models: the average that is best so
-far is joined by the classifier that betters it most, which may be one that it has already, and the best of all these averages
-is taken. What is bettered is the log loss: accuracies of few images tie.
+An average is chosen greedily: the one that is best so far is joined by the classifier that betters it most, which may be one
+that it has already, and the best of all these averages is taken. What is bettered is the log loss, as accuracies of few images
+tie. Source: Caruana, Niculescu-Mizil, Crew and Ksikes 2004, Ensemble Selection from Libraries of Models. A stack is a logistic
+regression with a strong penalty on the logarithms of what the members of such an average say. Source: Wolpert 1992, Stacked
+Generalization; Ting and Witten 1999, Issues in Stacked Generalization.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vision_studies.classifiers.family import SMALLEST, Fitted
-from vision_studies.classifiers.nested import Nested, tempered
-from vision_studies.classifiers.registry import fitted_from
+from vision_studies.classifiers.family import SMALLEST, Fitted, Hyperparameters
+from vision_studies.classifiers.linear import LinearClassifier
+from vision_studies.classifiers.nested import Nested, Score, refitted, tempered
+from vision_studies.classifiers.registry import FAMILIES, fitted_from
 from vision_studies.errors import CheckpointError, DataError
 
+LEAST_SAID = 1e-3
+"""A probability below this counts as this for a stack."""
+
+_PENALTIES: tuple[Hyperparameters, ...] = ({"C": 1e-4}, {"C": 1e-3}, {"C": 1e-2})  # of stacks, the strongest first
 _ROUNDS = 50
 _LEAST_GAIN = 1e-4  # of the log loss, in nats, for which one more classifier is worth its cost
 
@@ -35,13 +42,16 @@ class Averaged:
     weights: np.ndarray
 
 
-def greedy_weights(probabilities: np.ndarray, y: np.ndarray, *, rounds: int = _ROUNDS) -> np.ndarray:
+def greedy_weights(
+    probabilities: np.ndarray, y: np.ndarray, *, rounds: int = _ROUNDS, is_balanced: bool = False
+) -> np.ndarray:
     """Weights float64 [M] of the average, multiples of one over its size, that are found greedily.
 
     Args:
         probabilities: float [M, N, C], of members that have not learnt from the images.
         y: int64 [N].
         rounds: how often a member is added.
+        is_balanced: every class weighs alike.
 
     Raises:
         DataError: there is no member or no image.
@@ -63,16 +73,50 @@ def greedy_weights(probabilities: np.ndarray, y: np.ndarray, *, rounds: int = _R
         )
     # The log loss of an average needs the right class's probability alone.
     right = np.maximum(probabilities[:, np.arange(images), y].astype(np.float64), SMALLEST)
+    shares = 1 / np.bincount(y)[y] if is_balanced else np.ones(images)
+    shares *= images / shares.sum()
     total, counts = np.zeros(images), np.zeros(members)
     best, best_loss = counts, np.inf
     for size in range(1, rounds + 1):
-        losses = -np.log((total + right) / size).mean(axis=1).round(12)
+        losses = -(np.log((total + right) / size) * shares).mean(axis=1).round(12)
         place = int(losses.argmin())
         total, counts = total + right[place], counts + np.eye(members)[place]
         if losses[place] < best_loss - _LEAST_GAIN:
             best, best_loss = counts, float(losses[place])
     weights: np.ndarray = best / best.sum()
     return weights
+
+
+def said_of(probabilities: np.ndarray) -> np.ndarray:
+    """What a stack learns from: logarithms float32 [N, M * C] of what members say, [M, N, C]."""
+    logarithms = np.log(np.maximum(probabilities, LEAST_SAID)).astype(np.float32)
+    return np.concatenate([*logarithms], axis=1)
+
+
+def fitted_stack(
+    probabilities: np.ndarray, y: np.ndarray, folds: np.ndarray, score: Score = "accuracy"
+) -> LinearClassifier:
+    """A logistic regression on `said_of` several members.
+
+    Args:
+        probabilities: float [M, N, C], of members that have not learnt from the images.
+        y: int64 [N].
+        folds: int64 [N], from 0 on, by which its penalty is chosen.
+        score: what it is chosen by; where it is `balanced_accuracy`, every class weighs alike as well.
+
+    Examples:
+        >>> import numpy as np
+        >>> from vision_studies.classifiers.averaging import fitted_stack, said_of
+        >>> y = np.arange(40) % 2
+        >>> liar = np.where(np.eye(2)[y] > 0, 0.1, 0.9)  # who is always wrong is worth as much as who is always right
+        >>> stack = fitted_stack(liar[None], y, np.arange(40) // 2 % 4)
+        >>> bool((stack.probabilities(said_of(liar[None])).argmax(axis=1) == y).all())
+        True
+    """
+    family = FAMILIES["balanced_logistic" if score == "balanced_accuracy" else "logistic"]
+    x, classes = said_of(probabilities), probabilities.shape[2]
+    fitted = refitted(family, x, y, folds, classes, score=score, grid=_PENALTIES).fitted
+    return LinearClassifier(**fitted.tensors())
 
 
 def nested_average(members: Sequence[Nested], y: np.ndarray, outer: np.ndarray) -> Averaged:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vision_studies.outcomes import ABSENT
+from vision_studies.outcomes import ABSENT, STOPPED_EARLY
 from vision_studies.reports.formatting import MISSING, count, duration
 from vision_studies.reports.standings import Picture, picture
 from vision_studies.reports.table import Table
@@ -330,8 +330,16 @@ def _fewest_of_a_class(answer: Answer) -> int | None:
 
 def _left_out(answer: Answer) -> Iterator[str]:
     """What has no result, or lacks some of its runs."""
+    stopped = 0
     for candidate in answer.left_out:
+        early = bool(candidate.problems) and all(STOPPED_EARLY in problem for problem in candidate.problems)
+        stopped += early
+        if early and stopped > _NAMED:
+            continue
         yield f"{_sentence(_name(candidate, answer))} has no result: {'; '.join(candidate.problems) or 'it was not run'}."
+    if stopped > _NAMED:
+        more = f"{stopped - _NAMED} more {'were' if stopped - _NAMED > 1 else 'was'}"
+        yield f"{more} {STOPPED_EARLY}, as others were clearly better on validation images."
     absent = 0
     for standing in answer.standings:
         problems = standing.candidate.problems

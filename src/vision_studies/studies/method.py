@@ -180,6 +180,11 @@ class PageSection:
     charts: Sequence[ChartSource]
 
 
+def never(_: Mapping[str, Any]) -> bool:
+    """No configuration."""
+    return False
+
+
 @dataclass(frozen=True)
 class Choice:
     """How a verdict chooses among the variants of a method; see `statistics.verdict`.
@@ -190,6 +195,8 @@ class Choice:
             heading; empty where all that have the same images stand beside each other.
         measure: what of the test images is reported.
         choosers: by what of the validation images it selects, what it prefers first.
+        is_balanced: configuration (with dotted keys) of a run -> whether it is chosen by and reported as a mean over classes,
+            whatever `measure` and `choosers` say.
         costs_without: what costs leave out; empty: nothing.
         asks_more: whether its own conclusions answer another question than which variant to take, and stand below the verdict.
     """
@@ -198,6 +205,7 @@ class Choice:
     condition: Callable[[str | None], str]
     measure: "Measure" = "accuracy"
     choosers: "tuple[Chooser, ...]" = ("validation_accuracy", "validation_loss")
+    is_balanced: Callable[[Mapping[str, Any]], bool] = never
     costs_without: str = ""
     asks_more: bool = False
 

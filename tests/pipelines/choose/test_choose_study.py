@@ -18,15 +18,28 @@ from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.models import backbones, library_backbones
 from vision_studies.pipelines.choose import nodes, work
-from vision_studies.pipelines.choose.candidates import CLASSIFIER, FROM_NOTHING, Part, Sized, Step, in_order, steps
+from vision_studies.pipelines.choose.candidates import (
+    AVERAGE,
+    CLASSIFIER,
+    COMBINED,
+    FROM_NOTHING,
+    STACK,
+    Part,
+    Sized,
+    Step,
+    in_order,
+    merits,
+    steps,
+)
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import joined, known_backbone
 from vision_studies.pipelines.choose.method import METHOD
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.plots import _elapsed
 from vision_studies.pipelines.choose.settings import ChooseSettings
-from vision_studies.pipelines.choose.stages import spent_seconds, study_runs
+from vision_studies.pipelines.choose.stages import best_run, combined_runs, spent_seconds, study_runs
 from vision_studies.pipelines.choose.work import tried_family
+from vision_studies.pipelines.reporting.candidates import candidates
 from vision_studies.run_folders import read_description
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.evidence import read_evidence, variant_runs
@@ -39,7 +52,7 @@ from vision_studies.training.checkpoints import save_state
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
 SMALL = {
     **{"budget": "10h", "folds": 3, "inner_folds": 2, "backbones": ["efficientnet_lite0"], "pixels": [24]},
-    **{"seeds": [0], "families": ["nearest_class_mean", "lda"], "fine_tuned": [], "from_nothing": []},
+    **{"seeds": [0], "families": ["nearest_class_mean", "lda"], "fine_tuned": [], "from_nothing": [], "stack": False},
 }
 
 
@@ -67,7 +80,7 @@ def context(folder, data=None, **changes):
 @pytest.fixture(scope="module")
 def tried(tmp_path_factory):
     """A study in which all has been tried, and its table."""
-    own = context(tmp_path_factory.mktemp("choose"))
+    own = context(tmp_path_factory.mktemp("choose"), stack=True)
     return own, nodes.try_candidates(own)
 
 
@@ -79,6 +92,7 @@ def test_everything_that_fits_is_tried_and_scored_on_every_image(tried):
         "Nearest class mean on colour histograms",
         "average of the best",
         "majority class",
+        "stack of the best",
     ]
     assert (table["status"] == "complete").all()
     assert table.set_index("variant")["test_accuracy"]["majority class"] == pytest.approx(1 / 3, abs=0.12)
@@ -87,12 +101,13 @@ def test_everything_that_fits_is_tried_and_scored_on_every_image(tried):
 
 
 def test_all_is_tried_with_the_first_seed_before_further_ones_and_each_has_folds_of_its_own(tmp_path):
-    own = context(tmp_path, seeds=[4, 2], backbones=[])
+    own = context(tmp_path, seeds=[4, 2], backbones=[], families=["lda"], stack=True)
     order = [run.seed for run in _tried_runs(METHOD.stages(own, None))]
     assert order == [4] * (len(order) // 2) + [2] * (len(order) // 2)
     table = nodes.try_candidates(own)
     assert sorted(table["seed"].value_counts().to_dict()) == [2, 4]
     assert table["seed"].value_counts().nunique() == 1
+    assert {"majority class", "Nearest class mean on colour histograms"} == set(table["variant"])  # one has no average
     [found, *_] = read_evidence(variant_runs(table), own.runs.folder)
     assert found.evidence.folds.shape == (2, 24)
     assert (found.evidence.folds[0] != found.evidence.folds[1]).any()
@@ -107,6 +122,58 @@ def test_networks_are_trained_when_the_classifiers_have_had_all_seeds(tmp_path):
 def _tried_runs(stages):
     """Runs of a method's stages, of which none is done."""
     return [run for stage in stages if isinstance(stage, Stage) for run in stage.runs]
+
+
+def test_averages_and_stacks_are_of_the_same_candidates_with_every_seed(tmp_path, monkeypatch):
+    """And of what has ended with one seed alone besides."""
+    own = context(tmp_path, seeds=[4, 2, 7], families=["nearest_class_mean", "lda"], stack=True)
+    nodes.try_candidates(own)
+    [of_one, *_] = [run for run in study_runs(own) if run.seed == 4 and run.configuration.get("family") == "lda"]
+    by_seed = {}
+    for run in study_runs(own):
+        if run.configuration["kind"] in COMBINED:
+            names = [read_description(own.runs.folder / name)["variant"] for name in run.configuration["members"]]
+            by_seed.setdefault(run.variant, {})[run.seed] = sorted(names)
+    assert {name: sorted(seeds) for name, seeds in by_seed.items()} == {
+        "average of the best": [2, 4, 7],
+        "stack of the best": [2, 4, 7],
+    }
+    assert all(len(set(map(tuple, seeds.values()))) == 1 for seeds in by_seed.values())
+    is_complete = own.runs.is_complete
+    monkeypatch.setattr(
+        RunStore,
+        "is_complete",
+        lambda _, run, stage: is_complete(run, stage) and (run.seed == 4 or "LDA" not in run.variant),
+    )
+    more = {run.variant: run for run in combined_runs(own) if run.configuration["kind"] == STACK}
+    assert of_one.fingerprint in more["stack of the best of seed 4"].configuration["members"]
+    assert of_one.fingerprint not in more["stack of the best"].configuration["members"]
+
+
+@pytest.mark.parametrize("kind", COMBINED)
+def test_what_combines_candidates_does_not_know_the_label_of_an_image_that_it_is_judged_by(kind):
+    random = np.random.default_rng(0)
+    y, folds = np.arange(40) % 2, np.arange(40) // 2 % 4
+    said = random.dirichlet([1.0, 1.0], (3, 40))
+    before = work._cross_fitted({"kind": kind}, said, y, folds)
+    after = work._cross_fitted({"kind": kind}, said, np.where(folds == 1, 1 - y, y), folds)
+    np.testing.assert_array_equal(before[folds == 1], after[folds == 1])
+    assert (before[folds != 1] != after[folds != 1]).any()
+
+
+def test_what_is_chosen_by_is_a_mean_over_classes_where_it_is_asked_for(tmp_path):
+    data = images(each=12, fewest=4)
+    own = context(
+        tmp_path, data, metric="balanced_accuracy", stack=True, long_tail_families=["alphanet"], uneven_from=1
+    )
+    table = nodes.try_candidates(own)
+    assert table["variant"].str.contains("AlphaNet").sum() == 1
+    means = merits(table)
+    assert (means != table["validation_accuracy"]).any()
+    assert table["variant"][means.idxmax()] == best_run(own)[0].variant
+    for one in candidates(table, ["made"] * len(table), tmp_path.parent):
+        assert one.measure == "balanced_accuracy"
+        assert one.validation["validation_balanced_accuracy"] == means[table["variant"] == one.name].iloc[0]
 
 
 class Remembering:
@@ -131,7 +198,7 @@ def test_each_image_is_predicted_by_models_that_have_not_seen_it():
     x = np.zeros((30, 2), np.float32)
     found = tried_family(Remembering(), x, x, whole, 0, 3)
     assert (found.tested.argmax(axis=1) != labels).all()
-    assert found.validation == 0
+    assert set(found.validation.values()) == {0}
     for fold, said in enumerate(found.inner):
         assert np.isnan(said[outer == fold]).all()
         assert (said[outer != fold].argmax(axis=1) != labels[outer != fold]).all()
@@ -337,6 +404,7 @@ def opened(own, run):
 
 
 def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
+    from vision_studies.classifiers.averaging import said_of
     from vision_studies.classifiers.nested import tempered
     from vision_studies.classifiers.registry import fitted_from
     from vision_studies.training.checkpoints import load_state
@@ -347,14 +415,18 @@ def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
         stored, classifier = opened(own, run)
         probabilities = Predictor(classifier, torch.device("cpu"))(own.images.image_set.images)
         state = load_state(stored.weights)
-        if "head" in state:
+        if run.configuration["kind"] == CLASSIFIER:
             x = joined(own.runs, own.images.image_set, run.configuration, everywhere)
             fitted = fitted_from({name: value.numpy() for name, value in state["head"].items()})
             said[run.fingerprint] = tempered(fitted.probabilities(x), state["temperature"])
             expected = said[run.fingerprint]
-        else:
+        if run.configuration["kind"] == AVERAGE:
             mean = sum(weight * said[name] for name, weight in zip(state["members"], state["weights"], strict=True))
             expected = tempered(mean, state["temperature"])
+        if run.configuration["kind"] == STACK:
+            members = said_of(np.stack([said[name] for name in state["members"]]))
+            head = fitted_from({name: value.numpy() for name, value in state["head"].items()})
+            expected = tempered(head.probabilities(members), state["temperature"])
         np.testing.assert_allclose(probabilities, expected, atol=0.03)  # bfloat16 where the processor has it
 
 

@@ -9,11 +9,12 @@ from tests.pipelines.choose.test_choose_study import context, images, opened
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.pipelines.choose import budget, nodes, stages, trained
-from vision_studies.pipelines.choose.budget import Clock, OutOfTime, Speed, Workload, training_seconds
+from vision_studies.pipelines.choose.budget import Clock, Hopeless, OutOfTime, Speed, Workload, training_seconds
 from vision_studies.pipelines.choose.candidates import (
-    AVERAGE,
     CLASSIFIER,
+    COMBINED,
     FROM_NOTHING,
+    STACK,
     TUNED,
     Part,
     Sized,
@@ -23,10 +24,11 @@ from vision_studies.pipelines.choose.candidates import (
 from vision_studies.pipelines.choose.division import Division, image_epochs, trainings_of
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.stages import OUT_OF_TIME, study_runs
+from vision_studies.pipelines.reporting.candidates import candidates
 from vision_studies.serving.image_classifier import Predictor
 
 SHORT = {"families": ["lda"], "fine_tuned": [0.3, 1.0], "from_nothing": ["heavy"], "pixels": [16]}
-KINDS = [CLASSIFIER, TUNED, FROM_NOTHING, AVERAGE]
+KINDS = [CLASSIFIER, TUNED, FROM_NOTHING, *COMBINED]
 
 
 def few_epochs(patch):
@@ -46,7 +48,8 @@ def study(tmp_path_factory, small_backbone):
     with pytest.MonkeyPatch.context() as patch:
         few_epochs(patch)
         data = images(each=9, side=18)
-        own = context(tmp_path_factory.mktemp("trained"), data, backbones=[small_backbone], **SHORT)
+        own = context(tmp_path_factory.mktemp("trained"), data, backbones=[small_backbone], stack=True, **SHORT)
+        patch.setattr(trained, "_SURE", 99.0)  # all of them end
         yield own, nodes.try_candidates(own)
 
 
@@ -60,6 +63,7 @@ def test_networks_are_tried_beside_classifiers_of_features(study):
         "average of the best",
         "majority class",
         "small ResNet at 18 px, from random weights, heavy augmentation",
+        "stack of the best",
     ]
     assert (table["status"] == "complete").all()
     assert table["test_accuracy"].between(0, 1).all()
@@ -75,7 +79,7 @@ def test_the_largest_class_has_a_share_a_class_as_parameters(study):
     assert parameters["Small at 16 px, fine-tuned, all layers"] > parameters["majority class"]
 
 
-@pytest.mark.parametrize("kind", [TUNED, FROM_NOTHING, AVERAGE])
+@pytest.mark.parametrize("kind", [TUNED, FROM_NOTHING, *COMBINED])
 def test_a_network_says_of_images_what_was_calibrated_and_scored(study, kind):
     """The network that is kept has learnt from all images: it agrees with those of the folds more than chance does."""
     import torch
@@ -105,8 +109,9 @@ def test_networks_of_all_kinds_are_exported_with_their_resizing_and_their_normal
     classifier = some[CLASSIFIER]
     assert classifier.images.image_size == 18
     together = MeanOfNetworks([some[kind].network for kind in (CLASSIFIER, TUNED, FROM_NOTHING)], [0.2, 0.4, 0.4], 1.0)
-    difference = export_model(replace(classifier, network=together.eval()), "onnx", tmp_path / "network.onnx", {})
-    assert difference <= LARGEST_DIFFERENCE
+    for network in (together.eval(), some[STACK].network):
+        difference = export_model(replace(classifier, network=network), "onnx", tmp_path / "network.onnx", {})
+        assert difference <= LARGEST_DIFFERENCE
 
 
 def test_pretraining_is_compared_with_random_weights(study):
@@ -217,6 +222,103 @@ def test_what_is_stopped_is_left_out_and_tried_again(tmp_path, small_backbone, m
         few_epochs(patch)
         table = nodes.try_candidates(own)
     assert table["variant"].str.contains("random weights").sum() == 1
+
+
+@pytest.mark.parametrize("folds", [0, 5])
+@pytest.mark.parametrize("better", [True, False])
+def test_a_network_that_is_clearly_worse_on_validation_images_is_not_trained_any_longer(
+    tmp_path, monkeypatch, folds, better
+):
+    labels = np.arange(60) % 3
+    outer = np.arange(60) // 3 % folds if folds else None
+    test = np.arange(60) if folds else np.arange(60, 80)
+    division = Division(np.arange(60), labels, None, outer, test, np.arange(len(test)) % 3, 2)
+    learnt = []
+
+    def train(learns, predicts, *_):
+        learnt.append(len(learns))
+        return trained._Result(np.eye(3, dtype=np.float32)[predicts % 3 if better else predicts * 0], {}, {})
+
+    known = np.ones((1, 60), bool) if outer is None else outer != np.arange(folds)[:, None]
+    inner = np.where(known[:, :, None], np.eye(3, dtype=np.float32)[labels], np.nan)
+    inner[:, ::7] = np.roll(inner[:, ::7], 1, axis=2)  # it is wrong of some
+    monkeypatch.setattr(trained, "_network", lambda *_: trained._Network(3, train, np.arange(60, 80)))
+    monkeypatch.setattr(trained, "_SURE", 3.0)
+    options = (type("Run", (), {"seed": 0}), tmp_path, division, None, 3, None, trained.Rival("another", inner))
+    if better:
+        trained.train_candidate(*options)
+        assert len(learnt) == (2 * folds + 1 if folds else 2)
+    else:
+        with pytest.raises(
+            Hopeless, match=r"of \d+ images of inner folds it was right about 3.\.\d%, and 'another' about [89]"
+        ):
+            trained.train_candidate(*options)
+        assert len(learnt) <= 2
+
+
+def test_what_is_stopped_early_is_told_and_not_tried_again(tmp_path, small_backbone, monkeypatch):
+    few_epochs(monkeypatch)
+    monkeypatch.setattr(trained, "_SURE", -99.0)
+    monkeypatch.setattr(trained, "_FEWEST_COMPARED", 1)
+    changes = SHORT | {"from_nothing": ["light", "heavy"], "fine_tuned": [0.3], "backbones": [small_backbone]}
+    own = context(tmp_path, images(each=9), stack=True, **changes)
+    table = nodes.try_candidates(own).set_index("variant")
+    stopped = table[table["status"] == "pruned"]
+    assert sorted(stopped.index) == [
+        "Small at 16 px, fine-tuned, last 30 % of layers",
+        "small ResNet at 16 px, from random weights, heavy augmentation",
+    ]
+    assert stopped["reason"].str.startswith("stopped early: of ").all()
+    assert (
+        table.loc["small ResNet at 16 px, from random weights", "status"] == "complete"
+    )  # what others are compared with
+    told = [
+        one.problems for one in candidates(table.reset_index(), ["made"] * len(table), tmp_path.parent) if one.problems
+    ]
+    assert [problem.startswith("seed 0 pruned (stopped early: of ") for [problem] in told] == [True, True]
+    monkeypatch.setattr(stages, "score", lambda *_, **__: pytest.fail("it is tried again"))
+    assert (nodes.try_candidates(own)["status"] == "pruned").sum() == 2
+
+
+@pytest.mark.parametrize("kind", [TUNED, FROM_NOTHING])
+@pytest.mark.parametrize("look", [1, 7])
+def test_ctrl_c_within_a_training_gives_the_verdict_so_far_and_the_same_command_goes_on(
+    study, tmp_path, monkeypatch, kind, look
+):
+    few_epochs(monkeypatch)
+    monkeypatch.setattr(trained, "_SURE", 99.0)
+    changes = {"fine_tuned": [0.3]} if kind == TUNED else {"fine_tuned": []}
+    changes |= {"from_nothing": ["heavy"]} if kind == FROM_NOTHING else {"from_nothing": []}
+    own = context(tmp_path, images(each=9, side=18), backbones=["small"], stack=True, **SHORT | changes)
+    looks, as_it_is = [], trained._Pace._look
+
+    def interrupted(pace):
+        as_it_is(pace)
+        looks.append(pace)
+        if len(looks) == look:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained._Pace, "_look", interrupted)
+        table = nodes.try_candidates(own)
+    assert table["status"].value_counts().to_dict() == {"complete": 3, "failed": 1}
+    assert table["reason"].dropna().str.contains("stopped by Ctrl-C").all()
+    assert "Pretrained features give" in nodes.conclude(table, *_besides(own, table))[0]
+    seen = len(looks)
+    table = nodes.try_candidates(own)
+    assert (table["status"] == "complete").all()
+    run = next(run for run in study_runs(own) if run.configuration["kind"] == kind)
+    whole, _ = study
+    expected = whole.runs.predictions(
+        next(one for one in study_runs(whole) if one.variant == run.variant)
+    ).probabilities
+    np.testing.assert_allclose(own.runs.predictions(run).probabilities, expected, atol=5e-4)
+    assert seen == look
+
+
+def _besides(own, table):
+    suspects = nodes.find_label_errors(own, table, nodes.collect_predictions(own, table))
+    return suspects, nodes.measure_learning_curve(own, table)
 
 
 def test_features_end_with_the_budget(tmp_path, small_backbone, monkeypatch):

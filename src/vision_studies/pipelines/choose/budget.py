@@ -152,6 +152,10 @@ class OutOfTime(Exception):  # noqa: N818 - it is no error
         self.seconds = seconds
 
 
+class Hopeless(Exception):  # noqa: N818 - it is no error
+    """A candidate has been stopped early, as it is clearly worse than another; the text says why."""
+
+
 @dataclass
 class Clock:
     """What is left of a budget.

@@ -1,17 +1,21 @@
 """What can be tried, what it costs, and in which order: what promises most for its time comes first.
 
 What a candidate promises is a rule of thumb that decides the order alone. It was read off EfficientNet-Lites on CIFAR-10 (500
-images): 1.7 points for twice the operations, be it by larger images or by a larger network, and 1.8 for twice as many features
-side by side; 2 for a fifth of the layers that learn, and twice that for all of them.
+images): 1.7 points for twice the operations, be it by larger images or by a larger network, and 0.9 for twice as many features
+side by side; 5 for a fifth of the layers that learn.
 """
 
+import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLOURS = "colour_histogram"
 """Features that need no network: how often each of `COLOUR_BINS` colours occurs."""
@@ -21,21 +25,31 @@ COLOUR_BINS = 64
 EVALUATION = "evaluation"
 """The one stage of a run."""
 
-CLASSIFIER, AVERAGE = "classifier of features", "average"
+CLASSIFIER, AVERAGE, STACK = "classifier of features", "average", "stack"
 TUNED, FROM_NOTHING = "fine-tuned network", "network from random weights"
 """Kinds of candidates."""
+
+COMBINED = (AVERAGE, STACK)
+"""Kinds that consist of other runs, their members."""
+
+BALANCED = "validation_balanced_accuracy"
+"""Of a run's other metrics, where it is what candidates are chosen by."""
 
 FREE_FAMILIES = ("majority", "nearest_class_mean")
 """What is tried with colours alone."""
 
 SLOW_FAMILIES = ("perceptron", "crt")
-"""Families that take many times as long as the others, and are tried when these have been tried on everything."""
+"""Families that take many times as long as the others, and are tried when these have been tried with all seeds."""
 
 _CHANCE, _COLOURED, _FIRST = 20.0, 30.0, 66.0  # points that nothing, colours and the smallest network are taken to give
-_DOUBLED, _JOINED = 1.7, 1.8
+_DOUBLED, _JOINED = 1.7, 0.9
 _FIRST_COST = 4e8 * 64**2
-_NOTHING, _TUNED = 35.0, 4.0  # a network from random weights; all layers of a pretrained one learning
-_LEAST_GAIN = 0.3  # points: a candidate that promises nothing may still win
+_NOTHING, _TUNED, _ENOUGH = (
+    35.0,
+    12.0,
+    0.25,
+)  # a network from random weights; what learning layers add, up to a share of them
+_LEAST_GAIN, _LEAST_DEAR = 0.3, 0.05  # points: a candidate that promises nothing may still win
 _COMPARED = 1.0  # points that it is worth to know what a network from random weights would have been
 
 
@@ -87,6 +101,11 @@ class Step:
     promise: float
     recipe: FineTuning | FromNothing | None = None
     least: float = _LEAST_GAIN
+
+    @property
+    def is_dear(self) -> bool:
+        """Whether it takes many times as long as the others on features that are there."""
+        return self.recipe is not None or set(self.families) <= set(SLOW_FAMILIES)
 
     @property
     def features(self) -> Parts:
@@ -146,14 +165,20 @@ def steps(
     each = [quick, *alone] if quick else alone
     colours = Step((Part(COLOURS, 0, False, ""),), FREE_FAMILIES, _COLOURED)
     trained = [step for recipe in recipes for step in _trained(recipe, features[: len(single)])]
-    return [colours, *(Step(own, some, promise) for own, promise in features for some in each), *trained]
+    classified = [
+        Step(own, some, promise, least=_LEAST_DEAR if some in alone else _LEAST_GAIN)
+        for own, promise in features
+        for some in each
+    ]
+    return [colours, *classified, *trained]
 
 
 def _trained(recipe: FineTuning | FromNothing, features: Sequence[tuple[Parts, float]]) -> list[Step]:
     """Networks that are trained by a recipe."""
     if isinstance(recipe, FromNothing):
-        return [Step((), (), _NOTHING, recipe, _LEAST_GAIN if recipe.heavy else _COMPARED)]
-    return [Step(parts, (), promise + _TUNED * math.sqrt(recipe.share), recipe) for parts, promise in features]
+        return [Step((), (), _NOTHING, recipe, _LEAST_DEAR if recipe.heavy else _COMPARED)]
+    more = _TUNED * math.sqrt(min(recipe.share, _ENOUGH))
+    return [Step(parts, (), promise + more, recipe, _LEAST_DEAR) for parts, promise in features]
 
 
 def _promise(cost: float) -> float:
@@ -180,6 +205,22 @@ def in_order(steps: Sequence[Step], costs: Costs, there: Collection[Part] = ()) 
         known |= set(step.features)
         best = max(best, step.promise)
     return ordered
+
+
+def is_balanced(configuration: Mapping[str, Any]) -> bool:
+    """Whether a run is chosen by a mean over classes."""
+    return configuration.get("metric") == "balanced_accuracy"
+
+
+def merit(metrics: Mapping[str, Any]) -> float:
+    """What a run is chosen by, on the inner folds: its accuracy, or the mean of it over classes."""
+    return float(metrics["other_metrics"].get(BALANCED, metrics["validation_accuracy"]))
+
+
+def merits(results: "pd.DataFrame") -> "pd.Series":
+    """The same of rows of the results table; NaN of those that are not scored."""
+    told = [json.loads(own).get(BALANCED) if isinstance(own, str) else None for own in results["other_metrics"]]
+    return results["validation_accuracy"].where([value is None for value in told], told).astype(float)
 
 
 def variant_name(parts: Sequence[Part], family: str) -> str:

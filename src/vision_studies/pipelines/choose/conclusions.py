@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from vision_studies.pipelines.choose.candidates import AVERAGE, COLOURS, FROM_NOTHING
+from vision_studies.pipelines.choose.candidates import COLOURS, COMBINED, FROM_NOTHING, merits
 
 _NAMED = 3
 
@@ -57,15 +57,16 @@ def _is_pretrained(name: str, configurations: Mapping[str, Any]) -> bool:
     own = configurations.get(name)
     if own is None:
         return False
-    if own["kind"] == AVERAGE:
+    if own["kind"] in COMBINED:
         return any(_is_pretrained(member, configurations) for member in own["members"])
     return any(part["source"] != COLOURS for part in own["features"])
 
 
 def _best(rows: pd.DataFrame) -> pd.Series:
     """Means over seeds of the variant that validation would choose."""
-    means = rows.groupby("variant", sort=False)[["validation_accuracy", "test_accuracy"]].mean().reset_index()
-    return means.loc[means["validation_accuracy"].idxmax()]
+    own = rows.assign(merit=merits(rows))
+    means = own.groupby("variant", sort=False)[["merit", "test_accuracy"]].mean().reset_index()
+    return means.loc[means["merit"].idxmax()]
 
 
 def _more_images(curve: pd.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vision_studies.classifiers.averaging import LEAST_SAID
 from vision_studies.classifiers.family import ABSENT, SMALLEST
 from vision_studies.classifiers.transforms import Rooted
 from vision_studies.config.fine_tuning import FineTuning
@@ -203,3 +204,28 @@ class MeanOfNetworks(nn.Module):
         ]
         mean = torch.stack(said).sum(dim=0)
         return tempered_logits(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), self._temperature)
+
+
+class StackOfNetworks(nn.Module):
+    """A linear classifier of the logarithms of what several networks say, as logits; see `classifiers.averaging.said_of`.
+
+    Args:
+        networks: M; each gives logits [N, classes].
+        weight: float32 [classes, M * classes].
+        bias: float32 [classes].
+        temperature: that logits are divided by.
+    """
+
+    def __init__(self, networks: Sequence[nn.Module], weight: Tensor, bias: Tensor, temperature: float) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        # Turned round, it is not taken for a layer that decides for classes by features: those are the members'.
+        self.register_buffer("turned", weight.T.contiguous())
+        self.register_buffer("bias", bias)
+        self._temperature = temperature
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
+        said = [network(images).softmax(dim=1).clamp_min(LEAST_SAID).log() for network in self.networks]
+        logits = torch.cat(said, dim=1) @ self.get_buffer("turned") + self.get_buffer("bias")
+        return tempered_logits(logits, self._temperature)

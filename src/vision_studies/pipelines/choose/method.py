@@ -1,6 +1,7 @@
 """What `choose` is: classifiers of all kinds are tried on the images of a study, each on images that it has not seen."""
 
 from vision_studies.pipelines.choose import nodes
+from vision_studies.pipelines.choose.candidates import is_balanced
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.settings import ChooseSettings
 from vision_studies.pipelines.choose.stages import beside, check, is_baseline, most_runs, stages
@@ -49,7 +50,7 @@ METHOD = Method(
     published=NeverPublished("it was never published as a project of its own"),
     predictions=Kept("full"),
     folds=_own_folds,
-    verdict=Choice(is_baseline, beside, asks_more=True),
+    verdict=Choice(is_baseline, beside, is_balanced=is_balanced, asks_more=True),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.try_candidates, [], "results", "training"),

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.pipelines.choose.candidates import (
-    AVERAGE,
     CLASSIFIER,
     COLOURS,
+    COMBINED,
     EVALUATION,
+    STACK,
     features_title,
     network_name,
     part_of,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 def network_title(configuration: Mapping[str, Any]) -> str:
     """How the network of a configuration is called."""
-    if configuration["kind"] == AVERAGE:
-        return "average"
+    if configuration["kind"] in COMBINED:
+        return str(configuration["kind"])
     parts = [part_of(part) for part in configuration["features"]]
     return (
         features_title(parts) if configuration["kind"] == CLASSIFIER else network_name(parts, recipe_of(configuration))
@@ -48,7 +49,7 @@ def rebuilt(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
 
 
 def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
-    """The network of a run; of an average, with those of its members, which lie beside it.
+    """The network of a run; of an average or a stack, with those of its members, which lie beside it.
 
     Args:
         run: of a candidate.
@@ -57,6 +58,7 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
     from vision_studies.pipelines.choose.joined_network import (
         ClassifiedFeatures,
         MeanOfNetworks,
+        StackOfNetworks,
         part_features,
         trained_features,
     )
@@ -65,10 +67,12 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
 
     state = load_state(run.weights)
     temperature = float(state["temperature"])
-    if run.configuration["kind"] == AVERAGE:
+    if run.configuration["kind"] in COMBINED:
         folders = [run.folder.parent / name for name in state["members"]]
         members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
         networks = [whole_network(member, image_size) for member in members]
+        if run.configuration["kind"] == STACK:
+            return StackOfNetworks(networks, state["head"]["weight"], state["head"]["bias"], temperature).eval()
         return MeanOfNetworks(networks, state["weights"], temperature).eval()
     if run.configuration["kind"] == CLASSIFIER:
         parts = [part_features(part_of(part), image_size) for part in run.configuration["features"]]
@@ -93,11 +97,11 @@ def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
     missing = has_weights(configuration, folder)
     if missing is not None:
         return missing
-    if configuration["kind"] == AVERAGE:
+    if configuration["kind"] in COMBINED:
         for name in configuration["members"]:
             member = folder.parent / name
             if not is_run(member):
-                return f"the run {name}, which is part of the average, is not there any more"
+                return f"the run {name}, which is part of the {configuration['kind']}, is not there any more"
             if (reason := unusable(read_description(member)["configuration"], member)) is not None:
                 return reason
         return None
@@ -150,7 +154,7 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
     from vision_studies.training.checkpoints import load_state
 
     state = load_state(run.weights)
-    if run.configuration["kind"] == AVERAGE:
+    if run.configuration["kind"] in COMBINED:
         folders = [run.folder.parent / name for name in state["members"]]
         members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
         return [own for member in members for own in _class_inputs(member, data, positions)]

@@ -12,7 +12,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
 from vision_studies.pipelines.choose.budget import OutOfTime
-from vision_studies.pipelines.choose.candidates import CLASSIFIER, EVALUATION
+from vision_studies.pipelines.choose.candidates import CLASSIFIER, EVALUATION, merits
 from vision_studies.pipelines.choose.stages import FEATURES, MEASURING, Choosing, step_at_work, study_runs
 from vision_studies.studies.method import run_stages
 
@@ -117,7 +117,7 @@ def measure_learning_curve(context: Choosing, results: pd.DataFrame) -> pd.DataF
     from vision_studies.pipelines.choose.learning import learning_curve_of
 
     complete = [run for run in _complete(context, results) if run.configuration["kind"] == CLASSIFIER]
-    accuracies = results.set_index("run_fingerprint")["validation_accuracy"]
+    accuracies = results.assign(merit=merits(results)).set_index("run_fingerprint")["merit"]
     best = max(complete, key=lambda run: accuracies[run.fingerprint])
     return learning_curve_of(best, context.images, context.runs)
 
@@ -169,5 +169,5 @@ def _complete(context: Choosing, results: pd.DataFrame) -> "list[Run]":
 
 
 def _best(context: Choosing, results: pd.DataFrame) -> "Run":
-    accuracies = results.set_index("run_fingerprint")["validation_accuracy"]
+    accuracies = results.assign(merit=merits(results)).set_index("run_fingerprint")["merit"]
     return max(_complete(context, results), key=lambda run: accuracies[run.fingerprint])

@@ -14,9 +14,10 @@ from vision_studies.figures.panels import finished, key, marker_key, nothing_to_
 from vision_studies.figures.style import COLOURS as PALETTE
 from vision_studies.figures.style import INK, SOFT, short, styled
 from vision_studies.pipelines.choose.candidates import (
-    AVERAGE,
     CLASSIFIER,
+    COMBINED,
     features_title,
+    merits,
     network_titles,
     part_of,
     recipe_of,
@@ -57,7 +58,7 @@ def time_lines(results: pd.DataFrame) -> Figure:
     if scored.empty:
         return nothing_to_draw("No candidate has ended.")
     seconds = _elapsed(scored)
-    accuracy, validation = 100 * scored["test_accuracy"].to_numpy(), scored["validation_accuracy"].to_numpy()
+    accuracy, validation = 100 * scored["test_accuracy"].to_numpy(), merits(scored).to_numpy()
     best = [int(np.argmax(validation[: place + 1])) for place in range(len(validation))]
     figure, axes = single(8.4, 4.6)
     dots: dict[str, Any] = {"marker": "o", "color": SOFT, "alpha": 0.8, "markeredgecolor": "white"}
@@ -158,7 +159,7 @@ def _by_features(results: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for row in results.dropna(subset=["test_accuracy"]).itertuples():
         configuration = json.loads(row.configuration)
-        if configuration["kind"] == AVERAGE:
+        if configuration["kind"] in COMBINED:
             continue
         parts = [part_of(part) for part in configuration["features"]]
         if configuration["kind"] == CLASSIFIER:

@@ -43,6 +43,10 @@ class ChooseSettings(Settings):
         min_length=1,
         description="heights and widths that images are brought to for the backbones; for a run: its own alone",
     )
+    metric: Literal["accuracy", "balanced_accuracy"] = Field(
+        description="what hyperparameters and candidates are chosen by, and the verdict tells: the share of images that are "
+        "right, or the mean of this share over classes"
+    )
     mirror: bool = Field(description="features are the mean of those of an image and of its mirror image")
     roots: bool = Field(
         description="classifiers get the square roots of features, of length 1, which suits most of them better"
@@ -61,6 +65,9 @@ class ChooseSettings(Settings):
         description="a small ResNet is trained from random weights, with images that are changed so much"
     )
     average: bool = Field(description="the average of the best is tried, too; chosen greedily (Caruana 2004)")
+    stack: bool = Field(
+        description="logistic regression on what the same say is tried, too, learnt from images that they had not seen"
+    )
 
     @model_validator(mode="after")
     def _lists_are_sets(self) -> "ChooseSettings":

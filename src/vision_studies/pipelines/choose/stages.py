@@ -12,12 +12,13 @@ from vision_studies.config.fine_tuning import FromNothing
 from vision_studies.costs import Cost, Costs, Measured, costs_nothing
 from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.files import write_json
-from vision_studies.outcomes import FAILED, Outcome
+from vision_studies.outcomes import FAILED, PRUNED, Outcome
 from vision_studies.pipelines.choose.budget import (
     LEAST_HEAD,
     PACE_FILE,
     SPEED_FILE,
     Clock,
+    Hopeless,
     OutOfTime,
     Speed,
     Workload,
@@ -34,14 +35,17 @@ from vision_studies.pipelines.choose.candidates import (
     CLASSIFIER,
     COLOUR_BINS,
     COLOURS,
+    COMBINED,
     EVALUATION,
     FROM_NOTHING,
+    STACK,
     TUNED,
     Part,
     Sized,
     Step,
     features_title,
     in_order,
+    merit,
     network_name,
     steps,
     variant_name,
@@ -121,8 +125,7 @@ def stages(context: Choosing, _known: Known) -> Steps:
             _tell(context)
     if not clock.planned:  # which a forecast alone has
         _tell_left_out(context, left_out)
-    if context.settings.average:
-        yield from _averages(context)
+    yield from _combinations(context)
 
 
 def _require_unseen(context: Choosing) -> None:
@@ -164,31 +167,33 @@ def _warn_of_missing_weights(settings: ChooseSettings, there: Collection[str]) -
 
 
 def most_runs(settings: ChooseSettings) -> int:
-    """How many candidates with seeds there are at most, counted without data; averages are one more a seed."""
+    """How many candidates with seeds there are at most, counted without data, averages and stacks among them."""
     families = {*settings.families, *settings.long_tail_families}
     names = dict.fromkeys(settings.backbones, Sized(1.0, settings.pixels))
     every = steps(
         names, _unweighted, tuple(families), join=settings.join, recipes=settings.recipes(max(settings.pixels))
     )
-    return len(settings.seeds) * (sum(len(step.families) or 1 for step in every) + settings.average)
+    combined = settings.average + settings.stack
+    return len(settings.seeds) * (sum(len(step.families) or 1 for step in every) + combined) + combined
 
 
 def study_runs(context: Choosing) -> list[Run]:
-    """Every candidate that has begun with every seed, in the order of their steps, and averages of those that have ended; one
+    """Every candidate that has begun with every seed, in the order of their steps, averages and stacks of those that have
+    ended; one
     that has been stopped as the budget ended is as if it had not begun.
     """
     results = [(run, context.runs.result(run, EVALUATION)) for _, run in _all_runs(context)]
     begun = [run for run, result in results if result is not None and result["reason"] != OUT_OF_TIME]
-    return [*begun, *(average_runs(context) if context.settings.average else ())]
+    return [*begun, *combined_runs(context)]
 
 
 def step_runs(
-    context: Choosing, step: Step, division: Mapping[str, Any] | None = None, *, seeds: Collection[int] | None = None
+    context: Choosing, step: Step, common: Mapping[str, Any] | None = None, *, seeds: Collection[int] | None = None
 ) -> list[Run]:
-    """The runs of a step: every family, or the one network, with every seed, or with these alone; `division` is what
-    `described` says.
+    """The runs of a step: every family, or the one network, with every seed, or with these alone; `common` is what all runs
+    have in their configuration.
     """
-    division = described(context.images, context.settings) if division is None else division
+    common = _common(context) if common is None else common
     features = {"features": [part.configuration for part in step.parts]}
     roots = {"roots": True} if context.settings.roots else {}
     if step.recipe is None:
@@ -201,32 +206,44 @@ def step_runs(
         own = own if isinstance(step.recipe, FromNothing) else {"kind": TUNED, **features}
         candidates = [(network_name(step.parts, step.recipe), {**own, "recipe": asdict(step.recipe)})]
     return [
-        context.run(name, seed, {**configuration, **division})
+        context.run(name, seed, {**configuration, **common})
         for seed in (context.settings.seeds if seeds is None else seeds)
         for name, configuration in candidates
     ]
 
 
-def average_runs(context: Choosing) -> list[Run]:
-    """For every seed, the average of the candidates that have ended with it, where they are two at least, and as many as with
-    any other seed.
+def combined_runs(context: Choosing) -> list[Run]:
+    """Averages and stacks, with every seed with which at least half as many candidates have ended as with any: of those that
+    have ended with all of these seeds, which then tell of the same. Where more have ended with one of them, such as networks
+    that are trained, there is one besides of all that have with this seed.
     """
-    runs = []
-    division = described(context.images, context.settings)
-    ended = {
-        seed: [
-            run
-            for _, run in _all_runs(context)
-            if run.seed == seed and _is_member(run) and context.runs.is_complete(run, EVALUATION)
-        ]
-        for seed in context.settings.seeds
-    }
-    most = max(map(len, ended.values()))
-    for seed, members in ended.items():
-        if len(members) == most > 1:
-            names = sorted(run.fingerprint for run in members)
-            runs.append(context.run("average of the best", seed, {"kind": AVERAGE, "members": names, **division}))
-    return runs
+    ended: dict[int, dict[str, str]] = {seed: {} for seed in context.settings.seeds}
+    for _, run in _all_runs(context):
+        if _is_member(run) and context.runs.is_complete(run, EVALUATION):
+            ended[run.seed][run.variant] = run.fingerprint
+    most = max(ended, key=lambda seed: len(ended[seed]))
+    seeds = [seed for seed, own in ended.items() if 2 * len(own) >= len(ended[most])]
+    shared = set.intersection(*(set(ended[seed]) for seed in seeds))
+    members = [("the best", seed, {name: ended[seed][name] for name in shared}) for seed in seeds]
+    if len(shared) < len(ended[most]):
+        members.append((f"the best of seed {most}", most, ended[most]))
+    common = _common(context)
+    return [
+        context.run(f"{kind} of {title}", seed, {"kind": kind, "members": sorted(own.values()), **common})
+        for kind in _combined_kinds(context.settings)
+        for title, seed, own in members
+        if len(own) > 1
+    ]
+
+
+def _combined_kinds(settings: ChooseSettings) -> list[str]:
+    return [kind for kind, wanted in ((AVERAGE, settings.average), (STACK, settings.stack)) if wanted]
+
+
+def _common(context: Choosing) -> dict[str, Any]:
+    """What all runs have in their configuration."""
+    metric = {} if context.settings.metric == "accuracy" else {"metric": context.settings.metric}
+    return {**described(context.images, context.settings), **metric}
 
 
 def is_baseline(_: str, configuration: Mapping[str, Any]) -> bool:
@@ -278,8 +295,8 @@ def _all_steps(context: Choosing) -> list[Step]:
 
 def _all_runs(context: Choosing) -> list[tuple[Step, Run]]:
     """Every candidate with every seed, and the step that it belongs to."""
-    division = described(context.images, context.settings)
-    return [(step, run) for step in _all_steps(context) for run in step_runs(context, step, division)]
+    common = _common(context)
+    return [(step, run) for step in _all_steps(context) for run in step_runs(context, step, common)]
 
 
 def families(context: Choosing) -> list[str]:
@@ -315,12 +332,13 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
 def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
     """What is tried, in order, with each seed in turn; the order is looked up again for each, as features are there then.
 
-    Networks that are trained come last: further seeds of the classifiers say how sure the choice is, and take seconds.
+    Networks that are trained come last, with perceptrons: further seeds of the others say how sure the choice is, and take
+    seconds.
     """
-    for trains in (False, True):
+    for is_dear in (False, True):
         for seed in context.settings.seeds:
             for step, _ in ordered_steps(context, _speed(context)):
-                if (step.recipe is not None) == trains:
+                if step.is_dear == is_dear:
                     yield seed, step
 
 
@@ -480,12 +498,11 @@ def _trying_costs(context: Choosing, step: Step, runs: Sequence[Run]) -> Costs:
     return [Cost("try", shape, 1, lambda: 6e9 * seconds, lambda: Measured((seconds,)))]
 
 
-def _averages(context: Choosing) -> Steps:
-    runs = average_runs(context)
+def _combinations(context: Choosing) -> Steps:
+    runs, number = combined_runs(context), len(context.settings.seeds) * len(_combined_kinds(context.settings))
     if runs:
         yield Stage(EVALUATION, runs, Alone(partial(score, context=context)), costs_nothing, verb="try")
-    else:
-        number = len(context.settings.seeds)
+    elif number:
         reason = "what is averaged is known when the other candidates have ended"
         yield Later(AVERAGES, number, reason, costs_nothing)
 
@@ -511,10 +528,24 @@ def score(run: Run, folder: Path, *, context: Choosing, clock: Clock | None = No
     from vision_studies.pipelines.choose.work import try_candidate
 
     try:
-        return try_candidate(run, folder, context.images, context.runs, clock)
+        return try_candidate(run, folder, context.images, context.runs, clock, rival_of(context, run))
     finally:
         if clock is not None:
             _note_spent(context, clock)
+
+
+def rival_of(context: Choosing, run: Run) -> Run | None:
+    """The run that a network has to come near to while it is trained: the one with its folds that is best by validation. None
+    of what is there to be compared with, whatever it gives: a classifier of features, and a network from random weights with
+    light augmentation.
+    """
+    if run.configuration["kind"] == CLASSIFIER or run.configuration["kind"] in COMBINED:
+        return None
+    if run.configuration["kind"] == FROM_NOTHING and not run.configuration["recipe"]["heavy"]:
+        return None
+    beside = [other for _, other in _all_runs(context) if other.seed == run.seed]
+    there = [other for other in beside if context.runs.is_complete(other, EVALUATION)]
+    return max(there, key=lambda other: merit(context.runs.metrics(other, EVALUATION)), default=None)
 
 
 def score_in_time(
@@ -540,6 +571,9 @@ def score_in_time(
         except OutOfTime as stopped:
             logger.info("%s is left: %s", run.variant, stopped)
             outcome = Outcome({}, FAILED, OUT_OF_TIME)
+        except Hopeless as stopped:
+            logger.info("%s is %s", run.variant, stopped)
+            outcome = Outcome({}, PRUNED, str(stopped))
         record(run, outcome)
 
 
@@ -547,7 +581,7 @@ def best_run(context: Choosing) -> tuple[Run, dict[str, Any]] | None:
     """The complete run that is best by validation, and what it has measured; None where there is none."""
     runs = study_runs(context)
     found = [(run, context.runs.metrics(run, EVALUATION)) for run in runs if context.runs.is_complete(run, EVALUATION)]
-    return max(found, key=lambda each: each[1]["validation_accuracy"], default=None)
+    return max(found, key=lambda each: merit(each[1]), default=None)
 
 
 def _tell(context: Choosing) -> None:

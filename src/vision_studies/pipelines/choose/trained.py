@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vision_studies.files import write_json
-from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, OutOfTime, read_pace
+from vision_studies.outcomes import STOPPED_EARLY
+from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, Hopeless, OutOfTime, read_pace
 from vision_studies.pipelines.choose.candidates import part_of, recipe_of
 from vision_studies.pipelines.choose.division import FEWEST_PAIRED, Division, Training, Trainings, trainings_of
 
@@ -20,7 +21,21 @@ if TYPE_CHECKING:
     from vision_studies.studies.runs import Run
 
 _FOLDER = "trainings"
+_SURE = 3.0  # standard errors: one in 700 that is as good is stopped at a look, of which there are as many as folds
+_FEWEST_COMPARED = 30  # images
 _FIRST_LOOKS, _DOUBT = 2, 1.3  # epochs after which nobody can say to 30 % how long the rest takes
+
+
+class Rival(NamedTuple):
+    """What a candidate that is trained has to come near to.
+
+    Attributes:
+        title: for people.
+        inner: probabilities float32 [F, N, classes] with the same folds; see `work.Tried.inner`.
+    """
+
+    title: str
+    inner: np.ndarray
 
 
 class Said(NamedTuple):
@@ -42,11 +57,18 @@ class Said(NamedTuple):
 
 
 def train_candidate(
-    run: "Run", folder: Path, division: Division, images: "ImageSet", classes: int, clock: Clock | None
+    run: "Run",
+    folder: Path,
+    division: Division,
+    images: "ImageSet",
+    classes: int,
+    clock: Clock | None,
+    rival: Rival | None = None,
 ) -> Said:
-    """Do all trainings of a candidate, or what an earlier command has left of them.
+    """Do all trainings of a candidate, or what an earlier command has left of them: those that validate it first.
 
     Raises:
+        Hopeless: on the images of inner folds that have been predicted, it is clearly worse than the rival.
         OutOfTime: the budget has ended, or will before they do; the trainings that have ended, and the checkpoint of another,
             are kept.
     """
@@ -66,6 +88,8 @@ def train_candidate(
         checkpoints = folder / _FOLDER / training.name
         said = network.train(training.learns, predicts, run.seed + number, checkpoints, pace.report(training))
         logits[training.name] = said.logits
+        if rival is not None and training in trainings.inner:
+            _compare(_inner(trainings, division, logits, classes), division.labels, rival)
         if training is trainings.whole:
             body, head = said.body, said.head
         else:
@@ -85,7 +109,8 @@ def _inner(trainings: Trainings, division: Division, logits: dict[str, np.ndarra
     folds = max(1, division.folds)
     inner = np.full((folds, len(division.labels), classes), np.nan, np.float32)
     for fold, training in enumerate(trainings.inner):
-        said = logits[training.name]
+        if (said := logits.get(training.name)) is None:
+            continue
         if division.outer is None or folds < FEWEST_PAIRED:
             inner[fold, training.predicts] = said
             continue
@@ -94,6 +119,19 @@ def _inner(trainings: Trainings, division: Division, logits: dict[str, np.ndarra
         inner[own, training.predicts[of == following]] = said[of == following]
         inner[following, training.predicts[of == own]] = said[of == own]
     return inner
+
+
+def _compare(inner: np.ndarray, labels: np.ndarray, rival: Rival) -> None:
+    """Raise Hopeless where the rival is right more often by `_SURE` standard errors of the difference, of the same images."""
+    known = np.isfinite(inner).all(axis=2) & np.isfinite(rival.inner).all(axis=2)
+    right, theirs = ((said.argmax(axis=2) == labels)[known] for said in (inner, rival.inner))
+    behind = theirs.astype(float) - right
+    if len(behind) < _FEWEST_COMPARED or behind.mean() <= _SURE * behind.std() / len(behind) ** 0.5:
+        return
+    raise Hopeless(
+        f"{STOPPED_EARLY}: of {known.any(axis=0).sum():,} images of inner folds it was right about {right.mean():.1%}, and "
+        f"'{rival.title}' about {theirs.mean():.1%}"
+    )
 
 
 class _Result(NamedTuple):

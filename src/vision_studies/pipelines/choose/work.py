@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vision_studies.outcomes import Outcome
-from vision_studies.pipelines.choose.candidates import AVERAGE, CLASSIFIER, COLOURS, EVALUATION, Part, part_of
+from vision_studies.pipelines.choose.candidates import (
+    BALANCED,
+    CLASSIFIER,
+    COLOURS,
+    COMBINED,
+    EVALUATION,
+    STACK,
+    Part,
+    is_balanced,
+    part_of,
+)
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import REFERENCE_PIXELS, features_seconds, joined, known_backbone
 from vision_studies.predictions import PredictedSplit, Predictions
@@ -18,6 +28,8 @@ from vision_studies.statistics.metrics import measured
 
 if TYPE_CHECKING:
     from vision_studies.classifiers.family import Family, Fitted
+    from vision_studies.classifiers.linear import LinearClassifier
+    from vision_studies.classifiers.nested import Score
     from vision_studies.data.prepared import PreparedData
     from vision_studies.pipelines.choose.budget import Clock
     from vision_studies.studies.run_store import RunStore
@@ -35,16 +47,16 @@ class Tried(NamedTuple):
         inner: probabilities float32 [F, N, classes]: row f of images that are not in outer fold f, each by a model of an
             inner fold that has not seen it; NaN of those that are. With one test split F is 1. Networks that are trained say
             something of a part of these images alone; NaN of the others.
-        validation: accuracy on the inner folds.
+        validation: accuracy on the inner folds, and balanced accuracy.
         hyperparameters: of the network that is kept.
         usual: those that most outer folds have chosen, none of them by the images that it is tested with.
         temperature: that its logits are to be divided by.
-        fitted: it; None of an average.
+        fitted: it; None of what is not a classifier of features.
     """
 
     tested: np.ndarray
     inner: np.ndarray
-    validation: float
+    validation: "Mapping[Score, float]"
     hyperparameters: Mapping[str, Any]
     usual: Mapping[str, Any]
     temperature: float
@@ -52,23 +64,32 @@ class Tried(NamedTuple):
 
 
 def try_candidate(
-    run: "Run", folder: Path, data: "PreparedData", runs: "RunStore", clock: "Clock | None" = None
+    run: "Run",
+    folder: Path,
+    data: "PreparedData",
+    runs: "RunStore",
+    clock: "Clock | None" = None,
+    rival: "Run | None" = None,
 ) -> Outcome:
     """Score a run and keep its network, with what it says of images in its folder.
 
+    Args:
+        rival: a run with the same folds that has ended; a network that is clearly worse is not trained any longer.
+
     Raises:
+        Hopeless: it is.
         OutOfTime: its network is trained, and the budget of the clock ends before the trainings do.
     """
     from vision_studies.training.checkpoints import save_state
 
     begun = time.perf_counter()
     division = divided(data, run.configuration, run.seed)
-    if run.configuration["kind"] == AVERAGE:
-        tried, state, sizes = _average(run, division, data, runs)
+    if run.configuration["kind"] in COMBINED:
+        tried, state, sizes = _combined(run, division, data, runs)
     elif run.configuration["kind"] == CLASSIFIER:
         tried, state, sizes = _classifier(run, division, data, runs)
     else:
-        tried, state, sizes = _trained(run, folder, division, data, runs, clock)
+        tried, state, sizes = _trained(run, folder, division, data, runs, clock, rival)
     save_state(folder / WEIGHTS_FILE, state | {"temperature": tried.temperature})
     own = time.perf_counter() - begun + sizes.pop("earlier", 0.0)
     tested = Predictions.of("test", division.test, division.test_labels, tried.tested)
@@ -88,9 +109,11 @@ def try_candidate(
         "folds": division.folds,
         "head_numbers": sizes.pop("head_numbers"),
     }
+    if metric_of(run.configuration) == "balanced_accuracy":
+        others[BALANCED] = tried.validation["balanced_accuracy"]
     metrics = {
         **measured(tried.tested, division.test_labels),
-        "validation_accuracy": tried.validation,
+        "validation_accuracy": tried.validation["accuracy"],
         "seconds": own + sizes.pop("feature_seconds"),
         "device": "cpu",
         **sizes,
@@ -111,9 +134,9 @@ def _classifier(
     images, family = data.image_set, FAMILIES[run.configuration["family"]]
     x = joined(runs, images, run.configuration, division.positions)
     tested = x if division.outer is not None else joined(runs, images, run.configuration, division.test)
-    tried = tried_family(family, x, tested, division, run.seed, data.num_classes)
+    tried = tried_family(family, x, tested, division, run.seed, data.num_classes, metric_of(run.configuration))
     _write_inner(runs.path(run, INNER_FILE), tried.inner)
-    assert tried.fitted is not None  # noqa: S101 - of all but averages
+    assert tried.fitted is not None  # noqa: S101 - of all classifiers of features
     tensors = {name: np.ascontiguousarray(value) for name, value in tried.fitted.tensors().items()}
     numbers = sum(int(value.size) for value in tensors.values() if value.any())  # weights that are 0 for all are none
     sizes = {
@@ -125,22 +148,29 @@ def _classifier(
 
 
 def _trained(
-    run: "Run", folder: Path, division: Division, data: "PreparedData", runs: "RunStore", clock: "Clock | None"
+    run: "Run",
+    folder: Path,
+    division: Division,
+    data: "PreparedData",
+    runs: "RunStore",
+    clock: "Clock | None",
+    rival: "Run | None",
 ) -> tuple[Tried, dict[str, Any], dict[str, Any]]:
-    """A candidate whose network is trained. Raises OutOfTime."""
+    """A candidate whose network is trained. Raises OutOfTime and Hopeless."""
     import torch
     from scipy.special import softmax
 
     from vision_studies.classifiers.nested import temperature_of, tempered
     from vision_studies.pipelines.choose.joined_network import network_size
-    from vision_studies.pipelines.choose.trained import train_candidate
+    from vision_studies.pipelines.choose.trained import Rival, train_candidate
 
-    said, y = train_candidate(run, folder, division, data.image_set, data.num_classes, clock), division.labels
+    other = None if rival is None else Rival(rival.variant, _read_inner(runs.path(rival)))
+    said = train_candidate(run, folder, division, data.image_set, data.num_classes, clock, other)
+    y = division.labels
     tested, inner = softmax(said.tested, axis=1), softmax(said.inner, axis=2)
-    accuracies, temperature = [], 1.0
+    temperature = 1.0
     for fold, own in enumerate(inner):
         known = np.isfinite(own).all(axis=1)
-        accuracies.append(_accuracy(own[known], y[known]))
         temperature = temperature_of(own[known], y[known])
         inner[fold, known] = tempered(own[known], temperature)
         held_out = slice(None) if division.outer is None else division.outer == fold
@@ -150,7 +180,7 @@ def _trained(
     _write_inner(runs.path(run, INNER_FILE), inner)
     head = {name: torch.from_numpy(value) for name, value in said.head.items()}
     recipe = run.configuration["recipe"]
-    tried = Tried(tested, inner, float(np.mean(accuracies)), recipe, recipe, temperature, None)
+    tried = Tried(tested, inner, _validation(inner, y), recipe, recipe, temperature, None)
     size = network_size(run.configuration, data, said.body, said.head)
     return (
         tried,
@@ -159,8 +189,19 @@ def _trained(
     )
 
 
+def metric_of(configuration: Mapping[str, Any]) -> "Score":
+    """What hyperparameters of a run and it itself are chosen by."""
+    return "balanced_accuracy" if is_balanced(configuration) else "accuracy"
+
+
 def tried_family(
-    family: "Family", x: np.ndarray, tested: np.ndarray, division: Division, seed: int, classes: int
+    family: "Family",
+    x: np.ndarray,
+    tested: np.ndarray,
+    division: Division,
+    seed: int,
+    classes: int,
+    metric: "Score" = "accuracy",
 ) -> Tried:
     """What classifiers of one family say of images, with hyperparameters that inner folds have chosen.
 
@@ -171,55 +212,95 @@ def tried_family(
         division: which are which.
         seed: of the inner folds.
         classes: how many there are.
+        metric: what hyperparameters are chosen by.
     """
     from vision_studies.classifiers.nested import nested_probabilities, refitted, tempered
 
     y = division.labels
     if division.outer is None:
-        found = refitted(family, x, y, division.folds_within(np.arange(len(y)), seed), classes)
+        found = refitted(family, x, y, division.folds_within(np.arange(len(y)), seed), classes, score=metric)
         said = tempered(found.fitted.probabilities(tested), found.temperature)
         usual, inner, validation = found.hyperparameters, found.out_of_fold[None], found.score
     else:
-        nested = nested_probabilities(family, x, y, division.outer, division.inner_folds(seed), classes)
-        found = refitted(family, x, y, division.outer, classes)  # the network that is kept; nothing is measured by it
+        nested = nested_probabilities(family, x, y, division.outer, division.inner_folds(seed), classes, score=metric)
+        # The network that is kept; nothing is measured by it.
+        found = refitted(family, x, y, division.outer, classes, score=metric)
         usual = max(nested.chosen, key=nested.chosen.count)
         said, inner, validation = nested.probabilities, nested.inside, float(nested.validation.mean())
-    return Tried(said, inner, validation, found.hyperparameters, usual, found.temperature, found.fitted)
+    both = {**_validation(inner, y), metric: validation}
+    return Tried(said, inner, both, found.hyperparameters, usual, found.temperature, found.fitted)
 
 
-def _average(
+class _Combination(NamedTuple):
+    """How members are combined: their weights in an average, float [M]; of a stack those that have one are its members."""
+
+    weights: np.ndarray
+    stack: "LinearClassifier | None"
+
+    def __call__(self, said: np.ndarray) -> np.ndarray:
+        """Probabilities float32 [N, C] of what members say, [M, N, C]."""
+        from vision_studies.classifiers.averaging import said_of
+
+        if self.stack is None:
+            return _mean(said, self.weights)
+        return self.stack.probabilities(said_of(said[self.weights > 0]))
+
+
+def _combination(configuration: Mapping[str, Any], said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> _Combination:
+    """What combines members best that have said [M, N, C] of images with labels [N]; a stack chooses its penalty by folds."""
+    from vision_studies.classifiers.averaging import fitted_stack, greedy_weights
+
+    metric = metric_of(configuration)
+    weights = greedy_weights(said, y, is_balanced=metric == "balanced_accuracy")
+    if configuration["kind"] != STACK:
+        return _Combination(weights, None)
+    return _Combination(weights, fitted_stack(said[weights > 0], y, _from_0_on(folds), metric))
+
+
+def _combined(
     run: "Run", division: Division, data: "PreparedData", runs: "RunStore"
 ) -> tuple[Tried, dict[str, Any], dict[str, Any]]:
-    """The average of members that greedy selection takes, chosen by inner folds alone."""
-    from vision_studies.classifiers.averaging import greedy_weights
-    from vision_studies.classifiers.nested import temperature_of
+    """The average of members that greedy selection takes, or a stack of these; all of it is learnt in inner folds alone."""
+    import torch
 
-    members = run.configuration["members"]
+    from vision_studies.classifiers.nested import temperature_of, tempered
+
+    settings, members = run.configuration, run.configuration["members"]
     inner = np.stack([_read_inner(runs.folder / name) for name in members])  # [M, F, N, C]
     said = np.stack([_probabilities(_read(runs.folder / name, "test")) for name in members])
-    y, everywhere = division.labels, np.arange(len(division.labels))
+    y, everywhere, is_stack = division.labels, np.arange(len(division.labels)), settings["kind"] == STACK
+    known, inside, crossed = (
+        np.isfinite(inner).all(axis=(0, 3)),
+        np.full_like(inner[0], np.nan),
+        np.full_like(inner[0], np.nan),
+    )
+    several = (
+        division.folds_within(everywhere, run.seed)[None] if division.outer is None else division.inner_folds(run.seed)
+    )
+    tested = np.zeros(said.shape[1:], np.float32)
+    for fold, folds in enumerate(several):
+        own, labels, own_folds = inner[:, fold, known[fold]], y[known[fold]], _from_0_on(folds[known[fold]])
+        combination = _combination(settings, own, labels, own_folds)
+        inside[fold, known[fold]] = combination(own)
+        crossed[fold, known[fold]] = _cross_fitted(settings, own, labels, own_folds)
+        tests = slice(None) if division.outer is None else folds < 0
+        tested[tests] = combination(said[:, tests])
+        if is_stack:  # whose penalty leaves it too unsure
+            tested[tests] = tempered(tested[tests], temperature_of(crossed[fold, known[fold]], labels))
     if division.outer is None:
-        known = np.isfinite(inner[:, 0]).all(axis=(0, 2))
-        held_out, labels = inner[:, 0, known], y[known]
-        weights, inside = greedy_weights(held_out, labels), np.full_like(inner[0], np.nan)
-        tested, inside[0, known] = _mean(said, weights), _mean(held_out, weights)
-        folds = division.folds_within(everywhere[known], run.seed)
-        validation = _accuracy(_cross_fitted(held_out, labels, folds), labels)
+        temperature = temperature_of((crossed if is_stack else inside)[0, known[0]], y[known[0]])
     else:
-        tested, inside, accuracies = np.zeros(said.shape[1:], np.float32), np.full_like(inner[0], np.nan), []
-        for fold, folds in enumerate(division.inner_folds(run.seed)):
-            left_out = folds < 0
-            known = np.isfinite(inner[:, fold]).all(axis=(0, 2))  # to every member
-            own = inner[:, fold, known]
-            weights = greedy_weights(own, y[known])
-            tested[left_out], inside[fold, known] = _mean(said[:, left_out], weights), _mean(own, weights)
-            accuracies.append(_accuracy(_cross_fitted(own, y[known], _from_0_on(folds[known])), y[known]))
-        weights, held_out, labels, validation = greedy_weights(said, y), said, y, float(np.mean(accuracies))
-    temperature = temperature_of(_mean(held_out, weights), labels)
-    taken = {name: float(weight) for name, weight in zip(members, weights, strict=True) if weight > 0}
-    state = {"members": list(taken), "weights": list(taken.values())}
+        combination = _combination(
+            settings, said, y, division.outer
+        )  # the network that is kept; nothing is measured by it
+        held_out = _cross_fitted(settings, said, y, division.outer) if is_stack else combination(said)
+        temperature = temperature_of(held_out, y)
+    taken = {name: float(weight) for name, weight in zip(members, combination.weights, strict=True) if weight > 0}
+    state: dict[str, Any] = {"members": list(taken), "weights": list(taken.values())}
+    if combination.stack is not None:
+        state["head"] = {name: torch.from_numpy(value) for name, value in combination.stack.tensors().items()}
     sizes = _size_of_members([runs.folder / name for name in taken], data, runs)
-    return Tried(tested, inside, validation, {"weights": taken}, {}, temperature, None), state, sizes
+    return Tried(tested, inside, _validation(crossed, y), {"weights": taken}, {}, temperature, None), state, sizes
 
 
 def _from_0_on(folds: np.ndarray) -> np.ndarray:
@@ -237,15 +318,13 @@ def _write_inner(file: Path, inner: np.ndarray) -> None:
         save_file({"inner": inner.astype(np.float16)}, temporary)
 
 
-def _cross_fitted(said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Averages [N, C] of probabilities [M, N, C], each fold's with weights that the others have chosen."""
-    from vision_studies.classifiers.averaging import greedy_weights
-
-    averaged = np.zeros(said.shape[1:], np.float32)
+def _cross_fitted(configuration: Mapping[str, Any], said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Probabilities [N, C], each fold's by what has learnt from the others, of what members say, [M, N, C]."""
+    combined = np.zeros(said.shape[1:], np.float32)
     for fold in range(int(folds.max()) + 1):
         own = folds == fold
-        averaged[own] = _mean(said[:, own], greedy_weights(said[:, ~own], y[~own]))
-    return averaged
+        combined[own] = _combination(configuration, said[:, ~own], y[~own], folds[~own])(said[:, own])
+    return combined
 
 
 def _mean(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -254,8 +333,15 @@ def _mean(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _accuracy(said: np.ndarray, y: np.ndarray) -> float:
-    return float((said.argmax(axis=1) == y).mean())
+def _validation(inner: np.ndarray, y: np.ndarray) -> "dict[Score, float]":
+    """Means over outer folds of scores on what is said [F, N, C] of images of their inner folds; NaN of others."""
+    from vision_studies.classifiers.nested import scores
+
+    known = [(own[said], y[said]) for own in inner for said in [np.isfinite(own).all(axis=1)]]
+    return {
+        name: float(np.mean([scores(own[None], labels, inner.shape[2], name)[0] for own, labels in known]))
+        for name in ("accuracy", "balanced_accuracy")
+    }
 
 
 def _read_inner(folder: Path) -> np.ndarray:

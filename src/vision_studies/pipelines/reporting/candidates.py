@@ -36,7 +36,17 @@ take the others for.
 
 _COLUMNS = (
     *RUN_COLUMNS,
-    *("images", "shared", "configuration", "reason", "validation_loss", "seconds", "macs", "parameters"),
+    *(
+        "images",
+        "shared",
+        "configuration",
+        "reason",
+        "validation_loss",
+        "other_metrics",
+        "seconds",
+        "macs",
+        "parameters",
+    ),
 )
 
 Rows = Sequence[Mapping[str, Any]]
@@ -97,6 +107,9 @@ def _candidate(rows: Rows, choice: Choice, seeds: set[int], own: VariantEvidence
     variant, condition = str(first["variant"]), first["condition"]
     scored = [row for row in rows if is_scored(row)]
     folders = [_runs(str(first["pipeline"]), models) / row["run_fingerprint"] for row in scored]
+    configuration = json.loads(first["configuration"])
+    is_balanced = choice.is_balanced(configuration)
+    choosers = (BALANCED, "validation_accuracy") if is_balanced else choice.choosers
     return Candidate(
         name=variant,
         title=variant.removeprefix(f"{condition}: ") + (f", trial {first['trial']}" if first["trial"] else ""),
@@ -108,11 +121,11 @@ def _candidate(rows: Rows, choice: Choice, seeds: set[int], own: VariantEvidence
         macs=_mean(_known(rows, "macs")),
         parameters=_mean(_known(rows, "parameters")),
         statuses=dict(Counter(str(row["status"]) for row in rows)),
-        is_baseline=choice.is_baseline(variant, json.loads(first["configuration"])),
+        is_baseline=choice.is_baseline(variant, configuration),
         classes=None if own is None or own.seeds_only else _classes(folders[0]),
-        measure=choice.measure,
-        choosers=choice.choosers,
-        validation=_validation(scored, choice, folders),
+        measure="balanced_accuracy" if is_balanced else choice.measure,
+        choosers=choosers,
+        validation=_validation(scored, choosers, folders),
         folds=0 if own is None else own.evidence.number_of_folds,
         costs_without=choice.costs_without,
         labels=labels_of(first["configuration"]),
@@ -149,6 +162,10 @@ def _shown(reason: str) -> str:
     return reason.replace(f"{project_folder()}/", "")
 
 
+def _others(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {} if is_missing(row["other_metrics"]) else dict(json.loads(row["other_metrics"]))
+
+
 def _balanced(said: Predictions) -> float:
     """Mean over classes of the share that is named rightly."""
     import numpy as np
@@ -157,11 +174,14 @@ def _balanced(said: Predictions) -> float:
     return float((np.bincount(member, weights=said.correct) / np.bincount(member)).mean())
 
 
-def _validation(scored: Rows, choice: Choice, folders: Sequence[Path]) -> "dict[Chooser, float]":
+def _validation(scored: Rows, choosers: "Sequence[Chooser]", folders: Sequence[Path]) -> "dict[Chooser, float]":
     """Means over seeds of what chooses, and of what methods are compared by; what is not known of every seed is left out."""
     values: dict[Chooser, list[float]] = {}
-    for chooser in dict.fromkeys((*choice.choosers, "validation_accuracy", "validation_loss")):
-        if chooser == BALANCED:
+    for chooser in dict.fromkeys((*choosers, "validation_accuracy", "validation_loss")):
+        told = [float(value) for row in scored if (value := _others(row).get(chooser)) is not None]
+        if told:  # of images of inner folds, which no run keeps as validation images
+            values[chooser] = told
+        elif chooser == BALANCED:
             said = [read_predictions(folder, "validation", probabilities=False) for folder in folders]
             values[chooser] = [_balanced(own) for own in said if isinstance(own, Predictions)]
         else:
