@@ -173,8 +173,9 @@ def most_runs(settings: ChooseSettings) -> int:
     every = steps(
         names, _unweighted, tuple(families), join=settings.join, recipes=settings.recipes(max(settings.pixels))
     )
-    combined = settings.average + settings.stack
-    return len(settings.seeds) * (sum(len(step.families) or 1 for step in every) + combined) + combined
+    seeds, combined = len(settings.seeds), settings.average + settings.stack
+    of_one = combined * (seeds > 1)
+    return seeds * (sum(len(step.families) or 1 for step in every) + combined) + of_one
 
 
 def study_runs(context: Choosing) -> list[Run]:
