@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vision_studies.errors import BackboneError
+from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.models.backbones import open_backbone
 from vision_studies.models.pretrained import Backbone, OpenedBackbone
 from vision_studies.project_folders import MODELS, expanded, in_project
@@ -47,6 +47,38 @@ def trained_on(name: str) -> str | None:
         return None
     folder = network_folder(place)
     return data_of_run(StoredNetwork(folder, read_description(folder))).image_set.name
+
+
+def require_unseen(name: str, images: str, parameter: str) -> None:
+    """Refuse a network that was trained on the study's own images: it has seen the answers.
+
+    Args:
+        name: of the backbone.
+        images: name of the study's images.
+        parameter: that names the backbone.
+
+    Raises:
+        ParameterError: it was trained on them; and as `open_any_backbone`.
+    """
+    if trained_on(name) == images:
+        raise ParameterError(
+            f"{parameter} has '{name}', which was trained on '{images}' as well: what it says of these images it has "
+            "learnt from their labels; name a network that was trained on others."
+        )
+
+
+def pixels_for(opened: OpenedBackbone, asked: int | None, parameter: str) -> int:
+    """Height and width of the images that a backbone is shown, where `asked` are; None for those that it was trained with.
+
+    Raises:
+        ParameterError: a study's network is asked to see others than its own; `parameter` asks.
+    """
+    backbone = opened.backbone
+    if asked not in (None, backbone.pixels) and backbone.name.startswith(OF_A_RUN):
+        raise ParameterError(
+            f"{parameter} is {asked}, but {backbone.name} takes images of {backbone.pixels} pixels alone; set it to null."
+        )
+    return asked or backbone.pixels
 
 
 def _place(name: str) -> Path:

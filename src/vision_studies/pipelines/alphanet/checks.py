@@ -32,6 +32,10 @@ def check(plan: Plan) -> None:
     check_settings(settings.network, settings.training)
     if settings.tensorboard:
         require_tensorboard()
+    if settings.pretrained is not None:
+        from vision_studies.serving.trained_backbones import require_unseen
+
+        require_unseen(settings.pretrained.backbone, plan.prepared().image_set.name, "alphanet.pretrained.backbone")
     if settings.imported is None:
         validated = settings.validation == "carved"
         for repeat in range(settings.repeats if settings.tails == "each_repeat" else 1):

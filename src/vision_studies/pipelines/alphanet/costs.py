@@ -1,5 +1,6 @@
 """What the runs of AlphaNet cost: features of images, classifiers on features, and networks that combine these."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +12,9 @@ import torch
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.costs import Cost, Costs, Measured
 from vision_studies.data.class_splits import ClassSplits
+from vision_studies.data.prepared import PreparedData
+from vision_studies.models.pretrained import OpenedBackbone
+from vision_studies.models.statistics import count_macs
 from vision_studies.pipelines.alphanet.settings import (
     ClassifierSettings,
     CombinationRunSettings,
@@ -23,10 +27,12 @@ from vision_studies.pipelines.alphanet.work.classifiers import fit
 from vision_studies.pipelines.alphanet.work.experiments import Combination, learn
 from vision_studies.pipelines.alphanet.work.features import FeatureGroup, FeatureSet
 from vision_studies.pipelines.alphanet.work.samplers import ClassIndex, draw_epoch
+from vision_studies.training.frozen_features import FeatureExtractor
 from vision_studies.training.progress import without_progress
 from vision_studies.training.timing import seconds_of
 
 _TIMED_EPOCHS = 3
+_TIMED_IMAGES = 128
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,24 @@ class MadeUpFeatures:
     def _group(self, labels: np.ndarray) -> FeatureGroup:
         generator = np.random.default_rng(1)
         return FeatureGroup(generator.normal(size=(len(labels), self.width)).astype(np.float32), labels)
+
+
+def pretrained_feature_cost(
+    data: PreparedData, opened: OpenedBackbone, pixels: int, device: torch.device, share: int
+) -> Cost:
+    """What it costs to show the images of all splits to a pretrained network, of which each of so many sets of features has its
+    `share`.
+    """
+    images = data.image_set.images[:_TIMED_IMAGES]
+
+    def ready() -> Any:
+        extract = FeatureExtractor(opened, pixels, mirror=False, device=device)
+        return lambda: extract(images), len(images)
+
+    shape = {"backbone": opened.backbone.name, "pixels": pixels, "device": device.type}
+    operations = lambda: float(count_macs(copy.deepcopy(opened.network).to("meta"), (3, pixels, pixels)))  # noqa: E731
+    number = sum(len(getattr(data.splits, split)) for split in ("train", "validation", "test"))
+    return Cost("features", shape, number / share, operations, lambda: seconds_of(ready, most=3))
 
 
 def fitting_costs(settings: ClassifierSettings, made_up: MadeUpFeatures, experts: int, device: torch.device) -> Costs:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.data.class_splits import ClassSplits
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.models.pretrained import OpenedBackbone
     from vision_studies.pipelines.alphanet.costs import MadeUpFeatures
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
     from vision_studies.pipelines.alphanet.work.original_format import OriginalDataSet
@@ -104,8 +105,8 @@ class Plan:
         return class_splits(self.prepared(repeat), self.settings.splits)
 
     def backbone_runs(self) -> list[list[Run]]:
-        """For every seed one run an expert; none where features are imported."""
-        if self.settings.imported is not None:
+        """For every seed one run an expert; none where features are imported, or those of a pretrained network."""
+        if not self.settings.trains_backbones:
             return []
         backbone = self.settings.backbone
         shared = backbone.run.model_dump(mode="json")
@@ -119,6 +120,23 @@ class Plan:
         return [[run(repeat, seed, expert) for expert in range(backbone.experts)] for repeat, seed in seeds]
 
     @cached_property
+    def pretrained(self) -> "tuple[OpenedBackbone, int] | None":
+        """The pretrained network whose features are taken, and the height and width of the images that it is shown; None where
+        the study trains its networks.
+
+        Raises:
+            BackboneError: there is no such network, or its weights are missing or wrong; and as `open_any_backbone`.
+            ParameterError: it takes images of another size.
+        """
+        from vision_studies.serving.trained_backbones import open_any_backbone, pixels_for
+
+        asked = self.settings.pretrained
+        if asked is None:
+            return None
+        opened = open_any_backbone(asked.backbone)
+        return opened, pixels_for(opened, asked.pixels, "alphanet.pretrained.pixels")
+
+    @cached_property
     def source_folders(self) -> list[Path]:
         """Where the features of every repeat are kept; one folder where all repeats share them."""
         from vision_studies.pipelines.alphanet.work.sources import files_fingerprint
@@ -127,9 +145,20 @@ class Plan:
         if (original := original_data_set(self.settings.imported)) is not None:
             return [folder / files_fingerprint(original)]
         return [
-            folder
-            / features_name(self.class_splits(repeat), self.settings.validation, [run.fingerprint for run in runs])
-            for repeat, runs in enumerate(self.backbone_runs())
+            folder / features_name(self.class_splits(repeat), self.settings.validation, networks)
+            for repeat, networks in enumerate(self._networks())
+        ]
+
+    def _networks(self) -> list[list[str]]:
+        """What tells the networks of each set of features from others: fingerprints of the runs that have trained them, or
+        the pretrained network with the images that it is shown.
+        """
+        if self.pretrained is None:
+            return [[run.fingerprint for run in runs] for runs in self.backbone_runs()]
+        opened, pixels = self.pretrained
+        return [
+            [hash_json([self.prepared(repeat).fingerprint, opened.weights, pixels])]
+            for repeat in range(self.settings.feature_sets)
         ]
 
     def source(self, repeat: int) -> "FeatureSource":
@@ -231,8 +260,11 @@ class Plan:
             labels = None if validation is None else validation.labels
             return MadeUpFeatures(features.num_features, train.labels, labels, features.splits, features.class_names)
         data, carved = self.prepared(), self.settings.validation == "carved"
-        with without_values():
-            width = classifier_layer(build_network(self.settings.backbone.run, data)).in_features
+        if self.pretrained is not None:
+            width = self.pretrained[0].backbone.width
+        else:
+            with without_values():
+                width = classifier_layer(build_network(self.settings.backbone.run, data)).in_features
         learns = [data.splits.train, *([] if carved else [data.splits.validation])]
         labels = np.asarray(data.image_set.labels)
         validation = labels[data.splits.validation] if carved else None
@@ -249,13 +281,18 @@ class Plan:
         if self.settings.imported is not None:
             return ()
         data, backbone = self.prepared(), self.settings.backbone
+        if self.pretrained is not None:
+            from vision_studies.pipelines.alphanet.costs import pretrained_feature_cost
+
+            own = data if self.context.data is None else self.context.data
+            share = self.settings.feature_sets  # all sets are taken from the same features
+            return [pretrained_feature_cost(own, *self.pretrained, self.context.device, share)]
         *_, predict = training_costs(backbone.run, data, self.context.device)
         images = sum(len(getattr(data.splits, split)) for split in ("train", "validation", "test"))
         return [replace(predict, units=backbone.experts * images, least=None)]
 
     def _make_features(self, repeat: int) -> None:
         from vision_studies.pipelines.alphanet.work import sources
-        from vision_studies.training.runtime import select_device
 
         folder = self.source_folders[repeat]
         remove_leftovers(folder)
@@ -264,14 +301,20 @@ class Plan:
             return
         data = self.prepared(repeat)
         note_tail(self.runs.folder, data.fingerprint, self.settings.tail(repeat))
+        validated = self.settings.validation == "carved"
+        if self.pretrained is not None:
+            splits, device = self.class_splits(repeat), self.context.device
+            whole = self.context.images
+            sources.features_from_backbone(data, whole, *self.pretrained, splits, folder, device, validated=validated)
+            return
         sources.features_from_images(
             data,
             [self.runs.path(run) for run in self.backbone_runs()[repeat]],
             self.settings.backbone.run,
             self.class_splits(repeat),
             folder,
-            select_device(self.context.execution.device),
-            validated=self.settings.validation == "carved",
+            self.context.device,
+            validated=validated,
         )
 
     def _classifier_run(self, label: str, repeat: int) -> Run:

@@ -14,6 +14,7 @@ from torch import nn
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.network_run import RunSettings
+from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import CheckpointError, DataError
 from vision_studies.pipelines.alphanet.plan import (
@@ -29,7 +30,7 @@ from vision_studies.pipelines.alphanet.work.evaluation import improved_classifie
 from vision_studies.pipelines.alphanet.work.experiments import read_combinations
 from vision_studies.pipelines.alphanet.work.features import FeatureSet, has_feature_set
 from vision_studies.pipelines.alphanet.work.linear_classifier import AlignedClassifier, load_classifier
-from vision_studies.pipelines.alphanet.work.sources import classifier_layer, open_source
+from vision_studies.pipelines.alphanet.work.sources import classifier_layer, open_source, pretrained_features
 from vision_studies.project_folders import run_records
 from vision_studies.run_folders import descriptions
 from vision_studies.serving.joined_networks import AlignedLayer, LastLayer, SummedLogits
@@ -39,6 +40,9 @@ from vision_studies.studies.question import read_records
 from vision_studies.training.checkpoints import load_selected
 from vision_studies.training.classifier import ImageClassifier, ImageFormat
 from vision_studies.training.network_run import build_network
+from vision_studies.training.precision import FLOAT32
+
+_PRETRAINED_AT_ONCE = 32  # images
 
 
 def rebuild(run: StoredNetwork, data: PreparedData) -> ImageClassifier:
@@ -47,6 +51,10 @@ def rebuild(run: StoredNetwork, data: PreparedData) -> ImageClassifier:
     Raises:
         CheckpointError: the weights do not fit, or networks, features or a classifier that it needs are gone.
     """
+    if "classifier" in run.configuration:
+        features = pretrained_features(features_folder(run), data.image_size)
+        if features is not None:
+            return _on_pretrained(run, features, data)
     backbones = Backbones.of(run)
     settings, evaluation = backbones.settings, backbones.settings.evaluation
     networks = [load_selected(build_network(settings, data), weights) for weights in backbones.weights]
@@ -55,6 +63,17 @@ def rebuild(run: StoredNetwork, data: PreparedData) -> ImageClassifier:
     network = networks[0] if len(networks) == 1 else SummedLogits(networks)
     chosen = (settings.training, evaluation.batch_size, evaluation.padding, evaluation.seed)
     return ImageClassifier(run.path, network, ImageFormat.of(data), *chosen)
+
+
+def _on_pretrained(run: StoredNetwork, features: nn.Module, data: PreparedData) -> ImageClassifier:
+    """A run's classifier behind the pretrained network whose features it takes."""
+    classifier = fitted_classifier(run)
+    network = nn.Sequential(features, nn.Linear(classifier.weight.shape[1], len(classifier.bias)))
+    put_classifier_on([network], classifier, 1.0)
+    pixels = Normalisation((0.0,) * data.in_channels, (255.0,) * data.in_channels)
+    return ImageClassifier(
+        run.path, network.eval(), ImageFormat.of(data, pixels), FLOAT32, batch_size=_PRETRAINED_AT_ONCE
+    )
 
 
 def put_classifier_on(networks: list[nn.Module], classifier: LinearClassifier, logit_scale: float) -> None:

@@ -1,6 +1,6 @@
 """Parameters of the `alphanet` pipeline, and of the classifiers on fixed features that it starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +10,7 @@ from vision_studies.config.data_prep import LongTailSettings
 from vision_studies.config.losses import Loss, LossSettings
 from vision_studies.config.losses import SamplerName as Sampling
 from vision_studies.config.network_run import RunSettings
+from vision_studies.config.pretrained import PretrainedSettings
 from vision_studies.config.training import OptimisationSettings
 from vision_studies.settings_base import Settings, refuse_repeated, without_defaults
 
@@ -368,7 +369,14 @@ class AlphanetSettings(Settings):
     validation: Literal["carved", "none"] = Field(
         description="carved: the validation split of the data; none: its images are trained on, too, and the last epoch counts"
     )
-    backbone: BackboneSettings = Field(description="networks that give features; unused where they are imported")
+    backbone: BackboneSettings = Field(
+        description="networks that give features; unused where they are imported, or those of a pretrained network"
+    )
+    pretrained: PretrainedSettings | None = Field(
+        default=None,
+        description="a pretrained network whose features are taken as they are, in the place of networks that are trained; "
+        "null: networks are trained",
+    )
     classifiers: tuple[LabelledClassifier, ...] = Field(
         min_length=1, description="baselines, in the order of the tables"
     )
@@ -413,12 +421,7 @@ class AlphanetSettings(Settings):
                 "its classes; leave it out"
             )
         several = [classifier.label for classifier in self.classifiers if classifier.method.name == "multi_expert"]
-        if several and self.backbone.experts < 2 and self.imported is None:
-            raise ValueError(f"classifier '{several[0]}' averages experts; set backbone.experts to 2 or more")
-        if self.imported is None and len(self.backbone.seeds) not in (1, self.repeats):
-            raise ValueError(
-                f"backbone.seeds are {len(self.backbone.seeds)} and repeats {self.repeats}; give one seed or one a repeat"
-            )
+        self._check_networks(several)
         few = next((number for number in self.neighbours if number < 2), None)
         if few is not None:
             raise ValueError(
@@ -429,16 +432,43 @@ class AlphanetSettings(Settings):
             raise ValueError("rhos are several, but no sampler has `ratio: rho`; give one of them that ratio")
         return self
 
+    def _check_networks(self, several: Sequence[str]) -> None:
+        """Refuse what does not fit where features come from; `several` are classifiers that average experts."""
+        if self.imported is not None and self.pretrained is not None:
+            raise ValueError(
+                "imported and pretrained are both set, and features come from one of them; set one to null"
+            )
+        if several and self.pretrained is not None:
+            raise ValueError(f"classifier '{several[0]}' averages experts, and pretrained is one network; leave it out")
+        if several and self.backbone.experts < 2 and self.imported is None:
+            raise ValueError(f"classifier '{several[0]}' averages experts; set backbone.experts to 2 or more")
+        if self.trains_backbones and len(self.backbone.seeds) not in (1, self.repeats):
+            raise ValueError(
+                f"backbone.seeds are {len(self.backbone.seeds)} and repeats {self.repeats}; give one seed or one a repeat"
+            )
+
     def _check_tails(self) -> None:
         if self.long_tail is None or self.imported is not None:
             raise ValueError("tails=each_repeat cuts tails from images; set long_tail, or tails: one")
-        if len(self.backbone.seeds) != self.repeats:
+        if self.trains_backbones and len(self.backbone.seeds) != self.repeats:
             raise ValueError(
                 f"tails=each_repeat needs a network of its own for every repeat, but backbone.seeds are "
                 f"{len(self.backbone.seeds)} and repeats {self.repeats}; give as many seeds"
             )
         if self.splits.folder is not None:
             raise ValueError("tails=each_repeat has other few classes in every repeat; set splits.folder: null")
+
+    @property
+    def trains_backbones(self) -> bool:
+        """Whether features come from networks that the study trains."""
+        return self.imported is None and self.pretrained is None
+
+    @property
+    def feature_sets(self) -> int:
+        """How many sets of features there are: one a network, or a tail."""
+        if self.trains_backbones:
+            return len(self.backbone.seeds)
+        return self.repeats if self.tails == "each_repeat" else 1
 
     def tail(self, repeat: int) -> LongTailSettings | None:
         """The tail that this study cuts of the images for a repeat; None where the images stay as they are."""

@@ -68,8 +68,8 @@ def stages(context: Context[AlphanetSettings], _: Known) -> Steps:
 def most_runs(settings: AlphanetSettings) -> int:
     """How many trainings there are at most, found without data: networks, classifiers on them, and AlphaNets."""
     grid = len(settings.improved) * len(settings.distances) * len(settings.neighbours) * len(settings.rhos)
-    sets, experts = (1, 0) if settings.imported else (len(settings.backbone.seeds), settings.backbone.experts)
-    return sets * (experts + len(settings.classifiers)) + grid * settings.repeats
+    experts = settings.backbone.experts if settings.trains_backbones else 0
+    return settings.feature_sets * (experts + len(settings.classifiers)) + grid * settings.repeats
 
 
 def _on_one_classifier(plan: Plan, runs: Sequence[Run]) -> list[list[Run]]:

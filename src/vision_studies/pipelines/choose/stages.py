@@ -132,15 +132,10 @@ def _require_unseen(context: Choosing) -> None:
     """Refuse a network that was trained on the study's own images: it has seen the answers. Raises ParameterError, and as
     `backbones`.
     """
-    from vision_studies.serving.trained_backbones import trained_on
+    from vision_studies.serving.trained_backbones import require_unseen
 
-    own = context.images.image_set.name
     for name in backbones(context.settings):
-        if trained_on(name) == own:
-            raise ParameterError(
-                f"choose.backbones has '{name}', which was trained on '{own}' as well: what it says of these images it has "
-                "learnt from their labels; name a network that was trained on others."
-            )
+        require_unseen(name, context.images.image_set.name, "choose.backbones")
 
 
 def _require_families(settings: ChooseSettings) -> None:

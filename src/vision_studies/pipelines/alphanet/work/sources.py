@@ -1,6 +1,7 @@
-"""Where features come from: trained networks, or files of the original project. Both end as the same folders.
+"""Where features come from: trained networks, a pretrained one, or files of the original project. All end as the same folders.
 
-Features and classifier of a network are its last linear layer, and what that layer is given.
+Features and classifier of a trained network are its last linear layer, and what that layer is given. A pretrained network has
+no classifier of these classes: logistic regression on the training images stands in its place.
 """
 
 import json
@@ -15,11 +16,15 @@ import torch
 from torch import nn
 
 from vision_studies.classifiers.linear import LinearClassifier
+from vision_studies.classifiers.nested import refitted
+from vision_studies.classifiers.registry import FAMILIES
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
+from vision_studies.data.loaders import Normalisation
 from vision_studies.data.prepared import PreparedData
-from vision_studies.errors import DataError, ParameterError
+from vision_studies.errors import BackboneError, DataError, ParameterError
 from vision_studies.files import hash_json, write_json
+from vision_studies.models.pretrained import OpenedBackbone
 from vision_studies.pipelines.alphanet.settings import ClassSplitSettings
 from vision_studies.pipelines.alphanet.work.features import (
     FeatureGroup,
@@ -32,11 +37,15 @@ from vision_studies.pipelines.alphanet.work.features import (
 from vision_studies.pipelines.alphanet.work.linear_classifier import load_classifier, save_classifier
 from vision_studies.pipelines.alphanet.work.original_format import COMBINED, OriginalDataSet, import_data_set
 from vision_studies.project_folders import in_project
+from vision_studies.serving.backbone_features import BackboneFeatures
+from vision_studies.serving.trained_backbones import open_any_backbone
 from vision_studies.training.checkpoints import load_weights
+from vision_studies.training.feature_store import stored_features
 from vision_studies.training.network_run import WEIGHTS_FILE, build_network
 from vision_studies.training.precision import autocast, place_images
 
-_EXPERTS = "experts.json"
+_EXPERTS, _PRETRAINED = "experts.json", "pretrained.json"
+_PENALTY_FOLDS = 5  # of the training images, by which the penalty of a logistic regression is chosen
 
 
 @dataclass(frozen=True)
@@ -170,17 +179,104 @@ def features_from_images(
             split: FeatureGroup(np.concatenate([part.features for part in parts], axis=1), parts[0].labels)
             for split, parts in groups.items()
         }
-        if not validated:
-            joined["train"] = joined_rows([joined["train"], joined.pop("validation")])
-        write_feature_set(
-            folder / "features",
-            name=data.image_set.name,
-            class_names=data.image_set.class_names,
-            splits=splits,
-            counts=class_counts(data),
-            groups=joined,
-        )
+        _write(folder, data, splits, joined, validated=validated)
     return open_source(folder)
+
+
+def features_from_backbone(
+    data: PreparedData,
+    whole: PreparedData,
+    opened: OpenedBackbone,
+    pixels: int,
+    splits: ClassSplits,
+    folder: Path,
+    device: torch.device,
+    *,
+    validated: bool,
+) -> FeatureSource:
+    """Features of prepared images by a pretrained network as it is, kept in `folder`; those of an earlier call where they are
+    there.
+
+    Args:
+        data: images and their splits.
+        whole: images and splits that those of `data` are some of, and those of all other sets of features, too: each image
+            goes through the network once.
+        opened: the network.
+        pixels: height and width that images are brought to.
+        splits: few, medium and many classes.
+        device: where features are computed.
+        validated: with the validation images, which are trained on where it is false.
+
+    Raises:
+        StorageError: the disk is full.
+    """
+    if not has_feature_set(folder / "features"):
+        every = np.unique(np.concatenate([whole.splits.train, whole.splits.validation, whole.splits.test]))
+        images = whole.image_set.images if len(every) == len(whole.image_set.labels) else whole.image_set.images[every]
+        store, named = folder.parent / "pretrained", hash_json([whole.image_set.fingerprint, every.tolist()])
+        rows = stored_features(store, images, named, opened, pixels, mirror=False, device=device)
+        labels = data.image_set.labels
+        groups = {
+            split: FeatureGroup(rows[np.searchsorted(every, positions)], labels[positions])
+            for split in ("train", "validation", "test")
+            for positions in [getattr(data.splits, split)]
+        }
+        train = groups["train"] if validated else joined_rows([groups["train"], groups["validation"]])
+        save_classifier(logistic_classifier(train, data.num_classes), folder / "expert_0.safetensors")
+        write_json(folder / _EXPERTS, 1)
+        seen = {"backbone": opened.backbone.name, "weights": opened.weights, "pixels": pixels}
+        write_json(folder / _PRETRAINED, seen)
+        _write(folder, data, splits, groups, validated=validated)
+    return open_source(folder)
+
+
+def pretrained_features(folder: Path, image_size: int) -> nn.Module | None:
+    """The pretrained network that has made the features in `folder`: images [N, C, H, W], pixels from 0 to 1 -> features
+    [N, d]; None where networks of a study have made them.
+
+    Args:
+        folder: that of `features_from_backbone`.
+        image_size: height and width of the images that come in.
+
+    Raises:
+        BackboneError: its weights are gone, or others.
+    """
+    if not (folder / _PRETRAINED).is_file():
+        return None
+    told = json.loads((folder / _PRETRAINED).read_text(encoding="utf-8"))
+    opened = open_any_backbone(told["backbone"])
+    if opened.weights != told["weights"]:
+        raise BackboneError(
+            f"The weights of {told['backbone']} are others than those that the features in {folder} were made with; run the "
+            "study again."
+        )
+    normalisation = Normalisation(opened.backbone.mean, opened.backbone.std)
+    return BackboneFeatures(opened.network, normalisation, told["pixels"], mirror=False, image_size=image_size)
+
+
+def logistic_classifier(train: FeatureGroup, num_classes: int) -> LinearClassifier:
+    """Logistic regression on features, every image counting alike; its penalty is chosen by the accuracy on images of folds."""
+    order = np.argsort(train.labels, kind="stable")
+    folds = np.empty(len(order), np.int64)
+    folds[order] = np.arange(len(order)) % min(_PENALTY_FOLDS, len(order))
+    chosen = refitted(FAMILIES["logistic"], np.asarray(train.features), train.labels, folds, num_classes)
+    return LinearClassifier(**chosen.fitted.tensors())
+
+
+def _write(
+    folder: Path, data: PreparedData, splits: ClassSplits, groups: dict[str, FeatureGroup], *, validated: bool
+) -> None:
+    """Write the features of all splits; validation images that are not `validated` with are trained on."""
+    if not validated:
+        groups["train"] = joined_rows([groups["train"], groups.pop("validation")])
+    write_feature_set(
+        folder / "features",
+        name=data.image_set.name,
+        class_names=data.image_set.class_names,
+        splits=splits,
+        counts=class_counts(data),
+        groups=groups,
+    )
 
 
 def features_from_files(data_set: OriginalDataSet, folder: Path) -> FeatureSource:
