@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vision_studies.data.loaders import Normalisation
+from vision_studies.models.resizing import Resizing
 
 
 class BackboneFeatures(nn.Module):
@@ -33,36 +33,3 @@ class BackboneFeatures(nn.Module):
         normalised = (pixels - self.get_buffer("mean")) / self.get_buffer("std")
         features: Tensor = self.backbone(normalised)
         return (features + self.backbone(normalised.flip(3))) / 2 if self._mirror else features
-
-
-class Resizing(nn.Module):
-    """Square images at another size, as `training.frozen_features.resized_images` brings those of 8 bits to it.
-
-    Two products with matrices, which any format of networks can hold, each within what 8 bits hold. They are not rounded to
-    whole numbers: two programs would round what lies between them apart.
-
-    Args:
-        size: height and width of the images that come in.
-        pixels: of those that go out.
-
-    Examples:
-        >>> import torch
-        >>> from vision_studies.serving.backbone_features import Resizing
-        >>> from vision_studies.training.frozen_features import resized_images
-        >>> images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-        >>> apart = Resizing(32, 48)(images.float()) - resized_images(images, 48).float()
-        >>> bool(apart.abs().mean() < 0.5)
-        True
-    """
-
-    def __init__(self, size: int, pixels: int) -> None:
-        super().__init__()
-        identity = torch.eye(size)[None, None]
-        weights = F.interpolate(identity, (pixels, size), mode="bicubic", antialias=True, align_corners=False)[0, 0]
-        self.register_buffer("weights", weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """[N, C, pixels, pixels] of images [N, C, size, size], from 0 to 255."""
-        weights = self.get_buffer("weights")
-        across = (images @ weights.mT).clamp(0, 255)
-        return (weights @ across).clamp(0, 255)

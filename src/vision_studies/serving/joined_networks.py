@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vision_studies.models.convnet import ConvNet
+from vision_studies.models.cut_backbone import CutBackbone
 from vision_studies.models.stacked import MetaLearner
 
 
@@ -136,9 +137,9 @@ class SummedLogits(nn.Module):
 
 
 class Cut(nn.Module):
-    """The features after some convolutions, `layers`, of the `first` network, then the `rest` of another from there on."""
+    """The features after some layers of the `first` network, then the `rest` of another from there on."""
 
-    def __init__(self, first: ConvNet, layers: int, rest: ConvNet) -> None:
+    def __init__(self, first: ConvNet | CutBackbone, layers: int, rest: ConvNet | CutBackbone) -> None:
         super().__init__()
         self.first, self.rest = first, rest
         self._layers = layers

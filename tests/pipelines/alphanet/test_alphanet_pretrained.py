@@ -6,7 +6,6 @@ import torch
 from pydantic import ValidationError
 from scipy.special import softmax
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
 from tests.studies.contexts import context_of
 
@@ -19,8 +18,6 @@ from vision_studies.errors import VisionStudiesError
 from vision_studies.pipelines.alphanet import nodes, rebuilding
 from vision_studies.pipelines.alphanet.networks import NETWORKS, scores_of
 from vision_studies.pipelines.alphanet.plan import Plan
-from vision_studies.pipelines.alphanet.work.features import FeatureGroup
-from vision_studies.pipelines.alphanet.work.sources import logistic_classifier
 from vision_studies.run_folders import read_description
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.method import StoredNetwork
@@ -92,20 +89,6 @@ def test_a_run_classifies_images_as_it_has_classified_their_features(study, vari
     scores, group, _ = scores_of(run, "test")
     assert group.labels.tolist() == data.image_set.labels[positions].tolist()
     np.testing.assert_allclose(said, softmax(scores, axis=1), atol=0.06)
-
-
-def test_its_own_classifier_is_a_logistic_regression():
-    random = np.random.default_rng(0)
-    labels = np.repeat([0, 1, 2], [60, 30, 6])
-    features = (random.normal(size=(96, 8)) + 2 * np.eye(8)[labels]).astype(np.float32)
-    own = logistic_classifier(FeatureGroup(features, labels), 3)
-    said = softmax(own.scores(features), axis=1)
-    scale = features.std(axis=0)
-    several = [
-        LogisticRegression(C=penalty, max_iter=2000).fit(features / scale, labels).predict_proba(features / scale)
-        for penalty in (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-    ]
-    assert min(float(np.abs(said - reference).max()) for reference in several) < 2e-3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from tests.rounding import BFLOAT16, bfloat16_bound
 from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
     FrozenLayers,
-    build_convnet,
+    build_network,
     cut_network,
     load_pretrained,
     pixel_tensor,
@@ -107,7 +107,7 @@ def assert_same(first, second):
 @pytest.mark.parametrize("seed", [0, 3])
 def test_a_cut_before_everything_is_a_network_that_was_never_cut(digits, seed):
     build = initial_network(
-        lambda: build_convnet(transfer_settings(network=NETWORK).network, digits, len(NEW)), seed
+        lambda: build_network(transfer_settings(network=NETWORK).network, digits, len(NEW)), seed
     ).state_dict()
     for mode in (BASELINE, "freeze_reinit", "reinit"):
         assert_same(state(digits, mode, 0, seed), build)

@@ -27,7 +27,7 @@ from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.outcomes import DIVERGED
 from vision_studies.pipelines.transfer_cuts import work as transfer_cuts
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
-    build_convnet,
+    build_network,
     cut_network,
     pixel_tensor,
     pretraining_network,
@@ -257,7 +257,7 @@ def test_a_network_cut_before_everything_is_trained_to_the_bits_of_one_never_cut
         assert_equal(saved[0], results[0][1][0])
         assert found[0].history[COLUMNS].equals(results[0][0][0].history[COLUMNS])
     # And without anything of this study: a network on pixels, as it comes from its seed.
-    network = initial_network(lambda: build_convnet(cut.settings.network, digits, len(NEW)), 3)
+    network = initial_network(lambda: build_network(cut.settings.network, digits, len(NEW)), 3)
     positions = np.arange(len(digits.image_set.labels))
     labels = np.searchsorted([6, 7, 8, 9], digits.image_set.labels)
     learns, validates = map(torch.from_numpy, subset(cut.settings, 3, digits))
@@ -488,7 +488,7 @@ def test_pretraining_reads_its_test_images_once_it_has_ended(marked, taken, tmp_
         assert taken(validation=False) == of_classes(marked, FIRST, "train")
     else:
         assert len(taken(validation=True)) == int(0.1 * len(pool))
-    network = build_convnet(settings.network, marked, len(FIRST))
+    network = build_network(settings.network, marked, len(FIRST))
     load_weights(network, tmp_path / WEIGHTS_FILE)
     accuracy, loss = scores_of(network, marked, sorted(of_classes(marked, FIRST, "test")), FIRST)
     assert trained.metrics["test_accuracy"] == pytest.approx(accuracy)
@@ -519,7 +519,7 @@ def test_pretraining_is_the_plain_training_of_a_network(marked, tmp_path):
             adam.zero_grad()
             F.cross_entropy(network(images[batch]), labels[batch]).backward()
             adam.step()
-    found = build_convnet(settings.network, marked, len(FIRST))
+    found = build_network(settings.network, marked, len(FIRST))
     load_weights(found, tmp_path / WEIGHTS_FILE)
     for name, value in found.state_dict().items():
         torch.testing.assert_close(value, network.state_dict()[name], rtol=1e-5, atol=1e-5)

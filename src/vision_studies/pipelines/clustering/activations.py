@@ -1,6 +1,6 @@
 """What the layers of a network give for images, and how much of their width their weights use."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -8,20 +8,29 @@ from scipy.special import entr
 
 from vision_studies.data.prepared import PreparedData
 from vision_studies.errors import DataError
-from vision_studies.models.convnet import ConvNet
-from vision_studies.pipelines.transfer_cuts.cut_networks import pixel_tensor
+from vision_studies.pipelines.transfer_cuts.cut_networks import CutNet, pixel_tensor
 
 _IMAGES_AT_ONCE = 256
+_MAPS = 4  # dimensions of maps
 
 
-def layer_names(network: ConvNet) -> list[str]:
-    """`input`, the convolutions and the dense layers, in order."""
+def layer_names(network: CutNet) -> list[str]:
+    """`input`, the convolutions or blocks, and the dense layers, in order."""
     return ["input", *(name for name, _ in network.named_children())]
+
+
+def require_layers(asked: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse layers to be shown as maps that a network does not have. Raises DataError."""
+    unknown = [layer for layer in asked if layer not in there]
+    if unknown:
+        raise DataError(
+            f"clustering.tsne.layers has '{unknown[0]}', which the network does not have; it has {', '.join(there)}."
+        )
 
 
 @torch.inference_mode()
 def layer_activations(
-    network: ConvNet, data: PreparedData, positions: np.ndarray, layer: str, device: torch.device
+    network: CutNet, data: PreparedData, positions: np.ndarray, layer: str, device: torch.device
 ) -> np.ndarray:
     """What one layer gives, before its activation function, float32 [N, C, H, W] or [N, D].
 
@@ -36,28 +45,29 @@ def layer_activations(
 
 @torch.inference_mode()
 def channel_means(
-    network: ConvNet, data: PreparedData, positions: np.ndarray, device: torch.device
+    network: CutNet, data: PreparedData, positions: np.ndarray, device: torch.device
 ) -> dict[str, np.ndarray]:
-    """Mean over space of what each convolution gives, before its activation function: layer -> float32 [N, C].
+    """Mean over space of what each convolution gives, before its activation function, or each block: layer -> float32 [N, C].
 
     The network is in evaluation mode; `positions` are those of the images, int64 [N].
     """
     parts: dict[str, list[torch.Tensor]] = {}
     for images in _images(data, positions, device):
         for name, output in network.layer_outputs(images):
-            if name.startswith("conv"):
+            if name != "input" and output.ndim == _MAPS:
                 parts.setdefault(name, []).append(output.mean((2, 3)).cpu())
     return {name: torch.cat(means).numpy() for name, means in parts.items()}
 
 
-def effective_ranks(network: ConvNet) -> dict[str, tuple[float, int]]:
-    """Effective rank of the weights of every layer, and the largest that it could have."""
-    ranks = {}
+def effective_ranks(network: CutNet) -> dict[str, tuple[float, int]]:
+    """Effective rank of the weights of every layer, and the largest that it could have; of a block, of its largest weights."""
+    largest: dict[str, torch.Tensor] = {}
     for name, weight in network.named_parameters():
-        if name.endswith(".weight"):
-            matrix = weight.detach().float().flatten(1).cpu().numpy()
-            ranks[name.removesuffix(".weight")] = (effective_rank(matrix), min(matrix.shape))
-    return ranks
+        layer = name.partition(".")[0]
+        if name.endswith(".weight") and (layer not in largest or weight.numel() > largest[layer].numel()):
+            largest[layer] = weight
+    matrices = {layer: weight.detach().float().flatten(1).cpu().numpy() for layer, weight in largest.items()}
+    return {layer: (effective_rank(matrix), min(matrix.shape)) for layer, matrix in matrices.items()}
 
 
 def effective_rank(matrix: np.ndarray) -> float:

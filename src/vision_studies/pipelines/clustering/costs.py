@@ -43,7 +43,6 @@ def clustering_costs(
         processors: subsets that are clustered at the same time.
     """
     wanted = len(np.unique(np.concatenate([subset.positions for subset in subsets]))) if subsets else 0
-    channels = pretraining.network.channels
     per_channel = isinstance(method, KMeansChannelsSettings)
     shape: dict[str, Any] = {
         "network": pretraining.network.model_dump(mode="json"),
@@ -84,7 +83,7 @@ def clustering_costs(
         return lambda: channel_means(network, data, some, device), len(some)
 
     # Each layer of channels' maps is asked for with a pass of its own.
-    passes = len(channels) + 2 if per_channel else 1
+    passes = pretraining.network.depth + 2 if per_channel else 1
     return [
         Cost("activations", shape, passes * wanted, lambda: 1e7, lambda: seconds_of(layers_of_images)),
         Cost(

@@ -95,7 +95,7 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns classes, layer, x, y, class_name.
     """
-    from vision_studies.pipelines.clustering.activations import layer_activations, layer_names
+    from vision_studies.pipelines.clustering.activations import layer_activations, layer_names, require_layers
     from vision_studies.pipelines.clustering.work import scatter_positions
 
     settings, tsne, data = context.settings.clustering, context.settings.clustering.tsne, context.images
@@ -103,12 +103,7 @@ def map_images(context: Clusters, _pretraining: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=["classes", "layer", "x", "y", "class_name"])
     device = context.device
     network = pretrained_network(context, pretraining_runs(cuts_of(context))[0]).to(device)
-    unknown = [layer for layer in tsne.layers if layer not in layer_names(network)]
-    if unknown:
-        raise DataError(
-            f"clustering.tsne.layers has '{unknown[0]}', which the network does not have; it has "
-            f"{', '.join(layer_names(network))}."
-        )
+    require_layers(tsne.layers, layer_names(network))
     parts = []
     for classes in settings.classes:
         class_data, images, labels = images_of(context, classes)
@@ -165,7 +160,7 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
     """At which convolution clusters follow the classes best, in a sentence for each method and set of classes."""
     conclusions = []
     for (method, classes), rows in summary.groupby(["method", "classes"], sort=False):
-        convolutions = rows[rows["layer"].str.startswith("conv")].dropna(subset=["mean_ari"])
+        convolutions = rows[rows["layer"].str.startswith(("conv", "block"))].dropna(subset=["mean_ari"])
         at = []
         for fraction, layers in convolutions.groupby("fraction"):
             best = layers.loc[layers["mean_ari"].idxmax()]
@@ -175,7 +170,7 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
             conclusions.append(
                 f"{_METHODS[method]} follows {_CLASSES[classes]} best at {'; at '.join(at)}. In brackets: adjusted Rand "
                 f"index and {100 * reporting.confidence:g} % interval over draws; each is the highest of "
-                f"{convolutions['layer'].nunique()} convolutions."
+                f"{convolutions['layer'].nunique()} {'blocks' if 'block0' in set(convolutions['layer']) else 'convolutions'}."
             )
     return conclusions
 

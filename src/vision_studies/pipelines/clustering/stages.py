@@ -26,8 +26,8 @@ from vision_studies.studies.stages import Artifact, Artifacts, Known, Steps
 
 if TYPE_CHECKING:
     from vision_studies.data.subsets import ClassData
-    from vision_studies.models.convnet import ConvNet
     from vision_studies.pipelines.clustering.work import Subset
+    from vision_studies.pipelines.transfer_cuts.cut_networks import CutNet
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +65,22 @@ def check(context: Clusters) -> None:
 
     cuts = context.settings.cuts
     check_cuts(cuts_of(context))
+    _check_layers(context)
     for classes in context.settings.clustering.classes:
         _, _, labels = images_of(context, classes)
         if any(min(map(len, balanced_subset(labels, subset.fraction, 0))) > 1 for subset in cuts.subsets):
             return
     raise DataError(NO_SUBSET)
+
+
+def _check_layers(context: Clusters) -> None:
+    """Refuse layers that a pretrained network does not have before it is looked into. Raises DataError."""
+    from vision_studies.pipelines.clustering.activations import layer_names, require_layers
+    from vision_studies.pipelines.transfer_cuts.cut_networks import build_network
+
+    tsne, network = context.settings.clustering.tsne, context.settings.cuts.whole_network
+    if tsne is not None and network.name == "backbone":
+        require_layers(tsne.layers, layer_names(build_network(network, context.images, 2)))
 
 
 def stages(context: Clusters, _: Known) -> Steps:
@@ -80,7 +91,7 @@ def stages(context: Clusters, _: Known) -> Steps:
 
 def most_runs(settings: ClusteringStudy) -> int:
     """How many clusterings there are, counted without data."""
-    return settings.cuts.pretraining.networks * len(settings.clustering.classes) * len(settings.clustering.methods)
+    return settings.cuts.networks * len(settings.clustering.classes) * len(settings.clustering.methods)
 
 
 def clusterings(context: Clusters) -> list[Artifact]:
@@ -94,7 +105,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
     ):
         asked: list[Any] = [method.model_dump(mode="json"), settings.split, classes, both]
         asked += [] if cuts.balanced else ["any images"]
-        key = hash_json([_VERSION, *asked, subsets, number, cuts.pretraining.networks])
+        key = hash_json([_VERSION, *asked, subsets, number, cuts.networks])
         file = context.runs.path(run, f"clusters-{key[:12]}.parquet")
         earlier = any(file.parent.glob("clusters-*.parquet"))
         artifacts.append(
@@ -113,7 +124,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
     return artifacts
 
 
-def pretrained_network(context: Clusters, run: Run) -> "ConvNet":
+def pretrained_network(context: Clusters, run: Run) -> "CutNet":
     """The network that a run of `transfer_cuts` has pretrained."""
     from vision_studies.pipelines.transfer_cuts.cut_networks import load_pretrained
 
@@ -183,7 +194,7 @@ def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Se
 
     subsets = []
     for settings in cuts.subsets:
-        for repeat in range(number, settings.repeats, cuts.pretraining.networks):
+        for repeat in range(number, settings.repeats, cuts.networks):
             draws = draw_subset(labels, settings.fraction, repeat, balanced=cuts.balanced)
             if min(map(len, draws)) < 2:
                 logger.warning(

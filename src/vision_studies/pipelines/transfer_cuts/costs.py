@@ -15,7 +15,8 @@ from vision_studies.costs import Cost
 from vision_studies.data.prepared import PreparedData
 from vision_studies.data.subsets import class_data
 from vision_studies.models.statistics import count_macs, without_values
-from vision_studies.pipelines.transfer_cuts.cut_networks import FrozenLayers, build_convnet, pretraining_network
+from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
+from vision_studies.pipelines.transfer_cuts.cut_networks import FrozenLayers, build_network, pretraining_network
 from vision_studies.pipelines.transfer_cuts.settings import (
     CutRunSettings,
     CutStackSettings,
@@ -41,7 +42,8 @@ def pretraining_costs(
     network = settings.network
     scoring = forward_cost(settings, data, device, depth=network.depth, images=len(images.test), start=0)
     if isinstance(settings, ImportedRunSettings):
-        return [replace(scoring, units=len(images.test) + len(images.validation))]
+        fitted = len(images.train) if isinstance(network, BackboneNetSettings) else 0
+        return [replace(scoring, units=len(images.test) + len(images.validation) + fitted)]
     whole: PretrainingRunSettings = settings
 
     def rehearse(training: EnsembleSettings, small: PreparedData, folder: Path) -> pd.DataFrame:
@@ -179,12 +181,12 @@ def forward_cost(
 
     def forward() -> Any:
         positions = np.arange(min(_TIMED_IMAGES, len(data.image_set.labels)))
-        whole = build_convnet(settings.network, data, len(settings.classes)).eval()
+        whole = build_network(settings.network, data, len(settings.classes)).eval()
         layers = FrozenLayers(whole, start or depth, training, device)
         if not start:
             return lambda: layers.features(data, positions), len(positions)
         features = layers.features(data, positions)
-        rest: nn.Module = build_convnet(settings.network, data, len(settings.classes), start, depth).eval().to(device)
+        rest: nn.Module = build_network(settings.network, data, len(settings.classes), start, depth).eval().to(device)
 
         def go() -> Any:
             with torch.inference_mode(), autocast(training, device):
@@ -216,7 +218,7 @@ def _operations(
         def of(layers: int) -> int:
             with without_values():
                 return count_macs(
-                    build_convnet(settings.network, data, len(settings.classes), 0, layers), data.image_shape
+                    build_network(settings.network, data, len(settings.classes), 0, layers), data.image_shape
                 )
 
         return float(max(1, of(stop) - (of(start) if start else 0)))
@@ -236,7 +238,7 @@ def _feature_bytes(settings: CutRunSettings, data: PreparedData, frozen: int, im
     shape = data.image_set.images.shape[1:]
     key = (settings.network.model_dump_json(), shape, frozen, settings.fine_tuning.training.precision, device.type)
     if key not in _BYTES:
-        whole = build_convnet(settings.network, data, len(settings.classes)).eval()
+        whole = build_network(settings.network, data, len(settings.classes)).eval()
         layers = FrozenLayers(whole, frozen, settings.fine_tuning.training, device)
         _BYTES[key] = layers.bytes(data, np.arange(1))
     return images * _BYTES[key]

@@ -15,6 +15,8 @@ from torch import Tensor
 from vision_studies.data.prepared import PreparedData
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.models.convnet import ConvNet
+from vision_studies.models.cut_backbone import CutBackbone
+from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.ensemble import TensorData, initial_network
@@ -24,31 +26,44 @@ HALF = 127.5  # brings pixels from 0 .. 255 to -1 .. 1
 _IMAGES_AT_ONCE = 256
 
 
-def build_convnet(
-    settings: ConvNetSettings, data: PreparedData, num_classes: int, start: int = 0, stop: int | None = None
-) -> ConvNet:
-    """Convolutions `start` to `stop` of the network and its dense layers, with random weights.
+CutNet = ConvNet | CutBackbone
+"""A network that can be cut: convolutions, or blocks of a backbone, and what is behind them."""
+
+
+def build_network(
+    settings: ConvNetSettings | BackboneNetSettings,
+    data: PreparedData,
+    num_classes: int,
+    start: int = 0,
+    stop: int | None = None,
+) -> CutNet:
+    """Convolutions, or blocks, `start` to `stop` of the network and its dense layers, with random weights.
 
     Raises:
         ParameterError: the images are too small for the network.
+        BackboneError: the weights of a backbone are gone, or others.
     """
+    if isinstance(settings, BackboneNetSettings):
+        from vision_studies.pipelines.transfer_cuts.backbones import build_backbone
+
+        return build_backbone(settings, data, num_classes, start, stop)
     return ConvNet(settings, **{**data.sizes, "num_classes": num_classes}, start=start, stop=stop)
 
 
-def rest_of_network(settings: CutRunSettings, data: PreparedData) -> ConvNet:
+def rest_of_network(settings: CutRunSettings, data: PreparedData) -> CutNet:
     """The layers of a run after its cut, with random weights."""
-    return build_convnet(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
+    return build_network(settings.network, data, len(settings.classes), settings.cut.frozen, settings.cut.kept)
 
 
-def pretraining_network(settings: Pretraining, data: PreparedData, seed: int) -> ConvNet:
+def pretraining_network(settings: Pretraining, data: PreparedData, seed: int) -> CutNet:
     """The network that learns the first classes, before it has."""
-    build = partial(build_convnet, settings.network, data, len(settings.classes))
+    build = partial(build_network, settings.network, data, len(settings.classes))
     return initial_network(build, seed)
 
 
 def cut_network(
-    settings: CutRunSettings, data: PreparedData, seed: int, pretrained: ConvNet | None, start: int | None = None
-) -> ConvNet:
+    settings: CutRunSettings, data: PreparedData, seed: int, pretrained: CutNet | None, start: int | None = None
+) -> CutNet:
     """The network of a run before it learns the new classes, from convolution `start` on.
 
     Layers that are new get the weights that a network of these layers alone would get from the seed. So a network in which
@@ -66,9 +81,9 @@ def cut_network(
     """
     cut, classes = settings.cut, len(settings.classes)
     first = cut.frozen if start is None else start
-    network = build_convnet(settings.network, data, classes, first, cut.kept)
+    network = build_network(settings.network, data, classes, first, cut.kept)
     fresh_from = min(cut.transferred, cut.kept)
-    fresh = initial_network(partial(build_convnet, settings.network, data, classes, fresh_from, cut.kept), seed)
+    fresh = initial_network(partial(build_network, settings.network, data, classes, fresh_from, cut.kept), seed)
     weights = {name: value for name, value in fresh.state_dict().items() if name in network.state_dict()}
     wanted = [name for name in network.state_dict() if name not in weights]
     if cut.new_dense == "last" and fresh_from > 0:
@@ -78,18 +93,21 @@ def cut_network(
             raise ValueError(f"a network with {wanted[0]} of an earlier one needs that network")
         weights |= {name: pretrained.state_dict()[name] for name in wanted}
     network.load_state_dict(weights)
+    layers = list(network.children())
     for layer in range(first, cut.frozen):
-        network.get_submodule(f"conv{layer}").requires_grad_(False)
+        layers[layer - first].requires_grad_(False)
     return network
 
 
-def load_pretrained(settings: ConvNetSettings, data: PreparedData, classes: Sequence[str], file: Path) -> ConvNet:
+def load_pretrained(
+    settings: ConvNetSettings | BackboneNetSettings, data: PreparedData, classes: Sequence[str], file: Path
+) -> CutNet:
     """A network that has learnt the first classes.
 
     Raises:
         CheckpointError: the file is missing or holds another network.
     """
-    network = build_convnet(settings, data, len(classes))
+    network = build_network(settings, data, len(classes))
     load_weights(network, file)
     return network.requires_grad_(False).eval()
 
@@ -108,7 +126,7 @@ def pixel_tensor(data: PreparedData, positions: np.ndarray, dtype: torch.dtype, 
 class FrozenLayers:
     """The first `layers` convolutions of a network, which give every image the same features however often it is seen."""
 
-    network: ConvNet | None  # that has learnt the first classes; None for no layers
+    network: CutNet | None  # that has learnt the first classes; None for no layers
     layers: int
     training: HasPrecision
     device: torch.device

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def network_title(configuration: Mapping[str, Any]) -> str:
     """Name of the network that a run has trained."""
-    return network_name(configuration["network"])
+    network = configuration["network"]
+    return str(network["backbone"]) if network["name"] == "backbone" else network_name(network)
 
 
 def _rebuild(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":

@@ -200,7 +200,7 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
     for axes, fraction in zip(panels.axes, fractions, strict=True):
         _panel_of_modes(axes, table[table["fraction"] == fraction], labels)
         axes.set_title(share_name(table, fraction))
-    panels.label("convolutions before the cut", "test accuracy (%)")
+    panels.label("layers before the cut", "test accuracy (%)")
     handles, _ = panels.axes[0].get_legend_handles_labels()
     beside: dict[str, Any] = {"legend": handles, "columns": len(handles), "loc": "outside lower right"}
     return finished(panels.figure, title, small_print="Bars and band: standard deviation over repeats.", **beside)

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_serializer, model_validator
 
+from vision_studies.config.pretrained import PretrainedSettings
 from vision_studies.config.training import AdamWSettings, EnsembleSettings, Precision, StackSettings
 from vision_studies.models.architectures.convnet import ConvNetSettings
+from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
 from vision_studies.settings_base import Settings, refuse_repeated, without_defaults
 
 Mode = Literal["freeze_reinit", "freeze", "reinit", "fine_tune", "freeze_truncate"]
@@ -95,6 +97,10 @@ class FineTuningSettings(Settings):
     )
 
 
+CutNetSettings = Annotated[ConvNetSettings | BackboneNetSettings, Field(discriminator="name")]
+"""The network that is cut."""
+
+
 class CutSettings(Settings):
     """A network before fine-tuning, in terms that make equal networks equal.
 
@@ -113,7 +119,7 @@ class CutSettings(Settings):
 class CutRunSettings(Settings):
     """All that decides the numbers of one fine-tuning, besides its repeat and its data."""
 
-    network: ConvNetSettings = Field(description="the whole network, before it is cut")
+    network: CutNetSettings = Field(description="the whole network, before it is cut")
     cut: CutSettings = Field(description="what is kept of it")
     pretrained: str | None = Field(description="fingerprint of the pretraining; null where nothing of it is used")
     classes: tuple[str, ...] = Field(description="the new classes")
@@ -138,9 +144,11 @@ class PretrainingRunSettings(Settings):
 
 
 class ImportedRunSettings(Settings):
-    """A network that has learnt the first classes elsewhere, and that is scored here; its seed is its place in the list."""
+    """A network that has learnt the first classes elsewhere, or a pretrained one with a classifier of them, and that is scored
+    here; its seed is its place in the list.
+    """
 
-    network: ConvNetSettings = Field(description="the network")
+    network: CutNetSettings = Field(description="the network")
     classes: tuple[str, ...] = Field(description="what it tells apart")
     weights_hash: str = Field(description="SHA-256 of its file")
     precision: Precision
@@ -180,6 +188,11 @@ class TransferCutsSettings(Settings):
     )
     classes: ClassSettings = Field(description="first and new classes")
     network: ConvNetSettings = Field(description="the network that is cut")
+    pretrained: PretrainedSettings | None = Field(
+        default=None,
+        description="a pretrained network that is cut between its blocks, in the place of `network` and its pretraining; null: "
+        "`network` learns the first classes",
+    )
     modes: tuple[Mode, ...] = Field(min_length=1, description="what is done at a cut")
     cuts: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(
         description="convolutions before the cut; null for all"
@@ -204,10 +217,12 @@ class TransferCutsSettings(Settings):
                 "subsets": [subset.fraction for subset in self.subsets],
             }
         )
+        if self.pretrained is not None and self.pretraining.weights_files is not None:
+            raise ValueError("pretrained and pretraining.weights_files are both set; set one of them to null")
         outside = [cut for cut in self.cuts or () if cut > self.network.depth]
-        if outside:
+        if outside and self.pretrained is None:
             raise ValueError(f"cuts has {outside[0]}, but network.channels has {self.network.depth} convolutions")
-        if not self.reinit_both_dense and self.network.hidden is not None:
+        if not self.reinit_both_dense and self.pretrained is None and self.network.hidden is not None:
             alike = self.network.head == "global_average" and len(set(self.network.channels)) == 1
             if "freeze_truncate" in self.modes and not alike:
                 raise ValueError(
@@ -225,19 +240,39 @@ class TransferCutsSettings(Settings):
         """What figures and tables say where they follow the published protocol."""
         return "protocol: published" if self.protocol == "published" else ""
 
+    @property
+    def whole_network(self) -> ConvNetSettings | BackboneNetSettings:
+        """The network that is cut. Raises as `backbones.described`."""
+        if self.pretrained is None:
+            return self.network
+        from vision_studies.pipelines.transfer_cuts.backbones import described
+
+        return described(self.pretrained.backbone, self.pretrained.pixels)
+
+    @property
+    def networks(self) -> int:
+        """How many networks there are to start from."""
+        return 1 if self.pretrained is not None else self.pretraining.networks
+
+    @property
+    def trains_networks(self) -> bool:
+        """Whether the networks that are cut are trained here."""
+        return self.pretrained is None and self.pretraining.weights_files is None
+
     def cut_points(self, mode: Mode) -> tuple[int, ...]:
         """Cuts of a mode; fine-tuning everything is the same at all of them, and stands at 0."""
         if mode == "fine_tune":
             return (0,)
-        return self.cuts if self.cuts is not None else tuple(range(self.network.depth + 1))
+        return self.cuts if self.cuts is not None else tuple(range(self.whole_network.depth + 1))
 
     def cut(self, mode: str, cut: int) -> CutSettings:
         """What a mode means at a cut; what is the same network comes out the same."""
-        depth = self.network.depth
+        depth = self.whole_network.depth
         frozen = 0 if mode in (BASELINE, "reinit", "fine_tune") else cut
         transferred = 0 if mode == BASELINE else depth if mode in ("freeze", "fine_tune") else cut
         kept = cut if mode == "freeze_truncate" else depth
-        anew = self.reinit_both_dense or self.network.hidden is None or transferred == 0
+        one_dense = self.pretrained is not None or self.network.hidden is None
+        anew = self.reinit_both_dense or one_dense or transferred == 0
         return CutSettings(frozen=frozen, transferred=transferred, kept=kept, new_dense="all" if anew else "last")
 
     def pretraining_run(self, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -251,9 +286,9 @@ class TransferCutsSettings(Settings):
         ).model_dump(mode="json")
 
     def imported_run(self, classes: tuple[str, ...], weights_hash: str) -> dict[str, Any]:
-        """Configuration of a network from a file with this SHA-256, as its run stores it."""
+        """Configuration of a network with weights of this SHA-256 from elsewhere, as its run stores it."""
         return ImportedRunSettings(
-            network=self.network,
+            network=self.whole_network,
             classes=classes,
             weights_hash=weights_hash,
             precision=self.pretraining.training.precision,
@@ -267,7 +302,7 @@ class TransferCutsSettings(Settings):
         point = self.cut(mode, cut)
         uses = point.transferred > 0 or point.new_dense == "last"
         return CutRunSettings(
-            network=self.network,
+            network=self.whole_network,
             cut=point,
             pretrained=pretrained if uses else None,
             classes=classes,

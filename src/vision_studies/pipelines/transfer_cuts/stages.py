@@ -10,6 +10,7 @@ from vision_studies.costs import Costs
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.files import hash_file
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
 from vision_studies.pipelines.transfer_cuts.settings import (
     BASELINE,
     BASELINE_CUT,
@@ -52,6 +53,7 @@ def check(context: Cuts) -> None:
             leaves a class without an image.
     """
     check_images(context.images)
+    check_backbone(context)
     check_subsets(context.images, [cell.run for cell in study_cells(context)])
 
 
@@ -64,7 +66,7 @@ def stages(context: Cuts, _: Known) -> Steps:
         pretraining_runs(context),
         Alone(partial(_pretrain, context=context)),
         partial(pretraining_costs, context=context),
-        verb="train" if context.settings.pretraining.weights_files is None else "read",
+        verb="train" if context.settings.trains_networks else "read",
         required=("pretraining", "transfer_cuts.pretraining.optimizer.learning_rate"),
     )
     tuning, scoring = (partial(cost, context=context) for cost in (_tuning_costs, _scoring_costs))
@@ -76,7 +78,7 @@ def stages(context: Cuts, _: Known) -> Steps:
 def most_runs(settings: TransferCutsSettings) -> int:
     """How many trainings there are at most, counted without data: several cells of the table may be one run."""
     points = 1 + sum(len(settings.cut_points(mode)) for mode in settings.modes)
-    return settings.pretraining.networks + points * sum(subset.repeats for subset in settings.subsets)
+    return settings.networks + points * sum(subset.repeats for subset in settings.subsets)
 
 
 def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -102,9 +104,13 @@ def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tupl
 
 
 def pretraining_runs(context: Cuts) -> list[Run]:
-    """One a pretraining seed, or one a file. Raises ParameterError where a file is not there."""
+    """One a pretraining seed, or one a file, or the one of a pretrained network. Raises ParameterError where a file is not
+    there, and as `backbones.described`.
+    """
     settings = context.settings
     classes = study_classes(context, settings)[0]
+    if isinstance(settings.whole_network, BackboneNetSettings):
+        return [context.run("pretraining", 0, settings.imported_run(classes, settings.whole_network.weights))]
     if settings.pretraining.weights_files is None:
         configuration = settings.pretraining_run(classes)
         return [context.run("pretraining", seed, configuration) for seed in settings.pretraining.seeds]
@@ -146,6 +152,26 @@ def cell_name(mode: str, cut: int, fraction: float) -> str:
 def share_name(fraction: float) -> str:
     """How a share of the images is called, as in `0.1 %`."""
     return f"{100 * fraction:.4g} %"
+
+
+def check_backbone(context: Cuts) -> None:
+    """Open the pretrained network, where one is cut.
+
+    Raises:
+        BackboneError: there is no such network, its weights are not here, or it cannot be cut.
+        ParameterError: it has fewer blocks than a cut, takes images of another size, or was trained on the study's own images.
+    """
+    settings, network = context.settings, context.settings.whole_network
+    if settings.pretrained is None:
+        return
+    from vision_studies.serving.trained_backbones import require_unseen
+
+    require_unseen(settings.pretrained.backbone, context.images.image_set.name, "transfer_cuts.pretrained.backbone")
+    outside = [cut for cut in settings.cuts or () if cut > network.depth]
+    if outside:
+        raise ParameterError(
+            f"transfer_cuts.cuts has {outside[0]}, but {settings.pretrained.backbone} has {network.depth} blocks; leave it out."
+        )
 
 
 def check_subsets(data: "PreparedData", runs: Iterable[Run]) -> None:
@@ -223,9 +249,11 @@ def _cut_run(context: Cuts, run: Run) -> "CutRun":
 
 
 def _pretrain(run: Run, folder: Path, *, context: Cuts) -> Outcome:
-    from vision_studies.pipelines.transfer_cuts.work import import_network, pretrain
+    from vision_studies.pipelines.transfer_cuts.work import import_network, pretrain, take_backbone
 
     settings = read_pretraining(run.configuration)
+    if isinstance(settings.network, BackboneNetSettings) and isinstance(settings, ImportedRunSettings):
+        return take_backbone(settings, context.images, folder, context.device)
     if isinstance(settings, ImportedRunSettings):
         file = in_project((context.settings.pretraining.weights_files or ())[run.seed])
         return import_network(settings, file, context.images, folder, context.device)

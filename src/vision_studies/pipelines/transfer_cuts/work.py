@@ -19,13 +19,14 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.data.splits import units_of_images
 from vision_studies.data.subsets import ClassData, balanced_subset, class_data, held_out
 from vision_studies.errors import CheckpointError, DataError
-from vision_studies.models.convnet import ConvNet
 from vision_studies.models.initialisation import read_weights
 from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
+    CutNet,
     FrozenLayers,
-    build_convnet,
+    build_network,
     cut_network,
     load_pretrained,
     pretraining_network,
@@ -66,7 +67,7 @@ class CutRun:
     pretrained: Path | None  # file of the weights that it starts from; None where nothing of them is kept
     pretraining: Pretraining | None  # what they were trained with; None likewise
 
-    def pretrained_network(self, data: PreparedData) -> ConvNet | None:
+    def pretrained_network(self, data: PreparedData) -> CutNet | None:
         """The network that it starts from."""
         if self.pretrained is None or self.pretraining is None:
             return None
@@ -124,8 +125,7 @@ def import_network(
         CheckpointError: the file cannot be read, holds more or other things than such tensors, or is of another network.
     """
     tune_process()
-    images = _class_data(settings, data)
-    network = build_convnet(settings.network, data, len(settings.classes))
+    network = build_network(settings.network, data, len(settings.classes))
     weights = read_weights(file, "transfer_cuts.pretraining.weights_files:")
     expected = network.state_dict()
     odd = next((name for name in {**expected, **weights} if _shape(expected, name) != _shape(weights, name)), None)
@@ -140,6 +140,35 @@ def import_network(
             f"transfer_cuts.pretraining.weights_files: {file} has weights that are no finite numbers; name another."
         )
     network.load_state_dict(weights)
+    return _taken_over(settings, network, data, folder, device)
+
+
+def take_backbone(settings: ImportedRunSettings, data: PreparedData, folder: Path, device: torch.device) -> Outcome:
+    """Take a pretrained network with logistic regression of the first classes' training images on its features, and score it on
+    their validation and test images, once.
+
+    Args:
+        settings: what it has to be.
+        folder: of the run, where its weights are kept.
+
+    Raises:
+        BackboneError: its weights are gone, or others.
+    """
+    from vision_studies.pipelines.transfer_cuts.backbones import first_network, pretrained_blocks
+
+    tune_process()
+    assert isinstance(settings.network, BackboneNetSettings)  # noqa: S101 - of such runs alone
+    images = _class_data(settings, data)
+    body = FrozenLayers(pretrained_blocks(settings.network, data), settings.network.depth, settings.training, device)
+    features = body.features(data, images.train).mean((2, 3)).float().cpu().numpy()
+    return _taken_over(settings, first_network(settings.network, data, images, features), data, folder, device)
+
+
+def _taken_over(
+    settings: ImportedRunSettings, network: CutNet, data: PreparedData, folder: Path, device: torch.device
+) -> Outcome:
+    """Keep the weights of a network that is not trained here, and score it."""
+    images = _class_data(settings, data)
     save_weights(network, folder / WEIGHTS_FILE)
     layers = FrozenLayers(None, 0, settings.training, device)
     scores: dict[str, Any] = {}
@@ -229,7 +258,7 @@ def train_stack(
         network = cut_network(run.settings, data, run.repeat, pretrained, frozen)
         validation = None if tuning.validation == "whole" else validates
         members.append(Member(network, tuning.optimizer, run.repeat, learns, validation))
-    whole = build_convnet(settings.network, data, len(settings.classes), 0, settings.cut.kept)
+    whole = build_network(settings.network, data, len(settings.classes), 0, settings.cut.kept)
 
     def end(member: int, result: FitResult) -> None:
         metrics = _metrics(result, whole, data, device)
@@ -329,7 +358,7 @@ def _scored(
     return {**measured(probabilities, labels, split)}, said
 
 
-def _metrics(result: FitResult, network: ConvNet, data: PreparedData, device: torch.device) -> dict[str, Any]:
+def _metrics(result: FitResult, network: CutNet, data: PreparedData, device: torch.device) -> dict[str, Any]:
     """What is known of a run before the test split is touched."""
     metrics = result.metrics(network_size(network, data.image_shape), device)
     return metrics | {"other_metrics": {"epochs": len(result.history), "ended": result.ended}}

@@ -16,8 +16,7 @@ import torch
 from torch import nn
 
 from vision_studies.classifiers.linear import LinearClassifier
-from vision_studies.classifiers.nested import refitted
-from vision_studies.classifiers.registry import FAMILIES
+from vision_studies.classifiers.logistic import chosen_logistic
 from vision_studies.config.network_run import RunSettings
 from vision_studies.data.class_splits import SPLITS, ClassSplits, read_class_splits, split_by_count
 from vision_studies.data.loaders import Normalisation
@@ -45,7 +44,6 @@ from vision_studies.training.network_run import WEIGHTS_FILE, build_network
 from vision_studies.training.precision import autocast, place_images
 
 _EXPERTS, _PRETRAINED = "experts.json", "pretrained.json"
-_PENALTY_FOLDS = 5  # of the training images, by which the penalty of a logistic regression is chosen
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,8 @@ def features_from_backbone(
             for positions in [getattr(data.splits, split)]
         }
         train = groups["train"] if validated else joined_rows([groups["train"], groups["validation"]])
-        save_classifier(logistic_classifier(train, data.num_classes), folder / "expert_0.safetensors")
+        own = chosen_logistic(np.asarray(train.features), train.labels, data.num_classes)
+        save_classifier(own, folder / "expert_0.safetensors")
         write_json(folder / _EXPERTS, 1)
         seen = {"backbone": opened.backbone.name, "weights": opened.weights, "pixels": pixels}
         write_json(folder / _PRETRAINED, seen)
@@ -252,15 +251,6 @@ def pretrained_features(folder: Path, image_size: int) -> nn.Module | None:
         )
     normalisation = Normalisation(opened.backbone.mean, opened.backbone.std)
     return BackboneFeatures(opened.network, normalisation, told["pixels"], mirror=False, image_size=image_size)
-
-
-def logistic_classifier(train: FeatureGroup, num_classes: int) -> LinearClassifier:
-    """Logistic regression on features, every image counting alike; its penalty is chosen by the accuracy on images of folds."""
-    order = np.argsort(train.labels, kind="stable")
-    folds = np.empty(len(order), np.int64)
-    folds[order] = np.arange(len(order)) % min(_PENALTY_FOLDS, len(order))
-    chosen = refitted(FAMILIES["logistic"], np.asarray(train.features), train.labels, folds, num_classes)
-    return LinearClassifier(**chosen.fitted.tensors())
 
 
 def _write(
