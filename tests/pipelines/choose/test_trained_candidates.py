@@ -346,6 +346,21 @@ def test_features_end_with_the_budget(tmp_path, small_backbone, monkeypatch):
     assert of_features == [f"LDA with shrinkage on Small at {written[0]} px"]
 
 
+@pytest.mark.parametrize("budget", ["10h", "100s"])
+def test_one_network_that_promises_more_than_all_classifiers_comes_before_their_further_seeds(
+    tmp_path, small_backbone, monkeypatch, budget
+):
+    monkeypatch.setattr(stages, "training_seconds", lambda *_: 60.0)  # more than half of the smaller budget
+    monkeypatch.setattr("vision_studies.pipelines.choose.budget.training_seconds", lambda *_: 60.0)
+    changes = SHORT | {"from_nothing": ["light"], "fine_tuned": [0.2, 1.0], "average": False, "budget": budget}
+    own = context(tmp_path, seeds=[4, 2], backbones=[small_backbone], **changes)
+    every = [(step.recipe, seed) for seed, step in stages._turns(own)]
+    assert len(set(every)) == len([each for each in every if each[0] is not None]) + 2
+    kinds = [*dict.fromkeys((None if recipe is None else type(recipe), seed) for recipe, seed in every)]
+    behind = [(FineTuning, 4)] if budget == "10h" else []
+    assert kinds[: 2 + len(behind)] == [(None, 4), *behind, (None, 2)]
+
+
 def test_networks_are_tried_after_what_is_cheap_and_cost_what_has_been_measured():
     part = Part("small", 64, True, "")
     recipes = [FineTuning(share=0.1), FineTuning(share=1.0), FromNothing(32), FromNothing(32, heavy=True)]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_studies.config.fine_tuning import FromNothing
+from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.costs import Cost, Costs, Measured, costs_nothing
 from vision_studies.errors import BackboneError, ParameterError
 from vision_studies.files import write_json
@@ -328,14 +328,26 @@ def ordered_steps(context: Choosing, speed: Speed) -> list[tuple[Step, float]]:
 def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
     """What is tried, in order, with each seed in turn; the order is looked up again for each, as features are there then.
 
-    Networks that are trained come last, with perceptrons: further seeds of the others say how sure the choice is, and take
-    seconds.
+    Further seeds of the quick classifiers say how sure the choice is, and take seconds: networks that are trained come behind
+    them, with perceptrons. One that is fine-tuned comes before, right behind the first seed: what promises most for its time of
+    those that promise more than any classifier of features, and take no more than half of the budget.
     """
-    for is_dear in (False, True):
-        for seed in context.settings.seeds:
+    first, *further = context.settings.seeds
+    yield from ((first, step) for step, _ in ordered_steps(context, _speed(context)) if not step.is_dear)
+    ordered = ordered_steps(context, _speed(context))
+    most = max(step.promise for step, _ in ordered if step.recipe is None)
+    early = next((step for step, seconds in ordered if _is_early(context, step, seconds, most)), None)
+    if early is not None:
+        yield first, early
+    for is_dear, seeds in ((False, further), (True, context.settings.seeds)):
+        for seed in seeds:
             for step, _ in ordered_steps(context, _speed(context)):
-                if step.is_dear == is_dear:
+                if step.is_dear == is_dear and (seed, step) != (first, early):
                     yield seed, step
+
+
+def _is_early(context: Choosing, step: Step, seconds: float, most: float) -> bool:
+    return isinstance(step.recipe, FineTuning) and step.promise > most and 2 * seconds <= context.settings.seconds
 
 
 def _workload(context: Choosing) -> Workload:
