@@ -137,8 +137,8 @@ def read_result(file: Path) -> Result:
             Answer(**{**answer, "standings": tuple(Standing(**each) for each in answer["standings"])})
             for answer in content.pop("answers")
         )
-        lists = {name: tuple(content.pop(name)) for name in ("sentences", "missing", "figures")}
-        return Result(**content, answers=answers, **lists)
+        lists = {name: tuple(content[name]) for name in ("sentences", "missing", "figures")}
+        return Result(**{**content, **lists, "answers": answers})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file.name} is no result of a study ({error}); write it anew with record_result.") from error
 
