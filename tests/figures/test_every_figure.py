@@ -23,6 +23,7 @@ from tests.figures.test_plots import renderer_of, shown
 
 import vision_studies.figures
 import vision_studies.pipelines
+from vision_studies.classifiers.transferability import SCORES
 from vision_studies.data.checks.sheet import SheetRow
 from vision_studies.figures import classification, comparison, mean_ranks, training
 from vision_studies.figures.contact_sheet import contact_sheet
@@ -37,6 +38,7 @@ from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
 from vision_studies.pipelines.mlp_transfer import width_plots
 from vision_studies.pipelines.stacking import plots as stacking
 from vision_studies.pipelines.transfer_cuts import plots as cuts
+from vision_studies.pipelines.transfer_cuts import score_plots
 
 ONE, FEW, MANY = 1, 2, 9
 LONG = "a variant whose name is longer than any figure has room for"
@@ -95,6 +97,15 @@ def slices(count):
 def costs(count):
     cost = {"test_accuracy": 0.9, "parameters": 1000, "macs": 1e9, "seconds": 3.0}
     return pd.DataFrame([{"variant": name, "role": "stack", **cost} for name in names(count)])
+
+
+def score_taus(count):
+    rows = [
+        {"fraction": share, "score": score, "tau": 0.8 - place / 10, "low": 0.5 - place / 10, "high": 0.95 - place / 10}
+        for share in (0.01, 0.1, 1.0)[: max(1, count // 3)]
+        for place, score in enumerate(list(SCORES)[:count])
+    ]
+    return pd.DataFrame(rows)
 
 
 def ranks(count):
@@ -240,6 +251,7 @@ FIGURES = {
     cuts.range_lines: lambda n: (accuracies(n),),
     cuts.mode_lines: lambda n: (modes.accuracies(list(cut.REPEATS)[: max(1, n // 2)]), modes.LABELS),
     cuts.heat_map: lambda n: (accuracies(n),),
+    score_plots.score_ranks: lambda n: (score_taus(n),),
     cuts.bars: lambda n: (accuracies(n),),
     cuts.surface: lambda n: (accuracies(n),),
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),

@@ -41,7 +41,7 @@ def test_a_study_writes_what_it_found_in_every_form(project):
     first = project.run("run", "--env=demo+small", "--pipeline=clustering")
     assert "fine_tune_networks" not in first.stdout
     second = project.run("run", "--env=demo+small", "--pipeline=transfer_cuts")
-    assert "1 of 9 steps had nothing new to work with, and their results stay" in second.stdout
+    assert "1 of 10 steps had nothing new to work with, and their results stay" in second.stdout
     assert "pretraining" not in second.stdout
     check_the_cuts(project)
     check_the_clusters(project)

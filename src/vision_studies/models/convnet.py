@@ -88,9 +88,16 @@ class ConvNet(nn.Module):
 
     def features(self, images: Tensor, stop: int | None = None) -> Tensor:
         """What the last convolution before `stop`, or of all, hands on, [B, C, H, W]."""
-        for layer in range(self.start, self.stop if stop is None else stop):
+        last = self.stop if stop is None else stop
+        if last == self.start:
+            return images
+        return next(maps for layers, maps in self.handed_on(images) if layers == last)
+
+    def handed_on(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """How many convolutions there have been after each, and what it hands on, [B, C, H, W]; see `features`."""
+        for layer in range(self.start, self.stop):
             images = self._after(layer, self.get_submodule(f"conv{layer}")(images))
-        return images
+            yield layer + 1, images
 
     def layer_outputs(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """The images and what every layer gives: convolutions before their activation, dense layers likewise.

@@ -61,10 +61,16 @@ class CutBackbone(nn.Module):
     def features(self, images: Tensor, stop: int | None = None) -> Tensor:
         """What the last block before `stop`, or of all, hands on, [B, C, H, W]."""
         last = self.stop if stop is None else stop
-        maps = self._prepared(images) if self.start == 0 < last else images
-        for number in range(self.start, last):
+        if last == self.start:
+            return images
+        return next(maps for blocks, maps in self.handed_on(images) if blocks == last)
+
+    def handed_on(self, images: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """How many blocks there have been after each, and what it hands on, [B, C, H, W]; see `features`."""
+        maps = self._prepared(images) if self.start == 0 < self.stop else images
+        for number in range(self.start, self.stop):
             maps = _as_maps(self.get_submodule(f"block{number}")(maps))
-        return maps
+            yield number + 1, maps
 
     def layer_outputs(self, images: Tensor) -> Iterator[tuple[str, Tensor]]:
         """The images and what every layer gives.
@@ -73,10 +79,9 @@ class CutBackbone(nn.Module):
             `input`, the blocks and `fc`, in order, each with its output [B, C, H, W] or [B, classes].
         """
         yield "input", images
-        maps = self._prepared(images) if self.start == 0 < self.stop else images
-        for number in range(self.start, self.stop):
-            maps = _as_maps(self.get_submodule(f"block{number}")(maps))
-            yield f"block{number}", maps
+        maps = images
+        for blocks, maps in self.handed_on(images):
+            yield f"block{blocks - 1}", maps
         yield "fc", self.fc(maps.mean((2, 3)))
 
     def stacked_forward(

@@ -9,6 +9,7 @@ from tests.pipelines.clustering.test_clustering_settings import settings as clus
 from tests.pipelines.transfer_cuts.test_transfer_cuts_settings import transfer_settings
 from tests.studies.contexts import context_of
 
+from vision_studies.classifiers.transferability import SCORES, transfer_score
 from vision_studies.config.data_prep import SplitSettings
 from vision_studies.config.merge import merge_settings
 from vision_studies.data.image_set import ImageSet
@@ -17,7 +18,10 @@ from vision_studies.data.splits import make_splits
 from vision_studies.errors import VisionStudiesError
 from vision_studies.pipelines.clustering import nodes as clusters
 from vision_studies.pipelines.transfer_cuts.nodes import evaluate_networks, fine_tune_networks, pretrain_networks
+from vision_studies.pipelines.transfer_cuts.scores import score_cuts
+from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings
 from vision_studies.pipelines.transfer_cuts.stages import check, most_runs, pretraining_runs, study_cells
+from vision_studies.pipelines.transfer_cuts.work import subset
 from vision_studies.run_folders import read_description
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.method import StoredNetwork, networks_of
@@ -125,12 +129,31 @@ def test_features_behind_all_blocks_are_the_backbone_s(study, digits):
     )  # resized to whole numbers or not, and bfloat16
 
 
+def test_features_at_every_cut_are_scored_without_training(study, digits):
+    context, _, _ = study
+    own = place(digits, context.runs.folder, cuts=[0, 1, 9, 18], scores=list(SCORES))
+    scores = score_cuts(own)
+    assert len(scores) == len(SCORES) * 3 * 2  # before the cut at 0 there is no layer
+    assert np.isfinite(scores["value"]).all()
+    probes = scores[scores["score"] == "linear_probe"].groupby("cut")["value"].mean()
+    assert probes[18] > probes[1] > 0.3
+    first = scores[(scores["score"] == "nearest_neighbours") & (scores["cut"] == 18) & (scores["repeat"] == 1)]
+    learnt, validated = subset(CutRunSettings.model_validate(study_cells(own)[1].run.configuration), 1, digits)
+    positions = np.concatenate([learnt, validated])  # validation images are part of the fraction
+    assert first["images"].item() == len(positions)
+    features = frozen_features(digits.image_set.images[positions], "efficientnet_lite0", 32, mirror=False)
+    expected = transfer_score("nearest_neighbours", features, digits.image_set.labels[positions] - 3)
+    assert first["value"].item() == pytest.approx(expected, abs=0.06)
+    assert score_cuts(context).empty
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({"pretrained": {"backbone": "efficientnet_lite9"}}, "There is no backbone 'efficientnet_lite9'"),
         ({"cuts": [0, 19]}, "transfer_cuts.cuts has 19, but efficientnet_lite0 has 18 blocks"),
         ({"pretrained": {"backbone": "run:nobody"}}, "nobody"),
+        ({"scores": ["log_me"]}, "transfer_cuts.scores has 'log_me', which is no score. Did you mean 'logme'?"),
     ],
 )
 def test_what_cannot_be_cut_is_told_before_anything_is_done(digits, tmp_path, monkeypatch, changes, said):

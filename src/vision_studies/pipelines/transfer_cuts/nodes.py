@@ -76,15 +76,32 @@ def evaluate_networks(context: Cuts, _training: pd.DataFrame) -> tuple[pd.DataFr
     return results.assign(condition=conditions), pd.DataFrame(rows)
 
 
+def score_features(context: Cuts, _pretraining: pd.DataFrame) -> pd.DataFrame:
+    """Scores of the features at every cut, which need no training; none where the study asks for none. See `scores.score_cuts`.
+
+    Returns:
+        Columns score, cut, fraction, repeat, images, value and seconds.
+    """
+    from vision_studies.pipelines.transfer_cuts.score_ranks import SCORED
+
+    if not context.settings.scores:
+        return pd.DataFrame(columns=list(SCORED))
+    from vision_studies.pipelines.transfer_cuts.scores import score_cuts
+
+    return score_cuts(context)
+
+
 def compare_cuts(
-    settings: TransferCutsSettings, reporting: ReportingSettings, accuracies: pd.DataFrame
+    settings: TransferCutsSettings, reporting: ReportingSettings, accuracies: pd.DataFrame, scores: pd.DataFrame
 ) -> dict[str, Any]:
     """Statistics of every mode, and of every two modes at the same cut.
 
     Returns:
-        `<mode>/description`, `<mode>/comparisons`, `<mode>/ranks` and `<mode>_against_<mode>`, each a table.
+        `<mode>/description`, `<mode>/comparisons`, `<mode>/ranks` and `<mode>_against_<mode>`, each a table; and
+        `<mode>/scores` where features are scored.
     """
     from vision_studies.pipelines.transfer_cuts import rankings
+    from vision_studies.pipelines.transfer_cuts.score_ranks import rank_scores
 
     confidence = reporting.confidence
     tables: dict[str, Any] = {}
@@ -94,6 +111,8 @@ def compare_cuts(
         tables[f"{mode}/description"] = rankings.describe(table, confidence=confidence)
         tables[f"{mode}/comparisons"] = comparisons
         tables[f"{mode}/ranks"] = rankings.rank_cuts(table, comparisons)
+        if settings.scores:
+            tables[f"{mode}/scores"] = rank_scores(scores, accuracies, mode, confidence=confidence)
     for first, second in _pairs(settings):
         both = _one_mode(accuracies, first), _one_mode(accuracies, second)
         tables[f"{first}_against_{second}"] = rankings.compare_experiments(*both, confidence=confidence)
@@ -140,6 +159,9 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
         described, pairs = numbers[f"{mode}/description"], numbers[f"{mode}/comparisons"]
         title = f"Test accuracy, {mode_label(mode)}{notice}"
         tables[mode] = ranking_texts.accuracies(described, pairs, title, f"tab:{mode}")
+        if (ranked := numbers.get(f"{mode}/scores")) is not None and len(ranked):
+            title = f"Scores without training, {mode_label(mode)}{notice}"
+            tables[f"{mode}_scores"] = ranking_texts.score_ranks(ranked, title, f"tab:{mode}_scores")
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         both = numbers[f"{first}/description"], numbers[f"{second}/description"]
@@ -189,6 +211,7 @@ def plot_every_mode(
     """Every kind of figure for every mode, and every two modes beside each other; for those who look for one."""
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.transfer_cuts import plots
+    from vision_studies.pipelines.transfer_cuts.score_plots import score_ranks
 
     figures, limits = {}, plots.mean_limits(accuracies)
     for mode in settings.modes:
@@ -200,6 +223,9 @@ def plot_every_mode(
         figures[f"{mode}/heat_map"] = plots.heat_map(table, title=means, limits=limits)
         if min(plots.percents(table[table["cut"] >= 0]).shape) > 1:  # fewer make no surface
             figures[f"{mode}/surface"] = plots.surface(table, title=means, limits=limits)
+        if f"{mode}/scores" in statistics:
+            ranked = f"How well scores without training rank the cuts, {mode_label(mode)}"
+            figures[f"{mode}/scores"] = score_ranks(loaded(statistics[f"{mode}/scores"]), title=ranked)
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         figures[name] = plots.hatched_comparison(_one_mode(accuracies, first), loaded(statistics[name]))

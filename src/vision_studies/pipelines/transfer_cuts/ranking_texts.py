@@ -19,6 +19,11 @@ _ACCURACIES_NOTE = (
     "Mean ± standard deviation over repeats. Bold: highest mean test accuracy of a share. "
     "*: differs significantly from the baseline (signed ranks, corrected for the number of pairs)."
 )
+_SCORES_NOTE = (
+    "Weighted tau of Kendall between a score, which is known before anything is trained, and test accuracy over the cuts that "
+    "keep a layer: mean and interval over repeats. Lost: test accuracy of the best cut less that of the cut with the highest "
+    "score. Seconds: of one repeat, all cuts, without the one pass over the images that gives their features."
+)
 _EXPERIMENTS_NOTE = (
     "Mean ± standard deviation of the test accuracy over repeats. "
     "Higher: the mode that is significantly better (signed ranks, corrected for the number of cuts)."
@@ -195,6 +200,37 @@ def _names(cuts: Sequence[int]) -> str:
         listed = " and ".join(filter(None, [", ".join(numbers[:-1]), numbers[-1]]))
         parts.append(f"cut{'s' * (len(numbers) > 1)} {listed}")
     return " and ".join(parts)
+
+
+def score_ranks(ranked: pd.DataFrame, title: str, label: str) -> Table:
+    """How well scores rank the cuts; the highest mean tau of a share is bold.
+
+    Args:
+        ranked: from `score_ranks.rank_scores`, of one mode.
+        title: its heading.
+        label: to refer to it by.
+    """
+    from vision_studies.classifiers.transferability import SCORES
+
+    rows, bold = [], []
+    best = ranked.groupby("fraction")["tau"].max()
+    ordered = ranked.sort_values(["fraction", "tau"], ascending=[True, False], kind="stable")
+    for index, row in enumerate(ordered.to_dict("records")):
+        interval = MISSING if is_missing(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
+        rows.append(
+            {
+                "Images": percentage(row["fraction"]),
+                "Score": SCORES[row["score"]].title,
+                "Repeats": number(row["n"]),
+                "Weighted tau": MISSING if is_missing(row["tau"]) else f"{row['tau']:.2f}",
+                "Interval": interval,
+                "Lost by its choice (points)": f"{100 * row['regret']:.1f}",
+                "Seconds": f"{row['seconds']:.2f}",
+            }
+        )
+        if row["tau"] == best[row["fraction"]]:
+            bold.append((index, "Weighted tau"))
+    return grouped(rows, bold, title, label, _SCORES_NOTE)
 
 
 def grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:

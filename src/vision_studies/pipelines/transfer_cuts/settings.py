@@ -205,6 +205,11 @@ class TransferCutsSettings(Settings):
     pretraining: PretrainingSettings = Field(description="how the first classes are learnt")
     fine_tuning: FineTuningSettings = Field(description="how the new classes are learnt")
     stack: CutStackSettings = Field(description="how networks are trained together")
+    scores: tuple[str, ...] = Field(
+        default=(),
+        description="scores of features that tell without training which cut serves best, and how well each ranks the cuts: "
+        "linear_probe, nearest_neighbours, logme, leep, nleep, h_score, shrunk_h_score, gbc, transrate; none: []",
+    )
 
     @model_validator(mode="after")
     def _parts_fit(self) -> "TransferCutsSettings":
@@ -215,6 +220,7 @@ class TransferCutsSettings(Settings):
                 "pretraining.seeds": self.pretraining.seeds,
                 "pretraining.weights_files": self.pretraining.weights_files or (),
                 "subsets": [subset.fraction for subset in self.subsets],
+                "scores": self.scores,
             }
         )
         if self.pretrained is not None and self.pretraining.weights_files is not None:

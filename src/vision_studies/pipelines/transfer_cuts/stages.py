@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.costs import Costs
-from vision_studies.errors import DataError, ParameterError
+from vision_studies.errors import DataError, ParameterError, guess
 from vision_studies.files import hash_file
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
@@ -54,6 +54,7 @@ def check(context: Cuts) -> None:
     """
     check_images(context.images)
     check_backbone(context)
+    check_scores(context.settings)
     check_subsets(context.images, [cell.run for cell in study_cells(context)])
 
 
@@ -171,6 +172,18 @@ def check_backbone(context: Cuts) -> None:
     if outside:
         raise ParameterError(
             f"transfer_cuts.cuts has {outside[0]}, but {settings.pretrained.backbone} has {network.depth} blocks; leave it out."
+        )
+
+
+def check_scores(settings: TransferCutsSettings) -> None:
+    """Refuse names that no score has. Raises ParameterError."""
+    from vision_studies.classifiers.transferability import SCORES
+
+    unknown = [name for name in settings.scores if name not in SCORES]
+    if unknown:
+        raise ParameterError(
+            f"transfer_cuts.scores has '{unknown[0]}', which is no score.{guess(unknown[0], list(SCORES))} There are: "
+            f"{', '.join(SCORES)}."
         )
 
 
