@@ -4,9 +4,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.cluster import HDBSCAN, AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
 from tests.pipelines.clustering.test_batched_kmeans import smooth_maps
 
 from vision_studies.errors import DataError
@@ -14,15 +15,30 @@ from vision_studies.pipelines.clustering import work as clustering
 from vision_studies.pipelines.clustering.scores import clustering_scores
 from vision_studies.pipelines.clustering.settings import (
     AgglomerativeSettings,
+    GaussianMixtureSettings,
+    HdbscanSettings,
     KMeansChannelsSettings,
     KMeansVectorsSettings,
+    SpectralSettings,
 )
 from vision_studies.pipelines.clustering.work import Subset, capped, cluster_subsets, scatter_positions
 
 CHANNELS = KMeansChannelsSettings(max_samples=None, name="kmeans_channels", restarts=10, pca=None, seed=42)
 VECTORS = KMeansVectorsSettings(max_samples=None, name="kmeans_vectors", restarts=10, seed=42)
 AGGLOMERATIVE = AgglomerativeSettings(max_samples=None, name="agglomerative", linkage="average", metric="cosine")
-KEYS = ["layer", "method", "channel", "samples", "clusters", "ari", "accuracy", "precision", "recall", "components"]
+KEYS = [
+    "layer",
+    "method",
+    "channel",
+    "samples",
+    "clusters",
+    "ari",
+    "ami",
+    "accuracy",
+    "precision",
+    "recall",
+    "components",
+]
 
 
 def activations(count=60, channels=5, side=8, seed=0):
@@ -132,6 +148,48 @@ def test_one_class_gives_no_rows(method):
     assert cluster_layer("conv0", maps, np.zeros_like(labels), method) == []
     assert cluster_layer("conv0", maps[:0], labels[:0], method) == []
     assert len(cluster_layer("conv0", maps[:2], np.array([0, 1]), method)) in (1, 5)
+
+
+SPECTRAL = SpectralSettings(name="spectral", neighbours=8, max_samples=None, seed=3)
+MIXTURE = GaussianMixtureSettings(name="gaussian_mixture", restarts=2, max_samples=None, seed=3)
+DENSE = HdbscanSettings(name="hdbscan", smallest=5, max_samples=None)
+
+
+@pytest.mark.parametrize(
+    ("method", "model"),
+    [
+        (
+            SPECTRAL,
+            SpectralClustering(
+                3, affinity="nearest_neighbors", n_neighbors=8, assign_labels="cluster_qr", random_state=3
+            ),
+        ),
+        (MIXTURE, GaussianMixture(3, covariance_type="tied", reg_covar=1e-4, n_init=2, random_state=3)),
+        (DENSE, HDBSCAN(min_cluster_size=5, copy=True)),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_other_clusterings_are_those_of_scikit_learn_on_channel_means(method, model):
+    maps, labels = activations()
+    [row] = cluster_layer("conv0", maps, labels, method)
+    means = maps.mean(axis=(2, 3))
+    points = means.astype(np.float64) / means.std() if method is MIXTURE else means
+    with clustering._silent():
+        expected = clustering_scores(labels, model.fit_predict(points))
+    assert (row["ari"], row["ami"]) == pytest.approx((expected.ari, expected.ami), abs=1e-6)
+    assert (row["channel"], row["samples"], row["clusters"]) == (-1, 60, expected.clusters)
+    assert row["ari"] > 0.3
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", [SPECTRAL, MIXTURE, DENSE], ids=lambda method: method.name)
+@pytest.mark.parametrize("count", [4, 6, 30])
+def test_few_images_and_images_that_are_all_alike_are_clustered(method, count):
+    labels, random = np.arange(count) % 2, np.random.default_rng(0)
+    for maps in (np.ones((count, 3, 2, 2)), random.normal(size=(count, 3, 2, 2))):
+        [row] = cluster_layer("conv0", maps, labels, method)
+        assert 1 <= row["clusters"] <= max(2, count)
+        assert np.isfinite([row["ari"], row["ami"], row["accuracy"]]).all()
 
 
 def test_points_that_are_too_alike_neither_fail_nor_warn():

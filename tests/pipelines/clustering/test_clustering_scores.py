@@ -3,7 +3,7 @@ from itertools import combinations, permutations
 import numpy as np
 import pytest
 from scipy.spatial import distance
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 from vision_studies.errors import DataError
@@ -30,6 +30,7 @@ def partitions():
 def test_scores_are_those_of_scikit_learn(labels, clusters):
     found = clustering_scores(labels, clusters)
     assert found.ari == pytest.approx(adjusted_rand_score(labels, clusters), abs=1e-12)
+    assert found.ami == pytest.approx(adjusted_mutual_info_score(labels, clusters), abs=1e-9)
     (_, false_positive), (false_negative, true_positive) = pair_confusion_matrix(labels, clusters)
     assert found.precision == pytest.approx(true_positive / (true_positive + false_positive))
     assert found.recall == pytest.approx(true_positive / (true_positive + false_negative))

@@ -50,6 +50,7 @@ def layers_table(summary: pd.DataFrame, title: str, label: str) -> Table:
                 "Layer": row["layer"],
                 "Repeats": number(row["n"]),
                 "Adjusted Rand index": spread(row["mean_ari"], row["standard_deviation"], decimals=3),
+                "Adjusted mutual information": spread(row["ami"], None, decimals=3),
                 "Accuracy (%)": spread(100 * row["accuracy"], None),
                 "Precision (%)": spread(100 * row["precision"], None),
                 "Recall (%)": spread(100 * row["recall"], None),

@@ -28,6 +28,9 @@ _METHODS = {
     CHANNELS: "K-means of single channels (their mean)",
     "kmeans_vectors": "K-means of channel means",
     "agglomerative": "Agglomerative clustering of channel means",
+    "spectral": "Spectral clustering of channel means",
+    "gaussian_mixture": "A Gaussian mixture of channel means",
+    "hdbscan": "HDBSCAN of channel means",
 }
 _CLASSES = {"pretraining": "the classes learnt first", "fine_tuning": "the new classes"}
 
@@ -121,13 +124,14 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
 
     Returns:
         Columns method, classes, fraction, layer, n, samples, mean_ari, standard_deviation, low, high (of the interval of the
-        mean), accuracy, precision, recall, rank, can_be_significant, repeats_needed (of the layer among those of its share). A
-        repeat of K-means by channels counts by the mean over its channels.
+        mean), ami, accuracy, precision, recall, rank, can_be_significant, repeats_needed (of the layer among those of its
+        share). A repeat of K-means by channels counts by the mean over its channels.
     """
     from vision_studies.pipelines.clustering.layer_ranks import rank_layers
     from vision_studies.statistics.intervals import summary
 
-    keys, others = ["method", "classes", "fraction", "layer"], ["accuracy", "precision", "recall"]
+    keys, others = ["method", "classes", "fraction", "layer"], ["ami", "accuracy", "precision", "recall"]
+    scores = scores.assign(ami=scores.get("ami", np.nan))  # of tables of older versions
     repeats = scores.groupby([*keys, "repeat"], sort=False)[["ari", *others, "samples"]].mean().reset_index()
     rows: list[dict[str, Any]] = []
     for names, runs in repeats.groupby(keys, sort=False):
@@ -198,7 +202,11 @@ def plot_details(
     from vision_studies.figures.style import stamped
     from vision_studies.pipelines.clustering import plots
 
-    figures = {score: plots.cluster_box_plot(scores, score) for score in ("accuracy", "precision", "recall")}
+    figures = {
+        score: plots.cluster_box_plot(scores, score)
+        for score in ("ami", "accuracy", "precision", "recall")
+        if score in scores
+    }
     figures["class_distances"] = plots.distance_lines(distances)
     if (scores["method"] == CHANNELS).any():
         figures["channels"] = plots.channel_box_plot(scores)

@@ -30,6 +30,7 @@ from vision_studies.pipelines.transfer_cuts.settings import percentage
 
 _SCORES = {
     "ari": "adjusted Rand index",
+    "ami": "adjusted mutual information",
     "accuracy": "accuracy of clusters as classes",
     "precision": "pairwise precision",
     "recall": "pairwise recall",
@@ -39,6 +40,9 @@ _METHODS = {
     _EACH_CHANNEL: "K-means of each channel's maps, mean over channels",
     "kmeans_vectors": "K-means of channel means",
     "agglomerative": "agglomerative, channel means",
+    "spectral": "spectral, channel means",
+    "gaussian_mixture": "Gaussian mixture of channel means",
+    "hdbscan": "HDBSCAN of channel means",
 }
 _CLASSES = {"pretraining": "pretraining classes", "fine_tuning": "fine-tuning classes"}
 _LETTERS = 12  # of a layer's name below a box

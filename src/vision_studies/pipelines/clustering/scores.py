@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.special import entr
 
 from vision_studies.errors import DataError
 
@@ -15,6 +16,8 @@ class ClusteringScores:
     Attributes:
         clusters: number of clusters that have a sample.
         ari: adjusted Rand index (Hubert and Arabie 1985); 1 for equal partitions, 0 on average for random ones.
+        ami: adjusted mutual information (Vinh et al. 2010), by the mean of both entropies; on the same scale, and less moved
+            by a few large clusters.
         accuracy: share of samples of the right class if every cluster stands for one class and no class for two, by the
             assignment that makes most of them right (Kuhn 1955).
         precision: share of the pairs within a cluster that are of one class; NaN where no cluster has a pair.
@@ -23,6 +26,7 @@ class ClusteringScores:
 
     clusters: int
     ari: float
+    ami: float
     accuracy: float
     precision: float
     recall: float
@@ -64,10 +68,25 @@ def clustering_scores(labels: np.ndarray, clusters: np.ndarray) -> ClusteringSco
     return ClusteringScores(
         clusters=table.shape[1],
         ari=2 * above_chance / most if most else 1.0,
+        ami=_adjusted_information(table),
         accuracy=float(table[rows, columns].sum() / len(labels)),
         precision=together / in_clusters if in_clusters else float("nan"),
         recall=together / in_classes if in_classes else float("nan"),
     )
+
+
+def _adjusted_information(table: np.ndarray) -> float:
+    """Mutual information less what chance gives, over what is possible, from samples [classes, clusters]."""
+    from sklearn.metrics.cluster import expected_mutual_information
+
+    if min(table.shape) == 1:  # one of the two says nothing: alike only where both do
+        return float(max(table.shape) == 1)
+    total = int(table.sum())
+    by_chance = float(expected_mutual_information(table, total))
+    joint, rows, columns = (entr(part / total).sum() for part in (table, table.sum(axis=1), table.sum(axis=0)))
+    above, most = rows + columns - joint - by_chance, (rows + columns) / 2 - by_chance
+    # Sums in another order differ in their last digits.
+    return round(float(above / most), 12) if abs(most) > np.finfo(float).eps else 1.0
 
 
 def class_distances(vectors: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -42,8 +42,44 @@ class AgglomerativeSettings(Settings):
     max_samples: int | None = Field(ge=2, description="images of a subset that are clustered at most; null: all")
 
 
+class SpectralSettings(Settings):
+    """Spectral clustering of a layer's vectors of channel means: one clustering a layer."""
+
+    name: Literal["spectral"] = Field(description="spectral clustering of vectors of channel means")
+    neighbours: int = Field(ge=1, description="nearest images that an image is joined to; fewer where there are fewer")
+    max_samples: int | None = Field(ge=2, description="images of a subset that are clustered at most; null: all")
+    seed: int = Field(ge=0, le=LARGEST_SEED, description="seed of the eigenvectors' first guess")
+
+
+class GaussianMixtureSettings(Settings):
+    """A mixture of normal distributions of one covariance of a layer's vectors of channel means: one clustering a layer."""
+
+    name: Literal["gaussian_mixture"] = Field(
+        description="normal distributions with one covariance, of vectors of channel means"
+    )
+    restarts: int = Field(ge=1, description="fits from new first clusters, the best of which counts")
+    max_samples: int | None = Field(ge=2, description="images of a subset that are clustered at most; null: all")
+    seed: int = Field(ge=0, le=LARGEST_SEED, description="seed of the first clusters")
+
+
+class HdbscanSettings(Settings):
+    """Clusters of any number where images lie densely, of a layer's vectors of channel means: one clustering a layer."""
+
+    name: Literal["hdbscan"] = Field(
+        description="dense regions of vectors of channel means, as many as there are; images in none are a cluster together"
+    )
+    smallest: int = Field(ge=2, description="images of a cluster at least")
+    max_samples: int | None = Field(ge=2, description="images of a subset that are clustered at most; null: all")
+
+
 MethodSettings = Annotated[
-    KMeansChannelsSettings | KMeansVectorsSettings | AgglomerativeSettings, Field(discriminator="name")
+    KMeansChannelsSettings
+    | KMeansVectorsSettings
+    | AgglomerativeSettings
+    | SpectralSettings
+    | GaussianMixtureSettings
+    | HdbscanSettings,
+    Field(discriminator="name"),
 ]
 
 

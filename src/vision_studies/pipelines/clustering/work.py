@@ -5,9 +5,10 @@ K-means of channel means, tells what of the ranking of the layers is due to the 
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from threading import Lock
 from typing import Any
@@ -18,11 +19,18 @@ import pandas as pd
 from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.batched_kmeans import batched_kmeans, bytes_of_a_set
 from vision_studies.pipelines.clustering.scores import clustering_scores
-from vision_studies.pipelines.clustering.settings import AgglomerativeSettings, KMeansChannelsSettings, MethodSettings
+from vision_studies.pipelines.clustering.settings import (
+    AgglomerativeSettings,
+    GaussianMixtureSettings,
+    HdbscanSettings,
+    KMeansChannelsSettings,
+    MethodSettings,
+    SpectralSettings,
+)
 
 COLUMNS = (
     *("fraction", "repeat", "layer", "method", "channel", "samples", "clusters"),
-    *("ari", "accuracy", "precision", "recall", "components"),
+    *("ari", "ami", "accuracy", "precision", "recall", "components"),
 )
 WHOLE_LAYER = -1
 """Stands for the channel in rows of methods that cluster whole layers."""
@@ -71,8 +79,8 @@ def cluster_subsets(
     Returns:
         A row a channel, or one with channel -1 for methods that cluster whole layers, in the order of layers, methods,
         subsets, channels: fraction, repeat, layer, method, channel, samples (that were clustered), clusters (that were
-        found, fewer than classes where fewer points are distinct), ari, accuracy, precision, recall, components (of PCA, or
-        missing). No rows where fewer than two classes are present.
+        found, fewer than classes where fewer points are distinct), ari, ami, accuracy, precision, recall, components (of
+        PCA, or missing). No rows where fewer than two classes are present.
 
     Raises:
         DataError: if an activation is not finite, there are not as many labels as images, or more images are to be clustered
@@ -186,11 +194,61 @@ def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: Metho
     classes = len(np.unique(labels))
     if classes < 2:
         return
-    if isinstance(method, AgglomerativeSettings):
-        clusters = _agglomerate(vectors, classes, method)
-    else:
-        clusters = _kmeans(vectors[None].astype(np.float32), classes, method.restarts, method.seed)[0]
-    yield WHOLE_LAYER, labels, clusters, None
+    yield WHOLE_LAYER, labels, _clusters(vectors, classes, method), None
+
+
+def _clusters(vectors: np.ndarray, classes: int, method: MethodSettings) -> np.ndarray:
+    """Cluster of each vector [N, D]; as many as classes, but for methods that find their number."""
+    match method:
+        case AgglomerativeSettings():
+            return _agglomerate(vectors, classes, method)
+        case SpectralSettings():
+            return _unless_alike(vectors, classes, partial(_spectral, method=method))
+        case GaussianMixtureSettings():
+            return _unless_alike(vectors, classes, partial(_mixture, method=method))
+        case HdbscanSettings():
+            return _dense_regions(vectors, method)
+    return _kmeans(vectors[None].astype(np.float32), classes, method.restarts, method.seed)[0]
+
+
+def _unless_alike(vectors: np.ndarray, clusters: int, cluster: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """What `cluster` finds; of no more distinct vectors than clusters, each is one."""
+    distinct, which = np.unique(vectors, axis=0, return_inverse=True)
+    return which.ravel() if len(distinct) <= clusters else cluster(vectors, clusters)
+
+
+def _spectral(vectors: np.ndarray, clusters: int, method: SpectralSettings) -> np.ndarray:
+    """Clusters of the graph of nearest neighbours by its eigenvectors (Ng et al. 2002; Damle et al. 2019 for the last step)."""
+    from sklearn.cluster import SpectralClustering
+
+    model = SpectralClustering(
+        clusters,
+        affinity="nearest_neighbors",
+        n_neighbors=min(method.neighbours, len(vectors) - 1),
+        assign_labels="cluster_qr",
+        random_state=method.seed,
+    )
+    return model.fit_predict(vectors)
+
+
+def _mixture(vectors: np.ndarray, clusters: int, method: GaussianMixtureSettings) -> np.ndarray:
+    """The likeliest of normal distributions that share a covariance (Dempster et al. 1977)."""
+    from sklearn.mixture import GaussianMixture
+
+    scaled = vectors.astype(np.float64) / max(float(vectors.std()), np.finfo(float).tiny)
+    model = GaussianMixture(
+        clusters, covariance_type="tied", reg_covar=1e-4, n_init=method.restarts, random_state=method.seed
+    )
+    return model.fit_predict(scaled)
+
+
+def _dense_regions(vectors: np.ndarray, method: HdbscanSettings) -> np.ndarray:
+    """Clusters by HDBSCAN (Campello et al. 2013); -1 for images in none."""
+    from sklearn.cluster import HDBSCAN
+
+    if len(vectors) < method.smallest:
+        return np.full(len(vectors), -1)
+    return HDBSCAN(min_cluster_size=method.smallest, copy=True).fit_predict(vectors)
 
 
 def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.ndarray:
@@ -238,8 +296,13 @@ def _require_finite(layer: str, values: np.ndarray) -> None:
         raise DataError(f"Activations of {layer} are not finite; look for a run that diverged.")
 
 
-def _silent() -> warnings.catch_warnings:
-    """Within it, scikit-learn does not say that points are too alike: the number of clusters found says so."""
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Within it, scikit-learn does not say that points are too alike, or that their graph has parts: the clusters found say
+    so.
+    """
     from sklearn.exceptions import ConvergenceWarning
 
-    return warnings.catch_warnings(action="ignore", category=ConvergenceWarning)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        yield
