@@ -36,6 +36,7 @@ def training(width, units=100.0, *, seconds=(0.1, 0.1), calls=None, least=None):
 
 
 def measured(speeds, *pieces, busy=0.0, **options):
+    speeds.busy = None  # as when a command begins, which looks once
     measure(pieces, speeds, watch=lambda: busy, **options)
 
 
@@ -146,19 +147,47 @@ def test_times_are_stage_by_stage_and_short_studies_are_not_measured_before_they
     measured(speeds, [training(8)])
     assert [stage.seconds for stage in times.stages] == pytest.approx([300, 200])
     times.measure_if_worth_it(by=note, clock=lambda: now[0])
-    assert calls == [(4, pytest.approx(0.1))] * 3  # a fiftieth of 500 seconds: the third begins after eight
+    assert times.whole.low == pytest.approx(425)
+    assert (
+        calls == [(4, pytest.approx(0.1))] * 2
+    )  # a fiftieth of these is 8.5 s: of a third there would be half a second
     times.measure_if_worth_it(by=lambda *_, seconds: calls.append(seconds), clock=lambda: now[0])
-    assert len(calls) == 4  # where nothing is left to be measured it ends
+    assert len(calls) == 3  # where nothing is left to be measured it ends
 
 
 def test_a_study_that_turns_out_to_be_short_is_measured_no_further(speeds):
     calls = []
     shapes = [training(width, 1e5, seconds=(1e-6, 1e-6), calls=calls) for width in (8, 16)]
     times = PlannedTimes([StageForecast("toy", "training", "train", work=(lambda: shapes,))], speeds)
-    assert times.whole.seconds > 400  # by numbers of operations
+    assert times.whole.low > 100  # by numbers of operations
     times.measure_if_worth_it(by=partial(measure, watch=lambda: 0.0, clock=count(0, 0.06).__next__))
     assert calls == [16]
     assert times.whole.seconds < 1
+
+
+def test_how_fast_networks_learn_is_told_from_others_that_learn_in_another_way(speeds):
+    alone, together = (
+        training(8, 1e3),
+        Cost("train as one", {"width": 8}, 1e3, lambda: 1e6, lambda: Measured((1.0, 1.0))),
+    )
+    before = speeds.estimate([together])
+    measured(speeds, [alone])
+    after = speeds.estimate([together])
+    assert after.seconds == pytest.approx(1e6 * speeds.estimate([alone]).seconds / alone.operations())
+    assert before.is_rough
+    assert after.is_rough
+
+
+def test_the_pace_of_all_that_was_done_counts_and_first_seconds_count_little(speeds):
+    study = StudyClock(speeds, {("toy", "search"): 10.0, ("toy", "training"): 990.0})
+    assert study.pace(0.0, 0.0) == 1
+    assert study.pace(10.0, 30.0) == pytest.approx(130 / 110)  # as if a tenth of all had gone as planned
+    study.took(10.0, 30.0)
+    study.took(0.0, 30.0)  # of what was not planned nothing is said
+    assert study.pace(500.0, 100.0) == pytest.approx(230 / 610)
+    assert study.pace(900.0, 1.0) == 0.25
+    assert study.later("toy", "search", 0.5) == 495
+    assert StudyClock(speeds).pace(0.0, 5.0) == 1
 
 
 def test_a_stage_remembers_how_long_whole_runs_took(tmp_path, speeds):

@@ -146,7 +146,9 @@ def _plan(env: str | None, pipeline: str | None, params: dict[str, Any], *, timi
     planned = PlannedTimes(forecasts, speeds)
     if timing:
         planned.measure_missing()
-    return StudyPlan(name, pipelines, prepared, tuple(forecasts), most, left_out, tuple(planned.stages), speeds.busy)
+    return StudyPlan(
+        name, pipelines, prepared, tuple(forecasts), most, left_out, tuple(planned.stages), speeds.busy or 0.0
+    )
 
 
 def _most(method: Method[Any], settings: Any, parameters: Mapping[str, Any]) -> int:

@@ -229,7 +229,7 @@ def _execute(
                 del waiting[run.fingerprint]
             log.ended(ended)
     if clock is not None:
-        clock.ended(log.planned)
+        clock.ended(log.planned, log.seconds)
 
 
 def _divide(
@@ -427,6 +427,11 @@ class RunLog:
         self._ended: list[tuple[Run, Outcome]] = []
         self._logged = 0
 
+    @property
+    def seconds(self) -> float:
+        """Since the stage began."""
+        return time.monotonic() - self._started
+
     def ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
         """Take in runs that have ended together, be it one."""
         for run, outcome in outcomes:
@@ -447,8 +452,9 @@ class RunLog:
         whole, elapsed = sum(self._weights.values()), now - self._started
         remaining = elapsed / self._done_weight * max(0.0, whole - self._done_weight) if self._done_weight else 0.0
         if self._clock is not None:
-            pace = elapsed / self._done_weight if self.planned and self._done_weight else 1.0
-            remaining += self._clock.study.later(self._clock.pipeline, self._clock.label, pace)
+            study = self._clock.study
+            pace = study.pace(self._done_weight, elapsed) if self.planned else study.pace(0.0, 0.0)
+            remaining += study.later(self._clock.pipeline, self._clock.label, pace)
         is_worth_it = done < self._total or remaining >= 1
         return f"about {duration(remaining)} left" if is_worth_it and self._done_weight else ""
 

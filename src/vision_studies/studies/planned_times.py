@@ -11,6 +11,7 @@ from vision_studies.studies.study_clock import StudyClock
 from vision_studies.studies.times import MEASURING_SECONDS, Estimate, Speeds, measure, total
 
 _WORTH_MEASURING = 0.02  # share of a study's time that a command which does it may spend on telling it
+_LEAST = 2.0  # seconds that a shape takes to be measured, about
 _AT_ONCE = 0.1  # seconds: one shape, as what has begun is ended
 
 
@@ -49,13 +50,14 @@ class PlannedTimes:
     ) -> None:
         """The same, one shape after the other, as long as the study is so long that this is worth its time.
 
-        What is told from numbers of operations alone may be far too long, so that it is asked again after each.
+        The least that the study may take is what counts: what is told from numbers of operations alone may be far too long,
+        so that it is asked again after each.
         """
         began, known = clock(), -1
         while len(self.speeds.measured) != known:
             known = len(self.speeds.measured)
-            left = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.seconds) - (clock() - began)
-            if left < 1:
+            left = min(MEASURING_SECONDS, _WORTH_MEASURING * self.whole.low) - (clock() - began)
+            if left < _LEAST:
                 return
             self.measure_missing(min(left, _AT_ONCE), by)
 

@@ -21,7 +21,8 @@ from vision_studies.studies.times import Speeds
 
 logger = logging.getLogger(__name__)
 
-_SLOWEST, _FASTEST = 2.0, 0.5  # how far off what comes later is taken to be where what is done has been
+_SLOWEST, _FASTEST = 4.0, 0.25  # how far off what comes later is taken to be where what is done has been
+_BELIEVED = 0.1  # share of all that is planned which plans are believed as much as what has been done
 
 
 @dataclass
@@ -44,6 +45,11 @@ class StudyClock:
     _used: float = 0.0
     _began: float = 0.0
     _file: Path | None = None
+    _planned: float = 0.0
+    _took: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._whole = sum(self.left.values())
 
     def begin(self, budget: float, file: Path, least: float) -> None:
         """Count what is done from now on against a budget.
@@ -82,10 +88,27 @@ class StudyClock:
         self.speeds.note(costs, seconds)
         self.speeds.save()
 
+    def pace(self, planned: float, took: float) -> float:
+        """How many times as long as planned all takes, by all stages that have ended and what one at work has done.
+
+        Plans count as a tenth of the study that went as planned, so that the first seconds of it say little of the rest.
+
+        Args:
+            planned: seconds of what the stage at work has done.
+            took: seconds that this took.
+        """
+        believed = _BELIEVED * self._whole
+        done = self._planned + planned + believed
+        return min(_SLOWEST, max(_FASTEST, (self._took + took + believed) / done)) if done else 1.0
+
     def later(self, pipeline: str, label: str, pace: float) -> float:
         """Seconds of all but one stage, where what was done took `pace` times what was planned."""
-        others = sum(seconds for key, seconds in self.left.items() if key != (pipeline, label))
-        return others * min(_SLOWEST, max(_FASTEST, pace))
+        return pace * sum(seconds for key, seconds in self.left.items() if key != (pipeline, label))
+
+    def took(self, planned: float, seconds: float) -> None:
+        """Take in how long a stage took of which so many seconds were planned."""
+        if planned:
+            self._planned, self._took = self._planned + planned, self._took + seconds
 
     def done(self, pipeline: str, label: str, seconds: float) -> None:
         """Take away what was planned for work that is done."""
@@ -145,9 +168,10 @@ class StageClock:
         """Remember how long runs took that were done together, from the beginning to the end."""
         self.study.speeds.note(self.stage.cost(runs), seconds / self.study.workers)
 
-    def ended(self, planned: float) -> None:
-        """Take away what was planned for the stage, and keep what was noted."""
+    def ended(self, planned: float, seconds: float) -> None:
+        """Take away what was planned for the stage, which took so many seconds, and keep what was noted."""
         self.study.done(self.pipeline, self.label, planned)
+        self.study.took(planned, seconds)
         self.study.speeds.save()
 
 

@@ -30,6 +30,7 @@ _LIKE = 3.0  # work of so many times more or less units than earlier work is sti
 _KEPT = 8  # latest pieces of work of each shape
 _MARGIN_DONE, _MARGIN_MEASURED, _MARGIN_SCALED = 0.1, 0.15, 0.6
 _OPERATIONS_A_SECOND = 5e9  # where nothing at all has been measured: two cores
+_LEARNING = ("train", "train as one")  # kinds whose operations are counted alike
 _ROUGH = 4.0  # how far off that may be
 BUSY_MACHINE = 0.25
 """Share of the processors that others may take before times are worth less."""
@@ -112,13 +113,13 @@ class Speeds:
         measured: key of a cost -> `seconds` of a unit (a list), bytes on `disk`, `kind`, `operations`, and how `busy` the
             machine was.
         done: key of a piece of work -> pairs of units and seconds.
-        busy: share of the processors that others take now.
+        busy: share of the processors that others take now; None: nobody has looked.
     """
 
     file: Path
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: dict[str, list[list[float]]] = field(default_factory=dict)
-    busy: float = 0.0
+    busy: float | None = None
 
     @classmethod
     def of_this_machine(cls, folder: Path, setting: Sequence[Any] = ()) -> "Speeds":
@@ -180,19 +181,22 @@ class Speeds:
         own = self.measured.get(cost.key)
         if own is not None:
             taken = [float(each) for each in own["seconds"]]
-            slower = 1 + max(float(own.get("busy", 0.0)), self.busy)
+            slower = 1 + max(float(own.get("busy", 0.0)), self.busy or 0.0)
             low = min(taken) / slower * (1 - _MARGIN_MEASURED)
             high = max(taken) * slower * (1 + _MARGIN_MEASURED)
             return Estimate(sum(taken) / len(taken) * cost.units, low * fewest, high * cost.units)
         operations = max(cost.operations(), 1.0)
-        same = [each for each in self.measured.values() if each["kind"] == cost.kind and each["operations"] > 0]
+        known = [each for each in self.measured.values() if each["operations"] > 0]
+        same = [each for each in known if each["kind"] == cost.kind]
         if same:
             # The nearest in size: what a step costs besides its operations differs least.
             near = min(same, key=lambda each: abs(_ratio(each["operations"], operations) - 1))
             a_unit = sum(near["seconds"]) / len(near["seconds"]) * operations / near["operations"]
             margin = 1 + _MARGIN_SCALED
             return Estimate(a_unit * cost.units, a_unit * fewest / margin, a_unit * cost.units * margin)
-        a_unit = operations / _OPERATIONS_A_SECOND
+        # Networks that learn in another way tell more of this machine than a number that is the same for all machines.
+        networks = [each["operations"] / median(each["seconds"]) for each in known if each["kind"] in _LEARNING]
+        a_unit = operations / (median(networks) if networks and cost.kind in _LEARNING else _OPERATIONS_A_SECOND)
         return Estimate(a_unit * cost.units, a_unit * fewest / _ROUGH, a_unit * cost.units * _ROUGH, is_rough=True)
 
 
@@ -225,13 +229,13 @@ def measure(
             wanted[cost.key] = (first, units + cost.units)
     if not wanted or seconds <= 0:
         return
-    speeds.busy = watch()
+    busy = speeds.busy = watch() if speeds.busy is None else speeds.busy
     operations = {key: max(cost.operations(), 1.0) for key, (cost, _) in wanted.items()}
     started = clock()
     for key, (cost, _) in sorted(wanted.items(), key=lambda each: -each[1][1] * operations[each[0]]):
         if clock() - started >= seconds:
             break
-        if key in speeds.measured and speeds.busy > BUSY_MACHINE:
+        if key in speeds.measured and busy > BUSY_MACHINE:
             continue  # it was no quieter then
         found = _measured(cost)
         if found is not None:
@@ -241,7 +245,7 @@ def measure(
                 "disk": found.disk,
                 "memory": most_memory(),
                 "operations": operations[key],
-                "busy": round(speeds.busy, 2),
+                "busy": round(busy, 2),
             }
     speeds.save()
 

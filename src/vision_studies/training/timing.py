@@ -27,7 +27,7 @@ EPOCHS = 4
 """Of a rehearsal: one to get going, two that train alone, and one that validates, too."""
 
 _ENOUGH = 0.4  # seconds that an epoch should take for its time to be worth something
-_FURTHER = 4  # how many times more images the next attempt has
+_FURTHER = 2, 16  # how many times more images the next attempt has: as many as will take long enough
 _DECIDE_NO_TIME = {
     *("epochs", "schedule", "early_stopping", "selection", "validate_every", "checkpoint_every", "keep_last"),
     *("label_smoothing", "image_scales"),
@@ -86,7 +86,8 @@ class Rehearsal:
             # What is over at once is done a second time, when all that comes once has come.
             if plain >= _ENOUGH or (count >= self.images and attempts > 1):
                 break
-            count = min(self.images, count * _FURTHER)
+            least, most = _FURTHER
+            count = min(self.images, ceil(count * min(most, max(least, 1.2 * _ENOUGH / max(plain, 1e-9)))))
         images = len(small.splits.train)
         validation = max(last - plain, 0.02 * plain) / len(small.splits.validation)
         return Measured((first / images, second / images), disk), Measured((validation,))
