@@ -4,11 +4,14 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from vision_studies.config.study import ExecutionSettings
 from vision_studies.costs import Cost, Measured, costs_nothing, costs_unknown
 from vision_studies.errors import DataError
 from vision_studies.outcomes import Outcome
+from vision_studies.pipelines.clustering.costs import _operations
+from vision_studies.pipelines.clustering.settings import MethodSettings
 from vision_studies.studies.execution import execute
 from vision_studies.studies.forecast import StageForecast, Unknown
 from vision_studies.studies.planned_times import PlannedTimes
@@ -188,6 +191,18 @@ def test_the_pace_of_all_that_was_done_counts_and_first_seconds_count_little(spe
     assert study.pace(900.0, 1.0) == 0.25
     assert study.later("toy", "search", 0.5) == 495
     assert StudyClock(speeds).pace(0.0, 5.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "least", "most"),
+    [
+        ({"name": "agglomerative", "linkage": "average", "metric": "cosine", "max_samples": None}, 1e2, 1e4),
+        ({"name": "kmeans_vectors", "restarts": 10, "max_samples": None, "seed": 1}, 1e5, 1e7),
+        ({"name": "kmeans_channels", "restarts": 10, "pca": None, "max_samples": 500, "seed": 1}, 1e7, 1e9),
+    ],
+)
+def test_clustering_is_taken_for_seconds_before_it_was_measured(method, least, most):
+    assert least < _operations(TypeAdapter(MethodSettings).validate_python(method)) < most
 
 
 def test_a_stage_remembers_how_long_whole_runs_took(tmp_path, speeds):

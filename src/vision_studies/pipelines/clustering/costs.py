@@ -100,4 +100,5 @@ def _operations(method: MethodSettings) -> float:
     """Of one image, or of one pair of images: in such units as make it seconds where nothing at all was measured, roughly."""
     if isinstance(method, AgglomerativeSettings):
         return 1e3
-    return method.restarts * (5e6 if isinstance(method, KMeansChannelsSettings) else 2e5)
+    fits = getattr(method, "restarts", 10)  # one by graph or by density takes about as long as ten of K-means
+    return float(fits * (5e6 if isinstance(method, KMeansChannelsSettings) else 2e5))
