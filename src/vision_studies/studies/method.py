@@ -197,6 +197,7 @@ class Choice:
         choosers: by what of the validation images it selects, what it prefers first.
         is_balanced: configuration (with dotted keys) of a run -> whether it is chosen by and reported as a mean over classes,
             whatever `measure` and `choosers` say.
+        is_of_one_seed: configuration of a run -> whether there is none of other seeds, so that they are not missing.
         costs_without: what costs leave out; empty: nothing.
         asks_more: whether its own conclusions answer another question than which variant to take, and stand below the verdict.
     """
@@ -206,6 +207,7 @@ class Choice:
     measure: "Measure" = "accuracy"
     choosers: "tuple[Chooser, ...]" = ("validation_accuracy", "validation_loss")
     is_balanced: Callable[[Mapping[str, Any]], bool] = never
+    is_of_one_seed: Callable[[Mapping[str, Any]], bool] = never
     costs_without: str = ""
     asks_more: bool = False
 

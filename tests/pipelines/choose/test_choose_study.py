@@ -148,6 +148,8 @@ def test_averages_and_stacks_are_of_the_same_candidates_with_every_seed(tmp_path
     more = {run.variant: run for run in combined_runs(own) if run.configuration["kind"] == STACK}
     assert of_one.fingerprint in more["stack of the best of seed 4"].configuration["members"]
     assert of_one.fingerprint not in more["stack of the best"].configuration["members"]
+    is_of_one = [METHOD.verdict.is_of_one_seed(run.configuration) for run in more.values()]
+    assert is_of_one == [name.endswith("of seed 4") for name in more]
 
 
 @pytest.mark.parametrize("kind", COMBINED)

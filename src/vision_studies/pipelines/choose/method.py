@@ -4,7 +4,7 @@ from vision_studies.pipelines.choose import nodes
 from vision_studies.pipelines.choose.candidates import is_balanced
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.settings import ChooseSettings
-from vision_studies.pipelines.choose.stages import beside, check, is_baseline, most_runs, stages
+from vision_studies.pipelines.choose.stages import beside, check, is_baseline, is_of_one_seed, most_runs, stages
 from vision_studies.studies.method import Choice, FigureText, Method, NodeSpec, PageSection, does_runs
 from vision_studies.studies.predictions import Kept
 from vision_studies.studies.published import NeverPublished
@@ -50,7 +50,7 @@ METHOD = Method(
     published=NeverPublished("it was never published as a project of its own"),
     predictions=Kept("full"),
     folds=_own_folds,
-    verdict=Choice(is_baseline, beside, is_balanced=is_balanced, asks_more=True),
+    verdict=Choice(is_baseline, beside, is_balanced=is_balanced, is_of_one_seed=is_of_one_seed, asks_more=True),
     most_runs=most_runs,
     nodes=(
         does_runs(nodes.try_candidates, [], "results", "training"),

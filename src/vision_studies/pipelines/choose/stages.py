@@ -74,7 +74,8 @@ MEASURING, FEATURES, AVERAGES = "speed", "features", "averages"
 OUT_OF_TIME = "stopped as the budget has ended; a larger one goes on"
 Choosing = Context[ChooseSettings]
 
-_AVERAGE_SECONDS = 5.0
+_COMBINING = {AVERAGE: 1.0, STACK: 3.0}  # seconds
+_LEAST_COMBINING, _MOST_COMBINING = 5.0, 0.1  # seconds, and share of the budget, that are kept for them
 _TELLING = 1.0  # millions of a run: what a smaller one takes says little of a larger one
 
 
@@ -90,7 +91,7 @@ def check(context: Choosing) -> None:
     _require_unseen(context)
     _require_families(context.settings)
     steps_and_seconds = ordered_steps(context, Speed({}, _operations(context.settings)))
-    least = _AVERAGE_SECONDS + min(seconds for _, seconds in steps_and_seconds)
+    least = _combining_seconds(context.settings) + min(seconds for _, seconds in steps_and_seconds)
     if context.settings.seconds < least:
         raise ParameterError(
             f"choose.budget={context.settings.budget} is too little for any candidate: {_rounded(least)} is the least."
@@ -103,7 +104,8 @@ def stages(context: Choosing, _known: Known) -> Steps:
     _warn_of_missing_weights(context.settings, backbones(context.settings))
     wanted = _parts(context)
     yield Artifacts(MEASURING, "measure", [_speed_artifact(context, wanted)] if wanted else [])
-    clock = Clock(context.settings.seconds - _AVERAGE_SECONDS, 0.0 if context.fresh else spent_seconds(context))
+    budget = context.settings.seconds - _combining_seconds(context.settings)
+    clock = Clock(budget, 0.0 if context.fresh else spent_seconds(context))
     yield Artifacts(FEATURES, "compute", [])
     # Where there is time for none.
     yield Stage(EVALUATION, [], Alone(partial(score, context=context)), costs_nothing, verb="try")
@@ -220,20 +222,27 @@ def combined_runs(context: Choosing) -> list[Run]:
     most = max(ended, key=lambda seed: len(ended[seed]))
     seeds = [seed for seed, own in ended.items() if 2 * len(own) >= len(ended[most])]
     shared = set.intersection(*(set(ended[seed]) for seed in seeds))
-    members = [("the best", seed, {name: ended[seed][name] for name in shared}) for seed in seeds]
+    common, of_one = _common(context), {"of_seed": most}
+    members = [("the best", seed, {name: ended[seed][name] for name in shared}, common) for seed in seeds]
     if len(shared) < len(ended[most]):
-        members.append((f"the best of seed {most}", most, ended[most]))
-    common = _common(context)
+        members.append((f"the best of seed {most}", most, ended[most], {**common, **of_one}))
     return [
-        context.run(f"{kind} of {title}", seed, {"kind": kind, "members": sorted(own.values()), **common})
+        context.run(f"{kind} of {title}", seed, {"kind": kind, "members": sorted(own.values()), **others})
         for kind in _combined_kinds(context.settings)
-        for title, seed, own in members
+        for title, seed, own, others in members
         if len(own) > 1
     ]
 
 
 def _combined_kinds(settings: ChooseSettings) -> list[str]:
     return [kind for kind, wanted in ((AVERAGE, settings.average), (STACK, settings.stack)) if wanted]
+
+
+def _combining_seconds(settings: ChooseSettings) -> float:
+    """What is kept of the budget for averages and stacks."""
+    number = len(settings.seeds) + (len(settings.seeds) > 1)
+    seconds = number * sum(_COMBINING[kind] for kind in _combined_kinds(settings))
+    return max(_LEAST_COMBINING, min(seconds, _MOST_COMBINING * settings.seconds))
 
 
 def _common(context: Choosing) -> dict[str, Any]:
@@ -245,6 +254,11 @@ def _common(context: Choosing) -> dict[str, Any]:
 def is_baseline(_: str, configuration: Mapping[str, Any]) -> bool:
     """Whether a candidate is what others are to beat: what needs no network."""
     return configuration.get("features.0.source", _first_source(configuration)) == COLOURS
+
+
+def is_of_one_seed(configuration: Mapping[str, Any]) -> bool:
+    """Whether a run is of all that has ended with its seed, so that there is none of other seeds."""
+    return "of_seed" in configuration
 
 
 def beside(condition: str | None) -> str:

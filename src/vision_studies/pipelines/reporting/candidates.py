@@ -129,7 +129,7 @@ def _candidate(rows: Rows, choice: Choice, seeds: set[int], own: VariantEvidence
         folds=0 if own is None else own.evidence.number_of_folds,
         costs_without=choice.costs_without,
         labels=labels_of(first["configuration"]),
-        problems=_problems(rows, seeds),
+        problems=_problems(rows, set() if choice.is_of_one_seed(configuration) else seeds),
         seeds_only="" if own is None else _shown(own.seeds_only or own.aligned or ""),
     )
 
