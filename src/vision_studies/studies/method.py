@@ -340,6 +340,10 @@ def _no_files(_: Any) -> Sequence[Path]:
     return ()
 
 
+def _by_fingerprint(_: Path, fingerprint: str) -> str:
+    return fingerprint[:6]
+
+
 @dataclass(frozen=True)
 class Method(Generic[S]):
     """A method of the house, one a pipeline that trains.
@@ -368,6 +372,8 @@ class Method(Generic[S]):
         runs_of: pipeline whose folder of runs it works in; its own where there is none.
         borrowed: data sets of another pipeline, by the names that they have here.
         outside: files beside the catalog's that its nodes read, but for those that parameters name.
+        images: folder of its runs, and fingerprint of what one has learnt from -> what these images are called, beside their
+            source: runs whose images have another name do not stand beside each other.
     """
 
     name: str
@@ -389,6 +395,7 @@ class Method(Generic[S]):
     runs_of: str = ""
     borrowed: Mapping[str, str] = field(default_factory=dict)
     outside: Callable[[S], Sequence[Path]] = _no_files
+    images: Callable[[Path, str], str] = _by_fingerprint
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -403,6 +410,10 @@ class Method(Generic[S]):
         except VisionStudiesError as error:
             return str(error)
         return None
+
+    def runs_folder(self, models: Path) -> Path:
+        """Where its runs lie in a study's folder of models."""
+        return models / (self.runs_of or self.name) / "runs"
 
     @property
     def run_tables(self) -> list[tuple[str, str]]:

@@ -11,7 +11,8 @@ from tests.studies.contexts import context_of
 from vision_studies.config.data_prep import LongTailSettings, SplitSettings
 from vision_studies.data.splits import long_tail_counts, make_splits
 from vision_studies.pipelines.alphanet.long_tail import first_tail
-from vision_studies.pipelines.alphanet.plan import Plan
+from vision_studies.pipelines.alphanet.plan import Plan, note_tail, noted_tail
+from vision_studies.pipelines.reporting.study import _image_names
 
 EXPONENTIAL = {"profile": "exponential", "factor": 10.0, "seed": 3, "reverse": False}
 OWN = {
@@ -83,6 +84,30 @@ def test_one_tail_for_all_repeats_is_what_it_was(images, tmp_path):
         each.run.fingerprint for each in again.experiments()
     ]
     assert own.prepared(0) is own.prepared(2)
+
+
+def test_repeats_with_tails_of_their_own_stand_beside_each_other_in_reports_and_other_images_do_not(images, tmp_path):
+    own = plan(images, tmp_path)
+    tails = {own.prepared(repeat).fingerprint: own.settings.tail(repeat) for repeat in range(3)}
+    runs = tmp_path / "alphanet/runs"
+    for fingerprint, tail in tails.items():
+        note_tail(runs, fingerprint, tail, cut_from="whole")
+        assert noted_tail(runs, fingerprint) == tail
+    rarer = own.settings.tail(0).model_copy(update={"factor": 50.0})
+    others = {
+        "rarer": (rarer, "whole"),
+        "elsewhere": (own.settings.tail(0), "another"),
+        "fixed": (own.settings.tail(0), None),
+    }
+    for fingerprint, (tail, cut_from) in others.items():
+        note_tail(runs, fingerprint, tail, cut_from)
+    columns = {"pipeline": "alphanet", "configuration": "{}"}
+    results = pd.DataFrame({"data_fingerprint": [*tails, *others, "never noted"]}).assign(**columns)
+    names = _image_names(results, "cifar10", tmp_path)
+    assert len(set(names[:3])) == 1
+    assert names[0].endswith(", other rare classes in every repeat)")
+    assert len(set(names)) == 1 + len(others) + 1
+    assert names[-1] == "cifar10 (never )"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 from vision_studies.pipelines.alphanet import figures, nodes, relations, tables
 from vision_studies.pipelines.alphanet.checks import check_study
 from vision_studies.pipelines.alphanet.networks import NETWORKS
-from vision_studies.pipelines.alphanet.plan import study_data
+from vision_studies.pipelines.alphanet.plan import images_name, study_data
 from vision_studies.pipelines.alphanet.published_study import PUBLISHED
 from vision_studies.pipelines.alphanet.relations import outside_files
 from vision_studies.pipelines.alphanet.stages import most_runs, stages
@@ -67,6 +67,7 @@ METHOD = Method(
     most_runs=most_runs,
     prepare=study_data,
     outside=outside_files,
+    images=images_name,
     nodes=(
         does_runs(nodes.train_backbones, [], ["backbones", "backbone_histories"], "features"),
         does_runs(nodes.extract_features, ["backbones"], ["feature_sets", "classes"], "features"),

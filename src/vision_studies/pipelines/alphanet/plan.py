@@ -1,5 +1,6 @@
 """The runs of `alphanet`: backbones, classifiers on their features, and AlphaNets that improve these."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 TRAINING = "training"
 FEATURES = "features"
 _TAILS = "long_tails"
+_CUT_FROM = "cut_from"  # in the note of a tail
 CLASSIFIER_FILE, COMBINATIONS_FILE = "classifier.safetensors", "combinations.safetensors"
 CANDIDATES, TRADE_OFF = "candidates", "candidates/accuracies.json"
 """Of a classifier's run: what it was chosen from, one file a value of its knob; and test accuracies of each."""
@@ -300,7 +302,9 @@ class Plan:
             sources.features_from_files(original, folder)
             return
         data = self.prepared(repeat)
-        note_tail(self.runs.folder, data.fingerprint, self.settings.tail(repeat))
+        whole = self.context.data if self.settings.tails == "each_repeat" else None
+        cut_from = None if whole is None else whole.fingerprint
+        note_tail(self.runs.folder, data.fingerprint, self.settings.tail(repeat), cut_from)
         validated = self.settings.validation == "carved"
         if self.pretrained is not None:
             splits, device = self.class_splits(repeat), self.context.device
@@ -377,15 +381,40 @@ def features_name(splits: "ClassSplits", validation: str, networks: Sequence[str
     return hash_json([splits.names().tolist(), validation, list(networks)])[:16]
 
 
-def note_tail(runs: Path, fingerprint: str, tail: LongTailSettings | None) -> None:
-    """Note in the folder of runs by which tail images with this fingerprint were cut of the prepared ones; None: by none."""
+def note_tail(runs: Path, fingerprint: str, tail: LongTailSettings | None, cut_from: str | None = None) -> None:
+    """Note in the folder of runs by which tail images with this fingerprint were cut of the prepared ones; None: by none.
+
+    Args:
+        runs: the folder.
+        fingerprint: of the images with the tail.
+        tail: how it was cut.
+        cut_from: fingerprint of the images that each repeat of the study cuts a tail of its own from; None: all have this one.
+    """
     if tail is not None:
-        write_json(runs / _TAILS / f"{fingerprint}.json", tail.model_dump(mode="json"))
+        of = {} if cut_from is None else {_CUT_FROM: cut_from}
+        write_json(runs / _TAILS / f"{fingerprint}.json", {**tail.model_dump(mode="json"), **of})
 
 
 def noted_tail(runs: Path, fingerprint: str) -> LongTailSettings | None:
     """What `note_tail` has noted; None where that is nothing, or damaged."""
+    return _noted(runs, fingerprint)[0]
+
+
+def images_name(runs: Path, fingerprint: str) -> str:
+    """What images are called in reports: those of which each repeat has a tail of its own have one name, as repeats differ by
+    their tails as by everything else that a seed decides.
+    """
+    tail, cut_from = _noted(runs, fingerprint)
+    if tail is None or cut_from is None:
+        return fingerprint[:6]
+    alike = hash_json([cut_from, tail.model_dump(mode="json", exclude={"seed"})])
+    return f"{alike[:6]}, other rare classes in every repeat"
+
+
+def _noted(runs: Path, fingerprint: str) -> tuple[LongTailSettings | None, str | None]:
     try:
-        return LongTailSettings.model_validate_json((runs / _TAILS / f"{fingerprint}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+        noted = json.loads((runs / _TAILS / f"{fingerprint}.json").read_text(encoding="utf-8"))
+        cut_from = noted.pop(_CUT_FROM, None)
+        return LongTailSettings.model_validate(noted), cut_from
+    except (OSError, ValueError, AttributeError):
+        return None, None

@@ -148,7 +148,7 @@ def _read(parts: Sequence[Rows], models: Path) -> list[VariantEvidence | None]:
 
 def _runs(pipeline: str, models: Path) -> Path:
     """Folder of the runs of a pipeline."""
-    return models / (load_method(pipeline).runs_of or pipeline) / "runs"
+    return load_method(pipeline).runs_folder(models)
 
 
 def _classes(folder: Path) -> tuple[int, ...] | None:

@@ -35,9 +35,7 @@ def gallery_data(results: pd.DataFrame, models: Path, primary: Path, fingerprint
     found: list[tuple[Path, Judged]] = []
     for run in best.itertuples():
         name = f"{run.variant} ({run.pipeline})" if several else str(run.variant)
-        folder = (
-            models / (load_method(str(run.pipeline)).runs_of or str(run.pipeline)) / "runs" / str(run.run_fingerprint)
-        )
+        folder = load_method(str(run.pipeline)).runs_folder(models) / str(run.run_fingerprint)
         judged = _judged(folder, "test", name, images)
         if judged is not None and (not found or np.array_equal(judged.indices, found[0][1].indices)):
             found.append((folder, judged))

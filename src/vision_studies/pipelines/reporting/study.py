@@ -180,7 +180,7 @@ class StudyFolders:
 
     def _unfinished(self, pipeline: str) -> str:
         method, record = load_method(pipeline), next(one for one in reversed(self.records) if did(one, pipeline))
-        runs = run_folders(self.models / (method.runs_of or pipeline) / "runs")
+        runs = run_folders(method.runs_folder(self.models))
         ended = sum(bool(stage_files(folder)) for folder in runs if not folds_of(folder))
         try:
             models = [
@@ -422,7 +422,7 @@ def study_verdict(
     from vision_studies.statistics.verdict import verdict
 
     words = _words(folders, folders.records)
-    images = _image_names(results, image_source(folders.records))
+    images = _image_names(results, image_source(folders.records), folders.models)
     return verdict(
         candidates(results, images, folders.models),
         study=folders.name,
@@ -527,7 +527,7 @@ def configurations_of(
         labels=(*(["rehearsal"] if is_rehearsal(folders.name) else []), *labels_among(runs)),
         doubts=len(folders.doubts),
     )
-    return results.assign(data=_image_names(results, image_source(records))), card
+    return results.assign(data=_image_names(results, image_source(records), folders.models)), card
 
 
 def _words(folders: StudyFolders, records: Sequence[Record]) -> dict[str, str]:
@@ -535,13 +535,20 @@ def _words(folders: StudyFolders, records: Sequence[Record]) -> dict[str, str]:
     return {"title": newest.get("title") or folders.name, "question": newest.get("question") or ""}
 
 
-def _image_names(results: pd.DataFrame, source: str) -> list[str]:
-    """Source, number of classes where a run knows only some, and fingerprint: what has another name is not comparable."""
+def _image_names(results: pd.DataFrame, source: str, models: Path) -> list[str]:
+    """Source, number of classes where a run knows only some, and what its method calls the images: what has another name is not
+    comparable.
+    """
+    called: dict[tuple[str, str], str] = {}
     names = []
-    for configuration, fingerprint in zip(results["configuration"], results["data_fingerprint"], strict=True):
+    columns = (results[name] for name in ("pipeline", "data_fingerprint", "configuration"))
+    for pipeline, fingerprint, configuration in zip(*columns, strict=True):
+        if (pipeline, fingerprint) not in called:
+            method = load_method(pipeline)
+            called[pipeline, fingerprint] = method.images(method.runs_folder(models), fingerprint)
         classes = json.loads(configuration).get("classes")
         chosen = f", {len(classes)} classes" if isinstance(classes, list) else ""
-        names.append(f"{source or 'images'}{chosen} ({fingerprint[:6]})")
+        names.append(f"{source or 'images'}{chosen} ({called[pipeline, fingerprint]})")
     return names
 
 
