@@ -32,7 +32,7 @@ _FIGURES = {
     "alphanet": "split_accuracies",
     "choose": "candidates",
 }
-_MOST_STANDINGS = 12
+_MOST_STANDINGS = 40
 _LIBRARIES = ("vision-studies", "torch", "numpy")
 _NO_BUDGET = ("execution", "storage", "tracking", "data_prep.source", "data_prep.download_folder", "fresh")
 _UNTOLD = re.compile(r"\bcannot (tell|be told)\b|too few repeats|no difference can be", re.IGNORECASE)
