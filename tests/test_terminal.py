@@ -221,10 +221,11 @@ def test_what_is_left_counts_for_what_it_costs_and_is_of_the_whole_study(monkeyp
     log = RunLog("training", weights, stage)
     clock.now += 120  # half as long again as planned
     log.ended([ended(0)])
-    assert caplog.messages[-1].endswith("about 75 s left")  # 30 of this stage, 45 of the next
+    assert caplog.messages[-1].endswith("about 73 s left")  # 30 of this stage, 43 of the next
+    assert study.pace(80.0, 120.0) == pytest.approx((120 + 13) / (80 + 13))  # a tenth of the 130 s counts as planned
     clock.now += 30
     log.ended([ended(1), ended(2)])
-    assert caplog.messages[-1].endswith("about 45 s left")
+    assert caplog.messages[-1].endswith("about 43 s left")
 
 
 def fail(run, folder):

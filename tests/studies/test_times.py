@@ -69,6 +69,18 @@ def test_what_is_known_is_not_measured_again_unless_the_machine_was_busy(speeds)
     assert narrow.high - narrow.low < (wide.high - wide.low) / 2
 
 
+def test_operations_of_a_shape_are_counted_once_however_many_runs_have_it(speeds):
+    counted = []
+
+    def cost(width):
+        return Cost("train", {"width": width}, 100, lambda: counted.append(width) or 1e6, lambda: Measured((0.1,)))
+
+    for _ in range(3):
+        speeds.estimate([cost(8), cost(4)])
+    measured(speeds, [cost(8)], [cost(4)])
+    assert counted == [8, 4]
+
+
 def test_what_takes_longest_is_measured_first_and_the_rest_told_by_its_operations(speeds):
     calls, now = [], iter(range(0, 1000, 10))
     large, small = training(16, calls=calls), training(4, calls=calls)

@@ -114,12 +114,14 @@ class Speeds:
             machine was.
         done: key of a piece of work -> pairs of units and seconds.
         busy: share of the processors that others take now; None: nobody has looked.
+        counted: key of a cost -> operations of a unit, each shape of which is counted once.
     """
 
     file: Path
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     done: dict[str, list[list[float]]] = field(default_factory=dict)
     busy: float | None = None
+    counted: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of_this_machine(cls, folder: Path, setting: Sequence[Any] = ()) -> "Speeds":
@@ -170,6 +172,12 @@ class Speeds:
         whole = total(self._cost(cost) for cost in costs)
         return Estimate(whole.seconds, whole.low, whole.high, disk, memory, whole.is_rough)
 
+    def operations(self, cost: Cost) -> float:
+        """Multiply-adds of a unit, at least 1."""
+        if cost.key not in self.counted:
+            self.counted[cost.key] = max(cost.operations(), 1.0)
+        return self.counted[cost.key]
+
     def _done_alike(self, costs: Costs) -> list[float]:
         if not costs:
             return []
@@ -185,7 +193,7 @@ class Speeds:
             low = min(taken) / slower * (1 - _MARGIN_MEASURED)
             high = max(taken) * slower * (1 + _MARGIN_MEASURED)
             return Estimate(sum(taken) / len(taken) * cost.units, low * fewest, high * cost.units)
-        operations = max(cost.operations(), 1.0)
+        operations = self.operations(cost)
         known = [each for each in self.measured.values() if each["operations"] > 0]
         same = [each for each in known if each["kind"] == cost.kind]
         if same:
@@ -230,7 +238,7 @@ def measure(
     if not wanted or seconds <= 0:
         return
     busy = speeds.busy = watch() if speeds.busy is None else speeds.busy
-    operations = {key: max(cost.operations(), 1.0) for key, (cost, _) in wanted.items()}
+    operations = {key: speeds.operations(cost) for key, (cost, _) in wanted.items()}
     started = clock()
     for key, (cost, _) in sorted(wanted.items(), key=lambda each: -each[1][1] * operations[each[0]]):
         if clock() - started >= seconds:

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,7 @@ def fit_costs(
         operations: multiply-adds of the network for an image.
         images: that are learnt from; None: the training split.
     """
+    operations = cache(operations)  # training and prediction are of one network
     images = len(data.splits.train) if images is None else images
     validated = len(data.splits.validation)
     shape = {**shape, "images": list(data.image_set.images.shape[1:]), **timed(training)}
@@ -227,6 +228,7 @@ def stack_costs(
         images: that a member learns from.
         validated: that a member is validated with.
     """
+    operations = cache(operations)
     batch = min(training.batch_size, images)
     whole = {**shape, **timed(training), "members": members, "batch_size": batch, "steps_per_epoch": None}
     whole["images"] = list(data.image_set.images.shape[1:])
@@ -264,6 +266,7 @@ def stack_costs(
 
 
 def _scaled(operations: Callable[[], float], factor: float) -> Callable[[], float]:
+    """Of work whose operations are so many times those of an image."""
     return lambda: factor * operations()
 
 
