@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.command_server import kedro_for_shells
 from tests.conftest import ROOT
 
 from vision_studies.catalog.config_loader import StudyConfigLoader
@@ -50,6 +51,8 @@ class Reader:
     """A copy of the repository's files, in which the tutorial is followed from its first block to its last."""
 
     folder: Path
+    programs: Path
+    """Where `kedro` lies that starts without importing its libraries anew."""
     printed: str = ""
 
     def follow(self) -> None:
@@ -62,7 +65,7 @@ class Reader:
                 self.printed += self.run(block.content)
 
     def run(self, commands: str) -> str:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{self.programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         own = {"PATH": path, "DO_NOT_TRACK": "1", "NO_COLOR": "1", "COLUMNS": "400", "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", commands],
@@ -88,8 +91,9 @@ def reader(tmp_path_factory) -> Reader:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    reader = Reader(folder)
-    reader.follow()
+    with kedro_for_shells(tmp_path_factory.mktemp("programs")) as programs:
+        reader = Reader(folder, programs)
+        reader.follow()
     return reader
 
 
