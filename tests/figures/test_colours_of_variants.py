@@ -100,7 +100,7 @@ def colours_of(drawn, names):
 
 
 @pytest.mark.parametrize("draw", VARIANTS, ids=lambda draw: draw.__name__)
-def test_a_variant_has_its_colour_whichever_others_a_figure_shows(draw):
+def test_a_variant_has_its_colour_whichever_others_a_figure_shows(draw, without_layout):
     own = {name: colour(number).lower() for number, name in enumerate(STUDY)}
     with series_of(STUDY):
         assert colours_of(draw(*VARIANTS[draw](FEW)), FEW) == {name: own[name] for name in FEW}
@@ -118,7 +118,7 @@ def test_interactive_curves_have_the_same_colours():
 
 
 @pytest.mark.slow
-def test_no_other_figure_tells_variants_apart_by_colours():
+def test_no_other_figure_tells_variants_apart_by_colours(without_layout):
     """A new figure that does belongs into the table above."""
     names = ["v0", "v2", "v4", "v6", "v8"]
     for draw in registry.FIGURES.keys() - VARIANTS.keys() - OTHERS:

@@ -19,7 +19,7 @@ from tests.figures import test_cut_plots as cut
 from tests.figures import test_mlp_transfer_plots as perceptrons
 from tests.figures import test_plots as shared
 from tests.figures import test_stacking_plots as stacks
-from tests.figures.test_plots import renderer_of, shown
+from tests.figures.test_plots import hidden_texts, renderer_of
 
 import vision_studies.figures
 import vision_studies.pipelines
@@ -346,7 +346,7 @@ def axes_of_percentages(drawn):
 
 
 @pytest.mark.slow
-def test_no_axis_of_percentages_leaves_its_range():
+def test_no_axis_of_percentages_leaves_its_range(without_layout):
     drawn_with = []
     for draw, arguments in FIGURES.items():
         drawn = draw(*map(near_one, arguments(FEW)), **OPTIONS.get(draw, {}))
@@ -366,8 +366,9 @@ def test_no_text_of_any_figure_is_cut_off(draw, count):
     width, height = drawn.get_size_inches() * drawn.dpi
     renderer = renderer_of(drawn)
     projected = {text for axes in drawn.axes if axes.name == "3d" for text in axes.findobj(Text)}  # ticks lie anywhere
-    flat = [text for text in drawn.findobj(Text) if text not in projected]
-    texts = [text for text in flat if text.get_text().strip() and text.get_visible() and shown(text, drawn)]
+    unseen = projected | hidden_texts(drawn)
+    visible = [text for text in drawn.findobj(Text) if text.get_text().strip() and text.get_visible()]
+    texts = [text for text in visible if text not in unseen]
     assert texts
     for text in texts:
         box = text.get_window_extent(renderer)

@@ -130,21 +130,23 @@ def renderer_of(figure):
 
 def visible_texts(figure):
     renderer = renderer_of(figure)
+    hidden = hidden_texts(figure)
     for text in figure.findobj(mpl.text.Text):
-        if text.get_text().strip() and text.get_visible() and shown(text, figure):
+        if text.get_text().strip() and text.get_visible() and text not in hidden:
             yield text, text.get_window_extent(renderer)
 
 
-def shown(text, figure):
+def hidden_texts(figure):
     """Ticks outside the limits of an axis, and those of an axis that is switched off, exist but are not drawn."""
+    hidden = set()
     for axes in figure.axes:
         for axis, low, high in ((axes.xaxis, *axes.get_xlim()), (axes.yaxis, *axes.get_ylim())):
             for tick in [*axis.get_major_ticks(), *axis.get_minor_ticks()]:
-                if text in (tick.label1, tick.label2):
-                    return axes.axison and min(low, high) <= tick.get_loc() <= max(low, high)
-            if text in (axis.label, axis.offsetText):
-                return axes.axison
-    return True
+                if not (axes.axison and min(low, high) <= tick.get_loc() <= max(low, high)):
+                    hidden |= {tick.label1, tick.label2}
+            if not axes.axison:
+                hidden |= {axis.label, axis.offsetText}
+    return hidden
 
 
 def legend_labels(figure):
@@ -155,6 +157,12 @@ def legend_labels(figure):
 @pytest.fixture(scope="module")
 def figures():
     return dict(every_figure())
+
+
+@pytest.fixture(scope="module")
+def texts(figures):
+    """Name of a figure -> its texts with their boxes."""
+    return {name: [*visible_texts(figure)] for name, figure in figures.items()}
 
 
 @pytest.mark.slow
@@ -180,10 +188,10 @@ def test_the_style_ends_with_its_block():
 
 
 @pytest.mark.slow
-def test_no_text_is_cut_by_the_edge(figures):
+def test_no_text_is_cut_by_the_edge(figures, texts):
     for name, figure in figures.items():
         width, height = figure.get_size_inches() * figure.dpi
-        for text, box in visible_texts(figure):
+        for text, box in texts[name]:
             assert box.x0 >= -2, (name, text)
             assert box.y0 >= -2, (name, text)
             assert box.x1 <= width + 2, (name, text)
@@ -191,10 +199,10 @@ def test_no_text_is_cut_by_the_edge(figures):
 
 
 @pytest.mark.slow
-def test_no_two_texts_overlap(figures):
-    for name, figure in figures.items():
+def test_no_two_texts_overlap(texts):
+    for name, found in texts.items():
         # Slanted labels have upright boxes that overlap though the letters do not.
-        boxes = [(text, box) for text, box in visible_texts(figure) if text.get_rotation() in (0, 90)]
+        boxes = [(text, box) for text, box in found if text.get_rotation() in (0, 90)]
         for index, (text, box) in enumerate(boxes):
             for other, other_box in boxes[index + 1 :]:
                 width = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
