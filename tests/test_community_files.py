@@ -49,8 +49,9 @@ def test_the_version_stands_in_one_place():
     files = [*ROOT.glob("*.*"), *(path for folder in folders for path in (ROOT / folder).rglob("*"))]
     texts = [path for path in files if path.suffix in {".py", ".md", ".toml", ".cff", ".yml", ".yaml", ".sh", ".ipynb"}]
     version = re.compile(rf"(?<![\w.=]){re.escape(vision_studies.__version__)}(?![\w.])")
+    of_results = {"docs/findings.md", "docs/studies.md"}  # which say of each result by which version it was made
     repeated = {str(path.relative_to(ROOT)) for path in texts if version.search(path.read_text(encoding="utf-8"))}
-    assert repeated == {"src/vision_studies/__init__.py", "CHANGELOG.md"}
+    assert repeated - of_results == {"src/vision_studies/__init__.py", "CHANGELOG.md"}
 
 
 def test_the_changelog_begins_with_what_is_to_come_and_the_version_that_is():

@@ -86,7 +86,7 @@ def _point(result: Result) -> str:
 
 
 def _facts(result: Result) -> str:
-    """Budget and what stands behind a result, as in "`hour`: 10,000 test images, 3 seeds; 58 min, version 0.2.0"."""
+    """Budget and what stands behind a result, as in "`hour`: 10,000 test images, 3 seeds; 58 min", and the version."""
     counts = []
     standings = [standing for answer in result.answers for standing in answer.standings]
     images, seeds = ({count for each in standings if (count := getattr(each, name))} for name in ("images", "seeds"))

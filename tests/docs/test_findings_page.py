@@ -66,7 +66,7 @@ def project(tmp_path):
         "git_commit": "0123456789",
         "command_line_parameters": {"data_prep": {"source": "/somewhere"}, "cifar_resnet": {"seeds": [0, 1, 2]}},
     }
-    later = {**record, "versions": {**record["versions"], "vision-studies": "0.2.0"}}
+    later = {**record, "versions": {**record["versions"], "vision-studies": "9.2.0"}}
     for name, content in (("verdict", verdict), ("run_records/1", record), ("run_records/2", later)):
         (reports / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
     said = ["Cannot tell 'a' from 'b'.", "'squeeze' is better than 'plain' by 1 point."]
@@ -81,7 +81,7 @@ def test_a_result_has_what_the_study_said_and_how_it_was_found(project):
     assert result.sentences[result.lead] == "'squeeze' is better than 'plain' by 1 point."
     assert result.is_told
     assert (result.wall_minutes, result.run_minutes) == (60.0, 3.0)
-    assert result.versions["vision-studies"] == "0.1.0, 0.2.0"  # both are named
+    assert result.versions["vision-studies"] == "0.1.0, 9.2.0"  # both are named
     assert result.changed == {"cifar_resnet.seeds": [0, 1, 2]}  # and nothing of where files lie
     (answer,) = result.answers
     assert [(each.name, each.value, each.difference, each.seeds, each.images) for each in answer.standings] == [
@@ -123,7 +123,7 @@ def test_what_cannot_be_kept_is_told(project, tmp_path, capsys):
         read_result(broken)
 
 
-def of(study, sentence, difference=0.01, version="0.2.0") -> Result:
+def of(study, sentence, difference=0.01, version="9.2.0") -> Result:
     chosen = Standing("a", "p", 0.9, 0.89, 0.91, None, None, None, None, 3, 10_000)
     other = Standing(
         "b", "p", 0.9, 0.88, 0.9, -difference, -difference - 0.001, -difference + 0.001, "worse", 3, 10_000
@@ -142,7 +142,7 @@ def test_the_page_begins_with_what_is_surest_and_ends_with_all():
     assert useful.index("Much.") < useful.index("Little.")
     assert "Cannot tell." not in useful
     assert "Cannot tell." in untold
-    assert "`+hour`; 10,000 test images, 3 seeds; 60 min; version 0.2.0" in useful
+    assert "`+hour`; 10,000 test images, 3 seeds; 60 min; version 9.2.0" in useful
     assert "full size; 10,000 test images, 3 seeds; 60 min; version 0.1.0" in useful
     assert page.count("| 90.0 % | 89.0 to 91.0 % |") == 6  # in the table of all, and in each study's own
     assert "-10.0 (-10.1 to -9.9) | worse" in page
