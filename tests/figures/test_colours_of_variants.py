@@ -43,6 +43,12 @@ def histories(names):
     return pd.DataFrame(rows)
 
 
+def members(names):
+    row = {"members": 1, "accuracy": 0.8, "log_loss": 0.5}
+    row |= {f"{name}_{end}": 0.5 for name in ("accuracy", "log_loss") for end in ("low", "high")}
+    return pd.DataFrame([{"variant": name, **row} for name in names])
+
+
 def compared(names):
     table = results(names)
     return table, compare_variants(table.assign(value=table["test_accuracy"]), baseline=names[0])
@@ -61,6 +67,7 @@ VARIANTS = {
     mean_ranks.mean_ranks_figure: lambda names: (names, list(np.linspace(1, len(names), len(names))), 0.5, 4),
     mlp_transfer.hyperparameter_slices: trials,
     stacking.efficiency_figure: lambda names: (results(names),),
+    stacking.members_figure: lambda names: (members(names),),
     training.learning_curves: lambda names: (histories(names),),
     training.learning_rate_figure: lambda names: (histories(names),),
     training.loss_figure: lambda names: (histories(names),),

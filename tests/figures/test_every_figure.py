@@ -274,6 +274,7 @@ FIGURES = {
     width_plots.coordinate_sizes: lambda n: (perceptrons.sizes(n),),
     stacking.parts_figure: lambda n: (stacks.histories(variants=names(n)),),
     stacking.efficiency_figure: lambda n: (costs(n),),
+    stacking.members_figure: lambda n: (stacks.members(names(n)),),
     stacking.trial_histories: lambda n: (
         pd.DataFrame({"trial": range(n), "epoch": 1, "validation_accuracy": 0.5, "status": "complete"}),
         LONG,

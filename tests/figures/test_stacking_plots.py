@@ -20,6 +20,17 @@ def histories(learners=3, variants=("alpha_0.1", "alpha_10"), epochs=6):
     return pd.DataFrame(rows)
 
 
+def members(variants=("average", "snapshots"), most=4):
+    rows = []
+    for number, variant in enumerate(variants):
+        for size in range(1, most + 1):
+            accuracy, loss = 0.8 + 0.02 * size + 0.01 * number, 0.6 - 0.04 * size
+            ends = {"accuracy_low": accuracy - 0.01, "accuracy_high": accuracy + 0.01}
+            ends |= {"log_loss_low": loss - 0.02, "log_loss_high": loss + 0.02}
+            rows.append({"variant": variant, "members": size, "accuracy": accuracy, "log_loss": loss, **ends})
+    return pd.DataFrame(rows, columns=None if rows else ["variant", "members"])
+
+
 def titles(drawn: Figure) -> list[str]:
     return [axes.get_title(loc="left") for axes in drawn.axes if axes.get_visible() and axes.get_title(loc="left")]
 
@@ -41,6 +52,17 @@ def test_one_learner_has_no_diversity_and_a_cross_validated_stack_no_learners():
     assert any(text.get_text() == "not measured" for axes in drawn.axes for text in axes.texts)
     plain = histories(variants=["folds"])[["variant", "seed", "epoch", "validation_accuracy"]]
     assert len(plots.parts_figure(plain).axes[0].lines) == 1
+
+
+@pytest.mark.parametrize(("variants", "bands"), [(["one", "two"], 2), (["one", "two", "three", "four"], 0), ([], 0)])
+def test_members_have_a_line_each_and_bands_while_they_can_be_seen(variants, bands):
+    drawn = plots.members_figure(members(variants))
+    for axes, value in zip(drawn.axes, (82, 0.56), strict=True):
+        assert (len(axes.lines), len(axes.collections)) == (len(variants), bands)
+        if variants:
+            assert float(axes.lines[0].get_ydata()[0]) == pytest.approx(value)
+        else:
+            assert axes.texts[0].get_text() == "nothing has several members"
 
 
 @pytest.mark.slow

@@ -112,8 +112,8 @@ def test_a_study_that_is_finished_does_nothing_again_and_imports_no_torch(demo_p
     )
     options = {"cwd": demo_project.folder, "env": demo_project.environment(), "capture_output": True, "text": True}
     again = subprocess.run([sys.executable, "-c", script], check=True, **options).stdout
-    assert re.findall(r"\[ *\d+/81\] (\S+)", again) == ["data_prep.prepare_image_set"]  # which looks at its source
-    assert "80 of 81 steps had nothing new to work with, and their results stay" in again
+    assert re.findall(r"\[ *\d+/83\] (\S+)", again) == ["data_prep.prepare_image_set"]  # which looks at its source
+    assert "82 of 83 steps had nothing new to work with, and their results stay" in again
     assert again.splitlines()[-1] == "[]"
     assert drawn() == before
     assert "Report: " in again

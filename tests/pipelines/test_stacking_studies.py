@@ -52,6 +52,14 @@ def run(project, *arguments, env="demo+tiny", **options):
     return project.run("run", f"--env={env}", *arguments, **options)
 
 
+def check_members(curves, scored):
+    """The ends of the curve of the average are what single networks and the average have in the table."""
+    assert set(curves["variant"]) == {"3x_resnet9", "average"}
+    average = curves[curves["variant"] == "average"].set_index("members")["accuracy"]
+    assert average[2] == pytest.approx(scored["average"])
+    assert average[1] == pytest.approx(scored[["resnet9 alone, 1", "resnet9 alone, 2"]].mean())
+
+
 @pytest.mark.slow
 def test_a_study_trains_its_opponents_scores_everything_once_and_writes_all_its_files(project):
     environment(project, TINY % 2)
@@ -88,7 +96,8 @@ def test_a_study_trains_its_opponents_scores_everything_once_and_writes_all_its_
     details = (reports / "tables/architecture_details.md").read_text()
     assert details.count("resnet_small") == 2
     assert "meta-learner" in details
-    for figure in ("comparison", "opponents", "efficiency", "learning_curves", "parts"):
+    check_members(pd.read_csv(folder / "members.csv"), results.groupby("variant")["test_accuracy"].mean())
+    for figure in ("comparison", "opponents", "efficiency", "members", "learning_curves", "parts"):
         assert (reports / f"{figure}.png").is_file(), figure
     study = json.loads((folder / "experiment_results/3x_resnet9/study_results.json").read_text())
     assert study["variant_name"] == "3x_resnet9"

@@ -75,6 +75,12 @@ STUDY = {
     "networks.mine={model: {name: resnet9}, weights_file: null, frozen_blocks: 0}": "networks.mine",
     "variants=[{name: a, changes: {}, space: null},{name: b, changes: {loss: {alpha: 2}}, space: null}]": "variants",
     "opponents=[average,soup]": "opponents",
+    "ensembles.members=5": "ensembles.members",
+    "ensembles.equal=[operations,parameters]": "ensembles.equal",
+    "ensembles.shared=0.5": "ensembles.shared",
+    "ensembles.rate=0.3": "ensembles.rate",
+    "ensembles.dropout=0.2": "ensembles.dropout",
+    "ensembles.ema_decay=0.9": "ensembles.ema_decay",
 }
 """Parameter of a study -> what it changes in the study's settings."""
 SEARCH = {

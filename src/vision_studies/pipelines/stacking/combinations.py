@@ -4,7 +4,7 @@ Sources: deep ensembles (Lakshminarayanan et al. 2017), the super learner (van d
 (Caruana et al. 2004), greedy model soup (Wortsman et al. 2022). Whatever is chosen is chosen on validation images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,21 +176,36 @@ def greedy_soup(
     }
 
     def accuracy_of(chosen: Sequence[int]) -> float:
-        return _soup_accuracy(model, [states[member] for member in chosen], runs[0], data, device)
+        return soup_accuracy(model, [states[member] for member in chosen], runs[0], data, device)
 
+    soup = greedy_ingredients(order, accuracy_of)
+    accuracy_of(soup)
+    return soup, model
+
+
+def greedy_ingredients(order: Sequence[int], accuracy_of: Callable[[Sequence[int]], float]) -> list[int]:
+    """Members of a soup: each, in their order, joins where that does not lower the accuracy of what is there."""
     soup = [order[0]]
     best = accuracy_of(soup)
     for member in order[1:]:
         accuracy = accuracy_of([*soup, member])
         if accuracy >= best:
             soup, best = [*soup, member], accuracy
-    accuracy_of(soup)
-    return soup, model
+    return soup
 
 
-def _soup_accuracy(
-    model: nn.Module, states: Sequence[dict[str, Tensor]], run: NetworkRun, data: PreparedData, device: torch.device
+def soup_accuracy(
+    model: nn.Module, states: Sequence[dict[str, Tensor]], run: Any, data: PreparedData, device: torch.device
 ) -> float:
+    """Validation accuracy of `model` with the mean of weights, which it keeps; statistics of norms are taken anew for several.
+
+    Args:
+        model: the network.
+        states: its weights, one or more.
+        run: a run's settings: loader and evaluation.
+        data: images and splits.
+        device: where it is scored.
+    """
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
         for name, value in states[0].items()

@@ -16,16 +16,18 @@ from vision_studies.models.statistics import count_macs, without_values
 from vision_studies.pipelines.stacking import work
 from vision_studies.pipelines.stacking.cross_validation import level_one_network
 from vision_studies.pipelines.stacking.settings import (
+    SHARED,
     AnyRun,
     CombinationRun,
     CrossValidatedRun,
+    EnsembleRun,
     JointRun,
     NetworkRun,
 )
 from vision_studies.training.timing import fit_costs
 
 _MADE_UP = 5e-3  # seconds a network of made-up curves
-_SHAPE = {"learner", "base_learners", "meta_learner", "augmentation", "loader"}
+_SHAPE = {"learner", "recipe", "base_learners", "meta_learner", "augmentation", "loader"}
 
 
 def training_costs(run: AnyRun, data: PreparedData, device: torch.device) -> Sequence[Cost]:
@@ -41,6 +43,10 @@ def training_costs(run: AnyRun, data: PreparedData, device: torch.device) -> Seq
         return [replace(predict, units=images, least=None)]
     if isinstance(run, CrossValidatedRun):
         return _cross_validated(run, data, device)
+    if isinstance(run, EnsembleRun) and run.along_a_path:
+        # The parts are validated at their ends alone; what decides is tried in about two ways for each member.
+        *learnt, predict = _fitted(_member(run), data, device)
+        return [*learnt, replace(predict, units=4 * run.recipe.members * len(data.splits.validation), least=None)]
     return _fitted(run, data, device)
 
 
@@ -51,6 +57,9 @@ def scoring_costs(run: AnyRun, data: PreparedData, device: torch.device) -> Sequ
     shared = run.members[0] if isinstance(run, CombinationRun) else run
     views = max(1, *shared.evaluation.views.numbers) if shared.evaluation.views else 1
     images = views * len(data.splits.test)
+    if isinstance(shared, EnsembleRun) and shared.along_a_path:
+        *_, predict = _fitted(_member(shared), data, device)
+        return [replace(predict, units=(shared.recipe.members + 1) * images, least=None)]
     if not isinstance(shared, CrossValidatedRun):
         *_, predict = _fitted(shared, data, device)
         return [replace(predict, units=images, least=None)]
@@ -58,7 +67,13 @@ def scoring_costs(run: AnyRun, data: PreparedData, device: torch.device) -> Sequ
     return [replace(_fitted(learner, data, device)[-1], units=sets * images, least=None) for learner in _alone(shared)]
 
 
-def _fitted(run: JointRun | NetworkRun, data: PreparedData, device: torch.device) -> list[Cost]:
+def _member(run: EnsembleRun) -> NetworkRun:
+    """The network of an ensemble along a path, trained as long without a break."""
+    shared = {name: getattr(run, name) for name in SHARED}
+    return NetworkRun(method="network", learner=run.learner, member=0, **shared)
+
+
+def _fitted(run: JointRun | NetworkRun | EnsembleRun, data: PreparedData, device: torch.device) -> list[Cost]:
     def rehearse(training: TrainingSettings, small: PreparedData, folder: Path) -> pd.DataFrame:
         few = run.model_copy(update={"training": training, "loader": "device"})
         return _history(work.train(few, 0, small, folder, device).history)
@@ -123,8 +138,8 @@ def _shape(run: AnyRun, data: PreparedData, device: torch.device) -> dict[str, A
     return {**dumped, "classes": data.num_classes, "device": device.type}
 
 
-def _without_files(run: JointRun | NetworkRun, operations: Callable[[], float]) -> Callable[[], float]:
-    learners = [run.learner] if isinstance(run, NetworkRun) else run.base_learners
+def _without_files(run: JointRun | NetworkRun | EnsembleRun, operations: Callable[[], float]) -> Callable[[], float]:
+    learners = run.base_learners if isinstance(run, JointRun) else [run.learner]
     # Weights that are read from a file need somewhere to go.
     return (lambda: 1e9 * len(learners)) if any(learner.weights_file for learner in learners) else operations
 

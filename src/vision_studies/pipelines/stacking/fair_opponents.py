@@ -4,19 +4,28 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from vision_studies.data.prepared import PreparedData
+from vision_studies.errors import ParameterError
 from vision_studies.models.architecture import Architecture
 from vision_studies.models.stacked import StackedClassifier, base_dimension
 from vision_studies.models.statistics import count_parameters, network_size, without_values
 from vision_studies.pipelines.stacking.settings import (
     SHARED,
     CombinationRun,
+    EnsembleOptions,
+    EnsembleRun,
     JointRun,
+    LearnerSettings,
     MetaLearnerSettings,
+    MonteCarloDropout,
     NetworkRun,
     NetworkSettings,
+    OneTraining,
+    SharedBeginning,
+    SharedLayers,
+    Snapshots,
     Stack,
 )
-from vision_studies.pipelines.stacking.stacked_networks import build_image_features, build_meta_learner
+from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_image_features, build_meta_learner
 
 
 def independent_members(stack: Stack) -> list[NetworkRun]:
@@ -42,21 +51,111 @@ def same_parameters(stack: Stack, data: PreparedData) -> NetworkRun | None:
     """
     target = stack_cost(stack, data)["parameters"]
     for learner in stack.base_learners:
-        model = widened_to(learner.model, target, data)
-        if model is not None:
-            plain = {"weights_file": None, "frozen_blocks": 0, "weights_hash": None}
-            wide = learner.model_copy(update={"model": model, **plain})
+        wide = _widened(learner, target, data)
+        if wide is not None:
             return NetworkRun(method="network", learner=wide, member=0, **_shared(stack))
     return None
 
 
 def same_macs(stack: Stack, data: PreparedData) -> NetworkRun:
     """The first base learner, trained for so many epochs that its training takes as many operations as the stack's."""
-    macs = network_cost(stack.base_learners[0], data)["macs"]
-    epochs = max(1, round(training_macs(stack, data) / macs))
-    training = stack.training.model_copy(update={"epochs": epochs})
-    shared = _shared(stack) | {"training": training}
+    shared = _shared(stack) | {
+        "training": _as_many_macs(stack, network_cost(stack.base_learners[0], data)["macs"], data)
+    }
     return NetworkRun(method="network", learner=stack.base_learners[0], member=0, **shared)
+
+
+def averaged_weights(stack: Stack, options: EnsembleOptions, equal: str, data: PreparedData) -> NetworkRun | None:
+    """The opponent of as many operations or parameters, with the exponential moving average of its weights."""
+    run = same_macs(stack, data) if equal == "operations" else same_parameters(stack, data)
+    if run is None:
+        return None
+    average = {"ema_decay": options.ema_decay, "lookahead": None}
+    return run.model_copy(update={"training": run.training.model_copy(update=average)})
+
+
+def ensemble(
+    kind: OneTraining, stack: Stack, options: EnsembleOptions, equal: str, data: PreparedData
+) -> EnsembleRun | None:
+    """An ensemble of one training that has as much as the stack of what is equal; None where no width can be changed for that.
+
+    With equal operations its parameters are those of the first base learner, and it is trained for so many epochs that its
+    training takes as many operations as the stack's. With equal parameters it has the stack's epochs. The parameters of members
+    along a path that average probabilities count for each, those of the others once.
+
+    Raises:
+        ParameterError: a member along a path would not have an epoch, or the layers of the network cannot be shared.
+    """
+    members, learner, training = (
+        options.members or max(2, len(stack.base_learners)),
+        stack.base_learners[0],
+        stack.training,
+    )
+    several = members if kind == "packed" or (kind == "snapshot" and equal == "parameters") else 1
+    target = (stack_cost(stack, data) if equal == "parameters" else network_cost(learner, data))["parameters"]
+    if several > 1 or equal == "parameters":
+        changed = _widened(learner, target // several, data)
+        if changed is None:
+            return None
+        learner = changed
+    if equal == "operations":
+        asked = members if kind == "packed" else 1  # networks that an image goes through in training
+        training = _as_many_macs(stack, asked * network_cost(learner, data)["macs"], data)
+    run = EnsembleRun(
+        method="ensemble",
+        learner=learner,
+        member=0,
+        recipe=_recipe(kind, members, options),
+        **_shared(stack) | {"training": training},
+    )
+    if not run.along_a_path:
+        ensemble_cost(run, data)  # refuses layers before anything is trained
+    fewest = members + (kind in ("swa", "shared_soup"))
+    if run.along_a_path and training.epochs < fewest:
+        raise ParameterError(
+            f"stacking.ensembles.members: {kind} of {members} members takes {fewest} epochs at least, and with equal {equal} "
+            f"it has {training.epochs}; set fewer members, or stacking.run.training.epochs higher."
+        )
+    return run
+
+
+def _recipe(
+    kind: OneTraining, members: int, options: EnsembleOptions
+) -> Snapshots | SharedBeginning | SharedLayers | MonteCarloDropout:
+    match kind:
+        case "snapshot":
+            return Snapshots(name=kind, members=members)
+        case "swa" | "shared_soup":
+            return SharedBeginning(name=kind, members=members, shared=options.shared, rate=options.rate)
+        case "packed" | "batch_ensemble":
+            return SharedLayers(name=kind, members=members)
+        case "mc_dropout":
+            return MonteCarloDropout(name=kind, members=members, dropout=options.dropout)
+
+
+def _as_many_macs(stack: Stack, macs: float, data: PreparedData) -> Any:
+    """The stack's training with as many epochs as take its operations with so many for an image."""
+    return stack.training.model_copy(update={"epochs": max(1, round(training_macs(stack, data) / macs))})
+
+
+def _widened(learner: LearnerSettings, parameters: int, data: PreparedData) -> LearnerSettings | None:
+    """A learner with about so many parameters, none of which come from a file; None where it has no width."""
+    model = widened_to(learner.model, parameters, data)
+    plain = {"weights_file": None, "frozen_blocks": 0, "weights_hash": None}
+    return None if model is None else learner.model_copy(update={"model": model, **plain})
+
+
+def ensemble_cost(run: EnsembleRun, data: PreparedData) -> dict[str, int]:
+    """Parameters of what decides in an ensemble of one training, and its operations for one image.
+
+    Raises:
+        ParameterError: the network's layers cannot be shared as the ensemble asks.
+    """
+    drawn = {"weights_file": None, "weights_hash": None, "initialisation": None}
+    plain = run.model_copy(update={"learner": run.learner.model_copy(update=drawn)})
+    with without_values():
+        network = build_ensemble(plain, data, seed=0)
+        return network_size(network.members if network.decides is None else network.decides, data.image_shape)
 
 
 def training_macs(stack: Stack, data: PreparedData) -> float:

@@ -21,7 +21,7 @@ from vision_studies.studies.method import (
 from vision_studies.studies.predictions import Kept
 
 SETTINGS = "params:stacking"
-OPPOSING = ("network", "combination")
+OPPOSING = ("network", "combination", "ensemble")
 """Methods of runs that are no stack."""
 
 
@@ -56,6 +56,11 @@ METHOD = Method(
             "efficiency": FigureText(
                 "Accuracy and cost", "Mean test accuracy against parameters, operations for an image and training time."
             ),
+            "members": FigureText(
+                "How many members are enough",
+                "Accuracy and log loss of the mean of so many members' probabilities, averaged over the subsets of that size, "
+                "with intervals over seeds and images: where a line is flat, fewer members would have done.",
+            ),
             "parts": FigureText(
                 "Stacks and their parts",
                 "Validation accuracy of stack and base learners by epoch, and below how differently the learners err.",
@@ -79,6 +84,7 @@ METHOD = Method(
         does_runs(nodes.search_hyperparameters, [], ["trials", "trial_results", "trial_histories"], "search"),
         does_runs(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training"),
         does_runs(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation"),
+        NodeSpec(nodes.measure_members, ["trials", "results"], "members", "evaluation", in_context=True),
         NodeSpec(
             nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),
@@ -106,6 +112,7 @@ METHOD = Method(
             ["variants_figure", "opponents_figure", "efficiency_figure"],
             "figures",
         ),
+        NodeSpec(nodes.plot_members, [SETTINGS, "members", "plan"], "members_figure", "figures"),
         NodeSpec(nodes.plot_training, [SETTINGS, "histories", "plan"], ["learning_curves", "parts_figure"], "figures"),
         NodeSpec(nodes.plot_search, [SETTINGS, "trials", "trial_histories"], "search_figures", "figures"),
     ),

@@ -16,7 +16,7 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_validation, save_outputs
-from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun, Trained
+from vision_studies.pipelines.stacking.settings import EnsembleRun, JointRun, NetworkRun, Trained
 from vision_studies.pipelines.stacking.work import Report
 from vision_studies.statistics.diversity import diversity
 from vision_studies.training.objectives import JointStacking
@@ -79,7 +79,7 @@ def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, acc
     random = _generator(run, seed, 1 + ("train", "validation", "test").index(split))
     indices = getattr(data.splits, split)
     labels = np.asarray(data.image_set.labels[indices])
-    learners = 0 if isinstance(run, NetworkRun) else len(run.base_learners)
+    learners = _learners(run)
     heads = []
     for level in [*(accuracy - 0.03 * random.random() for _ in range(learners)), accuracy]:
         wrong = (labels + random.integers(1, data.num_classes, len(labels))) % data.num_classes
@@ -92,9 +92,16 @@ def _level(run: Trained, random: np.random.Generator) -> float:
     """Accuracy that a made-up training ends with: better for stacks, and for learning rates near the good one."""
     optimizer = run.training.optimizer
     distance = abs(math.log10(optimizer.learning_rate / _GOOD_RATE[optimizer.name]))
-    learners = 1 if isinstance(run, NetworkRun) else len(run.base_learners)
+    learners = max(1, _learners(run))
     preference = int(hash_json(run.model_dump(mode="json", exclude={"training", "evaluation"}))[:4], 16) / 0xFFFF
     return 0.9 + 0.01 * math.log2(learners) + 0.01 * preference - 0.04 * min(distance, 3) + random.normal(0, 0.004)
+
+
+def _learners(run: Trained) -> int:
+    """Heads besides the one that classifies."""
+    if isinstance(run, EnsembleRun):
+        return run.recipe.members
+    return 0 if isinstance(run, NetworkRun) else len(run.base_learners)
 
 
 def _heads(run: Trained, accuracy: float, random: np.random.Generator) -> dict[str, float]:

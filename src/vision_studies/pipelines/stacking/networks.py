@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_studies.config.models import network_name, network_names
-from vision_studies.pipelines.stacking.stages import TRAINED
+from vision_studies.pipelines.stacking.stages import TITLES, TRAINED
 from vision_studies.studies.method import NO_WEIGHTS, WEIGHTS_FILE, Networks, StoredNetwork
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ _ONE_OF_SEVERAL = ("best_learner", "soup")
 def _title(configuration: Mapping[str, Any]) -> str:
     if configuration["method"] == "network":
         return network_name(configuration["learner"]["model"])
+    if configuration["method"] == "ensemble":
+        recipe = configuration["recipe"]
+        return f"{TITLES[recipe['name']]} of {network_names([configuration['learner']['model']] * recipe['members'])}"
     if configuration["method"] != "combination":
         return f"stack of {network_names([learner['model'] for learner in configuration['base_learners']])}"
     models = [member["learner"]["model"] for member in configuration["members"]]

@@ -20,6 +20,7 @@ from vision_studies.pipelines.stacking.stages import (
     Entry,
     Stacking,
     entry_runs,
+    make_run,
     plan_entries,
     trials_of,
 )
@@ -78,6 +79,39 @@ def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFr
     """Score every trained run on the test split, once; return the rows of the results table."""
     entries = _done(context, trials, EVALUATION)
     return context.table(entry_runs(context, entries), [TRAINING, EVALUATION])
+
+
+def measure_members(context: Stacking, trials: SearchResults, _results: pd.DataFrame) -> pd.DataFrame:
+    """What fewer members of every stack, average and ensemble would have said of the test images, without training again.
+
+    Returns:
+        A row for every number of members: variant and the columns of `member_curve`; those are of the plain mean of members,
+        whatever else decides among them. Nothing of what has a single member, or of combinations that the average has, too.
+    """
+    import numpy as np
+
+    from vision_studies.pipelines.stacking.outputs import load_outputs
+    from vision_studies.statistics.member_curves import member_curve
+
+    folds, drawn = context.each_fold or [context], _drawn(context.settings, trials)
+    rows: list[dict[str, Any]] = []
+    for entries in zip(*(plan_entries(own.settings, own.images, drawn) for own in folds), strict=True):
+        name, each_seed = entries[0].name, []
+        if entries[0].run.method == "combination" and entries[0].role != "average":
+            continue
+        for seed in context.settings.seeds:
+            runs = [make_run(own, name, seed, entry.run) for own, entry in zip(folds, entries, strict=True)]
+            if all(context.runs.is_complete(run, EVALUATION) for run in runs):
+                each_seed.append([load_outputs(context.runs.path(run), "test") for run in runs])
+        if each_seed and each_seed[0][0].members.shape[1] > 1:
+            members = np.stack(
+                [np.concatenate([own.members for own in outputs]).swapaxes(0, 1) for outputs in each_seed]
+            )
+            labels = np.concatenate([own.labels for own in each_seed[0]])
+            fold_of = [np.repeat(range(len(folds)), [len(own.labels) for own in outputs]) for outputs in each_seed]
+            curve = member_curve(members, labels, folds=np.stack(fold_of) if len(folds) > 1 else None)
+            rows += [{"variant": name, **row} for row in curve]
+    return pd.DataFrame(rows, columns=None if rows else ["variant", "members"])
 
 
 def compare_stacks(results: pd.DataFrame, plan: Plan, settings: ReportingSettings) -> tuple[dict[str, Any], list[str]]:
@@ -221,6 +255,16 @@ def plot_comparison(
     return stamped(figures, _notice(settings))
 
 
+def plot_members(settings: StackingSettings, members: pd.DataFrame, plan: Plan) -> Figure:
+    """Accuracy and log loss against the number of members."""
+    from vision_studies.figures.style import series_of, stamped
+    from vision_studies.pipelines.stacking.plots import members_figure
+
+    with series_of(entry["name"] for entry in plan):
+        (figure,) = stamped((members_figure(members),), _notice(settings))
+    return figure
+
+
 def plot_training(
     settings: StackingSettings, histories: pd.DataFrame, plan: list[dict[str, Any]]
 ) -> tuple[Figure, Figure]:
@@ -271,7 +315,14 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
 
 def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]:
     """Do stages with what was searched; return all variants and opponents."""
-    settings, hyperparameters = context.settings, {}
+    drawn = _drawn(context.settings, trials)
+    run_stages(context, *labels, known={"drawn": drawn})
+    return plan_entries(context.settings, context.images, drawn)
+
+
+def _drawn(settings: StackingSettings, trials: SearchResults) -> dict[str, Any]:
+    """Variant -> what was searched for it."""
+    hyperparameters = {}
     for variant in settings.variants if settings.search is not None else ():
         if variant.name not in trials:
             raise DataError(
@@ -279,8 +330,7 @@ def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]
                 "--tags=search."
             )
         hyperparameters[variant.name] = trials[variant.name]["drawn"]
-    run_stages(context, *labels, known={"drawn": hyperparameters})
-    return plan_entries(settings, context.images, hyperparameters)
+    return hyperparameters
 
 
 def _trial(row: dict[str, Any], histories: pd.DataFrame, searched: dict[str, Any] | None) -> dict[str, Any]:

@@ -34,6 +34,11 @@ class SplitOutputs:
         """float32 [N, classes], of the head that classifies."""
         return softmax(self.logits[:, -1], axis=1)
 
+    @property
+    def members(self) -> np.ndarray:
+        """Probabilities, float32 [N, heads - 1, classes], of the heads before that one."""
+        return softmax(self.logits[:, :-1], axis=2)
+
     def predictions(self, split: PredictedSplit) -> Predictions:
         """What the head that classifies says, as a run keeps it."""
         return Predictions.of(split, self.indices, self.labels, self.probabilities)

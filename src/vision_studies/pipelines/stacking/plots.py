@@ -19,6 +19,7 @@ _DIVERSITY = {
 _FEWEST_FOR_A_DENSITY = 5
 _FEWEST_CORRELATED = 8  # trials; of fewer a correlation says nothing
 _LOGARITHMIC = 20.0  # a hyperparameter above 0 that varies by such a factor was drawn on a log scale
+_MOST_BANDS = 3  # of more, the bands would hide each other
 _COSTS = {"parameters": "parameters", "macs": "operations for an image (MACs)", "seconds": "training time (s)"}
 _STATUSES: dict[str, dict[str, Any]] = {
     "complete": {"color": COLOURS[0], "linestyle": "-"},
@@ -103,6 +104,34 @@ def efficiency_figure(results: pd.DataFrame) -> Figure:
         axes.margins(x=0.12, y=0.12)
     title = "Accuracy and cost (round, outlined: stacks; else: opponents)"
     return finished(panels.figure, title, legend=handles, columns=4, fontsize=9)
+
+
+@styled
+def members_figure(members: pd.DataFrame) -> Figure:
+    """Accuracy and log loss against the number of members, with bands for the intervals of those few that leave them seen.
+
+    Args:
+        members: columns variant, members, accuracy, log_loss and the ends `_low` and `_high` of both; may have no row.
+    """
+    numbers = numbered(members["variant"])
+    panels = small_multiples(2, columns=2, size=(6, 4.2 + 0.2 * -(-len(numbers) // 4)), margin=(0, 0))
+    handles = []
+    for name, number in numbers.items():
+        rows = members[members["variant"] == name]
+        look: dict[str, Any] = {"color": colour(number), "marker": "os^DvPX<>"[number % 9]}
+        for axes, (column, factor) in zip(panels.axes, {"accuracy": 100, "log_loss": 1}.items(), strict=True):
+            axes.plot(rows["members"], factor * rows[column], linewidth=1.7, markersize=5, **look)
+            if len(numbers) <= _MOST_BANDS:
+                ends = (factor * rows[f"{column}_{end}"] for end in ("low", "high"))
+                axes.fill_between(rows["members"], *ends, color=colour(number), alpha=0.12, linewidth=0)
+        handles.append(key(short(name, 30), linewidth=1.7, **look))
+    for axes, label in zip(panels.axes, ("test accuracy (%)", "test log loss (nats)"), strict=True):
+        axes.set(xlabel="members", ylabel=label)
+        whole_numbers(axes.xaxis)
+        if not numbers:
+            axes.text(0.5, 0.5, "nothing has several members", transform=axes.transAxes, ha="center", color=SOFT)
+    title = "How many members are enough"
+    return finished(panels.figure, title, legend=handles or None, columns=4, fontsize=9)
 
 
 @styled

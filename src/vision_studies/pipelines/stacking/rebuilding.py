@@ -15,12 +15,13 @@ from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.settings import (
     CombinationRun,
     CrossValidatedRun,
+    EnsembleRun,
     JointRun,
     LearnerSettings,
     NetworkRun,
     read_run,
 )
-from vision_studies.pipelines.stacking.stacked_networks import build_learner
+from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_learner
 from vision_studies.pipelines.stacking.stages import TRAINED
 from vision_studies.run_folders import descriptions, read_stage
 from vision_studies.serving.joined_networks import FoldedStack, LastHead, WeightedMean
@@ -46,7 +47,11 @@ def rebuild(stored: StoredNetwork, data: PreparedData) -> ImageClassifier:
     return ImageClassifier(stored.path, network, ImageFormat.of(data), shared.training, shared.evaluation.batch_size)
 
 
-def _trained(run: NetworkRun | JointRun, seed: int, weights: Path, data: PreparedData) -> nn.Module:
+def _trained(run: NetworkRun | JointRun | EnsembleRun, seed: int, weights: Path, data: PreparedData) -> nn.Module:
+    if isinstance(run, EnsembleRun):
+        plain_run = run.model_copy(update={"learner": _plain(run.learner)})
+        ensemble = load_selected(build_ensemble(plain_run, data, seed=seed), weights)
+        return LastHead(ensemble) if ensemble.decides is None else ensemble.decides  # type: ignore[return-value]
     if isinstance(run, NetworkRun):
         alone = run.model_copy(update={"learner": _plain(run.learner)})
         return load_selected(stacking.build(alone, seed, data), weights)

@@ -24,9 +24,10 @@ from vision_studies.settings_base import Settings, without_defaults
 
 Initialisation = Literal["kaiming_fan_out", "kaiming_fan_in", "orthogonal", "xavier_uniform", "xavier_normal"]
 Inference = Literal["all_folds", "best_fold", "weighted", "refit"]
-Opponent = Literal[
-    "alone", "best_learner", "average", "weighted_average", "greedy", "soup", "same_parameters", "same_macs"
-]
+Combined = Literal["best_learner", "average", "weighted_average", "greedy", "soup"]
+OneTraining = Literal["snapshot", "swa", "shared_soup", "packed", "batch_ensemble", "mc_dropout"]
+"""Ensembles that one training gives, where the base learners of a stack are several."""
+Opponent = Literal["alone", Combined, OneTraining, "ema", "same_parameters", "same_macs"]
 Width = Annotated[int, Field(ge=1)]
 
 
@@ -164,6 +165,23 @@ class StackingRunSettings(Settings):
         return level_one
 
 
+class EnsembleOptions(Settings):
+    """The opponents that are an ensemble of one training, or an average of weights along it."""
+
+    members: int | None = Field(
+        ge=2, description="how many they have; of mc_dropout passes; null: as many as the stack has base learners"
+    )
+    equal: tuple[Literal["operations", "parameters"], ...] = Field(
+        min_length=1,
+        description="what they share with the stack. operations: of training, with the parameters of one base learner; "
+        "parameters: of the stack, with its epochs. Both: each opponent twice",
+    )
+    shared: float = Field(gt=0, lt=1, description="of swa and shared_soup: share of the epochs before members part")
+    rate: float = Field(gt=0, le=1, description="of swa and shared_soup: learning rate after that, of the highest")
+    dropout: float = Field(gt=0, lt=1, description="of mc_dropout: share of the channels zeroed before every layer")
+    ema_decay: float = Field(gt=0, lt=1, description="of ema: share of the average that a step keeps")
+
+
 class StackingVariantSettings(VariantSettings):
     """One of the things that a study compares."""
 
@@ -182,8 +200,9 @@ class StackingSettings(Settings):
     )
     opponents: tuple[Opponent, ...] = Field(
         description="what each stack has to beat: each base learner alone, the best of them, averages of independent "
-        "networks, one network of as many parameters, one trained with as many operations"
+        "networks, one network of as many parameters, one trained with as many operations, ensembles of one training"
     )
+    ensembles: EnsembleOptions = Field(description="of the opponents snapshot to ema")
     search: SharedSearchSettings | None = Field(description="null trains the variants as they are")
     run: StackingRunSettings = Field(description="the run that all variants start from")
 
@@ -308,13 +327,68 @@ class CombinationRun(Settings):
 
     method: Literal["combination"] = Field(description="independent networks, combined")
     mock: bool = Field(description="learning curves of its members are made up")
-    rule: Opponent = Field(description="how they are combined")
+    rule: Combined = Field(description="how they are combined")
     members: tuple[NetworkRun, ...] = Field(min_length=1, description="the networks")
 
 
+class Snapshots(Settings):
+    """Weights at the ends of equal cycles of one training, each of which has the whole schedule (Huang et al. 2017)."""
+
+    name: Literal["snapshot"] = Field(description="probabilities of the cycles' ends, averaged")
+    members: int = Field(ge=2, description="cycles")
+
+
+class SharedBeginning(Settings):
+    """Members that part from one network after a share of the epochs; averages of their weights are candidates."""
+
+    name: Literal["swa", "shared_soup"] = Field(
+        description="swa: one path at a constant rate, all its points averaged (Izmailov et al. 2018); shared_soup: a path "
+        "each, averaged one after the other while validation accuracy does not fall (Wortsman et al. 2022)"
+    )
+    members: int = Field(ge=2, description="points of the path, or paths")
+    shared: float = Field(gt=0, lt=1, description="share of the epochs before they part")
+    rate: float = Field(gt=0, le=1, description="learning rate after that, of the highest")
+
+
+class SharedLayers(Settings):
+    """Members that are one network from the start."""
+
+    name: Literal["packed", "batch_ensemble"] = Field(
+        description="packed: groups of one network (Laurent et al. 2023); batch_ensemble: shared weights times a matrix of "
+        "rank one each (Wen et al. 2020)"
+    )
+    members: int = Field(ge=2, description="groups, or matrices")
+
+
+class MonteCarloDropout(Settings):
+    """One network asked with channels dropped (Gal and Ghahramani 2016)."""
+
+    name: Literal["mc_dropout"] = Field(description="a pass for each set of dropped channels, averaged")
+    members: int = Field(ge=2, description="passes")
+    dropout: float = Field(
+        gt=0, lt=1, description="share of the channels that are zeroed before every layer but the first"
+    )
+
+
+class EnsembleRun(_TrainedRun):
+    """An ensemble of one training."""
+
+    method: Literal["ensemble"] = Field(description="an ensemble of one training")
+    learner: LearnerSettings = Field(description="the network of a member")
+    member: Literal[0] = Field(description="first weights and order of images are those of the first base learner")
+    recipe: Annotated[Snapshots | SharedBeginning | SharedLayers | MonteCarloDropout, Field(discriminator="name")] = (
+        Field(description="how members come about")
+    )
+
+    @property
+    def along_a_path(self) -> bool:
+        """Whether members are several states of one network rather than parts of it."""
+        return isinstance(self.recipe, Snapshots | SharedBeginning)
+
+
 Stack = JointRun | CrossValidatedRun
-Trained = NetworkRun | Stack
-AnyRun = NetworkRun | JointRun | CrossValidatedRun | CombinationRun
+Trained = NetworkRun | EnsembleRun | Stack
+AnyRun = NetworkRun | JointRun | CrossValidatedRun | CombinationRun | EnsembleRun
 _ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="method")])
 
 

@@ -4,14 +4,31 @@ import torch
 from torch import nn
 
 from vision_studies.data.prepared import PreparedData
+from vision_studies.models.ensembles import (
+    BatchEnsemble,
+    Ensemble,
+    MonteCarloDropout,
+    PackedMembers,
+    SeparateMembers,
+)
 from vision_studies.models.initialisation import freeze_blocks, initialise, load_pretrained
 from vision_studies.models.stacked import ImageFeatures, MetaLearner, StackedClassifier, base_dimension
-from vision_studies.pipelines.stacking.settings import JointRun, LearnerSettings, MetaLearnerSettings, Stack
+from vision_studies.pipelines.stacking.settings import (
+    EnsembleRun,
+    JointRun,
+    LearnerSettings,
+    MetaLearnerSettings,
+    Stack,
+)
 from vision_studies.project_folders import in_project
 from vision_studies.training.runtime import derived_seed
 
 _META_LEARNER = 1_000_000
 """Number that stands for the meta-learner where others have the number of a base learner."""
+
+
+_MEMBERS = 2_000_000
+"""Likewise for what members have beside a shared network: signs of a BatchEnsemble, what passes drop."""
 
 
 def order_seed(seed: int, member: int = 0) -> int:
@@ -69,3 +86,29 @@ def build_stack(run: JointRun, data: PreparedData, *, seed: int) -> StackedClass
     dimension = base_dimension(base_learners, meta.inputs, data.num_classes)
     meta_learner = build_meta_learner(meta, dimension, data.in_channels, data.num_classes, seed=seed)
     return StackedClassifier(base_learners, meta_learner, inputs=meta.inputs, detach=meta.detach)
+
+
+def build_ensemble(run: EnsembleRun, data: PreparedData, *, seed: int) -> Ensemble:
+    """An ensemble of one training as it is before that; of members along a path, with a place for the weights of each.
+
+    Raises:
+        ParameterError: the network's layers cannot be shared in the way that is asked for.
+    """
+    recipe = run.recipe
+    together = recipe.name in ("packed", "snapshot", "swa", "shared_soup")
+    networks = [
+        build_learner(run.learner, data, seed=seed, member=member)
+        for member in range(recipe.members if together else 1)
+    ]
+    torch.manual_seed(derived_seed(seed, 0, _MEMBERS))
+    match recipe.name:
+        case "packed":
+            return Ensemble(PackedMembers(networks))
+        case "batch_ensemble":
+            return Ensemble(BatchEnsemble(networks[0], recipe.members))
+        case "mc_dropout":
+            return Ensemble(MonteCarloDropout(networks[0], recipe.members, recipe.dropout))
+        case "snapshot":
+            return Ensemble(SeparateMembers(networks))
+        case "swa" | "shared_soup":
+            return Ensemble(SeparateMembers(networks), build_learner(run.learner, data, seed=seed, member=0))

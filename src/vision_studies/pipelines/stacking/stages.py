@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from vision_studies.costs import Costs
 from vision_studies.errors import ParameterError
@@ -14,7 +14,10 @@ from vision_studies.pipelines.stacking.settings import (
     AnyRun,
     CombinationRun,
     CrossValidatedRun,
+    EnsembleOptions,
+    EnsembleRun,
     NetworkRun,
+    OneTraining,
     Stack,
     StackingSettings,
     StackingVariantSettings,
@@ -51,6 +54,13 @@ TITLES = {
     "soup": "greedy soup",
     "same_parameters": "same parameters",
     "same_macs": "same operations",
+    "snapshot": "snapshots",
+    "swa": "stochastic weight averaging",
+    "ema": "moving average of weights",
+    "shared_soup": "soup of branches",
+    "packed": "packed ensemble",
+    "batch_ensemble": "BatchEnsemble",
+    "mc_dropout": "MC dropout",
 }
 """Opponent -> how its rows are called."""
 
@@ -98,7 +108,7 @@ def plan_entries(
     for (entry, stack), variant in zip(stacks, settings.variants, strict=True):
         names = settings.configured(variant).base_learners
         for role in settings.opponents:
-            for title, opponent in _opponents(role, stack, names, data):
+            for title, opponent in _opponents(role, stack, names, settings.ensembles, data):
                 key = opponent.model_dump_json()
                 opposing.setdefault(key, ((role, title), [], opponent))[1].append(entry.name)
     titles = [title for title, _, _ in opposing.values()]
@@ -144,15 +154,26 @@ def read_combination(run: Run) -> CombinationRun:
     return settings
 
 
-def _opponents(role: str, stack: Any, names: tuple[str, ...], data: "PreparedData") -> list[tuple[str, AnyRun]]:
+def _opponents(
+    role: Any, stack: Any, names: tuple[str, ...], options: EnsembleOptions, data: "PreparedData"
+) -> list[tuple[str, AnyRun]]:
     from vision_studies.pipelines.stacking import fair_opponents
 
+    if role == "ema" or role in get_args(OneTraining):
+        shown = "{role}, same {equal}" if len(options.equal) > 1 else "{role}"
+        made = {
+            equal: fair_opponents.averaged_weights(stack, options, equal, data)
+            if role == "ema"
+            else fair_opponents.ensemble(role, stack, options, equal, data)
+            for equal in options.equal
+        }
+        return [(shown.format(role=TITLES[role], equal=equal), run) for equal, run in made.items() if run is not None]
     if role == "alone":
         members = fair_opponents.independent_members(stack)
         return [(f"{name} alone, {member.member + 1}", member) for name, member in zip(names, members, strict=True)]
     alone = {"same_parameters": fair_opponents.same_parameters, "same_macs": fair_opponents.same_macs}
-    made: AnyRun | None = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
-    return [(TITLES[role], made)] if made is not None else []
+    one: AnyRun | None = alone[role](stack, data) if role in alone else fair_opponents.combination(stack, role)
+    return [(TITLES[role], one)] if one is not None else []
 
 
 def _parts(variant: str, run: Stack, data: "PreparedData") -> tuple[dict[str, Any], ...]:
@@ -226,7 +247,9 @@ def stages(context: Stacking, known: Known) -> Steps:
 
 def most_runs(settings: StackingSettings) -> int:
     """How many variants and opponents are trained or combined at most, counted without data: trials not counted."""
-    count = len(settings.variants) * (1 + len(settings.opponents))
+    twice = [role for role in settings.opponents if role == "ema" or role in get_args(OneTraining)]
+    opponents = len(settings.opponents) + (len(settings.ensembles.equal) - 1) * len(twice)
+    count = len(settings.variants) * (1 + opponents)
     if "alone" in settings.opponents:
         count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)
     return count * len(settings.seeds)
@@ -315,17 +338,24 @@ def _train_trial(run: Run, folder: Path, report: "TrialReport", *, context: Stac
 
 
 def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None" = None) -> Outcome:
-    from vision_studies.pipelines.stacking import cross_validation, mock_trainer
+    from vision_studies.pipelines.stacking import cross_validation, mock_trainer, paths
     from vision_studies.pipelines.stacking import work as stacking
-    from vision_studies.pipelines.stacking.fair_opponents import network_cost, stack_cost
+    from vision_studies.pipelines.stacking.fair_opponents import ensemble_cost, network_cost, stack_cost
 
     settings = read_run(run.configuration)
     assert not isinstance(settings, CombinationRun)  # noqa: S101 - those are combined
     data = context.images
     if settings.mock:
-        cost = network_cost(settings.learner, data) if isinstance(settings, NetworkRun) else stack_cost(settings, data)
+        if isinstance(settings, EnsembleRun):
+            cost = ensemble_cost(settings, data)
+        elif isinstance(settings, NetworkRun):
+            cost = network_cost(settings.learner, data)
+        else:
+            cost = stack_cost(settings, data)
         return mock_trainer.train(settings, run.seed, data, folder, cost, report)
     work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
+    if isinstance(settings, EnsembleRun) and settings.along_a_path:
+        work = paths
     return work.train(settings, run.seed, data, folder, context.device, report)
 
 

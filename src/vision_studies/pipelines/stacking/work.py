@@ -1,4 +1,4 @@
-"""One run of the stacking method that is trained from end to end: a joint stack, or a network alone.
+"""One run of the stacking method that is trained from end to end: a joint stack, a network alone, or one with several heads.
 
 Source: the project "Stacked Generalization for Deep Learning" (joint mode), without its defects: a stratified validation
 split selects, label smoothing reaches every loss, and the test split is scored once.
@@ -19,8 +19,8 @@ from vision_studies.data.prepared import PreparedData
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, save_outputs
-from vision_studies.pipelines.stacking.settings import JointRun, NetworkRun
-from vision_studies.pipelines.stacking.stacked_networks import build_learner, build_stack, order_seed
+from vision_studies.pipelines.stacking.settings import EnsembleRun, JointRun, NetworkRun
+from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_learner, build_stack, order_seed
 from vision_studies.pipelines.stacking.views import ViewLoader
 from vision_studies.predictions import Predictions
 from vision_studies.run_folders import WEIGHTS_FILE
@@ -36,15 +36,21 @@ Report = Callable[[dict[str, Any]], bool | None]
 """Is given the history row of every epoch; True ends the training."""
 
 
-def build(run: JointRun | NetworkRun, seed: int, data: PreparedData) -> nn.Module:
+MEAN_OF_MEMBERS = JointStacking("interpolation", 1.0)
+"""Of an ensemble that is one network: members learn by their own losses, and the mean of their probabilities classifies."""
+
+
+def build(run: JointRun | NetworkRun | EnsembleRun, seed: int, data: PreparedData) -> nn.Module:
     """The network of a run, as it is before training."""
+    if isinstance(run, EnsembleRun):
+        return build_ensemble(run, data, seed=seed)
     if isinstance(run, JointRun):
         return build_stack(run, data, seed=seed)
     return build_learner(run.learner, data, seed=seed, member=run.member)
 
 
 def train(
-    run: JointRun | NetworkRun,
+    run: JointRun | NetworkRun | EnsembleRun,
     seed: int,
     data: PreparedData,
     folder: Path,
@@ -76,7 +82,12 @@ def train(
 
 
 def outputs_on_test(
-    run: JointRun | NetworkRun, seed: int, data: PreparedData, folder: Path, device: torch.device, view: int = 0
+    run: JointRun | NetworkRun | EnsembleRun,
+    seed: int,
+    data: PreparedData,
+    folder: Path,
+    device: torch.device,
+    view: int = 0,
 ) -> SplitOutputs:
     """What the selected weights of a run say of the test images, in one view of them."""
     tune_process()
@@ -152,6 +163,8 @@ def score(
     return SplitOutputs(indices if positions is None else indices[positions], labels.numpy(), heads.numpy())
 
 
-def objective_of(run: JointRun | NetworkRun) -> Objective:
+def objective_of(run: JointRun | NetworkRun | EnsembleRun) -> Objective:
     """What the training of a run minimises."""
+    if isinstance(run, EnsembleRun):
+        return MEAN_OF_MEMBERS
     return JointStacking(run.loss.form, run.loss.alpha) if isinstance(run, JointRun) else CLASSIFICATION
