@@ -31,14 +31,12 @@ def described(study: str) -> dict[str, Any]:
     return yaml.safe_load((ROOT / f"conf/{study}/environment.yml").read_text(encoding="utf-8"))
 
 
-MANY_VARIANTS = ("cuts_architecture",)
-DRAWN = {tuple(described(study)["pipelines"]): study for study in reversed(STUDIES) if study not in MANY_VARIANTS}
-"""Pipelines -> the study of theirs whose figures are drawn, besides those that have some which no other has.
+WITH_OWN_FIGURES = ("alpha_study", "hyper_search", "width_transfer")
+"""Studies whose figures are drawn: variants as the demo has none, a search, learning rates by width.
 
-The others would draw the same ones again, which takes longer than the study; tests/figures has each of them with few and with
+The others would draw what the demo draws, which takes longer than the study; tests/figures has each figure with few and with
 many variants.
 """
-WITH_OWN_FIGURES = ("hyper_search",)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +55,7 @@ def described_variants(study):
 def test_every_study_can_be_rehearsed(rehearsals, study):
     names = described(study)["pipelines"]
     pipelines = ["data_prep", *names]  # their reports are made together, by the next test
-    drawn = study in WITH_OWN_FIGURES or DRAWN[tuple(names)] == study
+    drawn = study in WITH_OWN_FIGURES
     few = "+brief_images" if {"cifar_resnet", "stacking"} & set(names) else ""
     name = f"{study}+demo+brief{few}"
     few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []

@@ -9,6 +9,7 @@ import time
 import pandas as pd
 import pytest
 import yaml
+from tests.conftest import without_figures
 
 METRICS = ["validation_loss", "validation_accuracy", "test_loss", "test_accuracy", "best_epoch", "status"]
 SMALL = """
@@ -224,8 +225,9 @@ def test_the_published_protocol_trains_the_chosen_trials_once_and_says_what_it_i
     environment(project, extra="  protocol: published\n")
     text = (project.folder / "conf/small/parameters.yml").read_text().replace("seeds: [11, 12]", "seeds: [1, 2]")
     (project.folder / "conf/small/parameters.yml").write_text(text)
-    for pipeline in ("data_prep", "mlp_transfer", "reporting"):
-        project.run("run", "--env=demo+small", f"--pipeline={pipeline}")
+    project.run("run", "--env=demo+small", "--pipeline=data_prep")
+    project.run("run", "--env=demo+small", "--pipeline=mlp_transfer", without_figures("mlp_transfer"))
+    project.run("run", "--env=demo+small", "--pipeline=reporting")
     folder = outputs(project)
     home = pd.read_parquet(folder / "results.parquet")
     trials = pd.read_parquet(folder / "search_results.parquet")

@@ -150,7 +150,8 @@ def test_made_up_numbers_can_not_pass_for_results(project):
     fingerprints = [own["fingerprint"] for own in planned[0]["forecasts"][0]["decisions"]]
     assert fingerprints == results["run_fingerprint"].tolist()
     # A real run of the same study is another run: nothing made up is reused.
-    real = run(project, "--pipeline=stacking")
+    fewer = "--params=stacking.search.trials=2"
+    real = run(project, "--pipeline=stacking", fewer, without_figures("stacking"))
     assert "reused" not in real.stdout
     assert set(pd.read_parquet(folder / "results.parquet")["device"]) == {"cpu"}
 
@@ -215,7 +216,7 @@ def test_a_variant_that_diverges_is_recorded_with_its_opponents_and_the_study_go
     variants = f"[{{name: calm, space: null, changes: {{}}}}, {{name: wild, space: null, changes: {wild}}}]"
     environment(project, TINY % 1 + f"  opponents: [average, same_macs]\n  variants: {variants}\n")
     run(project, "--pipeline=data_prep")
-    run(project, "--pipeline=stacking")
+    run(project, "--pipeline=stacking", without_figures("stacking"))
     table = pd.read_parquet(outputs(project) / "results.parquet").set_index(["variant", "seed"])
     assert set(table.loc["calm", "status"]) == {"complete"}
     assert set(table.loc["wild", "status"]) == set(table.loc["average (wild)", "status"]) == {"diverged"}

@@ -52,8 +52,8 @@ if sys.argv[1] == "tuned":
     assert tune_process()
 model = torch.nn.Sequential(*(torch.nn.Conv2d(16, 16, 1) for _ in range(3)))
 images = torch.zeros(448, 16, 48, 48)  # 66 MB: more than an arena of a thread of its own can hold
-for step in range(10):
-    if step == 8:
+for step in range(6):
+    if step == 5:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     model(images).sum().backward()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -62,7 +62,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     for kind in ("tuned", "plain"):
         command = [sys.executable, "-c", script, kind]
         faults[kind] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert faults["plain"] > 10_000
+    assert faults["plain"] > 5_000
     assert faults["tuned"] < 0.05 * faults["plain"]
 
 
