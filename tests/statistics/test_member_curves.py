@@ -41,12 +41,15 @@ def test_more_members_are_surer_and_ambiguity_is_what_they_gain_on_average():
     assert [row["ambiguity"] for row in rows] == pytest.approx([losses[0] - loss for loss in losses])
 
 
-def test_the_interval_of_all_members_is_that_of_the_project_s_tables_for_log_loss():
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
+def test_the_interval_of_all_members_is_that_of_the_tables(metric):
     probabilities, labels = said(images=400)
     mean = probabilities.mean(axis=1)
-    [expected] = intervals([Evidence.of_images("all", [0, 1], np.arange(400), labels, probabilities=mean)], "log_loss")
+    [expected] = intervals([Evidence.of_images("all", [0, 1], np.arange(400), labels, probabilities=mean)], metric)
     last = member_curve(probabilities, labels)[-1]
-    assert (last["log_loss_low"], last["log_loss_high"]) == pytest.approx((expected.low, expected.high), rel=0.02)
+    assert (last[metric], last[f"{metric}_low"], last[f"{metric}_high"]) == pytest.approx(
+        (expected.value, expected.low, expected.high)
+    )
 
 
 def test_of_many_subsets_some_are_drawn(monkeypatch):

@@ -1,12 +1,13 @@
 """How many members of an ensemble are enough: what fewer of them would have said, from their predictions alone."""
 
 from itertools import combinations
-from math import comb, exp
+from math import comb
 from typing import Any
 
 import numpy as np
 
-from vision_studies.statistics.components import half_width, mean_squares, spread_of
+from vision_studies.statistics.scores import Name, Scores
+from vision_studies.statistics.two_way import interval_of_scores
 
 MOST_SUBSETS = 100
 """Subsets of one size that are averaged; where there are more, so many are drawn."""
@@ -50,21 +51,14 @@ def member_curve(
             hits += mean.argmax(axis=2) == labels
             losses -= np.log(np.maximum(mean[:, np.arange(images), labels], _SMALLEST_PROBABILITY))
             oracle += float(right[:, subset].any(axis=1).mean())
-        accuracy, loss = (_with_interval(total / len(subsets), folds, confidence) for total in (hits, losses))
-        rows.append(
-            {
-                "members": size,
-                "subsets": len(subsets),
-                "accuracy": accuracy[0],
-                "accuracy_low": max(0.0, accuracy[0] - accuracy[1]),
-                "accuracy_high": min(1.0, accuracy[0] + accuracy[1]),
-                "log_loss": loss[0],
-                "log_loss_low": loss[0] / exp(loss[1] / loss[0]) if loss[0] > 0 else 0.0,
-                "log_loss_high": loss[0] * exp(loss[1] / loss[0]) if loss[0] > 0 else 0.0,
-                "ambiguity": max(0.0, (rows[0]["log_loss"] if rows else loss[0]) - loss[0]),
-                "oracle": oracle / len(subsets),
-            }
-        )
+        row: dict[str, Any] = {"members": size, "subsets": len(subsets)}
+        totals: dict[Name, np.ndarray] = {"accuracy": hits, "log_loss": losses}
+        for metric, total in totals.items():
+            each = Scores(np.asarray(total / len(subsets), dtype=np.float32))
+            found = interval_of_scores(each, metric, folds=folds, confidence=confidence)
+            row |= {metric: found.value, f"{metric}_low": found.low, f"{metric}_high": found.high}
+        alone = rows[0]["log_loss"] if rows else row["log_loss"]
+        rows.append(row | {"ambiguity": max(0.0, alone - row["log_loss"]), "oracle": oracle / len(subsets)})
     return rows
 
 
@@ -72,9 +66,3 @@ def _subsets(members: int, size: int, random: np.random.Generator) -> list[list[
     if comb(members, size) <= MOST_SUBSETS:
         return [list(subset) for subset in combinations(range(members), size)]
     return [sorted(random.choice(members, size, replace=False).tolist()) for _ in range(MOST_SUBSETS)]
-
-
-def _with_interval(scores: np.ndarray, folds: np.ndarray | None, confidence: float) -> tuple[float, float]:
-    """The mean of scores [seeds, N], and half of its interval."""
-    half = half_width(1 - confidence, spread_of([mean_squares(scores, folds)]))
-    return float(scores.mean()), float(half[0])

@@ -35,7 +35,7 @@ from vision_studies.statistics.components import (
     with_added,
 )
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.scores import Metric, scores, top
+from vision_studies.statistics.scores import Metric, Scores, scores, top
 
 Covers = Literal["seeds and images", "images", "seeds", "nothing"]
 
@@ -91,6 +91,23 @@ def intervals(evidence: Sequence[Evidence], metric: Metric = "accuracy", confide
     widths = half_width(level, _spread(told, level)) if told else np.zeros(0)
     halves = iter(widths.tolist())
     return [draft.estimate if draft.squares is None else _with_interval(draft, next(halves)) for draft in drafts]
+
+
+def interval_of_scores(
+    scores_of_images: Scores, metric: Metric, *, folds: np.ndarray | None = None, confidence: float = 0.95
+) -> Estimate:
+    """The mean of what images add to a metric, which need not be what one run says, with its interval.
+
+    Args:
+        scores_of_images: float [S, N], such as how often, of several subsets of an ensemble's members, an image is right.
+        metric: that they add up to.
+        folds: int [S, N], those of a cross-validation; None where there is one test split.
+        confidence: between 0 and 1.
+    """
+    draft, level = _draft_of_scores(scores_of_images, metric, folds), 1 - confidence
+    if draft.squares is None:
+        return draft.estimate
+    return _with_interval(draft, float(half_width(level, _spread([draft], level))[0]))
 
 
 def bootstrap(
@@ -169,11 +186,15 @@ def _draft(evidence: Evidence, metric: Metric) -> _Draft:
     found = scores(evidence, metric)
     if isinstance(found, str):
         return _of_values(evidence) if metric == "accuracy" else _nothing(np.nan, len(evidence.seeds), 0, found)
+    return _draft_of_scores(found, metric, evidence.folds)
+
+
+def _draft_of_scores(found: Scores, metric: Metric, folds_of: np.ndarray | None) -> _Draft:
     seeds, images = found.each.shape
     value, highest = float(found.each.mean(dtype=np.float64)), top(metric)
     covers: Covers = "seeds and images" if seeds > 1 else "images"
     what = "variance over seeds and test images" if seeds > 1 else "variance over test images"
-    folds = evidence.number_of_folds
+    folds = 0 if folds_of is None or not folds_of.size else len(np.unique(folds_of[0]))
     what += f", for {folds} folds" if folds > 1 else ""
     if metric in ("log_loss", "calibration_error"):
         if images == 1:
@@ -182,12 +203,10 @@ def _draft(evidence: Evidence, metric: Metric) -> _Draft:
         shape = "on the logarithmic scale" if logarithmic else "cut at the ends of its range"
         estimate = Estimate(value, np.nan, np.nan, seeds, images, covers, f"{what}, {shape}")
         form: Literal["logarithmic", "straight"] = "logarithmic" if logarithmic else "straight"
-        return _Draft(estimate, mean_squares(found.each, evidence.folds), form, value, highest, found.bias)
+        return _Draft(estimate, mean_squares(found.each, folds_of), form, value, highest, found.bias)
     estimate = Estimate(value, np.nan, np.nan, seeds, images, covers, f"{what}, Wilson's form")
     # Of a share: an image that all seeds get right, and one that none does.
-    squares, centre = with_added(
-        mean_squares(found.each / np.float32(highest), evidence.folds), value / highest, (0, 1)
-    )
+    squares, centre = with_added(mean_squares(found.each / np.float32(highest), folds_of), value / highest, (0, 1))
     return _Draft(estimate, squares, "wilson", centre, highest)
 
 

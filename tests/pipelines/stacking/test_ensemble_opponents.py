@@ -13,9 +13,10 @@ from vision_studies.models.statistics import count_macs, count_parameters
 from vision_studies.pipelines.stacking import combinations, costs, mock_trainer, paths, rebuilding
 from vision_studies.pipelines.stacking import fair_opponents as opponents
 from vision_studies.pipelines.stacking import work as stacking
+from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.outputs import load_outputs
 from vision_studies.pipelines.stacking.settings import OneTraining, read_run
-from vision_studies.pipelines.stacking.stages import plan_entries
+from vision_studies.pipelines.stacking.stages import TITLES, plan_entries
 from vision_studies.studies.method import StoredNetwork
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.schedules import Schedule
@@ -113,6 +114,7 @@ def test_an_ensemble_is_trained_without_the_test_split_and_every_member_s_predic
     if kind not in ("swa", "shared_soup"):
         np.testing.assert_allclose(test.members.mean(axis=1), test.probabilities, atol=1e-5)
     described = {"pipeline": "stacking", "configuration": run.model_dump(mode="json"), "seed": 0}
+    assert NETWORKS.title(described["configuration"]) == f"{TITLES[kind]} of 3 × resnet_small"
     rebuilt = rebuilding.rebuild(StoredNetwork(tmp_path, described, None), counting_data)
     batch = next(iter(counting_data.loader("test", kind="device", batch_size=1000, device=CPU).epoch(0)))
     with torch.inference_mode():

@@ -1,6 +1,7 @@
 import difflib
 import json
 from itertools import combinations
+from typing import get_args
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ from tests.conftest import ROOT
 from vision_studies.catalog.config_loader import StudyConfigLoader
 from vision_studies.config.merge import merge_settings
 from vision_studies.errors import ParameterError
-from vision_studies.pipelines.stacking.settings import StackingSettings, read_run, stack_run
+from vision_studies.pipelines.stacking.settings import OneTraining, StackingSettings, read_run, stack_run
 
 OPTIONS = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_stacking.yml").read_text(encoding="utf-8"))["stacking"]
@@ -40,6 +41,14 @@ def test_every_variant_changes_the_resolved_run(name, extra, tmp_path, monkeypat
     assert len(set(runs.values())) == len(runs) >= 2
     for text in runs.values():
         assert read_run(json.loads(text)).model_dump_json() == text
+
+
+@pytest.mark.parametrize("extra", ["", "+hour", "+middle", "+demo", "+cifar100"])
+def test_the_study_of_ensembles_has_all_of_them_at_every_size(extra):
+    own = study(f"ensembles_cifar10{extra}")
+    assert {*get_args(OneTraining), "average", "ema", "same_macs", "same_parameters"} == set(own.opponents)
+    assert (len(own.run.base_learners), own.run.loader, own.ensembles.equal) == (4, "device", ("operations",))
+    assert 4 * own.run.training.epochs >= 2 * 4  # a path of four members has epochs to share
 
 
 @pytest.mark.slow

@@ -58,8 +58,9 @@ METHOD = Method(
             ),
             "members": FigureText(
                 "How many members are enough",
-                "Accuracy and log loss of the mean of so many members' probabilities, averaged over the subsets of that size, "
-                "with intervals over seeds and images: where a line is flat, fewer members would have done.",
+                "Accuracy and log loss of the mean of so many members' probabilities, averaged over the subsets of that size: "
+                "where a line is flat, fewer members would have done. Bands are 95 % intervals over seeds and images, of "
+                "three lines at most; members.csv has those of all.",
             ),
             "parts": FigureText(
                 "Stacks and their parts",
