@@ -17,6 +17,7 @@ from vision_studies.reports.verdict import (
     to_json,
 )
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.looks import Look, Looks
 from vision_studies.statistics.simultaneous import Difference, Needs
 from vision_studies.statistics.two_way import Estimate
 from vision_studies.statistics.verdict import Answer, Candidate, ClassAccuracy, Standing, Verdict
@@ -529,6 +530,70 @@ SAID = {
 def test_what_is_said_of_an_answer(case):
     given, expected = SAID[case]
     assert answer_sentences(given, 0.95, 0.01) == expected
+
+
+CORRECTED = (
+    "Intervals and p are corrected for seeds that ended by what they show, after up to 10 looks at validation images; tables "
+    "and figures over seeds alone are not."
+)
+UP_TO = Looks(3, 12)
+
+
+def looked(reason, half, seeds=6, looks=UP_TO, of_images=0.002):
+    difference = Difference(
+        "wide", "plain", 0.01, 0.01 - half, 0.01 + half, 0.5, seeds, 5000, "cannot tell", None, False
+    )
+    return Look(looks, seeds, 0.005, 0.01, (difference,), (of_images,), reason)
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        (
+            looked("precise", 0.004),
+            "6 of at most 12, and each difference from 'plain' is known well enough; 'wide' is known to 0.4 points either "
+            "way, and 0.5 points were asked for.",
+        ),
+        (
+            looked("as good as", 0.008),
+            "6 of at most 12, and all are as good as 'plain': differences are less than 1 point.",
+        ),
+        (
+            looked("at most", 0.008, 12),
+            "12 of at most 12, and it ends still too wide; 'wide' is known to 0.8 points either way, 0.3 points "
+            "more than asked for.",
+        ),
+        (
+            looked("images", 0.02, of_images=0.015),
+            "6 of at most 12, and further ones would not do; 'wide' is known to 2 points either way, and 5,000 "
+            "validation images alone leave 1.5 points either way, where 0.5 points were asked for.",
+        ),
+        (
+            looked("unfinished", 0.008),
+            "6 of at most 12, and runs are missing or have failed, with which the same command goes on; 'wide' is known to 0.8 "
+            "points either way.",
+        ),
+        (
+            looked("wide", 0.008),
+            "6 of at most 12, and it is not over, and the same command goes on; 'wide' is known to 0.8 points either "
+            "way, 0.3 points more than asked for.",
+        ),
+    ],
+    ids=lambda value: getattr(value, "reason", ""),
+)
+def test_why_seeds_ended_is_said_and_that_looks_are_corrected_for(look, expected):
+    told = answer_sentences(answer(standing(), standing("plain", 0.82, 0.8, WORSE), looks=(look,)), 0.95, 0.01)
+    assert told[-2:] == [
+        f"Seeds are added by what validation images say: {expected}",
+        CORRECTED,
+    ]
+
+
+def test_one_look_needs_no_correction_and_what_nothing_is_known_of_is_said():
+    one = answer_sentences(answer(standing(), looks=(looked("at most", NAN, 3, Looks(3, 3)),)), 0.95, 0.01)[-1]
+    assert one.endswith("3 of at most 3, and it ends still too wide; 'wide' has no interval.")
+    none = replace(looked("nothing", 0.1), differences=(), of_images=())
+    assert "nothing could be compared on them" in answer_sentences(answer(standing(), looks=(none,)), 0.95, 0.01)[-1]
 
 
 def test_of_many_that_the_time_was_too_short_for_the_first_are_named_and_all_that_failed():

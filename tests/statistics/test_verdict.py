@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.looks import Look, Looks
 from vision_studies.statistics.verdict import (
     Candidate,
     answer,
@@ -316,3 +317,18 @@ def test_differences_of_a_mean_over_classes_are_those_of_the_values():
     assert (fair.estimate.value, frequent.estimate.value) == (pytest.approx(0.95), pytest.approx(0.5))
     assert frequent.difference.value == pytest.approx(-0.45)
     assert frequent.difference.says == "worse"
+
+
+def test_where_seeds_were_added_intervals_and_p_are_corrected_for_looks_and_the_choice_is_the_same():
+    given = [candidate("one", 0.80, 0.9), candidate("other", 0.77, 0.8), candidate("third", 0.76, 0.7)]
+    looks = {"cifar_resnet": Look(Looks(3, 12), SEEDS, 0.005, 0.01, (), (), "wide")}
+    [plain], [corrected] = (verdict(given, study="s", looks=own).answers for own in ({}, looks))
+    assert corrected.looks == (looks["cifar_resnet"],)
+    assert verdict(given, study="s", looks={"stacking": looks["cifar_resnet"]}).answers[0].looks == ()
+    assert names(corrected.standings) == names(plain.standings)
+    for before, after in zip(plain.standings, corrected.standings, strict=True):
+        assert after.estimate.value == before.estimate.value
+        assert after.estimate.low < before.estimate.low < before.estimate.high < after.estimate.high
+    for before, after in zip(plain.standings[1:], corrected.standings[1:], strict=True):
+        assert after.difference.p > before.difference.p
+        assert (after.difference.p <= 0.05) == (after.difference.high < 0)

@@ -1,5 +1,6 @@
 """What a study calls itself and compares, where its runs are done, and how its results are summed up."""
 
+from collections.abc import Collection, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -31,6 +32,43 @@ class VariantSettings(Settings):
 
     name: str = Field(min_length=1, description="how it is called in tables and figures")
     changes: dict[str, Any] = Field(description="what it changes in `run`, nested; checked before anything is trained")
+
+
+class UntilSettings(Settings):
+    """Precision in the place of a number of seeds: seeds are added one by one until validation images tell enough."""
+
+    half_width: float = Field(
+        gt=0, lt=100, description="points either way to which each difference from the first variant is to be known"
+    )
+    of: Literal["difference"] = Field(description="what is to be known: differences from the first variant")
+    at_most: int = Field(ge=2, le=200, description="seeds of each variant, those of `seeds` among them")
+    margin: float = Field(
+        default=1.0,
+        gt=0,
+        lt=100,
+        description="points below which a difference counts as none, so that it is known, too",
+    )
+
+    def require(self, seeds: Sequence[int], variants: Sequence[VariantSettings]) -> None:
+        """Raises ValueError where seeds or variants leave nothing to look at."""
+        if len(variants) < 2:
+            raise ValueError(
+                f"until compares variants with the first one, and '{variants[0].name}' is the only one; add another to "
+                "variants, or set until to null"
+            )
+        if len(seeds) < 2:
+            raise ValueError(
+                f"until looks at how much seeds differ, and seeds has only {seeds[0]}; give two or more (three tell far more)"
+            )
+        if self.at_most < len(seeds):
+            raise ValueError(
+                f"until.at_most is {self.at_most}, and seeds has {len(seeds)} already; raise at_most or shorten seeds"
+            )
+
+    def seeds(self, first: Sequence[int], taken: Collection[int] = ()) -> tuple[int, ...]:
+        """All seeds that may be needed: the `first` ones, and those that follow the largest, but for those that are `taken`."""
+        free = (seed for seed in range(max(first) + 1, max(first) + 2 + self.at_most + len(taken)) if seed not in taken)
+        return (*first, *(next(free) for _ in range(self.at_most - len(first))))
 
 
 class ExecutionSettings(Settings):

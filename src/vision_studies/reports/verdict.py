@@ -14,6 +14,7 @@ from vision_studies.outcomes import ABSENT, STOPPED_EARLY
 from vision_studies.reports.formatting import MISSING, count, duration
 from vision_studies.reports.standings import Picture, picture
 from vision_studies.reports.table import Table
+from vision_studies.statistics.looks import half_of
 from vision_studies.statistics.simultaneous import Difference, Needs
 from vision_studies.statistics.two_way import Estimate
 from vision_studies.statistics.verdict import (
@@ -94,6 +95,7 @@ def answer_sentences(answer: Answer, confidence: float, margin: float) -> list[s
         *_costs(answer),
         *_classes(answer, answer.best),
         *_needs(answer),
+        *_looks(answer),
         *_cautions(answer),
         *_left_out(answer),
     ]
@@ -285,6 +287,34 @@ def _ways(needs: Needs, seconds: float, images: int | None, best: Candidate) -> 
         yield f"{needs.seeds:,} more seed{'s' * (needs.seeds != 1)}{of_folds}{time}"
     if needs.images is not None and images is not None and needs.images <= MOST_IMAGES * images:
         yield f"{needs.images:,} more {'' if best.folds else 'test '}image{'s' * (needs.images != 1)}"
+
+
+def _looks(answer: Answer) -> Iterator[str]:
+    """How many seeds it took where they were added until enough was known, and why it ended."""
+    for look in answer.looks:
+        start = f"Seeds are added by what validation images say: {look.seeds} of at most {look.looks.most}"
+        if look.widest is None:
+            yield f"{start}, and nothing could be compared on them."
+            continue
+        wide, asked, half = look.widest, _points(look.asked), half_of(look.widest)
+        known = f"{_quoted(wide.first)} is known to {_points(half)} either way"
+        known = f"{_quoted(wide.first)} has no interval" if math.isnan(half) else known
+        too_wide = f"{known}, {_points(half - look.asked)} more than asked for" if half > look.asked else known
+        images = f"{wide.images:,} validation images alone leave {_points(look.of_widest)} either way"
+        ends = {
+            "precise": f"each difference from {_quoted(wide.second)} is known well enough; {known}, and {asked} were asked for",
+            "as good as": f"all are as good as {_quoted(wide.second)}: differences are less than {_points(look.margin)}",
+            "at most": f"it ends still too wide; {too_wide}",
+            "images": f"further ones would not do; {known}, and {images}, where {asked} were asked for",
+            "unfinished": f"runs are missing or have failed, with which the same command goes on; {known}",
+            "wide": f"it is not over, and the same command goes on; {too_wide}",
+        }
+        yield f"{start}, and {ends[look.reason]}."
+        if look.looks.number > 1:
+            yield (
+                "Intervals and p are corrected for seeds that ended by what they show, after up to "
+                f"{look.looks.number} looks at validation images; tables and figures over seeds alone are not."
+            )
 
 
 def _cautions(answer: Answer) -> Iterator[str]:

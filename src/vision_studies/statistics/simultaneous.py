@@ -49,6 +49,7 @@ MARGIN = 0.01
 
 _DRAWS = 9999
 _MOST_SEEDS, _MOST_IMAGES = 1000, 10_000_000
+_ENDLESS = 10**9
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def compare(
     margin: float = MARGIN,
     *,
     metric: Compared = "accuracy",
+    needs: bool = True,
 ) -> list[Difference]:
     """Every other variant minus the reference, in the order given.
 
@@ -135,6 +137,7 @@ def compare(
         margin: differences below it do not matter; a fraction.
         metric: what the differences are of; of the mean over classes, each image counts as much as its class has few of them.
             Where predictions are not kept it is accuracy.
+        needs: find what more would tell them.
 
     Raises:
         ParameterError: confidence, margin or reference is out of range.
@@ -152,7 +155,20 @@ def compare(
     if not 0 <= reference < len(evidence):
         raise ParameterError(f"The reference is variant {reference}, and there are {len(evidence)}, from 0.")
     places = [(own, reference) for own in range(len(evidence)) if own != reference]
-    return _differences(evidence, places, confidence, margin, metric)
+    return _differences(evidence, places, confidence, margin, metric, needs=needs)
+
+
+def with_endless_seeds(evidence: Sequence[Evidence], reference: int, level: float) -> np.ndarray:
+    """Half the width [V - 1] that the interval of each other variant minus the reference would have, alone and at this level,
+    with seeds without end: what images leave; 0 where only accuracies are known.
+    """
+    pairs = [_pair(evidence, own, reference, "accuracy") for own in range(len(evidence)) if own != reference]
+    told = np.array([pair.squares is not None for pair in pairs])
+    squares = [pair.squares for pair in pairs if pair.squares is not None]
+    images = np.array([pair.images for pair in pairs])[told]
+    halves = np.zeros(len(pairs))
+    halves[told] = half_width(level, spread_at(squares, np.full(len(squares), _ENDLESS), images))
+    return halves
 
 
 def all_pairs(evidence: Sequence[Evidence], confidence: float = 0.95, margin: float = MARGIN) -> list[Difference]:
@@ -176,6 +192,8 @@ def _differences(
     confidence: float,
     margin: float,
     metric: Compared = "accuracy",
+    *,
+    needs: bool = True,
 ) -> list[Difference]:
     if not 0 < confidence < 1:
         raise ParameterError(f"`confidence` is {confidence}, and must be between 0 and 1, such as 0.95.")
@@ -189,9 +207,9 @@ def _differences(
         pair.places: _difference(evidence, pair, *found.get(pair.places, (np.nan, np.nan)), margin=margin)
         for pair in pairs
     }
-    unclear = [number for number, pair in enumerate(told) if differences[pair.places].says == "cannot tell"]
-    needs = _needs([told[number] for number in unclear], halves[unclear], margin)
-    for number, need in zip(unclear, needs, strict=True):
+    unclear = [number for number, pair in enumerate(told) if needs and differences[pair.places].says == "cannot tell"]
+    more = _needs([told[number] for number in unclear], halves[unclear], margin)
+    for number, need in zip(unclear, more, strict=True):
         own = told[number].places
         differences[own] = replace(differences[own], needs=need)
     return list(differences.values())

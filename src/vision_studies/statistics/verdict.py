@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vision_studies.statistics.evidence import Evidence
+from vision_studies.statistics.looks import Look
 from vision_studies.statistics.simultaneous import Difference, Needs, compare
 from vision_studies.statistics.two_way import Estimate, intervals
 
@@ -157,6 +158,8 @@ class Answer:
         needs: what would tell the best from the runner-up; None where nothing is needed, or nothing within reach would.
         needs_seconds: time that the seeds of `needs` would take; NaN where it is not known.
         left_out: candidates without a test result.
+        looks: of the pipelines that added seeds until enough was known, the last look at validation images. Intervals and p are
+            then corrected for that.
     """
 
     images: str
@@ -177,6 +180,7 @@ class Answer:
     needs: Needs | None
     needs_seconds: float
     left_out: tuple[Candidate, ...]
+    looks: tuple[Look, ...] = ()
 
     @property
     def take(self) -> Standing | None:
@@ -221,6 +225,7 @@ def verdict(
     class_names: Sequence[str] = (),
     confidence: float = 0.95,
     margin: float = 0.01,
+    looks: Mapping[str, Look] | None = None,
 ) -> Verdict:
     """Say which candidate to take, for each set of images and condition in which some stood beside each other.
 
@@ -228,11 +233,21 @@ def verdict(
         candidates: all of the study, in its order.
         study: its name; see `Verdict` for the others.
         class_names: of the image set, by label.
+        looks: pipeline that added seeds until enough was known -> the last look.
     """
     groups: dict[tuple[str, str], list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault((candidate.images, candidate.condition), []).append(candidate)
-    answers = [answer(group, class_names, confidence=confidence, margin=margin) for group in groups.values()]
+    answers = [
+        answer(
+            group,
+            class_names,
+            confidence=confidence,
+            margin=margin,
+            looks=[look for name, look in (looks or {}).items() if any(one.pipeline == name for one in group)],
+        )
+        for group in groups.values()
+    ]
     return Verdict(
         study=study,
         title=title or study,
@@ -247,7 +262,12 @@ def verdict(
 
 
 def answer(
-    candidates: Sequence[Candidate], class_names: Sequence[str] = (), *, confidence: float = 0.95, margin: float = 0.01
+    candidates: Sequence[Candidate],
+    class_names: Sequence[str] = (),
+    *,
+    confidence: float = 0.95,
+    margin: float = 0.01,
+    looks: Sequence[Look] = (),
 ) -> Answer:
     """What is said of candidates of one set of images and condition; see `Answer`.
 
@@ -256,17 +276,19 @@ def answer(
         class_names: of the image set, by label.
         confidence: of the intervals.
         margin: differences below it count as none.
+        looks: the last one of each pipeline that added seeds until enough was known.
     """
     scored = [candidate for candidate in candidates if candidate.evidence is not None]
     measure, chooser = _measure(scored), _chooser(scored)
     ranked = sorted(scored, key=lambda candidate: _rank(candidate, chooser))
     known = _paired(ranked)
-    estimates = intervals(known, measure, confidence) if ranked else []
+    each = min((look.looks.final_level(1 - confidence) for look in looks), default=1 - confidence)
+    estimates = intervals(known, measure, 1 - each) if ranked else []
     has_best = bool(ranked) and chooser is not None
     differences: list[Difference | None] = [None] * len(ranked)
     if has_best and len(ranked) > 1:
-        compared = compare(known, 0, confidence, margin, metric=measure)
-        differences = [None, *compared]
+        compared = compare(known, 0, 1 - each, margin, metric=measure)
+        differences = [None, *(_corrected(one, looks) for one in compared)]
     standings = tuple(
         Standing(candidate, estimate, _validation(candidate, chooser), difference)
         for candidate, estimate, difference in zip(ranked, estimates, differences, strict=True)
@@ -296,6 +318,7 @@ def answer(
         needs=needs,
         needs_seconds=_seconds_of(needs, best, runner_up),
         left_out=tuple(candidate for candidate in candidates if candidate.evidence is None),
+        looks=tuple(looks),
     )
 
 
@@ -414,6 +437,12 @@ def _rank(candidate: Candidate, chooser: Chooser | None) -> tuple[bool, float, f
     merit = value if chooser == "validation_loss" else -value
     costs = (math.inf if math.isnan(cost) else cost for cost in (candidate.macs, candidate.training_seconds))
     return (math.isnan(value), 0.0 if math.isnan(value) else merit, *costs)  # type: ignore[return-value]
+
+
+def _corrected(difference: Difference, looks: Sequence[Look]) -> Difference:
+    """With p corrected as its interval is, where validation images have told how many seeds there are."""
+    p = max((look.looks.final_p(difference.p) for look in looks), default=difference.p)
+    return replace(difference, p=p)
 
 
 def _paired(candidates: Sequence[Candidate]) -> list[Evidence]:

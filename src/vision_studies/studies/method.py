@@ -504,6 +504,9 @@ def run_stages(context: Context[S], *labels: str, known: Known | None = None) ->
     missing = {*labels} - done.keys()
     if missing:
         raise RuntimeError(f"{context.method.name} has no stage {', '.join(sorted(missing))}")
+    if (clock := present_clock()) is not None:
+        for label in labels:
+            clock.left.pop((context.method.name, label), None)  # planned at most, and not needed
     return done
 
 

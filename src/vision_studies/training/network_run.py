@@ -152,10 +152,21 @@ def evaluate(settings: RunSettings, seed: int, data: PreparedData, folder: Path,
         f"test_accuracy_views_{views}": accuracy(values, labels) for views, values in probabilities.items() if views > 1
     }
     said = [_predictions("test", data, values, views) for views, values in probabilities.items()]
-    plain = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update={"views": (1,)})})
-    said.append(_predictions("validation", data, _said(model, "validation", plain, data, device)[1]))
     metrics = {**measured(probabilities[1], labels), "other_metrics": others}
-    return Outcome(metrics, predictions=tuple(said))
+    return Outcome(metrics, predictions=(*said, _of_validation(model, settings, data, device)))
+
+
+def validate(settings: RunSettings, seed: int, data: PreparedData, folder: Path, device: torch.device) -> Outcome:
+    """What the selected weights of a run, which lie in `folder`, say of the validation images, as `evaluate` gives it."""
+    tune_process()
+    data = divided(settings, seed, data)
+    model = load_weights(build_network(settings, data), folder / WEIGHTS_FILE).to(device)
+    return Outcome({}, predictions=(_of_validation(model, settings, data, device),))
+
+
+def _of_validation(model: nn.Module, settings: RunSettings, data: PreparedData, device: torch.device) -> Predictions:
+    plain = settings.model_copy(update={"evaluation": settings.evaluation.model_copy(update={"views": (1,)})})
+    return _predictions("validation", data, _said(model, "validation", plain, data, device)[1])
 
 
 def _said(

@@ -14,7 +14,7 @@ from vision_studies.config.study import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
-from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, ResidualNetworks, study_runs
+from vision_studies.pipelines.cifar_resnet.stages import EVALUATION, TRAINING, VALIDATION, ResidualNetworks
 from vision_studies.run_folders import folds_of, network_folder, read_description
 from vision_studies.stored_predictions import Unavailable, read_predictions
 from vision_studies.studies.folds import joined_predictions
@@ -28,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 def train_runs(context: ResidualNetworks) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Train the runs that no earlier call has finished; return rows (without test columns) and histories of all."""
-    run_stages(context, TRAINING)
-    runs = study_runs(context)
+    labels = (TRAINING,) if context.settings.until is None else (TRAINING, VALIDATION)
+    runs = run_stages(context, *labels)[TRAINING]
     return context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def evaluate_runs(context: ResidualNetworks, _training: pd.DataFrame) -> pd.DataFrame:
     """Score the selected weights of every trained run on the test split, once; return the rows of the results table."""
-    run_stages(context, EVALUATION)
-    return context.table(study_runs(context), [TRAINING, EVALUATION])
+    runs = run_stages(context, EVALUATION)[EVALUATION]
+    return context.table(runs, [TRAINING, EVALUATION])
 
 
 def select_model(results: pd.DataFrame, runs_folder: Path, image_set: ImageSet, splits: pd.DataFrame) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from vision_studies.config.network_run import RunSettings
-from vision_studies.config.study import VariantSettings
+from vision_studies.config.study import UntilSettings, VariantSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.settings_base import Settings
 
@@ -14,6 +14,11 @@ class CifarResnetSettings(Settings):
     seeds: tuple[int, ...] = Field(min_length=1, description="every variant is trained with each of these seeds")
     variants: tuple[VariantSettings, ...] = Field(
         min_length=1, description="what is compared; the first is what the others are compared with"
+    )
+    until: UntilSettings | None = Field(
+        default=None,  # records of commands of earlier versions have none
+        description="add seeds until differences are known well enough, such as "
+        "{half_width: 0.5, of: difference, at_most: 12}; null: `seeds` alone",
     )
     keep_every: int | None = Field(
         ge=1,
@@ -29,9 +34,16 @@ class CifarResnetSettings(Settings):
             raise ValueError(f"variants has a name twice: {', '.join(names)}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds has a seed twice: {list(self.seeds)}")
+        if self.until is not None:
+            self.until.require(self.seeds, self.variants)
         for variant in self.variants:
             self.configured(variant)
         return self
+
+    @property
+    def possible_seeds(self) -> tuple[int, ...]:
+        """Those of every run that there may be, in their order."""
+        return self.seeds if self.until is None else self.until.seeds(self.seeds)
 
     def configured(self, variant: VariantSettings) -> RunSettings:
         """The run of a variant.

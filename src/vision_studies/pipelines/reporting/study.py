@@ -36,6 +36,7 @@ from vision_studies.studies.results import read_results
 from vision_studies.versions import FOLDER, Versions, newest_file
 
 if TYPE_CHECKING:
+    from vision_studies.statistics.looks import Look
     from vision_studies.statistics.verdict import Verdict
 
 Record = dict[str, Any]
@@ -434,7 +435,28 @@ def study_verdict(
         class_names=folders.classes,
         confidence=settings.confidence,
         margin=settings.margin,
+        looks=_looks(folders, results),
     )
+
+
+def _looks(folders: StudyFolders, results: pd.DataFrame) -> "dict[str, Look]":
+    """Pipeline that adds seeds until enough is known -> what its last look has shown."""
+    from vision_studies.studies.adding_seeds import look_at
+
+    looks = {}
+    for name, rows in results.groupby("pipeline", sort=False):
+        record = next((one for one in reversed(folders.records) if did(one, str(name))), None)
+        parameters = {} if record is None else record["parameters"].get(name) or {}
+        if not parameters.get("until"):
+            continue
+        settings: Any = settings_model(str(name)).model_validate(parameters)
+        runs = load_method(str(name)).runs_folder(folders.models)
+        of_runs: dict[str, dict[int, Path]] = {variant.name: {} for variant in settings.variants}
+        for row in rows[rows["trial"] == 0].to_dict("records"):
+            if row["variant"] in of_runs:
+                of_runs[row["variant"]][int(row["seed"])] = runs / row["run_fingerprint"]
+        looks[str(name)] = look_at(of_runs, settings)
+    return looks
 
 
 def study_report(

@@ -69,19 +69,19 @@ def train_runs(context: Stacking, trials: SearchResults) -> tuple[list[dict[str,
     Returns:
         The rows of the study with their roles; rows of the results table, without test columns; histories.
     """
-    entries = _done(context, trials, TRAINING, COMBINATIONS)
-    runs = entry_runs(context, entries)
+    entries, seeds = _done(context, trials, TRAINING, COMBINATIONS)
+    runs = entry_runs(context, entries, seeds)
     plan = [entry.described() for entry in entries]
     return plan, context.table(runs, [TRAINING]), context.histories(runs)
 
 
 def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFrame) -> pd.DataFrame:
     """Score every trained run on the test split, once; return the rows of the results table."""
-    entries = _done(context, trials, EVALUATION)
-    return context.table(entry_runs(context, entries), [TRAINING, EVALUATION])
+    entries, seeds = _done(context, trials, EVALUATION)
+    return context.table(entry_runs(context, entries, seeds), [TRAINING, EVALUATION])
 
 
-def measure_members(context: Stacking, trials: SearchResults, _results: pd.DataFrame) -> pd.DataFrame:
+def measure_members(context: Stacking, trials: SearchResults, results: pd.DataFrame) -> pd.DataFrame:
     """What fewer members of every stack, average and ensemble would have said of the test images, without training again.
 
     Returns:
@@ -99,7 +99,7 @@ def measure_members(context: Stacking, trials: SearchResults, _results: pd.DataF
         name, each_seed = entries[0].name, []
         if entries[0].run.method == "combination" and entries[0].role != "average":
             continue
-        for seed in context.settings.seeds:
+        for seed in results["seed"].unique().tolist():
             runs = [make_run(own, name, seed, entry.run) for own, entry in zip(folds, entries, strict=True)]
             if all(context.runs.is_complete(run, EVALUATION) for run in runs):
                 each_seed.append([load_outputs(context.runs.path(run), "test") for run in runs])
@@ -313,11 +313,12 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
     return stamped(figures, _notice(settings))
 
 
-def _done(context: Stacking, trials: SearchResults, *labels: str) -> list[Entry]:
-    """Do stages with what was searched; return all variants and opponents."""
+def _done(context: Stacking, trials: SearchResults, *labels: str) -> tuple[list[Entry], list[int]]:
+    """Do stages with what was searched; return all variants and opponents, and the seeds of their runs."""
     drawn = _drawn(context.settings, trials)
-    run_stages(context, *labels, known={"drawn": drawn})
-    return plan_entries(context.settings, context.images, drawn)
+    done = run_stages(context, *labels, known={"drawn": drawn})
+    seeds = dict.fromkeys(run.seed for label in labels for run in done[label])
+    return plan_entries(context.settings, context.images, drawn), list(seeds)
 
 
 def _drawn(settings: StackingSettings, trials: SearchResults) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vision_studies.config.augmentation import AugmentationSettings
 from vision_studies.config.merge import nested
 from vision_studies.config.models import ModelSettings
 from vision_studies.config.search import SharedSearchSettings
-from vision_studies.config.study import VariantSettings
+from vision_studies.config.study import UntilSettings, VariantSettings
 from vision_studies.config.training import TrainingSettings
 from vision_studies.config.validation import with_changes
 from vision_studies.errors import ParameterError
@@ -192,6 +192,11 @@ class StackingSettings(Settings):
     """Parameters of the `stacking` pipeline: networks, a base run, its variants, their opponents and their seeds."""
 
     seeds: tuple[int, ...] = Field(min_length=1, description="every variant and opponent is trained with each of these")
+    until: UntilSettings | None = Field(
+        default=None,  # records of commands of earlier versions have none
+        description="add seeds until differences between variants are known well enough, such as "
+        "{half_width: 0.5, of: difference, at_most: 12}; null: `seeds` alone",
+    )
     networks: dict[str, NetworkSettings] = Field(
         min_length=1, description="name -> a network that can be a base learner"
     )
@@ -217,7 +222,15 @@ class StackingSettings(Settings):
                 f"seeds has {self.search.seed}, which is search.seed: its runs chose the hyperparameters and may not judge "
                 "them; choose other seeds"
             )
+        if self.until is not None:
+            self.until.require(self.seeds, self.variants)
         return self
+
+    @property
+    def possible_seeds(self) -> tuple[int, ...]:
+        """Those of every run that there may be, in their order."""
+        taken = () if self.search is None else (self.search.seed,)
+        return self.seeds if self.until is None else self.until.seeds(self.seeds, taken)
 
     @model_validator(mode="after")
     def _variants_are_whole(self) -> "StackingSettings":

@@ -24,6 +24,7 @@ from vision_studies.pipelines.stacking.settings import (
     read_run,
     stack_run,
 )
+from vision_studies.studies.adding_seeds import check_until, with_enough_seeds
 from vision_studies.studies.method import Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.search_trial import Drawn
@@ -119,9 +120,10 @@ def plan_entries(
     return [*(entry for entry, _ in stacks), *opponents]
 
 
-def entry_runs(context: Stacking, entries: Sequence[Entry]) -> list[Run]:
-    """The runs of all entries, one a seed."""
-    return [make_run(context, entry.name, seed, entry.run) for entry in entries for seed in context.settings.seeds]
+def entry_runs(context: Stacking, entries: Sequence[Entry], seeds: Sequence[int] | None = None) -> list[Run]:
+    """The runs of all entries, one for each of some seeds (None: those of the settings)."""
+    seeds = context.settings.seeds if seeds is None else seeds
+    return [make_run(context, entry.name, seed, entry.run) for entry in entries for seed in seeds]
 
 
 def make_run(context: Stacking, variant: str, seed: int, run: AnyRun, trial: int = 0) -> Run:
@@ -189,13 +191,15 @@ def check(context: Stacking) -> None:
     """Build every stack, without weights, and divide the images into its folds.
 
     Raises:
-        ParameterError: a network does not exist or does not fit the images, or a file of weights is not there.
+        ParameterError: a network does not exist or does not fit the images, a file of weights is not there, or seeds are to be
+            added and the images are in folds.
         DataError: the images are none to learn from, or a class has fewer images than there are folds.
     """
     from vision_studies.pipelines.stacking.cross_validation import assign_folds
 
     settings, data = context.settings, context.images
     check_images(data)
+    check_until(context)
     for variant in settings.variants:
         run = _stack_of(settings, variant, {})
         _parts(variant.name, run, data)
@@ -226,21 +230,22 @@ def stages(context: Stacking, known: Known) -> Steps:
             later = partial(_unsearched_costs, context=context)
             yield Later(TRAINING, most_runs(settings), "the search chooses their hyperparameters", later)
             return
-    trained, combined = divided(context, entry_runs(context, plan_entries(settings, context.images, hyperparameters)))
-    by_seed = sorted(trained, key=lambda run: settings.seeds.index(run.seed))  # every variant before any has its second
+    entries = plan_entries(settings, context.images, hyperparameters)
+    done = partial(entry_runs, context, entries)
     training, scoring = (partial(cost, context=context) for cost in (_training_costs, _scoring_costs))
-    combining = Alone(partial(_combine, context=context))
-    yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)), training)
-    yield Stage(
-        TRAINING,
-        combined,
-        combining,
-        training,
-        title=COMBINATIONS,
-        verb="combine",
-        ready=partial(_can_be_combined, context),
-    )
-    for runs in (trained, combined):
+
+    def train(seeds: Sequence[int]) -> Steps:
+        trained, combined = divided(context, done(seeds))
+        by_seed = sorted(trained, key=lambda run: seeds.index(run.seed))  # every variant before any has its second
+        combining, ready = Alone(partial(_combine, context=context)), partial(_can_be_combined, context)
+        first = yield Stage(TRAINING, by_seed, Alone(partial(_train, context=context)), training)
+        then = yield Stage(TRAINING, combined, combining, training, title=COMBINATIONS, verb="combine", ready=ready)
+        return first and then
+
+    def cost(seeds: Sequence[int]) -> Costs:
+        return _costs_of(done(seeds), context=context)
+
+    for runs in divided(context, done((yield from with_enough_seeds(context, train, done, cost)))):
         evaluating = Alone(partial(_evaluate, context=context))
         yield Stage(EVALUATION, runs, evaluating, scoring, verb="score", after=TRAINING)
 
@@ -252,7 +257,7 @@ def most_runs(settings: StackingSettings) -> int:
     count = len(settings.variants) * (1 + opponents)
     if "alone" in settings.opponents:
         count += sum(len(settings.configured(variant).base_learners) - 1 for variant in settings.variants)
-    return count * len(settings.seeds)
+    return count * len(settings.possible_seeds)
 
 
 def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
@@ -318,8 +323,13 @@ def _trial_costs(*, context: Stacking, variant: StackingVariantSettings) -> Cost
 
 def _unsearched_costs(*, context: Stacking) -> Costs:
     """Of variants and opponents as they are before a search has changed anything, all of them."""
-    entries = entry_runs(context, plan_entries(context.settings, context.images, {}))
-    trained, combined = divided(context, entries)
+    entries = plan_entries(context.settings, context.images, {})
+    return _costs_of(entry_runs(context, entries, context.settings.possible_seeds), context=context)
+
+
+def _costs_of(runs: Sequence[Run], *, context: Stacking) -> Costs:
+    """Of training and scoring entries, with what combinations are made from."""
+    trained, combined = divided(context, runs)
     costs = (_training_costs, _scoring_costs)
     return [cost for run in (*trained, *combined) for told in costs for cost in told([run], context=context)]
 
