@@ -20,7 +20,7 @@ import numpy as np
 from scipy import special, stats
 
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.scores import Metric, scores
+from vision_studies.statistics.scores import Metric, SelectiveAccuracy, scores
 from vision_studies.statistics.simultaneous import Difference, compare
 from vision_studies.statistics.two_way import bootstrap, intervals
 
@@ -467,11 +467,14 @@ def of_classes(random: np.random.Generator, images: int, seeds: int, strength: f
     return Evidence.of_images("v", np.arange(seeds), np.arange(images), labels, probabilities=probabilities)
 
 
+_OF_MANY_IMAGES = ("calibration_error", "sweep_calibration_error")
+
+
 def derived(metric: Metric, images: int, seeds: int, strength: float, repetitions: int) -> tuple[float, float, float]:
     """The metric in the population, and shares of intervals that cover it: ours, and the percentiles of the bootstrap."""
     random = np.random.default_rng(0)
     # Calibration error needs many images of one network, the others many networks.
-    size, of_seeds, times = (100_000, 6, 4) if metric == "calibration_error" else (5000, 100, 12)
+    size, of_seeds, times = (100_000, 6, 4) if metric in _OF_MANY_IMAGES else (5000, 100, 12)
     large = [scores(of_classes(random, size, of_seeds, strength), metric) for _ in range(times)]
     truth = float(np.mean([found.each.mean() for found in large if not isinstance(found, str)]))
     evidence = [of_classes(random, images, seeds, strength) for _ in range(repetitions)]
@@ -510,7 +513,8 @@ def derived_table(repetitions: int) -> str:
     """Coverage of other metrics."""
     rows = []
     names: tuple[Metric, ...] = ("balanced_accuracy", "macro_f1", "log_loss", "brier", "calibration_error")
-    for metric in names:
+    selective: tuple[Metric, ...] = ("sweep_calibration_error", SelectiveAccuracy(0.9), "aurc")
+    for metric in names + selective:
         for images, seeds, strength in ((100, 3, 1.5), (500, 5, 2.5), (3000, 5, 1.5)):
             truth, own, drawn = derived(metric, images, seeds, strength, repetitions)
             name = str(metric).replace("_", " ")

@@ -241,11 +241,27 @@ def test_sets_hold_the_right_class_of_as_many_images_as_was_asked_for(
     assert sets.str.len().max() > 1
 
 
+def test_answers_are_withheld_where_the_model_is_least_sure(demo_project, models, split_images, tmp_path):
+    images, labels = split_images
+    np.save(tmp_path / "new.npy", images)
+    asked = ("--study=" + STUDY, "--pipeline=cifar_resnet", "--abstain=0.2", "--calibrator=isotonic")
+    done = models("predict", tmp_path / "new.npy", *asked, "-o", tmp_path / "new.csv")
+    said = pd.read_csv(tmp_path / "new.csv", dtype={"class": str})
+    abstained = said["abstained"].to_numpy()
+    assert f"{abstained.sum()} of {len(images)} are left without an answer; of " in done.stdout
+    assert abstained.mean() == pytest.approx(0.2, abs=0.12)
+    right = said["class"].to_numpy() == labels.astype(str)
+    assert right[~abstained].mean() > right.mean()
+    assert said["probability"][~abstained].min() > said["probability"][abstained].max()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["--coverage=0.9", "--views=2"], "leave out --views, --submission and --no-calibrate"),
         (["--coverage=0.9", "--submission"], "leave out --views, --submission and --no-calibrate"),
+        (["--abstain=0.1", "--no-calibrate"], "leave out --views, --submission and --no-calibrate"),
+        (["--abstain=0.001"], "validation images that is none; name a share"),
         (["--coverage=1"], "--coverage"),
         (["--coverage=0.9999"], "too few for sets that hold the right class of 99.99 % of the images"),
     ],
@@ -287,6 +303,11 @@ def test_a_labelled_folder_is_scored_as_the_study_scores_it(demo_project, models
     assert found["loss"] == pytest.approx(row["test_loss"], abs=1e-4)
     assert found["calibration_error"] == pytest.approx(row["test_calibration_error"], abs=1e-3)
     assert found["left_out"] == {"0/bad.png": "no image"}
+    answered = found["reliability"]["Accuracy at 90 % coverage"]
+    assert found["accuracy"] <= answered["value"] <= 1
+    assert answered["low"] < answered["value"] < answered["high"] or answered["value"] == 1
+    assert found["reliability"]["Log loss"]["value"] == pytest.approx(found["loss"])
+    assert "AURC" in done.stdout
     assert [own["class"] for own in found["classes"]] == [str(label) for label in range(10)]
     assert f"{100 * row['test_accuracy']:.2f} %" in done.stdout
     shutil.rmtree(tmp_path / "labelled/7")

@@ -15,6 +15,9 @@ Detail = Literal["full", "top", "correct"]
 """`full`: the probability of every class; `top`: of the five most probable ones, where there are more; `correct`: the predicted
 class alone."""
 
+CalibratorName = Literal["temperature", "vector", "isotonic"]
+"""What makes probabilities of those that a network says, fitted to held-out images; see `statistics.calibrators`."""
+
 TOP_CLASSES = 5
 
 

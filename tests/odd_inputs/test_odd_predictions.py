@@ -211,7 +211,7 @@ def test_every_image_is_predicted_or_named(case, classifier, tmp_path, capsys):
 
     def command() -> None:
         plain = {"views": 1, "top": 1, "column": None, "accepted": 0.95, "calibrate": False, "submission": False}
-        plain |= {"coverage": None, "sets": "smallest"}
+        plain |= {"coverage": None, "sets": "smallest", "calibrator": "temperature", "abstain": None}
         chosen = SimpleNamespace(open=lambda: classifier, chosen_text="")
         inspect.unwrap(predict.callback)(folder / case.source, lambda: chosen, **plain, device="cpu", output=output)
 

@@ -347,7 +347,7 @@ def check_panels(project):
     tables = [pd.read_parquet(folder / f"{name}.parquet") for name in ("class_accuracies", "combinations", "changes")]
     statistics = {"top_1": pd.read_csv(folder / "statistics/top_1.csv")}
     relations = pd.read_parquet(folder / "relations.parquet")
-    reporting = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
+    reporting = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
     drawn = plot_study(settings, reporting, statistics, *tables, relations)
     titles = [[axes.get_title(loc="left") or axes.get_title() for axes in figure.axes] for figure in drawn]
     assert titles[0] == [f"experts, distance {distance}" for distance in ("euclidean", "cosine", "random")]

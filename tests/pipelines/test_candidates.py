@@ -22,7 +22,7 @@ from vision_studies.studies.results import SCHEMA, validate_results, write_resul
 
 IMAGES = np.arange(100, 140)
 LABELS = np.arange(40) % 4
-SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
+SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 
 
 def said(accuracy, *, split="test", classes=None, indices=IMAGES, labels=LABELS):

@@ -31,7 +31,7 @@ from vision_studies.studies.question import earlier_questions
 from vision_studies.studies.results import SCHEMA, validate_results, write_results
 from vision_studies.versions import Versions
 
-SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
+SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 
 
 def named(name, **changes):

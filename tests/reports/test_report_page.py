@@ -353,6 +353,17 @@ def test_each_pipeline_has_its_own_section_with_its_answer():
     assert "Residual networks" not in alone.text
 
 
+def test_how_far_probabilities_can_be_trusted_stands_in_a_table_of_its_pipeline():
+    rows = [
+        {"Variant": "plain", "Probabilities": name, "AURC": "0.0100 (0.0080 to 0.0120)"}
+        for name in ("as it says", "vector")
+    ]
+    parsed = page([run()], reliability={"cifar_resnet": rows, "stacking": rows})
+    assert parsed.text.count("0.0100 (0.0080 to 0.0120)") == 2
+    assert "Variant Probabilities AURC" in parsed.text
+    assert "How far probabilities can be trusted" not in page([run()]).text
+
+
 def test_long_answers_are_folded_but_all_there():
     sentences = [f"Sentence {number}." for number in range(9)]
     parsed = page([run()], conclusions={"cifar_resnet": sentences})

@@ -30,6 +30,11 @@ def rows():
     )
 
 
+RELIABILITY = {
+    "cifar_resnet": [{"Variant": "plain_x", "Probabilities": "temperature", "AURC": "0.0100 (0.0080 to 0.0120)"}]
+}
+
+
 def called(pipeline, configuration):
     return json.loads(configuration).get("model.name", "")
 
@@ -72,6 +77,8 @@ def test_several_pipelines_are_told_apart():
     mixed = pd.concat([rows(), rows().assign(pipeline="stacking")])
     found = study_tables(mixed, called)["configuration_comparison"]
     assert [row["Pipeline"] for row in found] == ["cifar_resnet"] * 2 + ["stacking"] * 2
+    [own] = study_tables(mixed, called, reliability=RELIABILITY)["reliability"]
+    assert (own["Pipeline"], own["Variant"], own["AURC"]) == ("cifar_resnet", "plain_x", "0.0100 (0.0080 to 0.0120)")
 
 
 def test_tables_are_written_for_readers_for_papers_and_for_programs():
@@ -90,7 +97,7 @@ def test_tables_are_written_for_readers_for_papers_and_for_programs():
 
 def test_headings_captions_and_labels_say_the_study():
     for study, title, named in (("a_b+demo", "A rehearsal", "a_b+demo (A rehearsal)"), ("a_b", "a_b", "a_b")):
-        texts = as_texts(study_tables(rows(), called), study, title)
+        texts = as_texts(study_tables(rows(), called, reliability=RELIABILITY), study, title)
         for name, heading in CAPTIONS.items():
             assert texts["md"][name].startswith(f"## {heading}: {named}\n")
             latex = texts["tex"][name]

@@ -78,6 +78,43 @@ def test_a_few_images_are_enough_and_one_is_not():
         calibrated(1)
 
 
+@pytest.mark.parametrize("name", ["temperature", "vector", "isotonic"])
+def test_other_calibrators_are_fitted_to_the_same_images(name):
+    calibration = calibrated(5000, temperature=3.0)[0].by(name)
+    fresh, right = drawn(3.0, seed=1)
+    probabilities = calibration.probabilities(fresh[None])
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert expected_calibration_error(probabilities, right) < 0.03
+    np.testing.assert_allclose(calibration.probabilities(np.stack([fresh, fresh])), probabilities, atol=1e-6)
+
+
+def test_where_no_validation_image_is_wrong_the_network_is_not_made_surer():
+    logits, _ = drawn(1.0, 300)
+    calibration = Calibration.fitted(logits, logits.argmax(axis=1), logits)
+    assert calibration.temperature == 1
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_answers_are_withheld_of_as_many_images_as_is_asked_and_the_others_are_better(share):
+    calibration = calibrated(2000, temperature=3.0)[0]
+    found = calibration.abstention(share)
+    assert found.answered == round((1 - share) * 2000)
+    fresh, right = drawn(3.0, seed=1)
+    probabilities = calibration.probabilities(fresh[None])
+    answered = probabilities.max(axis=1) >= found.least
+    assert answered.mean() == pytest.approx(1 - share, abs=0.03)
+    correct = probabilities.argmax(axis=1) == right
+    assert correct[answered].mean() == pytest.approx(found.right / found.answered, abs=0.03)
+    assert correct[answered].mean() > correct.mean() + 0.02
+
+
+def test_a_share_of_too_few_images_is_refused():
+    with pytest.raises(
+        DataError, match=r"--abstain=0.01: of 20 validation images that is none; name a share between 0.05 and"
+    ):
+        calibrated(20)[0].abstention(0.01)
+
+
 def test_features_are_what_the_layers_that_decide_are_given_for_the_plain_image():
     torch.manual_seed(0)
     networks = [nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 3)) for _ in range(2)]

@@ -73,11 +73,11 @@ def test_the_table_has_every_image_that_can_be_read_under_its_name(classifier, t
         Image.new("L", (6, 6), int(level)).save(folder / f"{level:03d}.png")
     (folder / "bad.png").write_bytes(b"\x89PNG")
     source, seen = open_images(folder), []
-    corrupt, unlike = write_predictions(
+    corrupt, counted = write_predictions(
         told(classifier, source, seen), source, IMAGES.class_names, tmp_path / "t.csv", TableForm()
     )
     assert [source.names[place] for place in corrupt] == ["bad.png"]
-    assert unlike == 0  # nobody asked
+    assert not counted["unlike"]  # nobody asked
     assert sum(seen) == 22
     table = pd.read_csv(tmp_path / "t.csv")
     assert list(table.columns) == ["file", "class", "confidence"]

@@ -34,8 +34,8 @@ def read(file):
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
 def test_every_kind_of_file_holds_the_same(tmp_path, ending):
     source, file = ImageSource(["a.png", "bad.png", "c.png", "d.png"], []), tmp_path / f"new.{ending}"
-    corrupt, unlike = write_predictions(batches(), source, NAMES, file, TableForm(top=2))
-    assert (corrupt, unlike) == ({1: "no image"}, 2)
+    corrupt, counted = write_predictions(batches(), source, NAMES, file, TableForm(top=2, least=0.3))
+    assert (corrupt, counted) == ({1: "no image"}, {"unlike": 2, "abstained": 1})
     table = read(file)
     assert table.to_dict("list") == {
         "file": ["a.png", "c.png", "d.png"],
@@ -47,14 +47,15 @@ def test_every_kind_of_file_holds_the_same(tmp_path, ending):
         "probability_2": [0.04, 0.0625, 0.09],
         "likeness": [0.5, 0.01, 0.04],
         "unlike": [False, True, True],
+        "abstained": [False, True, False],
     }
     assert table["unlike"].dtype == bool
 
 
 def test_no_more_classes_than_there_are_and_another_rate(tmp_path):
     source = ImageSource(range(4), np.zeros((4, 1, 1, 1), np.uint8))
-    _, unlike = write_predictions(batches(), source, NAMES, tmp_path / "n.csv", TableForm(top=9, accepted=0.97))
-    assert unlike == 1
+    _, counted = write_predictions(batches(), source, NAMES, tmp_path / "n.csv", TableForm(top=9, accepted=0.97))
+    assert (counted["unlike"], counted["abstained"]) == (1, 0)
     assert list(pd.read_csv(tmp_path / "n.csv").columns)[:2] == ["index", "class"]
     assert "class_4" not in pd.read_csv(tmp_path / "n.csv")
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from vision_studies.statistics.components import Spread, half_width, mean_squares, tail
 from vision_studies.statistics.evidence import Evidence
-from vision_studies.statistics.scores import HIGHEST, ClassGroup
+from vision_studies.statistics.scores import HIGHEST, ClassGroup, SelectiveAccuracy
 from vision_studies.statistics.two_way import bootstrap, intervals
 
 METRICS = [
@@ -14,9 +14,12 @@ METRICS = [
     "balanced_accuracy",
     "macro_f1",
     "calibration_error",
+    "sweep_calibration_error",
     "log_loss",
     "brier",
+    "aurc",
     ClassGroup("two", (0, 2)),
+    SelectiveAccuracy(0.8),
 ]
 
 

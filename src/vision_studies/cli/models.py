@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -12,6 +12,7 @@ from vision_studies.cli.errors import told_in_a_sentence
 from vision_studies.cli.model_choice import ChosenModel, choice_options, models_text
 from vision_studies.cli.options import DEVICE, env_option, no_runs, output_option
 from vision_studies.config.data_prep import source_folder
+from vision_studies.predictions import CalibratorName
 from vision_studies.project_folders import project_folder
 from vision_studies.statistics.conformal import SET_KINDS, SetKind
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from vision_studies.data.image_source import ImageSource
-    from vision_studies.serving.calibration import Calibration
+    from vision_studies.serving.calibration import Abstention, Calibration
     from vision_studies.training.classifier import ImageClassifier
 
 _NAMED_CORRUPT = 10
@@ -90,6 +91,18 @@ def list_models(env: str | None, every: bool) -> None:
     help="With --coverage: as small as can be, or larger for images that are hard.",
 )
 @CALIBRATE
+@click.option(
+    "--calibrator",
+    type=click.Choice(get_args(CalibratorName)),
+    default="temperature",
+    show_default=True,
+    help="What calibrates: one temperature, a factor and summand for each class, or rising steps (many images).",
+)
+@click.option(
+    "--abstain",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Withhold the answers of which the model is least sure, as of this share of the validation images.",
+)
 @click.option("--submission", is_flag=True, help="Columns ID and Labels (numbers of classes) instead.")
 @DEVICE
 @output_option("Where the table goes: .csv, .parquet or .json.", "predictions.csv")
@@ -104,6 +117,8 @@ def predict(
     coverage: float | None,
     sets: SetKind,
     calibrate: bool,
+    calibrator: CalibratorName,
+    abstain: float | None,
     submission: bool,
     device: str,
     output: Path,
@@ -121,20 +136,24 @@ def predict(
     from vision_studies.training.runtime import select_device
 
     asked = None if coverage is None else AskedSets(coverage, sets)
-    if asked and (views > 1 or submission or not calibrate):
+    wanted = [name for name, value in (("--coverage", coverage), ("--abstain", abstain)) if value is not None]
+    if wanted and (views > 1 or submission or not calibrate):
         raise click.UsageError(
-            "--coverage gives sets that validation images calibrate by single views; leave out --views, --submission and "
+            f"{' and '.join(wanted)} asks for what validation images tell of single views; leave out --views, --submission and "
             "--no-calibrate."
         )
     source, chosen = _named_images(images, column), choose()
     classifier, where = chosen.open(), select_device(device)
     calibration = _calibration(chosen, where) if calibrate and not submission else None
-    if asked and calibration is None:
-        raise click.UsageError("Sets of classes want validation images; leave out --coverage.")
-    predictor, form = Predictor(classifier, where, views), TableForm(submission, top, accepted)
+    if wanted and calibration is None:
+        raise click.UsageError(f"There are no validation images to go by; leave out {' and '.join(wanted)}.")
+    calibration = calibration and calibration.by(calibrator)
+    abstention = None if calibration is None or abstain is None else calibration.abstention(abstain)
+    predictor = Predictor(classifier, where, views)
+    form = TableForm(submission, top, accepted, None if abstention is None else abstention.least)
     with _progress(len(source)) as advance:
         batches = predictions(predictor, source, advance, calibration, asked)
-        corrupt, unlike = write_predictions(batches, source, classifier.images.class_names, output, form)
+        corrupt, counted = write_predictions(batches, source, classifier.images.class_names, output, form)
     _name_corrupt(source, corrupt)
     if len(corrupt) > _NAMED_CORRUPT:
         path = output.with_name(f"{output.stem}_left_out.csv")
@@ -143,10 +162,24 @@ def predict(
     read = len(source) - len(corrupt)
     _say_which(chosen)
     click.echo(f"{read:,} {'image' if read == 1 else 'images'}: {output}")
-    if unlike:
+    if abstention is not None:
+        click.echo(_abstained_text(counted["abstained"], read, abstention))
+    if unlike := counted["unlike"]:
         look = "looks" if unlike == 1 else "look"
         likely = f"{100 * accepted:g} % of the validation images look more like them"
         click.echo(f"{unlike:,} of them {look} unlike the training images: {likely}.")
+
+
+def _abstained_text(abstained: int, images: int, abstention: "Abstention") -> str:
+    from scipy.stats import binomtest
+
+    ends = binomtest(abstention.right, abstention.answered).proportion_ci(method="wilson")
+    right = 100 * abstention.right / abstention.answered
+    return (
+        f"{abstained:,} of {images:,} {'is' if abstained == 1 else 'are'} left without an answer; of {abstention.answered:,} "
+        f"validation images of which the model is as sure as of the others, {right:.1f} % are right "
+        f"(95 % interval {100 * ends.low:.1f} to {100 * ends.high:.1f} %)."
+    )
 
 
 def _say_which(chosen: ChosenModel) -> None:
@@ -197,7 +230,8 @@ def _calibration(
 def evaluate(folder: Path, choose: Choose, views: int, device: str, output: Path | None) -> None:
     """Score a model on labelled images.
 
-    FOLDER holds them as <class>/<image>. Shows accuracy with its interval, loss, calibration error, and accuracy by class.
+    FOLDER holds them as <class>/<image>. Shows accuracy with its interval, loss, calibration error, how far probabilities can
+    be trusted, and accuracy by class.
     """
     import numpy as np
 
@@ -403,6 +437,7 @@ def _show_score(scores: dict[str, Any]) -> None:
     whole = {**counted(scores), "loss": f"{scores['loss']:.4f}"}
     whole |= {"calibration error": percent(scores["calibration_error"])}
     click.echo(Table([whole], align="r" * len(whole)).terminal())
+    click.echo(f"\n{Table(_reliability_rows(scores), align='lrr').terminal()}")
     classes = scores["classes"]
     if len(classes) > _CLASSES_SHOWN:
         click.echo(f"\nThe {_CLASSES_SHOWN} classes with the lowest accuracy; --output has all {len(classes)}:")
@@ -411,3 +446,18 @@ def _show_score(scores: dict[str, Any]) -> None:
         {"class": row["class"], **counted(row), "most often taken for": row["mistaken_for"] or ""} for row in classes
     ]
     click.echo(f"\n{Table(rows, align='lrrrl').terminal()}")
+
+
+def _reliability_rows(scores: dict[str, Any]) -> list[dict[str, str]]:
+    """How far probabilities can be trusted, a row for each number."""
+    from vision_studies.statistics.reliability import IN_PERCENT
+
+    rows = []
+    for title, found in scores["reliability"].items():
+        factor, unit, decimals = (100, " %", 2) if title in IN_PERCENT else (1, "", 4)
+        value, *ends = (f"{factor * number:.{decimals}f}" for number in found.values())
+        interval = f"{ends[0]} – {ends[1]}{unit}" if ends else ""
+        rows.append(
+            {"probabilities": title, "": f"{value}{unit}", f"{100 * scores['confidence']:g} % interval": interval}
+        )
+    return rows

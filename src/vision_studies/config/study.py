@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from vision_studies.config.lengths_of_time import budget_seconds
-from vision_studies.predictions import Detail
+from vision_studies.predictions import CalibratorName, Detail
 from vision_studies.settings_base import Settings
 
 
@@ -129,6 +129,10 @@ class ReportingSettings(Settings):
     test: Literal["wilcoxon", "t"] = Field(description="paired test of two variants: signed-rank, or Student's t")
     margin: float = Field(
         gt=0, lt=1, description="differences of accuracy below it count as none: 0.01 is one percentage point"
+    )
+    calibration: tuple[CalibratorName, ...] = Field(
+        description="how probabilities are calibrated by validation images, each a row beside those that the network says: "
+        "temperature, vector, isotonic; from what finished runs have kept, so that nothing is done anew"
     )
 
     @property

@@ -30,6 +30,22 @@ def percent(value: Any, *, sign: str = "") -> str:
     return MISSING if is_missing(value) else f"{100 * float(value):{sign}.2f} %"
 
 
+def with_interval(value: Any, low: Any, high: Any, *, percent: bool) -> str:
+    """A number with its interval: a fraction as percent without its sign, other numbers with four decimals.
+
+    Examples:
+        >>> from vision_studies.reports.formatting import with_interval
+        >>> with_interval(0.912, 0.9, 0.921, percent=True), with_interval(0.31, None, None, percent=False)
+        ('91.20 (90.00 to 92.10)', '0.3100')
+    """
+    if is_missing(value):
+        return MISSING
+    shown, *ends = (
+        f"{100 * number:.2f}" if percent else f"{number:.4f}" for number in (value, low, high) if number is not None
+    )
+    return shown if is_missing(low) else f"{shown} ({ends[0]} to {ends[1]})"
+
+
 def points(value: Any) -> str:
     """A difference of two fractions, in percentage points, with its sign."""
     return MISSING if is_missing(value) else f"{100 * float(value):+.2f}"

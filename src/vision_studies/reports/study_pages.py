@@ -52,6 +52,7 @@ class StudyReport:
         doubts: sentences about the images with which every result must be taken.
         notes: sentences below the settings.
         mistakes: from `gallery.gallery`, as JSON; empty: there is nothing to show.
+        reliability: pipeline -> rows of texts on how far its variants' probabilities can be trusted.
         sources: fingerprint of the files that the page was made from.
         index: address of the page of all studies; empty: there is none.
     """
@@ -73,6 +74,7 @@ class StudyReport:
     doubts: Sequence[str] = ()
     notes: Sequence[str] = ()
     mistakes: str = ""
+    reliability: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
     sources: str = ""
     index: str = ""
 
@@ -144,6 +146,7 @@ def _sections(
                 "several_conditions": len({run["condition"] for run in pipeline_runs if run["condition"]}) > 1,
                 "figures": [figure for figure in report.figures if figure.pipeline == pipeline],
                 "charts": charts.get(pipeline, ()),
+                "reliability": report.reliability.get(pipeline, ()),
                 "configured_variants": variants,
                 "configuration": configuration,
                 "labels": tables.labels_among(pipeline_runs),

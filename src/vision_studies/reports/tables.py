@@ -31,6 +31,7 @@ CAPTIONS = {
     "efficiency_metrics": "Efficiency metrics",
     "training_time_and_accuracy": "Training time and accuracy",
     "architecture_details": "Model architecture details",
+    "reliability": "How far probabilities can be trusted",
 }
 """Name of a table -> its heading."""
 
@@ -224,6 +225,7 @@ def study_tables(
     results: pd.DataFrame,
     name_network: Callable[[str, str], str],
     test_images: Mapping[tuple[str, str], int] = MappingProxyType({}),
+    reliability: Mapping[str, Sequence[Mapping[str, str]]] = MappingProxyType({}),
 ) -> dict[str, list[dict[str, str]]]:
     """Rows of texts, one a configuration that has been scored on test images, in the order of the results.
 
@@ -232,10 +234,12 @@ def study_tables(
         name_network: pipeline and configuration (JSON) of a run -> what its network is called; empty where it has no name.
         test_images: pipeline and variant -> how many test images stand behind its accuracy, of those of which it is known;
             without any, no table has a column for them.
+        reliability: pipeline -> rows on how far probabilities can be trusted.
 
     Returns:
-        `configuration_comparison`, `efficiency_metrics`, `training_time_and_accuracy` and `architecture_details`. Means have
-        the standard deviation of the sample behind them. With several pipelines, each row names its own.
+        `configuration_comparison`, `efficiency_metrics`, `training_time_and_accuracy`, `architecture_details` and
+        `reliability`. Means have the standard deviation of the sample behind them. With several pipelines, each row names its
+        own.
     """
     tables: dict[str, list[dict[str, str]]] = {name: [] for name in CAPTIONS}
     several = results["pipeline"].nunique() > 1
@@ -265,6 +269,9 @@ def study_tables(
         tables["efficiency_metrics"].append(named | per_cost)
         tables["training_time_and_accuracy"].append(named | time | training | final)
         tables["architecture_details"].append(named | networks | size)
+    tables["reliability"] = [
+        ({"Pipeline": pipeline} if several else {}) | dict(row) for pipeline, own in reliability.items() for row in own
+    ]
     return tables
 
 

@@ -1,14 +1,15 @@
 """How far a classifier's confidence can be trusted, and which images are unlike those that it knows.
 
 Both come from validation images. Confidence is calibrated by one temperature (Guo et al. 2017, "On Calibration of Modern Neural
-Networks"). How unlike an image is, says the distance of its features to their nearest neighbours (Sun et al. 2022,
-"Out-of-Distribution Detection with Deep Nearest Neighbors"): here among the validation images, which are new to the network as
-well, and with every feature on the scale that it has for them. Sets of classes that hold the right one as often as was asked
-for come from the scores of their right classes (`statistics.conformal`), by what the network says without the temperature: that
-is fitted to the same images, and the promise holds for scores alone that know nothing of them.
+Networks"), or as `statistics.calibrators` has it. How unlike an image is, says the distance of its features to their nearest
+neighbours (Sun et al. 2022, "Out-of-Distribution Detection with Deep Nearest Neighbors"): here among the validation images,
+which are new to the network as well, and with every feature on the scale that it has for them. Sets of classes that hold the
+right one as often as was asked for come from the scores of their right classes (`statistics.conformal`), by what the network
+says without the temperature: that is fitted to the same images, and the promise holds for scores alone that know nothing of
+them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from scipy.special import softmax
 
 from vision_studies.errors import DataError
 from vision_studies.files import atomic_file
-from vision_studies.statistics.calibration import fitted_temperature
+from vision_studies.predictions import CalibratorName
+from vision_studies.statistics.calibrators import Calibrator, fit_calibrator, safe_temperature
 from vision_studies.statistics.conformal import SET_KINDS, SetKind, prediction_sets, score_threshold, true_scores
 
 ACCEPTED = 0.95
@@ -28,6 +30,17 @@ ACCEPTED = 0.95
 _QUANTILES = 201
 _NEIGHBOURS = 5
 _MOST_IMAGES, _MOST_NUMBERS = 2000, 4_000_000  # whose features are kept
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """From which images an answer is withheld: those whose class is less probable than `least`. Of the validation images,
+    `answered` are not among them, and `right` of these are named rightly.
+    """
+
+    least: float
+    answered: int
+    right: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +57,9 @@ class Calibration:
             its nearest of the others.
         smallest: scores of the right classes for sets of this kind, float64 [N], ascending.
         adaptive: likewise.
+        logits: float32 [L, classes], of these images or of a part of them.
+        labels: int64 [L], of the same.
+        calibrator: in the place of the temperature; None: the temperature.
 
     Examples:
         >>> import numpy as np
@@ -64,6 +80,9 @@ class Calibration:
     distances: np.ndarray
     smallest: np.ndarray
     adaptive: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+    calibrator: Calibrator | None = None
 
     @classmethod
     def fitted(cls, logits: np.ndarray, labels: np.ndarray, features: np.ndarray) -> "Calibration":
@@ -88,12 +107,40 @@ class Calibration:
         scale = (mean.astype(np.float32), deviation.astype(np.float32))
         said = softmax(logits.astype(np.float64), axis=1)
         scores = {kind: true_scores(said, labels, kind) for kind in SET_KINDS}
-        return cls(fitted_temperature(logits, labels), len(labels), kept, *scale, distances, **scores)
+        shown = np.random.default_rng(1).permutation(len(labels))[: max(2, _MOST_NUMBERS // logits.shape[1])]
+        told = (logits[shown].astype(np.float32), labels[shown].astype(np.int64))
+        temperature = safe_temperature(logits, labels)
+        return cls(temperature, len(labels), kept, *scale, distances, scores["smallest"], scores["adaptive"], *told)
+
+    def by(self, name: CalibratorName) -> "Calibration":
+        """The same with probabilities that this calibrates."""
+        fitted = None if name == "temperature" else fit_calibrator(name, softmax(self.logits, axis=1), self.labels)
+        return replace(self, calibrator=fitted)
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Calibrated probabilities [N, classes] of logits [views, N, classes]; those of views are averaged."""
+        if self.calibrator is not None:
+            return np.mean([self.calibrator(softmax(view, axis=1)) for view in logits], axis=0)
         mean: np.ndarray = softmax(logits / self.temperature, axis=2).mean(axis=0)
         return mean
+
+    def abstention(self, share: float) -> "Abstention":
+        """Below which probability a class is not to be named, so that this share of the validation images is left without one.
+
+        Raises:
+            DataError: there are too few validation images to leave out one, or to name one.
+        """
+        rows, named = np.arange(len(self.labels)), self.logits.argmax(axis=1)
+        sure = self.probabilities(self.logits[None])[rows, named]
+        left_out = round(share * len(sure))
+        if not 0 < left_out < len(sure):
+            raise DataError(
+                f"--abstain={share:g}: of {len(sure)} validation images that is {left_out or 'none'}; name a share between "
+                f"{1 / len(sure):.3g} and {1 - 1 / len(sure):.3g}."
+            )
+        least = float(np.sort(sure)[left_out])
+        answered = sure >= least
+        return Abstention(least, int(answered.sum()), int((named == self.labels)[answered].sum()))
 
     def sets(self, probabilities: np.ndarray, coverage: float, kind: SetKind) -> np.ndarray:
         """Which classes the set of each image holds, bool [N, classes], so that a share `coverage` of them has the right one.
@@ -127,7 +174,7 @@ def _distances(features: np.ndarray, among: np.ndarray, *, is_same: bool = False
     return apart.kthvalue(neighbours, dim=1).values.double().numpy()
 
 
-_ARRAYS = ("features", "mean", "deviation", "distances", *SET_KINDS)
+_ARRAYS = ("features", "mean", "deviation", "distances", *SET_KINDS, "logits", "labels")
 
 
 def write_calibration(file: Path, calibration: Calibration, found_from: str) -> None:

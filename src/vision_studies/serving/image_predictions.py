@@ -126,12 +126,17 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str,
         images, correct, accuracy with accuracy_low and accuracy_high (Wilson 1927), confidence (of these intervals), loss
         (nats), calibration_error (15 bins), brier; and classes: for each class that occurs its name, images, correct,
         accuracy, accuracy_low, accuracy_high, and mistaken_for: the class that most of its other images were taken for,
-        None where there are none.
+        None where there are none; and reliability: title of each of `statistics.reliability` -> value, low and high (of its
+        interval over the images).
     """
     import pandas as pd
 
+    from vision_studies.statistics.evidence import Evidence
+    from vision_studies.statistics.reliability import reliability
+
     predicted = probabilities.argmax(axis=1)
     confusion = pd.crosstab(labels, predicted).reindex(columns=range(len(class_names)), fill_value=0)
+    evidence = Evidence.of_images("", [0], np.arange(len(labels)), labels, probabilities=probabilities[None])
     classes = []
     for label, row in confusion.iterrows():
         counts = row.to_numpy().copy()
@@ -144,6 +149,14 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: tuple[str,
         "confidence": CONFIDENCE,
         **{column.removeprefix("test_"): value for column, value in measured(probabilities, labels).items()},
         "classes": classes,
+        "reliability": {
+            title: {
+                name: float(getattr(found, name))
+                for name in ("value", "low", "high")
+                if found.covers != "nothing" or name == "value"
+            }
+            for title, found in reliability(evidence, CONFIDENCE).items()
+        },
     }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,16 +31,18 @@ class TableForm:
         submission: ID and Labels (numbers of classes) alone, as the original project submits them.
         top: how many of the most probable classes.
         accepted: share of the validation images that count as like the training images.
+        least: calibrated probability of the named class below which no answer is given; None: all are.
     """
 
     submission: bool = False
     top: int = 1
     accepted: float = ACCEPTED
+    least: float | None = None
 
 
 def write_predictions(
     batches: Iterable[PredictedBatch], source: ImageSource, class_names: Sequence[str], path: Path, form: TableForm
-) -> tuple[dict[int, str], int]:
+) -> tuple[dict[int, str], Counter[str]]:
     """Write predictions to a file, batch by batch; without an error, the file is whole.
 
     Args:
@@ -49,12 +52,12 @@ def write_predictions(
         path: of the file, whose name says of which kind it is: `.parquet`, `.json`, or CSV. Its columns are file (index, for an
             array), class and confidence (what the network says); of calibrated predictions probability, likeness (the share of
             the validation images that are farther from their neighbours) and unlike; of further classes class_2,
-            confidence_2, probability_2 and so on; and of sets of classes set, the most probable first, with semicolons between
-            them, and set_size.
+            confidence_2, probability_2 and so on; where not all are answered, abstained; and of sets of classes set, the most
+            probable first, with semicolons between them, and set_size.
         form: what the table has of every image.
 
     Returns:
-        Position of each image that cannot be read -> why; and how many images are unlike the training images.
+        Position of each image that cannot be read -> why; and how many images are unlike the training images, and abstained.
 
     Raises:
         ParameterError: files of this kind are not written.
@@ -62,14 +65,14 @@ def write_predictions(
     """
     write = _writer(path)
     corrupt: dict[int, str] = {}
-    unlike = 0
+    counted: Counter[str] = Counter()
     with atomic_file(path) as temporary, write(temporary) as append:
         for batch in batches:
             corrupt |= batch.corrupt
             columns = _columns(batch, source, class_names, form)
-            unlike += sum(columns.get("unlike", ()))
+            counted.update({name: sum(columns.get(name, ())) for name in ("unlike", "abstained")})
             append(columns)
-    return corrupt, unlike
+    return corrupt, counted
 
 
 def _columns(batch: PredictedBatch, source: ImageSource, class_names: Sequence[str], form: TableForm) -> Columns:
@@ -88,6 +91,8 @@ def _columns(batch: PredictedBatch, source: ImageSource, class_names: Sequence[s
     if batch.likeness is not None:
         columns["likeness"] = _rounded(batch.likeness)
         columns["unlike"] = (batch.likeness < 1 - form.accepted).tolist()
+    if form.least is not None and batch.calibrated is not None:
+        columns["abstained"] = (batch.calibrated[rows, order[:, 0]] < form.least).tolist()
     if batch.sets is not None:
         columns["set"] = [
             "; ".join(class_names[label] for label in ranked if inside[label])

@@ -98,6 +98,12 @@ def seed_squares(values: np.ndarray) -> MeanSquares:
     return MeanSquares(float(values.var(ddof=1)) if seeds > 1 else np.nan, np.nan, 0.0, seeds, 0)
 
 
+def of_share(squares: MeanSquares, share: float) -> MeanSquares:
+    """The same spread of the mean, told of the share of the images that it is of."""
+    parts = {name: share * getattr(squares, name) for name in ("seed", "image", "rest")}
+    return replace(squares, **parts, images=round(share * squares.images))
+
+
 def with_added(squares: MeanSquares, mean: float, extremes: tuple[float, float]) -> tuple[MeanSquares, float]:
     """Mean squares and mean of scores with half an image more at each of the two extremes, the same for all seeds.
 

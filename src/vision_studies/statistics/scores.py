@@ -3,18 +3,33 @@
 Accuracy, log loss and Brier score are means over images. Balanced accuracy, macro F1 and calibration error are functions of
 means; near their value they are the mean of what each image adds (the influence function, or infinitesimal jackknife: Efron
 1982, chapter 6). Calibration error is too high on few images, as a mean of absolute values is; by how much is said beside it.
+So it is with what a classifier gives that may leave images without an answer, those of which it is the least sure: accuracy of
+the others (El-Yaniv and Wiener 2010), and the area under the curve of risk over coverage (Geifman, Uziel and El-Yaniv 2019).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from scipy import special
 
+from vision_studies.statistics.calibration import sweep_bins
 from vision_studies.statistics.evidence import Evidence
 
-Name = Literal["accuracy", "balanced_accuracy", "macro_f1", "calibration_error", "log_loss", "brier"]
+Name = Literal[
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "calibration_error",
+    "sweep_calibration_error",
+    "log_loss",
+    "brier",
+    "aurc",
+]
+"""`sweep_calibration_error` has bins as `calibration.sweep_calibration_error`; `aurc` is the mean share of mistakes among the
+images of which a classifier is surest, over how many these are."""
 
 BINS = 15
 _SMALLEST_PROBABILITY = 1e-12  # as `calibration.log_loss` has it
@@ -33,7 +48,17 @@ class ClassGroup:
     classes: tuple[int, ...]
 
 
-Metric = Name | ClassGroup
+@dataclass(frozen=True)
+class SelectiveAccuracy:
+    """Accuracy on the share of the images of which a classifier is surest, `coverage`, above 0 and up to 1."""
+
+    coverage: float
+
+    def __str__(self) -> str:
+        return f"accuracy at {100 * self.coverage:g} % coverage"
+
+
+Metric = Name | ClassGroup | SelectiveAccuracy
 
 HIGHEST: dict[str, float] = {"calibration_error": 1.0, "log_loss": np.inf, "brier": 2.0}
 """The upper end of a metric's range where it is not 1; every lower end is 0."""
@@ -46,10 +71,12 @@ class Scores:
     Attributes:
         each: float32 [S, N'], whose mean over images is the metric of each seed; N' images count.
         bias: how much too high the metric of this many images is on average, where that is not 0.
+        share: of the images that the metric is of.
     """
 
     each: np.ndarray
     bias: float = 0.0
+    share: float = 1.0
 
 
 def scores(evidence: Evidence, metric: Metric) -> Scores | str:
@@ -60,12 +87,11 @@ def scores(evidence: Evidence, metric: Metric) -> Scores | str:
     if not len(evidence.images):
         return "no predictions are kept"
     if isinstance(metric, ClassGroup):
-        member = np.isin(evidence.labels, metric.classes)
-        if not member.any():
-            return f"no test image is of the classes of '{metric.name}'"
-        return _equal(evidence.correct[:, member])
-    if metric in _OF_PROBABILITIES and evidence.probabilities is None:
+        return _of_group(evidence, metric)
+    if (not isinstance(metric, str) or metric in _OF_PROBABILITIES) and evidence.probabilities is None:
         return "no probabilities are kept"
+    if isinstance(metric, SelectiveAccuracy):
+        return _selective(evidence, metric.coverage)
     if metric == "macro_f1" and evidence.predicted is None:
         return "no predicted classes are kept"
     return _SCORES[metric](evidence)
@@ -73,11 +99,18 @@ def scores(evidence: Evidence, metric: Metric) -> Scores | str:
 
 def top(metric: Metric) -> float:
     """The upper end of the metric's range."""
-    return 1.0 if isinstance(metric, ClassGroup) else HIGHEST.get(metric, 1.0)
+    return HIGHEST.get(metric, 1.0) if isinstance(metric, str) else 1.0
 
 
 def _equal(each: np.ndarray) -> Scores:
     return Scores(np.asarray(each, dtype=np.float32))
+
+
+def _of_group(evidence: Evidence, group: ClassGroup) -> Scores | str:
+    member = np.isin(evidence.labels, group.classes)
+    if not member.any():
+        return f"no test image is of the classes of '{group.name}'"
+    return _equal(evidence.correct[:, member])
 
 
 def _accuracy(evidence: Evidence) -> Scores:
@@ -140,18 +173,82 @@ def _macro_f1(evidence: Evidence) -> Scores:
     return Scores((f1.mean(axis=1)[:, None] + residual).astype(np.float32))
 
 
-def _calibration_error(evidence: Evidence) -> Scores:
+def _calibration_error(evidence: Evidence, *, sweeps: bool = False) -> Scores:
     confidence = _probabilities(evidence).max(axis=2).astype(np.float64)
-    member = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     each, biases = np.empty(confidence.shape, dtype=np.float32), []
-    for row, (bins, gap) in enumerate(zip(member, evidence.correct - confidence, strict=True)):
-        images = np.bincount(bins, minlength=BINS)
-        mean = np.bincount(bins, weights=gap, minlength=BINS) / np.maximum(images, 1)
+    for row, (sure, correct) in enumerate(zip(confidence, evidence.correct, strict=True)):
+        gap = correct - sure
+        bins = sweep_bins(sure, correct) if sweeps else np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+        images = np.bincount(bins)
+        mean = np.bincount(bins, weights=gap) / np.maximum(images, 1)
         each[row] = np.sign(mean)[bins] * gap  # whose mean is the weighted mean of the bins' gaps
-        squares = np.bincount(bins, weights=np.square(gap), minlength=BINS) / np.maximum(images, 1)
+        squares = np.bincount(bins, weights=np.square(gap)) / np.maximum(images, 1)
         error = np.sqrt(squares / np.maximum(images, 1))
         biases.append(float((images * _excess(mean, error)).sum() / len(bins)))
     return Scores(each, float(np.mean(biases)))
+
+
+def _selective(evidence: Evidence, coverage: float) -> Scores:
+    """With the images of a coverage c counted by a (1, or 0; those of one confidence alike), accuracy is mean(a * right) / c.
+    An image that is added moves the limit, too, at which a share r is right: (a * (right - r) - mean) / c is what it adds.
+    """
+    images = len(evidence.images)
+    answered = max(1, round(coverage * images))
+    share, near = answered / images, int(np.ceil(np.sqrt(images)))
+    each = np.empty(evidence.correct.shape, dtype=np.float32)
+    for row, (ranked, correct) in enumerate(zip(_ranked(evidence), evidence.correct, strict=True)):
+        taken = np.clip((answered - ranked.first) / ranked.alike, 0, 1)
+        at_limit = correct[ranked.order[max(0, answered - near) : answered + near]].mean()
+        added = taken * (correct - at_limit) / share
+        each[row] = (taken * correct).mean() / share + added - added.mean()
+    return Scores(each, share=share)
+
+
+def _aurc(evidence: Evidence) -> Scores:
+    """The mean over k of the mistakes among the k surest images: of one of rank j the sum of 1 / k from j on counts, on average
+    over images of one confidence. An image that is added moves those that are less sure down by one.
+    """
+    images = len(evidence.images)
+    places = np.arange(1, images + 1)
+    weights = np.cumsum(1 / places[::-1])[::-1]
+    each = np.empty(evidence.correct.shape, dtype=np.float32)
+    for row, (ranked, correct) in enumerate(zip(_ranked(evidence), evidence.correct, strict=True)):
+        wrong = 1.0 - correct
+        weight, mistakes = ranked.averaged(weights[ranked.place]), ranked.averaged(wrong)
+        below = ranked.averaged(np.cumsum((mistakes[ranked.order] / places)[::-1])[::-1][ranked.place])
+        each[row] = wrong * weight - below + below.mean()
+    return Scores(each)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """Images by confidence, the surest first.
+
+    Attributes:
+        order: int64 [N], positions of the images in this order.
+        place: int64 [N], where each image stands in it.
+        first: int64 [N], where the first image of its confidence stands.
+        alike: int64 [N], how many have its confidence.
+    """
+
+    order: np.ndarray
+    place: np.ndarray
+    first: np.ndarray
+    alike: np.ndarray
+
+    def averaged(self, values: np.ndarray) -> np.ndarray:
+        """Of each image the mean over those of its confidence, [N]."""
+        mean: np.ndarray = np.bincount(self.first, weights=values, minlength=len(values))[self.first] / self.alike
+        return mean
+
+
+def _ranked(evidence: Evidence) -> Iterator[_Ranked]:
+    for confidence in _probabilities(evidence).max(axis=2):
+        order = np.argsort(-confidence, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        first = np.searchsorted(-confidence[order], -confidence)
+        yield _Ranked(order, place, first, np.bincount(first, minlength=len(order))[first])
 
 
 def _excess(mean: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -188,7 +285,9 @@ _SCORES: dict[str, Callable[[Evidence], Scores]] = {
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,
     "calibration_error": _calibration_error,
+    "sweep_calibration_error": partial(_calibration_error, sweeps=True),
     "log_loss": _log_loss,
     "brier": _brier,
+    "aurc": _aurc,
 }
-_OF_PROBABILITIES = ("calibration_error", "log_loss", "brier")
+_OF_PROBABILITIES = ("calibration_error", "sweep_calibration_error", "log_loss", "brier", "aurc")

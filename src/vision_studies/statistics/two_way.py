@@ -30,6 +30,7 @@ from vision_studies.statistics.components import (
     Spread,
     half_width,
     mean_squares,
+    of_share,
     seed_squares,
     spread_of,
     with_added,
@@ -68,8 +69,7 @@ def intervals(evidence: Sequence[Evidence], metric: Metric = "accuracy", confide
 
     Args:
         evidence: of each variant; seeds and images may differ.
-        metric: accuracy, balanced_accuracy, macro_f1, calibration_error, log_loss, brier, or the accuracy of a group of
-            classes.
+        metric: one of the names of `scores.Name`, or the accuracy of a group of classes or at a coverage.
         confidence: of each interval, between 0 and 1.
 
     Returns:
@@ -191,12 +191,15 @@ def _draft(evidence: Evidence, metric: Metric) -> _Draft:
 
 def _draft_of_scores(found: Scores, metric: Metric, folds_of: np.ndarray | None) -> _Draft:
     seeds, images = found.each.shape
-    value, highest = float(found.each.mean(dtype=np.float64)), top(metric)
+    highest = top(metric)
+    value = float(
+        np.clip(found.each.mean(dtype=np.float64), 0, highest)
+    )  # single precision may leave the range by a hair
     covers: Covers = "seeds and images" if seeds > 1 else "images"
     what = "variance over seeds and test images" if seeds > 1 else "variance over test images"
     folds = 0 if folds_of is None or not folds_of.size else len(np.unique(folds_of[0]))
     what += f", for {folds} folds" if folds > 1 else ""
-    if metric in ("log_loss", "calibration_error"):
+    if metric in ("log_loss", "calibration_error", "sweep_calibration_error"):
         if images == 1:
             return _nothing(value, seeds, images, "a single test image")
         logarithmic = metric == "log_loss"
@@ -206,7 +209,8 @@ def _draft_of_scores(found: Scores, metric: Metric, folds_of: np.ndarray | None)
         return _Draft(estimate, mean_squares(found.each, folds_of), form, value, highest, found.bias)
     estimate = Estimate(value, np.nan, np.nan, seeds, images, covers, f"{what}, Wilson's form")
     # Of a share: an image that all seeds get right, and one that none does.
-    squares, centre = with_added(mean_squares(found.each / np.float32(highest), folds_of), value / highest, (0, 1))
+    squares = of_share(mean_squares(found.each / np.float32(highest), folds_of), found.share)
+    squares, centre = with_added(squares, value / highest, (0, 1))
     return _Draft(estimate, squares, "wilson", centre, highest)
 
 

@@ -60,7 +60,9 @@ def report_studies(
         pages[study.name] = render_study(report)
         said = report.verdict or said
         behind = images_behind(said.answers)
-        tables = as_texts(study_tables(report.results, network_name, behind), study.name, study.title)
+        tables = as_texts(
+            study_tables(report.results, network_name, behind, report.reliability), study.name, study.title
+        )
         text = summary(said, report.conclusions)
     for other in others:
         if other.page["sources"] == other.fingerprint():

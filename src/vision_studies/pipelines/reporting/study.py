@@ -24,6 +24,7 @@ from vision_studies.errors import DataError, VisionStudiesError
 from vision_studies.files import hash_json, visible_files
 from vision_studies.pipelines.data_prep.section import SECTION
 from vision_studies.pipelines.reporting.mistakes import gallery_data
+from vision_studies.pipelines.reporting.reliability import reliability_rows
 from vision_studies.project_folders import MODELS, PRIMARY
 from vision_studies.reports.formatting import duration, text
 from vision_studies.reports.page import Chart, ReportFigure
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 
-PAGE_VERSION = 4
+PAGE_VERSION = 5
 """Pages of another version are made again."""
 
 _VERSIONS = ("python", "torch", "kedro", "vision-studies")
@@ -499,6 +500,7 @@ def study_report(
         doubts=folders.doubts,
         notes=[*folders.left_out, *missing],
         mistakes=folders.mistakes(results),
+        reliability=reliability_rows(results, folders.models, settings.calibration, settings.confidence),
         sources=folders.fingerprint(),
         index="../index.html",
     )
