@@ -169,7 +169,8 @@ class EnsembleOptions(Settings):
     """The opponents that are an ensemble of one training, or an average of weights along it."""
 
     members: int | None = Field(
-        ge=2, description="how many they have; of mc_dropout passes; null: as many as the stack has base learners"
+        ge=2,
+        description="how many they have; of mc_dropout passes; null: as many as the stack has base learners, at least 2",
     )
     equal: tuple[Literal["operations", "parameters"], ...] = Field(
         min_length=1,
@@ -214,7 +215,12 @@ class StackingSettings(Settings):
     @model_validator(mode="after")
     def _lists_are_sets(self) -> "StackingSettings":
         names = [variant.name for variant in self.variants]
-        for what, values in (("variants", names), ("seeds", self.seeds), ("opponents", self.opponents)):
+        for what, values in (
+            ("variants", names),
+            ("seeds", self.seeds),
+            ("opponents", self.opponents),
+            ("ensembles.equal", self.ensembles.equal),
+        ):
             if len(set(values)) < len(values):
                 raise ValueError(f"{what} has an entry twice: {', '.join(map(str, values))}")
         if self.search is not None and self.search.seed in self.seeds:
