@@ -17,9 +17,10 @@ _HEAD = """\
 # Findings
 
 What the studies of this project have found, each with its interval, the number of test images and seeds behind it, budget and
-machine. A budget such as `hour` says [what can hold at full size](studies.md#what-an-hour-can-tell), too. Intervals are of
-{confidence} and cover what is said beside them; differences between candidates are corrected for their number. This page
-is made of the files in `docs/results` by `python -m scripts.docs_tools.findings --write`; nothing on it is written by hand.
+machine; [all of them to filter and sort](results.md). A budget such as `hour` says
+[what can hold at full size](studies.md#what-an-hour-can-tell), too. Intervals are of {confidence} and cover what is said beside
+them; differences between candidates are corrected for their number. This page is made of the files in `docs/results` by
+`python -m scripts.docs_tools.findings --write`; nothing on it is written by hand.
 """
 _ROW = re.compile(r"^\| `kedro run --env=(?P<study>\w+)` \|.*\|$", re.MULTILINE)
 _LAST_CELL = re.compile(r"(?<=\|)(?:[^|\\]|\\.)*\|$")
@@ -78,11 +79,11 @@ def studies_page(results: Sequence[Result], text: str) -> str:
 
 
 def _cell(result: Result) -> str:
-    return f"{_escaped(result.sentences[result.lead])} [{_facts(result)}](findings.md#{_anchor(result)})"
+    return f"{_escaped(result.sentences[result.lead])} [{_facts(result)}](findings.md#{anchor(result)})"
 
 
 def _point(result: Result) -> str:
-    return f"- **{result.title}.** {result.sentences[result.lead]} ([{_facts(result)}](#{_anchor(result)}))\n"
+    return f"- **{result.title}.** {result.sentences[result.lead]} ([{_facts(result)}](#{anchor(result)}))\n"
 
 
 def _facts(result: Result) -> str:
@@ -130,7 +131,7 @@ def _table(results: Sequence[Result]) -> str:
         "| --- | --- | --- | --- | ---: | --- | ---: | ---: | ---: | --- |",
     ]
     for result in results:
-        study = f"[`{result.study.split('+')[0]}`](#{_anchor(result)})"
+        study = f"[`{result.study.split('+')[0]}`](#{anchor(result)})"
         for answer in result.answers:
             chosen = next((each for each in answer.standings if each.name == answer.chosen), None)
             if chosen is not None:
@@ -157,7 +158,7 @@ def _section(result: Result) -> str:
     """All that is kept of a study."""
     changed = ", ".join(f"`{name}={value}`" for name, value in result.changed.items())
     lines = [
-        f"## {result.title}: {_budget(result).strip('`')} {{#{_anchor(result)}}}",
+        f"## {result.title}: {_budget(result).strip('`')} {{#{anchor(result)}}}",
         "",
         f"*{result.question}* `kedro run --env={result.study}`{f' with {changed}' if changed else ''}: {_facts(result)}, on "
         f"{result.processor}; torch {result.versions['torch']}.",
@@ -209,7 +210,8 @@ def _difference(standing: Standing) -> str:
     return f"{100 * standing.difference:+.1f}{interval}"
 
 
-def _anchor(result: Result) -> str:
+def anchor(result: Result) -> str:
+    """Where the part of a study begins on the page."""
     return re.sub(r"\W+", "-", result.study)
 
 

@@ -203,6 +203,42 @@ def test_the_search_works_on_pages_from_the_disk(site, chromium):  # noqa: F811 
     assert not [address for address in asked if not address.startswith(("file:", "data:", "blob:"))]
 
 
+def test_results_are_filtered_and_sorted_by_keyboard_on_a_page_from_the_disk(site, chromium):  # noqa: F811 - the fixture
+    page = chromium(width=375)
+    page.goto((site / "results.html").as_uri())
+    everything = page.locator("#all-results tbody tr").count()
+    status = page.get_by_role("status").filter(has_text="results")
+    assert status.text_content() == f"{everything} of {everything} results"
+    page.get_by_label("Study").select_option(index=1)
+    of_one = page.locator("#all-results tbody tr:visible").count()
+    assert 0 < of_one < everything
+    page.get_by_role("searchbox", name="Search", exact=True).and_(page.locator("#results-filter input")).fill(
+        "no such thing"
+    )
+    assert page.get_by_text("No result is like this; choose less.").is_visible()
+    page.get_by_role("button", name="Show all").press("Enter")
+    page.get_by_role("button", name="Value (%)").press("Enter")
+    values = [
+        float(text) for text in page.locator("#all-results tbody td:nth-of-type(1)").all_text_contents() if text != "–"
+    ]
+    assert values == sorted(values, reverse=True)
+    assert page.locator("#all-results th[aria-sort=descending]").text_content() == "Value (%)"
+
+
+@pytest.mark.parametrize(
+    "name", ["findings", "results", "questions", "coming_from", "running", "gallery", "studies", "features"]
+)
+def test_pages_do_not_scroll_sideways_and_wide_tables_say_that_they_do(site, chromium, name):  # noqa: F811 - the fixture
+    page = chromium(width=375)
+    page.goto((site / f"{name}.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = page.locator(".md-typeset__scrollwrap, .scrolls").evaluate_all(
+        "parts => parts.filter(part => part.scrollWidth > part.clientWidth + 1)"
+        ".map(part => part.tabIndex === 0 && part.getAttribute('role') === 'region' && part.matches('.is-wide'))"
+    )
+    assert all(wide)
+
+
 def test_pages_that_show_how_to_extend_show_the_code_that_is_tested(site):
     for page in sorted((ROOT / "docs/extending").glob("*.md")):
         shown = Page(site / "extending" / f"{page.stem}.html").text
