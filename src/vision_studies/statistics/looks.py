@@ -15,7 +15,7 @@ What images add is the same at all looks, so that with it the level is kept all 
 Test images are looked at once, when seeds have ended. The same networks told to end, by how much they vary, and then vary too
 little on test images, too: the fault of sequential intervals of a fixed width (Chow and Robbins 1965; Starr 1966).
 `final_level` is the level at which an interval errs as seldom as is allowed, whatever width was asked for.
-`benchmarks.looks` simulates all of it.
+`benchmarks/results/looks.md` has numbers.
 """
 
 from collections.abc import Iterator, Sequence

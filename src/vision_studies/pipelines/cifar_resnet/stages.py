@@ -62,7 +62,7 @@ def stages(context: ResidualNetworks, _: Known) -> Steps:
         if context.settings.until is None:
             return ended
         validate = Alone(partial(_validate, context=context))
-        validated = yield Stage(VALIDATION, done(seeds), validate, scoring, verb="validate", after=TRAINING)
+        validated = yield Stage(VALIDATION, done(seeds), validate, scoring, verb="score", after=TRAINING)
         return ended and validated
 
     def cost(seeds: Sequence[int]) -> Costs:
