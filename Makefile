@@ -10,7 +10,7 @@ SITE = data/08_reporting/$(STUDY)/kedro_viz
 export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test check test-pythons test-processors lint style types cluster-demo bench faults audit docs viz viz-site clean-venv
+.PHONY: help install lock demo test check test-pythons test-processors lint style types cluster-demo bench gpu-check faults audit docs viz viz-site clean-venv
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -61,6 +61,9 @@ cluster-demo: install  ## run a small study on a Dask scheduler and two workers,
 
 bench: install  ## measure the ratios of benchmarks/ and write benchmarks/results/
 	@for module in loaders augmentation training_step mlp_transfer stacking clustering alphanet frozen_features predict reporting bookkeeping cluster checks copies intervals; do $(BIN)/python -m benchmarks.$$module --write || exit 1; done
+
+gpu-check: install  ## check on a GPU that nothing waits, that numbers are the CPU's, and how fast it is (docs/gpu.md)
+	@$(BIN)/python -m benchmarks.gpu
 
 faults: install  ## kill, damage and fill up everything (some twenty minutes) and write the table of docs/faults.md
 	@$(BIN)/python -m tests.faults --write

@@ -42,6 +42,18 @@ def test_an_error_of_the_user_is_told_in_one_sentence(function):
     assert done.stdout == ""
 
 
+def refuse_as_torch_does():
+    raise NotImplementedError(
+        "The operator 'aten::linalg_qr' is not currently implemented for the MPS device.\nAs a temporary fix, ..."
+    )
+
+
+def test_what_apples_gpu_cannot_do_is_named_with_what_can():
+    told = call(refuse_as_torch_does).stderr
+    assert told.startswith("Error: Apple's GPU cannot compute this (The operator 'aten::linalg_qr' is not currently")
+    assert told.endswith("use the processor: --params=execution.device=cpu.\n")
+
+
 def test_the_way_there_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("VISION_STUDIES_TRACEBACK", "1")
     assert isinstance(call(fail_as_kedro_does).exception, RuntimeError)

@@ -3,7 +3,15 @@ import pytest
 import torch
 
 from vision_studies.augmentation.erasing import cutout
-from vision_studies.augmentation.geometry import alternating_flip, crop_at, pad, random_crop, random_flip
+from vision_studies.augmentation.geometry import (
+    alternating_flip,
+    crop_at,
+    mirror,
+    mirror_all,
+    pad,
+    random_crop,
+    random_flip,
+)
 from vision_studies.augmentation.step import Occasion
 from vision_studies.augmentation.views import average_probabilities, views_of
 from vision_studies.config.augmentation import AugmentationSettings
@@ -26,11 +34,16 @@ def images(request):
 def test_flips_are_torchvisions_and_as_frequent_as_asked(images):
     flipped = random_flip(images, generator(), 0.5)
     mirrored = [bool((ours != image).any()) for ours, image in zip(flipped, images, strict=True)]
-    for ours, image, mirror in zip(flipped, images, mirrored, strict=True):
-        assert torch.equal(ours, transforms.horizontal_flip(image) if mirror else image)
+    for ours, image, is_mirrored in zip(flipped, images, mirrored, strict=True):
+        assert torch.equal(ours, transforms.horizontal_flip(image) if is_mirrored else image)
     assert 16 <= sum(mirrored) <= 48
     assert torch.equal(random_flip(images, generator(), 0.0), images)
     assert torch.equal(random_flip(images, generator(), 1.0), images.flip(3))
+
+
+def test_a_choice_that_only_the_device_knows_is_mirrored_alike(images):
+    chosen = torch.rand(len(images), generator=generator()) < 0.5
+    assert torch.equal(mirror_all(images, chosen), mirror(images, chosen))
 
 
 def test_alternating_flips_show_every_image_from_both_sides_in_two_epochs():

@@ -18,8 +18,10 @@ class ToyDarkenSettings(AugmentationStep):
     def build(self, fill: tuple[float, ...]) -> Augmentation:
         import torch
 
+        from vision_studies.augmentation.draws import send
+
         def darken(images: torch.Tensor, generator: torch.Generator, _occasion: object) -> torch.Tensor:
-            drawn = torch.rand(len(images), generator=generator, device=images.device)
+            drawn = send(torch.rand(len(images), generator=generator), images)
             return (images * (1 - self.most * drawn).view(-1, 1, 1, 1)).to(images.dtype)
 
         return darken

@@ -86,10 +86,20 @@ def test_deterministic_switches_on_and_off(monkeypatch):
 
 def test_devices_are_chosen_by_name():
     assert select_device("cpu") == CPU
-    assert select_device("auto").type in {"cpu", "cuda"}
+    assert select_device("auto").type in {"cpu", "cuda", "mps"}
     for name in ("toaster", "cuda:99"):
         with pytest.raises(ParameterError, match=name):
             select_device(name)
+
+
+def test_apples_gpu_is_taken_where_there_is_one_and_no_other(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert [select_device(name).type for name in ("auto", "mps", "cpu")] == ["mps", "mps", "cpu"]
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert select_device("auto") == CPU
+    with pytest.raises(ParameterError, match=r"execution.device=mps but torch finds no GPU of Apple's here"):
+        select_device("mps")
 
 
 def test_peak_memory_is_that_of_a_process_with_torch():

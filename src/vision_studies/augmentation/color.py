@@ -6,6 +6,7 @@ import torch
 from kornia.enhance import adjust_hue
 from torch import Tensor
 
+from vision_studies.augmentation.draws import positions, send
 from vision_studies.augmentation.luma import LUMA
 
 WHITE = 255.0
@@ -19,10 +20,10 @@ def color_jitter(
     Factors are drawn evenly from 1 - brightness (0 at least) to 1 + brightness, likewise for contrast and saturation; turns
     from -hue to hue, in whole turns of the colour circle.
     """
-    count, device = len(images), images.device
-    order = torch.rand(count, 4, generator=generator, device=device).argsort(dim=1)
-    strengths = torch.tensor([brightness, contrast, saturation, hue], device=device)
-    draws = torch.rand(count, 4, generator=generator, device=device)
+    count = len(images)
+    order = torch.rand(count, 4, generator=generator).argsort(dim=1)
+    strengths = torch.tensor([brightness, contrast, saturation, hue])
+    draws = torch.rand(count, 4, generator=generator)
     low = torch.cat([(1 - strengths[:3]).clamp(min=0), -strengths[3:]])
     high = torch.cat([1 + strengths[:3], strengths[3:]])
     return jitter_colors(images, low + draws * (high - low), order)
@@ -33,16 +34,17 @@ def jitter_colors(images: Tensor, amounts: Tensor, order: Tensor) -> Tensor:
 
     Args:
         images: uint8 [B, C, H, W]; grey images (C = 1) have no saturation and no hue to change.
-        amounts: float [B, 4]: three factors and a share of the colour circle.
-        order: int64 [B, 4]: which of the four comes first, second, third and fourth.
+        amounts: float [B, 4], on the host: three factors and a share of the colour circle.
+        order: int64 [B, 4], on the host: which of the four comes first, second, third and fourth.
     """
     changed = images.float()
     changes = (_brightness, _contrast, *((_saturation, _hue) if images.shape[1] == len(LUMA) else ()))
     for position in range(order.shape[1]):
         for index, change in enumerate(changes):
-            chosen = (order[:, position] == index).nonzero().squeeze(1)
+            chosen = positions(order[:, position] == index)
             if len(chosen):
-                changed[chosen] = change(changed[chosen], amounts[chosen, index].view(-1, 1, 1, 1))
+                places, strengths = send(chosen, images), send(amounts[chosen, index], images)
+                changed[places] = change(changed[places], strengths.view(-1, 1, 1, 1))
     return changed.round().to(images.dtype)
 
 
@@ -70,5 +72,5 @@ def _blend(images: Tensor, others: Tensor, factors: Tensor) -> Tensor:
 def _luma(images: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
-    weights = torch.tensor(LUMA, device=images.device).view(1, -1, 1, 1)
+    weights = send(LUMA, images, torch.float32).view(1, -1, 1, 1)
     return (images * weights).sum(dim=1, keepdim=True)

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from vision_studies.augmentation.draws import send
+
 ATTEMPTS = 10
 """Boxes drawn for an image; it is left alone where none of them fits in."""
 
@@ -20,7 +22,7 @@ def cutout(images: Tensor, generator: torch.Generator, size: int, fill: tuple[fl
 
 def _span(images: Tensor, generator: torch.Generator, length: int, size: int) -> Tensor:
     """For each image which of `length` positions lie in a stretch of `size` around a random one: bool [B, length]."""
-    centre = torch.randint(length, (len(images), 1), generator=generator, device=images.device)
+    centre = send(torch.randint(length, (len(images), 1), generator=generator), images)
     first = centre - size // 2
     positions = torch.arange(length, device=images.device)
     return (positions >= first) & (positions < first + size)
@@ -46,7 +48,7 @@ def random_erasing(
     count, (height, width) = len(images), images.shape[2:]
 
     def draw(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=images.device)
+        return send(torch.rand(*shape, generator=generator), images)
 
     erased = draw(count) < probability
     areas = height * width * (scale[0] + (scale[1] - scale[0]) * draw(count, ATTEMPTS))
@@ -66,5 +68,5 @@ def random_erasing(
 
 def _covered(images: Tensor, rows: Tensor, columns: Tensor, fill: tuple[float, ...]) -> Tensor:
     """Images that are filled where rows (bool [B, H]) and columns (bool [B, W]) cross."""
-    filling = torch.tensor(fill, device=images.device).round().to(images.dtype).view(1, -1, 1, 1)
+    filling = send(fill, images, torch.float32).round().to(images.dtype).view(1, -1, 1, 1)
     return torch.where(rows[:, None, :, None] & columns[:, None, None], filling, images)

@@ -2,9 +2,12 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from vision_studies.augmentation.draws import positions, send
 
 
 def random_flip(images: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:
@@ -17,8 +20,7 @@ def random_flip(images: Tensor, generator: torch.Generator, probability: float =
         >>> random_flip(images, torch.Generator(), probability=1.0).tolist()
         [[[[3, 2, 1]]]]
     """
-    flipped = torch.rand(len(images), generator=generator, device=images.device) < probability
-    return mirror(images, flipped)
+    return mirror(images, torch.rand(len(images), generator=generator) < probability)
 
 
 def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> Tensor:
@@ -43,14 +45,21 @@ def alternating_flip(images: Tensor, seed: int, epoch: int, indices: Tensor) -> 
 
 def mirror(images: Tensor, chosen: Tensor) -> Tensor:
     """Mirror the `chosen`, bool [B], of images [B, C, H, W] left to right."""
+    if not chosen.is_cpu:
+        return mirror_all(images, chosen)
     # Whole images are copied and never single pixels chosen: the mirrored ones are put behind the batch, and one selection
     # takes the right version of each.
     pixels = images.permute(0, 2, 3, 1).contiguous()
-    mirrored = chosen.nonzero().squeeze(1)
-    versions = torch.cat([pixels, pixels.index_select(0, mirrored).flip(2)])
-    taken = torch.arange(len(images), device=images.device)
-    taken[mirrored] = torch.arange(len(images), len(versions), device=images.device)
-    return versions.index_select(0, taken).permute(0, 3, 1, 2)
+    mirrored = positions(chosen)
+    versions = torch.cat([pixels, pixels.index_select(0, send(mirrored, images)).flip(2)])
+    taken = np.arange(len(images))
+    taken[mirrored] = np.arange(len(images), len(versions))
+    return versions.index_select(0, send(taken, images)).permute(0, 3, 1, 2)
+
+
+def mirror_all(images: Tensor, chosen: Tensor) -> Tensor:
+    """The same of a choice that only a GPU knows: it mirrors all images, as nobody has to wait for their number then."""
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
 def random_crop(
@@ -63,7 +72,7 @@ def random_crop(
         padding: pixels added to each side; offsets are drawn from 0 to 2 * padding, both included.
         mode: what the border is filled with.
     """
-    offsets = torch.randint(2 * padding + 1, (2, len(images)), generator=generator, device=images.device)
+    offsets = send(torch.randint(2 * padding + 1, (2, len(images)), generator=generator), images)
     return crop_at(images, offsets[0], offsets[1], padding, mode)
 
 

@@ -8,9 +8,11 @@ import math
 from collections.abc import Callable
 from functools import cache, partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from vision_studies.augmentation.draws import send
 from vision_studies.torchvision_compat import torchvision_module
 
 Operation = Callable[[Tensor], Tensor]
@@ -36,13 +38,11 @@ def rand_augment(
     """
     changed = images.clone()
     for _ in range(num_ops):
-        operations = torch.randint(len(OPERATIONS), (len(images),), generator=generator, device=images.device)
-        backwards = torch.randint(2, (len(images),), generator=generator, device=images.device)
-        kinds = (2 * operations + backwards).tolist()
-        for kind in sorted(set(kinds)):
-            chosen = torch.tensor(
-                [index for index, image_kind in enumerate(kinds) if image_kind == kind], device=images.device
-            )
+        operations = torch.randint(len(OPERATIONS), (len(images),), generator=generator)
+        backwards = torch.randint(2, (len(images),), generator=generator)
+        kinds = (2 * operations + backwards).numpy()
+        for kind in np.unique(kinds).tolist():
+            chosen = send(np.flatnonzero(kinds == kind), images)
             share = magnitude / (num_magnitude_bins - 1)
             operation = build_operation(OPERATIONS[kind // 2], -share if kind % 2 else share, tuple(images.shape[2:]))
             changed[chosen] = operation(changed[chosen])

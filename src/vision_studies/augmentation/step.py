@@ -1,8 +1,8 @@
 """What every step of augmentation must say of itself. Those in the files of `augmentation.steps` are found by themselves.
 
 Nothing here imports torch until a step is built, so that parameters are checked without it. The functions that are built take
-images uint8 [B, C, H, W], which they do not change, and where they draw, a generator on the images' device, from which all
-randomness comes.
+images uint8 [B, C, H, W], which they do not change, and where they draw, a generator of the host, from which all randomness
+comes: what is drawn is sent after the images (`draws.send`), so that it is the same on every device and no GPU is waited for.
 """
 
 from abc import abstractmethod
@@ -32,7 +32,7 @@ class Occasion(NamedTuple):
 
 
 Augmentation = Callable[["Tensor", "Generator", Occasion], "Tensor"]
-"""uint8 [B, C, H, W], a generator and the occasion -> uint8 [B, C, H, W]."""
+"""uint8 [B, C, H, W], a generator of the host and the occasion -> uint8 [B, C, H, W]."""
 
 
 class AugmentationStep(Kind):

@@ -17,7 +17,7 @@ def views_of(images: Tensor, views: int, padding: int, generator: torch.Generato
         images: normalised [B, C, H, W].
         views: how many.
         padding: pixels that a crop may be shifted by, to each side.
-        generator: where the shifts come from; on the images' device.
+        generator: where the shifts come from, on the host.
     """
     for view in range(views):
         shifted = images if view < 2 else random_crop(images, generator, padding, "reflect")

@@ -7,6 +7,8 @@ from kornia.geometry.transform import get_perspective_transform
 from torch import Tensor
 from torch.nn import functional as F
 
+from vision_studies.augmentation.draws import positions, send
+
 Interpolation = Literal["nearest", "bilinear"]
 
 
@@ -15,8 +17,8 @@ def random_rotation(images: Tensor, generator: torch.Generator, degrees: float, 
 
     What comes in from outside is 0.
     """
-    angles = (2 * torch.rand(len(images), generator=generator, device=images.device) - 1) * degrees
-    return rotate(images, angles, interpolation)
+    angles = (2 * torch.rand(len(images), generator=generator) - 1) * degrees
+    return rotate(images, send(angles, images), interpolation)
 
 
 def rotate(images: Tensor, angles: Tensor, interpolation: Interpolation) -> Tensor:
@@ -45,15 +47,15 @@ def random_perspective(
         probability: chance of an image to be distorted.
     """
     count, (height, width) = len(images), images.shape[2:]
-    device = images.device
-    chosen = (torch.rand(count, generator=generator, device=device) < probability).nonzero().squeeze(1)
-    longest = torch.tensor([distortion_scale * width // 2, distortion_scale * height // 2], device=device)
-    moves = (torch.rand(count, 4, 2, generator=generator, device=device) * (longest + 1)).floor()
-    corners = corners_of(images)
-    inwards = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]], device=device)
+    chosen = positions(torch.rand(count, generator=generator) < probability)
+    longest = torch.tensor([distortion_scale * width // 2, distortion_scale * height // 2])
+    moves = (torch.rand(count, 4, 2, generator=generator) * (longest + 1)).floor()
+    inwards = torch.tensor([[1, 1], [-1, 1], [-1, -1], [1, -1]])
     distorted = images.clone()
     if len(chosen):
-        distorted[chosen] = perspective(images[chosen], (corners + inwards * moves)[chosen], interpolation)
+        corners = corners_of(images) + send((inwards * moves)[chosen], images)
+        places = send(chosen, images)
+        distorted[places] = perspective(images[places], corners, interpolation)
     return distorted
 
 
@@ -74,7 +76,7 @@ def corners_of(images: Tensor) -> Tensor:
     """x and y of the corner pixels, float [4, 2]: top left, top right, bottom right, bottom left."""
     right, bottom = images.shape[3] - 1, images.shape[2] - 1
     corners = [[0, 0], [right, 0], [right, bottom], [0, bottom]]
-    return torch.tensor(corners, dtype=torch.float32, device=images.device)
+    return send(corners, images, torch.float32)
 
 
 def warp(images: Tensor, sources: Tensor, interpolation: Interpolation) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from vision_studies.errors import VisionStudiesError
+from vision_studies.errors import ParameterError, VisionStudiesError, one_line
 from vision_studies.files import access_refused
 
 INTERRUPTED = 130
@@ -47,4 +47,8 @@ def _user_error(error: BaseException) -> VisionStudiesError | None:
         current = current.__cause__ or current.__context__
     if isinstance(error, PermissionError) and not isinstance(current, VisionStudiesError):
         return access_refused(error)
+    if isinstance(error, NotImplementedError) and "MPS device" in str(error):
+        return ParameterError(
+            f"Apple's GPU cannot compute this ({one_line(error)}); use the processor: --params=execution.device=cpu."
+        )
     return current if isinstance(current, VisionStudiesError) else None

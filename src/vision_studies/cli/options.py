@@ -58,7 +58,7 @@ BUDGET = click.Option(
     help="Time for the runs of the study, over all its commands: 90s, 10m, 2h. Every variant comes with its first seed before "
     "any has its second; what would not end in time is not begun, and a larger budget goes on.",
 )
-DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 
 _FIRST = ("env", "pipeline", "pipelines", "params")
 _EXAMPLES = (

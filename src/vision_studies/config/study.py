@@ -84,8 +84,8 @@ class ExecutionSettings(Settings):
         ge=1,
         description="processes that train one network of cifar_resnet or alphanet together, each with a GPU of its own",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        description="auto: a GPU where there is one; of several, each process takes its own"
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        description="auto: a GPU where there is one; of several, each process takes its own; mps: the GPU of an Apple machine"
     )
     predictions: Detail | None = Field(
         default=None,  # records of commands of earlier versions have none

@@ -67,12 +67,12 @@ def epoch_order(num_samples: int, seed: int, epoch: int, shuffle: bool) -> torch
     """Positions int64 [num_samples] in the order of an epoch."""
     if not shuffle:
         return torch.arange(num_samples)
-    return torch.randperm(num_samples, generator=_generator("cpu", seed, epoch))
+    return torch.randperm(num_samples, generator=_generator(seed, epoch))
 
 
-def augmentation_generator(seed: int, epoch: int, batch_index: int, device: torch.device) -> torch.Generator:
-    """Randomness of one batch's augmentation: the same whether or not earlier batches were read."""
-    return _generator(device, seed, epoch, batch_index)
+def augmentation_generator(seed: int, epoch: int, batch_index: int) -> torch.Generator:
+    """Randomness of one batch's augmentation, on the host: the same on every device, whatever was read before."""
+    return _generator(seed, epoch, batch_index)
 
 
 class Finisher:
@@ -111,7 +111,7 @@ class Finisher:
         """
         if self._augmentation is not None and len(images):
             count = len(images) if count is None else count
-            generator = augmentation_generator(self._seed, epoch, batch_index, self.device)
+            generator = augmentation_generator(self._seed, epoch, batch_index)
             occasion = Occasion(self._seed, epoch, _spread(indices, places, count))
             images = self._augmentation(_spread(images, places, count), generator, occasion)[places]
         channels, height, width = images.shape[1:]
@@ -229,7 +229,7 @@ class DeviceLoader(Loader):
 
     @override
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        order = self._order(epoch).to(self._images.device)
+        order = self._order(epoch).to(self._images.device, non_blocking=True)
         for batch_index in range(len(self)):
             whole = order[batch_index * self.batch_size :][: self.batch_size]
             places = self.share.places(self.batch_size, len(whole))
@@ -251,7 +251,7 @@ def _spread(part: torch.Tensor, places: slice, count: int) -> torch.Tensor:
     return whole
 
 
-def _generator(device: torch.device | str, *numbers: int) -> torch.Generator:
+def _generator(*numbers: int) -> torch.Generator:
     # SeedSequence mixes the numbers, so that neighbouring seeds and epochs do not share their randomness.
     mixed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator(device=device).manual_seed(int(mixed) >> 1)
+    return torch.Generator().manual_seed(int(mixed) >> 1)

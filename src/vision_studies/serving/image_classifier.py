@@ -87,7 +87,7 @@ class Predictor:
             )
         raw = torch.from_numpy(np.ascontiguousarray(images)).to(self._device).permute(0, 3, 1, 2)
         finished = self._finish(raw, torch.arange(len(images), device=self._device), 0, number)
-        generator = augmentation_generator(self.classifier.seed, 0, number, self._device)
+        generator = augmentation_generator(self.classifier.seed, 0, number)
         logits, training = [], self.classifier.training
         for view in views_of(finished, self._views, self._padding, generator):
             with autocast(training, self._device):

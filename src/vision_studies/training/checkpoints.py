@@ -157,7 +157,8 @@ def _restore(description: Any, tensors: dict[str, Tensor]) -> Any:
 def random_state() -> dict[str, Any]:
     """States of torch's global generators."""
     cuda = [state.clone() for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+    mps = [torch.mps.get_rng_state()] if torch.backends.mps.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda, "mps": mps}
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
@@ -165,3 +166,5 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["cpu"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])
+    for kept in state.get("mps", []):  # earlier versions have kept none
+        torch.mps.set_rng_state(kept)

@@ -40,7 +40,7 @@ from vision_studies.training.selection import EarlyStopping, Tracker
 
 logger = logging.getLogger(__name__)
 
-_LOSS_CHECK = 50  # steps from one look at the loss to the next: on a GPU a look waits for all work to be done
+_LOSS_CHECK = 50  # steps from one look at the loss to the next
 
 
 def fit(
@@ -125,6 +125,34 @@ def fit(
             if agreed(unwanted, training.share, device):
                 training.prune(folder)
     return training.result()
+
+
+class LossWatch:
+    """Whether losses are finite, without waiting for a device that is still at work on them.
+
+    On a device that is given its work ahead of time, a loss is copied when it is shown and looked at when the next one is
+    shown, by when it has long been there; at which step a training is given up does not depend on how fast the device is.
+
+    Args:
+        at_once: look at each loss when it is shown.
+    """
+
+    def __init__(self, *, at_once: bool) -> None:
+        self._at_once = at_once
+        self._shown: Tensor | None = None
+        self._copied: torch.cuda.Event | None = None
+
+    def is_finite(self, loss: Tensor) -> bool:
+        """Whether this loss [] is, or the one that was shown before; True where none was."""
+        if self._at_once:
+            return math.isfinite(float(loss))
+        if self._copied is not None:
+            self._copied.synchronize()
+        before, self._shown = self._shown, loss.to("cpu", non_blocking=True)
+        if loss.is_cuda:
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+        return before is None or math.isfinite(before.numpy())
 
 
 @dataclass
@@ -261,6 +289,7 @@ class _Training:
         # Summed on the device and read once: a GPU must not wait for the reading of every step's loss.
         sums: dict[str, Tensor] = {}
         images_seen = 0
+        watch = LossWatch(at_once=self.device.type == "cpu")
         scale = settings.image_scales[self.epoch * len(settings.image_scales) // settings.epochs]
         for index, batch in enumerate(self.train_loader.epoch(self.epoch)):
             step = self.epoch * len(self.train_loader) + index
@@ -279,7 +308,7 @@ class _Training:
             if self._averaging is not None:
                 self._averaging.update()
             images_seen += part.count if part else len(labels)
-            if index % _LOSS_CHECK == 0 and not math.isfinite(float(total(sums["loss"], self.share))):
+            if index % _LOSS_CHECK == 0 and not watch.is_finite(total(sums["loss"], self.share)):
                 break
         means = {name: float(total(value, self.share)) / images_seen for name, value in sums.items()}
         return means.pop("loss"), means.pop("hits"), means

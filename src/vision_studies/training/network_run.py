@@ -208,7 +208,7 @@ def predict_with_views(
     model.eval()
     collected: dict[int, list[torch.Tensor]] = {count: [] for count in counts}
     for batch_index, batch in enumerate(loader.epoch(0)):
-        generator = augmentation_generator(settings.evaluation.seed, 0, batch_index, device)
+        generator = augmentation_generator(settings.evaluation.seed, 0, batch_index)
         images = place_images(batch.images, settings.training, device)
         logits = []
         for view in views_of(images, max(counts), settings.evaluation.padding, generator):

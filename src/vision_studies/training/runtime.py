@@ -82,7 +82,7 @@ def deterministic(flag: bool) -> None:
 
 
 def select_device(name: str) -> torch.device:
-    """The device called `name`: "cpu", "cuda", "cuda:1" ..., or "auto" for a GPU where there is one.
+    """The device called `name`: "cpu", "cuda", "cuda:1", "mps" ..., or "auto" for a GPU where there is one.
 
     Of several GPUs, "cuda" and "auto" mean one that this process has for itself as long as it lives; where there are more
     processes than GPUs, each GPU gets its share of them. Only GPUs in CUDA_VISIBLE_DEVICES count.
@@ -93,15 +93,17 @@ def select_device(name: str) -> torch.device:
     if name in ("auto", "cuda") and torch.cuda.is_available():
         return _claimed_gpu()
     if name == "auto":
-        return torch.device("cpu")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ParameterError(f"execution.device={name} is no device; choose auto, cpu or cuda.") from error
+        raise ParameterError(f"execution.device={name} is no device; choose auto, cpu, cuda or mps.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ParameterError(
             f"execution.device={name} but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."
         )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ParameterError(f"execution.device={name} but torch finds no GPU of Apple's here; choose auto or cpu.")
     return device
 
 
@@ -137,6 +139,8 @@ def peak_memory_mb(device: torch.device) -> float:
     """Most memory in use at once so far, in millions of bytes: on the GPU by tensors, else by the whole process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    if device.type == "mps":  # what the driver has given, for torch keeps no peak there
+        return torch.mps.driver_allocated_memory() / 1e6
     try:
         import resource
     except ImportError:  # Windows has no such module; what is in use now is the best known there

@@ -24,10 +24,10 @@ def test_a_loader_gives_one_view_after_the_other_and_every_network_the_same(coun
     plain = counting_data.loader("test", kind="device", batch_size=16, device=CPU)
     settings = ViewSettings(**VIEWS)
     for number, batch in enumerate(plain.epoch(0)):
-        expected = [*views_of(batch.images, 4, 1, augmentation_generator(3, 0, number, CPU))]
+        expected = [*views_of(batch.images, 4, 1, augmentation_generator(3, 0, number))]
         for view, images in enumerate(expected):
             for _ in range(2):
-                batches = [*ViewLoader(plain, view, settings, CPU).epoch(0)]
+                batches = [*ViewLoader(plain, view, settings).epoch(0)]
                 assert torch.equal(batches[number].images, images)
                 assert torch.equal(batches[number].indices, batch.indices)
         assert torch.equal(expected[1], batch.images.flip(3))
@@ -52,7 +52,7 @@ def test_a_joint_stack_decides_by_the_mean_over_views_of_all_that_it_sees(tmp_pa
     assert isinstance(model, StackedClassifier)
     stacking.load_weights(model, tmp_path / stacking.WEIGHTS_FILE)
     [batch] = counting_data.loader("test", kind="device", batch_size=64, device=CPU).epoch(0)
-    images = [*views_of(batch.images, 4, 1, augmentation_generator(3, 0, 0, CPU))]
+    images = [*views_of(batch.images, 4, 1, augmentation_generator(3, 0, 0))]
     with torch.inference_mode():
         logits = [stacking.CLASSIFICATION.outputs(model.eval(), view, batch.indices) for view in images]
     metrics = view_metrics(views, run.evaluation.views.numbers)

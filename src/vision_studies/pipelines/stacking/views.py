@@ -7,7 +7,6 @@ the probabilities of the first n views are averaged.
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from scipy.special import softmax
 
 from vision_studies.augmentation.views import views_of
@@ -23,15 +22,15 @@ class ViewLoader(Loader):
     other see the same.
     """
 
-    def __init__(self, loader: Loader, view: int, settings: ViewSettings, device: torch.device) -> None:
+    def __init__(self, loader: Loader, view: int, settings: ViewSettings) -> None:
         self.num_samples, self.batch_size, self.share = loader.num_samples, loader.batch_size, loader.share
-        self._loader, self._view, self._settings, self._device = loader, view, settings, device
+        self._loader, self._view, self._settings = loader, view, settings
         self._drop_last = False
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Batches of an epoch, with the images of the view."""
         for number, batch in enumerate(self._loader.epoch(epoch)):
-            generator = augmentation_generator(self._settings.seed, 0, number, self._device)
+            generator = augmentation_generator(self._settings.seed, 0, number)
             *_, images = views_of(batch.images, self._view + 1, self._settings.padding, generator)
             yield batch._replace(images=images)
 

@@ -156,7 +156,7 @@ def score(
         split, kind=run.loader, batch_size=run.evaluation.batch_size, device=device, positions=positions
     )
     if view:
-        loader = ViewLoader(loader, view, run.evaluation.views, device)
+        loader = ViewLoader(loader, view, run.evaluation.views)
     outputs, labels = predict_outputs(model, loader, run.training, device, objective)
     heads = outputs if outputs.ndim == 3 else outputs[:, None]
     indices = getattr(data.splits, split)
