@@ -32,7 +32,7 @@ EPOCHS = 20
 FIGURES = ("comparison", "learning_curves", "confusion_matrix", "prediction_grid", "reliability")
 SEEDS = 10
 ROUNDS = 3
-SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
+SETTINGS = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 RESULT = Path(__file__).parent / "results" / "reporting.md"
 
 

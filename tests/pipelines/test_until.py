@@ -20,7 +20,7 @@ from vision_studies.reports.verdict import sentences
 from vision_studies.studies.forecast import REUSE, forecast
 from vision_studies.studies.results import write_results
 
-REPORTING = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01)
+REPORTING = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 STACKS = [
     {"name": "two", "changes": {"base_learners": ["small", "small"]}, "space": None},
     {"name": "three", "changes": {}, "space": None},
