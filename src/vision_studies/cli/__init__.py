@@ -19,7 +19,7 @@ from vision_studies.project_folders import project_folder
 
 @click.group(name="vision-studies")
 def cli() -> None:
-    """Vision Studies: how image classifiers generalise."""
+    """Vision Studies: which image classifier to take, and how classifiers generalise."""
 
 
 use_project_logging(project_folder())

@@ -27,12 +27,13 @@ _STOPPED = "Stopped. Nothing that was finished is lost: the same command goes on
 
 
 @click.command(
+    short_help="Say which classifier to take for a folder of images.",
     epilog=(
         "\b\nExamples:\n"
         "  kedro choose photos\n"
         "  kedro choose photos --budget=1h\n"
         "  kedro choose labels.csv --size=128 --study=leaves"
-    )
+    ),
 )
 @click.argument("source")
 @click.option("--budget", default="10m", show_default=True, help="Time for all candidates: 90s, 10m, 1h.")

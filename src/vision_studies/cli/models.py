@@ -42,7 +42,7 @@ Choose = Callable[[], ChosenModel]
 """Finds the model that a command's options name."""
 
 
-@click.group()
+@click.group(short_help="Use trained models: predict, try, evaluate, export.")
 def models() -> None:
     """Use trained models: list, predict, try, evaluate, export, describe.
 

@@ -235,8 +235,8 @@ def _heading(plan: StudyPlan) -> str:
     option = "" if plan.study == "base" else f" --env={plan.study}"
     if plan.forecasts is None:
         lines.append(
-            "Its images are not prepared yet, and what a run is called includes its images: which runs are finished can be "
-            f"told after `kedro run{option} --pipeline=data_prep`."
+            "Its images are not prepared yet, without which it cannot be told which runs are finished;\n"
+            f"`kedro run{option} --pipeline=data_prep` prepares them."
         )
     elif plan.images is not None:
         lines.append(f"data_prep: images and splits lie in {plan.images}")

@@ -46,6 +46,7 @@ _MOST_INCHES = 60
 
 
 @click.group(
+    short_help="List, compare, plan, label, export and tidy up runs.",
     epilog=(
         "\b\nExamples:\n"
         "  kedro runs list --env=resnet_se\n"
@@ -53,7 +54,7 @@ _MOST_INCHES = 60
         "  kedro runs label 3f2a best_so_far\n"
         "  kedro runs accuracy best_so_far\n"
         "  kedro runs graphs 3f2a 91c0 -o figures"
-    )
+    ),
 )
 def runs() -> None:
     """List, compare, score, label, tidy, draw and export runs of earlier studies.

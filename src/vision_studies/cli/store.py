@@ -20,11 +20,12 @@ _SHOWN = 10
 
 
 @click.group(
+    short_help="Bring a study to a store, or from there.",
     epilog=(
         "\b\nExamples:\n"
         "  kedro store status --env=resnet_se\n"
         "  kedro store pull --env=resnet_se --params=storage.url=s3://bucket/folder"
-    )
+    ),
 )
 def store() -> None:
     """Bring a study and its data to the store of storage.url, or from there."""

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 @click.group(
+    short_help="Write a study of your own; compare studies of several sets.",
     epilog="\b\nExamples:\n  kedro studies new birds --from=resnet_se --data=photos/birds\n"
-    "  kedro studies compare alpha_study alpha_study+cifar100 alpha_study+fashion_mnist -o ranks"
+    "  kedro studies compare alpha_study alpha_study+cifar100 alpha_study+fashion_mnist -o ranks",
 )
 def studies() -> None:
     """Write a study of your own images; compare the variants of studies that differ in their images."""

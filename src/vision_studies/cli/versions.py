@@ -23,13 +23,14 @@ ENV = env_option("Study whose versions are meant; base without it.")
 
 
 @click.group(
+    short_help="List, restore and delete earlier results and figures.",
     epilog=(
         "\b\nExamples:\n"
         "  kedro versions list --env=resnet_se\n"
         "  kedro versions restore cifar_resnet.results 2026-11-30T06.22.51.123Z --env=resnet_se\n"
         "  kedro run --env=resnet_se --pipeline=reporting\n"
         "  kedro versions clean --env=resnet_se --keep=1 --delete"
-    )
+    ),
 )
 def versions() -> None:
     """List, restore and delete earlier results, figures and selected models of a study.
