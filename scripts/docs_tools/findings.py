@@ -97,7 +97,7 @@ def _facts(result: Result) -> str:
         counts.append("1 seed" if seeds == {1} else f"{_span(seeds)} seeds")
     counted = ", ".join(counts)
     said = f"{counted}; " if counted else ""
-    return f"{_budget(result)}; {said}{result.wall_minutes:,.0f} min; {_version(result)}"
+    return f"{_budget(result)}; {said}{result.minutes} min; {_version(result)}"
 
 
 def _span(counts: set[int]) -> str:
@@ -147,7 +147,7 @@ def _table(results: Sequence[Result]) -> str:
                 counts = [
                     f"{chosen.images or 0:,}",
                     str(chosen.seeds or 0),
-                    f"{result.wall_minutes:,.0f}",
+                    result.minutes,
                     _version(result),
                 ]
                 lines.append(f"| {' | '.join([*cells, *counts])} |")

@@ -104,6 +104,7 @@ class Result:
         wall_minutes: of all commands together.
         run_minutes: of all runs together, as their table says; a network that several runs need counts in each.
         figures: files beside the result.
+        killed: commands that were killed, of which nobody knows how long they took.
     """
 
     study: str
@@ -122,6 +123,12 @@ class Result:
     wall_minutes: float
     run_minutes: float
     figures: tuple[str, ...]
+    killed: int = 0
+
+    @property
+    def minutes(self) -> str:
+        """How long its commands took, in words."""
+        return f"{'at least ' if self.killed else ''}{self.wall_minutes:,.0f}"
 
     @property
     def is_told(self) -> bool:
@@ -189,6 +196,7 @@ def result_of(project: Path, study: str, lead: int | None = None) -> Result:
         wall_minutes=round(sum(map(_minutes, records)), 1),
         run_minutes=round(sum(map(_run_minutes, sorted(outputs.glob("*/results.parquet")))), 1),
         figures=(),
+        killed=sum(_is_killed(record) for record in records),
     )
 
 
@@ -224,8 +232,12 @@ def _changed(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _is_killed(record: Mapping[str, Any]) -> bool:
+    return not record.get("finished_at")
+
+
 def _minutes(record: Mapping[str, Any]) -> float:
-    if not record["finished_at"]:
+    if _is_killed(record):
         return 0.0
     started, finished = (datetime.fromisoformat(record[name]) for name in ("started_at", "finished_at"))
     return (finished - started).total_seconds() / 60

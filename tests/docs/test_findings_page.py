@@ -91,6 +91,15 @@ def test_a_result_has_what_the_study_said_and_how_it_was_found(project):
     assert not result_of(project, STUDY, lead=0).is_told
 
 
+def test_of_a_command_that_was_killed_nobody_knows_how_long_it_took(project):
+    killed = project / f"data/08_reporting/{STUDY}/run_records/2.json"
+    record = json.loads(killed.read_text(encoding="utf-8"))
+    del record["finished_at"]
+    killed.write_text(json.dumps(record | {"status": "running"}), encoding="utf-8")
+    result = result_of(project, STUDY)
+    assert (result.killed, result.minutes) == (1, "at least 30")
+
+
 def test_a_result_is_read_as_it_was_kept_with_its_figures(project, tmp_path):
     result, folder = result_of(project, STUDY), tmp_path / "results"
     file = write_result(project, result, None, folder)

@@ -71,7 +71,7 @@ def learning_rates(trials: pd.DataFrame) -> Figure:
             best = rows.loc[rows["validation_loss"].idxmin()]
             star = {"marker": "*", "markersize": 13, "markeredgecolor": INK, "color": style["color"], "zorder": 4}
             axes.plot(best["lr"], best["validation_loss"], **star)
-        _log(axes.xaxis)
+        _log(axes.xaxis, (1, 3))
         _log(axes.yaxis)
         axes.set_title(TITLES[kind], fontsize=11)
     panels.label("learning rate", "validation loss (nats)")
@@ -82,6 +82,6 @@ def learning_rates(trials: pd.DataFrame) -> Figure:
     return finished(panels.figure, "Which learning rate serves which width", legend=handles, columns=4)
 
 
-def _log(axis: Any) -> None:
-    logarithmic(axis, (1, 2, 5), lambda value, _: f"{value:g}".replace("e-0", "e-"), most=6)
+def _log(axis: Any, steps: tuple[int, ...] = (1, 2, 5)) -> None:
+    logarithmic(axis, steps, lambda value, _: f"{value:g}".replace("e-0", "e-"), most=6)
     axis.set_minor_locator(NullLocator())
