@@ -15,8 +15,9 @@ from torch import nn
 
 from vision_studies.augmentation.views import average_probabilities, views_of
 from vision_studies.config.network_run import RunSettings
-from vision_studies.data.loaders import WHOLE, Loader, Share, augmentation_generator
+from vision_studies.data.loaders import WHOLE, Loader, Share, SplitOptions, augmentation_generator
 from vision_studies.data.prepared import PreparedData
+from vision_studies.models.architecture import Architecture
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.predictions import PredictedSplit, Predictions
@@ -36,6 +37,14 @@ from vision_studies.training.samplers import EpochDraw
 def build_network(settings: RunSettings, data: PreparedData) -> nn.Module:
     """The network of a run, made to fit the images and the classes of the data."""
     return settings.model.build(**data.sizes)
+
+
+def show_images(network: nn.Module, architecture: Architecture, data: PreparedData) -> None:
+    """Let a network set its first weights from the first training images, where it is made so."""
+    if architecture.images_at_first:
+        options: SplitOptions = {"batch_size": architecture.images_at_first, "device": torch.device("cpu")}
+        plain = data.loader("train", kind="device", **options)
+        network.initialise_from_data(next(iter(plain.epoch(0))).images)  # type: ignore[operator]
 
 
 def divided(settings: RunSettings, seed: int, data: PreparedData) -> PreparedData:
@@ -93,9 +102,7 @@ def _train(
     data, source = divided(settings, seed, data), settings.randomness
     seed_everything(source.seed_of("weights", seed))
     model = build_network(settings, data)
-    if settings.model.images_at_first:
-        plain = data.loader("train", kind="device", batch_size=settings.model.images_at_first, device=device)
-        model.initialise_from_data(next(iter(plain.epoch(0))).images.cpu())  # type: ignore[operator]
+    show_images(model, settings.model, data)
     labels = np.asarray(data.image_set.labels[data.splits.train])
     objective = CLASSIFICATION
     if settings.loss is not None:

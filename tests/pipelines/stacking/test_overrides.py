@@ -84,6 +84,7 @@ STUDY = {
 }
 """Parameter of a study -> what it changes in the study's settings."""
 SEARCH = {
+    "until={half_width: 0.5, of: difference, at_most: 12}": "until",  # which wants several variants
     "search.trials=7": "search.trials",
     "search.timeout=60": "search.timeout",
     "search.seed=43": "search.seed",

@@ -44,6 +44,24 @@ def test_a_detached_stack_with_alpha_1_trains_its_learners_as_if_each_were_alone
         np.testing.assert_allclose(losses, result.history["validation_loss"], rtol=1e-5)
 
 
+def test_a_network_that_wants_to_see_images_first_sees_them_in_a_stack_and_alone(tmp_path, counting_data):
+    widths = {"name": "speedrun_net", "widths": [4, 4, 4]}
+    settings = stacking_settings(networks={"small": {"model": widths}}, run={"base_learners": ["small", "wide"]})
+    run = stack_run(settings.configured(settings.variants[0]), settings.networks)
+    assert [learner.first_layer for learner in run.base_learners] == ["images", None]
+    written = [learner.model_dump() for learner in run.base_learners]
+    assert ["first_layer" in each for each in written] == [True, False]  # others keep their fingerprints
+    alone = independent_members(run)[0]
+    expected = alone.learner.model.build(**counting_data.sizes)
+    images = next(iter(counting_data.loader("train", kind="device", batch_size=5000, device=CPU).epoch(0))).images
+    expected.initialise_from_data(images)
+    stack = build_stack(run, counting_data, seed=0)
+    for network in (stack.base_learners[0], stacking.build(alone, 0, counting_data)):
+        assert torch.equal(network.whitening.weight, expected.whitening.weight)
+    outcome = stacking.train(alone, 0, counting_data, tmp_path, CPU)
+    assert outcome.status == COMPLETE
+
+
 def test_an_attached_meta_learner_changes_its_learners(tmp_path, counting_data):
     weights = []
     for detach in (True, False):

@@ -1,6 +1,6 @@
 """What the runs of a stacking study cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -23,6 +23,7 @@ from vision_studies.pipelines.stacking.settings import (
     EnsembleRun,
     JointRun,
     NetworkRun,
+    with_any_weights,
 )
 from vision_studies.training.timing import fit_costs
 
@@ -80,9 +81,9 @@ def _fitted(run: JointRun | NetworkRun | EnsembleRun, data: PreparedData, device
 
     def operations() -> float:
         with without_values():
-            return float(count_macs(work.build(run, 0, data), data.image_shape))
+            return float(count_macs(work.build(with_any_weights(run), 0, data), data.image_shape))
 
-    return fit_costs(_shape(run, data, device), run.training, rehearse, data, _without_files(run, operations))
+    return fit_costs(_shape(run, data, device), run.training, rehearse, data, operations)
 
 
 def _cross_validated(run: CrossValidatedRun, data: PreparedData, device: torch.device) -> list[Cost]:
@@ -133,15 +134,9 @@ def _shape(run: AnyRun, data: PreparedData, device: torch.device) -> dict[str, A
     dumped = run.model_dump(mode="json", include=_SHAPE)
     for learner in (dumped.get("learner"), *dumped.get("base_learners", ())):
         if learner is not None:  # first weights cost no time
-            for name in ("initialisation", "weights_hash", "weights_file"):
+            for name in ("initialisation", "weights_hash", "weights_file", "first_layer"):
                 learner.pop(name, None)
     return {**dumped, "classes": data.num_classes, "device": device.type}
-
-
-def _without_files(run: JointRun | NetworkRun | EnsembleRun, operations: Callable[[], float]) -> Callable[[], float]:
-    learners = run.base_learners if isinstance(run, JointRun) else [run.learner]
-    # Weights that are read from a file need somewhere to go.
-    return (lambda: 1e9 * len(learners)) if any(learner.weights_file for learner in learners) else operations
 
 
 def _times(cost: Cost, factor: float) -> Cost:

@@ -151,8 +151,7 @@ def ensemble_cost(run: EnsembleRun, data: PreparedData) -> dict[str, int]:
     Raises:
         ParameterError: the network's layers cannot be shared as the ensemble asks.
     """
-    drawn = {"weights_file": None, "weights_hash": None, "initialisation": None}
-    plain = run.model_copy(update={"learner": run.learner.model_copy(update=drawn)})
+    plain = run.model_copy(update={"learner": run.learner.with_any_weights})
     with without_values():
         network = build_ensemble(plain, data, seed=0)
         return network_size(network.members if network.decides is None else network.decides, data.image_shape)

@@ -17,9 +17,9 @@ from vision_studies.pipelines.stacking.settings import (
     CrossValidatedRun,
     EnsembleRun,
     JointRun,
-    LearnerSettings,
     NetworkRun,
     read_run,
+    with_any_weights,
 )
 from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_learner
 from vision_studies.pipelines.stacking.stages import TRAINED
@@ -48,15 +48,13 @@ def rebuild(stored: StoredNetwork, data: PreparedData) -> ImageClassifier:
 
 
 def _trained(run: NetworkRun | JointRun | EnsembleRun, seed: int, weights: Path, data: PreparedData) -> nn.Module:
-    if isinstance(run, EnsembleRun):
-        plain_run = run.model_copy(update={"learner": _plain(run.learner)})
-        ensemble = load_selected(build_ensemble(plain_run, data, seed=seed), weights)
+    # Those that decide are read at once, and the files that the first ones came from may be gone.
+    plain = with_any_weights(run)
+    if isinstance(plain, EnsembleRun):
+        ensemble = load_selected(build_ensemble(plain, data, seed=seed), weights)
         return LastHead(ensemble) if ensemble.decides is None else ensemble.decides  # type: ignore[return-value]
-    if isinstance(run, NetworkRun):
-        alone = run.model_copy(update={"learner": _plain(run.learner)})
-        return load_selected(stacking.build(alone, seed, data), weights)
-    plain = run.model_copy(update={"base_learners": tuple(map(_plain, run.base_learners))})
-    return LastHead(load_selected(stacking.build(plain, seed, data), weights))
+    network = load_selected(stacking.build(plain, seed, data), weights)
+    return LastHead(network) if isinstance(plain, JointRun) else network
 
 
 def _combination(run: CombinationRun, stored: StoredNetwork, data: PreparedData) -> nn.Module:
@@ -81,7 +79,7 @@ def _folded(run: CrossValidatedRun, stored: StoredNetwork, data: PreparedData) -
     seed, folder = stored.seed, stored.folder
 
     def network(learner: int, path: Path) -> nn.Module:
-        model = build_learner(_plain(run.base_learners[learner]), data, seed=seed, member=learner)
+        model = build_learner(run.base_learners[learner].with_any_weights, data, seed=seed, member=learner)
         return load_weights(model, path / WEIGHTS_FILE)
 
     sets, shares = cross_validation.asked_networks(run, folder, lambda: cross_validation.stored_accuracies(run, folder))
@@ -89,11 +87,6 @@ def _folded(run: CrossValidatedRun, stored: StoredNetwork, data: PreparedData) -
     meta_learner = cross_validation.level_one_network(run, data, seed)
     load_weights(meta_learner, stored.weights)
     return FoldedStack(networks, shares.tolist(), meta_learner, partial(cross_validation.meta_inputs, run))
-
-
-def _plain(learner: LearnerSettings) -> LearnerSettings:
-    """Without a rule or a file for first weights, which may be gone: other weights take their place at once."""
-    return learner.model_copy(update={"weights_file": None, "weights_hash": None, "initialisation": None})
 
 
 def _identity(description: Mapping[str, Any]) -> str:

@@ -286,6 +286,20 @@ class LearnerSettings(NetworkSettings):
 
     initialisation: Initialisation | None = Field(description="rule for the first weights; null: the network's own")
     weights_hash: str | None = Field(description="SHA-256 of the weights_file")
+    first_layer: Literal["images"] | None = Field(
+        default=None,  # runs of earlier versions left to chance what a network wants to be set
+        description="images: set from training images, of a network that wants it so; null: as its first weights are drawn",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_defaults(self, write(self), "first_layer")
+
+    @property
+    def with_any_weights(self) -> "LearnerSettings":
+        """The same network without what its first weights come from."""
+        drawn = dict.fromkeys(("weights_file", "weights_hash", "initialisation", "first_layer"))
+        return self.model_copy(update=drawn)
 
 
 class RunEvaluationSettings(EvaluationSettings):
@@ -411,6 +425,14 @@ AnyRun = NetworkRun | JointRun | CrossValidatedRun | CombinationRun | EnsembleRu
 _ADAPTER: TypeAdapter[AnyRun] = TypeAdapter(Annotated[AnyRun, Field(discriminator="method")])
 
 
+def with_any_weights(run: NetworkRun | JointRun | EnsembleRun) -> NetworkRun | JointRun | EnsembleRun:
+    """The same networks without what their first weights come from, for where others take their place, or none matter."""
+    if isinstance(run, JointRun):
+        learners = tuple(learner.with_any_weights for learner in run.base_learners)
+        return run.model_copy(update={"base_learners": learners})
+    return run.model_copy(update={"learner": run.learner.with_any_weights})
+
+
 def read_run(configuration: dict[str, Any]) -> AnyRun:
     """A run's settings from its stored configuration."""
     return _ADAPTER.validate_python(configuration)
@@ -457,5 +479,7 @@ def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]
                 "to null."
             )
         rule, weights_hash = (settings.initialisation, None) if file is None else (None, hash_file(file))
-        members.append(LearnerSettings(**network.model_dump(), initialisation=rule, weights_hash=weights_hash))
+        weights = {"initialisation": rule, "weights_hash": weights_hash}
+        shown = {"first_layer": "images"} if network.model.images_at_first and file is None else {}
+        members.append(LearnerSettings.model_validate(network.model_dump() | weights | shown))
     return tuple(members)

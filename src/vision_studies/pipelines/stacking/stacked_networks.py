@@ -21,6 +21,7 @@ from vision_studies.pipelines.stacking.settings import (
     Stack,
 )
 from vision_studies.project_folders import in_project
+from vision_studies.training.network_run import show_images
 from vision_studies.training.runtime import derived_seed
 
 _META_LEARNER = 1_000_000
@@ -47,6 +48,8 @@ def build_learner(settings: LearnerSettings, data: PreparedData, *, seed: int, m
     network = settings.model.build(**data.sizes)
     if settings.initialisation is not None:
         initialise(network, settings.initialisation)
+    if settings.first_layer is not None:
+        show_images(network, settings.model, data)
     if settings.weights_file is not None:
         load_pretrained(network, in_project(settings.weights_file))
     return freeze_blocks(network, settings.model.freezable_blocks(network), settings.frozen_blocks)
