@@ -24,7 +24,7 @@ def test_the_demo_trains_scores_and_reports(demo_project):
     assert len(json.loads((study / "results.json").read_text())) == 2
     report = demo_project.folder / "data/08_reporting/demo+quick/report.html"
     page = report.read_text(encoding="utf-8")
-    assert page.count('<button type="button" class="zoom') == 34
+    assert page.count('<button type="button" class="zoom') == 35
     assert page.count('<figure class="chart') == 8
     assert len(page.encode()) < 500_000
     assert sorted(file.name for file in report.parent.glob("scripts/*")) == [

@@ -70,7 +70,7 @@ def test_every_study_can_be_rehearsed(rehearsals, study):
             assert table.groupby("seed")["configuration_hash"].nunique().eq(table["variant"].nunique()).all()
         if pipeline == "stacking":
             written = rehearsals.folder / f"data/08_reporting/{name}/stacking"
-            figures = {"comparison", "opponents", "efficiency", "learning_curves", "parts"}
+            figures = {"comparison", "opponents", "efficiency", "learning_curves", "members", "parts"}
             assert {path.stem for path in written.glob("*.png")} == (figures if drawn else set())
             tables = {path.name for path in (written / "tables").iterdir()}
             assert len(tables) == 10

@@ -110,7 +110,7 @@ def write_study(conf: Path, name: str, template: str, source: str, image_size: i
     if (conf / SMALL_BUDGET).is_dir():
         files |= {
             f"{name}{QUICK}/{ENVIRONMENT_FILE}": f"extends: [{name}, {SMALL_BUDGET}]\n",
-            f"{name}{QUICK}/{PARAMETERS_FILE}": _quick_parameters(name, image_size),
+            f"{name}{QUICK}/{PARAMETERS_FILE}": _quick_parameters(conf, name, template, image_size),
         }
     with _removed_unless_whole(conf, name):
         for file, text in files.items():
@@ -233,11 +233,15 @@ def _parameters(
     return "\n".join(parts)
 
 
-def _quick_parameters(name: str, image_size: int) -> str:
-    return (
+def _quick_parameters(conf: Path, name: str, template: str, image_size: int) -> str:
+    text = (
         f"# The study {name} with the networks and epochs of conf/{SMALL_BUDGET}: kedro run --env={name}{QUICK}\n\n"
         f"data_prep:\n  image_size: {image_size}   # as in {name}, for which the images are prepared once\n"
     )
+    file = conf / SMALL_BUDGET / f"{template}.yml"  # what that budget changes of this study alone
+    own = read_mapping(file, conf.parent) if file.is_file() else {}
+    rest = {pipeline: values for pipeline, values in own.items() if pipeline != "data_prep"}
+    return f"{text}\n{yaml.safe_dump(rest, sort_keys=False)}" if rest else text
 
 
 _UNEVEN = 3  # times as many images of the largest class as of the smallest make a tail of its own
