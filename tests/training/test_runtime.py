@@ -44,7 +44,9 @@ def test_derived_seeds_depend_on_every_part_and_its_place():
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has the setting")
 def test_training_in_a_tuned_process_soon_needs_no_new_pages():
-    # Steps of a network, because a single buffer may be refused its old place by a small neighbour that is still alive.
+    # Steps of a network, because a single buffer may be refused its old place by a small neighbour that is still alive: it
+    # depends on when the threads come to it, and costs one more stretch of the heap, some thousand pages, in any of the
+    # first steps. Of many steps together that is little, where a process that hands its memory back pays in every one.
     script = """
 import resource, sys, torch
 from vision_studies.training.runtime import tune_process
@@ -52,8 +54,8 @@ if sys.argv[1] == "tuned":
     assert tune_process()
 model = torch.nn.Sequential(*(torch.nn.Conv2d(16, 16, 1) for _ in range(3)))
 images = torch.zeros(448, 16, 48, 48)  # 66 MB: more than an arena of a thread of its own can hold
-for step in range(6):
-    if step == 5:
+for step in range(12):
+    if step == 4:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     model(images).sum().backward()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -62,7 +64,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     for kind in ("tuned", "plain"):
         command = [sys.executable, "-c", script, kind]
         faults[kind] = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert faults["plain"] > 5_000
+    assert faults["plain"] > 8 * 5_000
     assert faults["tuned"] < 0.05 * faults["plain"]
 
 
