@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 from vision_studies.models.backbones import load_backbone, open_backbone
 from vision_studies.training import feature_store, frozen_features
-from vision_studies.training.feature_store import are_stored, feature_key, joined_features, stored_features
+from vision_studies.training.feature_store import feature_key, joined_features, read_features, stored_features
 from vision_studies.training.precision import has_fast_bfloat16
 
 NAME = "efficientnet_lite0"
@@ -82,7 +82,8 @@ def test_features_are_computed_once(images, tmp_path, monkeypatch):
     first = stored_features(tmp_path, images, "one", NAME, 32)
     monkeypatch.setattr(feature_store, "FeatureExtractor", None)  # which would fail
     np.testing.assert_array_equal(stored_features(tmp_path, images, "one", NAME, 32), first)
-    assert are_stored(tmp_path, feature_key("one", NAME, open_backbone(NAME).weights, 32))
+    key = feature_key("one", NAME, open_backbone(NAME).weights, 32)
+    np.testing.assert_array_equal(read_features(tmp_path, key, len(images)), first)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def fit_learning_curve(sizes: Sequence[int] | np.ndarray, accuracies: np.ndarray
     return LearningCurve(numbers, values, ceiling, gain, exponent, fitted[1:])
 
 
-def check_on_largest(curve: LearningCurve, *, confidence: float = 0.95) -> tuple[float, float, float, float]:
-    """The mean accuracy of the largest size, and what a curve through the smaller ones had promised: value, low, high.
+def promised_at_largest(curve: LearningCurve, *, confidence: float = 0.95) -> tuple[float, float, float]:
+    """What a curve through all sizes but the largest promises there: accuracy and the ends of its interval, all from 0 to 1.
 
     Raises:
         DataError: there are fewer than four sizes.
@@ -100,7 +100,7 @@ def check_on_largest(curve: LearningCurve, *, confidence: float = 0.95) -> tuple
             f"{len(curve.sizes)}."
         )
     before = fit_learning_curve(curve.sizes[:-1], curve.accuracies[:, :-1])
-    return (float(curve.accuracies[:, -1].mean()), *before.at(float(curve.sizes[-1]), confidence))
+    return before.at(float(curve.sizes[-1]), confidence)
 
 
 def subsets(y: np.ndarray, folds: np.ndarray, sizes: Sequence[int], seed: int) -> np.ndarray:

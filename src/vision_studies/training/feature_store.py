@@ -128,11 +128,6 @@ def read_features(root: Path, key: FeatureKey, images: int) -> np.ndarray | None
     return _read(key.folder(root) / _WHOLE, (images, None))
 
 
-def are_stored(root: Path, key: FeatureKey) -> bool:
-    """Whether all features of a key are on the disk."""
-    return (key.folder(root) / _WHOLE).is_file()
-
-
 def joined_features(parts: Sequence[np.ndarray]) -> np.ndarray:
     """Features of several backbones or sizes side by side, float32 [N, sum of D].
 

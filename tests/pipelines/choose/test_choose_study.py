@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -31,8 +32,10 @@ from vision_studies.pipelines.choose.candidates import (
     merits,
     steps,
 )
+from vision_studies.pipelines.choose.conclusions import _more_images
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import joined, known_backbone
+from vision_studies.pipelines.choose.learning import COLUMNS
 from vision_studies.pipelines.choose.method import METHOD
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.plots import _elapsed
@@ -455,6 +458,46 @@ def test_what_else_is_said(tried):
     for figure in (*nodes.plot_candidates(table), nodes.plot_learning_curve(curve)):
         assert figure.axes
     assert nodes.plot_label_errors(suspects, own.images.image_set).get_figwidth() > 0
+
+
+def test_more_images_are_foretold_and_the_foretelling_is_checked(tmp_path):
+    own = context(tmp_path, images(each=40), backbones=[], families=["lda"])
+    table = nodes.try_candidates(own)
+    curve = nodes.measure_learning_curve(own, table)
+    measured, fitted, checked = (curve[curve["kind"] == kind] for kind in ("measured", "fitted", "checked"))
+    assert len(measured) >= 4
+    assert fitted["images"].max() == 4 * measured["images"].max()
+    assert checked["images"].tolist() == [measured["images"].max()]
+    for rows in (measured, fitted, checked):
+        assert (rows["low"] <= rows["accuracy"]).all()
+        assert (rows["accuracy"] <= rows["high"]).all()
+    said = _more_images(curve)
+    assert len(said) == 2
+    assert f"{100 * checked['accuracy'].iloc[0]:.1f} %" in said[1]
+    assert nodes.plot_learning_curve(curve).axes
+
+
+@pytest.mark.parametrize(
+    ("promised", "verdict"),
+    [
+        ((0.66, 0.62, 0.69), "The power law holds: "),
+        ((0.75, 0.72, 0.78), "The power law does not hold, so do not count on it: "),
+    ],
+)
+def test_the_learning_curve_is_checked_at_the_largest_size(promised, verdict):
+    rows = [
+        (50, 0.5, 0.46, 0.54, "measured"),
+        (400, 0.65, 0.61, 0.69, "measured"),
+        (800, 0.7, 0.68, 0.72, "fitted"),
+        (400, *promised, "checked"),
+    ]
+    said = _more_images(pd.DataFrame(rows, columns=COLUMNS))
+    assert said[0].startswith("Twice as many images would give about 70.0 % (68.0 to 72.0)")
+    assert said[1].startswith(verdict)
+    assert said[1].endswith("with 400, and 65.0 % (61.0 to 69.0) was measured.")
+    assert (
+        len(_more_images(pd.DataFrame(rows[:3], columns=COLUMNS))) == 1
+    )  # finished by an earlier release, or three sizes
 
 
 def test_what_time_buys_counts_features_that_candidates_share_once():

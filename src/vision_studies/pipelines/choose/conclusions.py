@@ -70,16 +70,30 @@ def _best(rows: pd.DataFrame) -> pd.Series:
 
 
 def _more_images(curve: pd.DataFrame) -> list[str]:
-    measured, fitted = (curve[curve["kind"] == kind] for kind in ("measured", "fitted"))
+    measured, fitted, checked = (curve[curve["kind"] == kind] for kind in ("measured", "fitted", "checked"))
     further = fitted[fitted["images"] > measured["images"].max() * 1.99] if len(measured) else fitted.iloc[:0]
     if further.empty:
         return []
     row, most = further.iloc[0], measured.loc[measured["images"].idxmax()]
-    interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
     return [
-        f"Twice as many images would give about {_share(row['accuracy'])}{interval}, by a power law through "
-        f"{len(measured)} sizes; with {most['images']:,.0f} to learn from it is {_share(most['accuracy'])}."
+        f"Twice as many images would give about {_with_interval(row)}, by a power law through {len(measured)} sizes; with "
+        f"{most['images']:,.0f} to learn from it is {_share(most['accuracy'])}.",
+        *(_checked(promised, most) for _, promised in checked.iterrows()),
     ]
+
+
+def _checked(promised: pd.Series, measured: pd.Series) -> str:
+    """Whether the power law through the smaller sizes has kept its promise for the largest."""
+    kept = promised["low"] <= measured["high"] and measured["low"] <= promised["high"]
+    return (
+        f"The power law {'holds' if kept else 'does not hold, so do not count on it'}: through the smaller sizes it promises "
+        f"{_with_interval(promised)} with {measured['images']:,.0f}, and {_with_interval(measured)} was measured."
+    )
+
+
+def _with_interval(row: pd.Series) -> str:
+    interval = "" if np.isnan(row["low"]) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    return f"{_share(row['accuracy'])}{interval}"
 
 
 def _labels(label_errors: pd.DataFrame) -> list[str]:

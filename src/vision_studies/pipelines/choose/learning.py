@@ -33,9 +33,10 @@ def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.
     those of the power law are over draws of the images that are learnt from.
 
     Returns:
-        Columns images, accuracy, low, high and kind (`measured` or `fitted`); empty where there are too few images.
+        Columns images, accuracy, low, high and kind (`measured`, `fitted`, or `checked`: what a power law through the other
+        sizes promises at the largest, where there are four sizes); empty where there are too few images.
     """
-    from vision_studies.classifiers.learning_curve import measured_learning_curve
+    from vision_studies.classifiers.learning_curve import measured_learning_curve, promised_at_largest
     from vision_studies.classifiers.registry import FAMILIES
 
     division = divided(data, run.configuration, run.seed)
@@ -57,6 +58,8 @@ def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.
         [*np.geomspace(sizes[0], FURTHER[-1] * sizes[-1], 25), *(times * sizes[-1] for times in FURTHER)]
     )
     rows += [(size, *curve.at(size, _CONFIDENCE), "fitted") for size in further.tolist()]
+    if len(sizes) > _FEWEST_SIZES:
+        rows.append((sizes[-1], *promised_at_largest(curve, confidence=_CONFIDENCE), "checked"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

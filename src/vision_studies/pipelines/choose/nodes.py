@@ -112,7 +112,8 @@ def measure_learning_curve(context: Choosing, results: pd.DataFrame) -> pd.DataF
     """Accuracy of the best classifier of features with fewer images, and what a power law makes of it.
 
     Returns:
-        Columns images, accuracy, low, high, and kind: `measured`, or `fitted` (further images among them).
+        Columns images, accuracy, low, high, and kind: `measured`, `fitted` (further images among them), or `checked` (what the
+        smaller sizes promise at the largest).
     """
     from vision_studies.pipelines.choose.learning import learning_curve_of
 
