@@ -2,6 +2,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -67,6 +68,8 @@ MAY_IMPORT = {
 MAY_IMPORT_KEDRO = {"pipelines", "catalog", "hooks", "settings", "pipeline_registry", "cli", "notebook"}
 GRAPHS = {"__init__.py", "pipeline.py", "method_pipeline.py"}
 """Files of `pipelines` that import Kedro, those of a method only where a type is checked; no other may."""
+REGISTERED = {"AugmentationStep"}  # classes of which all are looked up by their base
+READ_BY_KEDRO = {"register_pipelines", "HOOKS", "CONFIG_LOADER_CLASS"}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
 
 
@@ -159,6 +162,47 @@ def test_starting_a_command_does_not_import_torch():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def words_in(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\w+", text))
+
+
+def defined(text: str) -> dict[str, ast.AST]:
+    """Functions, classes and constants of a module by their names, without those that a decorator or a base registers."""
+    names: dict[str, ast.AST] = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id: node for target in targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.decorator_list:
+            bases = {ast.unparse(base) for base in getattr(node, "bases", [])}
+            names |= {} if REGISTERED & bases else {node.name: node}
+    return names
+
+
+def test_nothing_is_there_for_the_tests_alone():
+    # A function that nothing calls is a promise that nobody keeps: the check of the learning curve was one.
+    texts = {path: path.read_text(encoding="utf-8") for path in modules()}
+    patterns = [
+        "README.md",
+        "docs/**/*.md",
+        "conf/**/*.yml",
+        "notebooks/*.ipynb",
+        "pyproject.toml",
+        "benchmarks/*.py",
+        "scripts/**/*.py",
+    ]
+    users = [path.read_text(encoding="utf-8") for pattern in patterns for path in ROOT.glob(pattern)]
+    outside = READ_BY_KEDRO.union(*map(words_in, users))
+    named = sum(map(words_in, texts.values()), Counter())
+    unused = [
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path, text in texts.items()
+        for name, node in defined(text).items()
+        if name not in outside and named[name] == words_in(ast.get_source_segment(text, node))[name]
+    ]
+    assert unused == []
 
 
 def texts_in(path: Path) -> set[str]:

@@ -1,18 +1,22 @@
 import numpy as np
 import pytest
 import torch
+import yaml
 from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
+from tests.conftest import ROOT
 
 from vision_studies.classifiers import perceptron
-from vision_studies.classifiers.registry import FAMILIES, LONG_TAIL, fitted_from
+from vision_studies.classifiers.registry import FAMILIES, fitted_from
 from vision_studies.errors import CheckpointError, DataError
 
 CLASSES = 4
+SETTINGS = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text())["choose"]
+LONG_TAIL = SETTINGS["long_tail_families"]
 WIDE, NARROW = 200, 12
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from vision_studies.errors import BackboneError, MissingDependencyError
 from vision_studies.models import backbones, library_backbones
-from vision_studies.models.backbones import BACKBONES, available_backbones, load_backbone, open_backbone
+from vision_studies.models.backbones import BACKBONES, available_backbones, open_backbone
 from vision_studies.torchvision_compat import torchvision_module
 
 NETWORK = "squeezenet1_1"  # the smallest of torchvision, but without a linear layer
@@ -80,7 +80,7 @@ def test_a_network_of_torchvision_is_opened_from_a_file(weights_folder, small, m
     assert f"torchvision/{SMALL}" in available_backbones()
     images = torch.rand(2, 3, 40, 40)
     with torch.no_grad():
-        features = load_backbone(f"torchvision/{SMALL}")(images)
+        features = open_backbone(f"torchvision/{SMALL}").network(images)
         torch.testing.assert_close(small.classifier[3](features), small(images))
 
 

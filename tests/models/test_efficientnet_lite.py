@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vision_studies.models.backbones import BACKBONES, load_backbone
+from vision_studies.models.backbones import BACKBONES, open_backbone
 from vision_studies.models.efficientnet_lite import SCALES, EfficientNetLite, weights_from_original
 
 PARAMETERS = {0: 4_652_008, 1: 5_416_680, 2: 6_092_072}
@@ -104,12 +104,12 @@ def test_features_are_those_of_the_network_written_out(number, side):
 @pytest.mark.parametrize("name", BACKBONES)
 def test_published_weights_give_the_features_of_the_original(name):
     with torch.no_grad():
-        features = load_backbone(name)(picture())
+        features = open_backbone(name).network(picture())
     np.testing.assert_allclose(features.view(5, 256).mean(dim=1), FEATURES[name], atol=2e-4)
 
 
 def test_a_backbone_is_frozen():
-    network = load_backbone("efficientnet_lite0")
+    network = open_backbone("efficientnet_lite0").network
     assert not network.training
     assert not any(values.requires_grad for values in network.parameters())
     assert isinstance(network, nn.Module)

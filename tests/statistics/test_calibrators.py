@@ -1,13 +1,16 @@
 """Temperature, vector and isotonic calibration against their formulas, and what they say where little can be known."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import softmax
 from sklearn.isotonic import IsotonicRegression
 
+from vision_studies.predictions import CalibratorName
 from vision_studies.statistics.calibration import log_loss
-from vision_studies.statistics.calibrators import CALIBRATORS, SMALLEST, fit_calibrator
+from vision_studies.statistics.calibrators import SMALLEST, fit_calibrator
 
 
 def said(images=600, classes=4, sharp=2.5, seed=0):
@@ -56,7 +59,7 @@ def test_isotonic_is_a_step_function_of_each_class_divided_by_their_sum():
     np.testing.assert_allclose(found, bounded / bounded.sum(axis=1, keepdims=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("name", get_args(CalibratorName))
 def test_new_images_are_told_better_of_and_rows_sum_to_one(name):
     fit, new = said(2000), said(2000, seed=1)
     found = fit_calibrator(name, *fit)(new[0])
@@ -64,7 +67,7 @@ def test_new_images_are_told_better_of_and_rows_sum_to_one(name):
     assert log_loss(found, new[1]) < log_loss(*new) - 0.1
 
 
-@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("name", get_args(CalibratorName))
 @pytest.mark.parametrize("kind", ["all right", "one image", "one class", "zeros and ones", "all alike"])
 def test_where_little_is_known_nothing_is_certain(name, kind):
     random = np.random.default_rng(0)

@@ -1,14 +1,16 @@
 """Finished runs are calibrated by what they have kept of images that they had not learnt from."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from vision_studies.files import write_json
 from vision_studies.outcomes import Outcome
-from vision_studies.predictions import Predictions
+from vision_studies.predictions import CalibratorName, Predictions
 from vision_studies.run_folders import FOLDS_FILE
-from vision_studies.statistics.calibrators import CALIBRATORS, fit_calibrator
+from vision_studies.statistics.calibrators import fit_calibrator
 from vision_studies.stored_predictions import Unavailable
 from vision_studies.studies.calibrated import calibrated_evidence
 from vision_studies.studies.evidence import read_evidence, variant_runs
@@ -54,8 +56,8 @@ def test_each_seed_is_calibrated_by_its_own_held_out_images(tmp_path, split):
     spoken = [(said("test", 0), said(split, seed, 500)) for seed in (1, 2)]
     store, runs = study(tmp_path, *spoken)
     own = evidence_of(store, runs)
-    found = calibrated_evidence(own, store.folder, CALIBRATORS)
-    assert tuple(found) == CALIBRATORS
+    found = calibrated_evidence(own, store.folder, get_args(CalibratorName))
+    assert tuple(found) == get_args(CalibratorName)
     for name, evidence in found.items():
         for row, (tested, held_out) in enumerate(spoken):
             expected = fit_calibrator(name, held_out.probabilities, held_out.labels)(tested.probabilities)

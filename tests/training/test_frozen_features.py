@@ -9,7 +9,7 @@ import pytest
 import torch
 from tests.conftest import ROOT
 
-from vision_studies.models.backbones import load_backbone, open_backbone
+from vision_studies.models.backbones import open_backbone
 from vision_studies.training import feature_store, frozen_features
 from vision_studies.training.feature_store import feature_key, joined_features, read_features, stored_features
 from vision_studies.training.precision import has_fast_bfloat16
@@ -38,7 +38,7 @@ def plainly(images, pixels, mirror):
     """Features by Pillow and the network as it is."""
     from PIL import Image
 
-    network = load_backbone(NAME)
+    network = open_backbone(NAME).network
     rows = []
     for image in images:
         picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]).convert("RGB")

@@ -7,18 +7,16 @@ regression with a strong penalty on the logarithms of what the members of such a
 Generalization; Ting and Witten 1999, Issues in Stacked Generalization.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from vision_studies.classifiers.family import SMALLEST, Fitted, Hyperparameters
 from vision_studies.classifiers.linear import LinearClassifier
 from vision_studies.classifiers.nested import Nested, Score, refitted, tempered
-from vision_studies.classifiers.registry import FAMILIES, fitted_from
-from vision_studies.errors import CheckpointError, DataError
+from vision_studies.classifiers.registry import FAMILIES
+from vision_studies.errors import DataError
 
 LEAST_SAID = 1e-3
 """A probability below this counts as this for a stack."""
@@ -176,48 +174,3 @@ class AverageClassifier:
         ]
         found: np.ndarray = np.stack(said).sum(axis=0, dtype=np.float32)
         return found
-
-    def module(self) -> nn.Module:
-        """Features -> logarithms of the mean probabilities."""
-        return _AverageModule(self.parts).eval()
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """`parts` [M, 4] (start, stop, temperature, weight), and the arrays of each member behind its number."""
-        table = np.array([[part.start, part.stop, part.temperature, part.weight] for part in self.parts])
-        arrays = {
-            f"{number}.{name}": array
-            for number, part in enumerate(self.parts)
-            for name, array in part.fitted.tensors().items()
-        }
-        return {"parts": table, **arrays}
-
-
-def average_from(tensors: Mapping[str, np.ndarray]) -> AverageClassifier:
-    """The average whose `tensors` these are.
-
-    Raises:
-        CheckpointError: they are of none.
-    """
-    if "parts" not in tensors:
-        raise CheckpointError(f"The arrays {sorted(tensors)} are no average's; make it again.")
-    parts = []
-    for number, (start, stop, temperature, weight) in enumerate(tensors["parts"].tolist()):
-        own = {name.split(".", 1)[1]: array for name, array in tensors.items() if name.startswith(f"{number}.")}
-        parts.append(Part(fitted_from(own), int(start), int(stop), temperature, weight))
-    return AverageClassifier(parts)
-
-
-class _AverageModule(nn.Module):
-    """Features [N, D] -> logits [N, C]."""
-
-    def __init__(self, parts: Sequence[Part]):
-        super().__init__()
-        self.members = nn.ModuleList(part.fitted.module() for part in parts)
-        self.parts = [(part.start, part.stop, part.temperature, part.weight) for part in parts]
-
-    def forward(self, features: Tensor) -> Tensor:
-        said = [
-            weight * torch.softmax(member(features[:, start:stop]) / temperature, dim=1)
-            for member, (start, stop, temperature, weight) in zip(self.members, self.parts, strict=True)
-        ]
-        return torch.stack(said).sum(dim=0).clamp_min(SMALLEST).log()

@@ -44,8 +44,6 @@ _ALL: tuple[Family, ...] = (
 )
 
 FAMILIES: dict[str, Family] = {family.name: family for family in _ALL}
-LONG_TAIL = ("balanced_logistic", "logit_adjusted_loss", "logit_adjusted", "tau_normalised", "alphanet", "crt")
-"""Families for classes of uneven size."""
 
 
 def fitted_from(tensors: Mapping[str, np.ndarray]) -> Fitted:

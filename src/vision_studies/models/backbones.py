@@ -7,15 +7,12 @@ fetched where there is a network and the published hash is known. Files are read
 
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from vision_studies.errors import BackboneError, guess
 from vision_studies.models.pretrained import Backbone, OpenedBackbone, checked_hash, read_weights
 from vision_studies.project_folders import BACKBONES as WEIGHTS
 from vision_studies.project_folders import in_project
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class _Package(NamedTuple):
@@ -70,25 +67,11 @@ def available_backbones() -> list[str]:
     return packaged + [f"{file.parent.name}/{file.stem}" for file in files]
 
 
-def load_backbone(name: str) -> "nn.Module":
-    """The network of a backbone, frozen and in evaluation mode.
-
-    It takes float32 images [N, 3, H, W], normalised by the backbone's own mean and std, and gives features [N, D].
-
-    Raises: as `open_backbone`.
-
-    Examples:
-        >>> import torch
-        >>> from vision_studies.models.backbones import load_backbone
-        >>> network = load_backbone("efficientnet_lite0")
-        >>> tuple(network(torch.zeros(2, 3, 64, 64)).shape)
-        (2, 1280)
-    """
-    return open_backbone(name).network
-
-
 def open_backbone(name: str) -> OpenedBackbone:
     """A backbone with its network and the hash of its weights.
+
+    The network is frozen and in evaluation mode. It takes float32 images [N, 3, H, W], normalised by the backbone's own mean
+    and std, and gives features [N, D].
 
     Args:
         name: of `BACKBONES`, or `torchvision/<network>`, or `timm/<network>`.
@@ -97,6 +80,13 @@ def open_backbone(name: str) -> OpenedBackbone:
         BackboneError: there is no such backbone, its weights are not here, or they are not those that were published.
         MissingDependencyError: timm is not installed.
         StorageError: the disk is full while weights are fetched.
+
+    Examples:
+        >>> import torch
+        >>> from vision_studies.models.backbones import open_backbone
+        >>> network = open_backbone("efficientnet_lite0").network
+        >>> tuple(network(torch.zeros(2, 3, 64, 64)).shape)
+        (2, 1280)
     """
     if name in BACKBONES:
         return _open_packaged(BACKBONES[name])

@@ -14,14 +14,12 @@ fades as images come; `isotonic` gives no class less, or more, than one image mo
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Protocol
 
 import numpy as np
 
 from vision_studies.predictions import CalibratorName
 from vision_studies.statistics.calibration import fitted_temperature
-
-CALIBRATORS: tuple[CalibratorName, ...] = get_args(CalibratorName)
 
 SMALLEST = 2.0**-25
 """Probabilities below it count as it: the half of the least that half precision, in which predictions are kept, can say."""
