@@ -70,6 +70,10 @@ GRAPHS = {"__init__.py", "pipeline.py", "method_pipeline.py"}
 """Files of `pipelines` that import Kedro, those of a method only where a type is checked; no other may."""
 REGISTERED = {"AugmentationStep"}  # classes of which all are looked up by their base
 READ_BY_KEDRO = {"register_pipelines", "HOOKS", "CONFIG_LOADER_CLASS"}
+WITHOUT_CONFIDENCE = {
+    ("run_comparison.py", "compare_metrics"),  # of runs of several studies
+    ("rankings.py", "describe"),  # whose intervals are not used there
+}
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
 
 
@@ -203,6 +207,34 @@ def test_nothing_is_there_for_the_tests_alone():
         if name not in outside and named[name] == words_in(ast.get_source_segment(text, node))[name]
     ]
     assert unused == []
+
+
+def parameters(function: ast.FunctionDef) -> list[str]:
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    return [name for name in names if name not in ("self", "cls")] + [
+        argument.arg for argument in function.args.kwonlyargs
+    ]
+
+
+def test_every_interval_has_the_confidence_that_the_study_asks_for():
+    # A default is for a notebook: within the program it would hide `reporting.confidence` that somebody forgot to hand on.
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in modules()}
+    functions = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    takes = {node.name: parameters(node).index("confidence") for node in functions if "confidence" in parameters(node)}
+    takes = {
+        name: number
+        for name, number in takes.items()
+        if all("confidence" in parameters(node) for node in functions if node.name == name)
+    }
+    forgotten = set()
+    for path, tree in trees.items():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+            given = {keyword.arg for keyword in call.keywords}  # None stands for **
+            starred = any(isinstance(argument, ast.Starred) for argument in call.args)
+            if name in takes and not given & {"confidence", None} and not starred and len(call.args) <= takes[name]:
+                forgotten.add((path.name, name))
+    assert forgotten == WITHOUT_CONFIDENCE
 
 
 def texts_in(path: Path) -> set[str]:

@@ -14,6 +14,7 @@ from tests.studies.contexts import HERE, STUDY
 
 from vision_studies.config.merge import merge_settings
 from vision_studies.config.network_run import RunSettings
+from vision_studies.config.study import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
@@ -51,6 +52,8 @@ from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.stages import Stage
 from vision_studies.torchvision_compat import torchvision_module
 from vision_studies.training.checkpoints import save_state
+
+REPORTING = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 
 BASE = yaml.safe_load((ROOT / "conf/base/parameters_choose.yml").read_text(encoding="utf-8"))["choose"]
 SMALL = {
@@ -451,7 +454,7 @@ def test_what_else_is_said(tried):
     own, table = tried
     predictions = nodes.collect_predictions(own, table)
     suspects = nodes.find_label_errors(own, table, predictions)
-    curve = nodes.measure_learning_curve(own, table)
+    curve = nodes.measure_learning_curve(own, table, REPORTING)
     said = nodes.conclude(table, suspects, curve)
     assert said[0].startswith("Pretrained features give ")
     assert any("worth a look" in sentence or "No label" in sentence for sentence in said)
@@ -463,7 +466,7 @@ def test_what_else_is_said(tried):
 def test_more_images_are_foretold_and_the_foretelling_is_checked(tmp_path):
     own = context(tmp_path, images(each=40), backbones=[], families=["lda"])
     table = nodes.try_candidates(own)
-    curve = nodes.measure_learning_curve(own, table)
+    curve = nodes.measure_learning_curve(own, table, REPORTING)
     measured, fitted, checked = (curve[curve["kind"] == kind] for kind in ("measured", "fitted", "checked"))
     assert len(measured) >= 4
     assert fitted["images"].max() == 4 * measured["images"].max()
@@ -471,6 +474,9 @@ def test_more_images_are_foretold_and_the_foretelling_is_checked(tmp_path):
     for rows in (measured, fitted, checked):
         assert (rows["low"] <= rows["accuracy"]).all()
         assert (rows["accuracy"] <= rows["high"]).all()
+    narrower = nodes.measure_learning_curve(own, table, REPORTING.model_copy(update={"confidence": 0.6}))
+    assert (narrower["high"] - narrower["low"] <= curve["high"] - curve["low"]).all()
+    assert narrower["low"][0] > curve["low"][0]
     said = _more_images(curve)
     assert len(said) == 2
     assert f"{100 * checked['accuracy'].iloc[0]:.1f} %" in said[1]

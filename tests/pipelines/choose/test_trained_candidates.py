@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.pipelines.choose.test_choose_study import context, images, opened
+from tests.pipelines.choose.test_choose_study import REPORTING, context, images, opened
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.pipelines.choose import budget, nodes, stages, trained
@@ -118,7 +118,7 @@ def test_pretraining_is_compared_with_random_weights(study):
     own, table = study
     predictions = nodes.collect_predictions(own, table)
     suspects = nodes.find_label_errors(own, table, predictions)
-    said = nodes.conclude(table, suspects, nodes.measure_learning_curve(own, table))
+    said = nodes.conclude(table, suspects, nodes.measure_learning_curve(own, table, REPORTING))
     assert "over training from nothing" in said[0]
     for figure in nodes.plot_candidates(table):
         assert figure.axes
@@ -318,7 +318,7 @@ def test_ctrl_c_within_a_training_gives_the_verdict_so_far_and_the_same_command_
 
 def _besides(own, table):
     suspects = nodes.find_label_errors(own, table, nodes.collect_predictions(own, table))
-    return suspects, nodes.measure_learning_curve(own, table)
+    return suspects, nodes.measure_learning_curve(own, table, REPORTING)
 
 
 def test_features_end_with_the_budget(tmp_path, small_backbone, monkeypatch):

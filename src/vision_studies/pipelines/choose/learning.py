@@ -21,16 +21,15 @@ SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 FURTHER = (1.0, 2.0, 4.0)
 """Times as many images, for which accuracy is foretold."""
 
-_CONFIDENCE = 0.95
 _FEWEST, _FEWEST_SIZES = 2, 3  # images for each class, and sizes of a curve
 COLUMNS = ["images", "accuracy", "low", "high", "kind"]
 
 
-def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.DataFrame:
+def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore", confidence: float) -> pd.DataFrame:
     """Accuracy of a classifier of features with fewer images, each size with all folds, and what a power law makes of it.
 
-    Hyperparameters are those that most outer folds have chosen. Intervals of what is measured are Wilson's over the images;
-    those of the power law are over draws of the images that are learnt from.
+    Hyperparameters are those that most outer folds have chosen. Intervals have the `confidence`: those of what is measured are
+    Wilson's over the images; those of the power law are over draws of the images that are learnt from.
 
     Returns:
         Columns images, accuracy, low, high and kind (`measured`, `fitted`, or `checked`: what a power law through the other
@@ -51,15 +50,15 @@ def learning_curve_of(run: "Run", data: "PreparedData", runs: "RunStore") -> pd.
     labels, classes = division.labels, data.num_classes
     curve = measured_learning_curve(family, x, labels, folds, classes, hyperparameters, sizes=sizes, seed=run.seed)
     rows = [
-        (size, value, *wilson(value, len(places), _CONFIDENCE), "measured")
+        (size, value, *wilson(value, len(places), confidence), "measured")
         for size, value in zip(sizes, curve.accuracies.mean(axis=0).tolist(), strict=True)
     ]
     further = np.unique(
         [*np.geomspace(sizes[0], FURTHER[-1] * sizes[-1], 25), *(times * sizes[-1] for times in FURTHER)]
     )
-    rows += [(size, *curve.at(size, _CONFIDENCE), "fitted") for size in further.tolist()]
+    rows += [(size, *curve.at(size, confidence), "fitted") for size in further.tolist()]
     if len(sizes) > _FEWEST_SIZES:
-        rows.append((sizes[-1], *promised_at_largest(curve, confidence=_CONFIDENCE), "checked"))
+        rows.append((sizes[-1], *promised_at_largest(curve, confidence=confidence), "checked"))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

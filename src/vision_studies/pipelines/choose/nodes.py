@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from vision_studies.config.study import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
 from vision_studies.outcomes import COMPLETE
@@ -108,7 +109,7 @@ def _never_right(context: Choosing, results: pd.DataFrame, index: np.ndarray) ->
     return wrong & (tried > 2)
 
 
-def measure_learning_curve(context: Choosing, results: pd.DataFrame) -> pd.DataFrame:
+def measure_learning_curve(context: Choosing, results: pd.DataFrame, reporting: ReportingSettings) -> pd.DataFrame:
     """Accuracy of the best classifier of features with fewer images, and what a power law makes of it.
 
     Returns:
@@ -120,7 +121,7 @@ def measure_learning_curve(context: Choosing, results: pd.DataFrame) -> pd.DataF
     complete = [run for run in _complete(context, results) if run.configuration["kind"] == CLASSIFIER]
     accuracies = results.assign(merit=merits(results)).set_index("run_fingerprint")["merit"]
     best = max(complete, key=lambda run: accuracies[run.fingerprint])
-    return learning_curve_of(best, context.images, context.runs)
+    return learning_curve_of(best, context.images, context.runs, reporting.confidence)
 
 
 def conclude(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curve: pd.DataFrame) -> list[str]:

@@ -110,7 +110,7 @@ def learning_curve_lines(curve: pd.DataFrame) -> Figure:
         return nothing_to_draw("There are too few images for a learning curve.")
     figure, axes = single(8.0, 4.6)
     look: dict[str, Any] = {"marker": "o", "color": PALETTE[0]}
-    handles = [marker_key("measured, with 95 % interval", **look)]
+    handles = [marker_key("measured, with its interval", **look)]
     reach = 100 * np.stack([measured["accuracy"] - measured["low"], measured["high"] - measured["accuracy"]])
     axes.errorbar(measured["images"], 100 * measured["accuracy"], yerr=reach, linestyle="", capsize=4, zorder=3, **look)
     if len(fitted):

@@ -614,7 +614,7 @@ def _tell(context: Choosing) -> None:
         accuracy, images = metrics["test_accuracy"], len(context.images.image_set.labels)
         low, high = _interval(context, run, accuracy, images)
         logger.info(
-            "so far, take %s: %.1f %% right (%.1f to %.1f)",
+            "so far, take %s: %.1f %% right (95 %% interval %.1f to %.1f)",
             run.variant,
             *(100 * value for value in (accuracy, low, high)),
         )

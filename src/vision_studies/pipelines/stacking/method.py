@@ -59,7 +59,7 @@ METHOD = Method(
             "members": FigureText(
                 "How many members are enough",
                 "Accuracy and log loss of the mean of so many members' probabilities, averaged over the subsets of that size: "
-                "where a line is flat, fewer members would have done. Bands are 95 % intervals over seeds and images, of "
+                "where a line is flat, fewer members would have done. Bands are intervals over seeds and images, of "
                 "three lines at most; members.csv has those of all.",
             ),
             "parts": FigureText(
@@ -85,7 +85,9 @@ METHOD = Method(
         does_runs(nodes.search_hyperparameters, [], ["trials", "trial_results", "trial_histories"], "search"),
         does_runs(nodes.train_runs, ["trials"], ["plan", "training_results", "histories"], "training"),
         does_runs(nodes.evaluate_runs, ["trials", "training_results"], "results", "evaluation"),
-        NodeSpec(nodes.measure_members, ["trials", "results"], "members", "evaluation", in_context=True),
+        NodeSpec(
+            nodes.measure_members, ["trials", "results", "params:reporting"], "members", "evaluation", in_context=True
+        ),
         NodeSpec(
             nodes.compare_stacks, ["results", "plan", "params:reporting"], ["comparison", "conclusions"], "evaluation"
         ),

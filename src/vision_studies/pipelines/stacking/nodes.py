@@ -81,7 +81,9 @@ def evaluate_runs(context: Stacking, trials: SearchResults, _training: pd.DataFr
     return context.table(entry_runs(context, entries, seeds), [TRAINING, EVALUATION])
 
 
-def measure_members(context: Stacking, trials: SearchResults, results: pd.DataFrame) -> pd.DataFrame:
+def measure_members(
+    context: Stacking, trials: SearchResults, results: pd.DataFrame, reporting: ReportingSettings
+) -> pd.DataFrame:
     """What fewer members of every stack, average and ensemble would have said of the test images, without training again.
 
     Returns:
@@ -109,7 +111,8 @@ def measure_members(context: Stacking, trials: SearchResults, results: pd.DataFr
             )
             labels = np.concatenate([own.labels for own in each_seed[0]])
             fold_of = [np.repeat(range(len(folds)), [len(own.labels) for own in outputs]) for outputs in each_seed]
-            curve = member_curve(members, labels, folds=np.stack(fold_of) if len(folds) > 1 else None)
+            within = np.stack(fold_of) if len(folds) > 1 else None
+            curve = member_curve(members, labels, folds=within, confidence=reporting.confidence)
             rows += [{"variant": name, **row} for row in curve]
     return pd.DataFrame(rows, columns=None if rows else ["variant", "members"])
 
