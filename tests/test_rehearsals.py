@@ -11,6 +11,7 @@ from tests.conftest import ROOT, Project, quick_project, without_figures
 from vision_studies.models.architectures.convnet import ConvNetSettings
 from vision_studies.pipelines.transfer_cuts.settings import TransferCutsSettings
 from vision_studies.serving.opened_models import selected_model
+from vision_studies.studies.stored_runs import find_runs
 
 STUDIES = sorted(
     folder.name
@@ -61,6 +62,8 @@ def test_every_study_can_be_rehearsed(rehearsals, study):
     few_trials = ["--params=stacking.search.trials=4"] if study == "hyper_search" else []
     undrawn = [] if drawn else [without_figures(*pipelines)]
     rehearsals.run("run", f"--env={name}", f"--pipelines={','.join(pipelines)}", *few_trials, *undrawn)
+    stages = [stage for run in find_runs(rehearsals.folder / "data/06_models", name) for stage in run.stages]
+    assert set(stages) <= {"pretraining", "training", "fitting", "validation", "evaluation"}
     outputs = rehearsals.folder / f"data/07_model_output/{name}"
     assert sorted(folder.name for folder in outputs.iterdir()) == names
     for pipeline in names:

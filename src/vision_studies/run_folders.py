@@ -23,6 +23,10 @@ FAILURE_ENDING = "_failure.txt"
 DESCRIPTION_FILE, HISTORY_FILE, LABEL_FILE, LOCK_FILE = "run.json", "history.parquet", "label.json", ".lock"
 FOLDS_FILE = "folds.json"
 """In the folder of a run that is put together from those of the folds of a cross-validation: which runs these are."""
+PACE_FILE = "pace.json"
+"""In the folder of a candidate of `choose` whose networks are trained within a budget: how long that takes."""
+_BESIDE_STAGES = frozenset({DESCRIPTION_FILE, LABEL_FILE, FOLDS_FILE, PACE_FILE})
+"""Files of a run's folder in JSON that are no stage's result."""
 CHECKPOINTS = "checkpoints"
 FINAL_FILE = "final.safetensors"
 """State of a training that has ended, among its checkpoints."""
@@ -176,7 +180,12 @@ def unneeded_checkpoints(folder: Path, *, newest: int, every: int | None = None)
 
 def stage_files(folder: Path) -> list[Path]:
     """Results of all stages that have ended; a writer that was killed leaves files whose names begin with a dot."""
-    return [path for path in folder.glob("[!.]*.json") if path.name not in (DESCRIPTION_FILE, LABEL_FILE, FOLDS_FILE)]
+    return [path for path in folder.glob("*.json") if is_stage_file(path)]
+
+
+def is_stage_file(path: Path) -> bool:
+    """Whether a file of a run's folder is called as the result of a stage."""
+    return path.suffix == ".json" and not path.name.startswith(".") and path.name not in _BESIDE_STAGES
 
 
 def read_stage(path: Path) -> dict[str, Any]:

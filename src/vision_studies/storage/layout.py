@@ -8,7 +8,7 @@ from pathlib import Path
 from vision_studies.errors import StorageError
 from vision_studies.files import visible_files
 from vision_studies.project_folders import LAYERS
-from vision_studies.run_folders import DESCRIPTION_FILE, LABEL_FILE, is_run, stage_files
+from vision_studies.run_folders import LABEL_FILE, is_run, is_stage_file, stage_files
 
 PRIMARY, MODEL_INPUT, MODELS, OUTPUT, REPORTING = LAYERS
 _DEPTHS = {PRIMARY: 2, MODEL_INPUT: 2, OUTPUT: 3, REPORTING: 2}
@@ -95,7 +95,7 @@ def written_last(name: str) -> bool:
 def _has_failed(file: Path) -> bool:
     if file.name.endswith("_failure.txt"):
         return True
-    if file.suffix != ".json" or file.name in (DESCRIPTION_FILE, LABEL_FILE):
+    if not is_stage_file(file):
         return False
     try:
         stage = json.loads(file.read_bytes())

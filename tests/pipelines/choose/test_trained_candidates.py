@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tests.pipelines.choose.test_choose_study import REPORTING, context, images, opened
+from tests.rounding import in_float32
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.pipelines.choose import budget, nodes, stages, trained
@@ -13,6 +14,7 @@ from vision_studies.pipelines.choose.budget import Clock, Hopeless, OutOfTime, S
 from vision_studies.pipelines.choose.candidates import (
     CLASSIFIER,
     COMBINED,
+    EVALUATION,
     FROM_NOTHING,
     STACK,
     TUNED,
@@ -25,7 +27,9 @@ from vision_studies.pipelines.choose.division import Division, image_epochs, tra
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.stages import OUT_OF_TIME, study_runs
 from vision_studies.pipelines.reporting.candidates import candidates
+from vision_studies.run_folders import PACE_FILE, stage_files
 from vision_studies.serving.image_classifier import Predictor
+from vision_studies.studies.stored_runs import read_run
 
 SHORT = {"families": ["lda"], "fine_tuned": [0.3, 1.0], "from_nothing": ["heavy"], "pixels": [16]}
 KINDS = [CLASSIFIER, TUNED, FROM_NOTHING, *COMBINED]
@@ -40,6 +44,12 @@ def few_epochs(patch):
             _given(self, *arguments, **{"epochs": 3, **options})
 
         patch.setattr(recipe, "__init__", init)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32():
+    with in_float32():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -199,10 +209,13 @@ def test_a_candidate_that_the_budget_stops_goes_on_where_it_was(study, tmp_path,
     for looks in (10, 20):
         with pytest.raises(OutOfTime) as stopped:
             try_candidate(run, folder, own.images, store, Watch(looks))
-        pace = budget.read_pace(folder / budget.PACE_FILE)
+        pace = budget.read_pace(folder / PACE_FILE)
         assert 0 < pace["left"] == stopped.value.seconds < pace["total"]
         assert any((folder / "trainings").iterdir())
+        assert stage_files(folder) == []
     outcome = try_candidate(run, folder, own.images, store, Watch(1000))
+    store.record(run, EVALUATION, outcome)
+    assert read_run(folder).stages.keys() == {EVALUATION}
     assert outcome.metrics["other_metrics"]["own_seconds"] > pace["spent"] > 0
     np.testing.assert_allclose(outcome.predictions[0].probabilities, expected, atol=5e-4)  # which are kept in 16 bits
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from vision_studies.models.pretrained import OpenedBackbone
 
 SPEED_FILE = "speed.json"
-PACE_FILE = "pace.json"
-"""What a run says of how long its trainings take in all, those that have not ended, and what has been done of them."""
 
 _OPERATIONS_A_SECOND = 1.2e10  # of two cores without bfloat16, where nothing has been measured yet
 LEAST_HEAD = 0.3  # seconds

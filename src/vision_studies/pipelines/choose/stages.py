@@ -15,7 +15,6 @@ from vision_studies.files import write_json
 from vision_studies.outcomes import FAILED, PRUNED, Outcome
 from vision_studies.pipelines.choose.budget import (
     LEAST_HEAD,
-    PACE_FILE,
     SPEED_FILE,
     Clock,
     Hopeless,
@@ -60,6 +59,7 @@ from vision_studies.pipelines.choose.features import (
     write_features,
 )
 from vision_studies.pipelines.choose.settings import ChooseSettings
+from vision_studies.run_folders import PACE_FILE
 from vision_studies.studies.method import Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifact, Artifacts, Known, Later, Stage, Steps

@@ -11,9 +11,10 @@ import numpy as np
 
 from vision_studies.files import write_json
 from vision_studies.outcomes import STOPPED_EARLY
-from vision_studies.pipelines.choose.budget import PACE_FILE, Clock, Hopeless, OutOfTime, read_pace
+from vision_studies.pipelines.choose.budget import Clock, Hopeless, OutOfTime, read_pace
 from vision_studies.pipelines.choose.candidates import part_of, recipe_of
 from vision_studies.pipelines.choose.division import FEWEST_PAIRED, Division, Training, Trainings, trainings_of
+from vision_studies.run_folders import PACE_FILE
 
 if TYPE_CHECKING:
     from vision_studies.config.fine_tuning import FineTuning, FromNothing
