@@ -1,8 +1,13 @@
 """How far numbers computed in bfloat16 may lie from exact ones, on any processor."""
 
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest import mock
 
 from torch import nn
+
+from vision_studies.training import frozen_features, optimizers, precision
 
 BFLOAT16 = 2.0**-8
 """The largest relative error of one rounding to bfloat16, which keeps eight binary digits."""
@@ -22,3 +27,17 @@ def bfloat16_bound(layers: int) -> float:
     sum is allowed. Products are summed in float32 on every processor, which adds nothing to it.
     """
     return 3 * 0.42 * BFLOAT16 * math.sqrt(3 * layers)
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """Meanwhile "auto" chooses float32, as on a processor without bfloat16.
+
+    For tests that compute the same in two ways, as features in one pass and a network from image to class in another: in
+    float32 they differ alike on every processor, while in bfloat16 the roundings differ, and how far layers with trained
+    weights amplify them has no bound that would say something.
+    """
+    with ExitStack() as patches:
+        for module in (precision, frozen_features, optimizers):
+            patches.enter_context(mock.patch.object(module, "has_fast_bfloat16", return_value=False))
+        yield

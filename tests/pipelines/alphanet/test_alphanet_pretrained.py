@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from scipy.special import softmax
 from sklearn.datasets import load_digits
 from tests.pipelines.alphanet.test_alphanet_settings import alphanet_settings
+from tests.rounding import in_float32
 from tests.studies.contexts import context_of
 
 from vision_studies.config.data_prep import SplitSettings
@@ -38,6 +39,12 @@ OWN = {
     "improved": ["own"],
     "training": {"epochs": 2, "minimum_epochs": 1, "batch_size": 16},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def float32():
+    with in_float32():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +95,7 @@ def test_a_run_classifies_images_as_it_has_classified_their_features(study, vari
     said = Predictor(classifier, torch.device("cpu"))(data.image_set.images[positions])
     scores, group, _ = scores_of(run, "test")
     assert group.labels.tolist() == data.image_set.labels[positions].tolist()
-    np.testing.assert_allclose(said, softmax(scores, axis=1), atol=0.06)
+    np.testing.assert_allclose(said, softmax(scores, axis=1), atol=0.06)  # features are kept in 16 bits
 
 
 @pytest.mark.parametrize(
