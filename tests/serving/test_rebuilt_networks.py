@@ -11,6 +11,7 @@ from vision_studies.errors import CheckpointError
 from vision_studies.pipelines.stacking import cross_validation
 from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.settings import CombinationRun
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.run_folders import write_stage
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.checkpoints import save_state
@@ -37,14 +38,14 @@ def described(run, data, seed=0):
 def test_a_stack_by_folds_says_image_by_image_what_its_run_said_of_the_test_split(tmp_path, counting_data):
     data = counting_data
     refit = make_run(mode="cross_validated", base_learners=["small", "wide"], folds={"number": 3, "inference": "refit"})
-    cross_validation.train(refit, 0, data, tmp_path, CPU)  # its networks are those of every way of inference
+    cross_validation.train(Job(refit, 0, data, tmp_path, CPU))  # its networks are those of every way of inference
     batch = next(iter(data.loader("test", kind="device", batch_size=1000, device=CPU).epoch(0)))
     for inference in ("refit", "all_folds", "weighted", "best_fold"):
         run = refit.model_copy(update={"inference": inference})
         rebuilt = rebuild(described(run, data), tmp_path, data)
         with torch.inference_mode():
             probabilities = rebuilt.network.eval()(batch.images).softmax(dim=1).numpy()
-        expected = cross_validation.outputs_on_test(run, 0, data, tmp_path, CPU)
+        expected = cross_validation.outputs_on_test(Job(run, 0, data, tmp_path, CPU))
         np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5, err_msg=inference)
         assert rebuilt.images.class_names == data.image_set.class_names
 

@@ -9,6 +9,7 @@ from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.combinations import member_weights
 from vision_studies.pipelines.stacking.fair_opponents import combination, independent_members
 from vision_studies.pipelines.stacking.outputs import load_outputs, save_outputs
+from vision_studies.pipelines.stacking.work import Job
 
 CPU = torch.device("cpu")
 RULES = ["best_learner", "average", "weighted_average", "greedy", "soup"]
@@ -66,8 +67,8 @@ def trained(tmp_path, counting_data):
     folders, costs = [], []
     for member in independent_members(stack):
         folder = tmp_path / f"member_{member.member}"
-        costs.append(stacking.train(member, 0, counting_data, folder, CPU).metrics)
-        save_outputs(stacking.outputs_on_test(member, 0, counting_data, folder, CPU), folder, "test")
+        costs.append(stacking.train(Job(member, 0, counting_data, folder, CPU)).metrics)
+        save_outputs(stacking.outputs_on_test(Job(member, 0, counting_data, folder, CPU)), folder, "test")
         folders.append(folder)
     return stack, folders, costs
 
@@ -77,13 +78,13 @@ def test_a_combination_chooses_without_the_test_split_and_scores_it_once(tmp_pat
     stack, folders, costs = trained
     run = combination(stack, rule)
     counting_data.asked.clear()
-    found = combinations.combine(run, 0, folders, costs, counting_data, tmp_path, CPU)
+    found = combinations.combine(Job(run, 0, counting_data, tmp_path, CPU), folders, costs)
     assert "test" not in {split for split, _, _ in counting_data.asked}
     weights = combinations.chosen_weights(found.metrics)
     assert len(weights) == 3
     assert sum(weights) == pytest.approx(1)
     assert found.metrics["seconds"] == pytest.approx(sum(cost["seconds"] for cost in costs))
-    outputs = combinations.combined_on_test(run, 0, folders, weights, counting_data, tmp_path, CPU)
+    outputs = combinations.combined_on_test(Job(run, 0, counting_data, tmp_path, CPU), folders, weights)
     np.testing.assert_array_equal(outputs.indices, counting_data.splits.test)
     np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, rtol=1e-5)
     own = [load_outputs(folder, "test").probabilities for folder in folders]
@@ -97,7 +98,7 @@ def test_a_combination_chooses_without_the_test_split_and_scores_it_once(tmp_pat
 
 def test_a_soup_is_not_less_accurate_on_validation_than_its_best_ingredient(tmp_path, counting_data, trained):
     stack, folders, costs = trained
-    found = combinations.combine(combination(stack, "soup"), 0, folders, costs, counting_data, tmp_path, CPU)
+    found = combinations.combine(Job(combination(stack, "soup"), 0, counting_data, tmp_path, CPU), folders, costs)
     assert found.metrics["validation_accuracy"] >= max(cost["validation_accuracy"] for cost in costs)
 
 
@@ -106,7 +107,8 @@ def test_a_soup_of_one_network_twice_is_that_network_and_its_norms_see_the_train
 ):
     stack, folders, _ = trained
     runs = (independent_members(stack)[0],) * 2
-    kept, model = combinations.greedy_soup(runs, [0, 1], 0, [folders[0]] * 2, counting_data, CPU)
+    soup = combination(stack, "soup").model_copy(update={"members": runs})
+    kept, model = combinations.greedy_soup(Job(soup, 0, counting_data, tmp_path, CPU), [0, 1], [folders[0]] * 2)
     single = stacking.build(runs[0], 0, counting_data)
     stacking.load_weights(single, folders[0] / stacking.WEIGHTS_FILE)
     for (name, value), expected in zip(model.named_parameters(), single.parameters(), strict=True):

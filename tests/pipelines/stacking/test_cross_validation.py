@@ -8,6 +8,7 @@ from vision_studies.errors import DataError
 from vision_studies.pipelines.stacking import cross_validation
 from vision_studies.pipelines.stacking.cross_validation import FOLDS_FILE, assign_folds, fold_weights
 from vision_studies.pipelines.stacking.outputs import load_outputs, metrics_on_test
+from vision_studies.pipelines.stacking.work import Job
 
 CPU = torch.device("cpu")
 
@@ -50,7 +51,7 @@ def test_no_prediction_that_the_meta_learner_learns_from_is_of_an_image_its_netw
     tmp_path, counting_data
 ):
     run = run_of()
-    cross_validation.train(run, 0, counting_data, tmp_path, CPU)
+    cross_validation.train(Job(run, 0, counting_data, tmp_path, CPU))
     stored = pd.read_parquet(tmp_path / FOLDS_FILE)
     train = counting_data.splits.train
     assert sorted(stored["index"]) == sorted(train)
@@ -75,7 +76,7 @@ def test_the_stored_predictions_are_plain_and_those_of_the_fold_s_networks(tmp_p
     from vision_studies.training.checkpoints import load_weights
 
     run = run_of()
-    trained = cross_validation.train(run, 0, counting_data, tmp_path, CPU)
+    trained = cross_validation.train(Job(run, 0, counting_data, tmp_path, CPU))
     stored = pd.read_parquet(tmp_path / FOLDS_FILE)
     held_out, validated = trained.predictions
     assert (held_out.split, validated.split) == ("out_of_fold", "validation")
@@ -108,13 +109,13 @@ def test_the_stored_predictions_are_plain_and_those_of_the_fold_s_networks(tmp_p
 @pytest.mark.parametrize("inference", ["all_folds", "best_fold", "weighted", "refit"])
 def test_every_way_of_inference_scores_each_test_image_once_and_the_same_each_time(tmp_path, counting_data, inference):
     run = run_of(folds={"inference": inference})
-    trained = cross_validation.train(run, 0, counting_data, tmp_path, CPU)
+    trained = cross_validation.train(Job(run, 0, counting_data, tmp_path, CPU))
     assert np.isfinite(trained.metrics["validation_loss"])
-    outputs = cross_validation.outputs_on_test(run, 0, counting_data, tmp_path, CPU)
+    outputs = cross_validation.outputs_on_test(Job(run, 0, counting_data, tmp_path, CPU))
     np.testing.assert_array_equal(outputs.indices, counting_data.splits.test)
     np.testing.assert_allclose(outputs.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert outputs.logits.shape == (len(counting_data.splits.test), 3, 3)
-    again = cross_validation.outputs_on_test(run, 0, counting_data, tmp_path, CPU)
+    again = cross_validation.outputs_on_test(Job(run, 0, counting_data, tmp_path, CPU))
     np.testing.assert_array_equal(outputs.logits, again.logits)
     assert {"test_accuracy_base_1", "test_accuracy_base_2"} <= metrics_on_test(outputs)["other_metrics"].keys()
 
@@ -124,9 +125,9 @@ def test_the_ways_differ_in_what_they_ask(tmp_path, counting_data):
     networks = {}
     for inference in ("all_folds", "best_fold", "weighted", "refit"):
         run = run_of(folds={"inference": inference})
-        cross_validation.train(run, 0, counting_data, tmp_path / inference, CPU)
+        cross_validation.train(Job(run, 0, counting_data, tmp_path / inference, CPU))
         counting_data.asked.clear()
-        cross_validation.outputs_on_test(run, 0, counting_data, tmp_path / inference, CPU)
+        cross_validation.outputs_on_test(Job(run, 0, counting_data, tmp_path / inference, CPU))
         networks[inference] = len(counting_data.asked)
     # Networks that are asked, and the meta-learner once for every set of them.
     assert networks == {"all_folds": 6 + 3, "best_fold": 2 + 1, "weighted": 6 + 3, "refit": 2 + 1}
@@ -141,7 +142,7 @@ def test_the_weights_of_folds_sum_to_one_and_follow_accuracy():
 
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, counting_data, monkeypatch):
-    whole = cross_validation.train(run_of(), 0, counting_data, tmp_path / "whole", CPU)
+    whole = cross_validation.train(Job(run_of(), 0, counting_data, tmp_path / "whole", CPU))
     calls = []
     real = cross_validation.fit_split
 
@@ -153,9 +154,9 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, counting_data,
 
     monkeypatch.setattr(cross_validation, "fit_split", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        cross_validation.train(run_of(), 0, counting_data, tmp_path / "resumed", CPU)
+        cross_validation.train(Job(run_of(), 0, counting_data, tmp_path / "resumed", CPU))
     monkeypatch.setattr(cross_validation, "fit_split", real)
-    resumed = cross_validation.train(run_of(), 0, counting_data, tmp_path / "resumed", CPU)
+    resumed = cross_validation.train(Job(run_of(), 0, counting_data, tmp_path / "resumed", CPU))
     assert resumed.history["validation_loss"].equals(whole.history["validation_loss"])
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "whole" / FOLDS_FILE), pd.read_parquet(tmp_path / "resumed" / FOLDS_FILE)
@@ -190,14 +191,14 @@ def test_labels_without_meaning_show_the_leak_of_in_sample_predictions(tmp_path)
         },
         meta_learner={"image_features": None, "hidden": []},
     )
-    cross_validation.train(run, 0, data, tmp_path, CPU)
+    cross_validation.train(Job(run, 0, data, tmp_path, CPU))
     stored = pd.read_parquet(tmp_path / FOLDS_FILE)
     labels, folds = stored["label"].to_numpy(), stored["fold"].to_numpy()
     logits = stored.filter(like="logit_1_").to_numpy()
     out_of_fold = (logits.argmax(axis=1) == labels).mean()
     model = build_learner(run.base_learners[0], data, seed=0, member=0)
     model.load_state_dict(load_state(tmp_path / "fold_0_learner_0/checkpoints/final.safetensors")["model"])
-    in_sample = score(model, run, data, "train", CPU, positions=np.flatnonzero(folds != 0))
+    in_sample = score(model, Job(run, 0, data, tmp_path, CPU), "train", positions=np.flatnonzero(folds != 0))
     assert (in_sample.logits[:, 0].argmax(axis=1) == in_sample.labels).mean() > 0.8
     assert abs(out_of_fold - 1 / 3) < 0.1
 
@@ -208,7 +209,7 @@ def test_a_linear_stack_is_not_worse_than_the_plain_average_out_of_fold(tmp_path
         meta_learner={"image_features": None, "hidden": [], "dropout": 0.0},
         training={"epochs": 6, "batch_size": 32, "optimizer": {"learning_rate": 0.2}},
     )
-    cross_validation.train(run, 0, digits, tmp_path, CPU)
+    cross_validation.train(Job(run, 0, digits, tmp_path, CPU))
     outputs = load_outputs(tmp_path, "validation")
     metrics = metrics_on_test(outputs)  # of validation images here
     noise = 2 * np.sqrt(0.25 / len(outputs.labels))

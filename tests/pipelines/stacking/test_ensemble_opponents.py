@@ -17,6 +17,7 @@ from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.outputs import load_outputs
 from vision_studies.pipelines.stacking.settings import OneTraining, read_run
 from vision_studies.pipelines.stacking.stages import TITLES, plan_entries
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.studies.method import StoredNetwork
 from vision_studies.training.checkpoints import load_weights
 from vision_studies.training.schedules import Schedule
@@ -99,7 +100,7 @@ def test_an_ensemble_is_trained_without_the_test_split_and_every_member_s_predic
     _, run = ensemble(kind, counting_data)
     assert read_run(run.model_dump(mode="json")) == run
     work = paths if run.along_a_path else stacking
-    outcome = work.train(run, 0, counting_data, tmp_path, CPU)
+    outcome = work.train(Job(run, 0, counting_data, tmp_path, CPU))
     assert "test" not in {split for split, _, _ in counting_data.asked}
     assert (outcome.status, len(outcome.history)) == ("complete", run.training.epochs)
     cost = opponents.ensemble_cost(run, counting_data)
@@ -108,8 +109,8 @@ def test_an_ensemble_is_trained_without_the_test_split_and_every_member_s_predic
     assert validation.logits.shape[1] == 4
     right = (validation.probabilities.argmax(axis=1) == validation.labels).mean()
     assert outcome.metrics["validation_accuracy"] == pytest.approx(right)
-    test = stacking.outputs_on_test(run, 0, counting_data, tmp_path, CPU)
-    again = work.train(run, 0, counting_data, tmp_path, CPU)  # finished parts are not trained again
+    test = stacking.outputs_on_test(Job(run, 0, counting_data, tmp_path, CPU))
+    again = work.train(Job(run, 0, counting_data, tmp_path, CPU))  # finished parts are not trained again
     assert again.metrics["validation_accuracy"] == outcome.metrics["validation_accuracy"]
     if kind not in ("swa", "shared_soup"):
         np.testing.assert_allclose(test.members.mean(axis=1), test.probabilities, atol=1e-5)
@@ -126,17 +127,17 @@ def test_the_first_snapshot_is_a_network_trained_alone_for_a_cycle(tmp_path, cou
     stack, run = ensemble("snapshot", counting_data)
     first = paths.part_trainings(run)[0]
     alone = opponents.independent_members(stack)[0].model_copy(update={"training": first})
-    paths.train(run, 0, counting_data, tmp_path / "path", CPU)
-    stacking.train(alone, 0, counting_data, tmp_path / "alone", CPU)
-    expected = stacking.outputs_on_test(alone, 0, counting_data, tmp_path / "alone", CPU).logits[:, 0]
-    found = stacking.outputs_on_test(run, 0, counting_data, tmp_path / "path", CPU).logits
+    paths.train(Job(run, 0, counting_data, tmp_path / "path", CPU))
+    stacking.train(Job(alone, 0, counting_data, tmp_path / "alone", CPU))
+    expected = stacking.outputs_on_test(Job(alone, 0, counting_data, tmp_path / "alone", CPU)).logits[:, 0]
+    found = stacking.outputs_on_test(Job(run, 0, counting_data, tmp_path / "path", CPU)).logits
     np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
     assert not np.allclose(found[:, 1], expected, atol=1e-2)
 
 
 def test_a_path_that_was_cut_off_goes_on_with_the_same_numbers(tmp_path, counting_data, monkeypatch):
     _, run = ensemble("shared_soup", counting_data)
-    whole = paths.train(run, 0, counting_data, tmp_path / "whole", CPU)
+    whole = paths.train(Job(run, 0, counting_data, tmp_path / "whole", CPU))
     real, calls = paths.fit_split, []
 
     def cut_off(*arguments, **named):
@@ -147,10 +148,10 @@ def test_a_path_that_was_cut_off_goes_on_with_the_same_numbers(tmp_path, countin
 
     monkeypatch.setattr(paths, "fit_split", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        paths.train(run, 0, counting_data, tmp_path / "cut", CPU)
+        paths.train(Job(run, 0, counting_data, tmp_path / "cut", CPU))
     monkeypatch.setattr(paths, "fit_split", real)
     assert (
-        paths.train(run, 0, counting_data, tmp_path / "cut", CPU).metrics["validation_loss"]
+        paths.train(Job(run, 0, counting_data, tmp_path / "cut", CPU)).metrics["validation_loss"]
         == (whole.metrics["validation_loss"])
     )
     found, expected = (load_outputs(tmp_path / name, "validation").logits for name in ("cut", "whole"))
@@ -160,7 +161,7 @@ def test_a_path_that_was_cut_off_goes_on_with_the_same_numbers(tmp_path, countin
 @pytest.mark.parametrize("kind", ["swa", "shared_soup"])
 def test_what_decides_is_the_mean_of_the_chosen_members_weights(kind, tmp_path, counting_data):
     _, run = ensemble(kind, counting_data)
-    shares = [*paths.train(run, 0, counting_data, tmp_path, CPU).metrics["other_metrics"].values()]
+    shares = [*paths.train(Job(run, 0, counting_data, tmp_path, CPU)).metrics["other_metrics"].values()]
     assert sum(shares) == pytest.approx(1)
     built = load_weights(stacking.build(run, 0, counting_data), tmp_path / stacking.WEIGHTS_FILE)
     for name, value in built.decides.named_parameters():
@@ -175,7 +176,7 @@ def test_swa_is_the_last_point_where_validation_says_so(averaged, chosen, counti
     _, run = ensemble("swa", counting_data)
     accuracy = {3: averaged, 1: 0.5}
     monkeypatch.setattr(paths, "soup_accuracy", lambda _model, states, *_: accuracy[len(states)])
-    assert paths._ingredients(run, None, [{}, {}, {}], counting_data, CPU) == chosen
+    assert paths._ingredients(Job(run, 0, counting_data, None, CPU), None, [{}, {}, {}]) == chosen
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -223,7 +224,7 @@ def test_networks_that_cannot_be_packed_are_refused_before_anything_is_trained(c
 
 def test_made_up_ensembles_have_their_members(tmp_path, counting_data):
     _, run = ensemble("packed", counting_data, trainer="mock")
-    made = mock_trainer.train(run, 0, counting_data, tmp_path, opponents.ensemble_cost(run, counting_data))
+    made = mock_trainer.train(Job(run, 0, counting_data, tmp_path, CPU), opponents.ensemble_cost(run, counting_data))
     assert made.metrics["device"] == "mock"
     assert load_outputs(tmp_path, "validation").logits.shape[1] == 4
 

@@ -8,12 +8,15 @@ from vision_studies.outcomes import PRUNED
 from vision_studies.pipelines.stacking import mock_trainer
 from vision_studies.pipelines.stacking.fair_opponents import independent_members, stack_cost
 from vision_studies.pipelines.stacking.outputs import load_outputs
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.reports.tables import labels_of
+
+CPU = torch.device("cpu")
 
 
 def train(data, folder, seed=0, report=None, **changes):
     run = make_run(**{"mode": "joint", "trainer": "mock", "training": {"epochs": 20}, **changes})
-    return run, mock_trainer.train(run, seed, data, folder, stack_cost(run, data), report)
+    return run, mock_trainer.train(Job(run, seed, data, folder, CPU), stack_cost(run, data), report)
 
 
 def test_curves_rise_and_have_the_columns_of_a_real_training(tmp_path, counting_data):
@@ -23,7 +26,7 @@ def test_curves_rise_and_have_the_columns_of_a_real_training(tmp_path, counting_
     accuracy = made.history["validation_accuracy"]
     assert accuracy.iloc[0] < 0.6
     assert 0.85 < accuracy.iloc[-1] <= 1
-    real = stacking.train(make_run(mode="joint"), 0, counting_data, tmp_path / "real", torch.device("cpu"))
+    real = stacking.train(Job(make_run(mode="joint"), 0, counting_data, tmp_path / "real", CPU))
     assert set(made.history) == set(real.history)
     assert {"parameters", "macs", "seconds", "validation_accuracy"} <= made.metrics.keys()
     assert made.metrics["device"] == "mock"
@@ -51,7 +54,7 @@ def test_outputs_have_about_the_accuracy_of_the_history(tmp_path, counting_data)
     right = (outputs.logits.argmax(axis=2) == outputs.labels[:, None]).mean(axis=0)
     assert right[-1] == pytest.approx(made.history["validation_accuracy"].max(), abs=0.15)
     assert outputs.logits.shape[1] == 4
-    test = mock_trainer.make_up_outputs(run, 0, counting_data, "test", 0.9)
+    test = mock_trainer.make_up_outputs(Job(run, 0, counting_data, tmp_path, CPU), "test", 0.9)
     np.testing.assert_array_equal(test.indices, counting_data.splits.test)
 
 

@@ -9,6 +9,7 @@ from vision_studies.pipelines.stacking.fair_opponents import independent_members
 from vision_studies.pipelines.stacking.outputs import load_outputs, metrics_on_test
 from vision_studies.pipelines.stacking.settings import NetworkRun, NetworkSettings, stack_run
 from vision_studies.pipelines.stacking.stacked_networks import build_stack, order_seed
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.training.objectives import CLASSIFICATION, JointStacking
 
 CPU = torch.device("cpu")
@@ -20,22 +21,18 @@ def joint(**changes):
 
 def test_a_detached_stack_with_alpha_1_trains_its_learners_as_if_each_were_alone(tmp_path, counting_data):
     run = joint(meta_learner={"detach": True}, training={"epochs": 3})
-    stack = build_stack(run, counting_data, seed=5)
+    stack, job = build_stack(run, counting_data, seed=5), Job(run, 5, counting_data, tmp_path, CPU)
     together = stacking.fit_split(
         stack,
-        run,
+        job,
         run.training,
-        counting_data,
         seed=order_seed(5),
-        device=CPU,
         folder=tmp_path / "stack",
         objective=JointStacking("sum", 1.0),
     )
     for number, member in enumerate(independent_members(run)):
         alone = stacking.build(member, 5, counting_data)
-        result = stacking.fit_split(
-            alone, run, run.training, counting_data, seed=order_seed(5), device=CPU, folder=tmp_path / f"alone_{number}"
-        )
+        result = stacking.fit_split(alone, job, run.training, seed=order_seed(5), folder=tmp_path / f"alone_{number}")
         for name, value in result.final_weights.items():
             torch.testing.assert_close(
                 together.final_weights[f"base_learners.{number}.{name}"], value, rtol=1e-5, atol=1e-6
@@ -58,14 +55,16 @@ def test_a_network_that_wants_to_see_images_first_sees_them_in_a_stack_and_alone
     stack = build_stack(run, counting_data, seed=0)
     for network in (stack.base_learners[0], stacking.build(alone, 0, counting_data)):
         assert torch.equal(network.whitening.weight, expected.whitening.weight)
-    outcome = stacking.train(alone, 0, counting_data, tmp_path, CPU)
+    outcome = stacking.train(Job(alone, 0, counting_data, tmp_path, CPU))
     assert outcome.status == COMPLETE
 
 
 def test_an_attached_meta_learner_changes_its_learners(tmp_path, counting_data):
     weights = []
     for detach in (True, False):
-        trained = stacking.train(joint(meta_learner={"detach": detach}), 0, counting_data, tmp_path / str(detach), CPU)
+        trained = stacking.train(
+            Job(joint(meta_learner={"detach": detach}), 0, counting_data, tmp_path / str(detach), CPU)
+        )
         weights.append(trained.history["validation_loss_base_1"].to_numpy())
     assert not np.allclose(*weights)
 
@@ -74,20 +73,20 @@ def test_training_never_asks_for_test_and_scoring_asks_once(tmp_path, counting_d
     for run in (joint(), independent_members(joint())[1]):
         counting_data.asked.clear()
         folder = tmp_path / run.method
-        stacking.train(run, 0, counting_data, folder, CPU)
+        stacking.train(Job(run, 0, counting_data, folder, CPU))
         assert [split for split, _, _ in counting_data.asked] == ["train", "validation", "validation"]
         seen = np.concatenate([indices for _, _, indices in counting_data.asked])
         assert not set(seen) & set(counting_data.splits.test)
         counting_data.asked.clear()
-        outputs = stacking.outputs_on_test(run, 0, counting_data, folder, CPU)
+        outputs = stacking.outputs_on_test(Job(run, 0, counting_data, folder, CPU))
         assert [split for split, _, _ in counting_data.asked] == ["test"]
         np.testing.assert_array_equal(outputs.indices, counting_data.splits.test)
-        again = stacking.outputs_on_test(run, 0, counting_data, folder, CPU)
+        again = stacking.outputs_on_test(Job(run, 0, counting_data, folder, CPU))
         np.testing.assert_array_equal(outputs.logits, again.logits)
 
 
 def test_what_is_stored_of_validation_is_what_the_history_says_of_the_best_epoch(tmp_path, counting_data):
-    trained = stacking.train(joint(), 3, counting_data, tmp_path, CPU)
+    trained = stacking.train(Job(joint(), 3, counting_data, tmp_path, CPU))
     stored = load_outputs(tmp_path, "validation")
     right = stored.logits.argmax(axis=2) == stored.labels[:, None]
     best = trained.history.set_index("epoch").loc[trained.metrics["best_epoch"]]
@@ -105,7 +104,7 @@ def test_a_stack_of_networks_of_convolutions_alone_learns(tmp_path, counting_dat
     plain = {"model": {**model, "downsampling": "strided_convolution"}, "weights_file": None, "frozen_blocks": 0}
     settings = stacking_settings(networks={"plain": plain}, run={"mode": "joint", "base_learners": ["plain", "plain"]})
     run = stack_run(settings.configured(settings.variants[0]), settings.networks)
-    trained = stacking.train(run, 0, counting_data, tmp_path, CPU)
+    trained = stacking.train(Job(run, 0, counting_data, tmp_path, CPU))
     assert trained.status == COMPLETE
     assert trained.history["train_loss"].iloc[-1] < trained.history["train_loss"].iloc[0]
     network = stacking.build(run, 0, counting_data).base_learners[0]
@@ -117,7 +116,7 @@ def test_a_stack_of_networks_of_convolutions_alone_learns(tmp_path, counting_dat
 @pytest.mark.slow
 def test_seed_and_member_decide_everything(tmp_path, counting_data):
     def losses(run, seed, name):
-        return stacking.train(run, seed, counting_data, tmp_path / name, CPU).history["train_loss"].tolist()
+        return stacking.train(Job(run, seed, counting_data, tmp_path / name, CPU)).history["train_loss"].tolist()
 
     assert losses(joint(), 0, "a") == losses(joint(), 0, "b")
     assert losses(joint(), 0, "a") != losses(joint(), 1, "c")
@@ -128,7 +127,7 @@ def test_seed_and_member_decide_everything(tmp_path, counting_data):
 @pytest.mark.slow
 def test_a_caller_prunes_a_stack_and_an_interrupted_one_goes_on_to_the_same_numbers(tmp_path, counting_data):
     run = joint(training={"epochs": 4})
-    pruned = stacking.train(run, 0, counting_data, tmp_path / "pruned", CPU, lambda row: row["epoch"] == 2)
+    pruned = stacking.train(Job(run, 0, counting_data, tmp_path / "pruned", CPU), lambda row: row["epoch"] == 2)
     assert (pruned.status, pruned.reason, len(pruned.history)) == (PRUNED, "the search ended it", 2)
 
     class StoppedError(Exception):
@@ -139,22 +138,24 @@ def test_a_caller_prunes_a_stack_and_an_interrupted_one_goes_on_to_the_same_numb
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        stacking.train(run, 0, counting_data, tmp_path / "resumed", CPU, stop)
+        stacking.train(Job(run, 0, counting_data, tmp_path / "resumed", CPU), stop)
     columns = ["train_loss", "validation_loss", "validation_disagreement"]
-    resumed = stacking.train(run, 0, counting_data, tmp_path / "resumed", CPU).history[columns]
-    whole = stacking.train(run, 0, counting_data, tmp_path / "whole", CPU).history[columns]
+    resumed = stacking.train(Job(run, 0, counting_data, tmp_path / "resumed", CPU)).history[columns]
+    whole = stacking.train(Job(run, 0, counting_data, tmp_path / "whole", CPU)).history[columns]
     assert resumed.equals(whole)
 
 
 def test_a_loss_that_is_not_finite_is_recorded_as_divergence(tmp_path, counting_data):
     run = joint(training={"optimizer": {"learning_rate": 1e30}, "schedule": {"name": "constant", "warmup_epochs": 0}})
-    trained = stacking.train(run, 0, counting_data, tmp_path, CPU)
+    trained = stacking.train(Job(run, 0, counting_data, tmp_path, CPU))
     assert (trained.status, trained.reason) == (DIVERGED, "the training loss was not finite")
 
 
 def test_label_smoothing_changes_a_joint_training(tmp_path, counting_data):
     losses = [
-        stacking.train(joint(training={"label_smoothing": own}), 0, counting_data, tmp_path / str(own), CPU).history
+        stacking.train(
+            Job(joint(training={"label_smoothing": own}), 0, counting_data, tmp_path / str(own), CPU)
+        ).history
         for own in (0.0, 0.2)
     ]
     assert not np.allclose(losses[0]["validation_loss"], losses[1]["validation_loss"])
@@ -162,7 +163,7 @@ def test_label_smoothing_changes_a_joint_training(tmp_path, counting_data):
 
 @pytest.mark.parametrize("inputs", ["probabilities", "features", "none"])
 def test_a_stack_learns_from_any_input(tmp_path, counting_data, inputs):
-    trained = stacking.train(joint(meta_learner={"inputs": inputs}), 0, counting_data, tmp_path, CPU)
+    trained = stacking.train(Job(joint(meta_learner={"inputs": inputs}), 0, counting_data, tmp_path, CPU))
     assert np.isfinite(trained.history["train_loss"]).all()
 
 
@@ -221,7 +222,7 @@ def test_the_ffcv_loader_gives_a_stack_the_same_training(tmp_path, counting_data
         write_beton(counting_data.image_set, getattr(counting_data.splits, split), files[split])
     data = replace(counting_data, ffcv_files=files)
     histories = [
-        stacking.train(joint(loader=kind), 0, data, tmp_path / kind, CPU).history["train_loss"].tolist()
+        stacking.train(Job(joint(loader=kind), 0, data, tmp_path / kind, CPU)).history["train_loss"].tolist()
         for kind in ("device", "ffcv")
     ]
     assert histories[0] == histories[1]

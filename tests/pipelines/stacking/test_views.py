@@ -14,6 +14,7 @@ from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, load_outputs
 from vision_studies.pipelines.stacking.settings import ViewSettings
 from vision_studies.pipelines.stacking.views import ViewLoader, view_metrics
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.studies.method import run_stages
 
 CPU = torch.device("cpu")
@@ -46,8 +47,8 @@ def test_probabilities_are_averaged_not_losses():
 
 def test_a_joint_stack_decides_by_the_mean_over_views_of_all_that_it_sees(tmp_path, counting_data):
     run = make_run(mode="joint", evaluation={"views": VIEWS})
-    stacking.train(run, 0, counting_data, tmp_path, CPU)
-    views = [stacking.outputs_on_test(run, 0, counting_data, tmp_path, CPU, view) for view in range(4)]
+    stacking.train(Job(run, 0, counting_data, tmp_path, CPU))
+    views = [stacking.outputs_on_test(Job(run, 0, counting_data, tmp_path, CPU), view) for view in range(4)]
     model = stacking.build(run, 0, counting_data)
     assert isinstance(model, StackedClassifier)
     stacking.load_weights(model, tmp_path / stacking.WEIGHTS_FILE)
@@ -72,8 +73,10 @@ def test_the_meta_learner_of_a_stack_by_folds_is_told_what_its_learners_say_of_t
         training={"epochs": 1},
         folds={"number": 2, "meta_training": {"epochs": 1}},
     )
-    cross_validation.train(run, 0, counting_data, tmp_path, CPU)
-    plain, mirrored = (cross_validation.outputs_on_test(run, 0, counting_data, tmp_path, CPU, view) for view in (0, 1))
+    cross_validation.train(Job(run, 0, counting_data, tmp_path, CPU))
+    plain, mirrored = (
+        cross_validation.outputs_on_test(Job(run, 0, counting_data, tmp_path, CPU), view) for view in (0, 1)
+    )
     model = cross_validation.build_learner(run.base_learners[1], counting_data, seed=0, member=1).eval()
     [batch] = counting_data.loader("test", kind="device", batch_size=64, device=CPU).epoch(0)
     logits = []

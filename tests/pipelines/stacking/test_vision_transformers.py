@@ -14,6 +14,7 @@ from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.outputs import metrics_on_test
 from vision_studies.pipelines.stacking.settings import StackingSettings
 from vision_studies.pipelines.stacking.stages import STACK, plan_entries
+from vision_studies.pipelines.stacking.work import Job
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.settings import CONFIG_LOADER_ARGS
 from vision_studies.torchvision_compat import torchvision_module
@@ -81,9 +82,9 @@ def test_every_stack_of_the_study_learns_from_the_pretrained_transformer_and_is_
             "heads.head.bias",
         }, "all but the classifier comes from the file"
         assert entry.parts[0]["parameters"] == count_parameters(untrained.base_learners[0])
-        trained = stacking.train(entry.run, 0, counting_data, folder, CPU)
+        trained = stacking.train(Job(entry.run, 0, counting_data, folder, CPU))
         assert trained.status == COMPLETE
-        outputs = stacking.outputs_on_test(entry.run, 0, counting_data, folder, CPU)
+        outputs = stacking.outputs_on_test(Job(entry.run, 0, counting_data, folder, CPU))
         np.testing.assert_array_equal(outputs.indices, counting_data.splits.test)
         assert outputs.logits.shape[1] == 4
         assert np.isfinite(outputs.logits).all()

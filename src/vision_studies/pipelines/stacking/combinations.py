@@ -15,7 +15,6 @@ from scipy.special import softmax
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from vision_studies.data.prepared import PreparedData
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.outputs import (
     SplitOutputs,
@@ -24,9 +23,9 @@ from vision_studies.pipelines.stacking.outputs import (
     metrics_on_validation,
     save_outputs,
 )
-from vision_studies.pipelines.stacking.settings import CombinationRun, NetworkRun
+from vision_studies.pipelines.stacking.settings import CombinationRun
 from vision_studies.pipelines.stacking.views import view_name
-from vision_studies.pipelines.stacking.work import build, outputs_on_test, score
+from vision_studies.pipelines.stacking.work import Job, build, outputs_on_test, score
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import load_weights, save_weights
 from vision_studies.training.precision import place_images, place_model
@@ -35,37 +34,25 @@ SELECTION_ROUNDS = 50
 """Rounds of ensemble selection; a member may be chosen in several."""
 
 
-def combine(
-    run: CombinationRun,
-    seed: int,
-    members: Sequence[Path],
-    costs: Sequence[dict[str, Any]],
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-) -> Outcome:
+def combine(job: Job[CombinationRun], members: Sequence[Path], costs: Sequence[dict[str, Any]]) -> Outcome:
     """Choose how the members are combined, by what they say of the validation images.
 
     Writes what the combination says of the validation images; the weights of the members stand in `other_metrics`.
 
     Args:
-        run: the rule.
-        seed: of the members' runs.
         members: folders of their runs, trained.
         costs: their columns of the results table: parameters, macs, seconds, device.
-        data: images and splits.
-        folder: of the combination.
-        device: where a soup is tried.
     """
+    run, folder = job.run, job.folder
     member_outputs = [load_outputs(member, "validation") for member in members]
     probabilities, labels = np.stack([outputs.probabilities for outputs in member_outputs]), member_outputs[0].labels
     parameters, macs = (sum(cost[name] for cost in costs) for name in ("parameters", "macs"))
     if run.rule == "soup" and not run.mock:
         order = sorted(range(len(member_outputs)), key=lambda member: -_accuracy(probabilities[member], labels))
-        soup, model = greedy_soup(run.members, order, seed, members, data, device)
+        soup, model = greedy_soup(job, order, members)
         weights = np.bincount(soup, minlength=len(member_outputs)) / len(soup)
         save_weights(model, folder / WEIGHTS_FILE)
-        outputs = score(model, run.members[0], data, "validation", device)
+        outputs = score(model, Job(run.members[0], *job[1:]), "validation")
         parameters, macs = costs[0]["parameters"], costs[0]["macs"]
     else:
         weights = member_weights("best_learner" if run.rule == "soup" else run.rule, probabilities, labels)
@@ -91,20 +78,11 @@ def chosen_weights(metrics: dict[str, Any]) -> list[float]:
 
 
 def combined_on_test(
-    run: CombinationRun,
-    seed: int,
-    members: Sequence[Path],
-    weights: Sequence[float],
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-    view: int = 0,
+    job: Job[CombinationRun], members: Sequence[Path], weights: Sequence[float], view: int = 0
 ) -> SplitOutputs:
-    """What a combination says of a view of the test images, with the weights that `combine` has chosen; members have been
-    scored.
-    """
-    if run.rule == "soup" and not run.mock:
-        return outputs_on_test(run.members[0], seed, data, folder, device, view)
+    """What a combination says of a view of the test images, with the weights that `combine` chose; members have been scored."""
+    if job.run.rule == "soup" and not job.run.mock:
+        return outputs_on_test(Job(job.run.members[0], *job[1:]), view)
     return _weighted([load_outputs(member, view_name(view)) for member in members], np.asarray(weights))
 
 
@@ -145,38 +123,25 @@ def member_weights(rule: str, probabilities: np.ndarray, labels: np.ndarray) -> 
     raise ValueError(f"no rule gives weights for '{rule}'")
 
 
-def greedy_soup(
-    runs: Sequence[NetworkRun],
-    order: Sequence[int],
-    seed: int,
-    members: Sequence[Path],
-    data: PreparedData,
-    device: torch.device,
-) -> tuple[list[int], nn.Module]:
-    """Average the weights of networks, one after the other, as long as that does not lower the validation accuracy.
+def greedy_soup(job: Job[CombinationRun], order: Sequence[int], members: Sequence[Path]) -> tuple[list[int], nn.Module]:
+    """Average the weights of networks of one architecture, in this order, as long as the validation accuracy does not fall.
 
     Networks with first weights of their own seldom have a common basin: their soup is then the best of them alone.
-
-    Args:
-        runs: networks of one architecture.
-        order: the members, best first.
-        seed: of their runs.
-        members: folders of their runs.
-        data: images and splits.
-        device: where candidates are scored.
+    `members` are the folders of their runs.
 
     Returns:
         The members in the soup, and the network with the mean of their weights; statistics of norms are taken anew from
         the training images wherever weights were averaged.
     """
-    model = build(runs[0], seed, data)
+    runs = job.run.members
     states = {
-        member: load_weights(build(runs[member], seed, data), members[member] / WEIGHTS_FILE).state_dict()
+        member: load_weights(build(runs[member], job.seed, job.data), members[member] / WEIGHTS_FILE).state_dict()
         for member in order
     }
+    model, one = build(runs[0], job.seed, job.data), Job(runs[0], *job[1:])
 
     def accuracy_of(chosen: Sequence[int]) -> float:
-        return soup_accuracy(model, [states[member] for member in chosen], runs[0], data, device)
+        return soup_accuracy(model, [states[member] for member in chosen], one)
 
     soup = greedy_ingredients(order, accuracy_of)
     accuracy_of(soup)
@@ -194,18 +159,9 @@ def greedy_ingredients(order: Sequence[int], accuracy_of: Callable[[Sequence[int
     return soup
 
 
-def soup_accuracy(
-    model: nn.Module, states: Sequence[dict[str, Tensor]], run: Any, data: PreparedData, device: torch.device
-) -> float:
-    """Validation accuracy of `model` with the mean of weights, which it keeps; statistics of norms are taken anew for several.
-
-    Args:
-        model: the network.
-        states: its weights, one or more.
-        run: a run's settings: loader and evaluation.
-        data: images and splits.
-        device: where it is scored.
-    """
+def soup_accuracy(model: nn.Module, states: Sequence[dict[str, Tensor]], job: Job[Any]) -> float:
+    """Validation accuracy of `model` with the mean of weights, which it keeps; of several, norms take statistics anew."""
+    run, _, data, _, device = job
     mean = {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
         for name, value in states[0].items()
@@ -215,7 +171,7 @@ def soup_accuracy(
     if len(states) > 1:
         loader = data.loader("train", kind=run.loader, batch_size=run.evaluation.batch_size, device=device)
         update_bn((place_images(batch.images, run.training, device) for batch in loader.epoch(0)), model)
-    outputs = score(model, run, data, "validation", device)
+    outputs = score(model, job, "validation")
     return _accuracy(outputs.probabilities, outputs.labels)
 
 

@@ -6,6 +6,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -25,6 +26,7 @@ from vision_studies.pipelines.stacking.settings import (
     NetworkRun,
     with_any_weights,
 )
+from vision_studies.training.objectives import LevelOne
 from vision_studies.training.timing import fit_costs
 
 _MADE_UP = 5e-3  # seconds a network of made-up curves
@@ -77,7 +79,9 @@ def _member(run: EnsembleRun) -> NetworkRun:
 def _fitted(run: JointRun | NetworkRun | EnsembleRun, data: PreparedData, device: torch.device) -> list[Cost]:
     def rehearse(training: TrainingSettings, small: PreparedData, folder: Path) -> pd.DataFrame:
         few = run.model_copy(update={"training": training, "loader": "device"})
-        return _history(work.train(few, 0, small, folder, device).history)
+        history = work.train(work.Job(few, 0, small, folder, device)).history
+        assert history is not None  # noqa: S101 - a training has one
+        return history
 
     def operations() -> float:
         with without_values():
@@ -109,15 +113,12 @@ def _meta_cost(run: CrossValidatedRun, data: PreparedData, device: torch.device,
     """Of the meta-learner, which sees numbers and, at most, a small network's view of an image."""
 
     def train(training: TrainingSettings, small: PreparedData, folder: Path) -> pd.DataFrame:
-        import numpy as np
-
-        from vision_studies.training.objectives import LevelOne
-
         network = level_one_network(run, small, 0)
         width = len(run.base_learners) * small.num_classes
         table = torch.from_numpy(np.zeros((len(small.image_set.labels), width), dtype=np.float32))
-        few: dict[str, Any] = {"seed": 0, "device": device, "folder": folder, "objective": LevelOne(table.to(device))}
-        return work.fit_split(network, run.model_copy(update={"loader": "device"}), training, small, **few).history
+        job = work.Job(run.model_copy(update={"loader": "device"}), 0, small, folder, device)
+        objective = LevelOne(table.to(device))
+        return work.fit_split(network, job, training, seed=0, folder=folder, objective=objective).history
 
     shape = {"meta": True, **_shape(run, data, device)}
     first, *_ = fit_costs(shape, run.meta_training, train, data, lambda: 1e6)
@@ -141,8 +142,3 @@ def _shape(run: AnyRun, data: PreparedData, device: torch.device) -> dict[str, A
 
 def _times(cost: Cost, factor: float) -> Cost:
     return replace(cost, units=cost.units * factor, least=None if cost.least is None else cost.least * factor)
-
-
-def _history(history: pd.DataFrame | None) -> pd.DataFrame:
-    assert history is not None  # noqa: S101 - a training has one
-    return history

@@ -37,7 +37,7 @@ from vision_studies.pipelines.stacking.stacked_networks import (
     build_meta_learner,
     order_seed,
 )
-from vision_studies.pipelines.stacking.work import Report, fit_split, score
+from vision_studies.pipelines.stacking.work import Job, Report, fit_split, score
 from vision_studies.predictions import Predictions
 from vision_studies.run_folders import MEND, WEIGHTS_FILE
 from vision_studies.stored_tables import read_table, write_table
@@ -92,14 +92,7 @@ def assign_folds(labels: np.ndarray, number: int, seed: int, units: np.ndarray |
     return folds
 
 
-def train(
-    run: CrossValidatedRun,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-    report: Report | None = None,
-) -> Outcome:
+def train(job: Job[CrossValidatedRun], report: Report | None = None) -> Outcome:
     """Train base learners and meta-learner; an interrupted call continues where it was.
 
     Writes `out_of_fold.parquet` (one row a training image: index, fold, label and the logits of every learner),
@@ -107,6 +100,7 @@ def train(
     predictions and their stability from epoch to epoch), weights, and what the stack says of the validation images.
     """
     tune_process()
+    run, seed, data, folder, device = job
     labels = np.asarray(data.image_set.labels[data.splits.train])
     units = units_of_images(data.image_set)
     folds = assign_folds(labels, run.folds, run.fold_seed, None if units is None else units[data.splits.train])
@@ -117,11 +111,9 @@ def train(
         model = build_learner(run.base_learners[network.learner], data, seed=network_seed, member=network.learner)
         result = fit_split(
             model,
-            run,
+            job,
             run.training,
-            data,
             seed=order_seed(network_seed, network.learner),
-            device=device,
             folder=network.folder / "checkpoints",
             positions=network.positions,
             objective=FollowedClassification(),
@@ -136,24 +128,22 @@ def train(
         if network.fold != _REFIT:
             histories.append(result.history.assign(learner=network.learner, fold=network.fold))
             held_out_positions = np.flatnonzero(folds == network.fold)
-            fold_outputs = score(model, run, data, "train", device, positions=held_out_positions)
+            fold_outputs = score(model, job, "train", positions=held_out_positions)
             held_out[held_out_positions, network.learner] = fold_outputs.logits[:, 0]
         del model
     _save_out_of_fold(folder, data, folds, labels, held_out)
     with atomic_file(folder / HISTORIES_FILE) as temporary:
         write_table(pd.concat(histories, ignore_index=True), temporary)
-    ask = _Ask(run, seed, data, device, *asked_networks(run, folder, lambda: _accuracies(held_out, labels, folds)))
+    ask = _Ask(job, *asked_networks(run, folder, lambda: _accuracies(held_out, labels, folds)))
     # It chooses the epoch: the mean over folds is near to what any of the ways of inference will give.
     validation = np.mean(ask.sets("validation"), axis=0)
     table = _level_one_table(run, data, {"train": held_out, "validation": validation})
     meta_learner = level_one_network(run, data, seed)
     result = fit_split(
         meta_learner,
-        run,
+        job,
         run.meta_training,
-        data,
         seed=order_seed(seed),
-        device=device,
         folder=folder / "meta_checkpoints",
         report=report,
         objective=LevelOne(table.to(device)),
@@ -164,7 +154,9 @@ def train(
         "peak_memory_mb": peak_memory_mb(device),
         "device": str(device),
     }
-    predictions = [_held_out_predictions(data, held_out, labels)]
+    # The meta-learner has learnt from these, so that it has nothing to say of images that it has not seen.
+    said = softmax(held_out, axis=2).mean(axis=1)
+    predictions = [Predictions.of("out_of_fold", data.splits.train, labels, said)]
     if result.best_epoch is not None:
         meta_learner.load_state_dict(result.weights)
         save_weights(meta_learner, folder / WEIGHTS_FILE)
@@ -177,22 +169,13 @@ def train(
     return replace(result.outcome(metrics), predictions=tuple(predictions))
 
 
-def _held_out_predictions(data: PreparedData, held_out: np.ndarray, labels: np.ndarray) -> Predictions:
-    """The mean of what the base learners say of the training images that each was kept from, from logits [N, learners,
-    classes]; the meta-learner has learnt from these, so that it has nothing to say of images that it has not seen.
-    """
-    return Predictions.of("out_of_fold", data.splits.train, labels, softmax(held_out, axis=2).mean(axis=1))
-
-
-def outputs_on_test(
-    run: CrossValidatedRun, seed: int, data: PreparedData, folder: Path, device: torch.device, view: int = 0
-) -> SplitOutputs:
+def outputs_on_test(job: Job[CrossValidatedRun], view: int = 0) -> SplitOutputs:
     """What a trained stack says of the test images, in one view of them."""
     tune_process()
-    networks = asked_networks(run, folder, lambda: stored_accuracies(run, folder))
-    meta_learner = level_one_network(run, data, seed)
-    load_weights(meta_learner, folder / WEIGHTS_FILE)
-    return _Ask(run, seed, data, device, *networks, view).stack(meta_learner, "test")
+    networks = asked_networks(job.run, job.folder, lambda: stored_accuracies(job.run, job.folder))
+    meta_learner = level_one_network(job.run, job.data, job.seed)
+    load_weights(meta_learner, job.folder / WEIGHTS_FILE)
+    return _Ask(job, *networks, view).stack(meta_learner, "test")
 
 
 def stored_accuracies(run: CrossValidatedRun, folder: Path) -> np.ndarray:
@@ -227,10 +210,7 @@ def fold_weights(accuracies: np.ndarray) -> np.ndarray:
 class _Ask:
     """What the networks of a run say of images that none of them was trained on."""
 
-    run: CrossValidatedRun
-    seed: int
-    data: PreparedData
-    device: torch.device
+    job: Job[CrossValidatedRun]
     networks: list[list[Path]]
     weights: np.ndarray
     view: int = 0
@@ -244,17 +224,18 @@ class _Ask:
 
     def stack(self, meta_learner: MetaLearner, split: str) -> SplitOutputs:
         """The stack's decisions, by its inference, with the mean logits of every base learner."""
-        sets, votes = self.sets(split), []
+        sets, votes, job = self.sets(split), [], self.job
         for logits in sets:
-            objective = LevelOne(_level_one_table(self.run, self.data, {split: logits}).to(self.device))
-            votes.append(score(meta_learner, self.run, self.data, split, self.device, objective, view=self.view))
+            objective = LevelOne(_level_one_table(job.run, job.data, {split: logits}).to(job.device))
+            votes.append(score(meta_learner, job, split, objective, view=self.view))
         probabilities = sum(weight * outputs.probabilities for weight, outputs in zip(self.weights, votes, strict=True))
         return from_probabilities(votes[0], np.asarray(probabilities), np.mean(sets, axis=0))
 
     def _logits(self, learner: int, folder: Path, split: str) -> np.ndarray:
-        model = build_learner(self.run.base_learners[learner], self.data, seed=self.seed, member=learner)
+        job = self.job
+        model = build_learner(job.run.base_learners[learner], job.data, seed=job.seed, member=learner)
         load_weights(model, folder / WEIGHTS_FILE)
-        return score(model, self.run, self.data, split, self.device, view=self.view).logits[:, 0]
+        return score(model, job, split, view=self.view).logits[:, 0]
 
 
 def meta_inputs(run: CrossValidatedRun, logits: Tensor) -> Tensor:

@@ -16,16 +16,16 @@ from vision_studies.pipelines.stacking.settings import (
     JointRun,
     LearnerSettings,
     MetaLearnerSettings,
-    MonteCarloDropout,
     NetworkRun,
     NetworkSettings,
     OneTraining,
-    SharedBeginning,
-    SharedLayers,
-    Snapshots,
+    Recipe,
     Stack,
 )
 from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_image_features, build_meta_learner
+
+_OPTIONS = {"swa": {"shared", "rate"}, "shared_soup": {"shared", "rate"}, "mc_dropout": {"dropout"}}
+"""Ensemble of one training -> options that decide its numbers."""
 
 
 def independent_members(stack: Stack) -> list[NetworkRun]:
@@ -105,7 +105,7 @@ def ensemble(
         method="ensemble",
         learner=learner,
         member=0,
-        recipe=_recipe(kind, members, options),
+        recipe=Recipe(name=kind, members=members, **options.model_dump(include=_OPTIONS.get(kind, set()))),
         **_shared(stack) | {"training": training},
     )
     if not run.along_a_path:
@@ -117,20 +117,6 @@ def ensemble(
             f"it has {training.epochs}; set fewer members, or stacking.run.training.epochs higher."
         )
     return run
-
-
-def _recipe(
-    kind: OneTraining, members: int, options: EnsembleOptions
-) -> Snapshots | SharedBeginning | SharedLayers | MonteCarloDropout:
-    match kind:
-        case "snapshot":
-            return Snapshots(name=kind, members=members)
-        case "swa" | "shared_soup":
-            return SharedBeginning(name=kind, members=members, shared=options.shared, rate=options.rate)
-        case "packed" | "batch_ensemble":
-            return SharedLayers(name=kind, members=members)
-        case "mc_dropout":
-            return MonteCarloDropout(name=kind, members=members, dropout=options.dropout)
 
 
 def _as_many_macs(stack: Stack, macs: float, data: PreparedData) -> Any:
@@ -146,10 +132,8 @@ def _widened(learner: LearnerSettings, parameters: int, data: PreparedData) -> L
 
 
 def ensemble_cost(run: EnsembleRun, data: PreparedData) -> dict[str, int]:
-    """Parameters of what decides in an ensemble of one training, and its operations for one image.
-
-    Raises:
-        ParameterError: the network's layers cannot be shared as the ensemble asks.
+    """Parameters of what decides in an ensemble of one training, and its operations for one image. Raises ParameterError where
+    the network's layers cannot be shared as the ensemble asks.
     """
     plain = run.model_copy(update={"learner": run.learner.with_any_weights})
     with without_values():
@@ -216,10 +200,8 @@ def _size_of_features(meta_learner: MetaLearnerSettings, sizes: _Sizes) -> dict[
 
 
 def network_cost(network: NetworkSettings, data: PreparedData) -> dict[str, int]:
-    """Parameters of a network and its operations for one image.
-
-    Raises:
-        ParameterError: the network does not exist, or does not fit the images.
+    """Parameters of a network and its operations for one image. Raises ParameterError where the network does not exist, or does
+    not fit the images.
     """
     return dict(_size_of(network.model, _Sizes(**data.sizes)))
 

@@ -5,19 +5,17 @@ networks. Every run made here says `mock` in its configuration, by which tables 
 """
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
-from vision_studies.data.prepared import PreparedData
 from vision_studies.files import hash_json
 from vision_studies.outcomes import PRUNED, Outcome
 from vision_studies.pipelines.stacking.outputs import SplitOutputs, metrics_on_validation, save_outputs
 from vision_studies.pipelines.stacking.settings import EnsembleRun, JointRun, NetworkRun, Trained
-from vision_studies.pipelines.stacking.work import Report
+from vision_studies.pipelines.stacking.work import Job, Report
 from vision_studies.statistics.diversity import diversity
 from vision_studies.training.objectives import JointStacking
 
@@ -28,10 +26,9 @@ _GOOD_RATE = {"sgd": 0.3, "adamw": 1e-3, "muon": 0.02}  # learning rates that th
 _CONFIDENCE = 4.0  # logit of a made-up prediction
 
 
-def train(
-    run: Trained, seed: int, data: PreparedData, folder: Path, cost: dict[str, int], report: Report | None = None
-) -> Outcome:
+def train(job: Job[Trained], cost: dict[str, int], report: Report | None = None) -> Outcome:
     """Make up a training that costs `cost` (parameters and macs); the same for the same configuration and seed."""
+    run, seed, data, folder, _ = job
     random = _generator(run, seed, 0)
     epochs = run.training.epochs
     top, chance = _level(run, random), 1 / data.num_classes
@@ -59,7 +56,7 @@ def train(
             break
     history = pd.DataFrame(rows)
     best = history.loc[history["validation_accuracy"].idxmax()]
-    outputs = make_up_outputs(run, seed, data, "validation", float(best["validation_accuracy"]))
+    outputs = make_up_outputs(job, "validation", float(best["validation_accuracy"]))
     save_outputs(outputs, folder, "validation")
     metrics: dict[str, Any] = {
         **cost,
@@ -74,8 +71,9 @@ def train(
     return Outcome(metrics, history=history, predictions=(outputs.predictions("validation"),))
 
 
-def make_up_outputs(run: Trained, seed: int, data: PreparedData, split: str, accuracy: float) -> SplitOutputs:
+def make_up_outputs(job: Job[Trained], split: str, accuracy: float) -> SplitOutputs:
     """Logits that are right for about a share `accuracy` of the images of a split."""
+    run, seed, data, *_ = job
     random = _generator(run, seed, 1 + ("train", "validation", "test").index(split))
     indices = getattr(data.splits, split)
     labels = np.asarray(data.image_set.labels[indices])

@@ -3,13 +3,18 @@
 import json
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from vision_studies.config.data_prep import DataPrepSettings
 from vision_studies.config.study import ReportingSettings, StudySettings
 from vision_studies.errors import DataError
+from vision_studies.figures.comparison import comparison_figure
+from vision_studies.figures.style import series_of, stamped
+from vision_studies.figures.training import learning_curves
 from vision_studies.outcomes import COMPLETE, DIVERGED, FAILED, PRUNED
+from vision_studies.pipelines.stacking import plots
 from vision_studies.pipelines.stacking.settings import StackingSettings, only_variant
 from vision_studies.pipelines.stacking.stages import (
     COMBINATIONS,
@@ -24,6 +29,8 @@ from vision_studies.pipelines.stacking.stages import (
     plan_entries,
     trials_of,
 )
+from vision_studies.reports.formatting import count
+from vision_studies.reports.tables import as_texts, study_table, study_tables
 from vision_studies.studies.method import run_stages
 
 SearchResults = dict[str, Any]
@@ -90,8 +97,6 @@ def measure_members(
         A row for every number of members: variant and the columns of `member_curve`; those are of the plain mean of members,
         whatever else decides among them. Nothing of what has a single member, or of combinations that the average has, too.
     """
-    import numpy as np
-
     from vision_studies.pipelines.stacking.outputs import load_outputs
     from vision_studies.statistics.member_curves import member_curve
 
@@ -152,9 +157,6 @@ def tabulate_study(study: StudySettings, results: pd.DataFrame, plan: Plan) -> t
         Name -> text, as Markdown and as LaTeX. With them, called after the study, are the published project's two files, which
         have the variants alone: `<study>_report` in Markdown and `<study>_table` in LaTeX.
     """
-    from vision_studies.reports.formatting import count
-    from vision_studies.reports.tables import as_texts, study_table, study_tables
-
     scored = results[results["test_accuracy"].notna()]
     planned = [entry for entry in plan if entry["name"] in set(scored["variant"])]
     # Architectures are listed part by part below, in the place of a name for each.
@@ -242,10 +244,6 @@ def plot_comparison(
     settings: StackingSettings, results: pd.DataFrame, plan: list[dict[str, Any]], comparison: dict[str, Any]
 ) -> tuple[Figure, Figure, Figure]:
     """The variants against each other, the best of them against its opponents, and accuracy against cost."""
-    from vision_studies.figures.comparison import comparison_figure
-    from vision_studies.figures.style import series_of, stamped
-    from vision_studies.pipelines.stacking.plots import efficiency_figure
-
     best = comparison["best_by_validation"]
     opposing = pd.DataFrame(comparison["opponents"][best])
     roles = {entry["name"]: "stack" if entry["role"] == STACK else "opponent" for entry in plan}
@@ -253,18 +251,15 @@ def plot_comparison(
         figures = (
             comparison_figure(results, pd.DataFrame(comparison["variants"])),
             comparison_figure(results, opposing),
-            efficiency_figure(results.assign(role=results["variant"].map(roles))),
+            plots.efficiency_figure(results.assign(role=results["variant"].map(roles))),
         )
     return stamped(figures, _notice(settings))
 
 
 def plot_members(settings: StackingSettings, members: pd.DataFrame, plan: Plan) -> Figure:
     """Accuracy and log loss against the number of members."""
-    from vision_studies.figures.style import series_of, stamped
-    from vision_studies.pipelines.stacking.plots import members_figure
-
     with series_of(entry["name"] for entry in plan):
-        (figure,) = stamped((members_figure(members),), _notice(settings))
+        (figure,) = stamped((plots.members_figure(members),), _notice(settings))
     return figure
 
 
@@ -272,14 +267,10 @@ def plot_training(
     settings: StackingSettings, histories: pd.DataFrame, plan: list[dict[str, Any]]
 ) -> tuple[Figure, Figure]:
     """Learning curves of the variants, and what their parts do: base learners, meta-learner and diversity by epoch."""
-    from vision_studies.figures.style import series_of, stamped
-    from vision_studies.figures.training import learning_curves
-    from vision_studies.pipelines.stacking.plots import parts_figure
-
     stacks = [entry["name"] for entry in plan if entry["role"] == STACK]
     stack_histories = histories[histories["variant"].isin(stacks)]
     with series_of(entry["name"] for entry in plan):
-        figures = learning_curves(stack_histories), parts_figure(stack_histories)
+        figures = learning_curves(stack_histories), plots.parts_figure(stack_histories)
     return stamped(figures, _notice(settings))
 
 
@@ -290,9 +281,6 @@ def plot_search(settings: StackingSettings, trials: dict[str, Any], trial_histor
         `<variant>/training_histories`, `<variant>/hyperparameters` (against accuracy), `<variant>/numerical_hyperparameters`
         (densities), `<variant>/categorical_hyperparameters` (counts) and `<variant>/importance`; nothing without a search.
     """
-    from vision_studies.figures.style import stamped
-    from vision_studies.pipelines.stacking import plots
-
     figures: dict[str, Figure] = {}
     for name, searched in trials.items():
         statistics = _hyperparameter_statistics([trial for trial in searched["trials"] if trial["status"] == COMPLETE])

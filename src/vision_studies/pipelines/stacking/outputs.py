@@ -57,11 +57,7 @@ def save_outputs(outputs: SplitOutputs, folder: Path, split: str) -> None:
 
 
 def load_outputs(folder: Path, split: str) -> SplitOutputs:
-    """Read what `save_outputs` has written.
-
-    Raises:
-        CheckpointError: the file is missing or damaged.
-    """
+    """Read what `save_outputs` has written. Raises CheckpointError where the file is missing or damaged."""
     path = outputs_file(folder, split)
     try:
         return SplitOutputs(**load_file(path))

@@ -7,43 +7,34 @@ row of trainings, each with a schedule of its own; momentum starts anew with eac
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 
 from vision_studies.config.training import ConstantSettings, TrainingSettings
-from vision_studies.data.prepared import PreparedData
 from vision_studies.models.statistics import network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.stacking.combinations import greedy_ingredients, soup_accuracy
 from vision_studies.pipelines.stacking.outputs import metrics_on_validation, save_outputs
-from vision_studies.pipelines.stacking.settings import EnsembleRun, SharedBeginning
+from vision_studies.pipelines.stacking.settings import EnsembleRun
 from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_learner, order_seed
-from vision_studies.pipelines.stacking.work import Report, fit_split, score
+from vision_studies.pipelines.stacking.work import Job, Report, fit_split, score
 from vision_studies.run_folders import WEIGHTS_FILE
 from vision_studies.training.checkpoints import save_weights
 from vision_studies.training.fit_result import FitResult
 from vision_studies.training.runtime import tune_process
 
 
-def train(
-    run: EnsembleRun,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-    report: Report | None = None,  # noqa: ARG001 - nothing searches these
-) -> Outcome:
-    """Train the parts of a path; an interrupted call continues from the checkpoints in `folder`.
+def train(job: Job[EnsembleRun], report: Report | None = None) -> Outcome:  # noqa: ARG001 - nothing searches these
+    """Train the parts of a path; an interrupted call continues from the checkpoints in its folder.
 
     Writes the weights of all members and of what decides, and what they say of the validation images, which choose the members
     of a soup, and between the average of `swa` and its last point.
     """
     tune_process()
+    run, seed, data, folder, device = job
     network = build_learner(run.learner, data, seed=seed, member=0)
     parts, results = part_trainings(run), list[FitResult]()
     beginning = len(parts) - run.recipe.members
@@ -51,8 +42,8 @@ def train(
     for number, training in enumerate(parts):
         if run.recipe.name == "shared_soup" and number > beginning:
             network.load_state_dict(parting)
-        options: dict[str, Any] = {"seed": order_seed(seed, number), "device": device}
-        result = fit_split(network, run, training, data, folder=folder / "checkpoints" / f"part_{number}", **options)
+        place = folder / "checkpoints" / f"part_{number}"
+        result = fit_split(network, job, training, seed=order_seed(seed, number), folder=place)
         results.append(result)
         if result.best_epoch is None or result.ended == "diverged":
             return joined(results).outcome(joined(results).metrics({}, device))
@@ -65,11 +56,11 @@ def train(
         member.load_state_dict(state)
     weights: dict[str, float] = {}
     if ensemble.decides is not None:
-        chosen = _ingredients(run, ensemble.decides, states, data, device)
+        chosen = _ingredients(job, ensemble.decides, states)
         shares = np.bincount(chosen, minlength=len(states)) / len(chosen)
         weights = {f"weight_{number}": float(share) for number, share in enumerate(shares, start=1)}
     save_weights(ensemble, folder / WEIGHTS_FILE)
-    outputs = score(ensemble, run, data, "validation", device)
+    outputs = score(ensemble, job, "validation")
     save_outputs(outputs, folder, "validation")
     used = ensemble.members if ensemble.decides is None else ensemble.decides
     metrics = whole.metrics(network_size(used, data.image_shape), device, images=len(data.splits.train))
@@ -87,7 +78,7 @@ def part_trainings(run: EnsembleRun) -> list[TrainingSettings]:
     parts = []
     for number, epochs in enumerate(lengths):
         schedule, optimizer, scales = training.schedule, training.optimizer, training.image_scales
-        if isinstance(recipe, SharedBeginning) and number:
+        if recipe.shared and number:
             optimizer, scales = _slower(optimizer, recipe.rate), scales[-1:]
             if recipe.name == "swa":
                 schedule = ConstantSettings(name="constant", warmup_epochs=0)
@@ -105,15 +96,13 @@ def part_epochs(run: EnsembleRun) -> list[int]:
     Examples:
         >>> from types import SimpleNamespace
         >>> from vision_studies.pipelines.stacking.paths import part_epochs
-        >>> from vision_studies.pipelines.stacking.settings import Snapshots
-        >>> run = SimpleNamespace(recipe=Snapshots(name="snapshot", members=3), training=SimpleNamespace(epochs=10))
+        >>> from vision_studies.pipelines.stacking.settings import Recipe
+        >>> run = SimpleNamespace(recipe=Recipe(name="snapshot", members=3), training=SimpleNamespace(epochs=10))
         >>> part_epochs(run)
         [3, 3, 4]
     """
     recipe, epochs = run.recipe, run.training.epochs
-    first = 0
-    if isinstance(recipe, SharedBeginning):
-        first = min(max(1, round(recipe.shared * epochs)), epochs - recipe.members)
+    first = min(max(1, round(recipe.shared * epochs)), epochs - recipe.members) if recipe.shared else 0
     edges = [first + (epochs - first) * part // recipe.members for part in range(recipe.members + 1)]
     lengths = [later - earlier for earlier, later in pairwise(edges)]
     return [first, *lengths] if first else lengths
@@ -133,16 +122,14 @@ def joined(results: Sequence[FitResult]) -> FitResult:
     return replace(last, history=pd.concat(histories, ignore_index=True), best_epoch=best, seconds=seconds)
 
 
-def _ingredients(
-    run: EnsembleRun, network: nn.Module, states: Sequence[dict[str, Tensor]], data: PreparedData, device: torch.device
-) -> list[int]:
+def _ingredients(job: Job[EnsembleRun], network: nn.Module, states: Sequence[dict[str, Tensor]]) -> list[int]:
     """The members whose mean decides, by validation accuracy; `network` is left with their mean."""
 
     def accuracy_of(chosen: Sequence[int]) -> float:
-        return soup_accuracy(network, [states[member] for member in chosen], run, data, device)
+        return soup_accuracy(network, [states[member] for member in chosen], job)
 
     members = list(range(len(states)))
-    if run.recipe.name == "swa":
+    if job.run.recipe.name == "swa":
         chosen = max(members, [members[-1]], key=accuracy_of)  # of equals the average
     else:
         alone = [accuracy_of([member]) for member in members]

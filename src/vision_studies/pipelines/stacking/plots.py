@@ -140,7 +140,6 @@ def trial_histories(histories: pd.DataFrame, variant: str) -> Figure:
 
     Args:
         histories: columns trial, epoch, validation_accuracy and status.
-        variant: whose search it was.
     """
     figure, axes = single(9, 5)
     for _, trial in histories.dropna(subset=["validation_accuracy"]).sort_values("epoch").groupby("trial"):
@@ -161,8 +160,6 @@ def hyperparameter_figure(trials: pd.DataFrame, parameters: Sequence[str], best:
     Args:
         trials: columns number, value (fraction; missing where there is none), status and one a hyperparameter.
         parameters: columns that are hyperparameters.
-        best: number of the best trial.
-        variant: whose search it was.
     """
     panels = small_multiples(len(parameters), columns=3, size=(3.9, 3.1), margin=(0.6, 1.1), sharey=True)
     for axes, name in zip(panels.axes, parameters, strict=True):
@@ -198,7 +195,6 @@ def density_figure(trials: pd.DataFrame, statistics: Mapping[str, Mapping[str, A
     Args:
         trials: complete ones, with a column a hyperparameter; missing where it was not drawn.
         statistics: hyperparameter -> best_trial_value and correlation_with_accuracy, each of which may be None.
-        variant: whose search it was.
     """
     from scipy.stats import gaussian_kde
 
@@ -236,7 +232,6 @@ def bar_figure(statistics: Mapping[str, Mapping[str, Any]], variant: str) -> Fig
 
     Args:
         statistics: hyperparameter -> value_counts (option -> complete trials) and best_trial_value, which may be None.
-        variant: whose search it was.
     """
     panels = small_multiples(len(statistics), columns=3, size=(3.9, 2.8), margin=(0.6, 1.1))
     for axes, (name, own) in zip(panels.axes, statistics.items(), strict=True):

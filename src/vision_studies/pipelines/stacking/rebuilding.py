@@ -31,10 +31,8 @@ from vision_studies.training.classifier import ImageClassifier, ImageFormat
 
 
 def rebuild(stored: StoredNetwork, data: PreparedData) -> ImageClassifier:
-    """The network of a run of `stacking` as it was trained.
-
-    Raises:
-        CheckpointError: the weights do not fit the network that the run describes, or those of a run that it combines are gone.
+    """The network of a run of `stacking` as it was trained. Raises CheckpointError where the weights do not fit the network
+    that the run describes, or those of a run that it combines are gone.
     """
     run = read_run(stored.configuration)
     shared = run.members[0] if isinstance(run, CombinationRun) else run

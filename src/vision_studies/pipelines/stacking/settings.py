@@ -152,10 +152,8 @@ class StackingRunSettings(Settings):
         return self
 
     def level_one_training(self) -> TrainingSettings:
-        """How the meta-learner of a cross-validated stack is trained.
-
-        Raises:
-            ValueError: `folds.meta_training` does not fit.
+        """How the meta-learner of a cross-validated stack is trained. Raises ValueError where `folds.meta_training` does not
+        fit.
         """
         level_one = with_changes(self.training, self.folds.meta_training, title="folds.meta_training")
         if self.mode == "cross_validated" and level_one.mixing is not None:
@@ -266,10 +264,8 @@ class StackingSettings(Settings):
         return self
 
     def configured(self, variant: StackingVariantSettings, draws: dict[str, Any] | None = None) -> StackingRunSettings:
-        """The run of a variant, with the `draws` of a search (dotted path in `run` -> value) laid over it.
-
-        Raises:
-            ValueError: its changes do not fit.
+        """The run of a variant, with the `draws` of a search (dotted path in `run` -> value) laid over it. Raises ValueError
+        where its changes do not fit.
         """
         changes = (nested(path, value) for path, value in (draws or {}).items())
         return with_changes(self.run, variant.changes, *changes, title=f"variant '{variant.name}'")
@@ -364,43 +360,31 @@ class CombinationRun(Settings):
     members: tuple[NetworkRun, ...] = Field(min_length=1, description="the networks")
 
 
-class Snapshots(Settings):
-    """Weights at the ends of equal cycles of one training, each of which has the whole schedule (Huang et al. 2017)."""
+class Recipe(Settings):
+    """How the members of an ensemble of one training come about; what a recipe has not is left out where it is written."""
 
-    name: Literal["snapshot"] = Field(description="probabilities of the cycles' ends, averaged")
-    members: int = Field(ge=2, description="cycles")
-
-
-class SharedBeginning(Settings):
-    """Members that part from one network after a share of the epochs; averages of their weights are candidates."""
-
-    name: Literal["swa", "shared_soup"] = Field(
-        description="swa: one path at a constant rate, all its points averaged (Izmailov et al. 2018); shared_soup: a path "
-        "each, averaged one after the other while validation accuracy does not fall (Wortsman et al. 2022)"
+    name: OneTraining = Field(
+        description="snapshot: ends of equal cycles, each with the whole schedule (Huang et al. 2017); swa: points of one path "
+        "at a constant rate, averaged (Izmailov et al. 2018); shared_soup: paths from one beginning, averaged while validation "
+        "accuracy does not fall (Wortsman et al. 2022); packed: groups of one network (Laurent et al. 2023); batch_ensemble: "
+        "shared weights times a matrix of rank one each (Wen et al. 2020); mc_dropout: passes, each with other channels "
+        "dropped (Gal and Ghahramani 2016)"
     )
-    members: int = Field(ge=2, description="points of the path, or paths")
-    shared: float = Field(gt=0, lt=1, description="share of the epochs before they part")
-    rate: float = Field(gt=0, le=1, description="learning rate after that, of the highest")
-
-
-class SharedLayers(Settings):
-    """Members that are one network from the start."""
-
-    name: Literal["packed", "batch_ensemble"] = Field(
-        description="packed: groups of one network (Laurent et al. 2023); batch_ensemble: shared weights times a matrix of "
-        "rank one each (Wen et al. 2020)"
+    members: int = Field(ge=2, description="how many there are")
+    shared: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the epochs before they part, of swa and shared_soup"
     )
-    members: int = Field(ge=2, description="groups, or matrices")
-
-
-class MonteCarloDropout(Settings):
-    """One network asked with channels dropped (Gal and Ghahramani 2016)."""
-
-    name: Literal["mc_dropout"] = Field(description="a pass for each set of dropped channels, averaged")
-    members: int = Field(ge=2, description="passes")
+    rate: float = Field(default=0.0, ge=0, le=1, description="learning rate after that, of the highest")
     dropout: float = Field(
-        gt=0, lt=1, description="share of the channels that are zeroed before every layer but the first"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="of mc_dropout: share of the channels zeroed before every layer but the first",
     )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return without_defaults(self, write(self), "shared", "rate", "dropout")
 
 
 class EnsembleRun(_TrainedRun):
@@ -409,14 +393,12 @@ class EnsembleRun(_TrainedRun):
     method: Literal["ensemble"] = Field(description="an ensemble of one training")
     learner: LearnerSettings = Field(description="the network of a member")
     member: Literal[0] = Field(description="first weights and order of images are those of the first base learner")
-    recipe: Annotated[Snapshots | SharedBeginning | SharedLayers | MonteCarloDropout, Field(discriminator="name")] = (
-        Field(description="how members come about")
-    )
+    recipe: Recipe = Field(description="how members come about")
 
     @property
     def along_a_path(self) -> bool:
         """Whether members are several states of one network rather than parts of it."""
-        return isinstance(self.recipe, Snapshots | SharedBeginning)
+        return self.recipe.name in ("snapshot", "swa", "shared_soup")
 
 
 Stack = JointRun | CrossValidatedRun
@@ -439,10 +421,8 @@ def read_run(configuration: dict[str, Any]) -> AnyRun:
 
 
 def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> Stack:
-    """The run of a stack, whose base learners' names stand for `networks`.
-
-    Raises:
-        ParameterError: a file of weights is not there.
+    """The run of a stack, whose base learners' names stand for `networks`. Raises ParameterError where a file of weights is not
+    there.
     """
     shared: dict[str, Any] = {name: getattr(settings, name) for name in SHARED if name != "mock"}
     shared |= {
@@ -464,11 +444,7 @@ def stack_run(settings: StackingRunSettings, networks: dict[str, NetworkSettings
 
 
 def learners(settings: StackingRunSettings, networks: dict[str, NetworkSettings]) -> tuple[LearnerSettings, ...]:
-    """The base learners of a stack, in its order.
-
-    Raises:
-        ParameterError: a file of weights is not there.
-    """
+    """The base learners of a stack, in its order. Raises ParameterError where a file of weights is not there."""
     members = []
     for name in settings.base_learners:
         network = networks[name]

@@ -92,10 +92,8 @@ def build_stack(run: JointRun, data: PreparedData, *, seed: int) -> StackedClass
 
 
 def build_ensemble(run: EnsembleRun, data: PreparedData, *, seed: int) -> Ensemble:
-    """An ensemble of one training as it is before that; of members along a path, with a place for the weights of each.
-
-    Raises:
-        ParameterError: the network's layers cannot be shared in the way that is asked for.
+    """An ensemble of one training as it is before that; of members along a path, with a place for the weights of each. Raises
+    ParameterError where the network's layers cannot be shared in the way that is asked for.
     """
     recipe = run.recipe
     together = recipe.name in ("packed", "snapshot", "swa", "shared_soup")

@@ -232,7 +232,7 @@ def stages(context: Stacking, known: Known) -> Steps:
             return
     entries = plan_entries(settings, context.images, hyperparameters)
     done = partial(entry_runs, context, entries)
-    training, scoring = (partial(cost, context=context) for cost in (_training_costs, _scoring_costs))
+    training, scoring = partial(_costs, context=context), partial(_costs, context=context, scoring=True)
 
     def train(seeds: Sequence[int]) -> Steps:
         trained, combined = divided(context, done(seeds))
@@ -286,7 +286,7 @@ def trials_of(context: Stacking, variant: StackingVariantSettings) -> Trials:
         stage=TRAINING,
         run=partial(_trial_run, context, variant, search.seed),
         train=partial(_train_trial, context=context),
-        cost=partial(_trial_costs, context=context, variant=variant),
+        cost=partial(_costs, [_trial_run(context, variant, search.seed, 1, {})], context=context),
         mend="narrow the learning rates of stacking.search.spaces, or raise stacking.search.trials",
     )
 
@@ -303,22 +303,11 @@ def _searched(context: Stacking) -> Steps:
     return None if any(hyperparameters is None for hyperparameters in best.values()) else best
 
 
-def _training_costs(runs: Sequence[Run], *, context: Stacking) -> Costs:
-    from vision_studies.pipelines.stacking.costs import training_costs
+def _costs(runs: Sequence[Run], *, context: Stacking, scoring: bool = False) -> Costs:
+    from vision_studies.pipelines.stacking.costs import scoring_costs, training_costs
 
-    return training_costs(read_run(runs[0].configuration), context.images, context.device)
-
-
-def _scoring_costs(runs: Sequence[Run], *, context: Stacking) -> Costs:
-    from vision_studies.pipelines.stacking.costs import scoring_costs
-
-    return scoring_costs(read_run(runs[0].configuration), context.images, context.device)
-
-
-def _trial_costs(*, context: Stacking, variant: StackingVariantSettings) -> Costs:
-    from vision_studies.pipelines.stacking.costs import training_costs
-
-    return training_costs(_stack_of(context.settings, variant, {}), context.images, context.device)
+    told = scoring_costs if scoring else training_costs
+    return told(read_run(runs[0].configuration), context.images, context.device)
 
 
 def _unsearched_costs(*, context: Stacking) -> Costs:
@@ -329,9 +318,9 @@ def _unsearched_costs(*, context: Stacking) -> Costs:
 
 def _costs_of(runs: Sequence[Run], *, context: Stacking) -> Costs:
     """Of training and scoring entries, with what combinations are made from."""
-    trained, combined = divided(context, runs)
-    costs = (_training_costs, _scoring_costs)
-    return [cost for run in (*trained, *combined) for told in costs for cost in told([run], context=context)]
+    runs = [run for part in divided(context, runs) for run in part]
+    each = ((run, scoring) for run in runs for scoring in (False, True))
+    return [cost for run, scoring in each for cost in _costs([run], context=context, scoring=scoring)]
 
 
 def _trial_run(context: Stacking, variant: StackingVariantSettings, seed: int, number: int, draws: Drawn) -> Run:
@@ -355,6 +344,7 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
     settings = read_run(run.configuration)
     assert not isinstance(settings, CombinationRun)  # noqa: S101 - those are combined
     data = context.images
+    job: Any = stacking.Job(settings, run.seed, data, folder, context.device)
     if settings.mock:
         if isinstance(settings, EnsembleRun):
             cost = ensemble_cost(settings, data)
@@ -362,11 +352,11 @@ def _train(run: Run, folder: Path, *, context: Stacking, report: "Report | None"
             cost = network_cost(settings.learner, data)
         else:
             cost = stack_cost(settings, data)
-        return mock_trainer.train(settings, run.seed, data, folder, cost, report)
+        return mock_trainer.train(job, cost, report)
     work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
     if isinstance(settings, EnsembleRun) and settings.along_a_path:
         work = paths
-    return work.train(settings, run.seed, data, folder, context.device, report)
+    return work.train(job, report)
 
 
 def _can_be_combined(context: Stacking, run: Run) -> bool:
@@ -377,6 +367,7 @@ def _can_be_combined(context: Stacking, run: Run) -> bool:
 
 def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
     from vision_studies.pipelines.stacking import combinations
+    from vision_studies.pipelines.stacking.work import Job
 
     settings, store = read_combination(run), context.runs
     members = members_of(context, run, settings)
@@ -388,7 +379,7 @@ def _combine(run: Run, folder: Path, *, context: Stacking) -> Outcome:
         return Outcome({}, status, f"{', '.join(lost)} has no weights to combine")
     folders = [store.path(member) for member in members]
     costs = [store.metrics(member, TRAINING) for member in members]
-    return combinations.combine(settings, run.seed, folders, costs, context.images, folder, context.device)
+    return combinations.combine(Job(settings, run.seed, context.images, folder, context.device), folders, costs)
 
 
 def _evaluate(run: Run, folder: Path, *, context: Stacking) -> Outcome:
@@ -413,13 +404,10 @@ def _outputs_on_test(run: Run, folder: Path, view: int, *, context: Stacking) ->
     from vision_studies.pipelines.stacking import work as stacking
 
     settings, trained = read_run(run.configuration), context.runs.metrics(run, TRAINING)
-    data, device = context.images, context.device
+    job: Any = stacking.Job(settings, run.seed, context.images, folder, context.device)
     if isinstance(settings, CombinationRun):
         folders = [context.runs.path(member) for member in members_of(context, run, settings)]
-        weights = combinations.chosen_weights(trained)
-        return combinations.combined_on_test(settings, run.seed, folders, weights, data, folder, device, view)
+        return combinations.combined_on_test(job, folders, combinations.chosen_weights(trained), view)
     if settings.mock:
-        return mock_trainer.make_up_outputs(settings, run.seed, data, "test", trained["validation_accuracy"])
-    work: Any = cross_validation if isinstance(settings, CrossValidatedRun) else stacking
-    outputs: SplitOutputs = work.outputs_on_test(settings, run.seed, data, folder, device, view)
-    return outputs
+        return mock_trainer.make_up_outputs(job, "test", trained["validation_accuracy"])
+    return (cross_validation if isinstance(settings, CrossValidatedRun) else stacking).outputs_on_test(job, view)

@@ -45,7 +45,6 @@ def view_metrics(views: Sequence[SplitOutputs], numbers: Sequence[int]) -> dict[
 
     Args:
         views: outputs for the plain images and for each further view.
-        numbers: of views whose probabilities are averaged.
     """
     metrics: dict[str, float] = {}
     total = np.zeros_like(views[0].logits, dtype=np.float64)

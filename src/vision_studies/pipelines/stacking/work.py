@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -32,15 +32,30 @@ from vision_studies.training.objectives import CLASSIFICATION, JointStacking, Ob
 from vision_studies.training.precision import place_model
 from vision_studies.training.runtime import seed_everything, tune_process
 
+R_co = TypeVar("R_co", covariant=True)
+
 Report = Callable[[dict[str, Any]], bool | None]
 """Is given the history row of every epoch; True ends the training."""
 
+
+class Job(NamedTuple, Generic[R_co]):
+    """A run's settings and seed, the images and splits it works on, its folder, and where it computes."""
+
+    run: R_co
+    seed: int
+    data: PreparedData
+    folder: Path
+    device: torch.device
+
+
+OneNetwork = JointRun | NetworkRun | EnsembleRun
+"""A run whose parts are trained together."""
 
 MEAN_OF_MEMBERS = JointStacking("interpolation", 1.0)
 """Of an ensemble that is one network: members learn by their own losses, and the mean of their probabilities classifies."""
 
 
-def build(run: JointRun | NetworkRun | EnsembleRun, seed: int, data: PreparedData) -> nn.Module:
+def build(run: OneNetwork, seed: int, data: PreparedData) -> nn.Module:
     """The network of a run, as it is before training."""
     if isinstance(run, EnsembleRun):
         return build_ensemble(run, data, seed=seed)
@@ -49,30 +64,24 @@ def build(run: JointRun | NetworkRun | EnsembleRun, seed: int, data: PreparedDat
     return build_learner(run.learner, data, seed=seed, member=run.member)
 
 
-def train(
-    run: JointRun | NetworkRun | EnsembleRun,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-    report: Report | None = None,
-) -> Outcome:
-    """Train a stack or a network; an interrupted call continues from the checkpoints in `folder`.
+def train(job: Job[OneNetwork], report: Report | None = None) -> Outcome:
+    """Train a stack or a network; an interrupted call continues from the checkpoints in its folder.
 
     Writes the weights of the best validation epoch and what all heads say of the validation images.
     """
     tune_process()
+    run, seed, data, folder, device = job
     model = build(run, seed, data)
     order = order_seed(seed, 0 if isinstance(run, JointRun) else run.member)
-    options: dict[str, Any] = {"device": device, "folder": folder / "checkpoints", "report": report}
-    result = fit_split(model, run, run.training, data, seed=order, objective=objective_of(run), **options)
+    place = folder / "checkpoints"
+    result = fit_split(model, job, run.training, seed=order, folder=place, report=report, objective=objective_of(run))
     predictions: tuple[Predictions, ...] = ()
     metrics = result.metrics(network_size(model, data.image_shape), device, images=len(data.splits.train))
     if result.best_epoch is not None:
         model.load_state_dict(result.weights)
         save_weights(model, folder / WEIGHTS_FILE)
         if result.ended != "pruned":
-            outputs = score(model, run, data, "validation", device)
+            outputs = score(model, job, "validation")
             save_outputs(outputs, folder, "validation")
             predictions = (outputs.predictions("validation"),)
         best = result.history.set_index("epoch").loc[result.best_epoch]
@@ -81,48 +90,31 @@ def train(
     return replace(result.outcome(metrics), predictions=predictions)
 
 
-def outputs_on_test(
-    run: JointRun | NetworkRun | EnsembleRun,
-    seed: int,
-    data: PreparedData,
-    folder: Path,
-    device: torch.device,
-    view: int = 0,
-) -> SplitOutputs:
+def outputs_on_test(job: Job[OneNetwork], view: int = 0) -> SplitOutputs:
     """What the selected weights of a run say of the test images, in one view of them."""
     tune_process()
-    model = load_weights(build(run, seed, data), folder / WEIGHTS_FILE).to(device)
-    return score(model, run, data, "test", device, view=view)
+    model = load_weights(build(job.run, job.seed, job.data), job.folder / WEIGHTS_FILE).to(job.device)
+    return score(model, job, "test", view=view)
 
 
 def fit_split(
     model: nn.Module,
-    run: Any,
+    job: Job[Any],
     training: TrainingSettings,
-    data: PreparedData,
     *,
     seed: int,
-    device: torch.device,
     folder: Path,
     report: Report | None = None,
     objective: Objective = CLASSIFICATION,
     positions: np.ndarray | None = None,
 ) -> FitResult:
-    """Train a network in place on the training split; the validation split selects the epoch.
+    """Train a network in place on the training split of a job; the validation split selects the epoch.
 
     Args:
-        model: the network.
-        run: a run's settings: loader, augmentation and evaluation.
-        training: how to train.
-        data: images and splits.
-        seed: seed of order, augmentation and dropout.
-        device: where to train.
-        folder: where checkpoints are kept.
-        report: is given every epoch.
-        objective: what is minimised and measured.
         positions: int64 [N], which of the training images; None for all.
     """
     seed_everything(seed)
+    run, _, data, _, device = job
     loader = partial(data.loader, kind=run.loader, device=device)
     train_loader = loader(
         "train",
@@ -139,10 +131,8 @@ def fit_split(
 
 def score(
     model: nn.Module,
-    run: Any,
-    data: PreparedData,
+    job: Job[Any],
     split: str,
-    device: torch.device,
     objective: Objective = CLASSIFICATION,
     positions: np.ndarray | None = None,
     view: int = 0,
@@ -151,6 +141,7 @@ def score(
 
     A `view` other than 0 shows it the images otherwise; see `views`.
     """
+    run, _, data, _, device = job
     place_model(model, run.training, device)
     loader = data.loader(
         split, kind=run.loader, batch_size=run.evaluation.batch_size, device=device, positions=positions
@@ -163,7 +154,7 @@ def score(
     return SplitOutputs(indices if positions is None else indices[positions], labels.numpy(), heads.numpy())
 
 
-def objective_of(run: JointRun | NetworkRun | EnsembleRun) -> Objective:
+def objective_of(run: OneNetwork) -> Objective:
     """What the training of a run minimises."""
     if isinstance(run, EnsembleRun):
         return MEAN_OF_MEMBERS
