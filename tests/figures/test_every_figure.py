@@ -38,7 +38,6 @@ from vision_studies.pipelines.mlp_transfer import plots as mlp_transfer
 from vision_studies.pipelines.mlp_transfer import width_plots
 from vision_studies.pipelines.stacking import plots as stacking
 from vision_studies.pipelines.transfer_cuts import plots as cuts
-from vision_studies.pipelines.transfer_cuts import score_plots
 
 ONE, FEW, MANY = 1, 2, 9
 LONG = "a variant whose name is longer than any figure has room for"
@@ -251,7 +250,7 @@ FIGURES = {
     cuts.range_lines: lambda n: (accuracies(n),),
     cuts.mode_lines: lambda n: (modes.accuracies(list(cut.REPEATS)[: max(1, n // 2)]), modes.LABELS),
     cuts.heat_map: lambda n: (accuracies(n),),
-    score_plots.score_ranks: lambda n: (score_taus(n),),
+    cuts.score_ranks: lambda n: (score_taus(n),),
     cuts.bars: lambda n: (accuracies(n),),
     cuts.surface: lambda n: (accuracies(n),),
     cuts.box_plot: lambda n: (accuracies(n), cut.ranks()),

@@ -14,11 +14,10 @@ from torch.nn import functional as F
 from vision_studies.errors import DataError, ParameterError, VisionStudiesError
 from vision_studies.pipelines.clustering.stages import _subsets
 from vision_studies.pipelines.transfer_cuts import stages
-from vision_studies.pipelines.transfer_cuts.draws import any_images, draw_subset
 from vision_studies.pipelines.transfer_cuts.nodes import evaluate_networks, fine_tune_networks, pretrain_networks
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import pretraining_runs, study_cells
-from vision_studies.pipelines.transfer_cuts.work import subset
+from vision_studies.pipelines.transfer_cuts.work import any_images, draw_subset, subset
 from vision_studies.studies.method import WEIGHTS_FILE, StoredNetwork, networks_of
 from vision_studies.training.checkpoints import load_state
 

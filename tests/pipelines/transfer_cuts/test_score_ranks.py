@@ -7,7 +7,7 @@ from scipy.stats import weightedtau
 from tests.pipelines.transfer_cuts.test_rankings import GAINS, accuracies
 
 from vision_studies.pipelines.transfer_cuts.ranking_texts import score_ranks
-from vision_studies.pipelines.transfer_cuts.score_ranks import RANKED, SCORED, rank_scores
+from vision_studies.pipelines.transfer_cuts.scores import RANKED, SCORED, rank_scores
 from vision_studies.statistics.intervals import summary
 
 MODE = "freeze_reinit"

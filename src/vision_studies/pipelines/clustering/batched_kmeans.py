@@ -38,8 +38,6 @@ def batched_kmeans(data: np.ndarray, clusters: int, *, restarts: int, seed: int)
     Args:
         data: float32 [B, N, D], finite.
         clusters: of each, from 2 to N.
-        restarts: fits from new first centres, the best of which counts.
-        seed: of the draws of first centres.
 
     Examples:
         >>> import numpy as np

@@ -33,14 +33,7 @@ def clustering_costs(
     """What one method costs on one network.
 
     Args:
-        method: how is clustered.
-        pretraining: what says the network.
-        data: images.
-        device: where activations are computed.
         positions: of the images that subsets are drawn from, int64 [N].
-        labels: theirs, int64 [N].
-        subsets: which of them are clustered together.
-        processors: subsets that are clustered at the same time.
     """
     wanted = len(np.unique(np.concatenate([subset.positions for subset in subsets]))) if subsets else 0
     per_channel = isinstance(method, KMeansChannelsSettings)

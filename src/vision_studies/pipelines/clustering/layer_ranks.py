@@ -37,8 +37,6 @@ def layers_table(summary: pd.DataFrame, title: str, label: str) -> Table:
 
     Args:
         summary: from `nodes.summarise_scores`, of one way of clustering and one set of classes.
-        title: its heading.
-        label: to refer to it by.
     """
     best = summary.groupby("fraction")["mean_ari"].max()
     rows, bold = [], []

@@ -9,6 +9,9 @@ from matplotlib.figure import Figure
 
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
+from vision_studies.figures.style import stamped
+from vision_studies.pipelines.clustering import plots
+from vision_studies.pipelines.clustering.published_study import cluster_rows
 from vision_studies.pipelines.clustering.stages import (
     CHANNELS,
     CLUSTERING,
@@ -181,16 +184,11 @@ def conclude_clustering(reporting: ReportingSettings, summary: pd.DataFrame) -> 
 
 def write_cluster_layout(cuts: TransferCutsSettings, scores: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """Scores in the layouts of the project "mp-tl-study": one file a method; by channels, the older layout."""
-    from vision_studies.pipelines.clustering.published_study import cluster_rows
-
     return {f"{cuts.classes.label}_cluster_{method}": rows for method, rows in cluster_rows(scores).items()}
 
 
 def plot_scores(cuts: TransferCutsSettings, scores: pd.DataFrame, ranks: pd.DataFrame) -> tuple[Figure, Figure, Figure]:
     """Scores by layer, scores by share of the images, and effective ranks."""
-    from vision_studies.figures.style import stamped
-    from vision_studies.pipelines.clustering import plots
-
     figures = (plots.cluster_box_plot(scores), plots.score_lines(scores), plots.effective_rank_bars(ranks))
     return stamped(figures, cuts.notice)
 
@@ -199,9 +197,6 @@ def plot_details(
     cuts: TransferCutsSettings, scores: pd.DataFrame, distances: pd.DataFrame, image_map: pd.DataFrame
 ) -> dict[str, Figure]:
     """Scores of single channels, scores other than the adjusted Rand index, distances of classes, and images in the plane."""
-    from vision_studies.figures.style import stamped
-    from vision_studies.pipelines.clustering import plots
-
     figures = {
         score: plots.cluster_box_plot(scores, score)
         for score in ("ami", "accuracy", "precision", "recall")

@@ -165,8 +165,6 @@ def scatter(positions: np.ndarray, labels: np.ndarray, class_names: Sequence[str
     Args:
         positions: [N, 2], as t-SNE gives them: only nearness means something.
         labels: int [N], positions in `class_names`.
-        class_names: in the order of the classes.
-        title: of the figure.
     """
     figure, axes = single(8.6, 6.2)
     size = 5.0 if len(positions) <= 1500 else 3.0

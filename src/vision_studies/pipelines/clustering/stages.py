@@ -112,7 +112,7 @@ def clusterings(context: Clusters) -> list[Artifact]:
             Artifact(
                 name=f"{method.name} of {classes} classes, network {run.seed}",
                 file=file,
-                make=partial(_write_scores, context, method, run, number, classes, file),
+                make=partial(_write_scores, file, context, method, run, number, classes),
                 cost=partial(_costs, context, method, run, number, classes),
                 lock=file.with_name(f".{file.stem}.lock"),
                 needs=[(run, PRETRAINING)],
@@ -144,8 +144,8 @@ def images_of(context: Clusters, classes: str) -> "tuple[ClassData, np.ndarray, 
     return data, images, data.labels(context.images, images)
 
 
-def _write_scores(context: Clusters, method: MethodSettings, run: Run, number: int, classes: str, file: Path) -> None:
-    table = _scores(context, method, run, number, classes)
+def _write_scores(file: Path, *asked: Any) -> None:
+    table = _scores(*asked)
     with atomic_file(file) as temporary:
         write_table(table, temporary)
 
@@ -190,7 +190,7 @@ def _costs(context: Clusters, method: MethodSettings, run: Run, number: int, cla
 def _subsets(cuts: TransferCutsSettings, labels: np.ndarray, number: int) -> "Sequence[Subset]":
     """The draws of the cut study that start from this network, where two images of each class are among them."""
     from vision_studies.pipelines.clustering.work import Subset
-    from vision_studies.pipelines.transfer_cuts.draws import draw_subset
+    from vision_studies.pipelines.transfer_cuts.work import draw_subset
 
     subsets = []
     for settings in cuts.subsets:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import eigh
 
 from vision_studies.errors import DataError
 from vision_studies.pipelines.clustering.batched_kmeans import batched_kmeans, bytes_of_a_set
@@ -72,8 +73,6 @@ def cluster_subsets(
         layers: name and activations of all images, [N, C, H, W], or [N, D] of a layer without maps, whose units count as
             channels of one value; taken one after the other, so that a generator keeps the memory at one layer's.
         labels: int [N], class of each image.
-        subsets: which images are clustered together.
-        methods: ways of clustering.
         n_jobs: subsets that are clustered at the same time, a thread each; -1 for as many as there are processors.
 
     Returns:
@@ -126,7 +125,6 @@ def scatter_positions(vectors: np.ndarray, *, perplexity: float, seed: int) -> n
     Args:
         vectors: [N, ...], whatever follows the first axis is one vector.
         perplexity: how many neighbours count; at most a third of the other vectors are taken.
-        seed: of t-SNE.
 
     Returns:
         float32 [N, 2].
@@ -199,9 +197,13 @@ def _by_layer(layer: str, vectors: np.ndarray, labels: np.ndarray, method: Metho
 
 def _clusters(vectors: np.ndarray, classes: int, method: MethodSettings) -> np.ndarray:
     """Cluster of each vector [N, D]; as many as classes, but for methods that find their number."""
+    from sklearn.cluster import AgglomerativeClustering
+
     match method:
         case AgglomerativeSettings():
-            return _agglomerate(vectors, classes, method)
+            model = AgglomerativeClustering(classes, metric=method.metric, linkage=method.linkage)
+            with nullcontext() if len(vectors) < _MANY else _one_large_clustering:
+                return model.fit_predict(vectors)
         case SpectralSettings():
             return _unless_alike(vectors, classes, partial(_spectral, method=method))
         case GaussianMixtureSettings():
@@ -266,18 +268,8 @@ def _kmeans(data: np.ndarray, clusters: int, restarts: int, seed: int) -> np.nda
     return together.labels
 
 
-def _agglomerate(vectors: np.ndarray, clusters: int, method: AgglomerativeSettings) -> np.ndarray:
-    from sklearn.cluster import AgglomerativeClustering
-
-    model = AgglomerativeClustering(clusters, metric=method.metric, linkage=method.linkage)
-    with nullcontext() if len(vectors) < _MANY else _one_large_clustering:
-        return model.fit_predict(vectors)
-
-
 def _principal_components(points: np.ndarray, components: int) -> np.ndarray:
     """Points [N, D] in the coordinates of their first principal components, [N, components]."""
-    from scipy.linalg import eigh
-
     centred = points - points.mean(axis=0)
     wide = len(centred) < centred.shape[1]
     products = centred @ centred.T if wide else centred.T @ centred

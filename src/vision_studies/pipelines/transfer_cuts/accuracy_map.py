@@ -67,7 +67,7 @@ def _accuracy_map(table: pd.DataFrame) -> Heatmap:
     means, deviations, counts = (percents(table, which) for which in ("mean", "std", "count"))
 
     def described(fraction: float, cut: int) -> str:
-        name, mean = _cell_name(table, fraction, cut), means.at[fraction, cut]
+        name, mean = f"{cut_name(cut)}, {share_name(table, fraction)}", means.at[fraction, cut]
         if np.isnan(mean):
             return f"{name}<br>not run"
         runs, deviation = int(counts.at[fraction, cut]), deviations.at[fraction, cut]
@@ -75,17 +75,9 @@ def _accuracy_map(table: pd.DataFrame) -> Heatmap:
         return f"{name}<br>{mean:.2f}{spread} %<br>{runs} run{'s' if runs > 1 else ''}"
 
     return cells(
-        z=_rows(means),
+        z=[[None if np.isnan(mean) else mean for mean in row] for row in means.to_numpy()],
         x=[cut_label(cut) for cut in means],
         y=[percentage(fraction) for fraction in means.index],
         text=[["–" if np.isnan(mean) else f"{mean:.1f}" for mean in row] for row in means.to_numpy()],
         customdata=[[described(fraction, cut) for cut in means] for fraction in means.index],
     )
-
-
-def _rows(means: pd.DataFrame) -> list[list[float | None]]:
-    return [[None if np.isnan(mean) else mean for mean in row] for row in means.to_numpy()]
-
-
-def _cell_name(table: pd.DataFrame, fraction: float, cut: int) -> str:
-    return f"{cut_name(cut)}, {share_name(table, fraction)}"

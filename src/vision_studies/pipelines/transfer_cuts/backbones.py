@@ -92,10 +92,8 @@ def described(name: str, pixels: int | None) -> BackboneNetSettings:
 def build_backbone(
     settings: BackboneNetSettings, data: PreparedData, num_classes: int, start: int, stop: int | None
 ) -> CutBackbone:
-    """Blocks `start` to `stop` of a backbone and a dense layer, with random weights.
-
-    Raises:
-        BackboneError: the weights are gone, or others than those of the settings.
+    """Blocks `start` to `stop` of a backbone and a dense layer, with random weights. Raises BackboneError where the weights are
+    gone, or others than those of the settings.
     """
     opened = opened_blocks(settings.backbone)
     if opened.weights != settings.weights:
@@ -122,8 +120,6 @@ def first_network(
     """The backbone itself, with logistic regression on features as its dense layer.
 
     Args:
-        settings: of the backbone.
-        data: images.
         images: those of the classes that the dense layer tells apart.
         features: float32 [N, D], of the training images among them.
     """

@@ -70,9 +70,6 @@ def cut_network(
     nothing is kept equals one that was never cut, and new layers do not depend on what stands before them.
 
     Args:
-        settings: of the run.
-        data: images; they decide sizes.
-        seed: the repeat.
         pretrained: the network that has learnt the first classes; None where nothing of it is kept.
         start: first convolution; None for the first that learns. Those below the cut that come along do not learn.
 
@@ -102,11 +99,7 @@ def cut_network(
 def load_pretrained(
     settings: ConvNetSettings | BackboneNetSettings, data: PreparedData, classes: Sequence[str], file: Path
 ) -> CutNet:
-    """A network that has learnt the first classes.
-
-    Raises:
-        CheckpointError: the file is missing or holds another network.
-    """
+    """A network that has learnt the first classes. Raises CheckpointError where the file is missing or of another."""
     network = build_network(settings, data, len(classes))
     load_weights(network, file)
     return network.requires_grad_(False).eval()

@@ -9,7 +9,10 @@ from matplotlib.figure import Figure
 
 from vision_studies.config.study import ReportingSettings
 from vision_studies.errors import DataError
+from vision_studies.figures.style import stamped
 from vision_studies.pipelines.partitions import loaded
+from vision_studies.pipelines.transfer_cuts import plots
+from vision_studies.pipelines.transfer_cuts.published_files import results_file, results_values
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, TransferCutsSettings, mode_label
 from vision_studies.pipelines.transfer_cuts.stages import (
     EVALUATION,
@@ -82,10 +85,6 @@ def score_features(context: Cuts, _pretraining: pd.DataFrame) -> pd.DataFrame:
     Returns:
         Columns score, cut, fraction, repeat, images, value and seconds.
     """
-    from vision_studies.pipelines.transfer_cuts.score_ranks import SCORED
-
-    if not context.settings.scores:
-        return pd.DataFrame(columns=list(SCORED))
     from vision_studies.pipelines.transfer_cuts.scores import score_cuts
 
     return score_cuts(context)
@@ -101,7 +100,6 @@ def compare_cuts(
         `<mode>/scores` where features are scored.
     """
     from vision_studies.pipelines.transfer_cuts import rankings
-    from vision_studies.pipelines.transfer_cuts.score_ranks import rank_scores
 
     confidence = reporting.confidence
     tables: dict[str, Any] = {}
@@ -112,6 +110,8 @@ def compare_cuts(
         tables[f"{mode}/comparisons"] = comparisons
         tables[f"{mode}/ranks"] = rankings.rank_cuts(table, comparisons)
         if settings.scores:
+            from vision_studies.pipelines.transfer_cuts.scores import rank_scores
+
             tables[f"{mode}/scores"] = rank_scores(scores, accuracies, mode, confidence=confidence)
     for first, second in _pairs(settings):
         both = _one_mode(accuracies, first), _one_mode(accuracies, second)
@@ -173,8 +173,6 @@ def tabulate_cuts(settings: TransferCutsSettings, statistics: dict[str, Any]) ->
 
 def write_original_layout(settings: TransferCutsSettings, accuracies: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     """The runs in the layout of the project "mp-tl-study": `baselines_<classes>` and `cuts_<classes>_<mode>`."""
-    from vision_studies.pipelines.transfer_cuts.published_files import results_file, results_values
-
     parameters = settings.model_dump(mode="json")
     rate = settings.fine_tuning.optimizer.learning_rate
     scored = accuracies.dropna(subset=["test_accuracy"])
@@ -190,9 +188,6 @@ def plot_cuts(
     settings: TransferCutsSettings, accuracies: pd.DataFrame, statistics: dict[str, Any]
 ) -> tuple[Figure, Figure, Figure, Figure]:
     """What a reader wants first: all modes, and boxes, differences and means of the first of them."""
-    from vision_studies.figures.style import stamped
-    from vision_studies.pipelines.transfer_cuts import plots
-
     mode = settings.modes[0]
     table, label = _one_mode(accuracies, mode), mode_label(mode)
     labels: dict[str, str] = {each: mode_label(each) for each in settings.modes}
@@ -209,10 +204,6 @@ def plot_every_mode(
     settings: TransferCutsSettings, accuracies: pd.DataFrame, statistics: dict[str, Any]
 ) -> dict[str, Figure]:
     """Every kind of figure for every mode, and every two modes beside each other; for those who look for one."""
-    from vision_studies.figures.style import stamped
-    from vision_studies.pipelines.transfer_cuts import plots
-    from vision_studies.pipelines.transfer_cuts.score_plots import score_ranks
-
     figures, limits = {}, plots.mean_limits(accuracies)
     for mode in settings.modes:
         table, title = _one_mode(accuracies, mode), f"Test accuracy of each cut, {mode_label(mode)}"
@@ -225,7 +216,7 @@ def plot_every_mode(
             figures[f"{mode}/surface"] = plots.surface(table, title=means, limits=limits)
         if f"{mode}/scores" in statistics:
             ranked = f"How well scores without training rank the cuts, {mode_label(mode)}"
-            figures[f"{mode}/scores"] = score_ranks(loaded(statistics[f"{mode}/scores"]), title=ranked)
+            figures[f"{mode}/scores"] = plots.score_ranks(loaded(statistics[f"{mode}/scores"]), title=ranked)
     for first, second in _pairs(settings):
         name = f"{first}_against_{second}"
         figures[name] = plots.hatched_comparison(_one_mode(accuracies, first), loaded(statistics[name]))

@@ -17,8 +17,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from vision_studies.classifiers.transferability import SCORES
 from vision_studies.figures.marks import FEWEST_BOXED, boxes, cells, colour_scale, have_room, spread, values_run
-from vision_studies.figures.panels import finished, key, side_by_side, single, small_multiples
+from vision_studies.figures.panels import finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, MARKERS, NO_DATA, SOFT, colour, styled
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 
@@ -46,10 +47,8 @@ def box_plot(table: pd.DataFrame, ranks: pd.DataFrame, *, title: str = "Test acc
     """A box for each cut and the baseline, coloured by rank, with its median and rank above; a panel for each fraction.
 
     Args:
-        table: as the module says.
         ranks: from `rankings.rank_cuts`: fraction, cut, rank, can_be_significant, repeats_needed. Where no cut can be
             significantly better than another, the boxes are grey, and the panel says how many repeats a rank needs.
-        title: of the figure.
     """
     telling = ranks[ranks.groupby("fraction")["can_be_significant"].transform("any").astype(bool)]
     rank_of = telling.set_index(["fraction", "cut"])["rank"].astype(int).to_dict()
@@ -191,9 +190,7 @@ def mode_lines(table: pd.DataFrame, labels: dict[str, str], *, title: str = "Tes
     """Mean and standard deviation (n - 1) of each mode against the cut, over the baseline; a panel for each fraction.
 
     Args:
-        table: of any number of modes and the baseline.
         labels: mode -> what it is called; they are drawn in this order.
-        title: of the figure.
     """
     fractions = fractions_of(table)
     panels = small_multiples(len(fractions), columns=3, size=(3.7, 3.1), margin=(0.8, 1.3), sharex=True)
@@ -213,8 +210,6 @@ def heat_map(
     """Mean test accuracy of every fraction and cut, written into its cell.
 
     Args:
-        table: as the module says.
-        title: of the figure.
         limits: ends of the scale of colours, from `mean_limits` where figures of several modes are compared; if missing,
             those of this table.
     """
@@ -295,6 +290,33 @@ def surface(
     axes.view_init(elev=24, azim=-58)
     axes.set_box_aspect((1.1, 1.2, 0.8), zoom=1.05)
     return figure
+
+
+@styled
+def score_ranks(table: pd.DataFrame, *, title: str = "How well scores without training rank the cuts") -> Figure:
+    """Weighted tau of each score with its interval, the highest mean first; a panel for each fraction.
+
+    Args:
+        table: from `scores.rank_scores`, of one mode.
+    """
+    told = table.dropna(subset=["tau"])
+    if told.empty:
+        return nothing_to_draw("No score ranks three cuts or more.", title)
+    names = list(told.groupby("score")["tau"].mean().sort_values().index)
+    fractions = sorted(told["fraction"].unique())
+    height = 1.0 + 0.32 * len(names)
+    panels = small_multiples(len(fractions), columns=3, size=(3.4, height), margin=(1.6, 1.2), sharex=True, sharey=True)
+    for axes, fraction in zip(panels.axes, fractions, strict=True):
+        rows = told[told["fraction"] == fraction].set_index("score").reindex(names)
+        axes.axvline(0, color=FAINT)
+        axes.hlines(range(len(names)), rows["low"], rows["high"], color=COLOURS[0])
+        axes.plot(rows["tau"], range(len(names)), "o", color=COLOURS[0], markersize=6)
+        axes.set_title(f"{percentage(fraction)} of the images")
+        axes.set_yticks(range(len(names)), [SCORES[name].title if name in SCORES else name for name in names])
+        axes.set_xlim(-1.05, 1.05)
+    panels.label("weighted tau of score and test accuracy", "")
+    note = "1: the score puts the cuts in their order, in which the best weigh most. Lines: interval over repeats."
+    return finished(panels.figure, title, small_print=note)
 
 
 def mean_limits(table: pd.DataFrame) -> tuple[float, float]:
@@ -427,7 +449,6 @@ def _boxes_of_cuts(
     """A panel for each fraction, one below the other, over one axis of cuts; each has room for the labels of its boxes.
 
     Args:
-        table: as the module says.
         look: fraction and cut -> look of the box, and what stands behind its median.
         note: fraction -> what stands behind the number of repeats in the title of its panel.
     """

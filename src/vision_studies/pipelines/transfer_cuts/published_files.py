@@ -66,10 +66,8 @@ _CHANNELS = (
 
 
 def results_file(split: str, mode: str) -> str:
-    """Name of the published file that holds the runs of a mode ("baseline" among them) on a split of the classes.
-
-    Raises:
-        ParameterError: the layout has no name for the mode.
+    """Name of the published file that holds the runs of a mode ("baseline" among them) on a split of the classes. Raises
+    ParameterError where the layout has no name for the mode.
     """
     if mode == BASELINE:
         return f"baselines_{split}.json"
@@ -86,9 +84,7 @@ def results_values(
 
     Args:
         table: one row a run: mode, cut, fraction, repeat, train_accuracy, test_accuracy.
-        parameters: to stand first; JSON values.
         mode: whose runs are written; "baseline" for the baselines.
-        learning_rate: of the runs.
     """
     runs = table[table["mode"] == mode].sort_values(["fraction", "cut", "repeat"])
     return [dict(parameters), *_written(runs.assign(learning_rate=learning_rate), _RUN)]
@@ -98,7 +94,6 @@ def read_results(path: Path, *, mode: str | None = None) -> pd.DataFrame:
     """Accuracies in a published file.
 
     Args:
-        path: a file of results.
         mode: of its runs; if missing, the name of the file says it.
 
     Returns:
@@ -120,11 +115,7 @@ def read_results(path: Path, *, mode: str | None = None) -> pd.DataFrame:
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """The parameters that stand first in a published file of results.
-
-    Raises:
-        DataError: as `read_results`.
-    """
+    """The parameters that stand first in a published file of results. Raises DataError as `read_results`."""
     return _results(path)[0]
 
 
@@ -138,10 +129,8 @@ def cluster_values(scores: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def read_clusters(path: Path) -> pd.DataFrame:
-    """Cluster scores in a published file of the newer layout, in the columns of `cluster_values`.
-
-    Raises:
-        DataError: the file cannot be read, is not such a list, or a row lacks a value or has one that cannot be.
+    """Cluster scores in a published file of the newer layout, in the columns of `cluster_values`. Raises DataError where the
+    file cannot be read, is not such a list, or a row lacks a value or has one that cannot be.
     """
     return _table(path, _list(path), _CLUSTERS, ["fraction", "repeat", "layer", "dataset", "split"])
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from vision_studies.classifiers.transferability import SCORES
 from vision_studies.pipelines.transfer_cuts.rankings import best_cuts, describe, rank_cuts
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE_CUT, cut_label, percentage
 from vision_studies.reports.formatting import MISSING, is_missing, number, points, significant, spread
@@ -40,8 +41,6 @@ def sentences(table: pd.DataFrame, comparisons: pd.DataFrame, *, confidence: flo
 
     Args:
         table: the accuracies of one mode and the baseline; see `rankings`.
-        comparisons: what `compare_pairs` found in them.
-        confidence: the one they were compared with.
     """
     description = describe(table, confidence=confidence)
     ranks = rank_cuts(table, comparisons)
@@ -97,8 +96,6 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
     Args:
         description: from `rankings.describe`, of one mode and the baseline.
         comparisons: from `rankings.compare_pairs`.
-        title: its heading.
-        label: to refer to it by.
     """
     against = comparisons[comparisons["second"] == BASELINE_CUT]
     differences = {(row["fraction"], row["first"]): row for row in against.to_dict("records")}
@@ -129,10 +126,6 @@ def experiments(
 
     Args:
         first_description: from `rankings.describe`, of the first mode.
-        second_description: of the second.
-        compared: from `rankings.compare_experiments`.
-        title: its heading.
-        label: to refer to it by.
     """
     first, second = (
         {(row["fraction"], row["cut"]): row for row in table.to_dict("records")}
@@ -206,12 +199,8 @@ def score_ranks(ranked: pd.DataFrame, title: str, label: str) -> Table:
     """How well scores rank the cuts; the highest mean tau of a share is bold.
 
     Args:
-        ranked: from `score_ranks.rank_scores`, of one mode.
-        title: its heading.
-        label: to refer to it by.
+        ranked: from `scores.rank_scores`, of one mode.
     """
-    from vision_studies.classifiers.transferability import SCORES
-
     rows, bold = [], []
     best = ranked.groupby("fraction")["tau"].max()
     ordered = ranked.sort_values(["fraction", "tau"], ascending=[True, False], kind="stable")

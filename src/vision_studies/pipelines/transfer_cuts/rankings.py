@@ -33,10 +33,8 @@ _COMPARED = (
 
 
 def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
-    """Rows of one mode with the baseline rows, which belong to it, too.
-
-    Raises:
-        ParameterError: the table has no row of the mode.
+    """Rows of one mode with the baseline rows, which belong to it, too. Raises ParameterError where the table has no row of the
+    mode.
     """
     if not (table["mode"] == mode).any():
         raise ParameterError(f"No run has the mode '{mode}'; the modes of the table are {sorted(set(table['mode']))}.")
@@ -165,7 +163,6 @@ def compare_experiments(
         first_table: the accuracies of one mode.
         second_table: those of another, measured on the same test images.
         labels: what the two are called; short labels of their modes if missing.
-        confidence: of the intervals.
 
     Returns:
         One row a fraction and cut that both have: fraction, cut, first and second (labels of the modes), the columns of

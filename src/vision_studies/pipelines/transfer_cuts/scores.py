@@ -1,4 +1,4 @@
-"""Scores that tell the best cut without training."""
+"""Scores that tell the best cut without training, and how well they rank the cuts of a mode."""
 
 import logging
 import time
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import weightedtau
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vision_studies.classifiers.registry import FAMILIES
 from vision_studies.classifiers.transferability import SCORES, transfer_score
 from vision_studies.data.subsets import class_data
 from vision_studies.pipelines.transfer_cuts.cut_networks import CutNet, load_pretrained, pixel_tensor
-from vision_studies.pipelines.transfer_cuts.score_ranks import SCORED
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import Cuts, pretraining_runs, study_cells
 from vision_studies.pipelines.transfer_cuts.work import subset
+from vision_studies.statistics.intervals import summary
 from vision_studies.studies.method import WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SCORED = ("score", "cut", "fraction", "repeat", "images", "value", "seconds")
+RANKED = ("mode", "fraction", "score", "n", "tau", "low", "high", "regret", "seconds")
+_FEWEST_CUTS = 3  # that can be ranked well or badly
 _MOST_IMAGES = 1000  # of a subset that are scored; a draw of it beyond
 _IMAGES_AT_ONCE = 256
 _SIDE = 4  # of maps that stand for all pixels
@@ -50,27 +54,21 @@ def score_cuts(context: Cuts) -> pd.DataFrame:
         draws = _draws(context, number, len(runs))
         if not draws:
             continue
-        source = (
-            _first_images(context.images, settings)
-            if any(SCORES[name].needs_source for name in _names(context))
-            else None
-        )
+        is_probed = any(SCORES[name].needs_source for name in context.settings.scores)
+        source = _first_images(context.images, settings) if is_probed else None
         wanted = np.unique(np.concatenate([*draws.values(), *([] if source is None else [source])]))
         cuts = [cut for cut in context.settings.cut_points("freeze") if cut]
         side = _SIDE if getattr(settings.network, "head", "global_average") == "flatten" else 1
         for cut, features in _features(network, context.images, wanted, cuts, side, context.device).items():
             logger.info("scores of cut %d, network %d", cut, run.seed)
-            probe = (
-                None if source is None else _probe(features[np.searchsorted(wanted, source)], source, context.images)
-            )
+            probe = None
+            if source is not None:
+                probe = _probe(features[np.searchsorted(wanted, source)], source, context.images)
             for (fraction, repeat), positions in draws.items():
-                x = features[np.searchsorted(wanted, positions)]
-                rows += _scores(context, x, context.images.image_set.labels[positions], probe, cut, fraction, repeat)
+                x, labels = features[np.searchsorted(wanted, positions)], context.images.image_set.labels[positions]
+                place = {"cut": cut, "fraction": fraction, "repeat": repeat, "images": len(labels)}
+                rows += [place | score for score in _scores(context.settings.scores, x, labels, probe)]
     return pd.DataFrame(rows, columns=list(SCORED))
-
-
-def _names(context: Cuts) -> Sequence[str]:
-    return context.settings.scores
 
 
 def _draws(context: Cuts, number: int, networks: int) -> dict[tuple[float, int], np.ndarray]:
@@ -122,16 +120,53 @@ def _features(
     return {cut: torch.cat(own).numpy() for cut, own in parts.items()}
 
 
-def _scores(
-    context: Cuts, x: np.ndarray, labels: np.ndarray, probe: Any, cut: int, fraction: float, repeat: int
-) -> list[dict[str, Any]]:
+def _scores(names: Sequence[str], x: np.ndarray, labels: np.ndarray, probe: Any) -> list[dict[str, Any]]:
     y = np.unique(labels, return_inverse=True)[1]
     rows = []
-    for name in _names(context):
+    for name in names:
         started = time.perf_counter()
         source = probe.probabilities(x) if SCORES[name].needs_source else None
         value = transfer_score(name, x, y, source)
         seconds = time.perf_counter() - started
-        place = {"cut": cut, "fraction": fraction, "repeat": repeat, "images": len(y)}
-        rows.append({"score": name, **place, "value": value, "seconds": seconds})
+        rows.append({"score": name, "value": value, "seconds": seconds})
     return rows
+
+
+def rank_scores(scores: pd.DataFrame, accuracies: pd.DataFrame, mode: str, *, confidence: float = 0.95) -> pd.DataFrame:
+    """How well each score ranks the cuts of a mode by test accuracy, which it does not know.
+
+    Args:
+        accuracies: columns mode, cut, fraction, repeat and test_accuracy.
+
+    Returns:
+        The columns `RANKED`: mean over repeats of the weighted tau of Kendall (Vigna 2015), -1 to 1, which counts the best cuts
+        most, with Student's interval; mean test accuracy of the best cut less that of the cut with the highest score; and
+        seconds of all cuts of a repeat. None where fewer than three cuts are scored.
+    """
+    own = accuracies.loc[accuracies["mode"] == mode, ["cut", "fraction", "repeat", "test_accuracy"]]
+    both = scores.merge(own.dropna(), on=["cut", "fraction", "repeat"])
+    rows: list[dict[str, Any]] = []
+    for (fraction, name), of_score in both.groupby(["fraction", "score"], sort=False):
+        repeats = [of_one for _, of_one in of_score.groupby("repeat") if len(of_one) >= _FEWEST_CUTS]
+        if not repeats:
+            continue
+        taus = [float(weightedtau(of_one["value"], of_one["test_accuracy"]).statistic) for of_one in repeats]
+        regrets = [
+            float(of_one["test_accuracy"].max() - of_one.loc[of_one["value"].idxmax(), "test_accuracy"])
+            for of_one in repeats
+        ]
+        told = summary(taus, confidence=confidence)
+        rows.append(
+            {
+                "mode": mode,
+                "fraction": fraction,
+                "score": name,
+                "n": told.n,
+                "tau": told.mean,
+                "low": max(told.low, -1.0) if told.low == told.low else told.low,
+                "high": min(told.high, 1.0) if told.high == told.high else told.high,
+                "regret": float(np.mean(regrets)),
+                "seconds": float(np.mean([of_one["seconds"].sum() for of_one in repeats])),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(RANKED))

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_studies.classifiers.transferability import SCORES
 from vision_studies.costs import Costs
 from vision_studies.errors import DataError, ParameterError, guess
 from vision_studies.files import hash_file
@@ -27,6 +28,7 @@ from vision_studies.studies.stages import Alone, Known, Record, Stage, Steps, al
 
 if TYPE_CHECKING:
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.pipelines.transfer_cuts.costs import CutCosts
     from vision_studies.pipelines.transfer_cuts.work import CutRun
 
 PRETRAINING, TRAINING, EVALUATION = "pretraining", "training", "evaluation"
@@ -46,15 +48,16 @@ class Cell:
 
 
 def check(context: Cuts) -> None:
-    """Divide the classes, and draw every subset.
-
-    Raises:
-        DataError: the images are none to learn from, a class is unknown or stands among first and new ones, or a fraction
-            leaves a class without an image.
+    """Divide the classes, and draw every subset. Raises DataError where the images are none to learn from, a class is unknown
+    or stands among first and new ones, or a fraction leaves a class without an image.
     """
     check_images(context.images)
     check_backbone(context)
-    check_scores(context.settings)
+    if unknown := [name for name in context.settings.scores if name not in SCORES]:
+        raise ParameterError(
+            f"transfer_cuts.scores has '{unknown[0]}', which is no score.{guess(unknown[0], list(SCORES))} There are: "
+            f"{', '.join(SCORES)}."
+        )
     check_subsets(context.images, [cell.run for cell in study_cells(context)])
 
 
@@ -66,7 +69,7 @@ def stages(context: Cuts, _: Known) -> Steps:
         PRETRAINING,
         pretraining_runs(context),
         Alone(partial(_pretrain, context=context)),
-        partial(pretraining_costs, context=context),
+        partial(_pretraining_costs, context=context),
         verb="train" if context.settings.trains_networks else "read",
         required=("pretraining", "transfer_cuts.pretraining.optimizer.learning_rate"),
     )
@@ -83,11 +86,7 @@ def most_runs(settings: TransferCutsSettings) -> int:
 
 
 def study_classes(context: Context[Any], settings: TransferCutsSettings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """First and new classes, by name.
-
-    Raises:
-        DataError: a class is unknown, or stands among both.
-    """
+    """First and new classes, by name. Raises DataError where a class is unknown, or stands among both."""
     from vision_studies.data.subsets import resolve_classes
 
     names = context.images.image_set.class_names
@@ -175,24 +174,8 @@ def check_backbone(context: Cuts) -> None:
         )
 
 
-def check_scores(settings: TransferCutsSettings) -> None:
-    """Refuse names that no score has. Raises ParameterError."""
-    from vision_studies.classifiers.transferability import SCORES
-
-    unknown = [name for name in settings.scores if name not in SCORES]
-    if unknown:
-        raise ParameterError(
-            f"transfer_cuts.scores has '{unknown[0]}', which is no score.{guess(unknown[0], list(SCORES))} There are: "
-            f"{', '.join(SCORES)}."
-        )
-
-
 def check_subsets(data: "PreparedData", runs: Iterable[Run]) -> None:
-    """Draw every subset before anything is trained.
-
-    Raises:
-        DataError: a fraction leaves a class without an image.
-    """
+    """Draw every subset before anything is trained. Raises DataError where a fraction leaves a class without an image."""
     from vision_studies.pipelines.transfer_cuts.work import subset
 
     for run in {run.configuration["fraction"]: run for run in runs}.values():
@@ -220,34 +203,26 @@ def _stacks(context: Cuts, runs: Sequence[Run]) -> list[Sequence[Run]]:
     return stacks
 
 
-def pretraining_costs(runs: Sequence[Run], *, context: Cuts) -> Costs:
-    """What it costs to train or read a network that is cut."""
-    from vision_studies.pipelines.transfer_cuts import costs
+def _costs(context: Cuts, runs: Sequence[Run]) -> "CutCosts":
+    from vision_studies.pipelines.transfer_cuts.costs import CutCosts
 
-    settings = read_pretraining(runs[0].configuration)
-    return costs.pretraining_costs(settings, context.images, context.device, context.settings.stack)
+    configuration = runs[0].configuration
+    tuned = "cut" in configuration
+    settings = CutRunSettings.model_validate(configuration) if tuned else read_pretraining(configuration)
+    return CutCosts(settings, context.images, context.device, context.settings.stack)
+
+
+def _pretraining_costs(runs: Sequence[Run], *, context: Cuts) -> Costs:
+    return _costs(context, runs).pretraining()
 
 
 def _tuning_costs(stack: Sequence[Run], *, context: Cuts) -> Costs:
-    from vision_studies.pipelines.transfer_cuts.costs import stack_of_cuts_costs
-
-    return stack_of_cuts_costs(
-        CutRunSettings.model_validate(stack[0].configuration),
-        read_pretraining(pretraining_runs(context)[0].configuration),
-        len(stack),
-        stack[0].seed,
-        context.images,
-        context.device,
-        context.settings.stack,
-        shared=len(context.settings.subsets),
-    )
+    first, subsets = read_pretraining(pretraining_runs(context)[0].configuration), context.settings.subsets
+    return _costs(context, stack).fine_tuning(first, len(stack), stack[0].seed, shared=len(subsets))
 
 
 def _scoring_costs(stack: Sequence[Run], *, context: Cuts) -> Costs:
-    from vision_studies.pipelines.transfer_cuts.costs import cut_scoring_costs
-
-    settings = CutRunSettings.model_validate(stack[0].configuration)
-    return cut_scoring_costs(settings, len(stack), stack[0].seed, context.images, context.device)
+    return _costs(context, stack).scoring(len(stack), stack[0].seed)
 
 
 def _cut_run(context: Cuts, run: Run) -> "CutRun":

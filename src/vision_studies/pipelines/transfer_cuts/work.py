@@ -23,6 +23,7 @@ from vision_studies.models.initialisation import read_weights
 from vision_studies.models.statistics import count_parameters, network_size
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.transfer_cuts.backbone_settings import BackboneNetSettings
+from vision_studies.pipelines.transfer_cuts.backbones import first_network, pretrained_blocks
 from vision_studies.pipelines.transfer_cuts.cut_networks import (
     CutNet,
     FrozenLayers,
@@ -33,7 +34,6 @@ from vision_studies.pipelines.transfer_cuts.cut_networks import (
     rest_of_network,
     tensor_data,
 )
-from vision_studies.pipelines.transfer_cuts.draws import any_images
 from vision_studies.pipelines.transfer_cuts.settings import (
     CutRunSettings,
     CutStackSettings,
@@ -89,7 +89,7 @@ def pretrain(
     """
     tune_process()
     deterministic(options.deterministic)
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     network = pretraining_network(settings, data, seed)
     layers = FrozenLayers(None, 0, settings.training, device)
     pool = np.concatenate([images.train, images.validation])
@@ -116,10 +116,8 @@ def import_network(
     """Take a network over that has learnt the first classes elsewhere, and score it on their validation and test images, once.
 
     Args:
-        settings: what it has to be.
         file: safetensors, or a file of torch with tensors only, under the names of the published project: conv0, conv1, ...,
             fc and, where there are two dense layers, fc_2, each with weight and bias.
-        folder: of the run, where its weights are kept.
 
     Raises:
         CheckpointError: the file cannot be read, holds more or other things than such tensors, or is of another network.
@@ -145,20 +143,11 @@ def import_network(
 
 def take_backbone(settings: ImportedRunSettings, data: PreparedData, folder: Path, device: torch.device) -> Outcome:
     """Take a pretrained network with logistic regression of the first classes' training images on its features, and score it on
-    their validation and test images, once.
-
-    Args:
-        settings: what it has to be.
-        folder: of the run, where its weights are kept.
-
-    Raises:
-        BackboneError: its weights are gone, or others.
+    their validation and test images, once. Raises BackboneError where its weights are gone, or others.
     """
-    from vision_studies.pipelines.transfer_cuts.backbones import first_network, pretrained_blocks
-
     tune_process()
     assert isinstance(settings.network, BackboneNetSettings)  # noqa: S101 - of such runs alone
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     body = FrozenLayers(pretrained_blocks(settings.network, data), settings.network.depth, settings.training, device)
     features = body.features(data, images.train).mean((2, 3)).float().cpu().numpy()
     return _taken_over(settings, first_network(settings.network, data, images, features), data, folder, device)
@@ -168,7 +157,7 @@ def _taken_over(
     settings: ImportedRunSettings, network: CutNet, data: PreparedData, folder: Path, device: torch.device
 ) -> Outcome:
     """Keep the weights of a network that is not trained here, and score it."""
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     save_weights(network, folder / WEIGHTS_FILE)
     layers = FrozenLayers(None, 0, settings.training, device)
     scores: dict[str, Any] = {}
@@ -186,6 +175,25 @@ def _taken_over(
     return Outcome({**size, **told, **scores}, history=pd.DataFrame([history]), predictions=tuple(predictions))
 
 
+def draw_subset(labels: np.ndarray, fraction: float, seed: int, *, balanced: bool) -> list[np.ndarray]:
+    """Places in `labels` for each class; the subsets of one seed are nested across fractions.
+
+    Args:
+        labels: int64 [N], from 0 to the number of classes less one.
+        balanced: as many of each class, by `balanced_subset`; otherwise `any_images`, class by class.
+    """
+    if balanced:
+        return balanced_subset(labels, fraction, seed)
+    places = any_images(len(labels), fraction, seed)
+    return [places[labels[places] == label] for label in range(int(labels.max()) + 1)]
+
+
+def any_images(count: int, fraction: float, seed: int) -> np.ndarray:
+    """Places of a share of so many images, drawn whatever their class, in the order in which they were drawn."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).numpy()
+    return order[: int(count * fraction)]
+
+
 def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[np.ndarray, np.ndarray]:
     """Positions, in the image set, of the images that a run learns from and of those that it validates with.
 
@@ -194,7 +202,7 @@ def subset(settings: CutRunSettings, repeat: int, data: PreparedData) -> tuple[n
     Raises:
         DataError: the fraction leaves a class without an image or, where any images are drawn, leaves none at all.
     """
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     labels = images.labels(data, images.train)
     # Of any images, those that validate are likewise any: as many in every repeat.
     draws = [any_images(len(labels), settings.fraction, repeat)]
@@ -231,9 +239,6 @@ def train_stack(
     otherwise again with every step, without gradients.
 
     Args:
-        stack: the runs, alike in all but the repeat.
-        folder: where the checkpoint is kept.
-        options: memory, checkpoints and determinism.
         on_end: called with the number of a member and what it gave, as soon as it has ended.
         weights_file: number of a member -> where the weights of its layers after the cut go.
     """
@@ -242,7 +247,7 @@ def train_stack(
     settings = stack[0].settings
     tuning, frozen = settings.fine_tuning, settings.cut.frozen
     pretrained = stack[0].pretrained_network(data)
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     pool = np.concatenate([images.train, images.validation])
     layers = FrozenLayers(pretrained, frozen, tuning.training, device)
     if layers.bytes(data, pool) > options.features_mb * 1e6:
@@ -288,7 +293,7 @@ def evaluate_stack(stack: Sequence[tuple[CutRun, Path]], data: PreparedData, dev
     tune_process()
     first, settings = stack[0][0], stack[0][0].settings
     training = settings.fine_tuning.training
-    images = _class_data(settings, data)
+    images = classes_of(settings, data)
     published = settings.protocol is not None
     test = np.sort(np.concatenate([images.train, images.validation])) if published else images.test
     layers = FrozenLayers(first.pretrained_network(data), settings.cut.frozen, training, device)
@@ -317,7 +322,8 @@ def _shape(weights: Mapping[str, Tensor], name: str) -> list[int]:
     return list(weights[name].shape) if name in weights else []
 
 
-def _class_data(settings: CutRunSettings | Pretraining, data: PreparedData) -> ClassData:
+def classes_of(settings: CutRunSettings | Pretraining, data: PreparedData) -> ClassData:
+    """The images of a run's classes, divided as its protocol says."""
     return class_data(data, settings.classes, published=settings.protocol == "published")
 
 
