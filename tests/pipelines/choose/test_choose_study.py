@@ -20,7 +20,7 @@ from vision_studies.data.image_set import ImageSet
 from vision_studies.data.splits import Splits
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.models import backbones, library_backbones
-from vision_studies.pipelines.choose import nodes, work
+from vision_studies.pipelines.choose import nodes, stages, work
 from vision_studies.pipelines.choose.candidates import (
     AVERAGE,
     CLASSIFIER,
@@ -34,7 +34,7 @@ from vision_studies.pipelines.choose.candidates import (
     merits,
     steps,
 )
-from vision_studies.pipelines.choose.conclusions import _more_images
+from vision_studies.pipelines.choose.conclusions import _more_images, conclude
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import joined, known_backbone
 from vision_studies.pipelines.choose.learning import COLUMNS
@@ -264,13 +264,13 @@ def test_what_promises_most_for_its_time_comes_first_and_features_that_are_there
 def test_a_budget_is_kept_and_a_larger_one_goes_on(tmp_path, monkeypatch):
     slow = {"seconds_an_image": {"efficientnet_lite0@24": 100.0}}
     done = []
-    try_candidate = work.try_candidate
+    try_candidate = stages.try_candidate
 
     def noted(run, *others):
         done.append(run.variant)
         return try_candidate(run, *others)
 
-    monkeypatch.setattr(work, "try_candidate", noted)
+    monkeypatch.setattr(stages, "try_candidate", noted)
     short = context(tmp_path, budget="60s", average=False)
     (tmp_path / "features").mkdir()
     (tmp_path / "features/speed.json").write_text(json.dumps(slow), encoding="utf-8")
@@ -286,19 +286,19 @@ def test_a_budget_is_kept_and_a_larger_one_goes_on(tmp_path, monkeypatch):
 
 
 def test_ctrl_c_ends_with_what_has_been_found_and_the_same_command_goes_on(tmp_path, monkeypatch):
-    try_candidate = work.try_candidate
+    try_candidate = stages.try_candidate
 
     def interrupted(run, *others):
         if run.configuration["family"] == "lda":
             raise KeyboardInterrupt
         return try_candidate(run, *others)
 
-    monkeypatch.setattr(work, "try_candidate", interrupted)
+    monkeypatch.setattr(stages, "try_candidate", interrupted)
     own = context(tmp_path)
     table = nodes.try_candidates(own)
     assert set(table["status"]) == {"complete", "failed"}
     assert table.loc[table["status"] == "failed", "reason"].str.contains("stopped by Ctrl-C").all()
-    monkeypatch.setattr(work, "try_candidate", try_candidate)
+    monkeypatch.setattr(stages, "try_candidate", try_candidate)
     assert (nodes.try_candidates(own)["status"] == "complete").all()
 
 
@@ -462,7 +462,7 @@ def test_what_else_is_said(tried):
     predictions = nodes.collect_predictions(own, table)
     suspects = nodes.find_label_errors(own, table, predictions)
     curve = nodes.measure_learning_curve(own, table, REPORTING)
-    said = nodes.conclude(table, suspects, curve)
+    said = conclude(table, suspects, curve)
     assert said[0].startswith("Pretrained features give ")
     assert any("worth a look" in sentence or "No label" in sentence for sentence in said)
     for figure in (*nodes.plot_candidates(table), nodes.plot_learning_curve(curve)):

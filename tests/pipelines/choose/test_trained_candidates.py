@@ -23,6 +23,7 @@ from vision_studies.pipelines.choose.candidates import (
     Step,
     steps,
 )
+from vision_studies.pipelines.choose.conclusions import conclude
 from vision_studies.pipelines.choose.division import Division, image_epochs, trainings_of
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.stages import OUT_OF_TIME, study_runs
@@ -128,7 +129,7 @@ def test_pretraining_is_compared_with_random_weights(study):
     own, table = study
     predictions = nodes.collect_predictions(own, table)
     suspects = nodes.find_label_errors(own, table, predictions)
-    said = nodes.conclude(table, suspects, nodes.measure_learning_curve(own, table, REPORTING))
+    said = conclude(table, suspects, nodes.measure_learning_curve(own, table, REPORTING))
     assert "over training from nothing" in said[0]
     for figure in nodes.plot_candidates(table):
         assert figure.axes
@@ -316,7 +317,7 @@ def test_ctrl_c_within_a_training_gives_the_verdict_so_far_and_the_same_command_
         table = nodes.try_candidates(own)
     assert table["status"].value_counts().to_dict() == {"complete": 3, "failed": 1}
     assert table["reason"].dropna().str.contains("stopped by Ctrl-C").all()
-    assert "Pretrained features give" in nodes.conclude(table, *_besides(own, table))[0]
+    assert "Pretrained features give" in conclude(table, *_besides(own, table))[0]
     seen = len(looks)
     table = nodes.try_candidates(own)
     assert (table["status"] == "complete").all()

@@ -217,8 +217,18 @@ def read_speed(file: Path) -> dict[str, float]:
 
 def read_pace(file: Path) -> dict[str, float] | None:
     """Seconds `total`, `left` and `spent` of a run's trainings; None where it has not begun, or the file is damaged."""
+    return read_numbers(file, "total", "left", "spent")
+
+
+def read_seconds(file: Path) -> float:
+    """The `seconds` that a JSON file tells; 0 where it is missing or damaged."""
+    return (read_numbers(file, "seconds") or {"seconds": 0.0})["seconds"]
+
+
+def read_numbers(file: Path, *names: str) -> dict[str, float] | None:
+    """Numbers of a JSON file; None where it is missing or damaged."""
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return {name: float(told[name]) for name in ("total", "left", "spent")}
+        return {name: float(told[name]) for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
+from vision_studies.models.backbones import BACKBONES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,9 +143,7 @@ def steps(
     """All that can be tried, without averages, in no particular order.
 
     Args:
-        backbones: by name.
         parts: name of a backbone and pixels -> its part.
-        families: classifiers of features.
         join: try features of several backbones and sizes side by side, too: the two that cost least, the three that cost
             least, and so on to all.
         recipes: by which networks are trained: each backbone at each side by those of pretrained ones.
@@ -190,9 +189,7 @@ def in_order(steps: Sequence[Step], costs: Costs, there: Collection[Part] = ()) 
     """Steps with their seconds: each time the one that promises most for its cost, given what was tried before it.
 
     Args:
-        steps: to be ordered.
         costs: of each; features that an earlier step has left are free.
-        there: parts whose features are there.
     """
     left, known, best = list(steps), set(there), _CHANCE
     ordered = []
@@ -247,8 +244,6 @@ def network_titles(parts: Sequence[Part], recipe: FineTuning | FromNothing) -> t
 
 def features_title(parts: Sequence[Part]) -> str:
     """How features are called."""
-    from vision_studies.models.backbones import BACKBONES
-
     if parts[0].source == COLOURS:
         return "colour histograms"
     sides: dict[str, list[int]] = {}

@@ -3,8 +3,6 @@
 Source: Swain and Ballard 1991, "Color Indexing", with the square root of every share (Hellinger's distance).
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -40,12 +38,7 @@ class ColourHistogram(nn.Module):
 
 def colour_features(images: np.ndarray) -> np.ndarray:
     """float32 [N, 64] of uint8 images [N, H, W, C]; see `ColourHistogram`."""
-    histogram = ColourHistogram()
+    histogram, batches = ColourHistogram(), (images[start : start + _BATCH] for start in range(0, len(images), _BATCH))
+    pixels = (torch.from_numpy(np.array(batch)).permute(0, 3, 1, 2).float() / 255 for batch in batches)
     with torch.inference_mode():
-        return np.concatenate([histogram(batch).numpy() for batch in _batches(images)])
-
-
-def _batches(images: np.ndarray) -> Iterator[Tensor]:
-    for start in range(0, len(images), _BATCH):
-        raw = torch.from_numpy(np.array(images[start : start + _BATCH]))
-        yield raw.permute(0, 3, 1, 2).float() / 255
+        return np.concatenate([histogram(batch).numpy() for batch in pixels])

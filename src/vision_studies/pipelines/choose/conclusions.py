@@ -12,14 +12,8 @@ from vision_studies.pipelines.choose.candidates import COLOURS, COMBINED, FROM_N
 _NAMED = 3
 
 
-def conclusions(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curve: pd.DataFrame) -> list[str]:
-    """Sentences on what pretraining gives, on more images, and on labels.
-
-    Args:
-        results: rows of the results table.
-        label_errors: of `nodes.find_label_errors`.
-        learning_curve: of `nodes.measure_learning_curve`.
-    """
+def conclude(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curve: pd.DataFrame) -> list[str]:
+    """Sentences on what pretraining gives, on more images, and on labels."""
     return [
         *_pretraining(results),
         *_more_images(learning_curve),

@@ -1,6 +1,5 @@
 """Features of a study's images, computed once and kept beside its runs."""
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from vision_studies.files import hash_json, write_json
-from vision_studies.pipelines.choose.budget import Clock, OutOfTime
+from vision_studies.pipelines.choose.budget import Clock, OutOfTime, read_seconds
 from vision_studies.pipelines.choose.candidates import COLOURS, Part, part_of
 
 REFERENCE_PIXELS = 224
@@ -67,10 +66,8 @@ def features_file(runs: "RunStore", images: "ImageSet", part: Part) -> Path:
 
 
 def write_features(runs: "RunStore", images: "ImageSet", part: Part, clock: Clock) -> None:
-    """Compute the features of all images, or what a killed process has left of them to do, and say how long it took.
-
-    Raises:
-        OutOfTime: the budget has ended before; whole blocks of features are kept.
+    """Compute the features of all images, or what a killed process has left of them to do, and say how long it took. Raises
+    OutOfTime where the budget has ended before; whole blocks of features are kept.
     """
     begun = time.perf_counter()
 
@@ -84,10 +81,7 @@ def write_features(runs: "RunStore", images: "ImageSet", part: Part, clock: Cloc
 
 def features_seconds(runs: "RunStore", images: "ImageSet", part: Part) -> float:
     """Seconds that the features of a part took; 0 of those that are not kept."""
-    try:
-        return float(json.loads(features_file(runs, images, part).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
+    return read_seconds(features_file(runs, images, part))
 
 
 def stored(

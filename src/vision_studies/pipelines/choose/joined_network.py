@@ -56,9 +56,7 @@ def trained_features(configuration: Mapping[str, Any], body: Mapping[str, Tensor
     """Images -> features, by a network that was trained.
 
     Args:
-        configuration: of its run.
         body: its weights, and by what its images are normalised where it began with random ones.
-        image_size: height and width of the images that come in.
     """
     recipe = recipe_of(configuration)
     if isinstance(recipe, FineTuning):
@@ -94,7 +92,6 @@ class ClassifiedFeatures(nn.Module):
     Args:
         parts: each gives features [N, d] of images.
         head: features [N, D] -> logits [N, classes].
-        temperature: that logits are divided by.
         roots: take square roots of the features of each part, as `classifiers.transforms.rooted` does.
     """
 
@@ -127,7 +124,6 @@ class MeanOfNetworks(nn.Module):
     Args:
         networks: each gives logits [N, classes].
         weights: one each, their sum is 1.
-        temperature: that the logarithm of the mean is divided by.
     """
 
     def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float], temperature: float) -> None:
@@ -152,7 +148,6 @@ class StackOfNetworks(nn.Module):
         networks: M; each gives logits [N, classes].
         weight: float32 [classes, M * classes].
         bias: float32 [classes].
-        temperature: that logits are divided by.
     """
 
     def __init__(self, networks: Sequence[nn.Module], weight: Tensor, bias: Tensor, temperature: float) -> None:

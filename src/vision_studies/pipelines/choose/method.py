@@ -2,6 +2,7 @@
 
 from vision_studies.pipelines.choose import nodes
 from vision_studies.pipelines.choose.candidates import is_balanced
+from vision_studies.pipelines.choose.conclusions import conclude
 from vision_studies.pipelines.choose.networks import NETWORKS
 from vision_studies.pipelines.choose.settings import ChooseSettings
 from vision_studies.pipelines.choose.stages import beside, check, is_baseline, is_of_one_seed, most_runs, stages
@@ -63,7 +64,7 @@ METHOD = Method(
             "evaluation",
             in_context=True,
         ),
-        NodeSpec(nodes.conclude, ["results", "label_errors", "learning_curve"], "conclusions", "evaluation"),
+        NodeSpec(conclude, ["results", "label_errors", "learning_curve"], "conclusions", "evaluation"),
         NodeSpec(nodes.plot_candidates, ["results"], ["candidates_figure", "time_figure"], "figures"),
         NodeSpec(nodes.plot_learning_curve, ["learning_curve"], "learning_curve_figure", "figures"),
         NodeSpec(nodes.plot_confusion_matrix, ["predictions", "image_set"], "confusion_matrix", "figures"),

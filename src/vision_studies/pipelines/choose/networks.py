@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from vision_studies.errors import ParameterError, VisionStudiesError
 from vision_studies.pipelines.choose.candidates import (
     CLASSIFIER,
     COLOURS,
@@ -15,7 +18,11 @@ from vision_studies.pipelines.choose.candidates import (
     part_of,
     recipe_of,
 )
-from vision_studies.studies.method import Networks, StoredNetwork
+from vision_studies.pipelines.choose.features import joined
+from vision_studies.pipelines.choose.work import held_out_predictions
+from vision_studies.run_folders import is_run, read_description, read_stage
+from vision_studies.studies.method import Networks, StoredNetwork, has_weights
+from vision_studies.studies.run_store import RunStore
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,12 +56,7 @@ def rebuilt(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
 
 
 def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
-    """The network of a run; of an average or a stack, with those of its members, which lie beside it.
-
-    Args:
-        run: of a candidate.
-        image_size: height and width of the images that come in.
-    """
+    """The network of a run; of an average or a stack, with those of its members, which lie beside it."""
     from vision_studies.pipelines.choose.joined_network import (
         ClassifiedFeatures,
         MeanOfNetworks,
@@ -62,15 +64,12 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
         part_features,
         trained_features,
     )
-    from vision_studies.run_folders import read_description
     from vision_studies.training.checkpoints import load_state
 
     state = load_state(run.weights)
     temperature = float(state["temperature"])
     if run.configuration["kind"] in COMBINED:
-        folders = [run.folder.parent / name for name in state["members"]]
-        members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
-        networks = [whole_network(member, image_size) for member in members]
+        networks = [whole_network(member, image_size) for member in _members(run, state)]
         if run.configuration["kind"] == STACK:
             return StackOfNetworks(networks, state["head"]["weight"], state["head"]["bias"], temperature).eval()
         return MeanOfNetworks(networks, state["weights"], temperature).eval()
@@ -82,6 +81,12 @@ def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
     return ClassifiedFeatures(parts, head_of(state["head"]), temperature, roots=roots).eval()
 
 
+def _members(run: StoredNetwork, state: Mapping[str, Any]) -> list[StoredNetwork]:
+    """The runs beside one that combines them."""
+    folders = [run.folder.parent / name for name in state["members"]]
+    return [StoredNetwork(folder, read_description(folder)) for folder in folders]
+
+
 def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
     """Features [N, D] -> logits [N, classes], of what a family has fitted."""
     from vision_studies.classifiers.registry import fitted_from
@@ -91,9 +96,6 @@ def head_of(tensors: "Mapping[str, Tensor]") -> "nn.Module":
 
 def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
     """Why a run's network cannot be used: its weights, those of a member or those of a backbone are gone."""
-    from vision_studies.run_folders import is_run, read_description
-    from vision_studies.studies.method import has_weights
-
     missing = has_weights(configuration, folder)
     if missing is not None:
         return missing
@@ -110,7 +112,6 @@ def unusable(configuration: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def _is_here(source: str) -> bool:
-    from vision_studies.errors import VisionStudiesError
     from vision_studies.models.backbones import available_backbones
     from vision_studies.serving.trained_backbones import OF_A_RUN, trained_on
 
@@ -130,13 +131,8 @@ def held_out(run: StoredNetwork, data: "PreparedData") -> "tuple[np.ndarray, np.
         DataError: the run has not kept what it said of them.
         CheckpointError: its network cannot be put together.
     """
-    import numpy as np
-
-    from vision_studies.pipelines.choose.work import held_out_predictions
-
-    said = held_out_predictions(run.folder)
-    assert said.probabilities is not None  # noqa: S101 - it would have raised
-    logits = np.log(np.maximum(said.probabilities, _SMALLEST))
+    said, probabilities = held_out_predictions(run.folder)
+    logits = np.log(np.maximum(probabilities, _SMALLEST))
     taken = _class_inputs(run, data, said.indices)
     return logits, said.labels, np.concatenate(taken, axis=1) if taken else logits
 
@@ -147,17 +143,12 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
     """
     import torch
 
-    from vision_studies.pipelines.choose.features import joined
-    from vision_studies.run_folders import read_description
     from vision_studies.serving.image_classifier import class_layers
-    from vision_studies.studies.run_store import RunStore
     from vision_studies.training.checkpoints import load_state
 
     state = load_state(run.weights)
     if run.configuration["kind"] in COMBINED:
-        folders = [run.folder.parent / name for name in state["members"]]
-        members = [StoredNetwork(folder, read_description(folder)) for folder in folders]
-        return [own for member in members for own in _class_inputs(member, data, positions)]
+        return [own for member in _members(run, state) for own in _class_inputs(member, data, positions)]
     if run.configuration["kind"] != CLASSIFIER:
         return [_trained_inputs(run, data, positions)]
     head = head_of(state["head"])
@@ -172,7 +163,6 @@ def _class_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarr
 
 def _trained_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.ndarray") -> "np.ndarray":
     """The same, [N, d], of a network that was trained, whose features are not kept."""
-    import numpy as np
     import torch
 
     from vision_studies.pipelines.choose.joined_network import trained_features
@@ -189,9 +179,6 @@ def _trained_inputs(run: StoredNetwork, data: "PreparedData", positions: "np.nda
 
 def score(run: StoredNetwork, split: "Split") -> dict[str, float] | None:
     """What the run has measured of the images, none of which its own network may be scored with."""
-    from vision_studies.errors import ParameterError
-    from vision_studies.run_folders import read_stage
-
     found = read_stage(run.folder / f"{EVALUATION}.json")["metrics"]
     columns = {name: value for name, value in found.items() if name.startswith(f"{split}_")}
     if not columns:

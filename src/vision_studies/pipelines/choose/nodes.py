@@ -11,10 +11,14 @@ from matplotlib.figure import Figure
 from vision_studies.config.study import ReportingSettings
 from vision_studies.data.image_set import ImageSet
 from vision_studies.errors import DataError
+from vision_studies.figures.classification import confusion_matrix
+from vision_studies.figures.contact_sheet import contact_sheet
 from vision_studies.outcomes import COMPLETE
+from vision_studies.pipelines.choose import plots
 from vision_studies.pipelines.choose.budget import OutOfTime
 from vision_studies.pipelines.choose.candidates import CLASSIFIER, EVALUATION, merits
 from vision_studies.pipelines.choose.stages import FEATURES, MEASURING, Choosing, step_at_work, study_runs
+from vision_studies.stored_predictions import Unavailable
 from vision_studies.studies.method import run_stages
 
 if TYPE_CHECKING:
@@ -53,8 +57,6 @@ def try_candidates(context: Choosing) -> pd.DataFrame:
 
 def collect_predictions(context: Choosing, results: pd.DataFrame) -> pd.DataFrame:
     """What the candidate that is best by validation says of the test images."""
-    from vision_studies.stored_predictions import Unavailable
-
     said = context.runs.predictions(_best(context, results))
     if isinstance(said, Unavailable):
         raise DataError(said.reason)
@@ -97,8 +99,6 @@ def find_label_errors(context: Choosing, results: pd.DataFrame, predictions: pd.
 
 def _never_right(context: Choosing, results: pd.DataFrame, index: np.ndarray) -> np.ndarray:
     """Which images no candidate but those without a network gets right, bool [N]."""
-    from vision_studies.stored_predictions import Unavailable
-
     wrong = np.ones(len(index), bool)
     tried = 0
     for run in _complete(context, results):
@@ -124,41 +124,25 @@ def measure_learning_curve(context: Choosing, results: pd.DataFrame, reporting: 
     return learning_curve_of(best, context.images, context.runs, reporting.confidence)
 
 
-def conclude(results: pd.DataFrame, label_errors: pd.DataFrame, learning_curve: pd.DataFrame) -> list[str]:
-    """What else is to be said, in sentences: what pretraining gives, whether more images would help, labels to look at."""
-    from vision_studies.pipelines.choose.conclusions import conclusions
-
-    return conclusions(results, label_errors, learning_curve)
-
-
 def plot_candidates(results: pd.DataFrame) -> tuple[Figure, Figure]:
     """Accuracies by features and classifiers, and what time buys."""
-    from vision_studies.pipelines.choose import plots
-
     return plots.candidates_map(results), plots.time_lines(results)
 
 
 def plot_learning_curve(learning_curve: pd.DataFrame) -> Figure:
     """Accuracy by the number of images."""
-    from vision_studies.pipelines.choose import plots
-
     return plots.learning_curve_lines(learning_curve)
 
 
 def plot_confusion_matrix(predictions: pd.DataFrame, image_set: ImageSet) -> Figure:
     """True against predicted class of the chosen candidate."""
-    from vision_studies.figures.classification import confusion_matrix
-
     true, predicted = predictions["label"].to_numpy(), predictions["prediction"].to_numpy()
     return confusion_matrix(true, predicted, image_set.class_names)
 
 
 def plot_label_errors(label_errors: pd.DataFrame, image_set: ImageSet) -> Figure:
     """Images whose labels are worth a look, and those that nothing gets right."""
-    from vision_studies.figures.contact_sheet import contact_sheet
-    from vision_studies.pipelines.choose.plots import suspect_rows
-
-    return contact_sheet(suspect_rows(label_errors, image_set.images), f"{image_set.name}: images to look at")
+    return contact_sheet(plots.suspect_rows(label_errors, image_set.images), f"{image_set.name}: images to look at")
 
 
 def _complete(context: Choosing, results: pd.DataFrame) -> "list[Run]":

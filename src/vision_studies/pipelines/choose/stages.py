@@ -1,16 +1,18 @@
 """The runs of `choose`: every candidate with every seed, and what is measured, computed and averaged for them."""
 
-import json
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from vision_studies.config.fine_tuning import FineTuning, FromNothing
 from vision_studies.costs import Cost, Costs, Measured, costs_nothing
-from vision_studies.errors import BackboneError, ParameterError
+from vision_studies.errors import BackboneError, ParameterError, guess
 from vision_studies.files import write_json
 from vision_studies.outcomes import FAILED, PRUNED, Outcome
 from vision_studies.pipelines.choose.budget import (
@@ -23,9 +25,12 @@ from vision_studies.pipelines.choose.budget import (
     Workload,
     feature_seconds,
     head_seconds,
+    measure_speed,
     millions,
     read_pace,
+    read_seconds,
     read_speed,
+    seconds_an_image,
     seconds_of,
     training_seconds,
 )
@@ -59,7 +64,9 @@ from vision_studies.pipelines.choose.features import (
     write_features,
 )
 from vision_studies.pipelines.choose.settings import ChooseSettings
+from vision_studies.pipelines.choose.work import try_candidate
 from vision_studies.run_folders import PACE_FILE
+from vision_studies.stored_predictions import Unavailable
 from vision_studies.studies.method import Context, check_images
 from vision_studies.studies.runs import Run
 from vision_studies.studies.stages import Alone, Artifact, Artifacts, Known, Later, Stage, Steps
@@ -86,22 +93,29 @@ def check(context: Choosing) -> None:
         DataError: there are fewer than two classes, or a class has too few images to be divided.
         ParameterError: a backbone is not known, or the budget is too small for anything.
     """
+    from vision_studies.serving.trained_backbones import require_unseen
+
     check_images(context.images)
     described(context.images, context.settings)
-    _require_unseen(context)
+    for name in backbones(context.settings):
+        require_unseen(name, context.images.image_set.name, "choose.backbones")
     _require_families(context.settings)
     steps_and_seconds = ordered_steps(context, Speed({}, _operations(context.settings)))
     least = _combining_seconds(context.settings) + min(seconds for _, seconds in steps_and_seconds)
     if context.settings.seconds < least:
         raise ParameterError(
-            f"choose.budget={context.settings.budget} is too little for any candidate: {_rounded(least)} is the least."
+            f"choose.budget={context.settings.budget} is too little for any candidate: {math.ceil(least)}s is the least."
         )
 
 
 def stages(context: Choosing, _known: Known) -> Steps:
     """Measuring how fast features come, then what promises most for its time, step by step, as long as it ends in time."""
     check(context)
-    _warn_of_missing_weights(context.settings, backbones(context.settings))
+    if gone := [name for name in context.settings.backbones if name not in backbones(context.settings)]:
+        logger.warning(
+            "the weights of %s are not here, so that nothing is tried with them: what pretraining would give is lost",
+            ", ".join(gone),
+        )
     wanted = _parts(context)
     yield Artifacts(MEASURING, "measure", [_speed_artifact(context, wanted)] if wanted else [])
     budget = context.settings.seconds - _combining_seconds(context.settings)
@@ -130,20 +144,9 @@ def stages(context: Choosing, _known: Known) -> Steps:
     yield from _combinations(context)
 
 
-def _require_unseen(context: Choosing) -> None:
-    """Refuse a network that was trained on the study's own images: it has seen the answers. Raises ParameterError, and as
-    `backbones`.
-    """
-    from vision_studies.serving.trained_backbones import require_unseen
-
-    for name in backbones(context.settings):
-        require_unseen(name, context.images.image_set.name, "choose.backbones")
-
-
 def _require_families(settings: ChooseSettings) -> None:
     """Refuse names that no family has. Raises ParameterError."""
     from vision_studies.classifiers.registry import FAMILIES
-    from vision_studies.errors import guess
 
     for parameter in ("families", "long_tail_families"):
         for name in getattr(settings, parameter):
@@ -154,22 +157,13 @@ def _require_families(settings: ChooseSettings) -> None:
                 )
 
 
-def _warn_of_missing_weights(settings: ChooseSettings, there: Collection[str]) -> None:
-    gone = [name for name in settings.backbones if name not in there]
-    if gone:
-        logger.warning(
-            "the weights of %s are not here, so that nothing is tried with them: what pretraining would give is lost",
-            ", ".join(gone),
-        )
-
-
 def most_runs(settings: ChooseSettings) -> int:
     """How many candidates with seeds there are at most, counted without data, averages and stacks among them."""
     families = {*settings.families, *settings.long_tail_families}
     names = dict.fromkeys(settings.backbones, Sized(1.0, settings.pixels))
-    every = steps(
-        names, _unweighted, tuple(families), join=settings.join, recipes=settings.recipes(max(settings.pixels))
-    )
+    recipes = settings.recipes(max(settings.pixels))
+    unweighted = partial(Part, mirror=False, weights="")
+    every = steps(names, unweighted, tuple(families), join=settings.join, recipes=recipes)
     seeds, combined = len(settings.seeds), settings.average + settings.stack
     of_one = combined * (seeds > 1)
     return seeds * (sum(len(step.families) or 1 for step in every) + combined) + of_one
@@ -217,7 +211,7 @@ def combined_runs(context: Choosing) -> list[Run]:
     """
     ended: dict[int, dict[str, str]] = {seed: {} for seed in context.settings.seeds}
     for _, run in _all_runs(context):
-        if _is_member(run) and context.runs.is_complete(run, EVALUATION):
+        if run.configuration.get("family") != "majority" and context.runs.is_complete(run, EVALUATION):
             ended[run.seed][run.variant] = run.fingerprint
     most = max(ended, key=lambda seed: len(ended[seed]))
     seeds = [seed for seed, own in ended.items() if 2 * len(own) >= len(ended[most])]
@@ -252,8 +246,9 @@ def _common(context: Choosing) -> dict[str, Any]:
 
 
 def is_baseline(_: str, configuration: Mapping[str, Any]) -> bool:
-    """Whether a candidate is what others are to beat: what needs no network."""
-    return configuration.get("features.0.source", _first_source(configuration)) == COLOURS
+    """Whether a candidate is what others are to beat: what needs no network; the configuration may be flat."""
+    features = configuration.get("features") or [{"source": configuration.get("features.0.source")}]
+    return isinstance(features, list) and features[0]["source"] == COLOURS
 
 
 def is_of_one_seed(configuration: Mapping[str, Any]) -> bool:
@@ -264,15 +259,6 @@ def is_of_one_seed(configuration: Mapping[str, Any]) -> bool:
 def beside(condition: str | None) -> str:
     """What candidates share that stand beside each other: the folds that they are tested with, or the test split."""
     return "" if condition is None else f"cross-validated in {condition}"
-
-
-def _first_source(configuration: Mapping[str, Any]) -> str | None:
-    features = configuration.get("features")
-    return features[0]["source"] if isinstance(features, list) and features else None
-
-
-def _is_member(run: Run) -> bool:
-    return run.configuration.get("family") != "majority"
 
 
 def backbones(settings: ChooseSettings) -> "dict[str, KnownBackbone]":
@@ -311,8 +297,6 @@ def _all_runs(context: Choosing) -> list[tuple[Step, Run]]:
 
 def families(context: Choosing) -> list[str]:
     """Classifiers that are tried on these images: those of a long tail where there is one."""
-    import numpy as np
-
     settings, data = context.settings, context.images
     counts = np.bincount(data.image_set.labels[data.splits.train], minlength=data.num_classes)
     uneven = counts.max() >= settings.uneven_from * max(1, counts.min())
@@ -322,10 +306,6 @@ def families(context: Choosing) -> list[str]:
 
 def _part(settings: ChooseSettings, source: str, pixels: int) -> Part:
     return Part(source, pixels, settings.mirror, known_backbone(source).weights)
-
-
-def _unweighted(source: str, pixels: int) -> Part:
-    return Part(source, pixels, False, "")
 
 
 def _parts(context: Choosing) -> list[Part]:
@@ -350,7 +330,8 @@ def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
     yield from ((first, step) for step, _ in ordered_steps(context, _speed(context)) if not step.is_dear)
     ordered = ordered_steps(context, _speed(context))
     most = max(step.promise for step, _ in ordered if step.recipe is None)
-    early = next((step for step, seconds in ordered if _is_early(context, step, seconds, most)), None)
+    soon = [step for step, seconds in ordered if 2 * seconds <= context.settings.seconds]
+    early = next((step for step in soon if isinstance(step.recipe, FineTuning) and step.promise > most), None)
     if early is not None:
         yield first, early
     for is_dear, seeds in ((False, further), (True, context.settings.seeds)):
@@ -358,10 +339,6 @@ def _turns(context: Choosing) -> Iterator[tuple[int, Step]]:
             for step, _ in ordered_steps(context, _speed(context)):
                 if step.is_dear == is_dear and (seed, step) != (first, early):
                     yield seed, step
-
-
-def _is_early(context: Choosing, step: Step, seconds: float, most: float) -> bool:
-    return isinstance(step.recipe, FineTuning) and step.promise > most and 2 * seconds <= context.settings.seconds
 
 
 def _workload(context: Choosing) -> Workload:
@@ -446,20 +423,15 @@ def _speed(context: Choosing) -> Speed:
 
 
 def _speed_artifact(context: Choosing, parts: Collection[Part]) -> Artifact:
-    from vision_studies.pipelines.choose.budget import measure_speed
-
     file = features_folder(context.runs) / SPEED_FILE
-    return Artifact(
-        name="seconds an image",
-        file=file,
-        make=partial(measure_speed, context.images, parts, file),
-        cost=costs_nothing,
-        lock=file.with_name(f".{SPEED_FILE}.lock"),
-        needs=(),
-        waits="",
-        new="not measured yet on this machine",
-        remove=file,
-    )
+    make, new = partial(measure_speed, context.images, parts, file), "not measured yet on this machine"
+    return _artifact("seconds an image", file, make, costs_nothing, new)
+
+
+def _artifact(name: str, file: Path, make: Callable[[], None], cost: Callable[[], Costs], new: str) -> Artifact:
+    """A file that needs no run."""
+    lock = file.with_name(f".{file.name}.lock")
+    return Artifact(name, file, make, cost, lock, needs=(), waits="", new=new, remove=file)
 
 
 def _features(
@@ -471,19 +443,8 @@ def _features(
         file = features_file(context.runs, context.images.image_set, part)
         if part.source == COLOURS or part in planned or file.exists():
             continue
-        artifacts.append(
-            Artifact(
-                name=features_title([part]),
-                file=file,
-                make=partial(_write_features, context, part, clock),
-                cost=partial(_feature_costs, context, part),
-                lock=file.with_name(f".{file.stem}.lock"),
-                needs=(),
-                waits="",
-                new="not computed yet",
-                remove=file,
-            )
-        )
+        make, cost = partial(_write_features, context, part, clock), partial(_feature_costs, context, part)
+        artifacts.append(_artifact(features_title([part]), file, make, cost, "not computed yet"))
     return (yield Artifacts(FEATURES, "compute", artifacts))
 
 
@@ -502,7 +463,6 @@ def _feature_costs(context: Choosing, part: Part) -> Costs:
     shape = {"backbone": part.configuration}
 
     def measure() -> Measured:
-        from vision_studies.pipelines.choose.budget import seconds_an_image
         from vision_studies.serving.trained_backbones import open_any_backbone
 
         told = known.seconds.get(f"{part.source}@{part.pixels}")
@@ -531,10 +491,7 @@ def _combinations(context: Choosing) -> Steps:
 
 def spent_seconds(context: Choosing) -> float:
     """Seconds that earlier commands have worked on candidates."""
-    try:
-        return float(json.loads(_spent_file(context).read_text(encoding="utf-8"))["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0
+    return read_seconds(_spent_file(context))
 
 
 def _spent_file(context: Choosing) -> Path:
@@ -547,8 +504,6 @@ def _note_spent(context: Choosing, clock: Clock) -> None:
 
 def score(run: Run, folder: Path, *, context: Choosing, clock: Clock | None = None) -> Outcome:
     """Try a candidate, see `work.try_candidate`, and note what has been used of the budget by then."""
-    from vision_studies.pipelines.choose.work import try_candidate
-
     try:
         return try_candidate(run, folder, context.images, context.runs, clock, rival_of(context, run))
     finally:
@@ -622,7 +577,6 @@ def _tell(context: Choosing) -> None:
 
 def _interval(context: Choosing, run: Run, accuracy: float, images: int) -> tuple[float, float]:
     from vision_studies.statistics.verdict import wilson
-    from vision_studies.stored_predictions import Unavailable
 
     said = context.runs.predictions(run)
     return wilson(accuracy, images if isinstance(said, Unavailable) else len(said.indices), 0.95)
@@ -639,11 +593,6 @@ def _tell_left_out(context: Choosing, numbers: Mapping[int, int]) -> None:
                 context.settings.budget,
                 "were" if number > 1 else "was",
             )
-
-
-def _rounded(seconds: float) -> str:
-    """Seconds as a budget is written, rounded up."""
-    return f"{int(-(-seconds // 1))}s"
 
 
 def step_at_work(context: Choosing) -> Run | None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
-from vision_studies.files import write_json
+from vision_studies.config.fine_tuning import FineTuning
+from vision_studies.files import atomic_file, write_json
 from vision_studies.outcomes import STOPPED_EARLY
 from vision_studies.pipelines.choose.budget import Clock, Hopeless, OutOfTime, read_pace
 from vision_studies.pipelines.choose.candidates import part_of, recipe_of
@@ -17,7 +20,7 @@ from vision_studies.pipelines.choose.division import FEWEST_PAIRED, Division, Tr
 from vision_studies.run_folders import PACE_FILE
 
 if TYPE_CHECKING:
-    from vision_studies.config.fine_tuning import FineTuning, FromNothing
+    from vision_studies.config.fine_tuning import FineTuning
     from vision_studies.data.image_set import ImageSet
     from vision_studies.studies.runs import Run
 
@@ -81,7 +84,8 @@ def train_candidate(
     body, head = dict[str, Any](), dict[str, np.ndarray]()
     for number, training in enumerate(trainings.all):
         file = folder / _FOLDER / f"{training.name}.safetensors"
-        if training is not trainings.whole and (kept := _read(file, (len(training.predicts), classes))) is not None:
+        kept = None if training is trainings.whole else read_array(file, "logits")
+        if kept is not None and kept.shape == (len(training.predicts), classes):  # else of other images
             logits[training.name] = kept
             pace.skip(training)
             continue
@@ -94,7 +98,7 @@ def train_candidate(
         if training is trainings.whole:
             body, head = said.body, said.head
         else:
-            _write(file, said.logits)
+            write_array(file, "logits", said.logits)
             shutil.rmtree(checkpoints, ignore_errors=True)
     shutil.rmtree(folder / _FOLDER, ignore_errors=True)
     inner = _inner(trainings, division, logits, classes)
@@ -151,53 +155,31 @@ class _Network:
 
 
 def _network(run: "Run", division: Division, images: "ImageSet", classes: int) -> _Network:
-    from vision_studies.config.fine_tuning import FineTuning
+    import torch
+
+    from vision_studies.pipelines.choose.joined_network import opened_part
+    from vision_studies.training.fine_tuning import FineTuner, TrainerFromNothing
 
     apart = division.outer is None
     positions = np.concatenate([division.positions, division.test]) if apart else division.positions
     labels = np.concatenate([division.labels, division.test_labels]) if apart else division.labels
     places = np.arange(len(division.positions), len(positions)) if apart else np.arange(1)
-    recipe = recipe_of(run.configuration)
-    pixels = np.asarray(images.images[positions])
+    recipe, pixels = recipe_of(run.configuration), np.asarray(images.images[positions])
+    trainer: Any
     if isinstance(recipe, FineTuning):
-        train = _fine_tuned(run, recipe, pixels, labels, classes)
+        part = part_of(run.configuration["features"][0])
+        trainer = FineTuner(pixels, labels, opened_part(part), part.pixels, classes, recipe, mirror=part.mirror)
     else:
-        train = _from_nothing(run, recipe, pixels, labels, classes)
+        trainer = TrainerFromNothing(pixels, labels, classes, recipe, mirror=run.configuration["mirror"])
+
+    def train(learns: np.ndarray, predicts: np.ndarray, seed: int, folder: Path, report: Any) -> _Result:
+        logits, network, *scale = trainer.train(learns, predicts, seed=seed, folder=folder, on_epoch=report)
+        body = dict(network.body.state_dict())
+        body |= {name: torch.tensor(getattr(own, name)) for own in scale for name in ("mean", "std")}
+        head = {name: value.detach().cpu().numpy() for name, value in network.classifier.named_parameters()}
+        return _Result(logits, body, head)
+
     return _Network(recipe.epochs, train, places)
-
-
-def _fine_tuned(run: "Run", recipe: "FineTuning", images: np.ndarray, labels: np.ndarray, classes: int) -> Any:
-    from vision_studies.pipelines.choose.joined_network import opened_part
-    from vision_studies.training.fine_tuning import FineTuner
-
-    part = part_of(run.configuration["features"][0])
-    opened = opened_part(part)
-    tuner = FineTuner(images, labels, opened, part.pixels, classes, recipe, mirror=part.mirror)
-
-    def train(learns: np.ndarray, predicts: np.ndarray, seed: int, folder: Path, report: Any) -> _Result:
-        logits, network = tuner.train(learns, predicts, seed=seed, folder=folder, on_epoch=report)
-        return _Result(logits, dict(network.body.state_dict()), _head(network.classifier))
-
-    return train
-
-
-def _from_nothing(run: "Run", recipe: "FromNothing", images: np.ndarray, labels: np.ndarray, classes: int) -> Any:
-    import torch
-
-    from vision_studies.training.fine_tuning import TrainerFromNothing
-
-    trainer = TrainerFromNothing(images, labels, classes, recipe, mirror=run.configuration["mirror"])
-
-    def train(learns: np.ndarray, predicts: np.ndarray, seed: int, folder: Path, report: Any) -> _Result:
-        logits, network, normalisation = trainer.train(learns, predicts, seed=seed, folder=folder, on_epoch=report)
-        scale = {"mean": torch.tensor(normalisation.mean), "std": torch.tensor(normalisation.std)}
-        return _Result(logits, {**network.body.state_dict(), **scale}, _head(network.classifier))
-
-    return train
-
-
-def _head(classifier: Any) -> dict[str, np.ndarray]:
-    return {name: value.detach().cpu().numpy() for name, value in classifier.named_parameters()}
 
 
 @dataclass
@@ -262,23 +244,16 @@ class _Pace:
             raise OutOfTime(seconds["left"])
 
 
-def _read(file: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """Logits of an earlier command; None where they are missing, damaged or of other images."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+def read_array(file: Path, name: str) -> np.ndarray | None:
+    """What `write_array` has written; None where it is missing or damaged."""
     try:
-        logits = load_file(file)["logits"]
+        return load_file(file)[name]
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
-    return logits if logits.shape == shape else None
 
 
-def _write(file: Path, logits: np.ndarray) -> None:
-    from safetensors.numpy import save_file
-
-    from vision_studies.files import atomic_file
-
+def write_array(file: Path, name: str, array: np.ndarray) -> None:
+    """Write one array, as safetensors."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(file) as temporary:
-        save_file({"logits": np.ascontiguousarray(logits)}, temporary)
+        save_file({name: np.ascontiguousarray(array)}, temporary)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from vision_studies.errors import CheckpointError, DataError
 from vision_studies.outcomes import Outcome
 from vision_studies.pipelines.choose.candidates import (
     BALANCED,
@@ -22,9 +23,11 @@ from vision_studies.pipelines.choose.candidates import (
 )
 from vision_studies.pipelines.choose.division import Division, divided
 from vision_studies.pipelines.choose.features import REFERENCE_PIXELS, features_seconds, joined, known_backbone
+from vision_studies.pipelines.choose.trained import Rival, read_array, train_candidate, write_array
 from vision_studies.predictions import PredictedSplit, Predictions
-from vision_studies.run_folders import WEIGHTS_FILE, read_description, read_stage
+from vision_studies.run_folders import WEIGHTS_FILE, predictions_file, read_description, read_stage
 from vision_studies.statistics.metrics import measured
+from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
 
 if TYPE_CHECKING:
     from vision_studies.classifiers.family import Family, Fitted
@@ -135,7 +138,7 @@ def _classifier(
     x = joined(runs, images, run.configuration, division.positions)
     tested = x if division.outer is not None else joined(runs, images, run.configuration, division.test)
     tried = tried_family(family, x, tested, division, run.seed, data.num_classes, metric_of(run.configuration))
-    _write_inner(runs.path(run, INNER_FILE), tried.inner)
+    write_array(runs.path(run, INNER_FILE), "inner", tried.inner.astype(np.float16))
     assert tried.fitted is not None  # noqa: S101 - of all classifiers of features
     tensors = {name: np.ascontiguousarray(value) for name, value in tried.fitted.tensors().items()}
     numbers = sum(int(value.size) for value in tensors.values() if value.any())  # weights that are 0 for all are none
@@ -162,7 +165,6 @@ def _trained(
 
     from vision_studies.classifiers.nested import temperature_of, tempered
     from vision_studies.pipelines.choose.joined_network import network_size
-    from vision_studies.pipelines.choose.trained import Rival, train_candidate
 
     other = None if rival is None else Rival(rival.variant, _read_inner(runs.path(rival)))
     said = train_candidate(run, folder, division, data.image_set, data.num_classes, clock, other)
@@ -177,7 +179,7 @@ def _trained(
         tested[held_out] = tempered(tested[held_out], temperature)
     if division.outer is not None:
         temperature = temperature_of(softmax(said.tested, axis=1), y)
-    _write_inner(runs.path(run, INNER_FILE), inner)
+    write_array(runs.path(run, INNER_FILE), "inner", inner.astype(np.float16))
     head = {name: torch.from_numpy(value) for name, value in said.head.items()}
     recipe = run.configuration["recipe"]
     tried = Tried(tested, inner, _validation(inner, y), recipe, recipe, temperature, None)
@@ -209,9 +211,6 @@ def tried_family(
         family: one of `classifiers.registry.FAMILIES`.
         x: features float32 [N, D] of the images that are learnt from.
         tested: of the test images [M, D], with one test split; in a cross-validation they are `x`.
-        division: which are which.
-        seed: of the inner folds.
-        classes: how many there are.
         metric: what hyperparameters are chosen by.
     """
     from vision_studies.classifiers.nested import nested_probabilities, refitted, tempered
@@ -242,7 +241,7 @@ class _Combination(NamedTuple):
         from vision_studies.classifiers.averaging import said_of
 
         if self.stack is None:
-            return _mean(said, self.weights)
+            return np.tensordot(self.weights.astype(np.float32), said, axes=1).astype(np.float32)
         return self.stack.probabilities(said_of(said[self.weights > 0]))
 
 
@@ -267,7 +266,7 @@ def _combined(
 
     settings, members = run.configuration, run.configuration["members"]
     inner = np.stack([_read_inner(runs.folder / name) for name in members])  # [M, F, N, C]
-    said = np.stack([_probabilities(_read(runs.folder / name, "test")) for name in members])
+    said = np.stack([_read(runs.folder / name, "test")[1] for name in members])
     y, everywhere, is_stack = division.labels, np.arange(len(division.labels)), settings["kind"] == STACK
     known, inside, crossed = (
         np.isfinite(inner).all(axis=(0, 3)),
@@ -309,15 +308,6 @@ def _from_0_on(folds: np.ndarray) -> np.ndarray:
     return numbered if numbered.any() else np.arange(len(folds)) % 2
 
 
-def _write_inner(file: Path, inner: np.ndarray) -> None:
-    from safetensors.numpy import save_file
-
-    from vision_studies.files import atomic_file
-
-    with atomic_file(file) as temporary:
-        save_file({"inner": inner.astype(np.float16)}, temporary)
-
-
 def _cross_fitted(configuration: Mapping[str, Any], said: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
     """Probabilities [N, C], each fold's by what has learnt from the others, of what members say, [M, N, C]."""
     combined = np.zeros(said.shape[1:], np.float32)
@@ -325,12 +315,6 @@ def _cross_fitted(configuration: Mapping[str, Any], said: np.ndarray, y: np.ndar
         own = folds == fold
         combined[own] = _combination(configuration, said[:, ~own], y[~own], folds[~own])(said[:, own])
     return combined
-
-
-def _mean(said: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted mean [N, C] of probabilities [M, N, C]."""
-    mean: np.ndarray = np.tensordot(weights.astype(np.float32), said, axes=1).astype(np.float32)
-    return mean
 
 
 def _validation(inner: np.ndarray, y: np.ndarray) -> "dict[Score, float]":
@@ -346,46 +330,29 @@ def _validation(inner: np.ndarray, y: np.ndarray) -> "dict[Score, float]":
 
 def _read_inner(folder: Path) -> np.ndarray:
     """Raises CheckpointError where it is missing or damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    from vision_studies.errors import CheckpointError
-
-    try:
-        return load_file(folder / INNER_FILE)["inner"].astype(np.float32)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder / INNER_FILE} is missing or damaged; delete {folder} and run the study again."
-        ) from error
+    inner = read_array(folder / INNER_FILE, "inner")
+    if inner is None:
+        raise CheckpointError(f"{folder / INNER_FILE} is missing or damaged; delete {folder} and run the study again.")
+    return inner.astype(np.float32)
 
 
-def held_out_predictions(folder: Path) -> Predictions:
+def held_out_predictions(folder: Path) -> tuple[Predictions, np.ndarray]:
     """What a run has said of the images that its network has learnt from, each by a model that had not seen it. Raises
     DataError where that is not kept.
     """
-    from vision_studies.run_folders import predictions_file
-
     split: PredictedSplit = "out_of_fold" if predictions_file(folder, "out_of_fold").is_file() else "test"
     return _read(folder, split)
 
 
-def _read(folder: Path, split: PredictedSplit) -> Predictions:
-    """Predictions with all probabilities. Raises DataError where they are not kept."""
-    from vision_studies.errors import DataError
-    from vision_studies.stored_predictions import Unavailable, all_probabilities, read_predictions
-
+def _read(folder: Path, split: PredictedSplit) -> tuple[Predictions, np.ndarray]:
+    """Predictions, and all their probabilities [N, classes]. Raises DataError where they are not kept."""
     said = read_predictions(folder, split)
     if isinstance(said, Unavailable):
         raise DataError(said.reason)
     probabilities = all_probabilities(folder, said)
     if isinstance(probabilities, Unavailable):
         raise DataError(probabilities.reason)
-    return said
-
-
-def _probabilities(said: Predictions) -> np.ndarray:
-    assert said.probabilities is not None  # noqa: S101 - `_read` has seen to it
-    return said.probabilities
+    return said, probabilities
 
 
 def _size(parts: Sequence[Part], head_numbers: int) -> dict[str, Any]:
