@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from vision_studies.pipelines.transfer_cuts.ranking_texts import grouped, share_and_images
+from vision_studies.pipelines.transfer_cuts.ranking_texts import BoldRow, grouped, share_and_images
 from vision_studies.pipelines.transfer_cuts.rankings import compare_pairs, rank_cuts
 from vision_studies.reports.formatting import MISSING, number, spread
 from vision_studies.reports.table import Table
@@ -39,22 +39,19 @@ def layers_table(summary: pd.DataFrame, title: str, label: str) -> Table:
         summary: from `nodes.summarise_scores`, of one way of clustering and one set of classes.
     """
     best = summary.groupby("fraction")["mean_ari"].max()
-    rows, bold = [], []
-    for index, row in enumerate(summary.sort_values("fraction", kind="stable").to_dict("records")):
-        few = MISSING if pd.isna(row["repeats_needed"]) else f"needs {row['repeats_needed']:.0f} repeats"
-        rows.append(
-            {
-                "Images": share_and_images(row["fraction"], row["samples"]),
-                "Layer": row["layer"],
-                "Repeats": number(row["n"]),
-                "Adjusted Rand index": spread(row["mean_ari"], row["standard_deviation"], decimals=3),
-                "Adjusted mutual information": spread(row["ami"], None, decimals=3),
-                "Accuracy (%)": spread(100 * row["accuracy"], None),
-                "Precision (%)": spread(100 * row["precision"], None),
-                "Recall (%)": spread(100 * row["recall"], None),
-                "Rank": str(row["rank"]) if row["can_be_significant"] else few,
-            }
-        )
-        if row["mean_ari"] == best[row["fraction"]]:
-            bold.append((index, "Adjusted Rand index"))
-    return grouped(rows, bold, title, label, _NOTE)
+    rows: list[BoldRow] = []
+    for layer in summary.sort_values("fraction", kind="stable").to_dict("records"):
+        few = MISSING if pd.isna(layer["repeats_needed"]) else f"needs {layer['repeats_needed']:.0f} repeats"
+        row = {
+            "Images": share_and_images(layer["fraction"], layer["samples"]),
+            "Layer": layer["layer"],
+            "Repeats": number(layer["n"]),
+            "Adjusted Rand index": spread(layer["mean_ari"], layer["standard_deviation"], decimals=3),
+            "Adjusted mutual information": spread(layer["ami"], None, decimals=3),
+            "Accuracy (%)": spread(100 * layer["accuracy"], None),
+            "Precision (%)": spread(100 * layer["precision"], None),
+            "Recall (%)": spread(100 * layer["recall"], None),
+            "Rank": str(layer["rank"]) if layer["can_be_significant"] else few,
+        }
+        rows.append((row, "Adjusted Rand index" if layer["mean_ari"] == best[layer["fraction"]] else None))
+    return grouped(rows, title, label, _NOTE)

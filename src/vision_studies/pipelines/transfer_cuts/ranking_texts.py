@@ -31,6 +31,8 @@ _EXPERIMENTS_NOTE = (
 )
 
 _Row = Mapping[Any, Any]
+BoldRow = tuple[dict[str, str], str | None]
+"""A row of a table, and its column that is bold."""
 
 
 def sentences(table: pd.DataFrame, comparisons: pd.DataFrame, *, confidence: float = 0.95) -> list[str]:
@@ -100,23 +102,20 @@ def accuracies(description: pd.DataFrame, comparisons: pd.DataFrame, title: str,
     against = comparisons[comparisons["second"] == BASELINE_CUT]
     differences = {(row["fraction"], row["first"]): row for row in against.to_dict("records")}
     best = description.groupby("fraction")["mean"].max()
-    rows, bold = [], []
-    for index, cell in enumerate(description.sort_values(["fraction", "cut"]).to_dict("records")):
+    rows: list[BoldRow] = []
+    for cell in description.sort_values(["fraction", "cut"]).to_dict("records"):
         pair: _Row = differences.get((cell["fraction"], cell["cut"]), {})
-        rows.append(
-            {
-                "Images": share_and_images(cell["fraction"], cell.get("images")),
-                "Cut": cut_label(cell["cut"]),
-                "Repeats": number(cell["n"]),
-                "Train (%)": spread(100 * cell["train_mean"], None),
-                "Test (%)": _test(cell),
-                "Minus baseline (points)": points(pair.get("difference")) + "*" * bool(pair.get("significant")),
-                "Corrected p": significant(pair.get("p_holm")),
-            }
-        )
-        if cell["mean"] == best[cell["fraction"]]:
-            bold.append((index, "Test (%)"))
-    return grouped(rows, bold, title, label, _ACCURACIES_NOTE)
+        row = {
+            "Images": share_and_images(cell["fraction"], cell.get("images")),
+            "Cut": cut_label(cell["cut"]),
+            "Repeats": number(cell["n"]),
+            "Train (%)": spread(100 * cell["train_mean"], None),
+            "Test (%)": _test(cell),
+            "Minus baseline (points)": points(pair.get("difference")) + "*" * bool(pair.get("significant")),
+            "Corrected p": significant(pair.get("p_holm")),
+        }
+        rows.append((row, "Test (%)" if cell["mean"] == best[cell["fraction"]] else None))
+    return grouped(rows, title, label, _ACCURACIES_NOTE)
 
 
 def experiments(
@@ -131,26 +130,21 @@ def experiments(
         {(row["fraction"], row["cut"]): row for row in table.to_dict("records")}
         for table in (first_description, second_description)
     )
-    rows, bold = [], []
-    for index, pair in enumerate(compared.sort_values(["fraction", "cut"]).to_dict("records")):
+    rows: list[BoldRow] = []
+    for pair in compared.sort_values(["fraction", "cut"]).to_dict("records"):
         cell = (pair["fraction"], pair["cut"])
         higher = {"higher": pair["first"], "lower": pair["second"]}.get(pair["verdict"])
-        rows.append(
-            {
-                "Images": share_and_images(pair["fraction"], first[cell].get("images")),
-                "Cut": cut_label(pair["cut"]),
-                f"{pair['first']} (%)": _test(first[cell]),
-                f"{pair['second']} (%)": _test(second[cell]),
-                "Difference (points)": points(pair["difference"]),
-                "Corrected p": significant(pair["p_holm"]),
-                "Higher": (higher or MISSING)
-                if pair["can_be_significant"]
-                else f"needs {pair['repeats_needed']} repeats",
-            }
-        )
-        if higher:
-            bold.append((index, f"{higher} (%)"))
-    return grouped(rows, bold, title, label, _EXPERIMENTS_NOTE)
+        row = {
+            "Images": share_and_images(pair["fraction"], first[cell].get("images")),
+            "Cut": cut_label(pair["cut"]),
+            f"{pair['first']} (%)": _test(first[cell]),
+            f"{pair['second']} (%)": _test(second[cell]),
+            "Difference (points)": points(pair["difference"]),
+            "Corrected p": significant(pair["p_holm"]),
+            "Higher": (higher or MISSING) if pair["can_be_significant"] else f"needs {pair['repeats_needed']} repeats",
+        }
+        rows.append((row, f"{higher} (%)" if higher else None))
+    return grouped(rows, title, label, _EXPERIMENTS_NOTE)
 
 
 def _difference(where: str, name: str, pair: _Row, confidence: float) -> str:
@@ -201,29 +195,28 @@ def score_ranks(ranked: pd.DataFrame, title: str, label: str) -> Table:
     Args:
         ranked: from `scores.rank_scores`, of one mode.
     """
-    rows, bold = [], []
+    rows: list[BoldRow] = []
     best = ranked.groupby("fraction")["tau"].max()
     ordered = ranked.sort_values(["fraction", "tau"], ascending=[True, False], kind="stable")
-    for index, row in enumerate(ordered.to_dict("records")):
-        interval = MISSING if is_missing(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}"
-        rows.append(
-            {
-                "Images": percentage(row["fraction"]),
-                "Score": SCORES[row["score"]].title,
-                "Repeats": number(row["n"]),
-                "Weighted tau": MISSING if is_missing(row["tau"]) else f"{row['tau']:.2f}",
-                "Interval": interval,
-                "Lost by its choice (points)": f"{100 * row['regret']:.1f}",
-                "Seconds": f"{row['seconds']:.2f}",
-            }
-        )
-        if row["tau"] == best[row["fraction"]]:
-            bold.append((index, "Weighted tau"))
-    return grouped(rows, bold, title, label, _SCORES_NOTE)
+    for ranking in ordered.to_dict("records"):
+        interval = MISSING if is_missing(ranking["low"]) else f"{ranking['low']:.2f} to {ranking['high']:.2f}"
+        row = {
+            "Images": percentage(ranking["fraction"]),
+            "Score": SCORES[ranking["score"]].title,
+            "Repeats": number(ranking["n"]),
+            "Weighted tau": MISSING if is_missing(ranking["tau"]) else f"{ranking['tau']:.2f}",
+            "Interval": interval,
+            "Lost by its choice (points)": f"{100 * ranking['regret']:.1f}",
+            "Seconds": f"{ranking['seconds']:.2f}",
+        }
+        rows.append((row, "Weighted tau" if ranking["tau"] == best[ranking["fraction"]] else None))
+    return grouped(rows, title, label, _SCORES_NOTE)
 
 
-def grouped(rows: list[dict[str, str]], bold: list[tuple[int, str]], title: str, label: str, note: str) -> Table:
+def grouped(bold_rows: Sequence[BoldRow], title: str, label: str, note: str) -> Table:
     """A table in which the share of the images, the column "Images", is written in the first of its rows alone."""
+    rows = [row for row, _ in bold_rows]
+    bold = [(index, column) for index, (_, column) in enumerate(bold_rows) if column]
     shares = [row["Images"] for row in rows]
     begins = [index for index, share in enumerate(shares) if index == 0 or share != shares[index - 1]]
     shown = [row if index in begins else row | {"Images": ""} for index, row in enumerate(rows)]
