@@ -13,6 +13,7 @@ from tests.conftest import without_figures
 
 METRICS = ["validation_loss", "validation_accuracy", "test_loss", "test_accuracy", "best_epoch", "status"]
 SMALL = """
+data_prep: {ffcv: false, splits: {test_fraction: 0.7}}
 mlp_transfer:
   architectures: [[12], [8, 8], [10, 6]]
   seeds: [11, 12]
@@ -62,7 +63,7 @@ def kill_when(project, ready):
 
 @pytest.mark.slow
 def test_killed_in_the_search_and_in_the_transfer_it_ends_with_the_same_tables(project):
-    environment(project, epochs=40)
+    environment(project, epochs=20)
     project.run("run", "--env=demo+small", "--pipeline=data_prep")
     runs = project.folder / "data/06_models/demo+small/mlp_transfer/runs"
 
