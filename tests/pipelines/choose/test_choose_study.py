@@ -1,6 +1,7 @@
 """Which classifier for these images: what is tried on which images, in which order, and within which time."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from vision_studies.pipelines.choose import nodes, stages, work
 from vision_studies.pipelines.choose.candidates import (
     AVERAGE,
     CLASSIFIER,
+    COLOURS,
     COMBINED,
     FROM_NOTHING,
     STACK,
@@ -46,13 +48,14 @@ from vision_studies.pipelines.choose.stages import best_run, combined_runs, spen
 from vision_studies.pipelines.choose.work import tried_family
 from vision_studies.pipelines.reporting.candidates import candidates
 from vision_studies.run_folders import read_description
+from vision_studies.serving.backbone_features import BackboneFeatures
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.evidence import read_evidence, variant_runs
 from vision_studies.studies.method import StoredNetwork, make_context
 from vision_studies.studies.run_store import RunStore
 from vision_studies.studies.stages import Stage
 from vision_studies.torchvision_compat import torchvision_module
-from vision_studies.training.checkpoints import save_state
+from vision_studies.training.checkpoints import load_state, save_state
 
 REPORTING = ReportingSettings(confidence=0.95, interval="t", test="t", margin=0.01, calibration=("temperature",))
 
@@ -422,7 +425,6 @@ def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
     from vision_studies.classifiers.averaging import said_of
     from vision_studies.classifiers.nested import tempered
     from vision_studies.classifiers.registry import fitted_from
-    from vision_studies.training.checkpoints import load_state
 
     own, _ = tried
     everywhere, said = np.arange(24), {}
@@ -443,6 +445,31 @@ def test_networks_say_of_images_what_their_classifiers_say_of_features(tried):
             head = fitted_from({name: value.numpy() for name, value in state["head"].items()})
             expected = tempered(head.probabilities(members), state["temperature"])
         np.testing.assert_allclose(probabilities, expected, atol=0.03)  # features are kept in 16 bits
+
+
+def test_features_that_members_have_in_common_are_computed_once(tried, tmp_path):
+    own, _ = tried
+    [run] = [run for run in study_runs(own) if run.configuration["kind"] == AVERAGE]
+    members = [
+        run.fingerprint
+        for run in study_runs(own)
+        if run.configuration["kind"] == CLASSIFIER and run.configuration["features"][0]["source"] != COLOURS
+    ]
+    shutil.copytree(own.runs.folder, tmp_path / "runs")
+    stored = StoredNetwork(tmp_path / "runs" / run.fingerprint, read_description(own.runs.path(run)))
+    state = load_state(stored.weights)
+    save_state(stored.weights, state | {"members": members, "weights": [0.5, 0.5]})
+    network = NETWORKS.rebuild(stored, own.images).network
+    calls = []
+    for module in network.modules():
+        if isinstance(module, BackboneFeatures):
+            module.register_forward_hook(lambda *_: calls.append(1))
+    images = torch.from_numpy(own.images.image_set.images[:8]).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        said, each = network(images), [member(images).softmax(dim=1) for member in network.networks]
+    assert len(calls) == 1 + len(members) == 3
+    expected = (each[0] + each[1]).log() / state["temperature"]
+    torch.testing.assert_close(said.softmax(dim=1), expected.softmax(dim=1))
 
 
 def test_calibration_rests_on_images_that_were_held_out(tried):

@@ -17,7 +17,7 @@ from vision_studies.errors import BackboneError
 from vision_studies.models.cut_network import cut_network
 from vision_studies.models.pretrained import OpenedBackbone
 from vision_studies.models.statistics import count_macs, count_parameters
-from vision_studies.pipelines.choose.candidates import COLOURS, Part, part_of, recipe_of
+from vision_studies.pipelines.choose.candidates import Part, part_of, recipe_of
 from vision_studies.pipelines.choose.colours import ColourHistogram
 from vision_studies.serving.backbone_features import BackboneFeatures
 from vision_studies.serving.trained_backbones import open_any_backbone
@@ -29,17 +29,12 @@ if TYPE_CHECKING:
 _NONE = ABSENT / 2  # of a class that had no image to learn from
 
 
-def part_features(part: Part, image_size: int, body: nn.Module | None = None) -> nn.Module:
-    """Images [N, 1 or 3, H, W], pixels from 0 to 1 -> features [N, D] of a part; with another network than the backbone's own
-    where there is a `body`.
-    """
-    if part.source == COLOURS:
+def part_features(part: Part, image_size: int, opened: OpenedBackbone | None) -> nn.Module:
+    """Images [N, 1 or 3, H, W], pixels from 0 to 1 -> features [N, D] of a part, whose backbone was opened; None of colours."""
+    if opened is None:
         return ColourHistogram()
-    backbone, network, _ = opened_part(part)
-    normalisation = Normalisation(backbone.mean, backbone.std)
-    return BackboneFeatures(
-        network if body is None else body, normalisation, part.pixels, mirror=part.mirror, image_size=image_size
-    )
+    normalisation = Normalisation(opened.backbone.mean, opened.backbone.std)
+    return BackboneFeatures(opened.network, normalisation, part.pixels, mirror=part.mirror, image_size=image_size)
 
 
 def opened_part(part: Part) -> OpenedBackbone:
@@ -61,10 +56,11 @@ def trained_features(configuration: Mapping[str, Any], body: Mapping[str, Tensor
     recipe = recipe_of(configuration)
     if isinstance(recipe, FineTuning):
         part = part_of(configuration["features"][0])
-        cut = cut_network(opened_part(part).network, recipe.share)
+        opened = opened_part(part)
+        cut = cut_network(opened.network, recipe.share)
         cut.behind.load_state_dict(body)
         whole = cut.behind if cut.before is None else nn.Sequential(cut.before, cut.behind)
-        return part_features(part, image_size, whole.eval())
+        return part_features(part, image_size, opened._replace(network=whole.eval()))
     mean, std = (tuple(body[name].tolist()) for name in ("mean", "std"))
     network = small_network(len(mean), recipe.pixels)
     network.load_state_dict({name: value for name, value in body.items() if name not in ("mean", "std")})
@@ -103,13 +99,15 @@ class ClassifiedFeatures(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
-        own = [part(images) for part in self.parts]
+        return self.classified([part(images) for part in self.parts])
+
+    def classified(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits [N, classes] of the features [N, d] of each part."""
         if self._root is not None:
-            own = [self._root(part) for part in own]
-        elif len(own) > 1:  # as `training.feature_store.joined_features` does
-            own = [part / part.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12) for part in own]
-        features = torch.cat(own, dim=1)
-        return tempered_logits(self.head(features), self._temperature)
+            features = [self._root(part) for part in features]
+        elif len(features) > 1:  # as `training.feature_store.joined_features` does
+            features = [part / part.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-12) for part in features]
+        return tempered_logits(self.head(torch.cat(list(features), dim=1)), self._temperature)
 
 
 def tempered_logits(logits: Tensor, temperature: float) -> Tensor:
@@ -118,41 +116,56 @@ def tempered_logits(logits: Tensor, temperature: float) -> Tensor:
     return torch.where(logarithms > _NONE, logarithms.clamp_min(math.log(SMALLEST)) / temperature, ABSENT)
 
 
-class MeanOfNetworks(nn.Module):
+class _Members(nn.Module):
+    """Networks that are asked the same images; features of a part that several of them have are computed once."""
+
+    def __init__(self, networks: Sequence[ClassifiedFeatures]) -> None:
+        super().__init__()
+        self.networks, self._members = nn.ModuleList(networks), tuple(networks)
+        self._parts = tuple(dict.fromkeys(part for network in networks for part in network.parts))
+        self._taken = [[self._parts.index(part) for part in network.parts] for network in networks]
+
+    def said(self, images: Tensor) -> list[Tensor]:
+        """Probabilities [N, classes] of each member, of images [N, 1 or 3, H, W], pixels from 0 to 1."""
+        features = [part(images) for part in self._parts]
+        return [
+            network.classified([features[position] for position in taken]).softmax(dim=1)
+            for network, taken in zip(self._members, self._taken, strict=True)
+        ]
+
+
+class MeanOfNetworks(_Members):
     """Weighted mean of what several networks say, as logits.
 
     Args:
-        networks: each gives logits [N, classes].
+        networks: members, which may have parts in common.
         weights: one each, their sum is 1.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], weights: Sequence[float], temperature: float) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
+    def __init__(self, networks: Sequence[ClassifiedFeatures], weights: Sequence[float], temperature: float) -> None:
+        super().__init__(networks)
         self._weights, self._temperature = tuple(weights), temperature
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
-        said = [
-            weight * network(images).softmax(dim=1)
-            for network, weight in zip(self.networks, self._weights, strict=True)
-        ]
+        said = [weight * own for own, weight in zip(self.said(images), self._weights, strict=True)]
         mean = torch.stack(said).sum(dim=0)
         return tempered_logits(mean.clamp_min(torch.finfo(mean.dtype).tiny).log(), self._temperature)
 
 
-class StackOfNetworks(nn.Module):
+class StackOfNetworks(_Members):
     """A linear classifier of the logarithms of what several networks say, as logits; see `classifiers.averaging.said_of`.
 
     Args:
-        networks: M; each gives logits [N, classes].
+        networks: M members, which may have parts in common.
         weight: float32 [classes, M * classes].
         bias: float32 [classes].
     """
 
-    def __init__(self, networks: Sequence[nn.Module], weight: Tensor, bias: Tensor, temperature: float) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
+    def __init__(
+        self, networks: Sequence[ClassifiedFeatures], weight: Tensor, bias: Tensor, temperature: float
+    ) -> None:
+        super().__init__(networks)
         # Turned round, it is not taken for a layer that decides for classes by features: those are the members'.
         self.register_buffer("turned", weight.T.contiguous())
         self.register_buffer("bias", bias)
@@ -160,6 +173,6 @@ class StackOfNetworks(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [N, classes] of images [N, 1 or 3, H, W], pixels from 0 to 1."""
-        said = [network(images).softmax(dim=1).clamp_min(LEAST_SAID).log() for network in self.networks]
+        said = [own.clamp_min(LEAST_SAID).log() for own in self.said(images)]
         logits = torch.cat(said, dim=1) @ self.get_buffer("turned") + self.get_buffer("bias")
         return tempered_logits(logits, self._temperature)

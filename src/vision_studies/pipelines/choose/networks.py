@@ -1,6 +1,8 @@
 """Networks of `choose` in use: an image is brought to each backbone's size, and its features are classified."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from vision_studies.pipelines.choose.candidates import (
     COMBINED,
     EVALUATION,
     STACK,
+    Part,
     features_title,
     network_name,
     part_of,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from vision_studies.data.prepared import PreparedData
+    from vision_studies.pipelines.choose.joined_network import ClassifiedFeatures
     from vision_studies.statistics.metrics import Split
     from vision_studies.training.classifier import ImageClassifier
 
@@ -58,27 +62,43 @@ def rebuilt(run: StoredNetwork, data: "PreparedData") -> "ImageClassifier":
 def whole_network(run: StoredNetwork, image_size: int) -> "nn.Module":
     """The network of a run; of an average or a stack, with those of its members, which lie beside it."""
     from vision_studies.pipelines.choose.joined_network import (
-        ClassifiedFeatures,
         MeanOfNetworks,
         StackOfNetworks,
+        opened_part,
         part_features,
-        trained_features,
     )
     from vision_studies.training.checkpoints import load_state
 
+    opened = cache(opened_part)  # one backbone at several sizes has its weights once
+
+    @cache  # members share the features of a part
+    def features(part: Part) -> "nn.Module":
+        backbone = None if part.source == COLOURS else opened(replace(part, pixels=0, mirror=False))
+        return part_features(part, image_size, backbone)
+
     state = load_state(run.weights)
+    if run.configuration["kind"] not in COMBINED:
+        return _classifier(run, state, image_size, features).eval()
+    networks = [
+        _classifier(member, load_state(member.weights), image_size, features) for member in _members(run, state)
+    ]
     temperature = float(state["temperature"])
-    if run.configuration["kind"] in COMBINED:
-        networks = [whole_network(member, image_size) for member in _members(run, state)]
-        if run.configuration["kind"] == STACK:
-            return StackOfNetworks(networks, state["head"]["weight"], state["head"]["bias"], temperature).eval()
-        return MeanOfNetworks(networks, state["weights"], temperature).eval()
+    if run.configuration["kind"] == STACK:
+        return StackOfNetworks(networks, state["head"]["weight"], state["head"]["bias"], temperature).eval()
+    return MeanOfNetworks(networks, state["weights"], temperature).eval()
+
+
+def _classifier(
+    run: StoredNetwork, state: Mapping[str, Any], image_size: int, features: "Callable[[Part], nn.Module]"
+) -> "ClassifiedFeatures":
+    from vision_studies.pipelines.choose.joined_network import ClassifiedFeatures, trained_features
+
     if run.configuration["kind"] == CLASSIFIER:
-        parts = [part_features(part_of(part), image_size) for part in run.configuration["features"]]
+        parts = [features(part_of(part)) for part in run.configuration["features"]]
     else:
         parts = [trained_features(run.configuration, state["body"], image_size)]
     roots = bool(run.configuration.get("roots"))
-    return ClassifiedFeatures(parts, head_of(state["head"]), temperature, roots=roots).eval()
+    return ClassifiedFeatures(parts, head_of(state["head"]), float(state["temperature"]), roots=roots)
 
 
 def _members(run: StoredNetwork, state: Mapping[str, Any]) -> list[StoredNetwork]:
