@@ -70,10 +70,23 @@ GRAPHS = {"__init__.py", "pipeline.py", "method_pipeline.py"}
 """Files of `pipelines` that import Kedro, those of a method only where a type is checked; no other may."""
 REGISTERED = {"AugmentationStep"}  # classes of which all are looked up by their base
 READ_BY_KEDRO = {"register_pipelines", "HOOKS", "CONFIG_LOADER_CLASS"}
-WITHOUT_CONFIDENCE = {
-    ("run_comparison.py", "compare_metrics"),  # of runs of several studies
-    ("rankings.py", "describe"),  # whose intervals are not used there
+WITHOUT = {
+    "confidence": {
+        ("run_comparison.py", "compare_metrics"),  # of runs of several studies
+        ("rankings.py", "describe"),  # whose intervals are not used there
+    },
+    "interval": {
+        ("run_comparison.py", "compare_metrics"),
+        ("rankings.py", "describe"),
+        ("ranking_texts.py", "describe"),
+        ("model_card.py", "summary"),  # of a model, which belongs to no study's report
+        # Corrected intervals of differences are those of the method's own test, or p and interval would contradict each other.
+        ("rankings.py", "corrected_comparisons"),
+        ("long_tail.py", "corrected_comparisons"),
+        ("trade_offs.py", "corrected_comparisons"),
+    },
 }
+"""Calls that leave the study's confidence, or its kind of interval, to a default, each for a reason."""
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
 
 
@@ -216,22 +229,30 @@ def parameters(function: ast.FunctionDef) -> list[str]:
     ]
 
 
-def test_every_interval_has_the_confidence_that_the_study_asks_for():
-    # A default is for a notebook: within the program it would hide `reporting.confidence` that somebody forgot to hand on.
+@pytest.mark.parametrize("parameter", WITHOUT)
+def test_every_interval_is_as_the_study_asks_for(parameter):
+    # A default is for a notebook: within the program it would hide what somebody forgot to hand on from `reporting`.
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in modules()}
     functions = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    # Calls are matched by name alone, so that a name which others without a confidence bear says nothing.
-    ambiguous = {node.name for node in functions if "confidence" not in parameters(node)}
-    takes = {node.name: parameters(node).index("confidence") for node in functions if node.name not in ambiguous}
+    # Calls are matched by name alone, so that a name which others without the parameter bear says nothing, but where it was
+    # imported from the statistics.
+    without = {node.name for node in functions if parameter not in parameters(node)}
+    takes = {node.name: parameters(node).index(parameter) for node in functions if parameter in parameters(node)}
     forgotten = set()
     for path, tree in trees.items():
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        sure = {
+            name.name for node in imports if (node.module or "").endswith("statistics.intervals") for name in node.names
+        }
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
+            if name not in takes or (name in without and not (name in sure and isinstance(call.func, ast.Name))):
+                continue
             given = {keyword.arg for keyword in call.keywords}  # None stands for **
             starred = any(isinstance(argument, ast.Starred) for argument in call.args)
-            if name in takes and not given & {"confidence", None} and not starred and len(call.args) <= takes[name]:
+            if not given & {parameter, None} and not starred and len(call.args) <= takes[name]:
                 forgotten.add((path.name, name))
-    assert forgotten == WITHOUT_CONFIDENCE
+    assert forgotten == WITHOUT[parameter]
 
 
 def texts_in(path: Path) -> set[str]:

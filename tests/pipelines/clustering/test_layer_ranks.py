@@ -8,7 +8,7 @@ from vision_studies.pipelines.clustering.nodes import summarise_scores
 from vision_studies.pipelines.transfer_cuts.rankings import repeats_needed
 
 LAYERS = ("input", "conv0", "conv1")
-REPORTING = ReportingSettings.model_construct(confidence=0.95)
+REPORTING = ReportingSettings.model_construct(confidence=0.95, interval="t")
 
 
 def scores(repeats=12, methods=("agglomerative",), classes=("fine_tuning",)):

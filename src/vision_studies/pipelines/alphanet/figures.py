@@ -61,7 +61,7 @@ def plot_every_kind(
     class_accuracies, combinations, changes, relations, trade_offs = tables
     figures = {
         "accuracy_against_frequency": of_all.accuracy_against_frequency(
-            class_accuracies, confidence=reporting.confidence
+            class_accuracies, confidence=reporting.confidence, interval=reporting.interval
         ),
         "few_against_many": of_all.few_against_many(trade_offs, loaded(statistics[AREAS])),
     }

@@ -72,7 +72,7 @@ def compare_splits(
             intervals: dict[str, Any] = {"confidence": reporting.confidence, "interval": reporting.interval}
             statistics[name] = summarise(accuracies, metric=metric, gain=gain, **intervals)
         statistics[f"{metric}_tests"] = paired_gains(accuracies, reporting.confidence, metric=metric)
-    statistics[AREAS] = areas(trade_offs, confidence=reporting.confidence)
+    statistics[AREAS] = areas(trade_offs, confidence=reporting.confidence, interval=reporting.interval)
     statistics[GAPS] = gaps(trade_offs, confidence=reporting.confidence)
     sentences = gain_sentences(statistics["top_1_tests"], confidence=reporting.confidence)
     sentences += trade_off_sentences(statistics[AREAS], statistics[GAPS])

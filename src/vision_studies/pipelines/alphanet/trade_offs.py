@@ -6,9 +6,13 @@ classifiers without a knob have a single row with a missing value.
 """
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from vision_studies.statistics.intervals import Interval
 
 COLUMNS = ("classifier", "method", "knob", "repeat", "chosen", "few", "medium", "many", "overall")
 AREAS, GAPS = "trade_off_areas", "trade_off_gaps"
@@ -42,7 +46,7 @@ def dominated_area(many: np.ndarray, few: np.ndarray) -> float:
     return float(area)
 
 
-def areas(trade_offs: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def areas(trade_offs: pd.DataFrame, *, confidence: float = 0.95, interval: "Interval" = "t") -> pd.DataFrame:
     """Area under the trade-off of every method, with its interval over repeats.
 
     Returns:
@@ -54,7 +58,7 @@ def areas(trade_offs: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame
     for (classifier, method), of_method in trade_offs.groupby(["classifier", "method"], sort=False):
         curves = [curve for _, curve in of_method.groupby("repeat")]
         values = [dominated_area(curve["many"].to_numpy(), curve["few"].to_numpy()) for curve in curves]
-        described = summary(np.array(values), confidence=confidence, fractions=True)
+        described = summary(np.array(values), confidence=confidence, interval=interval, fractions=True)
         numbers = {"n": described.n, "mean": described.mean, "low": described.low, "high": described.high}
         rows.append({"method": method, "classifier": classifier, "points": len(curves[0]), **numbers})
     table = pd.DataFrame(rows, columns=list(_AREAS))

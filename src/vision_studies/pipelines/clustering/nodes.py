@@ -138,7 +138,7 @@ def summarise_scores(reporting: ReportingSettings, scores: pd.DataFrame) -> pd.D
     repeats = scores.groupby([*keys, "repeat"], sort=False)[["ari", *others, "samples"]].mean().reset_index()
     rows: list[dict[str, Any]] = []
     for names, runs in repeats.groupby(keys, sort=False):
-        numbers = asdict(summary(runs["ari"], confidence=reporting.confidence))
+        numbers = asdict(summary(runs["ari"], confidence=reporting.confidence, interval=reporting.interval))
         start = {"n": numbers.pop("n"), "samples": runs["samples"].max(), "mean_ari": numbers.pop("mean")}
         rows.append(dict(zip(keys, names, strict=True)) | start | numbers | runs[others].mean().to_dict())
     ranks = [

@@ -101,18 +101,18 @@ def compare_cuts(
     """
     from vision_studies.pipelines.transfer_cuts import rankings
 
-    confidence = reporting.confidence
+    confidence, interval = reporting.confidence, reporting.interval
     tables: dict[str, Any] = {}
     for mode in settings.modes:
         table = _one_mode(accuracies, mode)
         comparisons = rankings.compare_pairs(table, confidence=confidence)
-        tables[f"{mode}/description"] = rankings.describe(table, confidence=confidence)
+        tables[f"{mode}/description"] = rankings.describe(table, confidence=confidence, interval=interval)
         tables[f"{mode}/comparisons"] = comparisons
         tables[f"{mode}/ranks"] = rankings.rank_cuts(table, comparisons)
         if settings.scores:
             from vision_studies.pipelines.transfer_cuts.scores import rank_scores
 
-            tables[f"{mode}/scores"] = rank_scores(scores, accuracies, mode, confidence=confidence)
+            tables[f"{mode}/scores"] = rank_scores(scores, accuracies, mode, confidence=confidence, interval=interval)
     for first, second in _pairs(settings):
         both = _one_mode(accuracies, first), _one_mode(accuracies, second)
         tables[f"{first}_against_{second}"] = rankings.compare_experiments(*both, confidence=confidence)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT, mode_label
-from vision_studies.statistics.intervals import corrected_comparisons, holm, summary
+from vision_studies.statistics.intervals import Interval, corrected_comparisons, holm, summary
 
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (
@@ -41,12 +41,12 @@ def only_mode(table: pd.DataFrame, mode: str) -> pd.DataFrame:
     return table[table["mode"].isin([mode, BASELINE])]
 
 
-def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
+def describe(table: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t") -> pd.DataFrame:
     """Test accuracy of every cell in numbers, of any number of modes.
 
     Returns:
         One row a mode, fraction and cut, in this order: mode, fraction, cut, n, mean, median, max, standard_deviation
-        (n - 1 in the denominator), low, high (Student's interval of the mean, cut off at 0 and 1), train_mean, train_median,
+        (n - 1 in the denominator), low, high (of the interval of the mean, cut off at 0 and 1), train_mean, train_median,
         train_max, validation_mean (missing where a run has no validation accuracy) and images (missing where the table has
         none).
 
@@ -59,7 +59,7 @@ def describe(table: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
     for (mode, fraction, cut), runs in table.groupby(["mode", "fraction", "cut"]):
         accuracies = runs["test_accuracy"].dropna()
         cell = {"mode": mode, "fraction": fraction, "cut": int(cut)}
-        cell |= asdict(summary(accuracies, confidence=confidence, fractions=True))
+        cell |= asdict(summary(accuracies, confidence=confidence, interval=interval, fractions=True))
         for prefix, values in (("", accuracies), ("train_", runs["train_accuracy"])):
             cell |= {f"{prefix}{name}": values.agg(name) for name in ("mean", "median", "max")}
         cell |= {"validation_mean": runs["validation_accuracy"].mean(skipna=False), "images": runs["images"].max()}

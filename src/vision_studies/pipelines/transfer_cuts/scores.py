@@ -18,7 +18,7 @@ from vision_studies.pipelines.transfer_cuts.cut_networks import CutNet, load_pre
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import Cuts, pretraining_runs, study_cells
 from vision_studies.pipelines.transfer_cuts.work import subset
-from vision_studies.statistics.intervals import summary
+from vision_studies.statistics.intervals import Interval, summary
 from vision_studies.studies.method import WEIGHTS_FILE
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def _scores(names: Sequence[str], x: np.ndarray, labels: np.ndarray, probe: Any)
     return rows
 
 
-def rank_scores(scores: pd.DataFrame, accuracies: pd.DataFrame, mode: str, *, confidence: float = 0.95) -> pd.DataFrame:
+def rank_scores(
+    scores: pd.DataFrame, accuracies: pd.DataFrame, mode: str, *, confidence: float = 0.95, interval: Interval = "t"
+) -> pd.DataFrame:
     """How well each score ranks the cuts of a mode by test accuracy, which it does not know.
 
     Args:
@@ -140,7 +142,7 @@ def rank_scores(scores: pd.DataFrame, accuracies: pd.DataFrame, mode: str, *, co
 
     Returns:
         The columns `RANKED`: mean over repeats of the weighted tau of Kendall (Vigna 2015), -1 to 1, which counts the best cuts
-        most, with Student's interval; mean test accuracy of the best cut less that of the cut with the highest score; and
+        most, with its interval; mean test accuracy of the best cut less that of the cut with the highest score; and
         seconds of all cuts of a repeat. None where fewer than three cuts are scored.
     """
     own = accuracies.loc[accuracies["mode"] == mode, ["cut", "fraction", "repeat", "test_accuracy"]]
@@ -155,7 +157,7 @@ def rank_scores(scores: pd.DataFrame, accuracies: pd.DataFrame, mode: str, *, co
             float(of_one["test_accuracy"].max() - of_one.loc[of_one["value"].idxmax(), "test_accuracy"])
             for of_one in repeats
         ]
-        told = summary(taus, confidence=confidence)
+        told = summary(taus, confidence=confidence, interval=interval)
         rows.append(
             {
                 "mode": mode,

@@ -19,7 +19,8 @@ from matplotlib.patches import Patch
 from vision_studies.figures.marks import decades, logarithmic, names, values_run
 from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
-from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Interval, Value, class_means
+from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Value, class_means
+from vision_studies.statistics.intervals import INTERVAL_NAMES, Interval
 
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}
 """One colour a split in every figure, from the palette for colour-blind readers; in the order splits are drawn."""
@@ -340,8 +341,7 @@ def _band(confidence: float, interval: Interval) -> str:
 def _interval_note(summary: pd.DataFrame, confidence: float, interval: Interval) -> str:
     if summary["n"].max() < 2:
         return "One repeat each: no intervals."
-    kind = "bootstrap" if interval == "bootstrap" else "Student's t"
-    note = f"Bars: {100 * confidence:g} % interval of the mean over repeats ({kind})"
+    note = f"Bars: {100 * confidence:g} % interval of the mean over repeats ({INTERVAL_NAMES[interval]})"
     return f"{note}; points without a bar have one repeat." if summary["n"].min() < 2 else f"{note}."
 
 

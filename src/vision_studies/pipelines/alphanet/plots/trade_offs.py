@@ -10,20 +10,24 @@ from matplotlib.figure import Figure
 from vision_studies.figures.marks import logarithmic
 from vision_studies.figures.panels import finished, key, nothing_to_draw, small_multiples
 from vision_studies.figures.style import COLOURS, SOFT, short, styled
+from vision_studies.statistics.intervals import INTERVAL_NAMES, Interval
 
 _MOST_POINTS = 12  # classes of a panel; more are put together, equally many in each
 _COLUMNS = 5
 
 
 @styled
-def accuracy_against_frequency(class_accuracies: pd.DataFrame, *, confidence: float = 0.95) -> Figure:
+def accuracy_against_frequency(
+    class_accuracies: pd.DataFrame, *, confidence: float = 0.95, interval: Interval = "t"
+) -> Figure:
     """Mean test accuracy of classes with as many training images: a panel a method, the first one behind all in grey.
 
-    Intervals (Student's t) are over repeats; where each repeat has a tail of its own, other classes stand behind every point.
+    Intervals are over repeats; where each repeat has a tail of its own, other classes stand behind every point.
 
     Args:
         class_accuracies: one row a run and class: experiment, repeat, label, train_images and accuracy.
         confidence: of the intervals.
+        interval: their kind.
     """
     title = "Test accuracy against training images of a class"
     table = class_accuracies[class_accuracies["train_images"] > 0].dropna(subset=["accuracy"])
@@ -33,7 +37,7 @@ def accuracy_against_frequency(class_accuracies: pd.DataFrame, *, confidence: fl
     panels = small_multiples(
         len(methods), columns=_COLUMNS, size=(2.9, 2.5), margin=(0.8, 1.3), sharey=True, sharex=True
     )
-    curves = {method: _curve(rows, confidence) for method, rows in table.groupby("experiment", sort=False)}
+    curves = {method: _curve(rows, confidence, interval) for method, rows in table.groupby("experiment", sort=False)}
     first = curves[methods[0]]
     for axes, method in zip(panels.axes, methods, strict=True):
         axes.plot(first["images"], 100 * first["mean"], color=SOFT, linewidth=1.2, zorder=1)
@@ -41,7 +45,7 @@ def accuracy_against_frequency(class_accuracies: pd.DataFrame, *, confidence: fl
         logarithmic(axes.xaxis, (1,))
         axes.set_title(short(method, 30), fontsize=10)
     panels.label("training images", "accuracy (%)")
-    note = f"{100 * confidence:g} % intervals over repeats, by Student's t. "
+    note = f"{100 * confidence:g} % intervals over repeats ({INTERVAL_NAMES[interval]}). "
     if table["label"].nunique() > _MOST_POINTS:
         note += f"A point is the mean of a {_MOST_POINTS}th of the classes, in the order of their images. "
     legend = [
@@ -103,7 +107,7 @@ def few_against_many(trade_offs: pd.DataFrame, areas: pd.DataFrame) -> Figure:
     return finished(panels.figure, title, legend=legend, note=note)
 
 
-def _curve(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
+def _curve(rows: pd.DataFrame, confidence: float, interval: Interval) -> pd.DataFrame:
     """images, mean, low and high of groups of classes with the same rank by images, over repeats."""
     from vision_studies.statistics.intervals import summary
 
@@ -116,7 +120,7 @@ def _curve(rows: pd.DataFrame, confidence: float) -> pd.DataFrame:
     )
     points = []
     for _, values in by_repeat.groupby("group"):
-        found = summary(values["accuracy"].to_numpy(), confidence=confidence, fractions=True)
+        found = summary(values["accuracy"].to_numpy(), confidence=confidence, interval=interval, fractions=True)
         images = float(values["train_images"].mean())
         points.append({"images": images, "mean": found.mean, "low": found.low, "high": found.high})
     return pd.DataFrame(points)
