@@ -20,12 +20,14 @@ class HasPrecision(Protocol):
 
 
 class NumberFormat(NamedTuple):
-    """The number format of a network that no training settings describe: `auto`, `bf16` or `fp32`."""
+    """The number format of a network that no training settings describe, `auto`, `bf16` or `fp32`, and its layout in memory."""
 
     precision: str
+    channels_last: bool = False
 
 
-FLOAT32 = NumberFormat("fp32")
+FLOAT32 = NumberFormat("fp32", channels_last=True)
+"""Of networks in use: convolutions of channels one by one, as in EfficientNet, are half again as fast on a CPU so laid out."""
 
 _INSTRUCTION_SETS_WITHOUT_BFLOAT16 = frozenset(
     {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
