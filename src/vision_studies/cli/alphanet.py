@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from vision_studies.classifiers.linear import LinearClassifier
     from vision_studies.figures.style import Setting, Theme
-    from vision_studies.pipelines.alphanet.long_tail import Interval
     from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
     from vision_studies.pipelines.alphanet.work.features import FeatureSet
+    from vision_studies.statistics.interval_kinds import Interval
 
 _MEND = "delete it and run the study again"
 _FIGURES = (

@@ -4,7 +4,8 @@ from dataclasses import astuple
 
 import pandas as pd
 
-from vision_studies.statistics.intervals import Interval, summary
+from vision_studies.statistics.interval_kinds import Interval
+from vision_studies.statistics.intervals import summary
 from vision_studies.statistics.metrics import METRICS
 
 _GROUP = ["study", "pipeline", "data", "variant"]

@@ -14,12 +14,7 @@ from numpy.typing import ArrayLike
 from scipy import special, stats
 
 from vision_studies.errors import DataError
-
-Interval = Literal["t", "bootstrap"]
-"""t: Student's interval of the mean. bootstrap: bias-corrected and accelerated (Efron 1987); too narrow below ten values."""
-
-INTERVAL_NAMES: dict[Interval, str] = {"t": "Student's t", "bootstrap": "bootstrap"}
-"""What intervals are called in small print."""
+from vision_studies.statistics.interval_kinds import Interval
 
 Test = Literal["t", "wilcoxon"]
 """t: Student's paired t. wilcoxon: the signed-rank test (Wilcoxon 1945), exact for up to 50 pairs without ties."""

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from vision_studies.pipelines.alphanet import long_tail
 from vision_studies.pipelines.alphanet.figures import class_figures
-from vision_studies.pipelines.alphanet.long_tail import Interval
 from vision_studies.pipelines.alphanet.plots import accuracies, neighbours
 from vision_studies.pipelines.alphanet.saved_experiments import SavedTables
+from vision_studies.statistics.interval_kinds import Interval
 
 SPLITS = {"points", "point_gains", "lines", "line_gains"}
 """Figures of the splits; others are named as `class_figures` does, or `coefficients`."""

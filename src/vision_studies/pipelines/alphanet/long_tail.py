@@ -14,12 +14,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from vision_studies.errors import DataError
+from vision_studies.statistics.interval_kinds import Interval
 
 Metric = Literal["top_1", "top_5"]
 """Column of `accuracies`: share of the images whose class has the highest score, or one of the five highest."""
-
-Interval = Literal["t", "bootstrap"]
-"""As `statistics.intervals` has it, which takes its time to import."""
 
 Value = Literal["accuracy", "baseline_accuracy", "gain"]
 """What is fitted class by class."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
-    from vision_studies.statistics.intervals import Interval
+    from vision_studies.statistics.interval_kinds import Interval
 
 COLUMNS = ("classifier", "method", "knob", "repeat", "chosen", "few", "medium", "many", "overall")
 AREAS, GAPS = "trade_off_areas", "trade_off_gaps"

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from vision_studies.statistics.intervals import Interval, Test, corrected_comparisons, summary
+from vision_studies.statistics.interval_kinds import Interval
+from vision_studies.statistics.intervals import Test, corrected_comparisons, summary
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import pandas as pd
 
 from vision_studies.errors import DataError, ParameterError
 from vision_studies.pipelines.transfer_cuts.settings import BASELINE, BASELINE_CUT, mode_label
-from vision_studies.statistics.intervals import Interval, corrected_comparisons, holm, summary
+from vision_studies.statistics.interval_kinds import Interval
+from vision_studies.statistics.intervals import corrected_comparisons, holm, summary
 
 _COLUMNS = ("mode", "cut", "fraction", "repeat", "train_accuracy", "test_accuracy")
 _DESCRIBED = (

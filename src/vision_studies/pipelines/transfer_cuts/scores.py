@@ -18,7 +18,8 @@ from vision_studies.pipelines.transfer_cuts.cut_networks import CutNet, load_pre
 from vision_studies.pipelines.transfer_cuts.settings import CutRunSettings, Pretraining, read_pretraining
 from vision_studies.pipelines.transfer_cuts.stages import Cuts, pretraining_runs, study_cells
 from vision_studies.pipelines.transfer_cuts.work import subset
-from vision_studies.statistics.intervals import Interval, summary
+from vision_studies.statistics.interval_kinds import Interval
+from vision_studies.statistics.intervals import summary
 from vision_studies.studies.method import WEIGHTS_FILE
 
 if TYPE_CHECKING:

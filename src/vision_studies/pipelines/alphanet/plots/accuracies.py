@@ -20,7 +20,7 @@ from vision_studies.figures.marks import decades, logarithmic, names, values_run
 from vision_studies.figures.panels import Panels, finished, key, nothing_to_draw, side_by_side, single, small_multiples
 from vision_studies.figures.style import COLOURS, DASHED, DOTTED, FAINT, INK, SOFT, short, styled
 from vision_studies.pipelines.alphanet.long_tail import METRIC_NAMES, Value, class_means
-from vision_studies.statistics.intervals import INTERVAL_NAMES, Interval
+from vision_studies.statistics.interval_kinds import INTERVAL_NAMES, Interval
 
 SPLIT_COLOURS = {"overall": INK, "few": COLOURS[1], "medium": COLOURS[2], "many": COLOURS[0]}
 """One colour a split in every figure, from the palette for colour-blind readers; in the order splits are drawn."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from vision_studies.figures.marks import logarithmic
 from vision_studies.figures.panels import finished, key, nothing_to_draw, small_multiples
 from vision_studies.figures.style import COLOURS, SOFT, short, styled
-from vision_studies.statistics.intervals import INTERVAL_NAMES, Interval
+from vision_studies.statistics.interval_kinds import INTERVAL_NAMES, Interval
 
 _MOST_POINTS = 12  # classes of a panel; more are put together, equally many in each
 _COLUMNS = 5
