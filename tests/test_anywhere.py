@@ -47,6 +47,7 @@ def base_parameters():
     return StudyConfigLoader(ROOT / "conf", **CONFIG_LOADER_ARGS)["parameters"]
 
 
+@pytest.mark.slow
 def test_one_place_alone_asks_for_the_working_folder():
     asking = {
         f"{path.relative_to(PACKAGE)}"

@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -90,8 +91,20 @@ WITHOUT = {
 LAYERS = ["01_raw", "02_intermediate", "03_primary", "04_feature", "05_model_input", "06_models", "07_model_output"]
 
 
+@cache
 def modules():
     return sorted(PACKAGE.rglob("*.py"))
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def walked(path: Path) -> list[ast.AST]:
+    """All nodes of a module, which many tests look through."""
+    return list(ast.walk(parsed(path)))
 
 
 def part(path: Path) -> str:
@@ -107,7 +120,7 @@ def part_of(name: str) -> str:
 
 def imported(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in walked(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -212,12 +225,13 @@ def test_nothing_is_there_for_the_tests_alone():
     ]
     users = [path.read_text(encoding="utf-8") for pattern in patterns for path in ROOT.glob(pattern)]
     outside = READ_BY_KEDRO.union(*map(words_in, users))
-    named = sum(map(words_in, texts.values()), Counter())
+    named = words_in(" ".join(texts.values()))
     unused = [
         f"{path.relative_to(PACKAGE)}: {name}"
         for path, text in texts.items()
         for name, node in defined(text).items()
-        if name not in outside and named[name] == words_in(ast.get_source_segment(text, node))[name]
+        if name not in outside
+        and named[name] == words_in(" ".join(text.splitlines()[node.lineno - 1 : node.end_lineno]))[name]
     ]
     assert unused == []
 
@@ -232,19 +246,18 @@ def parameters(function: ast.FunctionDef) -> list[str]:
 @pytest.mark.parametrize("parameter", WITHOUT)
 def test_every_interval_is_as_the_study_asks_for(parameter):
     # A default is for a notebook: within the program it would hide what somebody forgot to hand on from `reporting`.
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in modules()}
-    functions = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    functions = [node for path in modules() for node in walked(path) if isinstance(node, ast.FunctionDef)]
     # Calls are matched by name alone, so that a name which others without the parameter bear says nothing, but where it was
     # imported from the statistics.
     without = {node.name for node in functions if parameter not in parameters(node)}
     takes = {node.name: parameters(node).index(parameter) for node in functions if parameter in parameters(node)}
     forgotten = set()
-    for path, tree in trees.items():
-        imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for path in modules():
+        imports = [node for node in walked(path) if isinstance(node, ast.ImportFrom)]
         sure = {
             name.name for node in imports if (node.module or "").endswith("statistics.intervals") for name in node.names
         }
-        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        for call in (node for node in walked(path) if isinstance(node, ast.Call)):
             name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", None)
             if name not in takes or (name in without and not (name in sure and isinstance(call.func, ast.Name))):
                 continue
@@ -257,9 +270,8 @@ def test_every_interval_is_as_the_study_asks_for(parameter):
 
 def texts_in(path: Path) -> set[str]:
     """Strings of a module, those of its documentation excepted."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documentation = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    constants = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in documentation]
+    documentation = {id(node.value) for node in walked(path) if isinstance(node, ast.Expr)}
+    constants = [node for node in walked(path) if isinstance(node, ast.Constant) and id(node) not in documentation]
     return {node.value for node in constants if isinstance(node.value, str)}
 
 

@@ -8,6 +8,7 @@ PAGE = """<body style="margin:0"><div style="height:100px"></div>
 <figure class="standings" style="margin:0;height:60px;background:#f00"></figure><figure class="standings">another</figure>"""
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_verdict_is_its_first_answer_and_chart_and_a_margin(tmp_path):
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if installed_chromium() is None:

@@ -189,6 +189,7 @@ def stands_in(message: str, texts: list[str]) -> bool:
     return any(all(part in text for part in parts) for text in texts)
 
 
+@pytest.mark.slow
 def test_messages_that_are_explained_are_those_of_the_code():
     told = [text for file in (ROOT / "src").rglob("*.py") for text in sentences(file.read_text(encoding="utf-8"))]
     messages = quoted_messages()

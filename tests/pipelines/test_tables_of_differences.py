@@ -91,6 +91,7 @@ def test_the_tables_have_intervals_and_tell_some_differences(name):
     assert (p < 0.05).any()
 
 
+@pytest.mark.slow
 def test_methods_compare_in_pairs_by_the_corrected_comparison_alone():
     """So that a further table cannot stand beside an uncorrected interval."""
     for path in (ROOT / "src/vision_studies/pipelines").rglob("*.py"):

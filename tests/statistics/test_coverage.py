@@ -62,6 +62,7 @@ def test_intervals_of_differences_cover_and_pairing_makes_them_narrow():
     assert np.mean(paired) < 0.85 * np.mean(apart)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_family_is_that_of_one(monkeypatch):
     monkeypatch.setattr("vision_studies.statistics.simultaneous._DRAWS", 1999)
     together, alone = family_error(Setting(200, 1, 0.9, WEAK), 6, 60)
@@ -86,6 +87,7 @@ def test_so_many_more_as_are_said_to_tell_what_was_seen_tell_it(of, setting, dis
     assert 0.62 <= told <= 0.97  # 0.8 is promised, by studies that know little of how seeds vary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "learning",
     [

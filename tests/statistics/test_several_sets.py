@@ -76,6 +76,7 @@ def test_the_posterior_is_that_of_a_written_out_loop():
     assert signed_rank_posterior(differences, margin) == pytest.approx(counts / 2000, abs=0.04)
 
 
+@pytest.mark.slow
 def test_sentences_name_the_best_whatever_its_column():
     for order in permutations(range(3)):
         table = np.column_stack([np.linspace(0.6, 0.8, 9) + (0, 0.05, 0.1)[place] for place in order])

@@ -58,6 +58,7 @@ def test_images_and_runs_come_to_another_machine_through_s3(tmp_path, s3):
     assert second.compare() == ([], [])
 
 
+@pytest.mark.slow
 def test_only_what_has_changed_is_sent(tmp_path, s3):
     kept = machine(tmp_path, Store(s3.url, s3.options))
     write_run(kept, training="complete")

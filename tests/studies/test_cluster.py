@@ -115,6 +115,7 @@ def test_a_task_whose_worker_dies_is_done_again_and_one_that_kills_all_is_given_
     assert len(list(often.iterdir())) == 4  # two workers among others, two alone
 
 
+@pytest.mark.slow
 def test_the_caller_may_say_what_takes_the_place_of_a_task_that_was_given_up(dask, tmp_path):
     def lost(number: int, times: int, folder: Path, *, reason: str) -> int:
         assert "2 workers died of it" in reason

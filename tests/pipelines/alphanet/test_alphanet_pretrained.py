@@ -71,6 +71,7 @@ def study(images, tmp_path_factory):
     return Plan(context), backbones, features, nodes.evaluate_experiments(context, training)[0]
 
 
+@pytest.mark.slow
 def test_nothing_is_trained_but_classifiers_and_every_image_goes_through_the_network_once(study):
     plan, backbones, features, results = study
     assert backbones.empty

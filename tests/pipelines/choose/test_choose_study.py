@@ -140,6 +140,7 @@ def _tried_runs(stages):
     return [run for stage in stages if isinstance(stage, Stage) for run in stage.runs]
 
 
+@pytest.mark.slow
 def test_averages_and_stacks_are_of_the_same_candidates_with_every_seed(tmp_path, monkeypatch):
     """And of what has ended with one seed alone besides."""
     own = context(tmp_path, seeds=[4, 2, 7], families=["nearest_class_mean", "lda"], stack=True)
@@ -179,6 +180,7 @@ def test_what_combines_candidates_does_not_know_the_label_of_an_image_that_it_is
     assert (before[folds != 1] != after[folds != 1]).any()
 
 
+@pytest.mark.slow
 def test_what_is_chosen_by_is_a_mean_over_classes_where_it_is_asked_for(tmp_path):
     data = images(each=12, fewest=4)
     own = context(
@@ -238,6 +240,7 @@ def test_groups_and_copies_are_in_one_fold(tmp_path):
     assert division.outer[0] == division.outer[8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("from_", "own"), [(1000, True), (10, False)])
 def test_a_test_split_of_their_own_and_many_images_are_tested_once(tmp_path, from_, own):
     image_set, table = images()
@@ -374,6 +377,7 @@ def others(tmp_path_factory):
     known_backbone.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roots", [True, False])
 def test_networks_of_libraries_and_of_studies_are_backbones(tmp_path, others, roots):
     own = context(tmp_path, backbones=others, pixels=[32], families=["lda"], roots=roots, average=False)
@@ -407,6 +411,7 @@ def test_features_side_by_side_are_those_that_cost_least_one_more_each_time():
     assert together == [[("small", 8), ("large", 8)], [("small", 8), ("large", 8), ("small", 16)]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [{"channels": 1}, {"same": True}, {"each": 3, "classes": 2}], ids=str)
 def test_odd_images_are_chosen_for_like_others(tmp_path, made):
     table = nodes.try_candidates(context(tmp_path, images(**made)))

@@ -32,6 +32,8 @@ from vision_studies.run_folders import PACE_FILE, stage_files
 from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.stored_runs import read_run
 
+pytestmark = pytest.mark.slow  # its study trains networks
+
 SHORT = {"families": ["lda"], "fine_tuned": [0.3, 1.0], "from_nothing": ["heavy"], "pixels": [16]}
 KINDS = [CLASSIFIER, TUNED, FROM_NOTHING, *COMBINED]
 

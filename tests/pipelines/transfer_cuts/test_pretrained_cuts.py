@@ -27,6 +27,8 @@ from vision_studies.serving.image_classifier import Predictor
 from vision_studies.studies.method import StoredNetwork, networks_of
 from vision_studies.training.frozen_features import frozen_features
 
+pytestmark = pytest.mark.slow  # its study trains networks
+
 OWN = {
     "pretrained": {"backbone": "efficientnet_lite0", "pixels": 32},
     "classes": {"label": "digits", "pretraining": ["0", "1", "2"], "fine_tuning": ["3", "4", "5"]},
