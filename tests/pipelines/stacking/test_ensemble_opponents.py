@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tests.pipelines.stacking.conftest import make_run, stacking_settings
 
 from vision_studies.errors import ParameterError
@@ -15,7 +16,7 @@ from vision_studies.pipelines.stacking import fair_opponents as opponents
 from vision_studies.pipelines.stacking import work as stacking
 from vision_studies.pipelines.stacking.networks import NETWORKS
 from vision_studies.pipelines.stacking.outputs import load_outputs
-from vision_studies.pipelines.stacking.settings import OneTraining, read_run
+from vision_studies.pipelines.stacking.settings import OneTraining, Recipe, read_run
 from vision_studies.pipelines.stacking.stages import TITLES, plan_entries
 from vision_studies.pipelines.stacking.work import Job
 from vision_studies.studies.method import StoredNetwork
@@ -236,3 +237,19 @@ def test_costs_of_training_and_scoring_are_told(kind, counting_data):
     [scoring] = costs.scoring_costs(run, counting_data, CPU)
     assert training[0].units >= run.training.epochs * len(counting_data.splits.train)
     assert scoring.units == (4 if kind == "snapshot" else 1) * len(counting_data.splits.test)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("swa", {"shared": 0.5}),
+        ("shared_soup", {"rate": 0.1}),
+        ("swa", {"shared": 0.5, "rate": 0.0}),
+        ("mc_dropout", {}),
+        ("snapshot", {"dropout": 0.1}),
+        ("packed", {"shared": 0.5, "rate": 0.1}),
+    ],
+)
+def test_a_recipe_has_the_options_of_its_ensemble_and_no_others(name, options):
+    with pytest.raises(ValidationError, match=f"{name} has the options"):
+        Recipe(name=name, members=2, **options)

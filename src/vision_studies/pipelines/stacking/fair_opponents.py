@@ -9,6 +9,7 @@ from vision_studies.models.architecture import Architecture
 from vision_studies.models.stacked import StackedClassifier, base_dimension
 from vision_studies.models.statistics import count_parameters, network_size, without_values
 from vision_studies.pipelines.stacking.settings import (
+    RECIPE_OPTIONS,
     SHARED,
     CombinationRun,
     EnsembleOptions,
@@ -23,9 +24,6 @@ from vision_studies.pipelines.stacking.settings import (
     Stack,
 )
 from vision_studies.pipelines.stacking.stacked_networks import build_ensemble, build_image_features, build_meta_learner
-
-_OPTIONS = {"swa": {"shared", "rate"}, "shared_soup": {"shared", "rate"}, "mc_dropout": {"dropout"}}
-"""Ensemble of one training -> options that decide its numbers."""
 
 
 def independent_members(stack: Stack) -> list[NetworkRun]:
@@ -105,7 +103,7 @@ def ensemble(
         method="ensemble",
         learner=learner,
         member=0,
-        recipe=Recipe(name=kind, members=members, **options.model_dump(include=_OPTIONS.get(kind, set()))),
+        recipe=Recipe(name=kind, members=members, **options.model_dump(include=RECIPE_OPTIONS.get(kind, set()))),
         **_shared(stack) | {"training": training},
     )
     if not run.along_a_path:

@@ -360,8 +360,12 @@ class CombinationRun(Settings):
     members: tuple[NetworkRun, ...] = Field(min_length=1, description="the networks")
 
 
+RECIPE_OPTIONS = {"swa": {"shared", "rate"}, "shared_soup": {"shared", "rate"}, "mc_dropout": {"dropout"}}
+"""Ensemble of one training -> options that decide its numbers, all of which its recipe has; those of others have none."""
+
+
 class Recipe(Settings):
-    """How the members of an ensemble of one training come about; what a recipe has not is left out where it is written."""
+    """How the members of an ensemble of one training come about; options of other ensembles are 0, and not written out."""
 
     name: OneTraining = Field(
         description="snapshot: ends of equal cycles, each with the whole schedule (Huang et al. 2017); swa: points of one path "
@@ -381,6 +385,16 @@ class Recipe(Settings):
         lt=1,
         description="of mc_dropout: share of the channels zeroed before every layer but the first",
     )
+
+    @model_validator(mode="after")
+    def _has_its_options(self) -> "Recipe":
+        needed = RECIPE_OPTIONS.get(self.name, set())
+        given = {option for option in ("shared", "rate", "dropout") if getattr(self, option)}
+        if given != needed:
+            raise ValueError(
+                f"{self.name} has the options {sorted(needed)}, above 0, and no others; not {sorted(given)}"
+            )
+        return self
 
     @model_serializer(mode="wrap")
     def _as_before(self, write: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
